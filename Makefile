@@ -1,0 +1,58 @@
+# Everything runs from .venv, which `make setup` makes and keeps up to date. See `make help`.
+PYTHON ?= python3
+BIN := .venv/bin
+# A machine whose NVIDIA driver answers gets TensorFlow with CUDA.
+GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu)
+COMMA := ,
+FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
+	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) $(ARGS)
+
+.PHONY: help setup study report sync ui models datasets check test bench clean
+
+help: ## Explain every target
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
+
+setup: .venv/installed ## Make the environment (done by every other target; quick when nothing changed)
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.12 …"; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "venv is missing: apt-get install python3-venv"; exit 1; }
+
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(GPU:%=[%])'
+	@touch $@
+
+.venv/developed: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev$(GPU:%=$(COMMA)%)]'
+	@touch $@
+
+study: setup ## Search: make study MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TIMEOUT= WORKERS= SEED= NAME= ARGS=]
+	@$(BIN)/gridless study $(or $(MODEL),$(error MODEL is missing: make study MODEL=convNN DATA=fashion)) \
+		$(or $(DATA),$(error DATA is missing: make study MODEL=convNN DATA=fashion)) $(FLAGS)
+
+report: setup ## Write a study's leaderboard and report again: make report NAME=convNN-fashion
+	@$(BIN)/gridless report $(or $(NAME),$(error NAME is missing: make report NAME=convNN-fashion))
+
+sync: setup ## Send to MLflow what has not arrived there yet: make sync NAME=convNN-fashion
+	@$(BIN)/gridless sync $(or $(NAME),$(error NAME is missing: make sync NAME=convNN-fashion))
+
+ui: setup ## Open the MLflow UI
+	@$(BIN)/gridless ui $(ARGS)
+
+models: setup ## List the models
+	@$(BIN)/gridless models $(ARGS)
+
+datasets: setup ## List the data sets
+	@$(BIN)/gridless datasets $(ARGS)
+
+check: .venv/developed ## Lint, format, types, layers
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+
+test: .venv/developed ## Run the tests
+	$(BIN)/pytest $(ARGS)
+
+bench: setup ## Measure overhead, trial start and command times (long)
+	$(BIN)/python benchmarks/overhead.py && $(BIN)/python benchmarks/commands.py
+
+clean: ## Remove the environment and caches, never runs/
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

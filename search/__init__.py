@@ -1,0 +1,1 @@
+"""Gridless: hyperparameter search and benchmarking for Keras image classifiers, without the grid."""

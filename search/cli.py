@@ -1,0 +1,276 @@
+"""The command line: parses, prints, exits. Results go to stdout, progress and notices to stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from search.errors import GridlessError, InputError
+
+if TYPE_CHECKING:
+    from search.study.records import StudyRecord
+    from search.worker.prepare import Plan
+
+INTERRUPTED = 130
+
+_EPILOG = """\b
+Examples:
+  gridless study mlp digits
+  gridless study convNN fashion --n-trials 40 --epochs 10
+  gridless study convNN path/to/own.npz --fix optimizer=sgd --try lr=0.1,units=200
+  gridless space check spaces/convNN.yaml --data fashion
+"""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except InputError as error:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except GridlessError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gridless", prog_name="gridless")
+def cli() -> None:
+    """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
+
+
+@cli.command(epilog=_EPILOG)
+@click.argument("model")
+@click.argument("data")
+@click.option("--n-trials", help="Settings to try in all; more than before goes on with a study.")
+@click.option("--epochs", help="The most epochs that a trial may train [the space's largest].")
+@click.option("--timeout", "timeout_s", help="Pause after this many seconds; the same command goes on.")
+@click.option("--budget", help="Compute to spend, in full trainings.")
+@click.option("--workers", help="Worker processes [one per GPU, or one per CPU core up to four].")
+@click.option("--threads", help="CPU threads per worker.")
+@click.option("--seed", help="Seed of the whole study.")
+@click.option("--name", help="The study's name [MODEL-DATA].")
+@click.option("--strategy", help="How settings are chosen and epochs shared out.")
+@click.option("--space", "space_file", type=click.Path(path_type=Path), help="A space file [spaces/MODEL.yaml].")
+@click.option("--try", "tries", multiple=True, metavar="NAME=VALUE,…", help="Run this setting first; repeatable.")
+@click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="Pin a parameter; repeatable.")
+@click.option("--dry-run", is_flag=True, help="Check everything and show what would be done.")
+@click.option("--no-mlflow", is_flag=True, help="Do not mirror the study to MLflow.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def study(
+    model: str, data: str, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
+    dry_run: bool, no_mlflow: bool, as_json: bool, quiet: bool, **flags: str | None,
+) -> int:  # fmt: skip
+    """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and report.
+
+    MODEL is a name of `gridless models` or your own package.module:function; DATA is a name of
+    `gridless datasets` or the path of an .npz file.
+    """
+    from search.places import storage_url
+    from search.study.storage import LedgerStorage
+    from search.worker.prepare import Request, make_plan, open_study
+
+    say = _sayer(quiet)
+    request = Request(model, data, flags, space_file, tries, fixes)
+    stores: list[LedgerStorage] = []
+
+    def storage() -> LedgerStorage:
+        stores.append(LedgerStorage(storage_url()))
+        return stores[0]
+
+    plan = make_plan(request, storage, say)
+    for notice in plan.notices:
+        say(f"note: {notice}")
+    if dry_run:
+        click.echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
+        return 0
+    ledger = open_study(plan, stores[0])
+    say(_describe(plan))
+    return _search(plan, ledger, mlflow=not no_mlflow, as_json=as_json, quiet=quiet)
+
+
+def _search(plan: "Plan", ledger: Any, *, mlflow: bool, as_json: bool, quiet: bool) -> int:
+    from search.live import LiveView
+    from search.report import write_report
+    from search.study.reading import read_study
+    from search.worker.run import End, Mirror, run
+
+    (plan.folder / "logs").mkdir(parents=True, exist_ok=True)
+    mirror = Mirror.start(plan) if mlflow else None
+    end = None
+    try:
+        with LiveView(plan.spec, quiet=quiet) as view:
+            end = run(plan, ledger, mlflow=mlflow, show=view.update)
+    except KeyboardInterrupt:
+        click.echo("stopped; every trial was given back", err=True)
+    record = read_study(ledger.storage, plan.spec.name)
+    paths = write_report(record, plan.folder)
+    _print_result(record, paths, as_json=as_json, again=end in {None, End.TIMEOUT})
+    if mirror:
+        trouble = mirror.finish([paths.leaderboard, paths.page])
+        if trouble:
+            remedy = f"`gridless sync {record.name}` sends the rest"
+            click.echo(f"note: MLflow has not everything yet ({trouble}); {remedy}", err=True)
+    if end is None:
+        return INTERRUPTED
+    if end is End.WORKERS_LOST:
+        click.echo(f"error: workers died again and again; see {plan.folder / 'logs'}", err=True)
+        return 1
+    return 0 if any(t.val_accuracy is not None for t in record.trials) else 1
+
+
+@cli.command()
+@click.argument("name")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def report(name: str, as_json: bool) -> None:
+    """Write leaderboard.csv, report.html and figures/ of study NAME again."""
+    from search.places import home, storage_url
+    from search.report import write_report
+    from search.study.reading import read_study
+    from search.study.storage import LedgerStorage
+
+    record = read_study(LedgerStorage(storage_url()), name)
+    _print_result(record, write_report(record, home() / name), as_json=as_json, again=False)
+
+
+def _print_result(record: "StudyRecord", paths: Any, *, as_json: bool, again: bool) -> None:
+    from rich.console import Console
+
+    from search.report import leaderboard_table
+
+    if as_json:
+        click.echo(json.dumps({"study": record.name, **{k: str(v) for k, v in paths._asdict().items()}}))
+        return
+    console = Console(width=None if sys.stdout.isatty() else 100)
+    console.print(leaderboard_table(record))
+    console.print(f"leaderboard  {paths.leaderboard}", highlight=False, soft_wrap=True)
+    console.print(f"report       {paths.page}", highlight=False, soft_wrap=True)
+    console.print("MLflow UI    gridless ui", highlight=False)
+    if again:
+        click.echo("the same command goes on where this one stopped", err=True)
+
+
+@cli.command()
+@click.argument("name")
+def sync(name: str) -> int:
+    """Send to MLflow what has not arrived there yet of study NAME."""
+    import subprocess
+
+    from search.places import home
+    from search.worker.run import mirror_arguments
+
+    folder = home() / name / "outbox"
+    if not folder.is_dir():
+        raise InputError(f"study {name!r} has no outbox at {folder}; check the name and GRIDLESS_HOME")
+    subprocess.run([sys.executable, "-m", "search.tracking", str(folder), *mirror_arguments()], check=True)  # noqa: S603
+    result = json.loads((folder / "last_sync.json").read_text())
+    click.echo(f"sent {result['n_sent']} events, {result['n_left']} left")
+    if result["error"]:
+        click.echo(f"error: MLflow can't be reached: {result['error']}", err=True)
+        return 1
+    return 0
+
+
+@cli.command()
+@click.option("--port", default="5000", show_default=True, help="Port on this machine.")
+def ui(port: str) -> None:
+    """Open the MLflow UI on what was tracked here."""
+    from search.places import home
+    from search.tracking.uri import default_uri
+
+    arguments = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", default_uri(home()), "--port", port]
+    os.execv(sys.executable, arguments)  # noqa: S606
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def models(as_json: bool) -> None:
+    """List the models: parameters at the document's setting, its data set and its published accuracy."""
+    from search.training.catalogue import model_rows
+
+    _print_rows(model_rows(), as_json)
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def datasets(as_json: bool) -> None:
+    """List the data sets."""
+    from search.training.catalogue import dataset_rows
+
+    _print_rows(dataset_rows(), as_json)
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in rows[0]:
+        table.add_column(name, justify="right" if isinstance(rows[0][name], int | float) else "left")
+    for row in rows:
+        table.add_row(*(_cell(v) for v in row.values()))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['value']:.4f} on {value['split']}"
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@cli.group()
+def space() -> None:
+    """Search spaces."""
+
+
+@space.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--data", default=None, help="Build on this data set [the space's own shape, 28×28×1].")
+def check(file: Path, data: str | None) -> int:
+    """Lint a space FILE, and build its model at the space's corners."""
+    from search.training.catalogue import check_space
+
+    lines, sound = check_space(file, data)
+    for line in lines:
+        click.echo(line)
+    return 0 if sound else 2
+
+
+def _describe(plan: "Plan") -> str:
+    spec, data = plan.spec, plan.data
+    n_params = len(spec.space["params"])
+    limits = [f"{spec.n_trials} trials", f"up to {spec.epochs} epochs each"]
+    limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
+    limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
+    shape = "×".join(map(str, data.input_shape))
+    rows = {
+        "study": f"{spec.name} ({'goes on' if plan.resumes else 'new'}) in {plan.folder}",
+        "model": spec.model,
+        "data": f"{spec.data}: {data.n_train:,} training and {data.n_val:,} validation images of {shape}, "
+        f"{data.n_classes} classes",
+        "space": f"{n_params} parameters, {plan.spec.search_space.n_combinations:,} combinations in a full grid",
+        "budget": ", ".join(limits),
+        "strategy": f"{spec.strategy}, seed {spec.seed}",
+        "workers": f"{spec.workers} × {plan.devices[0].name}, {spec.threads} threads each",
+    }
+    return "\n".join(f"{name:<9} {text}" for name, text in rows.items())
+
+
+def _sayer(quiet: bool) -> Callable[[str], None]:
+    return (lambda _text: None) if quiet else (lambda text: click.echo(text, err=True))

@@ -1,0 +1,37 @@
+"""Scikit-learn's handwritten digits: 1,437 + 360 images, 8×8 grey; they come with the library.
+
+Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998 (its test part).
+"""
+
+import numpy as np
+
+from search.datasets.image_data import Arrays, ImageData
+from search.datasets.sources import Source, first
+from search.datasets.stratify import stratified
+
+NAME = "digits"
+CLASS_NAMES = tuple("0123456789")
+DIGEST = "bc28611645fe905bc9275c20d2759db17c66d497824bcec803a9278d3a81dcfe"
+N_TEST = 360
+
+
+def load() -> ImageData:
+    """Load it: uint8 (n, 8, 8, 1), the library's 0–16 scaled to 0–255. The test part is fixed and stratified.
+
+    Raises InputError when the library's data is not the known one.
+    """
+    return first(NAME, (Source("scikit-learn", _read),), digest=DIGEST, class_names=CLASS_NAMES)
+
+
+def _read() -> Arrays:
+    from sklearn.datasets import load_digits  # noqa: PLC0415  # takes a second, and only this data set needs it
+
+    images, labels = load_digits().images, load_digits().target
+    scaled = np.rint(images * (255 / 16)).astype(np.uint8)
+    test = stratified(labels, N_TEST / len(labels), seed=0)
+    return {
+        "x_train": scaled[~test],
+        "y_train": labels[~test],
+        "x_test": scaled[test],
+        "y_test": labels[test],
+    }

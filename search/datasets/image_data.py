@@ -1,0 +1,148 @@
+"""A data set in memory, and every rule that it must keep."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import InputError
+
+Array = NDArray[np.generic]
+Arrays = Mapping[str, Array]
+
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True, eq=False)
+class ImageData:
+    """Images and labels, training and test. Make one with `from_arrays`, which checks everything.
+
+    Images are uint8 (n, height, width, channels), 0–255. Labels are int64 (n,), 0…n_classes-1, each class
+    with at least two training images. `class_names` has one name per label.
+    """
+
+    name: str
+    x_train: NDArray[np.uint8]
+    y_train: NDArray[np.int64]
+    x_test: NDArray[np.uint8]
+    y_test: NDArray[np.int64]
+    class_names: tuple[str, ...]
+
+    @property
+    def n_classes(self) -> int:
+        """How many classes there are."""
+        return len(self.class_names)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of one image."""
+        _, height, width, channels = self.x_train.shape
+        return height, width, channels
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the four arrays' types, shapes and values. Names are not part of it."""
+        total = hashlib.sha256()
+        for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+            total.update(f"{array.dtype.str}{array.shape}".encode())
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+
+def from_arrays(name: str, arrays: Arrays, class_names: Sequence[str] | None = None) -> ImageData:
+    """Check `arrays` (keys as in `ARRAYS`) and bring them to ImageData's form.
+
+    Images may lack the channel axis, labels may have any integer type and a second axis of length 1.
+    `class_names` defaults to the labels' numbers. Raises InputError with every problem that `problems` finds.
+    """
+    if found := problems(arrays, class_names):
+        raise InputError([f"{name}: {problem}" for problem in found])
+    images = {key: _with_channels(arrays[key]) for key in ("x_train", "x_test")}
+    labels = {key: _flat(arrays[key]).astype(np.int64, copy=False) for key in ("y_train", "y_test")}
+    names = class_names or [str(label) for label in range(int(labels["y_train"].max()) + 1)]
+    return ImageData(name=name, **images, **labels, class_names=tuple(str(n) for n in names))  # type: ignore[arg-type]
+
+
+def problems(arrays: Arrays, class_names: Sequence[str] | None = None) -> list[str]:
+    """Return every rule that `arrays` break, one sentence each; an empty list when they can be used."""
+    found = [f"array {key} is missing; save {', '.join(ARRAYS)}" for key in ARRAYS if key not in arrays]
+    found += [problem for key in arrays if key in ARRAYS for problem in _alone(key, arrays[key])]
+    if found:  # what follows compares sound arrays
+        return found
+    return [
+        *_together(arrays),
+        *_label_problems(_flat(arrays["y_train"]), _flat(arrays["y_test"]), class_names),
+    ]
+
+
+def _with_channels(images: Array) -> Array:
+    return images[..., np.newaxis] if images.ndim == 3 else images
+
+
+def _flat(labels: Array) -> Array:
+    return labels[:, 0] if labels.ndim == 2 else labels
+
+
+def _alone(key: str, array: Array) -> list[str]:
+    """Return what is wrong with one array, looked at without the others."""
+    found = []
+    if key.startswith("x"):
+        if array.dtype != np.uint8:
+            found.append(f"{key} must be uint8, 0–255, not {array.dtype}; scale and convert it")
+        if array.ndim not in (3, 4):
+            found.append(f"{key} must have the shape (n, height, width[, channels]), not {array.shape}")
+    else:
+        if array.dtype.kind not in "iu":
+            found.append(f"{key} must hold integers, not {array.dtype}; number the classes from 0")
+        if array.ndim != 1 and array.shape[1:] != (1,):
+            found.append(f"{key} must have the shape (n,), one label per image, not {array.shape}")
+    if array.size == 0:
+        found.append(f"{key} is empty (shape {array.shape}); it must hold at least one image or label")
+    return found
+
+
+def _together(arrays: Arrays) -> list[str]:
+    found = []
+    for part in ("train", "test"):
+        n_images, n_labels = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
+        if n_images != n_labels:
+            found.append(f"x_{part} and y_{part} must be of equal length, not {n_images} and {n_labels}")
+    train, test = (_with_channels(arrays[key]).shape[1:] for key in ("x_train", "x_test"))
+    if train != test:
+        found.append(f"training and test images must have one shape, not {train} and {test}")
+    return found
+
+
+def _label_problems(train: Array, test: Array, class_names: Sequence[str] | None) -> list[str]:
+    labels, counts = np.unique(train, return_counts=True)
+    test_labels = np.unique(test)
+    found = [
+        f"y_{part} has labels below 0, the least is {present[0]}; number the classes from 0"
+        for part, present in (("train", labels), ("test", test_labels))
+        if present[0] < 0
+    ]
+    if labels[0] >= 0 and len(labels) != int(labels[-1]) + 1:
+        gap = next(i for i, label in enumerate(labels) if i != label)
+        found.append(
+            f"y_train must use every label from 0 to its largest, {labels[-1]}, but has {len(labels)} "
+            f"different ones and {gap} is missing; number the classes without gaps"
+        )
+    if len(labels) == 1:
+        found.append(f"y_train has one class only, {labels[0]}; a classifier needs at least two")
+    if strange := sorted(set(test_labels.tolist()) - set(labels.tolist())):
+        found.append(f"y_test has labels that y_train has not: {_some(strange)}; give both the same classes")
+    if few := [int(label) for label, count in zip(labels, counts, strict=True) if count < 2]:
+        found.append(
+            f"each class needs at least 2 training images, one of them to validate on; classes with 1: {_some(few)}"
+        )
+    if class_names and len(class_names) != len(labels):
+        found.append(f"class_names must name each of the {len(labels)} classes, but has {len(class_names)} names")
+    return found
+
+
+def _some(labels: Sequence[int]) -> str:
+    shown = ", ".join(str(label) for label in labels[:10])
+    return f"{shown} and {len(labels) - 10} more" if len(labels) > 10 else shown

@@ -1,0 +1,81 @@
+"""Reading and writing data sets as .npz files."""
+
+import os
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+
+from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays, problems
+from search.errors import InputError
+
+# What NumPy and zipfile raise on a file that is not what its name says, or was cut short.
+UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def read(path: Path) -> dict[str, Array]:
+    """Read the arrays `ARRAYS` and, where there is one, `class_names` from an .npz file; others are ignored.
+
+    Nothing is unpickled. Raises InputError when the file is missing, is no .npz, is damaged or needs pickle.
+    An array that the file lacks is left out: `from_arrays` reports it with all else that is wrong.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        # Not numpy.load: given a path, it leaves the file open when the archive is broken.
+        with path.open("rb") as raw, NpzFile(raw, allow_pickle=False) as file:
+            read_or_not = {k: _member(file, k) for k in (*ARRAYS, "class_names") if k in file.files}
+    except UNREADABLE as error:
+        raise InputError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from error
+    unread = {key: reason for key, reason in read_or_not.items() if isinstance(reason, str)}
+    if unread:
+        raise InputError(
+            [f"{path}: array {key} can't be read: {why}; save it anew as numbers" for key, why in unread.items()]
+        )
+    return {key: array for key, array in read_or_not.items() if not isinstance(array, str)}
+
+
+def _member(file: NpzFile, key: str) -> Array | str:
+    """Return the array, or why it can't be read."""
+    try:
+        return np.asarray(file[key])
+    except UNREADABLE as error:
+        return str(error) or type(error).__name__
+
+
+def load(path: Path, name: str, class_names: Sequence[str] | None = None) -> ImageData:
+    """Load the data set in an .npz file, named `name`.
+
+    `class_names` are used where the file holds none and their number fits. Raises InputError as `read` does,
+    and with every problem of the arrays.
+    """
+    arrays = read(path)
+    own = arrays.pop("class_names", None)
+    own_names = None if own is None else [_text(n) for n in own.ravel().tolist()]
+    if found := problems(arrays, own_names):
+        raise InputError([f"{path}: {problem}" for problem in found])
+    data = from_arrays(name, arrays, own_names)
+    if own_names is None and class_names is not None and len(class_names) == data.n_classes:
+        return replace(data, class_names=tuple(class_names))
+    return data
+
+
+def _text(name: object) -> str:
+    return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+
+
+def save(path: Path, data: ImageData) -> None:
+    """Write `data` to `path` so that a reader sees the old file or the whole new one, never a part.
+
+    Raises OSError when the disk refuses.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as scratch:
+        new = Path(scratch, path.name)
+        np.savez(new, **{key: getattr(data, key) for key in ARRAYS}, class_names=np.array(data.class_names))
+        os.replace(new, path)

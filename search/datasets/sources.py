@@ -1,0 +1,98 @@
+"""Where a named data set comes from: sources are tried in order until one gives the known content.
+
+Nothing here writes outside `$GRIDLESS_HOME`; in particular a user's Keras cache is only read.
+"""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.datasets import npz
+from search.datasets.image_data import ARRAYS, Arrays, ImageData, from_arrays
+from search.errors import InputError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place to look in. `read` returns the raw arrays or raises InputError with the reason why not."""
+
+    label: str
+    read: Callable[[], Arrays]
+    keep: bool = False
+    """Whether to keep the result in our cache, because reading it again would be slow."""
+
+
+def cache_folder() -> Path:
+    """Where prepared and downloaded data is kept: `$GRIDLESS_HOME/.cache`, by default `runs/.cache`."""
+    return Path(os.environ.get("GRIDLESS_HOME") or "runs") / ".cache"
+
+
+def keras_home() -> Path:
+    """Keras' own folder: `$KERAS_HOME`, by default `~/.keras`."""
+    return Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+
+
+def first(
+    name: str, sources: Sequence[Source], *, digest: str, class_names: Sequence[str], remedy: str = ""
+) -> ImageData:
+    """Load data set `name` from `$GRIDLESS_DATA/<name>.npz`, our cache, or the first of `sources` that works.
+
+    The user's own file is taken as it is, with a warning in the log when its content is not the known one;
+    any other source must have the content whose `ImageData.digest` is `digest`.
+
+    Raises InputError when the user's own file is there but broken, and when no source works: then it names
+    all of them, each with its reason, and what to do; `remedy` adds to that.
+    """
+    own = _user_file(name)
+    if own is not None and own.exists():
+        return _users(own, name, digest, class_names)
+    tried = [f"$GRIDLESS_DATA/{name}.npz: {'no such file' if own else 'GRIDLESS_DATA is not set'}"]
+    kept = cache_folder() / f"{name}.npz"
+    for source in (Source("our cache", lambda: npz.read(kept)), *sources):
+        try:
+            data = from_arrays(name, source.read(), class_names)
+        except InputError as error:
+            tried.append(f"{source.label}: {'; '.join(error.problems)}")
+            continue
+        if data.digest != digest:
+            tried.append(f"{source.label}: its content is not the known one ({_differs(data, digest)}); not used")
+            continue
+        if source.keep:
+            _keep(kept, data)
+        return data
+    raise InputError(
+        [
+            f"{name}: no source of the data works; save {', '.join(ARRAYS)} as {name}.npz in a folder and "
+            f"set GRIDLESS_DATA to it, or connect this machine to the network{remedy}, or take DATA=digits",
+            *(f"tried {line}" for line in tried),
+        ]
+    )
+
+
+def _user_file(name: str) -> Path | None:
+    folder = os.environ.get("GRIDLESS_DATA")
+    return Path(folder).expanduser() / f"{name}.npz" if folder else None
+
+
+def _users(path: Path, name: str, digest: str, class_names: Sequence[str]) -> ImageData:
+    data = npz.load(path, name, class_names)
+    if data.digest != digest:
+        log.warning("%s is used as %s, but its content is another (%s)", path, name, _differs(data, digest))
+    return data
+
+
+def _differs(data: ImageData, digest: str) -> str:
+    return f"digest {data.digest[:12]}, known {digest[:12]}"
+
+
+def _keep(path: Path, data: ImageData) -> None:
+    try:
+        npz.save(path, data)
+    except OSError as error:
+        raise InputError(
+            f"GRIDLESS_HOME: {path} can't be written ({error}); free space or choose another folder"
+        ) from error

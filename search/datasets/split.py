@@ -1,0 +1,193 @@
+"""Training, validation and test parts on disk: a trial's process is given the first two and no more."""
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.format import open_memmap
+from numpy.typing import NDArray
+
+from search.datasets.image_data import Array, ImageData
+from search.datasets.stratify import stratified
+from search.errors import InputError, StudyError
+
+_SPLIT = ("x_train", "y_train", "x_val", "y_val")
+_META = "meta.json"
+
+_Parts = Mapping[str, tuple[Array, NDArray[np.bool_]]]
+"""Array to write → (where it is taken from, mask of the rows taken)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Split:
+    """What a trial sees. Images uint8 (n, h, w, c), labels int64 (n,), mapped from disk and read-only."""
+
+    x_train: NDArray[np.uint8]
+    y_train: NDArray[np.int64]
+    x_val: NDArray[np.uint8]
+    y_val: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A data set split and written to disk. `digest` is that of the whole data set."""
+
+    folder: Path
+    """Holds x_train, y_train, x_val and y_val as .npy, and meta.json."""
+    test_folder: Path | None
+    """Holds x_test and y_test as .npy. None when read back from `folder`, which doesn't say where it is."""
+    name: str
+    digest: str
+    input_shape: tuple[int, int, int]
+    n_classes: int
+    class_names: tuple[str, ...]
+    n_train: int
+    n_val: int
+    n_test: int
+
+    @staticmethod
+    def read(folder: Path) -> "Prepared":
+        """Read back what `prepare` wrote. Raises StudyError when it can't be read."""
+        try:
+            return _prepared(folder, None, json.loads((folder / _META).read_text(encoding="utf-8")))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise _gone(folder, error) from error
+
+
+def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Path) -> Prepared:
+    """Split the training images into training and validation and write everything under `cache`, once.
+
+    The split is stratified and depends on the labels, `seed` (≥ 0) and `validation_fraction` (0–1, exclusive)
+    alone. What an earlier call wrote is used again if it holds exactly these values, otherwise replaced; any
+    number of processes may call this at once.
+
+    Raises InputError when a class can't be on both sides, for a bad seed or fraction, or when `cache` can't
+    be written.
+    """
+    if found := _split_problems(data, seed, validation_fraction):
+        raise InputError(found)
+    val = stratified(data.y_train, validation_fraction, seed=seed)
+    meta = _meta(data, val, seed, validation_fraction)
+    stem = f"{data.name}-{data.digest[:12]}"
+    folder, test_folder = cache / f"{stem}-s{seed}-v{validation_fraction}", cache / f"{stem}-test"
+    every = np.ones(len(data.y_test), dtype=np.bool_)
+    try:
+        _ensure(
+            folder,
+            {
+                "x_train": (data.x_train, ~val),
+                "y_train": (data.y_train, ~val),
+                "x_val": (data.x_train, val),
+                "y_val": (data.y_train, val),
+            },
+            meta,
+        )
+        _ensure(test_folder, {"x_test": (data.x_test, every), "y_test": (data.y_test, every)}, None)
+    except OSError as error:
+        raise InputError(f"{cache} can't be written ({error}); free space or choose another GRIDLESS_HOME") from error
+    return _prepared(folder, test_folder, meta)
+
+
+def read_split(folder: Path) -> Split:
+    """Map the training and validation arrays of a prepared folder. Raises StudyError when it can't."""
+    try:
+        return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in _SPLIT})
+    except (OSError, ValueError) as error:
+        raise _gone(folder, error) from error
+
+
+def _split_problems(data: ImageData, seed: int, fraction: float) -> list[str]:
+    found = []
+    if not 0 < fraction < 1:
+        found.append(f"validation fraction must be between 0 and 1, both excluded, not {fraction}; 0.1 is usual")
+    if seed < 0:
+        found.append(f"seed must be 0 or more, not {seed}")
+    labels, counts = np.unique(data.y_train, return_counts=True)
+    if few := labels[counts < 2].tolist():
+        found.append(
+            f"{data.name}: each class needs at least 2 training images, one of them to validate on; "
+            f"classes with 1: {', '.join(map(str, few))}"
+        )
+    return found
+
+
+def _meta(data: ImageData, val: NDArray[np.bool_], seed: int, fraction: float) -> dict[str, Any]:
+    return {
+        "name": data.name,
+        "digest": data.digest,
+        "input_shape": list(data.input_shape),
+        "n_classes": data.n_classes,
+        "class_names": list(data.class_names),
+        "n_train": int((~val).sum()),
+        "n_val": int(val.sum()),
+        "n_test": len(data.y_test),
+        "seed": seed,
+        "validation_fraction": fraction,
+    }
+
+
+def _prepared(folder: Path, test_folder: Path | None, meta: Mapping[str, Any]) -> Prepared:
+    height, width, channels = meta["input_shape"]
+    plain = ("name", "digest", "n_classes", "n_train", "n_val", "n_test")
+    return Prepared(
+        folder=folder,
+        test_folder=test_folder,
+        input_shape=(height, width, channels),
+        class_names=tuple(meta["class_names"]),
+        **{key: meta[key] for key in plain},
+    )
+
+
+def _gone(folder: Path, error: Exception) -> StudyError:
+    return StudyError(f"{folder}: the prepared data can't be read ({error}); start the study again to rebuild it")
+
+
+def _ensure(folder: Path, parts: _Parts, meta: Mapping[str, Any] | None) -> None:
+    """Make `folder` hold exactly `parts` and `meta`; a reader never sees it half written."""
+    if _holds(folder, parts, meta):
+        return
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as scratch:
+        new = Path(scratch, "new")
+        new.mkdir()
+        for key, (source, rows) in parts.items():
+            np.save(new / f"{key}.npy", source[rows])
+        if meta is not None:
+            (new / _META).write_text(json.dumps(meta, indent=2, ensure_ascii=False), encoding="utf-8")
+        attempt = 0
+        while not _moved(new, folder) and not _holds(folder, parts, meta):
+            attempt += 1
+            with suppress(FileNotFoundError):  # another process has just moved it away
+                os.rename(folder, Path(scratch, f"old-{attempt}"))
+
+
+def _moved(new: Path, folder: Path) -> bool:
+    """Rename `new` to `folder`; False when something is in the way."""
+    try:
+        os.rename(new, folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+            return False
+        raise
+    return True
+
+
+def _holds(folder: Path, parts: _Parts, meta: Mapping[str, Any] | None) -> bool:
+    """Whether `folder` has these very values; comparing all of them is cheap and trusts nothing."""
+    try:
+        if meta is not None and json.loads((folder / _META).read_text(encoding="utf-8")) != meta:
+            return False
+        for key, (source, rows) in parts.items():
+            found = open_memmap(folder / f"{key}.npy", mode="r")
+            if found.dtype != source.dtype or not np.array_equal(found, source[rows]):
+                return False
+    except (OSError, ValueError):
+        return False
+    return True

@@ -1,0 +1,127 @@
+"""What is shown while a study runs: a snapshot of its trials, as a live table or as plain lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.study.records import TrialRecord
+from search.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study at one moment."""
+
+    n_trials: int
+    done: int
+    running: int
+    paused: int
+    pruned: int
+    failed: int
+    best: TrialRecord | None
+    active: tuple[TrialRecord, ...]
+    """RUNNING trials, by worker."""
+    left_s: float | None
+    """Estimated seconds to the end; None before there is anything to judge by."""
+
+
+def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> Snapshot:
+    """Count and rank `trials`."""
+    states = [t.state for t in trials]
+    scored = [t for t in trials if t.val_accuracy is not None and t.state != "FAIL"]
+    return Snapshot(
+        n_trials=n_trials,
+        done=states.count("COMPLETE"),
+        running=states.count("RUNNING"),
+        paused=sum(t.paused for t in trials if t.state == "WAITING"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        best=max(scored, key=lambda t: (t.val_accuracy or 0.0, -t.number), default=None),
+        active=tuple(sorted((t for t in trials if t.state == "RUNNING"), key=lambda t: t.worker or "")),
+        left_s=_left_s(trials, n_trials=n_trials, workers=workers),
+    )
+
+
+def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> float | None:
+    """Epochs still to be trained, if the rest goes as what was settled so far, at the mean pace so far."""
+    settled = [t for t in trials if t.curve and t.state != "RUNNING"]
+    epochs = sum(t.epochs for t in trials)
+    if not settled:
+        return None
+    pace = sum(t.train_s for t in trials) / epochs
+    typical = sum(t.epochs for t in settled) / len(settled)
+    running = sum(max(0.0, min(typical, t.total_epochs or typical) - t.epochs) for t in trials if t.state == "RUNNING")
+    return pace * (typical * max(0, n_trials - len(trials)) + running) / max(1, workers)
+
+
+def render(shot: Snapshot) -> RenderableType:
+    """The live view of a terminal."""
+    settled = shot.done + shot.pruned + shot.failed + shot.paused
+    head = Table.grid(padding=(0, 1))
+    head.add_row(ProgressBar(total=shot.n_trials, completed=settled, width=30), Text(counts(shot)))
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("worker", "trial", "epoch", "val %"):
+        table.add_column(name, justify="left" if name == "worker" else "right")
+    for trial in shot.active:
+        last = f"{100 * trial.curve[-1].val_accuracy:.2f}" if trial.curve else "–"
+        table.add_row(trial.worker or "?", str(trial.number), f"{trial.epochs}/{trial.total_epochs or '?'}", last)
+    return Group(head, table if shot.active else Text("starting workers …", style="dim"))
+
+
+def counts(shot: Snapshot) -> str:
+    """One line: how far the study is, the best so far and the time left."""
+    parts = [f"{shot.done} done", f"{shot.running} running"]
+    rest = ((shot.paused, "paused"), (shot.pruned, "pruned"), (shot.failed, "failed"))
+    parts += [f"{n} {word}" for n, word in rest if n]
+    line = f"of {shot.n_trials} trials: {', '.join(parts)}"
+    if shot.best is not None and shot.best.val_accuracy is not None:
+        line += f" · best {100 * shot.best.val_accuracy:.2f} % (trial {shot.best.number})"
+    if shot.left_s is not None:
+        line += f" · about {duration(shot.left_s)} left"
+    return line
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min, 2 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class LiveView:
+    """Shows a running study on stderr: a live table on a terminal, otherwise a line whenever something ended."""
+
+    def __init__(self, spec: StudySpec, *, quiet: bool) -> None:
+        self._spec = spec
+        self._quiet = quiet
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._is_live = self._console.is_terminal and not quiet
+        self._last = ""
+
+    def __enter__(self) -> Self:
+        if self._is_live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_live:
+            self._live.stop()
+
+    def update(self, trials: Sequence[TrialRecord]) -> None:
+        """Show `trials`."""
+        shot = snapshot(trials, n_trials=self._spec.n_trials, workers=self._spec.workers)
+        if self._is_live:
+            self._live.update(render(shot))
+            return
+        settled = f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}"
+        if not self._quiet and settled != self._last:
+            self._last = settled
+            self._console.print(counts(shot), highlight=False, soft_wrap=True)

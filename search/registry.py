@@ -1,0 +1,88 @@
+"""Name → builder or loader, and the folders where spaces and studies are found.
+
+Built-in models and data sets are entry points of this package, found the way a user's own are: the groups
+`gridless.models` and `gridless.datasets`. A model may also be named `package.module:function`.
+Nothing is imported until it is asked for.
+"""
+
+import difflib
+import importlib
+import inspect
+from collections.abc import Callable, Iterable
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+from search.errors import InputError
+
+MODELS = "gridless.models"
+DATASETS = "gridless.datasets"
+
+_BUILDER = "build(params, *, input_shape, n_classes) -> keras.Model"
+_LOADER = "load() -> ImageData"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A phrase naming the known name most like `name`, or all of them when none is close."""
+    names = sorted(known)
+    folded = {n.lower(): n for n in names}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    return f"did you mean {folded[close[0]]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+
+
+def names(group: str) -> list[str]:
+    """The registered names of `group`, sorted."""
+    return sorted({e.name for e in entry_points(group=group)})
+
+
+def check_name(group: str, name: str) -> str | None:
+    """What is wrong with `name` as a member of `group`, without importing anything; None if it is known."""
+    if name in names(group) or (group == MODELS and ":" in name):
+        return None
+    what = "MODEL" if group == MODELS else "DATA"
+    own = " or your own as package.module:function" if group == MODELS else " or your own as path/to/file.npz"
+    return f"{what}: {name!r} is not known; {nearest(name, names(group))}{own}"
+
+
+def load_builder(name: str) -> Callable[..., Any]:
+    """The builder of model `name`, its signature checked.
+
+    Raises InputError when the name is unknown, its module can't be imported or the signature is not the contract's.
+    """
+    return _load(MODELS, name, _BUILDER, n_positional=1, keywords=("input_shape", "n_classes"))
+
+
+def load_loader(name: str) -> Callable[[], Any]:
+    """The loader of data set `name`, its signature checked. Raises InputError as `load_builder` does."""
+    return _load(DATASETS, name, _LOADER, n_positional=0, keywords=())
+
+
+def _load(group: str, name: str, contract: str, *, n_positional: int, keywords: tuple[str, ...]) -> Callable[..., Any]:
+    if problem := check_name(group, name):
+        raise InputError(problem)
+    found = [e for e in entry_points(group=group) if e.name == name]
+    point = found[0] if found else EntryPoint(name, name, group)
+    try:
+        function = point.load()
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"{name}: {point.value} can't be imported ({error}); check the name and PYTHONPATH") from error
+    if not _fits(function, n_positional, keywords):
+        raise InputError(f"{name}: {point.value} must be callable as {contract}")
+    return function  # type: ignore[no-any-return]
+
+
+def _fits(function: object, n_positional: int, keywords: tuple[str, ...]) -> bool:
+    if not callable(function):
+        return False
+    try:
+        inspect.signature(function).bind(*([None] * n_positional), **dict.fromkeys(keywords))
+    except TypeError:
+        return False
+    return True
+
+
+def data_folders(kind: str) -> list[Path]:
+    """Folders that may hold `kind` ("spaces" or "studies"), the user's first: working folder, then what is shipped."""
+    package = Path(str(importlib.import_module("search").__file__)).parent
+    candidates = [Path.cwd() / kind, package / "_data" / kind, package.parent / kind]
+    return list(dict.fromkeys(c for c in candidates if c.is_dir()))

@@ -1,0 +1,121 @@
+"""One look for all figures: states, colours, light and dark templates."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+
+@dataclass(frozen=True)
+class StateStyle:
+    """How one state is drawn. Shape and pattern tell states apart without colour."""
+
+    color: str
+    symbol: str
+    sign: str
+    pattern: str
+
+
+# After Okabe and Ito's palette, in luminances that stand out 3:1 on white and on near-black alike.
+STATES = {
+    "COMPLETE": StateStyle("#2f7fc1", "circle", "●", ""),
+    "RUNNING": StateStyle("#0b9a72", "triangle-up", "▲", "."),
+    "WAITING": StateStyle("#bf8300", "square", "■", "-"),
+    "PRUNED": StateStyle("#858b95", "diamond", "◆", "/"),
+    "FAIL": StateStyle("#d55e00", "x", "✕", "x"),
+}
+BEST = "#c4539a"
+REFERENCE = "#858b95"
+FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif'
+
+
+def template(dark: bool) -> go.layout.Template:
+    """Axes, fonts and grid for a light or a dark page; the backgrounds let the page shine through."""
+    text, grid, line = ("#d6dae0", "#2b3038", "#4a515c") if dark else ("#2b3138", "#e6e8ec", "#b4bac3")
+    axis = {
+        "gridcolor": grid,
+        "linecolor": line,
+        "tickcolor": line,
+        "zeroline": False,
+        "showline": True,
+        "ticks": "outside",
+        "ticklen": 4,
+        "automargin": True,
+        "title": {"standoff": 10},
+    }
+    return go.layout.Template(
+        layout={
+            "font": {"family": FONT, "size": 13, "color": text},
+            "paper_bgcolor": "rgba(0,0,0,0)",
+            "plot_bgcolor": "rgba(0,0,0,0)",
+            "xaxis": axis,
+            "yaxis": axis,
+            "hovermode": "closest",
+            "hoverlabel": {
+                "align": "left",
+                "bgcolor": "#22262d" if dark else "#ffffff",
+                "bordercolor": line,
+                "font": {"family": FONT, "size": 13, "color": text},
+            },
+            "legend": {
+                "orientation": "h",
+                "xref": "container",
+                "yref": "container",
+                "x": 0,
+                "y": 0,
+                "yanchor": "bottom",
+            },
+            "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+            "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": line, "activecolor": text},
+        }
+    )
+
+
+def figure(traces: list[dict[str, Any]], *, height: int = 440, **layout: Any) -> go.Figure:
+    """A figure in the light template, `height` pixels tall and as wide as its place."""
+    return go.Figure(
+        traces,
+        {
+            "template": template(dark=False),
+            "height": height,
+            "legend": {"itemsizing": "constant"},
+            **layout,
+        },
+    )
+
+
+def literal(text: object) -> str:
+    """`text` as Plotly shows it letter by letter: its labels would otherwise read HTML tags."""
+    return escape(str(text), quote=False)
+
+
+@dataclass(frozen=True)
+class Window:
+    """The part of an accuracy axis that is shown at first, in percent, and how many values lie under it."""
+
+    low: float
+    high: float
+    n_below: int
+
+
+def accuracy_window(values: Iterable[float], also: Iterable[float] = (), reach: float = 1.5) -> Window:
+    """A window over `values` (percent) in which the good ones can be told apart, `also` always inside.
+
+    Where few poor values would squeeze the rest into a line, the axis starts nearer the rest, and they are
+    counted: those further below the first quartile than `reach` times the way from there to the best.
+    """
+    kept = np.sort([v for v in values if np.isfinite(v)])
+    if not len(kept):
+        return Window(0.0, 100.0, 0)
+    marks = [v for v in also if np.isfinite(v)]
+    low, high = float(kept[0]), float(kept[-1])
+    if len(kept) >= 8:
+        quarter = float(np.quantile(kept, 0.25))
+        low = float(kept[kept >= quarter - reach * (high - quarter)][0])
+    low, high = min([low, *marks]), max([high, *marks])
+    pad = max(0.06 * (high - low), 0.1)
+    floor = max(low - pad, -1.0)
+    return Window(floor, min(high + pad, 101.0), int(np.sum(kept < floor)))

@@ -1,0 +1,164 @@
+"""Spaces from YAML files: every mistake at once with its file and line, and `extends: another space`."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from search.errors import InputError
+from search.registry import data_folders, nearest
+from search.space.lint import Where, lint, place
+from search.space.types import Space
+from search.space.values import show
+from search.space.yaml_file import read_yaml
+
+_MERGED = ("params", "document")
+
+
+class _Mistake(NamedTuple):
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A space's plain data, the file and line that each part came from, and mistakes found so far."""
+
+    data: dict[str, Any]
+    lines: dict[Where, tuple[str, int]]
+    mistakes: tuple[_Mistake, ...]
+
+    def mistake(self, where: Where, text: str) -> _Mistake:
+        """One at the line of the innermost known part that leads to `where`."""
+        known = next(where[:n] for n in range(len(where), -1, -1) if where[:n] in self.lines)
+        return _Mistake(*self.lines[known], f"{place(where)}: {text}" if where else text)
+
+
+def load_space(path: str | Path) -> Space:
+    """Read the space in a YAML 1.2 file, with all that it extends.
+
+    A file's parameters and document are merged over the parent's name by name: a parameter that gives its
+    `type` replaces the inherited one, one without changes only the keys it gives, and `name: null` removes it
+    together with the conditions on it. Other keys replace the parent's. `published` is a figure of one model,
+    so it is inherited only where the model stays the same.
+    Raises InputError with every mistake of the file as `file:line: rule, value, remedy`.
+    """
+    source = _read(Path(path), ())
+    found = [*source.mistakes, *(source.mistake(p.where, p.text) for p in lint(source.data))]
+    if found:
+        raise _error(found)
+    return Space.model_validate(source.data)
+
+
+def _error(mistakes: Iterable[_Mistake]) -> InputError:
+    return InputError([f"{m.file}:{m.line}: {m.text}" for m in sorted(set(mistakes))])
+
+
+def find_space(model: str, path: str | Path | None = None) -> Path:
+    """Find the space file of `model`: `path` if given, else the first `<model>.yaml` of a folder for spaces.
+
+    Of a model named `package.module:function` it is `<function>.yaml`. Raises InputError when there is none.
+    """
+    if path is not None:
+        return Path(path)
+    name = model.rpartition(":")[2]
+    folders = data_folders("spaces")
+    found = next((f for folder in folders if (f := folder / f"{name}.yaml").is_file()), None)
+    if found is None:
+        tried = ", ".join(map(str, folders)) or "no folder named spaces"
+        raise InputError(
+            f"space: no {name}.yaml for model {model!r}; tried {tried}; "
+            f"write spaces/{name}.yaml, which may extend another space; {nearest(name, _names(folders))}"
+        )
+    return found
+
+
+def _names(folders: list[Path]) -> list[str]:
+    return [file.stem for folder in folders for file in folder.glob("*.yaml")]
+
+
+def _read(path: Path, chain: tuple[Path, ...]) -> _Source:
+    file = read_yaml(path)
+    lines = {where: (str(path), line) for where, line in file.lines.items()}
+    source = _Source(file.data, lines, tuple(_Mistake(str(path), *p) for p in file.problems))
+    if "extends" not in source.data:
+        return source
+    chain = (*chain, path.resolve())
+    parent = _parent(source.data["extends"], path, chain)
+    if isinstance(parent, str):
+        # Without its parent nearly everything would be called missing, so only this is said.
+        raise _error([*source.mistakes, source.mistake(("extends",), parent)])
+    return _merged(_read(parent, chain), source)
+
+
+def _parent(name: Any, path: Path, chain: tuple[Path, ...]) -> Path | str:
+    """Find the file that `path` extends by `name`; a sentence if there is none."""
+    if not isinstance(name, str) or Path(name).name != name:
+        return f"must be the name of a space, without folder or ending, not {show(name)}"
+    folders = list(dict.fromkeys([path.parent.resolve(), *data_folders("spaces")]))
+    files = [f for folder in folders if (f := folder / f"{name}.yaml").is_file()]
+    # A user's own convNN.yaml may extend the shipped convNN.
+    others = [f for f in files if f.resolve() != path.resolve()]
+    if others and others[0].resolve() not in chain:
+        return others[0]
+    if files:
+        around = " → ".join([*(p.stem for p in chain), name])
+        return f"spaces extend each other in a circle, {around}; take one `extends` away"
+    tried = ", ".join(map(str, folders))
+    return f"there is no space {name!r} in {tried}; {nearest(name, _names(folders))}"
+
+
+def _merged(parent: _Source, child: _Source) -> _Source:
+    own = {k: v for k, v in child.data.items() if k != "extends"}
+    inherited = dict(parent.data)
+    if own.get("model", inherited.get("model")) != inherited.get("model"):
+        inherited.pop("published", None)
+    mistakes = [child.mistake(where, text) for where, text in _removed_in_vain(inherited, own)]
+    inherited = _without_removed(inherited, own.get("params"))
+    data = inherited | own
+    for key in _MERGED:
+        mine, theirs = own.get(key), inherited.get(key)
+        if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
+            data[key] = _over(theirs, mine) if key == "params" else {**theirs, **mine}
+    return _Source(data, parent.lines | child.lines, (*parent.mistakes, *child.mistakes, *mistakes))
+
+
+def _removed_in_vain(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
+    """Names set to null that there is nothing to remove of."""
+    theirs = inherited.get("params")
+    mine = own.get("params")
+    if isinstance(theirs, Mapping) and isinstance(mine, Mapping):
+        for name, param in mine.items():
+            if param is None and name not in theirs:
+                yield (
+                    ("params", name),
+                    f"can't be removed, since it is not inherited; {nearest(name, theirs)}",
+                )
+
+
+def _without_removed(inherited: Mapping[str, Any], own: Any) -> dict[str, Any]:
+    """Drop the parameters set to null, with their values in the document and the conditions on them."""
+    gone = {name for name, param in own.items() if param is None} if isinstance(own, Mapping) else set()
+    data = dict(inherited)
+    for key in _MERGED:
+        if isinstance(data.get(key), Mapping):
+            data[key] = {n: _freed(v, gone) for n, v in data[key].items() if n not in gone}
+    return data
+
+
+def _freed(param: Any, gone: set[str]) -> Any:
+    if not isinstance(param, Mapping) or not isinstance(param.get("when"), Mapping):
+        return param
+    when = {parent: values for parent, values in param["when"].items() if parent not in gone}
+    return {**param, "when": when} if when else {k: v for k, v in param.items() if k != "when"}
+
+
+def _over(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
+    data = dict(theirs)
+    for name, param in mine.items():
+        if param is None:
+            continue
+        changes = isinstance(param, Mapping) and "type" not in param and isinstance(theirs.get(name), Mapping)
+        data[name] = {**theirs[name], **param} if changes else param
+    return data

@@ -1,0 +1,1 @@
+"""Studies: their spec, storage, exact budget and strategy."""

@@ -1,0 +1,43 @@
+"""What a study ran on: stored with it, since numbers without it can't be repeated."""
+
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+_PACKAGES = ("gridless", "keras", "tensorflow", "jax", "numpy", "optuna", "mlflow")
+
+
+def environment(device: str) -> dict[str, str]:
+    """Versions of Python, packages and this code; machine, device and backend."""
+    found = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
+    found["backend"] = os.environ.get("KERAS_BACKEND", "tensorflow")
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    if commit := code_version():
+        found["commit"] = commit
+    return found
+
+
+def code_version() -> str | None:
+    """The commit of a checkout of this project, with «+changes» when it was edited; None for an installed wheel."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    head = _git(root, "rev-parse", "--short=12", "HEAD")
+    return f"{head}+changes" if head and _git(root, "status", "--porcelain", "-uno") else head
+
+
+def _git(root: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(  # noqa: S603
+            ["git", "-C", str(root), *arguments],  # noqa: S607
+            capture_output=True, text=True, check=False, timeout=10,
+        )  # fmt: skip
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

@@ -1,0 +1,80 @@
+"""From the storage's rows to records. Reports, views and strategies read a study only through here."""
+
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from search.errors import InputError
+from search.study.records import Epoch, StudyRecord, TrialRecord
+from search.study.storage import LedgerStorage
+
+CLAIM_LOST_REASON = "its worker was lost {n} times"
+
+
+def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
+    """Study `name` with all its trials. Raises InputError when the storage has no such study."""
+    try:
+        study_id = storage.get_study_id_from_name(name)
+    except KeyError as error:
+        known = ", ".join(study_names(storage)) or "none"
+        raise InputError(f"study {name!r} is not in the storage; known: {known}") from error
+    attrs = storage.get_study_user_attrs(study_id)
+    spec: dict[str, Any] = attrs["spec"]
+    return StudyRecord(
+        name=name,
+        model=spec["model"],
+        data=spec["data"],
+        spec=spec,
+        trials=tuple(TrialReader(storage, study_id).read()),
+        environment=attrs.get("environment", {}),
+        published=spec["space"].get("published"),
+    )
+
+
+def study_names(storage: LedgerStorage) -> list[str]:
+    """The names of all studies, in the order in which they were made."""
+    return [s.study_name for s in storage.get_all_studies()]
+
+
+class TrialReader:
+    """Reads the trials of one study again and again, each time only the rows that may have changed."""
+
+    def __init__(self, storage: LedgerStorage, study_id: int) -> None:
+        self._storage = storage
+        self._study_id = study_id
+        self._records: dict[int, TrialRecord] = {}
+        self._pending: set[int] = set()
+
+    def read(self) -> list[TrialRecord]:
+        """All trials by number. Raises RetryLaterError when the database is out of reach."""
+        newest = max(self._records, default=-1)
+        for row in self._storage.read_trials(self._study_id, set(self._pending), newest):
+            self._records[row._trial_id] = as_record(row)
+            (self._pending.discard if row.state.is_finished() else self._pending.add)(row._trial_id)
+        return sorted(self._records.values(), key=lambda r: r.number)
+
+
+def as_record(row: FrozenTrial) -> TrialRecord:
+    """A storage row as a record."""
+    attrs = row.user_attrs
+    untrainable = bool(attrs.get("untrainable", False))
+    steps = sorted(int(k.removeprefix("epoch:")) for k in attrs if k.startswith("epoch:"))
+    return TrialRecord(
+        number=row.number,
+        state="FAIL" if untrainable and row.state == TrialState.PRUNED else row.state.name,
+        params=row.params,
+        curve=tuple(Epoch(**attrs[f"epoch:{s}"]) for s in steps),
+        total_epochs=attrs.get("total_epochs"),
+        n_params=attrs.get("n_params"),
+        seed=attrs.get("seed"),
+        device=attrs.get("device"),
+        worker=attrs.get("worker"),
+        paused=bool(attrs.get("paused", False)),
+        n_segments=attrs.get("n_segments", 0),
+        n_retries=attrs.get("n_retries", 0),
+        untrainable=untrainable,
+        reason=attrs.get("reason"),
+        log_tail=attrs.get("log_tail"),
+        started=row.datetime_start,
+        ended=row.datetime_complete,
+    )

@@ -1,0 +1,94 @@
+"""What a study's storage says, as plain values: the only thing that reports and views are made from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One completed epoch of a trial. Accuracies are fractions, losses mean cross-entropies in nats."""
+
+    step: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    seconds: float
+    """Wall-clock seconds of this epoch, training and validation."""
+    at: float
+    """When it ended, Unix seconds."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One row of the study. `state` is as shown to people: a NaN loss or a lack of memory reads FAIL."""
+
+    number: int
+    state: str
+    """WAITING, RUNNING, COMPLETE, PRUNED or FAIL."""
+    params: Mapping[str, Any]
+    curve: tuple[Epoch, ...] = ()
+    total_epochs: int | None = None
+    """The most epochs that this trial may train."""
+    n_params: int | None = None
+    seed: int | None = None
+    device: str | None = None
+    worker: str | None = None
+    """The worker that holds it (RUNNING) or held it last."""
+    paused: bool = False
+    """WAITING at a rung for promotion, not for a worker."""
+    n_segments: int = 0
+    n_retries: int = 0
+    """How often it was taken back from a lost worker."""
+    untrainable: bool = False
+    """It failed by its setting (a NaN loss, too little memory), not by a fault of the machine or the code."""
+    reason: str | None = None
+    """Why it failed or was pruned, one line."""
+    log_tail: str | None = None
+    """The last lines that a failed trial's process printed."""
+    started: datetime | None = None
+    ended: datetime | None = None
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch with the largest val_accuracy, the earliest of equals; None before the first epoch."""
+        return max(self.curve, key=lambda e: (e.val_accuracy, -e.step), default=None)
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """The largest validation accuracy over completed epochs, a fraction."""
+        return self.best.val_accuracy if self.best else None
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The step of `val_accuracy`, from 1."""
+        return self.best.step if self.best else None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs completed."""
+        return len(self.curve)
+
+    @property
+    def train_s(self) -> float:
+        """Wall-clock seconds spent in completed epochs."""
+        return sum(e.seconds for e in self.curve)
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """A study and its trials, in the order of their numbers. Trials that no worker has started yet have no row."""
+
+    name: str
+    model: str
+    data: str
+    spec: Mapping[str, Any]
+    """The resolved spec, as in study.yaml (keys of StudySpec: n_trials, epochs, seed, space, …)."""
+    trials: tuple[TrialRecord, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Python, package and machine versions, as recorded when the study was made."""
+    published: Mapping[str, Any] | None = None
+    """The document's own figure: {value, split, source}."""

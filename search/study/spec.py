@@ -1,0 +1,205 @@
+"""What a study is: settings from YAML files and flags, checked all at once, and the resolved StudySpec."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from search.errors import InputError
+from search.registry import data_folders, nearest
+from search.space.types import Space
+from search.study.strategy import STRATEGIES
+
+FREE_TO_CHANGE = ("workers", "threads", "timeout_s", "budget", "trial_timeout_s")
+"""Settings that a resumed study may change at will; n_trials may only grow; any other change is refused."""
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_RESERVED = {"mlflow-artifacts"}
+_FLAG = {"epochs": "EPOCHS", "n_trials": "TRIALS", "timeout_s": "TIMEOUT"}
+_FLAG |= {"workers": "WORKERS", "seed": "SEED", "name": "NAME"}
+_RULE = {
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+}
+
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class Settings(BaseModel):
+    """What a person may set about a study: the keys of studies/*.yaml and the flags of `gridless study`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str | None = None
+    n_trials: Count = 20
+    """Settings to try, the first of them the document's own."""
+    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """The most epochs that a trial may train; the space's largest by default."""
+    timeout_s: Seconds | None = None
+    """Wall-clock seconds after which a command pauses what runs and ends."""
+    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Compute to spend, in full trainings (epochs spent / largest total)."""
+    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """CPU threads of one worker."""
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    strategy: str = "halving"
+    trial_timeout_s: Seconds | None = 86_400.0
+    """Hard limit on the training time of one trial, in seconds of its process's life."""
+    validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] = 1 / 6
+    """Part of the training images that validates: a sixth of 60,000 leaves as many as the test set has."""
+
+    @field_validator("name")
+    @classmethod
+    def _name_is_a_folder(cls, name: str | None) -> str | None:
+        if name is not None and (problem := name_problem(name)):
+            raise ValueError(problem)
+        return name
+
+    @field_validator("strategy")
+    @classmethod
+    def _strategy_is_known(cls, name: str) -> str:
+        if name not in STRATEGIES:
+            raise ValueError(nearest(name, STRATEGIES))
+        return name
+
+
+class StudySpec(BaseModel):
+    """A resolved study: everything that decides what its trials do. Stored with the study and in study.yaml."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    model: str
+    data: str
+    """Short name of the data set."""
+    data_source: str
+    """What loads it: a registered name or the path of a file."""
+    metric: str = "val_accuracy"
+    n_trials: int
+    epochs: int
+    seed: int
+    strategy: str
+    workers: int
+    threads: int
+    timeout_s: float | None
+    budget: float | None
+    trial_timeout_s: float | None
+    validation_fraction: float
+    data_digest: str
+    space_digest: str
+    first: tuple[dict[str, Any], ...]
+    """Settings of the first trials, the document's own before those that the user asked to try."""
+    space: dict[str, Any]
+
+    @property
+    def search_space(self) -> Space:
+        """The space as an object."""
+        return Space.from_dict(self.space)
+
+    def total_epochs(self, params: Mapping[str, Any]) -> int:
+        """The epochs that a trial with `params` may train: its own wish within the study's limit."""
+        return min(int(params.get("epochs", self.epochs)), self.epochs)
+
+    def first_setting(self, number: int) -> dict[str, Any] | None:
+        """The fixed setting of trial `number`, or None if the strategy chooses."""
+        return dict(self.first[number]) if number < len(self.first) else None
+
+
+def name_problem(name: str) -> str | None:
+    """What is wrong with `name` as a study's name, or None."""
+    if not _NAME.fullmatch(name):
+        return "use 1 to 100 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+    if name in _RESERVED or name.endswith(".final"):
+        return "this name is kept for the program's own files; choose another"
+    return None
+
+
+def read_settings(path: Path) -> dict[str, Any]:
+    """The keys of a studies/*.yaml file. Raises InputError when it is not a readable YAML mapping."""
+    try:
+        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+    except YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f":{where.line + 1}" if where else ""
+        reason = getattr(error, "problem", error)
+        raise InputError(f"{path}{line}: not valid YAML ({reason}); mend or remove it") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: can't be read ({error}); mend or remove it") from error
+    if content is None:
+        return {}
+    if not isinstance(content, dict) or not all(isinstance(k, str) for k in content):
+        raise InputError(f"{path}: must be a mapping of settings, found {type(content).__name__}; mend or remove it")
+    return content
+
+
+def settings_for(stem: str, flags: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
+    """Settings from studies/default.yaml, then studies/<stem>.yaml, then `flags`, and every problem found.
+
+    The settings are None exactly when there are problems.
+    """
+    problems: list[str] = []
+    merged: dict[str, Any] = {}
+    origin: dict[str, str] = {}
+    for file in (_settings_file("default"), _settings_file(stem)):
+        try:
+            content = read_settings(file) if file else {}
+        except InputError as error:
+            problems += error.problems
+            continue
+        merged |= content
+        origin |= {key: str(file) for key in content}
+    given = {k: v for k, v in flags.items() if v is not None}
+    merged |= given
+    origin |= {k: _FLAG.get(k, "--" + k.removesuffix("_s").replace("_", "-")) for k in given}
+    try:
+        settings = Settings(**merged)
+    except ValidationError as error:
+        problems += [_explain(e, origin) for e in error.errors()]
+    return (None, problems) if problems else (settings, [])
+
+
+def _settings_file(stem: str) -> Path | None:
+    return next((p for f in data_folders("studies") if (p := f / f"{stem}.yaml").is_file()), None)
+
+
+def _explain(error: Any, origin: Mapping[str, str]) -> str:
+    key = str(error["loc"][0])
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "extra_forbidden":
+        return f"{origin[key]}: {key!r} is not a setting; {nearest(key, Settings.model_fields)}"
+    if kind == "value_error":
+        rule = str(context["error"])
+    elif "ge" in context or "gt" in context:
+        rule = f"must be {'at least ' + str(context['ge']) if 'ge' in context else 'more than ' + str(context['gt'])}"
+    elif "le" in context or "lt" in context:
+        rule = f"must be {'at most ' + str(context['le']) if 'le' in context else 'less than ' + str(context['lt'])}"
+    else:
+        rule = _RULE.get(kind, error["msg"])
+    return f"{origin[key]}: {key} = {error['input']!r} {'is wrong: ' if kind == 'value_error' else ''}{rule}"
+
+
+def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
+    """Why `wanted` can't go on with the study that `stored` describes, one line each; empty if it can."""
+    lines = []
+    for key in ("model", "data", "metric", "epochs", "seed", "strategy", "validation_fraction", "data_digest"):
+        old, new = getattr(stored, key), getattr(wanted, key)
+        if old != new:
+            lines.append(f"{key}: the study has {old!r}, this command asks for {new!r}")
+    if stored.space_digest != wanted.space_digest:
+        lines += [f"space: {line}" for line in stored.search_space.difference(wanted.search_space)]
+    if stored.first != wanted.first:
+        lines.append(f"first settings: the study has {list(stored.first)}, this command asks for {list(wanted.first)}")
+    if wanted.n_trials < stored.n_trials:
+        lines.append(f"n_trials: the study has {stored.n_trials}; it may grow but not shrink to {wanted.n_trials}")
+    return lines

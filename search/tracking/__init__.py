@@ -1,0 +1,1 @@
+"""Trackers: events of trials appended to a local outbox, and mirrored into MLflow by another process."""

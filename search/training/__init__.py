@@ -1,0 +1,1 @@
+"""Params → compiled model → epochs → reports."""

@@ -1,0 +1,72 @@
+"""What there is: models with their documents' facts, data sets, and what a space makes of its model."""
+
+from pathlib import Path
+from typing import Any
+
+from search import registry
+from search.datasets import load
+from search.datasets.facts import FACTS
+from search.errors import InputError
+from search.space.load import find_space, load_space
+from search.space.types import Space
+from search.training.probe import count_params, probe
+
+DEFAULT_SHAPE = (28, 28, 1)
+
+
+def model_rows() -> list[dict[str, Any]]:
+    """One mapping per model: name, n_params at the document's setting and data, data, published, source."""
+    spaces: dict[str, Space | None] = {}
+    for name in registry.names(registry.MODELS):
+        try:
+            spaces[name] = load_space(find_space(name))
+        except InputError:
+            spaces[name] = None  # a user's model may have its space elsewhere, given by --space
+    counts = count_params([(s, *_shape(s.data)) for s in spaces.values() if s is not None])
+    found = iter(counts)
+    return [
+        {
+            "name": name,
+            "n_params": next(found) if space else None,
+            "data": space.data if space else None,
+            "published": space.published.model_dump() if space and space.published else None,
+            "source": space.source if space else None,
+        }
+        for name, space in spaces.items()
+    ]
+
+
+def dataset_rows() -> list[dict[str, Any]]:
+    """One mapping per data set: name, input_shape, n_classes, n_train, n_test, source; None where not known."""
+    rows = []
+    for name in registry.names(registry.DATASETS):
+        facts = FACTS.get(name)
+        rows.append({"name": name} | (facts._asdict() if facts else dict.fromkeys(next(iter(FACTS.values()))._fields)))
+    return rows
+
+
+def check_space(file: Path, data: str | None) -> tuple[list[str], bool]:
+    """Lines about the space in `file`, and whether it is sound. Raises InputError with every mistake in it."""
+    space = load_space(file)
+    if data is None:
+        shape, n_classes = _shape(space.data)
+    else:
+        images = load(data)
+        shape, n_classes = images.input_shape, images.n_classes
+    report = probe(space, input_shape=shape, n_classes=n_classes)
+    sizes = [c.n_params for c in report.corners if c.n_params is not None]
+    lines = [
+        f"{file}: model {space.model}, {len(space.params)} parameters, {space.n_combinations:,} combinations in a grid",
+        f"digest {space.digest}",
+        f"{len(report.corners)} corners built on {'×'.join(map(str, shape))} images with {n_classes} classes",
+    ]
+    if sizes:
+        lines.append(f"{min(sizes):,} to {max(sizes):,} network parameters")
+    lines += [f"can't be built: {c.setting}: {c.error}" for c in report.corners if c.error]
+    lines += [f"warning: {name} is never read by the model or by training" for name in report.unread]
+    return lines, bool(sizes)
+
+
+def _shape(data: str | None) -> tuple[tuple[int, int, int], int]:
+    facts = FACTS.get(data or "")
+    return (facts.input_shape, facts.n_classes) if facts else (DEFAULT_SHAPE, 10)

@@ -1,0 +1,186 @@
+"""Builds a model at the corners of its space, to know before the search what can't be built.
+
+Runs in a process of its own (`python -m search.training.probe`, JSON in and out), since it loads the framework.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.errors import InputError, StudyError
+from search.space.types import ChoiceParam, Space
+
+MARK = "gridless-probe:"
+
+
+@dataclass(frozen=True)
+class Corner:
+    """One setting, and what became of it."""
+
+    setting: Mapping[str, Any]
+    n_params: int | None
+    error: str | None
+
+
+@dataclass(frozen=True)
+class ProbeReport:
+    """What building at the corners showed."""
+
+    corners: tuple[Corner, ...]
+    unbuildable: Mapping[str, Mapping[str, str]]
+    """Parameter → {choice, as JSON → why a network with it can't be built}, the rest as in a setting that can."""
+    unread: tuple[str, ...]
+    """Parameters that neither the builder nor training ever asked for."""
+
+    def usable(self, space: Space) -> tuple[Space, list[str]]:
+        """`space` without what can't be built, and a notice for each value dropped.
+
+        Raises InputError when nothing can be built, or nothing is left of a parameter.
+        """
+        if all(c.error for c in self.corners):
+            raise InputError(f"model {space.model}: can't be built on this data: {self.corners[0].error}")
+        notices = []
+        for name, values in self.unbuildable.items():
+            space = space.without(name, [json.loads(v) for v in values])
+            notices += [f"dropped {name} = {value}: {why}" for value, why in values.items()]
+        return space, notices
+
+
+def probe(space: Space, *, input_shape: tuple[int, int, int], n_classes: int) -> ProbeReport:
+    """Probe in a fresh process. Raises InputError when the model can't be loaded, StudyError when the probe breaks."""
+    question = {"space": space.as_dict(), "input_shape": input_shape, "n_classes": n_classes}
+    answer = _ask({"probe": question})
+    return ProbeReport(
+        corners=tuple(Corner(**c) for c in answer["corners"]),
+        unbuildable=answer["unbuildable"],
+        unread=tuple(answer["unread"]),
+    )
+
+
+def count_params(questions: Sequence[tuple[Space, tuple[int, int, int], int]]) -> list[int]:
+    """Parameters of each (space, input_shape, n_classes) at its document's setting. Raises as `probe` does."""
+    rows = [{"space": s.as_dict(), "input_shape": shape, "n_classes": n} for s, shape, n in questions]
+    counts: list[int] = _ask({"count": rows})["counts"]
+    return counts
+
+
+def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
+    variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-m", "search.training.probe"],
+        input=json.dumps(question), capture_output=True, text=True, check=False, env=variables,
+    )  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
+    if not lines:
+        raise StudyError(f"building the model ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+    answer: dict[str, Any] = json.loads(lines[-1].removeprefix(MARK))
+    if "problems" in answer:
+        raise InputError(answer["problems"])
+    return answer
+
+
+class _Recorder(dict[str, Any]):
+    """Params that remember which of them were asked for."""
+
+    def __init__(self, values: Mapping[str, Any], asked: set[str]) -> None:
+        super().__init__(values)
+        self._asked = asked
+
+    def __getitem__(self, key: str) -> Any:
+        self._asked.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self._asked.add(key)
+        return super().get(key, default)
+
+    def __contains__(self, key: object) -> bool:
+        self._asked.add(str(key))
+        return super().__contains__(key)
+
+    def keys(self) -> Any:
+        self._asked.update(self)
+        return super().keys()
+
+    def items(self) -> Any:
+        self._asked.update(self)
+        return super().items()
+
+    def __iter__(self) -> Iterator[str]:
+        self._asked.update(self)
+        return super().__iter__()
+
+
+def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
+    if "count" in question:
+        return {"counts": [_count(row) for row in question["count"]]}
+    return _probe(question["probe"])
+
+
+def _count(row: Mapping[str, Any]) -> int:
+    from search.registry import load_builder  # noqa: PLC0415
+
+    space = Space.from_dict(row["space"])
+    model = load_builder(space.model)(space.document, input_shape=tuple(row["input_shape"]), n_classes=row["n_classes"])
+    return int(model.count_params())
+
+
+def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
+    import keras  # noqa: PLC0415  only this function's process loads it
+
+    from search.registry import load_builder  # noqa: PLC0415
+    from search.training.recipe import training_params  # noqa: PLC0415
+
+    space = Space.from_dict(question["space"])
+    build = load_builder(space.model)
+    asked = set(training_params())
+
+    def corner(setting: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            shape = tuple(question["input_shape"])
+            model = build(_Recorder(setting, asked), input_shape=shape, n_classes=question["n_classes"])
+            found = {"setting": dict(setting), "n_params": int(model.count_params()), "error": None}
+        except Exception as error:  # whatever a builder raises says that this setting can't be built
+            return {"setting": dict(setting), "n_params": None, "error": str(error) or type(error).__name__}
+        finally:
+            keras.backend.clear_session()
+        return found
+
+    corners = [corner(setting) for setting in space.corners()]
+    sound = next((c["setting"] for c in corners if c["error"] is None), None)
+    unbuildable = {} if sound is None else _unbuildable(space, sound, corner)
+    unread = [n for n in space.params if n not in asked]
+    return {"corners": corners, "unbuildable": unbuildable, "unread": unread}
+
+
+def _unbuildable(space: Space, sound: Mapping[str, Any], corner: Any) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for name, param in space.params.items():
+        if not isinstance(param, ChoiceParam) or name not in sound:
+            continue
+        for choice in param.choices:
+            if choice == sound[name]:
+                continue
+            others = {n: v for n, v in sound.items() if n != name} | {name: choice}
+            active = space.active(others)
+            error = corner(space.complete({n: v for n, v in others.items() if n in active}))["error"]
+            if error:
+                found.setdefault(name, {})[json.dumps(choice)] = error
+    return found
+
+
+def main() -> None:
+    """Answer the question on stdin."""
+    try:
+        answer = _answer(json.load(sys.stdin))
+    except InputError as error:
+        answer = {"problems": list(error.problems)}
+    sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Joins study, training and tracking: workers, their sandbox, and how they are launched."""

@@ -1,0 +1,85 @@
+"""Workers on this machine: started, watched, started again when they die, and stopped."""
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from search.worker.devices import Device, environment_for
+
+MAX_RESTARTS = 3
+STOP_WAIT_S = 15.0
+
+
+@dataclass
+class _Slot:
+    index: int
+    device: Device
+    process: subprocess.Popen[bytes] | None = None
+    n_restarts: int = 0
+
+
+@dataclass
+class LocalWorkers:
+    """The worker processes of one command. They end by themselves when this process dies: their stdin closes."""
+
+    study: str
+    storage: str
+    folder: Path
+    data: Path
+    devices: list[Device]
+    threads: int
+    mlflow: bool = True
+    _slots: list[_Slot] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start one worker per entry of `devices`."""
+        self._slots = [_Slot(i, device) for i, device in enumerate(self.devices)]
+        for slot in self._slots:
+            self._start(slot)
+
+    def _start(self, slot: _Slot) -> None:
+        logs = self.folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "search.worker", self.study, "--data", str(self.data)]
+        command += ["--index", str(slot.index), "--device", slot.device.name]
+        command += [] if self.mlflow else ["--no-mlflow"]
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | environment_for(slot.device, threads=self.threads)
+        variables["GRIDLESS_STORAGE"] = self.storage
+        with (logs / f"worker-{slot.index}.log").open("ab") as log:
+            slot.process = subprocess.Popen(  # noqa: S603
+                command, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
+            )
+
+    def check(self) -> bool:
+        """Start workers that died again, a few times each; whether any is still at work.
+
+        A worker that ends with 0 found nothing more to do.
+        """
+        for slot in self._slots:
+            code = slot.process.poll() if slot.process else 0
+            if code not in {None, 0} and slot.n_restarts < MAX_RESTARTS:
+                slot.n_restarts += 1
+                self._start(slot)
+        return any(slot.process and slot.process.poll() is None for slot in self._slots)
+
+    @property
+    def n_lost(self) -> int:
+        """Workers that ended with an error and were not started again."""
+        return sum(1 for s in self._slots if s.process and s.process.poll() not in {None, 0})
+
+    def stop(self) -> None:
+        """Ask the workers to give their trials back and end; make them after STOP_WAIT_S seconds."""
+        processes = [s.process for s in self._slots if s.process]
+        for process in processes:
+            if process.stdin:
+                process.stdin.close()
+        deadline = time.monotonic() + STOP_WAIT_S
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

@@ -1,0 +1,195 @@
+"""A worker's loop: claim a trial, run a segment of it, settle it, until the study is over or a stop is asked for."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from search.datasets.split import Prepared
+from search.errors import ClaimLostError, RetryLaterError, StudyError
+from search.study.ledger import Claim, Ledger, Owner
+from search.study.records import TrialRecord
+from search.study.strategy import derive_seed, make_strategy
+from search.tracking.tracker import Tracker
+from search.training.job import Job
+from search.worker.heartbeat import Heartbeat
+from search.worker.sandbox import Sandbox
+from search.worker.segment import Outcome, SegmentRunner
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+IDLE_S = 0.5
+GIVE_UP_S = 600.0
+LOG_TAIL_CHARS = 3000
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a worker runs: its folders and its device."""
+
+    folder: Path
+    """The study's folder, runs/<study>."""
+    device: str
+    """What trials run on, for people."""
+
+    def log(self, number: int) -> Path:
+        """The output of a trial's process."""
+        return self.folder / "logs" / f"trial-{number:04d}.log"
+
+    def checkpoint(self, number: int) -> Path:
+        """The state of a trial after its last epoch."""
+        return self.folder / "checkpoints" / f"trial-{number:04d}.npz"
+
+
+class Worker:
+    """Serves one study with one device."""
+
+    def __init__(
+        self, ledger: Ledger, data: Prepared, tracker: Tracker, place: Place, owner: Owner, stop: threading.Event
+    ) -> None:
+        self._ledger = ledger
+        self._data = data
+        self._tracker = tracker
+        self._place = place
+        self._owner = owner
+        self._stop = stop
+        self._sandbox = Sandbox()
+        self._heartbeat = Heartbeat(ledger)
+        spec = ledger.spec
+        self._strategy = make_strategy(spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs)
+
+    def serve(self) -> None:
+        """Run trials until none is left or a stop is asked for. Raises StudyError when the storage stays away."""
+        self._sandbox.warm_up()
+        with self._heartbeat:
+            while not self._stop.is_set():
+                claim = self._patiently(self._next_claim)
+                if claim is not None:
+                    with self._heartbeat.watching(claim):
+                        self._run_and_settle(claim)
+                elif self._patiently(self._is_over):
+                    return
+                else:
+                    self._stop.wait(IDLE_S)
+
+    def _next_claim(self) -> Claim | None:
+        self._ledger.refresh()
+        if numbers := self._ledger.requeue_lost(grace_s=self._heartbeat.grace_s):
+            logger.info("took back trials %s from lost workers", numbers)
+        if claim := self._ledger.take_waiting(self._owner):
+            return claim
+        trials = self._ledger.trials()
+        if self._is_spent(trials):
+            return None
+        if (number := self._strategy.promote(trials)) is not None:
+            return self._ledger.take_paused(number, self._owner)
+        return self._ledger.take_new(self._owner)
+
+    def _is_spent(self, trials: Sequence[TrialRecord]) -> bool:
+        spec = self._ledger.spec
+        return spec.budget is not None and sum(t.epochs for t in trials) >= spec.budget * spec.epochs
+
+    def _is_over(self) -> bool:
+        trials = self._ledger.trials()
+        if any(t.state == "RUNNING" or (t.state == "WAITING" and not t.paused) for t in trials):
+            return False
+        if self._is_spent(trials):
+            return True
+        if len(trials) < self._ledger.spec.n_trials or self._strategy.promote(trials) is not None:
+            return False
+        for number in self._ledger.close():
+            self._tracker.end(number, "PRUNED", at=time.time(), tags={"reason": "not promoted"})
+            self._place.checkpoint(number).unlink(missing_ok=True)
+        return True
+
+    def _run_and_settle(self, claim: Claim) -> None:
+        try:
+            trial = self._started(claim)
+            if trial.epochs >= (trial.total_epochs or 0):
+                self._settle(claim, Outcome("done"))
+                return
+            runner = SegmentRunner(self._ledger, self._strategy, self._tracker, self._stop, self._patiently)
+            segment = self._sandbox.start(self._job(trial), self._place.log(claim.number))
+            self._settle(claim, runner.run(segment, claim, trial))
+        except ClaimLostError:
+            logger.warning("trial %d was taken over by another worker", claim.number)
+
+    def _started(self, claim: Claim) -> TrialRecord:
+        """The claimed trial, its params chosen if it is new."""
+        trials = self._patiently(self._ledger.trials)
+        trial = next(t for t in trials if t.number == claim.number)
+        if trial.total_epochs is None:
+            spec = self._ledger.spec
+            params = spec.first_setting(claim.number) or self._strategy.ask(trials, claim.number)
+            seed = derive_seed(spec.seed, claim.number)
+            self._patiently(lambda: self._ledger.start(claim, params, seed=seed))
+            trial = next(t for t in self._patiently(self._ledger.trials) if t.number == claim.number)
+        n_segments = trial.n_segments + 1
+        self._patiently(lambda: self._ledger.note(claim, n_segments=n_segments, device=self._place.device))
+        tags = {"device": self._place.device, "worker": self._owner.worker, "seed": str(trial.seed), "state": "RUNNING"}
+        self._tracker.start(claim.number, at=time.time(), tags=tags)
+        self._tracker.params(claim.number, trial.params)
+        return trial
+
+    def _job(self, trial: TrialRecord) -> Job:
+        return Job(
+            model=self._ledger.spec.model,
+            params=dict(trial.params),
+            seed=trial.seed or 0,
+            total_epochs=trial.total_epochs or 1,
+            data=str(self._data.folder),
+            input_shape=self._data.input_shape,
+            n_classes=self._data.n_classes,
+            checkpoint=str(self._place.checkpoint(trial.number)),
+        )
+
+    def _settle(self, claim: Claim, outcome: Outcome) -> None:
+        """Store how a segment ended, then tell the tracker, then drop what is no longer needed."""
+        number, now = claim.number, time.time()
+        trial = next(t for t in self._patiently(self._ledger.trials) if t.number == number)
+        match outcome.how:
+            case "pause" | "interrupted":
+                paused = outcome.how == "pause"
+                self._patiently(lambda: self._ledger.give_back(claim, paused=paused))
+                self._tracker.end(number, "WAITING", at=now, tags={})
+                return
+            case "done":
+                self._patiently(lambda: self._ledger.complete(claim, trial.val_accuracy or 0.0))
+                state = "COMPLETE"
+            case "stop":
+                self._patiently(lambda: self._ledger.prune(claim, trial.val_accuracy, "stopped by the strategy"))
+                state = "PRUNED"
+            case _:
+                tail = _tail(self._place.log(number))
+                self._patiently(
+                    lambda: self._ledger.fail(claim, outcome.reason, log_tail=tail, untrainable=outcome.untrainable)
+                )
+                state = "FAIL"
+        tags = {"reason": outcome.reason} if outcome.reason else {}
+        self._tracker.end(number, state, at=now, tags=tags)
+        self._place.checkpoint(number).unlink(missing_ok=True)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """`call()`, made again while the database is away, with growing pauses. Raises StudyError in the end."""
+        deadline, pause = time.monotonic() + GIVE_UP_S, 0.2
+        while True:
+            try:
+                return call()
+            except RetryLaterError as error:
+                self._heartbeat.note_outage()
+                if time.monotonic() > deadline:
+                    raise StudyError(f"the storage stayed out of reach: {error}") from error
+                logger.warning("the storage is out of reach, trying again in %.1f s: %s", pause, error)
+                time.sleep(pause)
+                pause = min(pause * 2, 10.0)
+
+
+def _tail(log: Path) -> str:
+    try:
+        return log.read_text(errors="replace")[-LOG_TAIL_CHARS:]
+    except OSError:
+        return ""

@@ -1,0 +1,31 @@
+"""What a trial's process tells its worker. It is answered after EpochDone only."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Built:
+    """The network stands and training is about to begin."""
+
+    n_params: int
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch was completed and is in the checkpoint; the process waits for an answer."""
+
+    metrics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The segment is over: "done", "pause", "stop", or "fail" with a reason."""
+
+    how: str
+    reason: str = ""
+    untrainable: bool = False
+
+
+Message = Built | EpochDone | Ended

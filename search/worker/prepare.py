@@ -1,0 +1,208 @@
+"""From what a person typed to a study that workers can serve: every input checked, data split, space probed."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from search import registry
+from search.datasets import data_name, load
+from search.datasets.image_data import ImageData
+from search.datasets.split import Prepared, prepare
+from search.errors import InputError
+from search.places import cache, check_home, home
+from search.space.load import find_space, load_space
+from search.space.types import Space
+from search.study.environment import environment
+from search.study.ledger import Ledger, stored_spec
+from search.study.spec import Settings, StudySpec, name_problem, read_settings, settings_for
+from search.study.storage import LedgerStorage
+from search.training.probe import probe
+from search.worker.devices import Device, available_cores, default_workers, find_devices
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for."""
+
+    model: str
+    data: str
+    flags: Mapping[str, Any]
+    """Settings given on the command line, as text; None where not given."""
+    space_file: Path | None = None
+    tries: Sequence[str] = ()
+    """Settings to run first, each "name=value,name=value"."""
+    fixes: Sequence[str] = ()
+    """Pinned parameters, each "name=value"."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be done."""
+
+    spec: StudySpec
+    data: Prepared
+    devices: tuple[Device, ...]
+    """One entry per worker."""
+    notices: tuple[str, ...]
+    resumes: bool
+
+    @property
+    def folder(self) -> Path:
+        """Where the study writes."""
+        return home() / self.spec.name
+
+
+def make_plan(request: Request, storage: Callable[[], LedgerStorage], say: Callable[[str], None]) -> Plan:
+    """Check everything, then prepare. Raises InputError with all problems that can be found without each other.
+
+    `say` is told what takes time. Nothing is stored but prepared data.
+    """
+    settings, space, data, store = _check(request, storage, say)
+    name = settings.name or _study_name(request)
+    if problem := name_problem(name) or _torn_study_file(name):
+        raise InputError(f"NAME: {name!r}: {problem}")
+    prepared = prepare(data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache())
+    fixed = space.fix(_typed_pairs(space, request.fixes)) if request.fixes else space
+    say("building the model at the corners of its space …")
+    report = probe(fixed, input_shape=prepared.input_shape, n_classes=prepared.n_classes)
+    usable, notices = report.usable(fixed)
+    notices += [f"parameter {name} is never read by model {space.model}" for name in report.unread]
+    devices = find_devices()
+    spec = _resolve(request, settings, usable, prepared, name, devices)
+    return Plan(
+        spec=spec,
+        data=prepared,
+        devices=tuple(devices[i % len(devices)] for i in range(spec.workers)),
+        notices=tuple(notices),
+        resumes=stored_spec(store, name) is not None,
+    )
+
+
+def open_study(plan: Plan, storage: LedgerStorage) -> Ledger:
+    """Make or resume the study of `plan` and write its study.yaml. Raises InputError if it can't go on."""
+    ledger = Ledger.open(storage, plan.spec, environment(plan.devices[0].name))
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    target = _study_file(plan.spec.name)
+    partial = target.with_suffix(f".{os.getpid()}.partial")
+    with partial.open("w", encoding="utf-8") as file:
+        YAML(typ="safe", pure=True).dump(plan.spec.model_dump(mode="json"), file)
+    partial.replace(target)
+    return ledger
+
+
+def _check(
+    request: Request, storage: Callable[[], LedgerStorage], say: Callable[[str], None]
+) -> tuple[Settings, Space, ImageData, LedgerStorage]:
+    """The parts that don't need each other; every problem of every part in one error."""
+    problems: list[str] = []
+
+    def attempt(part: Callable[[], T]) -> T | None:
+        try:
+            return part()
+        except InputError as error:
+            problems.extend(error.problems)
+            return None
+
+    settings, found = settings_for(_study_name(request), request.flags)
+    problems += found
+    model_problem = registry.check_name(registry.MODELS, request.model)
+    if model_problem:
+        problems.append(model_problem)
+    space = None if model_problem else attempt(lambda: _load_space(request))
+    home_problem = check_home()
+    if home_problem:
+        problems.append(home_problem)
+    store = None if home_problem else attempt(storage)
+    say(f"loading {request.data} …")
+    data = attempt(lambda: load(request.data))
+    if problems or settings is None or space is None or data is None or store is None:
+        raise InputError(problems)
+    return settings, space, data, store
+
+
+def _load_space(request: Request) -> Space:
+    space = load_space(find_space(request.model, request.space_file))
+    problems = []
+    for text in (*request.tries, *request.fixes):
+        try:
+            space.complete(_typed_pairs(space, [text]))
+        except InputError as error:
+            problems += [f"{text!r}: {p}" for p in error.problems]
+    if problems:
+        raise InputError(problems)
+    # A user's own function may share the space of another model.
+    return space.model_copy(update={"model": request.model})
+
+
+def _typed_pairs(space: Space, texts: Sequence[str]) -> dict[str, Any]:
+    """The values of "name=value,name=value" texts, as YAML reads them; text where the choices are text."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        for pair in text.split(","):
+            name, equals, value = (p.strip() for p in pair.partition("="))
+            if not equals or not name or not value:
+                raise InputError(f"{pair!r} is not name=value; write it like lr=0.01,optimizer=adam")
+            found[name] = _typed(space, name, value)
+    return found
+
+
+def _typed(space: Space, name: str, text: str) -> Any:
+    try:
+        value = YAML(typ="safe", pure=True).load(text)
+    except YAMLError:
+        return text
+    choices = getattr(space.params.get(name), "choices", ())
+    return text if text in choices else value
+
+
+def _study_name(request: Request) -> str:
+    return f"{request.model.split(':')[-1]}-{data_name(request.data)}"
+
+
+def _study_file(name: str) -> Path:
+    return home() / name / "study.yaml"
+
+
+def _torn_study_file(name: str) -> str | None:
+    file = _study_file(name)
+    try:
+        if file.exists() and not read_settings(file):
+            return f"{file} is empty; remove it: it is written again from the storage"
+    except InputError as error:
+        return f"{error}; it is written again from the storage"
+    return None
+
+
+def _resolve(
+    request: Request, settings: Settings, space: Space, data: Prepared, name: str, devices: list[Device]
+) -> StudySpec:
+    epochs = settings.epochs or space.max_epochs
+    if epochs is None:
+        raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
+    cores = available_cores()
+    workers = settings.workers or default_workers(devices, cores=cores)
+    first = [space.document, *(space.complete(_typed_pairs(space, [t])) for t in request.tries)]
+    source = str(Path(request.data).expanduser().absolute()) if request.data.endswith(".npz") else request.data
+    return StudySpec(
+        name=name,
+        model=request.model,
+        data=data.name,
+        data_source=source,
+        epochs=epochs,
+        workers=workers,
+        threads=settings.threads or max(1, cores // workers),
+        data_digest=data.digest,
+        space_digest=space.digest,
+        first=tuple(dict(s) for s in first),
+        space=space.as_dict(),
+        **settings.model_dump(
+            include={"n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction"}
+        ),
+    )

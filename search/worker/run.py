@@ -1,0 +1,110 @@
+"""One command's share of a study: local workers and the MLflow mirror, from start to stop."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from search.errors import RetryLaterError
+from search.places import home
+from search.study.ledger import Ledger
+from search.study.records import TrialRecord
+from search.tracking.outbox import Outbox, write_header
+from search.tracking.uri import default_artifact_root, default_uri, is_remote
+from search.worker.local import LocalWorkers
+from search.worker.prepare import Plan
+
+TICK_S = 0.5
+DRAIN_WAIT_S = 30.0
+
+
+class End(StrEnum):
+    """Why a command stopped working on its study."""
+
+    DONE = "done"
+    TIMEOUT = "timeout"
+    WORKERS_LOST = "workers lost"
+
+
+def run(plan: Plan, ledger: Ledger, *, mlflow: bool, show: Callable[[list[TrialRecord]], None]) -> End:
+    """Serve the study with local workers until it is over or its time is; `show` is given the trials twice a second.
+
+    However it ends, KeyboardInterrupt included, the workers have given their trials back before it returns.
+    """
+    workers = LocalWorkers(
+        study=plan.spec.name,
+        storage=ledger.storage.url,
+        folder=plan.folder,
+        data=plan.data.folder,
+        devices=list(plan.devices),
+        threads=plan.spec.threads,
+        mlflow=mlflow,
+    )
+    began = time.monotonic()
+    workers.start()
+    try:
+        while workers.check():
+            _show(ledger, show)
+            if plan.spec.timeout_s is not None and time.monotonic() - began > plan.spec.timeout_s:
+                return End.TIMEOUT
+            time.sleep(TICK_S)
+    finally:
+        workers.stop()
+    _show(ledger, show)
+    return End.WORKERS_LOST if workers.n_lost else End.DONE
+
+
+def _show(ledger: Ledger, show: Callable[[list[TrialRecord]], None]) -> None:
+    try:
+        show(ledger.trials())
+    except RetryLaterError:
+        return  # the view stands still while the database is away; the workers wait for it themselves
+
+
+@dataclass
+class Mirror:
+    """The process that sends this study's outbox on to MLflow while it runs."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def start(cls, plan: Plan) -> "Mirror":
+        """Begin to follow the outbox of `plan`'s study."""
+        folder = plan.folder / "outbox"
+        spec = plan.spec
+        tags = spec.model_dump(include={"model", "data", "data_digest", "space_digest"})
+        settings = spec.model_dump(include={"n_trials", "epochs", "seed", "strategy", "validation_fraction"})
+        write_header(folder, {"study": spec.name, "tags": tags, "params": settings})
+        with (plan.folder / "logs" / "mlflow.log").open("ab") as log:
+            process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", "search.tracking", str(folder), *mirror_arguments(), "--follow"],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        return cls(folder, process)
+
+    def finish(self, artifacts: list[Path]) -> str | None:
+        """Send `artifacts` and what is left; what to tell the user when not everything arrived."""
+        Outbox(self.folder, writer="study").artifacts(None, artifacts)
+        if self.process.stdin:
+            self.process.stdin.close()
+        try:
+            self.process.wait(DRAIN_WAIT_S)
+            result = json.loads((self.folder / "last_sync.json").read_text())
+        except (subprocess.TimeoutExpired, OSError, ValueError):
+            self.process.kill()
+            return "it did not answer in time"
+        return f"{result['error']}" if result["error"] else None
+
+
+def mirror_arguments() -> list[str]:
+    """Where MLflow is, as arguments of `python -m search.tracking`."""
+    uri = default_uri(home())
+    return ["--uri", uri, *([] if is_remote(uri) else ["--artifact-root", str(default_artifact_root(home()))])]

@@ -1,0 +1,69 @@
+"""Fixtures shared by all tests: a home of their own, and both kinds of storage."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+
+from search.study.storage import LedgerStorage
+
+
+@pytest.fixture(autouse=True)
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing outside tmp_path is read or written."""
+    home = tmp_path / "runs"
+    monkeypatch.setenv("GRIDLESS_HOME", str(home))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    for name in ("GRIDLESS_DATA", "GRIDLESS_STORAGE", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    return home
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a real PostgreSQL, started for this session."""
+    pgserver = pytest.importorskip("pgserver", reason="no wheel of pgserver for this platform")
+    # Not under pytest's folder, which only its owner may enter: root's server runs as another user.
+    folder = Path(tempfile.mkdtemp(prefix="gridless-pg-"))
+    folder.chmod(0o755)
+    server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'studies.db'}"
+        return
+    server = sa.make_url(request.getfixturevalue("postgres_server")).set(drivername="postgresql+psycopg")
+    name = f"t{uuid4().hex}"
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+    yield server.set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def open_storage(storage_url: str) -> Iterator[Callable[[], LedgerStorage]]:
+    """Opens the database as one more process would; all are closed at the end."""
+    opened: list[LedgerStorage] = []
+
+    def open_one(**_: Any) -> LedgerStorage:
+        opened.append(LedgerStorage(storage_url))
+        return opened[-1]
+
+    yield open_one
+    for storage in opened:
+        storage.remove_session()
+        storage.engine.dispose()

@@ -1,0 +1,183 @@
+"""The contract of every registered data set, and of a user's own file."""
+
+import dataclasses
+import logging
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search import datasets, registry
+from search.datasets import digits
+from search.datasets.image_data import ImageData, from_arrays
+from search.errors import InputError
+from tests.datasets.conftest import saved, some_arrays
+
+
+@pytest.mark.parametrize("name", registry.names(registry.DATASETS))
+def test_every_registered_data_set_keeps_the_contract(name, tmp_path, monkeypatch):
+    if name != "digits":  # it alone needs no download
+        saved(tmp_path / "own" / f"{name}.npz")
+        monkeypatch.setenv("GRIDLESS_DATA", str(tmp_path / "own"))
+    data = datasets.load(name)
+    assert data.name == name
+    assert data.n_classes == len(data.class_names) == 10
+    for images, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
+        assert images.dtype == np.uint8
+        assert images.shape == (len(labels), *data.input_shape)
+        assert labels.dtype == np.int64
+        assert set(labels.tolist()) == set(range(10))
+    again = datasets.load(name)
+    assert again.digest == data.digest
+
+
+def test_digits_is_the_same_on_every_machine():
+    data = datasets.load("digits")
+    assert data.digest == digits.DIGEST  # pins the library's data, the scaling and the split
+    assert (len(data.y_train), len(data.y_test), data.input_shape) == (1437, 360, (8, 8, 1))
+    assert (data.x_train.min(), data.x_train.max()) == (0, 255)
+    assert np.bincount(data.y_test).min() >= 34  # stratified: 17.4 % of 1,797 is about 36 of each
+
+
+def test_own_file_loads_with_or_without_a_channel_axis(tmp_path):
+    arrays = some_arrays()
+    plain = datasets.load(saved(tmp_path / "my shoes.npz"))
+    deep = datasets.load(
+        saved(
+            tmp_path / "deep.npz",
+            x_train=arrays["x_train"][..., None],
+            x_test=arrays["x_test"][..., None],
+            y_train=arrays["y_train"].astype(np.int32)[:, None],
+            class_names=[f"c{i}" for i in range(10)],
+        )
+    )
+    assert plain.name == datasets.data_name(str(tmp_path / "my shoes.npz")) == "my-shoes"
+    assert plain.class_names == tuple("0123456789")
+    assert deep.class_names[3] == "c3"
+    assert deep.input_shape == (28, 28, 1)
+    assert deep.digest == plain.digest
+    assert (plain.x_train[:, :, :, 0] == arrays["x_train"]).all()
+
+
+def test_digest_sees_every_array(tmp_path):
+    arrays = some_arrays()
+    digests = {datasets.load(saved(tmp_path / "a.npz")).digest}
+    for key, array in arrays.items():
+        changed = array.copy()
+        changed[:2] = changed[1::-1]  # the first two exchanged
+        digests.add(datasets.load(saved(tmp_path / "b.npz", **{key: changed})).digest)
+    assert len(digests) == 5
+
+
+def test_data_name_keeps_registered_names_and_cleans_paths():
+    assert datasets.data_name("fashion") == "fashion"
+    assert datasets.data_name("a/b/../Größe 3.NPZ") == "Gr-e-3"
+    assert datasets.data_name("/x/....npz") == "data"
+
+
+def test_unknown_name_names_the_nearest():
+    with pytest.raises(InputError, match="'fashon' is not known; did you mean 'fashion'"):
+        datasets.load("fashon")
+
+
+ARRAYS = some_arrays()
+BAD = {
+    "array x_train is missing": {"x_train": None},
+    "array y_test is missing": {"y_test": None},
+    "x_train must be uint8, 0–255, not float32": {"x_train": ARRAYS["x_train"].astype(np.float32)},
+    r"x_test must have the shape \(n, height, width\[, channels\]\), not \(30, 784\)": {
+        "x_test": ARRAYS["x_test"].reshape(30, -1)
+    },
+    "x_train is empty": {"x_train": ARRAYS["x_train"][:0]},
+    "y_train is empty": {"y_train": ARRAYS["y_train"][:0]},
+    "y_train must hold integers, not float64": {"y_train": ARRAYS["y_train"].astype(float)},
+    "y_test must hold integers, not bool": {"y_test": ARRAYS["y_test"] > 3},
+    r"y_train must have the shape \(n,\), one label per image, not \(60, 10\)": {
+        "y_train": np.eye(10, dtype=int)[ARRAYS["y_train"]]
+    },
+    "x_train and y_train must be of equal length, not 60 and 59": {"y_train": ARRAYS["y_train"][:-1]},
+    "x_test and y_test must be of equal length, not 29 and 30": {"x_test": ARRAYS["x_test"][:-1]},
+    r"one shape, not \(28, 28, 1\) and \(28, 27, 1\)": {"x_test": ARRAYS["x_test"][:, :, :-1]},
+    "y_train has labels below 0, the least is -1": {"y_train": ARRAYS["y_train"].astype(int) - 1},
+    "y_test has labels below 0, the least is -1": {"y_test": ARRAYS["y_test"].astype(int) - 1},
+    "0 to its largest, 10, but has 10 different ones and 4 is missing": {
+        "y_train": ARRAYS["y_train"] + (ARRAYS["y_train"] >= 4)
+    },
+    "0 to its largest, 4294967296, but": {"y_train": ARRAYS["y_train"].astype(np.int64) + 2**32 - 9},
+    "one class only, 0": {"y_train": ARRAYS["y_train"] * 0, "y_test": ARRAYS["y_test"] * 0},
+    "y_test has labels that y_train has not: 10;": {"y_test": ARRAYS["y_test"] + 1},
+    "2 training images, .*; classes with 1: 10$": {"y_train": np.append(ARRAYS["y_train"][:-1], 10)},
+    "name each of the 10 classes, but has 3 names": {"class_names": ["a", "b", "c"]},
+    "array y_train can't be read: Object arrays cannot be loaded": {
+        "y_train": np.array([str(y) for y in ARRAYS["y_train"]], dtype=object)
+    },
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_each_broken_rule_is_named_with_the_file(message, tmp_path):
+    path = saved(tmp_path / "own.npz", **BAD[message])
+    with pytest.raises(InputError, match=message) as refused:
+        datasets.load(path)
+    assert path in str(refused.value)
+
+
+def test_all_problems_come_at_once(tmp_path):
+    path = saved(tmp_path / "own.npz", x_train=None, x_test=np.zeros((30, 4)), y_test=np.zeros((30, 2)))
+    with pytest.raises(InputError) as refused:
+        datasets.load(path)
+    assert len(refused.value.problems) == 5  # missing; dtype and rank; dtype and shape
+    labels = np.append(ARRAYS["y_train"][:-1].astype(int), 12)
+    path = saved(tmp_path / "own.npz", y_train=labels, y_test=ARRAYS["y_test"].astype(int)[:-1] - 1)
+    with pytest.raises(InputError) as refused:
+        datasets.load(path)
+    assert len(refused.value.problems) == 5  # length, below 0, a gap, not in training, too few of one
+
+
+def test_files_that_are_no_npz(tmp_path):
+    whole = Path(saved(tmp_path / "whole.npz")).read_bytes()
+    np.save(tmp_path / "array.npy", ARRAYS["x_train"])
+    contents = {
+        "empty": b"",
+        "text": b"x,y\n1,2\n",
+        "pickle": pickle.dumps(ARRAYS),
+        "npy": (tmp_path / "array.npy").read_bytes(),
+        "cut": whole[: len(whole) // 2],
+        "flipped": whole[:3000] + b"\0" * 64 + whole[3064:],
+    }
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.npz"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=name):
+            datasets.load(str(path))
+    (tmp_path / "folder.npz").mkdir()
+    for name in ("folder", "absent"):
+        with pytest.raises(InputError, match="no such file; check the path, or take one of digits"):
+            datasets.load(str(tmp_path / f"{name}.npz"))
+
+
+def test_a_users_loader_is_checked_too(monkeypatch):
+    good = from_arrays("own", ARRAYS)
+    bad = dataclasses.replace(good, x_train=good.x_train.astype(float))
+    monkeypatch.setattr(registry, "load_loader", lambda name: lambda: bad)
+    with pytest.raises(InputError, match="own: x_train must be uint8"):
+        datasets.load("own")
+    monkeypatch.setattr(registry, "load_loader", lambda name: lambda: (ARRAYS, ARRAYS))
+    with pytest.raises(InputError, match=r"must return .*ImageData"):
+        datasets.load("own")
+    monkeypatch.setattr(registry, "load_loader", lambda name: lambda: ImageData(**vars(good)))
+    assert datasets.load("own").digest == good.digest
+
+
+def test_own_variant_of_a_named_set_is_used_and_remarked_on(tmp_path, monkeypatch, caplog):
+    saved(tmp_path / "own" / "fashion.npz")
+    monkeypatch.setenv("GRIDLESS_DATA", str(tmp_path / "own"))
+    with caplog.at_level(logging.WARNING):
+        assert datasets.load("fashion").class_names[1] == "Trouser"
+    assert "content is another" in caplog.text
+    saved(tmp_path / "own" / "fashion.npz", y_train=ARRAYS["y_train"] % 2, y_test=ARRAYS["y_test"] % 2)
+    assert datasets.load("fashion").class_names == ("0", "1")
+    saved(tmp_path / "own" / "fashion.npz", x_train=None)
+    with pytest.raises(InputError, match="array x_train is missing"):
+        datasets.load("fashion")  # a broken file of the user's is not passed over in silence

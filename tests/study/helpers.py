@@ -1,0 +1,55 @@
+"""A small study without data or networks."""
+
+from typing import Any
+
+from search.space.types import Space
+from search.study.ledger import Claim, Ledger, Owner
+from search.study.records import Epoch, TrialRecord
+from search.study.spec import StudySpec
+
+SPACE = Space.from_dict(
+    {
+        "model": "mlp",
+        "document": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.0, "units": 64},
+        "params": {
+            "optimizer": {"type": "choice", "choices": ["sgd", "adam"]},
+            "lr": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},
+            "momentum": {"type": "float", "low": 0.0, "high": 0.99, "when": {"optimizer": "sgd"}},
+            "units": {"type": "int", "low": 8, "high": 256},
+        },
+    }
+)
+
+
+def spec(**changes: Any) -> StudySpec:
+    """A study of six trials of at most nine epochs."""
+    values: dict[str, Any] = {
+        "name": "s", "model": "mlp", "data": "digits", "data_source": "digits", "n_trials": 6, "epochs": 9, "seed": 3,
+        "strategy": "halving", "workers": 1, "threads": 1, "timeout_s": None, "budget": None,
+        "trial_timeout_s": None, "validation_fraction": 0.2, "data_digest": "d", "space_digest": SPACE.digest,
+        "first": ({"optimizer": "sgd", "lr": 0.1, "momentum": 0.0, "units": 64},), "space": SPACE.as_dict(),
+    }  # fmt: skip
+    return StudySpec(**(values | changes))
+
+
+def epoch(step: int, val_accuracy: float) -> Epoch:
+    """A plausible epoch."""
+    return Epoch(step, 1.0 / step, val_accuracy, 1.0 / step, val_accuracy, 0.1, 2.0, 1_700_000_000.0 + step)
+
+
+def trial(number: int, values: list[float], state: str = "WAITING", **changes: Any) -> TrialRecord:
+    """A trial whose curve is `values`."""
+    curve = tuple(epoch(i, v) for i, v in enumerate(values, start=1))
+    params = {"optimizer": "adam", "lr": 10 ** (-4 + number % 5), "units": 8 + number}
+    return TrialRecord(number, state, params, curve, total_epochs=9, **changes)
+
+
+def begin(ledger: Ledger, owner: Owner, values: list[float] = ()) -> Claim:  # type: ignore[assignment]
+    """A new trial with some epochs reported."""
+    claim = ledger.take_new(owner)
+    if claim is None:
+        raise AssertionError("no new trial is left")
+    ledger.start(claim, {"optimizer": "adam", "lr": 0.01, "units": 16}, seed=1)
+    for step, value in enumerate(values, start=1):
+        ledger.report(claim, epoch(step, value))
+    return claim

@@ -1,0 +1,90 @@
+"""What is tried next, as pure functions of what was tried."""
+
+import pytest
+
+from search.study.records import TrialRecord
+from search.study.strategy import STRATEGIES, Decision, HalvingStrategy, Strategy, derive_seed, make_strategy, rungs
+from tests.study.helpers import SPACE, trial
+
+
+def make(name: str = "halving", seed: int = 3) -> Strategy:
+    return make_strategy(name, SPACE, seed=seed, max_epochs=9)
+
+
+def history(n: int) -> list[TrialRecord]:
+    return [trial(i, [0.1 * (i % 7), 0.1 * (i % 7) + 0.01], "COMPLETE") for i in range(n)]
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("n_before", [0, 3, 30])
+def test_what_is_asked_for_is_always_a_valid_setting(name: str, n_before: int) -> None:
+    for number in range(n_before, n_before + 5):
+        assert SPACE.problems_of(make(name).ask(history(n_before), number)) == []
+
+
+@pytest.mark.parametrize("n_before", [0, 30])
+def test_the_same_question_has_the_same_answer_and_other_trials_and_seeds_another(n_before: int) -> None:
+    before = history(n_before)
+    assert make().ask(before, 40) == make().ask(before, 40)
+    assert make().ask(before, 40) != make().ask(before, 41)
+    assert make(seed=4).ask(before, 40) != make(seed=3).ask(before, 40)
+
+
+def test_two_workers_never_draw_the_same_start_up_points() -> None:
+    drawn = [tuple(sorted(make().ask([], n).items())) for n in range(20)]
+    assert len(set(drawn)) == 20
+
+
+def test_seeds_of_trials_differ() -> None:
+    assert len({derive_seed(s, n) for s in range(10) for n in range(100)}) == 1000
+
+
+def test_the_sampler_learns_from_every_kind_of_trial() -> None:
+    """Good trials have small learning rates here: most later questions should, too, whatever state they are in."""
+    states = ["COMPLETE", "PRUNED", "WAITING", "FAIL"]
+    before = [
+        TrialRecord(
+            i, states[i % 4], {"optimizer": "adam", "lr": 10 ** (-4 + 4 * (i % 10) / 10), "units": 50},
+            trial(i, [1 - (i % 10) / 10]).curve, paused=True, untrainable=True,
+        )
+        for i in range(40)
+    ]  # fmt: skip
+    asked = [make("tpe").ask(before, n)["lr"] for n in range(40, 60)]
+    assert sum(lr < 10**-2 for lr in asked) >= 15
+
+
+@pytest.mark.parametrize(
+    ("max_epochs", "expected"), [(1, ()), (3, ()), (4, (3,)), (9, (3,)), (15, (3, 5)), (27, (3, 9)), (52, (3, 6, 17))]
+)
+def test_rungs(max_epochs: int, expected: tuple[int, ...]) -> None:
+    assert rungs(max_epochs) == expected
+
+
+def test_a_trial_goes_on_past_a_rung_only_in_the_better_half() -> None:
+    others = [trial(i, [0.5, 0.5, 0.5 + i / 100], paused=True) for i in range(1, 5)]
+    assert make().decide([*others, trial(5, [0.1, 0.1, 0.9], "RUNNING")], 5, 3) is Decision.GO_ON
+    assert make().decide([*others, trial(5, [0.1, 0.1, 0.2], "RUNNING")], 5, 3) is Decision.PAUSE
+    assert make().decide([*others, trial(5, [0.1, 0.1], "RUNNING")], 5, 2) is Decision.GO_ON
+
+
+def test_trial_0_is_never_paused() -> None:
+    others = [trial(i, [0.9, 0.9, 0.9], paused=True) for i in range(1, 5)]
+    assert make().decide([trial(0, [0.1, 0.1, 0.1], "RUNNING"), *others], 0, 3) is Decision.GO_ON
+
+
+def test_the_best_paused_trial_is_promoted_once_enough_reached_its_rung() -> None:
+    paused = [trial(i, [0.1, 0.1, 0.1 * i], paused=True) for i in range(1, 3)]
+    assert make().promote(paused[:1]) is None
+    assert make().promote(paused) == 2
+    assert make().promote([paused[0], trial(2, [0.1, 0.1, 0.2, 0.3], "RUNNING")]) is None
+
+
+def test_failed_trials_do_not_count_at_a_rung() -> None:
+    failed = [trial(i, [0.9, 0.9, 0.9], "FAIL") for i in range(2, 9)]
+    assert make().promote([trial(1, [0.1, 0.1, 0.1], paused=True), *failed]) is None
+
+
+def test_without_halving_nothing_is_ever_paused() -> None:
+    strategy = make("tpe")
+    assert isinstance(strategy, HalvingStrategy)
+    assert not any(strategy.is_rung(step) for step in range(1, 10))
