@@ -50,9 +50,13 @@ class ProbeReport:
         return space, notices
 
 
-def probe(space: Space, *, input_shape: tuple[int, int, int], n_classes: int) -> ProbeReport:
-    """Probe in a fresh process. Raises InputError when the model can't be loaded, StudyError when the probe breaks."""
-    question = {"space": space.as_dict(), "input_shape": input_shape, "n_classes": n_classes}
+def probe(space: Space, *, input_shape: tuple[int, int, int], n_classes: int, corners: bool = True) -> ProbeReport:
+    """Build every choice, and every corner if `corners`, in a fresh process.
+
+    Raises InputError when the model can't be loaded, StudyError when the probe breaks.
+    """
+    facts = {"input_shape": input_shape, "n_classes": n_classes}
+    question = {"space": space.as_dict(), "corners": corners, **facts}
     answer = _ask({"probe": question})
     return ProbeReport(
         corners=tuple(Corner(**c) for c in answer["corners"]),
@@ -130,44 +134,64 @@ def _count(row: Mapping[str, Any]) -> int:
 
 
 def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
-    import keras  # noqa: PLC0415  only this function's process loads it
-
-    from search.registry import load_builder  # noqa: PLC0415
-    from search.training.recipe import training_params  # noqa: PLC0415
-
     space = Space.from_dict(question["space"])
-    build = load_builder(space.model)
-    asked = set(training_params())
-
-    def corner(setting: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            shape = tuple(question["input_shape"])
-            model = build(_Recorder(setting, asked), input_shape=shape, n_classes=question["n_classes"])
-            found = {"setting": dict(setting), "n_params": int(model.count_params()), "error": None}
-        except Exception as error:  # whatever a builder raises says that this setting can't be built
-            return {"setting": dict(setting), "n_params": None, "error": str(error) or type(error).__name__}
-        finally:
-            keras.backend.clear_session()
-        return found
-
-    corners = [corner(setting) for setting in space.corners()]
+    builds = _Builds(space.model, tuple(question["input_shape"]), question["n_classes"])
+    settings = space.corners() if question["corners"] else [space.document]
+    corners = [builds.corner(setting) for setting in settings]
     sound = next((c["setting"] for c in corners if c["error"] is None), None)
-    unbuildable = {} if sound is None else _unbuildable(space, sound, corner)
-    unread = [n for n in space.params if n not in asked]
+    if sound is None and not question["corners"]:
+        # The document's own setting can't be built here: look for one that can among all corners.
+        return _probe({**question, "corners": True})
+    unbuildable = {} if sound is None else _unbuildable(space, sound, builds)
+    unread = [n for n in space.params if n not in builds.asked]
     return {"corners": corners, "unbuildable": unbuildable, "unread": unread}
 
 
-def _unbuildable(space: Space, sound: Mapping[str, Any], corner: Any) -> dict[str, dict[str, str]]:
+class _Builds:
+    """Networks of one model, each built once for all settings that agree in what its builder reads."""
+
+    def __init__(self, model: str, input_shape: tuple[int, ...], n_classes: int) -> None:
+        from search.registry import load_builder  # noqa: PLC0415
+        from search.training.recipe import training_params  # noqa: PLC0415
+
+        self._build = load_builder(model)
+        self._facts = {"input_shape": input_shape, "n_classes": n_classes}
+        self._known: list[tuple[dict[str, Any], int | None, str | None]] = []
+        self.asked = set(training_params())
+
+    def corner(self, setting: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields of a `Corner`."""
+        same = (known for known in self._known if all(setting.get(n) == v for n, v in known[0].items()))
+        found = next(same, None)
+        if found is None:
+            found = self._try(setting)
+            self._known.append(found)
+            self.asked |= set(found[0])
+        return {"setting": dict(setting), "n_params": found[1], "error": found[2]}
+
+    def _try(self, setting: Mapping[str, Any]) -> tuple[dict[str, Any], int | None, str | None]:
+        import keras  # noqa: PLC0415  only the probe's own process loads it
+
+        asked: set[str] = set()
+        n_params, error = None, None
+        try:
+            n_params = int(self._build(_Recorder(setting, asked), **self._facts).count_params())
+        except Exception as problem:  # whatever a builder raises says that this setting can't be built
+            error = str(problem) or type(problem).__name__
+        finally:
+            keras.backend.clear_session()
+        return {name: setting.get(name) for name in asked}, n_params, error
+
+
+def _unbuildable(space: Space, sound: Mapping[str, Any], builds: _Builds) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, param in space.params.items():
         if not isinstance(param, ChoiceParam) or name not in sound:
             continue
         for choice in param.choices:
-            if choice == sound[name]:
-                continue
-            others = {n: v for n, v in sound.items() if n != name} | {name: choice}
+            others = dict(sound) | {name: choice}
             active = space.active(others)
-            error = corner(space.complete({n: v for n, v in others.items() if n in active}))["error"]
+            error = builds.corner(space.complete({n: v for n, v in others.items() if n in active}))["error"]
             if error:
                 found.setdefault(name, {})[json.dumps(choice)] = error
     return found

@@ -70,8 +70,8 @@ def make_plan(request: Request, storage: Callable[[], LedgerStorage], say: Calla
         raise InputError(f"NAME: {name!r}: {problem}")
     prepared = prepare(data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache())
     fixed = space.fix(_typed_pairs(space, request.fixes)) if request.fixes else space
-    say("building the model at the corners of its space …")
-    report = probe(fixed, input_shape=prepared.input_shape, n_classes=prepared.n_classes)
+    say("building the model with each of its choices …")
+    report = probe(fixed, input_shape=prepared.input_shape, n_classes=prepared.n_classes, corners=False)
     usable, notices = report.usable(fixed)
     notices += [f"parameter {name} is never read by model {space.model}" for name in report.unread]
     devices = find_devices()
