@@ -57,6 +57,7 @@ def cli() -> None:
 @click.option("--n-trials", help="Settings to try in all; more than before goes on with a study.")
 @click.option("--epochs", help="The most epochs that a trial may train [the space's largest].")
 @click.option("--timeout", "timeout_s", help="Pause after this many seconds; the same command goes on.")
+@click.option("--trial-timeout", "trial_timeout_s", help="Fail a trial that takes more seconds [a day].")
 @click.option("--budget", help="Compute to spend, in full trainings.")
 @click.option("--workers", help="Worker processes [one per GPU, or one per CPU core up to four].")
 @click.option("--threads", help="CPU threads per worker.")
@@ -129,7 +130,7 @@ def _search(plan: "Plan", ledger: Any, *, mlflow: bool, as_json: bool, quiet: bo
     if end is End.WORKERS_LOST:
         click.echo(f"error: workers died again and again; see {plan.folder / 'logs'}", err=True)
         return 1
-    return 0 if any(t.val_accuracy is not None for t in record.trials) else 1
+    return 0 if end is End.TIMEOUT or any(t.val_accuracy is not None for t in record.trials) else 1
 
 
 @cli.command()

@@ -54,7 +54,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
 def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint | None:
     """The checkpoint at `path`, or None if there is none, it is torn, or it belongs to something else."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # Opened here: numpy leaves a file that is no archive open.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             meta = json.loads(file["meta"].tobytes())
             if meta["fingerprint"] != fingerprint:
                 logger.warning("%s belongs to another setting and is ignored", path)

@@ -1,0 +1,83 @@
+"""Runs the installed command as a user does, and looks at what it left."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from search.study.reading import read_study
+from search.study.records import StudyRecord
+from search.study.storage import LedgerStorage
+
+GRIDLESS = str(Path(sys.executable).parent / "gridless")
+ROOT = Path(__file__).resolve().parents[2]
+QUICK = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "4")
+SLOW = ("--fix", "units=1000,depth=5,batch_size=10", "--epochs", "12")
+
+
+def gridless(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run to the end."""
+    return subprocess.run([GRIDLESS, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
+
+
+def start(*arguments: str) -> subprocess.Popen[str]:
+    """Start in the background, in a session of its own."""
+    return subprocess.Popen(
+        [GRIDLESS, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
+    )
+
+
+def kill_all(process: subprocess.Popen[str]) -> None:
+    """What a power cut does to a command, its workers and their trials: no one says good-bye."""
+    for pid in [*workers_of(process.pid, deep=True), process.pid]:
+        os.kill(pid, signal.SIGKILL)
+    process.communicate()
+
+
+def workers_of(pid: int, *, deep: bool = False) -> list[int]:
+    """The worker processes of a command, or all that stem from it."""
+    import psutil
+
+    children = psutil.Process(pid).children(recursive=deep)
+    return [c.pid for c in children if deep or "search.worker" in c.cmdline()]
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Until `condition` holds; an error if the command ends before."""
+    while not condition():
+        if process.poll() is not None:
+            raise AssertionError(f"ended with {process.returncode}: {process.communicate()}")
+        time.sleep(0.05)
+
+
+def study(home: Path, name: str) -> StudyRecord | None:
+    """The study as stored, None before it is there."""
+    if not (home / "studies.db").exists():
+        return None
+    storage = LedgerStorage(f"sqlite:///{home / 'studies.db'}")
+    try:
+        return read_study(storage, name) if name in {s.study_name for s in storage.get_all_studies()} else None
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def epochs_stored(home: Path, name: str) -> int:
+    """Epochs of all trials together."""
+    found = study(home, name)
+    return sum(t.epochs for t in found.trials) if found else 0
+
+
+def rows(home: Path, name: str) -> list[dict[str, str]]:
+    """The leaderboard."""
+    with (home / name / "leaderboard.csv").open(newline="") as file:
+        return list(csv.DictReader(file))

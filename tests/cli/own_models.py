@@ -1,0 +1,41 @@
+"""A user's own model, which can go wrong in every way that real ones do."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+SPACE = """
+model: tests.cli.own_models:build
+document: {fault: none, lr: 0.1, batch_size: 100, epochs: 2}
+params:
+  fault: {type: choice, choices: [none, raises, exits, is killed, hangs, runs out of memory]}
+  lr: {type: float, low: 1e-3, high: 1e30, log: true}
+  batch_size: {type: constant, value: 100}
+  epochs: {type: constant, value: 2}
+"""
+
+
+def build(params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """One dense layer, or a fault. Faults spare the probe, which must survive to see the study."""
+    if os.environ.get("JAX_PLATFORMS") != "cpu":
+        _fail(params["fault"])
+    layers = [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(n_classes, activation="softmax")]
+    return keras.Sequential(layers)
+
+
+def _fail(fault: str) -> None:
+    match fault:
+        case "raises":
+            raise RuntimeError("no such layer")
+        case "exits":
+            os._exit(7)
+        case "is killed":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hangs":
+            time.sleep(600)
+        case "runs out of memory":
+            raise MemoryError("cannot allocate 9 TiB")

@@ -1,0 +1,140 @@
+"""Whatever a person gets wrong: exit code 2, every mistake named, no traceback, nothing stored changed."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.cli import main
+from search.study.ledger import Ledger
+from search.study.storage import LedgerStorage
+from tests.study.helpers import spec
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """Exit code and stderr of the command line."""
+    monkeypatch.setattr("sys.argv", ["gridless", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    err = capsys.readouterr().err
+    assert "Traceback" not in err
+    return int(exit_.value.code or 0), err
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Run, insist on exit code 2, and return what was said."""
+
+    def check(*arguments: str, storage: str | None = None) -> str:
+        if storage:
+            monkeypatch.setenv("GRIDLESS_STORAGE", storage)
+        code, err = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+        assert code == 2, err
+        return err
+
+    return check
+
+
+def test_all_mistakes_are_told_at_once_with_the_nearest_right_name(fails) -> None:  # type: ignore[no-untyped-def]
+    err = fails(
+        "study", "convN_8", "fashon", "--n-trials", "-3", "--epochs", "x", "--seed", "-1", "--strategy", "halvin"
+    )
+    for part in ("'convNN_8'", "'fashion'", "TRIALS", "-3", "EPOCHS", "'x'", "SEED", "halving"):
+        assert part in err
+
+
+@pytest.mark.parametrize("value", ["0", "-3", "x", "1.5", ""])
+def test_n_trials_must_be_a_whole_number_from_1(fails, value: str) -> None:  # type: ignore[no-untyped-def]
+    assert "n_trials" in fails("study", "mlp", "digits", "--n-trials", value)
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x.final", "mlflow-artifacts"])
+def test_a_name_must_be_a_folder_of_its_own(fails, name: str) -> None:  # type: ignore[no-untyped-def]
+    assert "NAME" in fails("study", "mlp", "digits", "--name", name)
+
+
+def test_settings_that_the_space_does_not_know(fails) -> None:  # type: ignore[no-untyped-def]
+    err = fails("study", "mlp", "digits", "--try", "lrr=0.1", "--fix", "optimizer=sdg", "--fix", "units")
+    for part in ("'lr'", "sgd", "units"):
+        assert part in err
+
+
+def test_every_mistake_of_a_space_file_has_its_line(fails, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "bad.yaml"
+    file.write_text(
+        "model: mlp\nparams:\n  lr: {type: flot, low: 1, high: 2}\n  units: {type: int, low: 9, high: 3}\n"
+        "  momentum: {type: float, low: 0, high: 1, when: {optimiser: sgd}}\n"
+    )
+    err = fails("study", "mlp", "digits", "--space", str(file))
+    assert all(f"bad.yaml:{line}" in err for line in (3, 4, 5))
+    assert "'float'" in err
+    assert "bad.yaml:3" in fails("space", "check", str(file))
+
+
+GOOD = {
+    "x_train": np.zeros((20, 4, 4), np.uint8),
+    "y_train": np.arange(20) % 2,
+    "x_test": np.zeros((4, 4, 4), np.uint8),
+    "y_test": np.arange(4) % 2,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        ({"x_train": np.zeros((20, 4, 4), np.float32)}, "float32"),
+        ({"y_train": np.arange(20) - 5}, "y_train"),
+        ({"y_train": np.arange(19) % 2}, "19"),
+        ({"y_train": np.zeros(20, np.int64), "y_test": np.zeros(4, np.int64)}, "class"),
+        ({"x_test": np.zeros((4, 5, 5), np.uint8)}, "(5, 5"),
+        ({"x_train": None}, "x_train"),
+    ],
+)
+def test_an_npz_of_the_wrong_kind(fails, tmp_path: Path, change: dict, part: str) -> None:  # type: ignore[no-untyped-def,type-arg]
+    file = tmp_path / "own.npz"
+    np.savez(file, **{k: v for k, v in (GOOD | change).items() if v is not None})
+    assert part in fails("study", "mlp", str(file))
+
+
+def test_an_npz_that_is_none_or_not_there(fails, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "text.npz").write_text("no archive")
+    assert "text.npz" in fails("study", "mlp", str(tmp_path / "text.npz"))
+    assert "gone.npz" in fails("study", "mlp", str(tmp_path / "gone.npz"))
+
+
+def test_a_database_that_does_not_answer_or_is_none(fails, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    err = fails("study", "mlp", "digits", storage="postgresql://me:secret@127.0.0.1:9/db")
+    assert "127.0.0.1" in err
+    assert "secret" not in err
+    assert "mysql" in fails("study", "mlp", "digits", storage="mysql://h/db")
+    (tmp_path / "text.db").write_text("this is no database, whatever its name says" * 100)
+    assert "text.db" in fails("study", "mlp", "digits", storage=f"sqlite:///{tmp_path / 'text.db'}")
+
+
+def test_a_home_that_can_not_be_made(fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GRIDLESS_HOME", str(tmp_path / "file" / "runs"))
+    assert "GRIDLESS_HOME" in fails("study", "mlp", "digits")
+
+
+def test_a_torn_study_file(fails, own_home: Path) -> None:  # type: ignore[no-untyped-def]
+    file = own_home / "mlp-digits" / "study.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("name: [mlp-digits\n")
+    assert str(file) in fails("study", "mlp", "digits")
+
+
+def test_a_study_setting_that_is_none(fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "studies").mkdir()
+    (tmp_path / "studies" / "mlp-digits.yaml").write_text("n_trails: 4\nseed: yes please\n")
+    monkeypatch.chdir(tmp_path)
+    err = fails("study", "mlp", "digits")
+    assert "'n_trials'" in err
+    assert "seed" in err
+
+
+def test_an_unknown_study_has_no_report(fails, own_home: Path) -> None:  # type: ignore[no-untyped-def]
+    storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
+    Ledger.open(storage, spec(name="mine"), {})
+    storage.engine.dispose()
+    assert "mine" in fails("report", "other")

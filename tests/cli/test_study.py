@@ -1,0 +1,171 @@
+"""`gridless study` from start to end, on the digits."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import mlflow
+
+from tests.cli.helpers import (
+    QUICK,
+    SLOW,
+    epochs_stored,
+    gridless,
+    kill_all,
+    rows,
+    start,
+    study,
+    wait_for,
+    workers_of,
+)
+from tests.cli.own_models import SPACE
+
+FIRST_COLUMNS = [
+    "rank", "study", "model", "data", "trial", "state", "val_accuracy", "best_epoch", "epochs", "train_s", "n_params",
+]  # fmt: skip
+
+
+def finished(home: Path, name: str) -> list[str]:
+    """The states of a study's trials, which must be all there are: none waiting, none running, none twice."""
+    record = study(home, name)
+    assert record is not None
+    assert [t.number for t in record.trials] == list(range(len(record.trials)))
+    for trial in record.trials:
+        assert [e.step for e in trial.curve] == list(range(1, trial.epochs + 1))
+    return [t.state for t in record.trials]
+
+
+def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> None:
+    done = gridless("study", "mlp", "digits", "--n-trials", "4", *QUICK)
+    assert done.returncode == 0, done.stderr
+    assert "Leaderboard of mlp-digits" in done.stdout
+    assert str(own_home / "mlp-digits" / "report.html") in done.stdout.replace("\n", "")
+    table = rows(own_home, "mlp-digits")
+    assert list(table[0])[:11] == FIRST_COLUMNS
+    assert {"param.lr", "param.units", "param.optimizer"} <= table[0].keys()
+    assert [r["rank"] for r in table] == ["1", "2", "3", "4"]
+    assert sorted(r["trial"] for r in table) == ["0", "1", "2", "3"]
+    document = next(r for r in table if r["trial"] == "0")
+    assert (document["state"], document["param.lr"], document["epochs"]) == ("COMPLETE", "0.1", "4")
+    assert set(finished(own_home, "mlp-digits")) <= {"COMPLETE", "PRUNED"}
+    assert list((own_home / "mlp-digits" / "checkpoints").iterdir()) == []
+    assert mlflow_runs(own_home, "mlp-digits") == {
+        "study": 1,
+        "0": 4,
+        **{str(n): table_epochs(table, n) for n in (1, 2, 3)},
+    }
+
+    before = (own_home / "mlp-digits" / "leaderboard.csv").read_text()
+    again = gridless("study", "mlp", "digits", "--n-trials", "4", "--json", "--quiet", *QUICK)
+    assert again.returncode == 0
+    assert again.stderr == ""
+    assert json.loads(again.stdout)["study"] == "mlp-digits"
+    assert (own_home / "mlp-digits" / "leaderboard.csv").read_text() == before
+
+    refused = gridless("study", "mlp", "digits", "--n-trials", "5", "--seed", "9", *QUICK)
+    assert refused.returncode == 2
+    assert "seed" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert (own_home / "mlp-digits" / "leaderboard.csv").read_text() == before
+
+
+def table_epochs(table: list[dict[str, str]], trial: int) -> int:
+    return next(int(r["epochs"]) for r in table if r["trial"] == str(trial))
+
+
+def mlflow_runs(home: Path, name: str) -> dict[str, int]:
+    """Trial → points of val_accuracy in MLflow, and how many parents there are."""
+    client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(name)
+    assert experiment is not None
+    found = {"study": 0}
+    for run in client.search_runs([experiment.experiment_id]):
+        trial = run.data.tags.get("gridless.trial")
+        if trial is None:
+            found["study"] += 1
+        else:
+            found[trial] = len(client.get_metric_history(run.info.run_id, "val_accuracy"))
+    return found
+
+
+def test_after_a_power_cut_the_same_command_ends_with_exactly_n_trials(own_home: Path) -> None:
+    command = ("study", "mlp", "digits", "--n-trials", "2", "--workers", "1", "--no-mlflow", *SLOW)
+    process = start(*command)
+    wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 2, process)
+    kill_all(process)
+    cut = study(own_home, "mlp-digits")
+    assert cut is not None
+    assert cut.trials[0].state == "RUNNING"
+    curve = cut.trials[0].curve
+    assert gridless(*command).returncode == 0
+    assert set(finished(own_home, "mlp-digits")) <= {"COMPLETE", "PRUNED"}
+    whole = study(own_home, "mlp-digits")
+    assert whole is not None
+    assert len(whole.trials) == 2
+    assert whole.trials[0].curve[: len(curve)] == curve
+    assert whole.trials[0].n_retries == 1
+
+
+def test_a_killed_worker_is_replaced_and_ctrl_c_gives_every_trial_back(own_home: Path) -> None:
+    command = ("study", "mlp", "digits", "--n-trials", "2", "--workers", "1", "--no-mlflow", *SLOW)
+    process = start(*command)
+    wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 1, process)
+    [worker] = workers_of(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    seen = epochs_stored(own_home, "mlp-digits")
+    wait_for(lambda: epochs_stored(own_home, "mlp-digits") > seen, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "goes on" in err
+    assert "Leaderboard" in out
+    assert "Traceback" not in err
+    record = study(own_home, "mlp-digits")
+    assert record is not None
+    assert "RUNNING" not in {t.state for t in record.trials}
+    assert record.trials[0].epochs > seen
+
+
+def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(own_home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(SPACE)
+    faults = ["raises", "exits", "is killed", "hangs", "runs out of memory"]
+    tries = [part for fault in faults for part in ("--try", f"fault={fault}")]
+    own = "tests.cli.own_models:build"
+    done = gridless(
+        "study", own, "digits", "--space", str(file), "--name", "own", "--n-trials", "7", "--trial-timeout", "8",
+        "--no-mlflow", *tries, "--try", "lr=1e30",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    record = study(own_home, "own")
+    assert record is not None
+    reasons = [t.reason or "" for t in record.trials]
+    expected = ["", "no such layer", "exit code 7", "SIGKILL", "time limit", "out of memory", "NaN"]
+    assert all(part in reason for part, reason in zip(expected, reasons, strict=True)), reasons
+    assert [t.state for t in record.trials] == ["COMPLETE"] + ["FAIL"] * 6
+    assert "Traceback" in (record.trials[1].log_tail or "")
+    assert [r["rank"] for r in rows(own_home, "own")] == ["1", *[""] * 6]
+    assert "no such layer" in (own_home / "own" / "report.html").read_text()
+
+
+def test_a_study_in_which_nothing_could_be_trained_exits_with_1(own_home: Path, tmp_path: Path) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(SPACE.replace("fault: none", "fault: raises"))
+    own = "tests.cli.own_models:build"
+    done = gridless("study", own, "digits", "--space", str(file), "--n-trials", "1", "--no-mlflow")
+    assert done.returncode == 1
+    assert finished(own_home, "build-digits") == ["FAIL"]
+
+
+def test_a_time_limit_pauses_and_exits_0(own_home: Path) -> None:
+    done = gridless("study", "mlp", "digits", "--n-trials", "9", "--timeout", "0.1", "--no-mlflow", *SLOW)
+    assert done.returncode == 0, done.stderr
+    assert "RUNNING" not in finished(own_home, "mlp-digits")
+
+
+def test_a_dry_run_changes_nothing(own_home: Path) -> None:
+    done = gridless("study", "mlp", "digits", "--dry-run", "--fix", "optimizer=adam", "--try", "lr=0.5")
+    assert done.returncode == 0, done.stderr
+    assert "10 trials" in done.stdout
+    assert study(own_home, "mlp-digits") is None

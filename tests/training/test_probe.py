@@ -1,0 +1,44 @@
+"""What a space's model can't be built with is known before a search."""
+
+import pytest
+
+from search.errors import InputError
+from search.space.load import find_space, load_space
+from search.space.types import Space
+from search.training.catalogue import check_space, dataset_rows, model_rows
+from search.training.probe import probe
+
+
+def test_choices_that_do_not_fit_the_images_are_dropped_with_a_notice() -> None:
+    space = load_space(find_space("convNN"))
+    usable, notices = probe(space, input_shape=(8, 8, 1), n_classes=10, corners=False).usable(space)
+    assert list(usable.params["variant"].choices) == ["1", "2", "6", "8"]  # type: ignore[union-attr]
+    assert [n.split(":")[0] for n in notices] == [f'dropped variant = "{v}"' for v in ("3", "3a", "4", "7")]
+    assert usable.problems_of(usable.document) == []
+
+
+def test_a_model_that_fits_nowhere_is_an_input_error() -> None:
+    space = load_space(find_space("convNN_7"))
+    with pytest.raises(InputError, match="28×28"):
+        probe(space, input_shape=(8, 8, 1), n_classes=10, corners=False).usable(space)
+
+
+def test_a_parameter_that_nobody_reads_is_told() -> None:
+    content = load_space(find_space("mlp")).as_dict()
+    content["params"]["widht"] = {"type": "int", "low": 1, "high": 2}
+    content["document"]["widht"] = 1
+    assert probe(Space.from_dict(content), input_shape=(8, 8, 1), n_classes=10, corners=False).unread == ("widht",)
+
+
+def test_every_shipped_space_is_sound_and_has_no_dead_parameter() -> None:
+    lines, sound = check_space(find_space("convNN"), None)
+    assert sound
+    assert not [line for line in lines if "warning" in line or "can't be built" in line]
+
+
+def test_the_lists_of_models_and_data_sets_say_what_the_documents_do() -> None:
+    rows = {row["name"]: row for row in model_rows()}
+    assert rows["convNN_4"]["n_params"] == 3_163_426
+    assert rows["convNN_7"]["published"]["value"] == 0.3764
+    assert rows["mlp"]["published"]["split"] == "train"
+    assert {row["name"] for row in dataset_rows()} >= {"digits", "fashion", "mnist"}
