@@ -13,7 +13,8 @@ from search.errors import GridlessError, InputError
 
 if TYPE_CHECKING:
     from search.study.records import StudyRecord
-    from search.worker.prepare import Plan
+    from search.worker.local import LocalWorkers
+    from search.worker.prepare import Checked, Plan
 
 INTERRUPTED = 130
 
@@ -80,41 +81,44 @@ def study(
     MODEL is a name of `gridless models` or your own package.module:function; DATA is a name of
     `gridless datasets` or the path of an .npz file.
     """
-    from search.places import storage_url
-    from search.study.storage import LedgerStorage
-    from search.worker.prepare import Request, make_plan, open_study
+    from search.worker.local import LocalWorkers
+    from search.worker.prepare import Request, check, make_plan
 
     say = _sayer(quiet)
-    request = Request(model, data, flags, space_file, tries, fixes)
-    stores: list[LedgerStorage] = []
-
-    def storage() -> LedgerStorage:
-        stores.append(LedgerStorage(storage_url()))
-        return stores[0]
-
-    plan = make_plan(request, storage, say)
-    for notice in plan.notices:
-        say(f"note: {notice}")
+    checked = check(Request(model, data, flags, space_file, tries, fixes), say)
     if dry_run:
+        plan = make_plan(checked, say)
+        for notice in plan.notices:
+            say(f"note: {notice}")
         click.echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
         return 0
-    ledger = open_study(plan, stores[0])
-    say(_describe(plan))
-    return _search(plan, ledger, mlflow=not no_mlflow, as_json=as_json, quiet=quiet)
+    workers = LocalWorkers(checked.folder, checked.devices, checked.threads)
+    workers.start()  # they load their framework while the plan is made
+    try:
+        return _search(checked, workers, say, mlflow=not no_mlflow, as_json=as_json, quiet=quiet)
+    finally:
+        workers.stop()
 
 
-def _search(plan: "Plan", ledger: Any, *, mlflow: bool, as_json: bool, quiet: bool) -> int:
+def _search(
+    checked: "Checked", workers: "LocalWorkers", say: Callable[[str], None], *, mlflow: bool, as_json: bool, quiet: bool
+) -> int:
     from search.live import LiveView
     from search.report import write_report
     from search.study.reading import read_study
+    from search.worker.prepare import make_plan, open_study
     from search.worker.run import End, Mirror, run
 
-    (plan.folder / "logs").mkdir(parents=True, exist_ok=True)
+    plan = make_plan(checked, say)
+    for notice in plan.notices:
+        say(f"note: {notice}")
+    ledger = open_study(plan, checked.storage)
+    say(_describe(plan))
     mirror = Mirror.start(plan) if mlflow else None
     end = None
     try:
         with LiveView(plan.spec, quiet=quiet) as view:
-            end = run(plan, ledger, mlflow=mlflow, show=view.update)
+            end = run(plan, ledger, workers, mlflow=mlflow, show=view.update)
     except KeyboardInterrupt:
         click.echo("stopped; every trial was given back", err=True)
     record = read_study(ledger.storage, plan.spec.name)

@@ -39,5 +39,10 @@ def data_name(data: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "data"
 
 
+def data_source(data: str) -> str:
+    """Give what loads the data from any working folder: a registered name, or a file's absolute path."""
+    return str(Path(data).expanduser().absolute()) if _is_file(data) else data
+
+
 def _is_file(data: str) -> bool:
     return data.lower().endswith(".npz")

@@ -13,7 +13,7 @@ from typing import Any
 from search.errors import InputError, TrialError
 from search.training.job import Job
 from search.training.trainer import train
-from search.worker.messages import Built, Ended, EpochDone
+from search.worker.messages import Built, Ended, EpochDone, Started
 
 OUT_OF_MEMORY = "out of memory"
 _MEMORY_SIGNS = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "out of memory", "OOM when allocating")
@@ -31,6 +31,7 @@ def main(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
         return answer
 
     try:
+        pipe.send(Started())
         how = train(job, on_built=lambda n_params: pipe.send(Built(n_params)), on_epoch=on_epoch)
         pipe.send(Ended(how))
     except (EOFError, BrokenPipeError):

@@ -1,9 +1,11 @@
 """Workers on this machine: started, watched, started again when they die, and stopped."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,16 +25,17 @@ class _Slot:
 
 @dataclass
 class LocalWorkers:
-    """The worker processes of one command. They end by themselves when this process dies: their stdin closes."""
+    """The worker processes of one command. They end by themselves when this process dies: their stdin closes.
 
-    study: str
-    storage: str
+    They load their framework as soon as they are started and wait for `go`, while the command still prepares.
+    """
+
     folder: Path
-    data: Path
-    devices: list[Device]
+    """The study's folder."""
+    devices: tuple[Device, ...]
     threads: int
-    mlflow: bool = True
     _slots: list[_Slot] = field(default_factory=list)
+    _order: bytes = b""
 
     def start(self) -> None:
         """Start one worker per entry of `devices`."""
@@ -40,14 +43,17 @@ class LocalWorkers:
         for slot in self._slots:
             self._start(slot)
 
+    def go(self, study: str, *, storage: str, data: Path, mlflow: bool) -> None:
+        """Let the workers serve `study`, whose prepared split is in `data`."""
+        self._order = json.dumps({"study": study, "storage": storage, "data": str(data), "mlflow": mlflow}).encode()
+        for slot in self._slots:
+            _tell(slot, self._order)
+
     def _start(self, slot: _Slot) -> None:
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "search.worker", self.study, "--data", str(self.data)]
-        command += ["--index", str(slot.index), "--device", slot.device.name]
-        command += [] if self.mlflow else ["--no-mlflow"]
+        command = [sys.executable, "-m", "search.worker", "--index", str(slot.index), "--device", slot.device.name]
         variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | environment_for(slot.device, threads=self.threads)
-        variables["GRIDLESS_STORAGE"] = self.storage
         with (logs / f"worker-{slot.index}.log").open("ab") as log:
             slot.process = subprocess.Popen(  # noqa: S603
                 command, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
@@ -63,6 +69,7 @@ class LocalWorkers:
             if code not in {None, 0} and slot.n_restarts < MAX_RESTARTS:
                 slot.n_restarts += 1
                 self._start(slot)
+                _tell(slot, self._order)
         return any(slot.process and slot.process.poll() is None for slot in self._slots)
 
     @property
@@ -75,7 +82,8 @@ class LocalWorkers:
         processes = [s.process for s in self._slots if s.process]
         for process in processes:
             if process.stdin:
-                process.stdin.close()
+                with suppress(BrokenPipeError):
+                    process.stdin.close()
         deadline = time.monotonic() + STOP_WAIT_S
         for process in processes:
             try:
@@ -83,3 +91,10 @@ class LocalWorkers:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _tell(slot: _Slot, order: bytes) -> None:
+    if slot.process and slot.process.stdin:
+        with suppress(BrokenPipeError):  # it died already: `check` starts another
+            slot.process.stdin.write(order + b"\n")
+            slot.process.stdin.flush()

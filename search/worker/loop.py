@@ -49,22 +49,22 @@ class Worker:
     """Serves one study with one device."""
 
     def __init__(
-        self, ledger: Ledger, data: Prepared, tracker: Tracker, place: Place, owner: Owner, stop: threading.Event
-    ) -> None:
+        self, ledger: Ledger, data: Prepared, tracker: Tracker, place: Place, owner: Owner,
+        sandbox: Sandbox, stop: threading.Event,
+    ) -> None:  # fmt: skip
         self._ledger = ledger
         self._data = data
         self._tracker = tracker
         self._place = place
         self._owner = owner
         self._stop = stop
-        self._sandbox = Sandbox()
+        self._sandbox = sandbox
         self._heartbeat = Heartbeat(ledger)
         spec = ledger.spec
         self._strategy = make_strategy(spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs)
 
     def serve(self) -> None:
         """Run trials until none is left or a stop is asked for. Raises StudyError when the storage stays away."""
-        self._sandbox.warm_up()
         with self._heartbeat:
             while not self._stop.is_set():
                 claim = self._patiently(self._next_claim)

@@ -6,6 +6,11 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Started:
+    """The process runs: from here on its time is the trial's own, not the framework's loading."""
+
+
+@dataclass(frozen=True)
 class Built:
     """The network stands and training is about to begin."""
 
@@ -28,4 +33,4 @@ class Ended:
     untrainable: bool = False
 
 
-Message = Built | EpochDone | Ended
+Message = Started | Built | EpochDone | Ended

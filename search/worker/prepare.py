@@ -10,11 +10,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from search import registry
-from search.datasets import data_name, load
+from search.datasets import data_name, data_source, load
 from search.datasets.image_data import ImageData
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
-from search.places import cache, check_home, home
+from search.places import cache, check_home, home, storage_url
 from search.space.load import find_space, load_space
 from search.space.types import Space
 from search.study.environment import environment
@@ -43,13 +43,33 @@ class Request:
 
 
 @dataclass(frozen=True)
+class Checked:
+    """Input that holds together as far as can be told without loading a framework."""
+
+    request: Request
+    name: str
+    settings: Settings
+    space: Space
+    data: Prepared
+    storage: LedgerStorage
+    devices: tuple[Device, ...]
+    """One entry per worker."""
+    threads: int
+    """CPU threads per worker."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the study writes."""
+        return home() / self.name
+
+
+@dataclass(frozen=True)
 class Plan:
     """What will be done."""
 
     spec: StudySpec
     data: Prepared
     devices: tuple[Device, ...]
-    """One entry per worker."""
     notices: tuple[str, ...]
     resumes: bool
 
@@ -59,29 +79,44 @@ class Plan:
         return home() / self.spec.name
 
 
-def make_plan(request: Request, storage: Callable[[], LedgerStorage], say: Callable[[str], None]) -> Plan:
-    """Check everything, then prepare. Raises InputError with all problems that can be found without each other.
+def check(request: Request, say: Callable[[str], None]) -> Checked:
+    """Check and prepare what needs no framework. Raises InputError with every problem of every part.
 
     `say` is told what takes time. Nothing is stored but prepared data.
     """
-    settings, space, data, store = _check(request, storage, say)
+    settings, space, data, storage = _check_parts(request, say)
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
         raise InputError(f"NAME: {name!r}: {problem}")
     prepared = prepare(data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache())
     fixed = space.fix(_typed_pairs(space, request.fixes)) if request.fixes else space
-    say("building the model with each of its choices …")
-    report = probe(fixed, input_shape=prepared.input_shape, n_classes=prepared.n_classes, corners=False)
-    usable, notices = report.usable(fixed)
-    notices += [f"parameter {name} is never read by model {space.model}" for name in report.unread]
-    devices = find_devices()
-    spec = _resolve(request, settings, usable, prepared, name, devices)
-    return Plan(
-        spec=spec,
+    found, cores = find_devices(), available_cores()
+    workers = settings.workers or default_workers(found, cores=cores)
+    return Checked(
+        request=request,
+        name=name,
+        settings=settings,
+        space=fixed,
         data=prepared,
-        devices=tuple(devices[i % len(devices)] for i in range(spec.workers)),
+        storage=storage,
+        devices=tuple(found[i % len(found)] for i in range(workers)),
+        threads=settings.threads or max(1, cores // workers),
+    )
+
+
+def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
+    """Drop what can't be built on the data at hand, and resolve the spec. Raises InputError if nothing is left."""
+    say("building the model with each of its choices …")
+    shape, n_classes = checked.data.input_shape, checked.data.n_classes
+    report = probe(checked.space, input_shape=shape, n_classes=n_classes, corners=False)
+    usable, notices = report.usable(checked.space)
+    notices += [f"parameter {name} is never read by model {usable.model}" for name in report.unread]
+    return Plan(
+        spec=_resolve(checked, usable),
+        data=checked.data,
+        devices=checked.devices,
         notices=tuple(notices),
-        resumes=stored_spec(store, name) is not None,
+        resumes=stored_spec(checked.storage, checked.name) is not None,
     )
 
 
@@ -97,9 +132,7 @@ def open_study(plan: Plan, storage: LedgerStorage) -> Ledger:
     return ledger
 
 
-def _check(
-    request: Request, storage: Callable[[], LedgerStorage], say: Callable[[str], None]
-) -> tuple[Settings, Space, ImageData, LedgerStorage]:
+def _check_parts(request: Request, say: Callable[[str], None]) -> tuple[Settings, Space, ImageData, LedgerStorage]:
     """The parts that don't need each other; every problem of every part in one error."""
     problems: list[str] = []
 
@@ -119,7 +152,7 @@ def _check(
     home_problem = check_home()
     if home_problem:
         problems.append(home_problem)
-    store = None if home_problem else attempt(storage)
+    store = None if home_problem else attempt(lambda: LedgerStorage(storage_url()))
     say(f"loading {request.data} …")
     data = attempt(lambda: load(request.data))
     if problems or settings is None or space is None or data is None or store is None:
@@ -180,29 +213,24 @@ def _torn_study_file(name: str) -> str | None:
     return None
 
 
-def _resolve(
-    request: Request, settings: Settings, space: Space, data: Prepared, name: str, devices: list[Device]
-) -> StudySpec:
+def _resolve(checked: Checked, space: Space) -> StudySpec:
+    request, settings, data = checked.request, checked.settings, checked.data
     epochs = settings.epochs or space.max_epochs
     if epochs is None:
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
-    cores = available_cores()
-    workers = settings.workers or default_workers(devices, cores=cores)
     first = [space.document, *(space.complete(_typed_pairs(space, [t])) for t in request.tries)]
-    source = str(Path(request.data).expanduser().absolute()) if request.data.endswith(".npz") else request.data
+    own = {"n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction"}
     return StudySpec(
-        name=name,
+        name=checked.name,
         model=request.model,
         data=data.name,
-        data_source=source,
+        data_source=data_source(request.data),
         epochs=epochs,
-        workers=workers,
-        threads=settings.threads or max(1, cores // workers),
+        workers=len(checked.devices),
+        threads=checked.threads,
         data_digest=data.digest,
         space_digest=space.digest,
         first=tuple(dict(s) for s in first),
         space=space.as_dict(),
-        **settings.model_dump(
-            include={"n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction"}
-        ),
+        **settings.model_dump(include=own),
     )

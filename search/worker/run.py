@@ -18,7 +18,7 @@ from search.tracking.uri import default_artifact_root, default_uri, is_remote
 from search.worker.local import LocalWorkers
 from search.worker.prepare import Plan
 
-TICK_S = 0.5
+TICK_S = 1.0
 DRAIN_WAIT_S = 30.0
 
 
@@ -30,22 +30,15 @@ class End(StrEnum):
     WORKERS_LOST = "workers lost"
 
 
-def run(plan: Plan, ledger: Ledger, *, mlflow: bool, show: Callable[[list[TrialRecord]], None]) -> End:
-    """Serve the study with local workers until it is over or its time is; `show` is given the trials twice a second.
+def run(
+    plan: Plan, ledger: Ledger, workers: LocalWorkers, *, mlflow: bool, show: Callable[[list[TrialRecord]], None]
+) -> End:
+    """Serve the study with `workers` until it is over or its time is; `show` is given the trials every second.
 
     However it ends, KeyboardInterrupt included, the workers have given their trials back before it returns.
     """
-    workers = LocalWorkers(
-        study=plan.spec.name,
-        storage=ledger.storage.url,
-        folder=plan.folder,
-        data=plan.data.folder,
-        devices=list(plan.devices),
-        threads=plan.spec.threads,
-        mlflow=mlflow,
-    )
     began = time.monotonic()
-    workers.start()
+    workers.go(plan.spec.name, storage=ledger.storage.url, data=plan.data.folder, mlflow=mlflow)
     try:
         while workers.check():
             _show(ledger, show)

@@ -4,7 +4,6 @@ A crash, a leak or an out-of-memory kill ends the trial and not the worker, whic
 """
 
 import multiprocessing
-import time
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -31,15 +30,9 @@ class Segment:
         self._pipe, their_pipe = context.Pipe(duplex=True)
         their_end, self._lifeline = context.Pipe(duplex=False)
         self._process = context.Process(target=run, args=(job, their_pipe, their_end, str(log)), daemon=True)
-        self._began = time.monotonic()
         self._process.start()
         their_pipe.close()
         their_end.close()
-
-    @property
-    def age_s(self) -> float:
-        """Seconds since the process was asked for."""
-        return time.monotonic() - self._began
 
     def receive(self, wait_s: float) -> Message | None:
         """The next message, or None after `wait_s` seconds without one.

@@ -12,7 +12,7 @@ from search.study.ledger import Claim, Ledger
 from search.study.records import Epoch, TrialRecord
 from search.study.strategy import Decision, Strategy
 from search.tracking.tracker import Tracker
-from search.worker.messages import Built, Ended, EpochDone
+from search.worker.messages import Built, Ended, EpochDone, Started
 from search.worker.sandbox import CrashedError, Segment
 
 POLL_S = 0.2
@@ -58,8 +58,11 @@ class SegmentRunner:
     def _listen(self, segment: Segment, claim: Claim, trial: TrialRecord) -> Outcome:
         limit_s = self._ledger.spec.trial_timeout_s
         stop_at: float | None = None
+        began: float | None = None
         while True:
             match segment.receive(POLL_S):
+                case Started():
+                    began = time.monotonic() - trial.train_s
                 case Built(n_params):
                     self._patiently(partial(self._ledger.note, claim, n_params=n_params))
                 case EpochDone(metrics):
@@ -69,7 +72,7 @@ class SegmentRunner:
                     segment.answer(answer)
                 case Ended(how, reason, untrainable):
                     return Outcome(how, reason, untrainable)
-            if limit_s is not None and trial.train_s + segment.age_s > limit_s:
+            if limit_s is not None and began is not None and time.monotonic() - began > limit_s:
                 return Outcome("fail", f"time limit of {limit_s:g} s reached")
             if self._stop.is_set():
                 stop_at = stop_at or time.monotonic() + STOP_GRACE_S

@@ -134,7 +134,7 @@ def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(own_home: Path, 
     tries = [part for fault in faults for part in ("--try", f"fault={fault}")]
     own = "tests.cli.own_models:build"
     done = gridless(
-        "study", own, "digits", "--space", str(file), "--name", "own", "--n-trials", "7", "--trial-timeout", "8",
+        "study", own, "digits", "--space", str(file), "--name", "own", "--n-trials", "7", "--trial-timeout", "20",
         "--no-mlflow", *tries, "--try", "lr=1e30",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

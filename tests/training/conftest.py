@@ -1,6 +1,5 @@
 """A prepared split of the digits, made once."""
 
-
 import pytest
 
 from search.datasets import load
