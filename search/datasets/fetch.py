@@ -15,8 +15,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from search.datasets.image_data import Arrays
-from search.datasets.sources import cache_folder
 from search.errors import InputError
+from search.places import cache
 
 log = logging.getLogger(__name__)
 
@@ -75,10 +75,10 @@ def debian(package: str, read: Callable[[Path], Arrays]) -> Arrays:
 def _scratch(prefix: str) -> Iterator[Path]:
     """Make a folder in our cache that is gone afterwards."""
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        scratch = tempfile.TemporaryDirectory(dir=cache_folder().resolve(), prefix=f"{prefix}-")
+        cache().mkdir(parents=True, exist_ok=True)
+        scratch = tempfile.TemporaryDirectory(dir=cache().resolve(), prefix=f"{prefix}-")
     except OSError as error:
-        raise InputError(f"{cache_folder()} can't be written ({error})") from error
+        raise InputError(f"{cache()} can't be written ({error})") from error
     with scratch as folder:
         yield Path(folder)
 

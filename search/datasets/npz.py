@@ -1,7 +1,5 @@
 """Reading and writing data sets as .npz files."""
 
-import os
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -13,6 +11,7 @@ from numpy.lib.npyio import NpzFile
 
 from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays, problems
 from search.errors import InputError
+from search.files import whole_file
 
 # What NumPy and zipfile raise on a file that is not what its name says, or was cut short.
 UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
@@ -74,8 +73,5 @@ def save(path: Path, data: ImageData) -> None:
 
     Raises OSError when the disk refuses.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as scratch:
-        new = Path(scratch, path.name)
-        np.savez(new, **{key: getattr(data, key) for key in ARRAYS}, class_names=np.array(data.class_names))
-        os.replace(new, path)
+    with whole_file(path) as file:
+        np.savez(file, **{key: getattr(data, key) for key in ARRAYS}, class_names=np.array(data.class_names))

@@ -12,6 +12,7 @@ from pathlib import Path
 from search.datasets import npz
 from search.datasets.image_data import ARRAYS, Arrays, ImageData, from_arrays
 from search.errors import InputError
+from search.places import cache
 
 log = logging.getLogger(__name__)
 
@@ -24,11 +25,6 @@ class Source:
     read: Callable[[], Arrays]
     keep: bool = False
     """Whether to keep the result in our cache, because reading it again would be slow."""
-
-
-def cache_folder() -> Path:
-    """Where prepared and downloaded data is kept: `$GRIDLESS_HOME/.cache`, by default `runs/.cache`."""
-    return Path(os.environ.get("GRIDLESS_HOME") or "runs") / ".cache"
 
 
 def keras_home() -> Path:
@@ -51,7 +47,7 @@ def first(
     if own is not None and own.exists():
         return _users(own, name, digest, class_names)
     tried = [f"$GRIDLESS_DATA/{name}.npz: {'no such file' if own else 'GRIDLESS_DATA is not set'}"]
-    kept = cache_folder() / f"{name}.npz"
+    kept = cache() / f"{name}.npz"
     for source in (Source("our cache", lambda: npz.read(kept)), *sources):
         try:
             data = from_arrays(name, source.read(), class_names)

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from search.errors import InputError
 from search.report.figures import all_plots
 from search.report.frame import leaderboard, trial_frame, write_leaderboard
 from search.report.page import write_figures, write_page
@@ -36,7 +37,11 @@ def write_report(study: StudyRecord, folder: Path) -> ReportPaths:
     """
     paths = ReportPaths(folder / "leaderboard.csv", folder / "report.html", folder / "figures")
     plots = all_plots(study)
-    write_leaderboard(study, paths.leaderboard)
-    write_page(study, paths.page, plots)
-    write_figures(study, paths.figures, plots)
+    try:
+        write_leaderboard(study, paths.leaderboard)
+        write_page(study, paths.page, plots)
+        write_figures(study, paths.figures, plots)
+    except OSError as error:
+        reason = f"{error.filename or folder} can't be written: {error.strerror or error}"
+        raise InputError(f"{reason}; make room, allow writing, or set GRIDLESS_HOME to another folder") from error
     return paths

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from search.report.files import write_text
+from search.files import write_text
 from search.study.records import StudyRecord, TrialRecord
 
 LEADING = ("rank", "study", "model", "data", "trial", "state")
@@ -94,7 +94,7 @@ def write_leaderboard(study: StudyRecord, path: Path) -> None:
     """Writes `leaderboard(study)` to `path` as UTF-8 CSV, in one step.
 
     Text cells that a spreadsheet would run as a formula get a leading apostrophe; numbers are never touched
-    and floats keep every digit. Raises InputError when `path` can't be written.
+    and floats keep every digit. Raises OSError when `path` can't be written.
     """
     table = leaderboard(study)
     for column in table.columns:

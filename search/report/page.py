@@ -10,8 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from search.files import write_text
 from search.report.figures import all_plots
-from search.report.files import write_text
 from search.report.frame import best_trial, has_rank, ranking, varied_params
 from search.report.plots import Plot
 from search.report.style import STATES, template
@@ -27,7 +27,7 @@ _LOGS_PER_REASON = 20
 def write_page(study: StudyRecord, path: Path, plots: tuple[Plot, ...] | None = None) -> None:
     """Writes the report of `study` to `path`: one HTML file of about 5 MB that needs no network, in one step.
 
-    `plots` are its figures if they have been made already. Raises InputError when `path` can't be written.
+    `plots` are its figures if they have been made already. Raises OSError when `path` can't be written.
     """
     write_text(path, page(study, all_plots(study) if plots is None else plots))
 

@@ -27,7 +27,8 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
         spec=spec,
         trials=tuple(TrialReader(storage, study_id).read()),
         environment=attrs.get("environment", {}),
-        published=spec["space"].get("published"),
+        # A figure for other images would be compared with nothing.
+        published=spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None,
     )
 
 

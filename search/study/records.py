@@ -91,4 +91,4 @@ class StudyRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Python, package and machine versions, as recorded when the study was made."""
     published: Mapping[str, Any] | None = None
-    """The document's own figure: {value, split, source}."""
+    """The document's own figure on this data: {value, split, source}; None where it has none."""

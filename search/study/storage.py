@@ -5,9 +5,7 @@ still the row's, and only then writes. On SQLite every writing transaction begin
 can both believe that they claimed a trial. Optuna's samplers, dashboard and CLI read these studies as any other.
 """
 
-import fcntl
 import json
-import os
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +23,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
 from search.errors import ClaimLostError, InputError, RetryLaterError
+from search.files import locked
 
 CLAIM = "gridless:claim"
 models: Any = _models
@@ -308,9 +307,5 @@ def _schema_lock(url: str) -> Iterator[None]:
         raise InputError("GRIDLESS_STORAGE: an in-memory database can't be shared by workers; name a file")
     path = Path(parsed.database).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    with locked(path.with_name(path.name + ".lock"), wait=True):
         yield
-    finally:
-        os.close(descriptor)

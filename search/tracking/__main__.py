@@ -14,7 +14,7 @@ import threading
 import time
 from pathlib import Path
 
-from search.tracking.files import write_atomic
+from search.files import write_text
 from search.tracking.mirror import DRAIN_S, SyncResult, follow, sync
 
 _GRACE_S = 5.0
@@ -61,7 +61,7 @@ def _stop_with_stdin(folder: Path) -> threading.Event:
 
 def _report(folder: Path, result: SyncResult) -> None:
     try:
-        write_atomic(folder / "last_sync.json", json.dumps(dataclasses.asdict(result)) + "\n")
+        write_text(folder / "last_sync.json", json.dumps(dataclasses.asdict(result)) + "\n")
     except OSError as error:
         logging.getLogger(__name__).warning("the result can't be written: %s", error)
 

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from search.tracking.files import locked
+from search.files import locked
 
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from uuid import uuid4
 
-from search.tracking.files import locked, write_atomic
+from search.files import locked, write_text
 from search.tracking.fold import fold
 from search.tracking.outbox import read_events, read_header
 from search.tracking.store import StudyStore
@@ -142,7 +142,7 @@ class _Mirror:
 
     def _save(self, store: StudyStore, positions: dict[str, int]) -> None:
         text = json.dumps({"store": self._key, "run": store.run_id, "files": positions})
-        write_atomic(self._file, text)
+        write_text(self._file, text)
 
     @property
     def _key(self) -> str:

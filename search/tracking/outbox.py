@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
-from search.tracking.files import locked, write_atomic
+from search.files import locked, write_text
 
 _log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def write_header(folder: Path, header: Mapping[str, Any]) -> None:
     with locked(folder / ".header.lock", wait=True):
         if read_header(folder) is None:
             text = json.dumps(full.model_dump(), default=_plain, indent=1)
-            write_atomic(folder / _HEADER, text + "\n")
+            write_text(folder / _HEADER, text + "\n")
 
 
 def read_header(folder: Path) -> Header | None:

@@ -6,7 +6,6 @@ every variable of the model and of its optimizer.
 
 import json
 import logging
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from search.files import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,6 @@ class Checkpoint:
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write `checkpoint` to `path`, replacing an older one only once it is whole. Raises OSError (disk full)."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     meta = {
         "fingerprint": checkpoint.fingerprint,
         "history": list(checkpoint.history),
@@ -42,13 +42,8 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     }
     arrays: dict[str, Any] = {f"m{i}": a for i, a in enumerate(checkpoint.model)}
     arrays |= {f"o{i}": a for i, a in enumerate(checkpoint.optimizer)}
-    partial = path.with_suffix(".partial")
-    try:
-        with partial.open("wb") as file:
-            np.savez(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as file:
+        np.savez(file, meta=np.frombuffer(json.dumps(meta).encode(), np.uint8), **arrays)
 
 
 def load_checkpoint(path: Path, fingerprint: str) -> Checkpoint | None:

@@ -1,6 +1,5 @@
 """From what a person typed to a study that workers can serve: every input checked, data split, space probed."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from search.datasets import data_name, data_source, load
 from search.datasets.image_data import ImageData
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
+from search.files import whole_file
 from search.places import cache, check_home, home, storage_url
 from search.space.load import find_space, load_space
 from search.space.types import Space
@@ -123,12 +123,8 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
 def open_study(plan: Plan, storage: LedgerStorage) -> Ledger:
     """Make or resume the study of `plan` and write its study.yaml. Raises InputError if it can't go on."""
     ledger = Ledger.open(storage, plan.spec, environment(plan.devices[0].name))
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    target = _study_file(plan.spec.name)
-    partial = target.with_suffix(f".{os.getpid()}.partial")
-    with partial.open("w", encoding="utf-8") as file:
+    with whole_file(_study_file(plan.spec.name)) as file:
         YAML(typ="safe", pure=True).dump(plan.spec.model_dump(mode="json"), file)
-    partial.replace(target)
     return ledger
 
 

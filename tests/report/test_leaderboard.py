@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from search.errors import InputError
-from search.report import leaderboard, leaderboard_table, trial_frame, write_leaderboard
+from search.report import leaderboard, leaderboard_table, trial_frame, write_leaderboard, write_report
 from tests.report.conftest import trial
 
 EXPECTED = """\
@@ -76,12 +76,12 @@ def test_frames_keep_their_types_and_a_study_without_trials_still_has_its_column
 
 def test_a_folder_that_can_not_be_made_is_a_clear_error_and_the_old_file_stays(study, tmp_path):
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match=r"leaderboard\.csv can't be written"):
-        write_leaderboard(study, tmp_path / "file" / "leaderboard.csv")
-    (tmp_path / "taken.csv").mkdir()
-    with pytest.raises(InputError, match=r"taken\.csv can't be written"):
-        write_leaderboard(study, tmp_path / "taken.csv")
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "taken.csv"]
+    with pytest.raises(InputError, match="file can't be written"):
+        write_report(study, tmp_path / "file")
+    (tmp_path / "leaderboard.csv").mkdir()
+    with pytest.raises(InputError, match=r"can't be written.*GRIDLESS_HOME"):
+        write_report(study, tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "leaderboard.csv"]
 
 
 def printed(study, top):

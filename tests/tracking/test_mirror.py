@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from search.tracking.files import locked
+from search.files import locked
 from search.tracking.mirror import follow, sync
 from search.tracking.outbox import Outbox, write_header
 from search.tracking.uri import default_artifact_root, default_uri

@@ -1,0 +1,50 @@
+"""Whole files and locks that several processes share."""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+from uuid import uuid4
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open `path` for writing so that a reader meets the old file or the whole new one, whatever kills the writer.
+
+    Makes its folder. Raises OSError when it can't be written or the disk is full; the old file is then unchanged.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # A name of its own beside the target: os.replace is atomic only within one file system.
+    part = path.with_name(f".{path.name}.{uuid4().hex}.part")
+    try:
+        with part.open("wb") as file:
+            yield file
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` (UTF-8, line ends as given) by `whole_file`."""
+    with whole_file(path) as file:
+        file.write(text.encode())
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, wait: bool) -> Iterator[bool]:
+    """Hold the lock file `path`, and yield whether it is held (always, with `wait`). Raises OSError.
+
+    The operating system frees the lock of a process that dies, so no lock is ever left behind.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+    finally:
+        os.close(fd)

@@ -1,0 +1,40 @@
+"""Records as reports and views get them."""
+
+from collections.abc import Callable
+
+import pytest
+
+from search.study.ledger import Ledger, Owner
+from search.study.reading import TrialReader, read_study, study_names
+from search.study.storage import LedgerStorage
+from tests.study.helpers import SPACE, begin, epoch, spec
+
+Open = Callable[[], LedgerStorage]
+
+
+def test_a_reader_sees_every_change_of_every_trial(open_storage: Open) -> None:
+    """It re-reads only what may have changed, which must leave nothing out."""
+    ledger, me = Ledger.open(open_storage(), spec(), {}), Owner.me("me")
+    storage = open_storage()
+    reader = TrialReader(storage, storage.get_study_id_from_name("s"))
+    assert reader.read() == []
+    first, second = begin(ledger, me, [0.1]), begin(ledger, me)
+    assert [t.epochs for t in reader.read()] == [1, 0]
+    ledger.report(second, epoch(1, 0.5))
+    ledger.complete(first, 0.1)
+    assert [(t.state, t.epochs) for t in reader.read()] == [("COMPLETE", 1), ("RUNNING", 1)]
+    ledger.give_back(second, paused=True)
+    third = begin(ledger, me, [0.2, 0.3])
+    ledger.fail(third, "why", log_tail="end")
+    assert [(t.state, t.paused) for t in reader.read()] == [("COMPLETE", False), ("WAITING", True), ("FAIL", False)]
+    assert tuple(reader.read()) == read_study(open_storage(), "s").trials
+
+
+@pytest.mark.parametrize(("data", "expected"), [("fashion", 0.8), ("digits", None)])
+def test_a_published_figure_belongs_to_its_own_data(open_storage: Open, data: str, expected: float | None) -> None:
+    space = SPACE.as_dict() | {"data": "fashion", "published": {"value": 0.8, "split": "test", "source": "X"}}
+    Ledger.open(open_storage(), spec(data=data, space=space), {"python": "3"})
+    record = read_study(open_storage(), "s")
+    assert (record.published or {}).get("value") == expected
+    assert record.environment == {"python": "3"}
+    assert study_names(open_storage()) == ["s"]
