@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -18,13 +19,18 @@ def environment(device: str) -> dict[str, str]:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    if commit := code_version():
-        found["commit"] = commit
+    found["code_version"] = code_version()
     return found
 
 
-def code_version() -> str | None:
-    """The commit of a checkout of this project, with «+changes» when it was edited; None for an installed wheel."""
+@cache
+def code_version() -> str:
+    """The version of this code; in a checkout also its commit, and «+changes» when it was edited since."""
+    commit = _commit()
+    return f"{version('gridless')} ({commit})" if commit else version("gridless")
+
+
+def _commit() -> str | None:
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None

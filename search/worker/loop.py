@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from search.datasets.split import Prepared
 from search.errors import ClaimLostError, RetryLaterError, StudyError
+from search.study.environment import code_version
 from search.study.ledger import Claim, Ledger, Owner
 from search.study.records import TrialRecord
 from search.study.strategy import derive_seed, make_strategy
@@ -130,7 +131,14 @@ class Worker:
             trial = next(t for t in self._patiently(self._ledger.trials) if t.number == claim.number)
         n_segments = trial.n_segments + 1
         self._patiently(lambda: self._ledger.note(claim, n_segments=n_segments, device=self._place.device))
-        tags = {"device": self._place.device, "worker": self._owner.worker, "seed": str(trial.seed), "state": "RUNNING"}
+        tags = {
+            "state": "RUNNING",
+            "seed": str(trial.seed),
+            "device": self._place.device,
+            "worker": self._owner.worker,
+            "code_version": code_version(),
+            "data_digest": self._data.digest,
+        }
         self._tracker.start(claim.number, at=time.time(), tags=tags)
         self._tracker.params(claim.number, trial.params)
         return trial

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from search.errors import RetryLaterError
 from search.places import home
+from search.study.environment import code_version
 from search.study.ledger import Ledger
 from search.study.records import TrialRecord
 from search.tracking.outbox import Outbox, write_header
@@ -71,6 +72,7 @@ class Mirror:
         folder = plan.folder / "outbox"
         spec = plan.spec
         tags = spec.model_dump(include={"model", "data", "data_digest", "space_digest"})
+        tags |= {"code_version": code_version(), "device": plan.devices[0].name}
         settings = spec.model_dump(include={"n_trials", "epochs", "seed", "strategy", "validation_fraction"})
         write_header(folder, {"study": spec.name, "tags": tags, "params": settings})
         with (plan.folder / "logs" / "mlflow.log").open("ab") as log:
