@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.errors import GridlessError, InputError
+from search.errors import GridlessError, InputError, StudyError
 
 if TYPE_CHECKING:
     from search.study.records import StudyRecord
@@ -92,6 +93,7 @@ def study(
             say(f"note: {notice}")
         click.echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
         return 0
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     workers = LocalWorkers(checked.folder, checked.devices, checked.threads)
     workers.start()  # they load their framework while the plan is made
     try:
@@ -107,33 +109,36 @@ def _search(
     from search.report import write_report
     from search.study.reading import read_study
     from search.worker.prepare import make_plan, open_study
-    from search.worker.run import End, Mirror, run
+    from search.worker.run import DRAIN_WAIT_S, HURRIED_WAIT_S, End, Mirror, run
 
     plan = make_plan(checked, say)
     for notice in plan.notices:
         say(f"note: {notice}")
     ledger = open_study(plan, checked.storage)
     say(_describe(plan))
-    mirror = Mirror.start(plan) if mlflow else None
-    end = None
+    mirror = Mirror.start(plan, ledger.uid) if mlflow else None
+    end, trouble = None, None
     try:
         with LiveView(plan.spec, quiet=quiet) as view:
             end = run(plan, ledger, workers, mlflow=mlflow, show=view.update)
     except KeyboardInterrupt:
-        click.echo("stopped; every trial was given back", err=True)
+        click.echo("stopped", err=True)
+    except StudyError as error:
+        trouble = str(error)
     record = read_study(ledger.storage, plan.spec.name)
     paths = write_report(record, plan.folder)
-    _print_result(record, paths, as_json=as_json, again=end in {None, End.TIMEOUT})
+    _print_result(record, paths, as_json=as_json, again=end is not End.DONE)
     if mirror:
-        trouble = mirror.finish([paths.leaderboard, paths.page])
-        if trouble:
+        wait_s = DRAIN_WAIT_S if end else HURRIED_WAIT_S
+        missing = mirror.finish(record.trials, [paths.leaderboard, paths.page], wait_s=wait_s)
+        if missing:
             remedy = f"`gridless sync {record.name}` sends the rest"
-            click.echo(f"note: MLflow has not everything yet ({trouble}); {remedy}", err=True)
+            click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
+    if trouble:
+        click.echo(f"error: {trouble}", err=True)
+        return 1
     if end is None:
         return INTERRUPTED
-    if end is End.WORKERS_LOST:
-        click.echo(f"error: workers died again and again; see {plan.folder / 'logs'}", err=True)
-        return 1
     return 0 if end is End.TIMEOUT or any(t.val_accuracy is not None for t in record.trials) else 1
 
 
@@ -180,8 +185,12 @@ def sync(name: str) -> int:
     folder = home() / name / "outbox"
     if not folder.is_dir():
         raise InputError(f"study {name!r} has no outbox at {folder}; check the name and GRIDLESS_HOME")
-    subprocess.run([sys.executable, "-m", "search.tracking", str(folder), *mirror_arguments()], check=True)  # noqa: S603
-    result = json.loads((folder / "last_sync.json").read_text())
+    last = folder / "last_sync.json"
+    last.unlink(missing_ok=True)
+    done = subprocess.run([sys.executable, "-m", "search.tracking", str(folder), *mirror_arguments()], check=False)  # noqa: S603
+    if not last.exists():
+        raise StudyError(f"sending to MLflow ended with exit code {done.returncode}")
+    result = json.loads(last.read_text())
     click.echo(f"sent {result['n_sent']} events, {result['n_left']} left")
     if result["error"]:
         click.echo(f"error: MLflow can't be reached: {result['error']}", err=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 import psutil
 from optuna.trial import TrialState
+from sqlalchemy import func
 
-from search.errors import InputError
 from search.study.distributions import FAILED_CONSTRAINT, distributions
-from search.study.reading import CLAIM_LOST_REASON, TrialReader
+from search.study.reading import CLAIM_LOST_REASON, TrialReader, find_study
 from search.study.records import Epoch, TrialRecord
-from search.study.spec import StudySpec, differences
+from search.study.spec import StudySpec, check_goes_on, stored_spec_of
 from search.study.storage import LedgerStorage, models
 
 HEARTBEAT_S = 10.0
@@ -38,7 +38,7 @@ class Owner:
     @classmethod
     def me(cls, worker: str) -> "Owner":
         """This process."""
-        return cls(worker, _host(), os.getpid(), psutil.Process().create_time())
+        return cls(worker, _host(), os.getpid(), _born(os.getpid()))
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,8 @@ class Claim:
     trial_id: int
     number: int
     token: str
+    promoted: bool = False
+    """Taken from a rung, where it has earned to go on."""
 
 
 @cache
@@ -68,45 +70,39 @@ class Ledger:
     """One study in the storage, as a worker changes it.
 
     Methods that write raise ClaimLostError when the claim is not (or no longer) the trial's, and RetryLaterError
-    when the database is out of reach; after either, nothing of the call is stored.
+    when the database is out of reach: the same call may then be made again, whether or not it took effect.
     """
 
     def __init__(self, storage: LedgerStorage, name: str) -> None:
         self.storage = storage
         self.name = name
-        try:
-            self._study_id = storage.get_study_id_from_name(name)
-        except KeyError as error:
-            remedy = "start it by `gridless study MODEL DATA`"
-            raise InputError(f"study {name!r} is not in the storage; {remedy}") from error
-        attrs = storage.get_study_user_attrs(self._study_id)
-        self.spec = StudySpec(**attrs["spec"])
+        self._study_id, attrs = find_study(storage, name)
+        self.spec = stored_spec_of(name, attrs)
+        self.uid: str = attrs["uid"]
+        """Tells this study from others of its name, in other storages or times."""
         self._distributions = distributions(self.spec.search_space)
         self._reader = TrialReader(storage, self._study_id)
 
     @classmethod
     def open(cls, storage: LedgerStorage, spec: StudySpec, environment: Mapping[str, str]) -> "Ledger":
         """Make the study of `spec`, or go on with it. Raises InputError with every difference when it can't go on."""
-        attrs = {"spec": spec.model_dump(mode="json"), "environment": dict(environment)}
+        attrs = {"spec": spec.model_dump(mode="json"), "environment": dict(environment), "uid": uuid.uuid4().hex}
         if not storage.create_study(spec.name, attrs):
             cls._go_on(storage, spec)
         return cls(storage, spec.name)
 
     @classmethod
     def _go_on(cls, storage: LedgerStorage, spec: StudySpec) -> None:
-        study_id = storage.get_study_id_from_name(spec.name)
+        study_id, _ = find_study(storage, spec.name)
         with storage.session() as session:
             storage.lock_study(session, study_id)
-            stored = StudySpec(**storage.study_attr(session, study_id, "spec"))
-            if lines := differences(stored, spec):
-                rule = f"study {spec.name!r} can't go on with other settings"
-                remedy = "give another NAME, or undo the change; the study is untouched"
-                raise InputError([f"{rule}: {line}; {remedy}" for line in lines])
+            stored = stored_spec_of(spec.name, {"spec": storage.study_attr(session, study_id, "spec")})
+            check_goes_on(stored, spec)
             storage.put_study(session, study_id, {"spec": spec.model_dump(mode="json")})
 
     def refresh(self) -> None:
         """Read the spec again: another command may have raised n_trials or the budget."""
-        self.spec = stored_spec(self.storage, self.name) or self.spec
+        self.spec = stored_spec_of(self.name, find_study(self.storage, self.name)[1])
 
     def trials(self) -> list[TrialRecord]:
         """All trials that have a row, in the order of their numbers."""
@@ -116,40 +112,39 @@ class Ledger:
         """Claim the first trial that waits for a worker: interrupted or given back, not paused at a rung."""
         with self.storage.session() as session:
             self.storage.lock_study(session, self._study_id)
-            for trial in self._waiting(session):
-                if not self._is_paused(session, trial.trial_id):
-                    return self._take(session, trial, owner)
-        return None
+            trial = self._waiting(session, paused=False).first()
+            return self._take(session, trial, owner) if trial else None
 
     def take_paused(self, number: int, owner: Owner) -> Claim | None:
         """Claim trial `number`, which is paused at a rung; None if another worker was faster."""
         with self.storage.session() as session:
             self.storage.lock_study(session, self._study_id)
-            for trial in self._waiting(session):
-                if trial.number == number and self._is_paused(session, trial.trial_id):
-                    return self._take(session, trial, owner)
-        return None
+            trial = self._waiting(session, paused=True).filter(models.TrialModel.number == number).first()
+            return self._take(session, trial, owner, promoted=True) if trial else None
 
     def take_new(self, owner: Owner) -> Claim | None:
         """Start a new trial, if fewer than n_trials have been started."""
         with self.storage.session() as session:
             self.storage.lock_study(session, self._study_id)
             started = session.query(models.TrialModel).filter_by(study_id=self._study_id).count()
-            if started >= self.spec.n_trials:
+            if started >= self._n_trials(session):
                 return None
             return self._take(session, self.storage.new_trial(session, self._study_id), owner)
 
-    def _waiting(self, session: Any) -> list[Any]:
+    def _n_trials(self, session: Any) -> int:
+        """The budget as it stands: another command may just have raised it."""
+        return int(self.storage.study_attr(session, self._study_id, "spec")["n_trials"])
+
+    def _waiting(self, session: Any, *, paused: bool) -> Any:
+        """The WAITING trials by number that are paused, or that are not."""
+        mark = models.TrialUserAttributeModel
         query = session.query(models.TrialModel).filter_by(study_id=self._study_id, state=TrialState.WAITING)
-        return list(query.order_by(models.TrialModel.number).all())
+        joined = query.outerjoin(mark, (mark.trial_id == models.TrialModel.trial_id) & (mark.key == "paused"))
+        is_paused = func.coalesce(mark.value_json, "false") == "true"
+        return joined.filter(is_paused if paused else ~is_paused).order_by(models.TrialModel.number)
 
-    @staticmethod
-    def _is_paused(session: Any, trial_id: int) -> bool:
-        rows = models.TrialUserAttributeModel.where_trial_id(trial_id, session)
-        return any(r.key == "paused" and r.value_json == "true" for r in rows)
-
-    def _take(self, session: Any, trial: Any, owner: Owner) -> Claim:
-        claim = Claim(trial.trial_id, trial.number, uuid.uuid4().hex)
+    def _take(self, session: Any, trial: Any, owner: Owner, *, promoted: bool = False) -> Claim:
+        claim = Claim(trial.trial_id, trial.number, uuid.uuid4().hex, promoted)
         self.storage.take(session, trial, asdict(owner) | {"token": claim.token, "at": time.time()})
         self.storage.put(session, trial.trial_id, user={"worker": owner.worker, "paused": False})
         return claim
@@ -187,15 +182,20 @@ class Ledger:
 
     def complete(self, claim: Claim, value: float) -> None:
         """End the trial as COMPLETE with its val_accuracy, a fraction."""
-        with self.storage.held(claim.trial_id, claim.token) as (session, trial):
-            self.storage.put(session, claim.trial_id, system={FAILED_CONSTRAINT: 0.0})
-            self.storage.put_end(session, trial, TrialState.COMPLETE, value)
+        with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
+            if trial is not None:
+                self.storage.put(session, claim.trial_id, system={FAILED_CONSTRAINT: 0.0})
+                self.storage.put_end(session, trial, TrialState.COMPLETE, value)
 
     def prune(self, claim: Claim, value: float | None, reason: str) -> None:
         """End the trial as PRUNED, for good."""
-        with self.storage.held(claim.trial_id, claim.token) as (session, trial):
-            self.storage.put(session, claim.trial_id, user={"reason": reason}, system={FAILED_CONSTRAINT: 0.0})
-            self.storage.put_end(session, trial, TrialState.PRUNED, value)
+        with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
+            if trial is not None:
+                self._prune(session, trial, value, reason)
+
+    def _prune(self, session: Any, trial: Any, value: float | None, reason: str) -> None:
+        self.storage.put(session, trial.trial_id, user={"reason": reason}, system={FAILED_CONSTRAINT: 0.0})
+        self.storage.put_end(session, trial, TrialState.PRUNED, value)
 
     def fail(self, claim: Claim, reason: str, *, log_tail: str = "", untrainable: bool = False) -> None:
         """End the trial as failed.
@@ -203,31 +203,38 @@ class Ledger:
         An `untrainable` setting (NaN, out of memory) is stored PRUNED with a violated constraint, since samplers
         never see FAIL rows and would ask for it again; everywhere else it is shown as FAIL.
         """
-        with self.storage.held(claim.trial_id, claim.token) as (session, trial):
-            self._fail(session, trial, reason, log_tail=log_tail, untrainable=untrainable)
+        with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
+            if trial is not None:
+                self._fail(session, trial, reason, log_tail=log_tail, untrainable=untrainable)
 
     def _fail(self, session: Any, trial: Any, reason: str, *, log_tail: str, untrainable: bool) -> None:
         user = {"reason": reason, "log_tail": log_tail, "untrainable": untrainable}
         self.storage.put(session, trial.trial_id, user=user, system={FAILED_CONSTRAINT: 1.0})
         self.storage.put_end(session, trial, TrialState.PRUNED if untrainable else TrialState.FAIL, None)
 
-    def requeue_lost(self, *, grace_s: float = GRACE_S) -> list[int]:
+    def requeue_lost(self, owner: Owner, *, grace_s: float = GRACE_S) -> list[int]:
         """Return the trials of lost workers to WAITING; their numbers. One that lost its workers too often fails.
 
         A worker is lost when its process on this machine is gone, or when it has been silent for `grace_s` seconds
-        by the database's clock and this machine can't look it up.
+        by the database's clock and this machine can't look it up. `owner`, who asks, holds no trial by its own
+        account: one that the storage says it holds is from a claim whose confirmation never arrived.
         """
         taken = []
         with self.storage.session() as session:
             self.storage.lock_study(session, self._study_id)
             for trial, silent_s in self.storage.silent_for(session, self._study_id):
-                if not _is_lost(self.storage.claim_of(session, trial.trial_id), silent_s, grace_s):
+                claim = self.storage.claim_of(session, trial.trial_id)
+                own = (claim.get("host"), claim.get("pid"), claim.get("born")) == (owner.host, owner.pid, owner.born)
+                if not own and not _is_lost(claim, silent_s, grace_s):
                     continue
                 locked = session.get(models.TrialModel, trial.trial_id, with_for_update=True, populate_existing=True)
                 if locked is None or locked.state != TrialState.RUNNING:
                     continue
                 taken.append(trial.number)
-                self._requeue(session, locked)
+                if own:
+                    self.storage.release(session, locked)
+                else:
+                    self._requeue(session, locked)
         return taken
 
     def _requeue(self, session: Any, trial: Any) -> None:
@@ -239,33 +246,27 @@ class Ledger:
         self.storage.put(session, trial.trial_id, user={"n_retries": n_retries, "paused": False})
         self.storage.release(session, trial)
 
-    def close(self) -> list[int]:
-        """End the study: trials still paused become PRUNED; their numbers. Nothing while any trial may still run."""
+    def close(self) -> list[int] | None:
+        """End the study: trials still paused become PRUNED; their numbers. None while any trial may still run."""
         with self.storage.session() as session:
             self.storage.lock_study(session, self._study_id)
             rows = session.query(models.TrialModel).filter_by(study_id=self._study_id).all()
-            waiting = [t for t in rows if t.state == TrialState.WAITING]
-            running = any(t.state == TrialState.RUNNING for t in rows)
-            if running or len(rows) < self.spec.n_trials:
-                return []
-            if not all(self._is_paused(session, t.trial_id) for t in waiting):
-                return []
+            if len(rows) < self._n_trials(session) or any(t.state == TrialState.RUNNING for t in rows):
+                return None
+            if self._waiting(session, paused=False).first() is not None:
+                return None
+            waiting = self._waiting(session, paused=True).all()
             for trial in waiting:
                 values = models.TrialIntermediateValueModel.where_trial_id(trial.trial_id, session)
                 best = max((v.intermediate_value for v in values), default=None)
-                reason = f"not promoted from epoch {len(values)}"
-                self.storage.put(session, trial.trial_id, user={"reason": reason}, system={FAILED_CONSTRAINT: 0.0})
-                self.storage.put_end(session, trial, TrialState.PRUNED, best)
-            return sorted(t.number for t in waiting)
+                self._prune(session, trial, best, f"not promoted from epoch {len(values)}")
+            return [t.number for t in waiting]
 
 
 def stored_spec(storage: LedgerStorage, name: str) -> StudySpec | None:
     """The spec of study `name`, or None if the storage has no such study."""
-    try:
-        study_id = storage.get_study_id_from_name(name)
-    except KeyError:
-        return None
-    return StudySpec(**storage.get_study_user_attrs(study_id)["spec"])
+    found = storage.read_study(name)
+    return stored_spec_of(name, found[1]) if found else None
 
 
 def _is_lost(claim: Mapping[str, Any], silent_s: float | None, grace_s: float) -> bool:
@@ -276,7 +277,14 @@ def _is_lost(claim: Mapping[str, Any], silent_s: float | None, grace_s: float) -
 
 def _lives(pid: int, born: float) -> bool:
     try:
-        process = psutil.Process(pid)
-        return bool(abs(process.create_time() - born) < 2 and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
+        return _born(pid) == born and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         return False
+
+
+def _born(pid: int) -> float:
+    """When a process began: on Linux in ticks since boot, which setting the clock does not move."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        return float(stat.read_text().rpartition(")")[2].split()[19])
+    return float(psutil.Process(pid).create_time())

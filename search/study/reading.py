@@ -13,12 +13,7 @@ CLAIM_LOST_REASON = "its worker was lost {n} times"
 
 def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
     """Study `name` with all its trials. Raises InputError when the storage has no such study."""
-    try:
-        study_id = storage.get_study_id_from_name(name)
-    except KeyError as error:
-        known = ", ".join(study_names(storage)) or "none"
-        raise InputError(f"study {name!r} is not in the storage; known: {known}") from error
-    attrs = storage.get_study_user_attrs(study_id)
+    study_id, attrs = find_study(storage, name)
     spec: dict[str, Any] = attrs["spec"]
     return StudyRecord(
         name=name,
@@ -32,9 +27,15 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
     )
 
 
-def study_names(storage: LedgerStorage) -> list[str]:
-    """The names of all studies, in the order in which they were made."""
-    return [s.study_name for s in storage.get_all_studies()]
+def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
+    """The study_id and attributes of study `name`. Raises InputError when there is none, or it is not one of ours."""
+    found = storage.read_study(name)
+    if found is None:
+        known = ", ".join(storage.study_names()) or "none"
+        raise InputError(f"study {name!r} is not in the storage; known: {known}")
+    if "spec" not in found[1]:
+        raise InputError(f"study {name!r} in the storage was not made by Gridless; choose another NAME")
+    return found
 
 
 class TrialReader:

@@ -189,6 +189,14 @@ def _explain(error: Any, origin: Mapping[str, str]) -> str:
     return f"{origin[key]}: {key} = {error['input']!r} {'is wrong: ' if kind == 'value_error' else ''}{rule}"
 
 
+def check_goes_on(stored: StudySpec, wanted: StudySpec) -> None:
+    """Raise InputError with every difference when `wanted` can't go on with the study that `stored` describes."""
+    if lines := differences(stored, wanted):
+        rule = f"study {stored.name!r} can't go on with other settings"
+        remedy = "give another NAME, or undo the change; the study is untouched"
+        raise InputError([f"{rule}: {line}; {remedy}" for line in lines])
+
+
 def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
     """Why `wanted` can't go on with the study that `stored` describes, one line each; empty if it can."""
     lines = []
@@ -203,3 +211,12 @@ def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
     if wanted.n_trials < stored.n_trials:
         lines.append(f"n_trials: the study has {stored.n_trials}; it may grow but not shrink to {wanted.n_trials}")
     return lines
+
+
+def stored_spec_of(name: str, attrs: Mapping[str, Any]) -> StudySpec:
+    """The spec among a study's attributes. Raises InputError when another version wrote it or nobody did."""
+    try:
+        return StudySpec(**attrs["spec"])
+    except (KeyError, TypeError, ValidationError) as error:
+        rule = f"study {name!r} in the storage was not made by this version of Gridless"
+        raise InputError(f"{rule}; choose another NAME") from error

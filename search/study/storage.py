@@ -22,7 +22,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.orm import Session
 
-from search.errors import ClaimLostError, InputError, RetryLaterError
+from search.errors import ClaimLostError, GridlessError, InputError, RetryLaterError
 from search.files import locked
 
 CLAIM = "gridless:claim"
@@ -75,6 +75,8 @@ class LedgerStorage(RDBStorage):
             with _schema_lock(url):
                 _create_schema(url, options)
                 super().__init__(url, engine_kwargs=options, skip_table_creation=True)
+                if sqlite:
+                    _check_sqlite(self.engine)
         except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
             raise InputError(_cannot_open(url, error)) from error
         except RuntimeError as error:
@@ -96,19 +98,31 @@ class LedgerStorage(RDBStorage):
 
     @contextmanager
     def session(self) -> Generator[Session, None, None]:
-        """A transaction. Raises RetryLaterError when the database is out of reach or busy for too long."""
+        """A transaction. Raises RetryLaterError when the database is out of reach, busy for too long or full, and
+        InputError when it is damaged.
+        """
         session: Session = self.scoped_session()
         try:
             yield session
             session.commit()
-        except (sa.exc.OperationalError, sa.exc.InterfaceError, sa.exc.TimeoutError) as error:
+        except sa.exc.IntegrityError:
             session.rollback()
-            raise RetryLaterError(f"{shown_url(self.url)}: {error.__cause__ or error}") from error
+            raise
+        except sa.exc.SQLAlchemyError as error:
+            session.rollback()
+            raise self._translated(error) from error
         except BaseException:
             session.rollback()
             raise
         finally:
             session.close()
+
+    def _translated(self, error: BaseException) -> GridlessError:
+        """What the caller should do about a database's error."""
+        cause = _root_cause(error)
+        if _is_damaged(cause):
+            return InputError(f"storage {shown_url(self.url)} is damaged: {cause}; bring back a copy, or move it away")
+        return RetryLaterError(f"storage {shown_url(self.url)}: {cause}")
 
     @contextmanager
     def held(self, trial_id: int, token: str) -> Iterator[tuple[Session, Any]]:
@@ -157,8 +171,23 @@ class LedgerStorage(RDBStorage):
         try:
             with self.reading():
                 return super()._get_trials(study_id, None, pending, newest)
-        except optuna.exceptions.StorageInternalError as error:
-            raise RetryLaterError(f"{shown_url(self.url)}: {error.__cause__ or error}") from error
+        except (optuna.exceptions.StorageInternalError, sa.exc.SQLAlchemyError) as error:
+            raise self._translated(error) from error
+
+    def read_study(self, name: str) -> tuple[int, dict[str, Any]] | None:
+        """The study_id and user attributes of study `name`, None if there is none. Raises as `session` does."""
+        with self.reading(), self.session() as session:
+            study = models.StudyModel.find_by_name(name, session)
+            if study is None:
+                return None
+            rows = models.StudyUserAttributeModel.where_study_id(study.study_id, session)
+            return study.study_id, {r.key: json.loads(r.value_json) for r in rows}
+
+    def study_names(self) -> list[str]:
+        """The names of all studies, in the order in which they were made. Raises as `session` does."""
+        with self.reading(), self.session() as session:
+            rows = session.query(models.StudyModel.study_name).order_by(models.StudyModel.study_id).all()
+            return [name for (name,) in rows]
 
     @staticmethod
     def lock_study(session: Session, study_id: int) -> None:
@@ -181,6 +210,18 @@ class LedgerStorage(RDBStorage):
         session.flush()
         self.put(session, trial.trial_id, system={CLAIM: dict(claim)})
         self.beat(session, trial.trial_id)
+
+    @contextmanager
+    def ending(self, trial_id: int, token: str) -> Iterator[tuple[Session, Any]]:
+        """As `held`, for a write that ends the trial: yields no trial if this claim has ended it already.
+
+        A connection may die after a commit took effect and before it was confirmed; the same call is then made again.
+        """
+        with self.session() as session:
+            trial = session.get(models.TrialModel, trial_id, with_for_update=True)
+            if trial is None or self.claim_of(session, trial_id).get("token") != token:
+                raise ClaimLostError(f"trial {trial_id} is no longer held by {token}")
+            yield session, None if trial.state.is_finished() else trial
 
     def release(self, session: Session, trial: Any) -> None:
         """Return `trial` to WAITING with no owner."""
@@ -254,10 +295,19 @@ class LedgerStorage(RDBStorage):
         return [(trial, None if beat is None else (now - beat).total_seconds()) for trial, beat in rows]
 
 
+def _root_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _is_damaged(cause: BaseException) -> bool:
+    """SQLite's words for a file that no waiting will mend."""
+    return any(sign in str(cause) for sign in ("malformed", "not a database", "file is encrypted"))
+
+
 def _cannot_open(url: str, error: BaseException) -> str:
-    cause = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
+    cause = _root_cause(error)
     reason = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
     remedy = (
         "check that the folder can be written, the disk has room and the file is a Gridless database"
@@ -265,6 +315,14 @@ def _cannot_open(url: str, error: BaseException) -> str:
         else "check that the server runs and that host, port, user, password and database are right"
     )
     return f"storage {shown_url(url)} can't be used: {reason}; {remedy}"
+
+
+def _check_sqlite(engine: sa.Engine) -> None:
+    """A damaged page would otherwise be met in mid-study. Takes milliseconds for thousands of trials."""
+    with engine.connect() as connection:
+        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if found != "ok":
+        raise OSError(f"the database is malformed: {found}")
 
 
 def _tune_sqlite(engine: sa.Engine, is_reading: Any) -> None:

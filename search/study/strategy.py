@@ -102,7 +102,8 @@ class HalvingStrategy:
 
     def decide(self, trials: Sequence[TrialRecord], number: int, step: int) -> Decision:
         """Pause at a rung, unless the trial is already among those that earn to go on."""
-        if step not in self._rungs or number == 0:
+        own = next(t for t in trials if t.number == number)
+        if step not in self._rungs or number == 0 or step >= (own.total_epochs or step + 1):
             return Decision.GO_ON
         return Decision.GO_ON if number in _earners(trials, step) else Decision.PAUSE
 

@@ -18,6 +18,7 @@ from search.training.job import Job
 from search.training.recipe import compile_model
 
 NAN_REASON = "the loss became NaN or infinite"
+_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
 OnEpoch = Callable[[int, Mapping[str, Any]], str]
 """Called with (step, metrics) after each epoch; answers "go on", "pause" or "stop"."""
 
@@ -97,7 +98,9 @@ def _train_epoch(model: keras.Model, data: _Batches, step: int) -> dict[str, Any
         validation_batch_size=max(data.batch_size, 500),
         verbose=0,
     ).history
-    metrics = {name: float(values[-1]) for name, values in seen.items()}
+    if missing := [name for name in _METRICS if name not in seen]:
+        raise TrialError(f"training reported no {', '.join(missing)}: the model must leave compile() and metrics alone")
+    metrics = {name: float(seen[name][-1]) for name in _METRICS}
     if not all(math.isfinite(metrics[name]) for name in ("loss", "val_loss")):
         raise TrialError(f"{NAN_REASON} in epoch {step}")
     return metrics | {"step": step, "lr": lr, "seconds": time.perf_counter() - began, "at": time.time()}

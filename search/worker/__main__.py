@@ -1,7 +1,7 @@
 """The worker process: `python -m search.worker`, which reads its order from stdin: one line of JSON.
 
-It loads its framework while it waits for the order. Ends with 0 when the study is over or a stop was asked for
-(SIGTERM, SIGINT, or stdin closing), else with 1.
+It loads its framework while it waits for the order. Exit codes: 0 the study is over; STOPPED a stop was asked for
+(SIGTERM, SIGINT, or stdin closing); HOPELESS nothing can be trained here, and the last line of the log says why.
 """
 
 import argparse
@@ -11,19 +11,21 @@ import os
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
 import optuna
 
 from search.datasets.split import Prepared
-from search.errors import GridlessError
+from search.errors import GridlessError, InputError
 from search.places import home
 from search.study.ledger import Ledger, Owner
 from search.study.storage import LedgerStorage
 from search.tracking.outbox import Outbox
 from search.tracking.tracker import NullTracker
-from search.worker.loop import Place, Worker
+from search.worker.local import HOPELESS, STOPPED
+from search.worker.loop import GIVE_UP_S, Place, Worker
 from search.worker.sandbox import Sandbox
 
 logger = logging.getLogger("search.worker")
@@ -44,22 +46,34 @@ def main() -> int:
     sandbox.warm_up()
     line = _read_line()
     if not line or stop.is_set():
-        return 0
+        return STOPPED
     threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
     try:
         return _serve(json.loads(line), f"worker-{args.index}", args.device, sandbox, stop)
     except GridlessError as error:
-        logger.error("%s", error)
-        return 1
+        logger.error("%s", " ".join(str(error).split()))
+        return STOPPED if stop.is_set() else HOPELESS
 
 
 def _serve(order: dict[str, Any], name: str, device: str, sandbox: Sandbox, stop: threading.Event) -> int:
     folder = home() / order["study"]
     tracker = Outbox(folder / "outbox", writer=name) if order["mlflow"] else NullTracker()
-    ledger = Ledger(LedgerStorage(order["storage"]), order["study"])
+    ledger = Ledger(_open_patiently(order["storage"], stop), order["study"])
     data = Prepared.read(Path(order["data"]))
     Worker(ledger, data, tracker, Place(folder, device), Owner.me(name), sandbox, stop).serve()
-    return 0
+    return STOPPED if stop.is_set() else 0
+
+
+def _open_patiently(url: str, stop: threading.Event) -> LedgerStorage:
+    """The storage, waited for: it answered the command that started this worker, so it will again."""
+    deadline = time.monotonic() + GIVE_UP_S
+    while True:
+        try:
+            return LedgerStorage(url)
+        except InputError as error:
+            if time.monotonic() > deadline or stop.wait(2.0):
+                raise
+            logger.warning("%s", error)
 
 
 def _read_line() -> bytes:

@@ -1,5 +1,6 @@
 """What runs in a trial's own process. It knows its worker only by two pipes, and ends when they close."""
 
+import errno
 import os
 import signal
 import sys
@@ -10,13 +11,15 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
-from search.errors import InputError, TrialError
+from search.errors import InputError, StudyError, TrialError
 from search.training.job import Job
 from search.training.trainer import train
 from search.worker.messages import Built, Ended, EpochDone, Started
 
 OUT_OF_MEMORY = "out of memory"
 _MEMORY_SIGNS = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "out of memory", "OOM when allocating")
+
+_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
 
 
 def main(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
@@ -42,6 +45,9 @@ def main(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
     except InputError as error:
         traceback.print_exc()
         pipe.send(Ended("fail", str(error)))
+    except StudyError as error:
+        traceback.print_exc()
+        pipe.send(Ended("halt", str(error)))
     except Exception as error:  # whatever a user's builder raises ends this trial with that reason
         traceback.print_exc()
         pipe.send(_as_failure(error))
@@ -51,6 +57,8 @@ def main(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
 
 def _as_failure(error: Exception) -> Ended:
     text = f"{type(error).__name__}: {error}".strip()
+    if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
+        return Ended("halt", f"the disk refused: {error}")
     if isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY_SIGNS):
         return Ended("fail", OUT_OF_MEMORY, untrainable=True)
     return Ended("fail", text.splitlines()[0][:300])

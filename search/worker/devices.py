@@ -51,10 +51,13 @@ def _gpus() -> list[Device]:
     program = shutil.which("nvidia-smi")
     if program is None:
         return []
-    answer = subprocess.run(  # noqa: S603
-        [program, "--query-gpu=index,uuid,name", "--format=csv,noheader"],
-        capture_output=True, text=True, check=False, timeout=30,
-    )  # fmt: skip
+    try:
+        answer = subprocess.run(  # noqa: S603
+            [program, "--query-gpu=index,uuid,name", "--format=csv,noheader"],
+            capture_output=True, text=True, check=False, timeout=30,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return []
     if answer.returncode != 0:
         return []
     rows = [[part.strip() for part in line.split(",", 2)] for line in answer.stdout.splitlines() if line.strip()]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from search.errors import ClaimLostError, RetryLaterError
+from search.errors import ClaimLostError, GridlessError, RetryLaterError
 from search.study.ledger import GRACE_S, HEARTBEAT_S, Claim, Ledger
 
 logger = logging.getLogger(__name__)
@@ -70,3 +70,5 @@ class Heartbeat:
                 logger.warning("no heartbeat: %s", error)
             except ClaimLostError:
                 continue  # the next report of the trial finds out and drops it
+            except GridlessError:
+                logger.exception("no heartbeat")

@@ -11,6 +11,9 @@ from pathlib import Path
 
 from search.worker.devices import Device, environment_for
 
+STOPPED = 3
+HOPELESS = 4
+"""Exit codes of a worker, beside 0 for «the study is over» and whatever a crash leaves."""
 MAX_RESTARTS = 3
 STOP_WAIT_S = 15.0
 
@@ -60,22 +63,23 @@ class LocalWorkers:
             )
 
     def check(self) -> bool:
-        """Start workers that died again, a few times each; whether any is still at work.
-
-        A worker that ends with 0 found nothing more to do.
-        """
+        """Start workers that died, or that somebody stopped, again, a few times each; whether any is still at work."""
         for slot in self._slots:
             code = slot.process.poll() if slot.process else 0
-            if code not in {None, 0} and slot.n_restarts < MAX_RESTARTS:
+            if code not in {None, 0, HOPELESS} and slot.n_restarts < MAX_RESTARTS:
                 slot.n_restarts += 1
                 self._start(slot)
                 _tell(slot, self._order)
         return any(slot.process and slot.process.poll() is None for slot in self._slots)
 
-    @property
-    def n_lost(self) -> int:
-        """Workers that ended with an error and were not started again."""
-        return sum(1 for s in self._slots if s.process and s.process.poll() not in {None, 0})
+    def trouble(self) -> str | None:
+        """Why a worker ended before the study was over, if one did: the last line of its log."""
+        for slot in self._slots:
+            if slot.process and slot.process.poll() not in {None, 0}:
+                log = self.folder / "logs" / f"worker-{slot.index}.log"
+                lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+                return f"{lines[-1] if lines else 'a worker died'} (see {log})"
+        return None
 
     def stop(self) -> None:
         """Ask the workers to give their trials back and end; make them after STOP_WAIT_S seconds."""

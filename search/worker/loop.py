@@ -1,6 +1,7 @@
 """A worker's loop: claim a trial, run a segment of it, settle it, until the study is over or a stop is asked for."""
 
 import logging
+import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from search.datasets.split import Prepared
-from search.errors import ClaimLostError, RetryLaterError, StudyError
+from search.errors import ClaimLostError, GridlessError, RetryLaterError, StudyError
 from search.study.environment import code_version
 from search.study.ledger import Claim, Ledger, Owner
 from search.study.records import TrialRecord
@@ -79,7 +80,7 @@ class Worker:
 
     def _next_claim(self) -> Claim | None:
         self._ledger.refresh()
-        if numbers := self._ledger.requeue_lost(grace_s=self._heartbeat.grace_s):
+        if numbers := self._ledger.requeue_lost(self._owner, grace_s=self._heartbeat.grace_s):
             logger.info("took back trials %s from lost workers", numbers)
         if claim := self._ledger.take_waiting(self._owner):
             return claim
@@ -102,9 +103,13 @@ class Worker:
             return True
         if len(trials) < self._ledger.spec.n_trials or self._strategy.promote(trials) is not None:
             return False
-        for number in self._ledger.close():
+        closed = self._ledger.close()
+        if closed is None:
+            return False
+        for number in closed:
             self._tracker.end(number, "PRUNED", at=time.time(), tags={"reason": "not promoted"})
-            self._place.checkpoint(number).unlink(missing_ok=True)
+        # Whatever a killed process left there belongs to no trial any more.
+        shutil.rmtree(self._place.checkpoint(0).parent, ignore_errors=True)
         return True
 
     def _run_and_settle(self, claim: Claim) -> None:
@@ -118,6 +123,12 @@ class Worker:
             self._settle(claim, runner.run(segment, claim, trial))
         except ClaimLostError:
             logger.warning("trial %d was taken over by another worker", claim.number)
+        except GridlessError:
+            raise
+        except Exception as error:
+            # A fault of ours, or of a strategy: it costs this trial, not the worker.
+            logger.exception("trial %d", claim.number)
+            self._settle(claim, Outcome("fail", f"the worker failed: {type(error).__name__}: {error}"))
 
     def _started(self, claim: Claim) -> TrialRecord:
         """The claimed trial, its params chosen if it is new."""
@@ -160,10 +171,12 @@ class Worker:
         number, now = claim.number, time.time()
         trial = next(t for t in self._patiently(self._ledger.trials) if t.number == number)
         match outcome.how:
-            case "pause" | "interrupted":
+            case "pause" | "interrupted" | "halt":
                 paused = outcome.how == "pause"
                 self._patiently(lambda: self._ledger.give_back(claim, paused=paused))
                 self._tracker.end(number, "WAITING", at=now, tags={})
+                if outcome.how == "halt":
+                    raise StudyError(outcome.reason)
                 return
             case "done":
                 self._patiently(lambda: self._ledger.complete(claim, trial.val_accuracy or 0.0))
@@ -189,10 +202,10 @@ class Worker:
                 return call()
             except RetryLaterError as error:
                 self._heartbeat.note_outage()
-                if time.monotonic() > deadline:
+                if time.monotonic() > deadline or self._stop.is_set():
                     raise StudyError(f"the storage stayed out of reach: {error}") from error
                 logger.warning("the storage is out of reach, trying again in %.1f s: %s", pause, error)
-                time.sleep(pause)
+                self._stop.wait(pause)
                 pause = min(pause * 2, 10.0)
 
 

@@ -26,7 +26,10 @@ class EpochDone:
 
 @dataclass(frozen=True)
 class Ended:
-    """The segment is over: "done", "pause", "stop", or "fail" with a reason."""
+    """The segment is over: "done", "pause", "stop", "fail" with a reason, or "halt".
+
+    "halt" says, with a reason, that no trial can be trained here: the fault is not the trial's.
+    """
 
     how: str
     reason: str = ""

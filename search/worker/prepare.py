@@ -19,7 +19,7 @@ from search.space.load import find_space, load_space
 from search.space.types import Space
 from search.study.environment import environment
 from search.study.ledger import Ledger, stored_spec
-from search.study.spec import Settings, StudySpec, name_problem, read_settings, settings_for
+from search.study.spec import Settings, StudySpec, check_goes_on, name_problem, read_settings, settings_for
 from search.study.storage import LedgerStorage
 from search.training.probe import probe
 from search.worker.devices import Device, available_cores, default_workers, find_devices
@@ -105,18 +105,20 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
 
 
 def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
-    """Drop what can't be built on the data at hand, and resolve the spec. Raises InputError if nothing is left."""
+    """Drop what can't be built on the data at hand, and resolve the spec.
+
+    Raises InputError if nothing is left, or if an older study of this name can't go on with it.
+    """
     say("building the model with each of its choices …")
     shape, n_classes = checked.data.input_shape, checked.data.n_classes
     report = probe(checked.space, input_shape=shape, n_classes=n_classes, corners=False)
     usable, notices = report.usable(checked.space)
     notices += [f"parameter {name} is never read by model {usable.model}" for name in report.unread]
+    spec, stored = _resolve(checked, usable), stored_spec(checked.storage, checked.name)
+    if stored is not None:
+        check_goes_on(stored, spec)
     return Plan(
-        spec=_resolve(checked, usable),
-        data=checked.data,
-        devices=checked.devices,
-        notices=tuple(notices),
-        resumes=stored_spec(checked.storage, checked.name) is not None,
+        spec=spec, data=checked.data, devices=checked.devices, notices=tuple(notices), resumes=stored is not None
     )
 
 

@@ -22,7 +22,10 @@ STOP_GRACE_S = 3.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a segment ended: done, pause (at a rung), interrupted (by a stop), stop (pruned) or fail."""
+    """How a segment ended: done, pause (at a rung), interrupted (by a stop), stop (pruned), fail, or halt.
+
+    After halt no trial can be trained here, for a reason that is not the trial's.
+    """
 
     how: str
     reason: str = ""
@@ -80,11 +83,12 @@ class SegmentRunner:
                     return Outcome("interrupted")
 
     def _on_epoch(self, claim: Claim, trial: TrialRecord, epoch: Epoch) -> Decision:
-        if epoch.step <= trial.epochs:
-            return Decision.GO_ON  # already stored before the trial was interrupted
-        self._tracker.metrics(claim.number, epoch.step, _values(epoch), at=epoch.at)
-        self._patiently(lambda: self._ledger.report(claim, epoch))
-        if not self._strategy.is_rung(epoch.step):
+        if epoch.step > trial.epochs:
+            self._tracker.metrics(claim.number, epoch.step, _values(epoch), at=epoch.at)
+            self._patiently(lambda: self._ledger.report(claim, epoch))
+        # Of the steps stored before an interruption, the last may still want its decision.
+        wants_decision = epoch.step > trial.epochs or (epoch.step == trial.epochs and not claim.promoted)
+        if not wants_decision or not self._strategy.is_rung(epoch.step):
             return Decision.GO_ON
         return self._strategy.decide(self._patiently(self._ledger.trials), claim.number, epoch.step)
 

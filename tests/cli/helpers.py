@@ -65,7 +65,7 @@ def study(home: Path, name: str) -> StudyRecord | None:
         return None
     storage = LedgerStorage(f"sqlite:///{home / 'studies.db'}")
     try:
-        return read_study(storage, name) if name in {s.study_name for s in storage.get_all_studies()} else None
+        return read_study(storage, name) if name in storage.study_names() else None
     finally:
         storage.remove_session()
         storage.engine.dispose()

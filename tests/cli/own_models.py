@@ -12,8 +12,8 @@ SPACE = """
 model: tests.cli.own_models:build
 document: {fault: none, lr: 0.1, batch_size: 100, epochs: 2}
 params:
-  fault: {type: choice, choices: [none, raises, exits, is killed, hangs, runs out of memory]}
-  lr: {type: float, low: 1e-3, high: 1e30, log: true}
+  fault: {type: choice, choices: [none, raises, exits, is killed, hangs, runs out of memory, goes nan]}
+  lr: {type: float, low: 1e-3, high: 1, log: true}
   batch_size: {type: constant, value: 100}
   epochs: {type: constant, value: 2}
 """
@@ -23,8 +23,15 @@ def build(params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_cla
     """One dense layer, or a fault. Faults spare the probe, which must survive to see the study."""
     if os.environ.get("JAX_PLATFORMS") != "cpu":
         _fail(params["fault"])
-    layers = [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(n_classes, activation="softmax")]
-    return keras.Sequential(layers)
+    scale = float("nan") if params["fault"] == "goes nan" else 1.0
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Rescaling(scale),
+            keras.layers.Flatten(),
+            keras.layers.Dense(n_classes, activation="softmax"),
+        ]
+    )
 
 
 def _fail(fault: str) -> None:

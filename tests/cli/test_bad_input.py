@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from search.cli import main
-from search.study.ledger import Ledger
+from search.study.ledger import Ledger, Owner
 from search.study.storage import LedgerStorage
-from tests.study.helpers import spec
+from tests.study.helpers import begin, spec
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
@@ -138,3 +138,34 @@ def test_an_unknown_study_has_no_report(fails, own_home: Path) -> None:  # type:
     Ledger.open(storage, spec(name="mine"), {})
     storage.engine.dispose()
     assert "mine" in fails("report", "other")
+
+
+def test_a_database_with_a_damaged_page(fails, own_home: Path) -> None:  # type: ignore[no-untyped-def]
+    file = own_home / "studies.db"
+    storage = LedgerStorage(f"sqlite:///{file}")
+    ledger = Ledger.open(storage, spec(name="mine"), {})
+    for _ in range(6):
+        begin(ledger, Owner.me("me"), [0.1 * i for i in range(1, 9)])
+    storage.remove_session()
+    storage.engine.dispose()
+    content = bytearray(file.read_bytes())
+    content[-8000:-100] = b"\xff" * 7900
+    file.write_bytes(content)
+    for command in (("report", "mine"), ("study", "mlp", "digits")):
+        assert str(file) in fails(*command)
+
+
+def test_a_model_whose_module_is_broken(fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "broken_nets.py").write_text("def build(:\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    space = tmp_path / "s.yaml"
+    space.write_text("model: x\ndocument: {epochs: 1}\nparams:\n  epochs: {type: constant, value: 1}\n")
+    assert "broken_nets" in fails("study", "broken_nets:build", "digits", "--space", str(space), "--dry-run")
+
+
+def test_a_dry_run_says_what_an_older_study_refuses(fails, own_home: Path) -> None:  # type: ignore[no-untyped-def]
+    storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
+    Ledger.open(storage, spec(name="mlp-digits"), {})
+    storage.engine.dispose()
+    assert "seed: the study has 3" in fails("study", "mlp", "digits", "--dry-run")

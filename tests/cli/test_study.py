@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -49,7 +50,7 @@ def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> 
     document = next(r for r in table if r["trial"] == "0")
     assert (document["state"], document["param.lr"], document["epochs"]) == ("COMPLETE", "0.1", "4")
     assert set(finished(own_home, "mlp-digits")) <= {"COMPLETE", "PRUNED"}
-    assert list((own_home / "mlp-digits" / "checkpoints").iterdir()) == []
+    assert not (own_home / "mlp-digits" / "checkpoints").exists()
     assert mlflow_runs(own_home, "mlp-digits") == {
         "study": 1,
         "0": 4,
@@ -130,12 +131,12 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_gives_every_trial_back(own_home:
 def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(own_home: Path, tmp_path: Path) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(SPACE)
-    faults = ["raises", "exits", "is killed", "hangs", "runs out of memory"]
+    faults = ["raises", "exits", "is killed", "hangs", "runs out of memory", "goes nan"]
     tries = [part for fault in faults for part in ("--try", f"fault={fault}")]
     own = "tests.cli.own_models:build"
     done = gridless(
         "study", own, "digits", "--space", str(file), "--name", "own", "--n-trials", "7", "--trial-timeout", "20",
-        "--no-mlflow", *tries, "--try", "lr=1e30",
+        "--no-mlflow", *tries,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = study(own_home, "own")
@@ -169,3 +170,32 @@ def test_a_dry_run_changes_nothing(own_home: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "10 trials" in done.stdout
     assert study(own_home, "mlp-digits") is None
+
+
+def test_data_that_vanish_stop_the_study_and_burn_no_trial(own_home: Path) -> None:
+    """The fault is not the trials': they are given back, the command says why, and the same command repairs it."""
+    command = ("study", "mlp", "digits", "--n-trials", "3", "--workers", "1", "--no-mlflow", *QUICK)
+    process = start(*command)
+    wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 1, process)
+    shutil.rmtree(own_home / ".cache")
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1, (out, err)
+    assert "x_train.npy" in err or ".cache" in err
+    record = study(own_home, "mlp-digits")
+    assert record is not None
+    assert "FAIL" not in {t.state for t in record.trials}
+    assert gridless(*command).returncode == 0
+    assert len(finished(own_home, "mlp-digits")) == 3
+
+
+def test_a_worker_that_is_told_to_stop_is_replaced_while_the_command_goes_on(own_home: Path) -> None:
+    command = ("study", "mlp", "digits", "--n-trials", "2", "--workers", "1", "--no-mlflow", *QUICK)
+    process = start(*command)
+    wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 1, process)
+    for worker in workers_of(process.pid):
+        os.kill(worker, signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    states = finished(own_home, "mlp-digits")
+    assert len(states) == 2
+    assert set(states) <= {"COMPLETE", "PRUNED"}

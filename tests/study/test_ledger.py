@@ -16,6 +16,7 @@ from tests.study.helpers import begin, epoch, spec
 Open = Callable[[], LedgerStorage]
 ME = Owner.me("me")
 DEAD = replace(ME, worker="dead", pid=2**22 + 1)
+ASKER = replace(ME, worker="asker", pid=1)
 ELSEWHERE = replace(ME, worker="far", host="another machine")
 
 
@@ -75,7 +76,7 @@ def test_a_paused_trial_is_skipped_until_it_is_promoted_and_stays_one_row(ledger
 
 def test_the_trial_of_a_dead_worker_goes_back_and_keeps_its_curve(ledger: Ledger) -> None:
     begin(ledger, DEAD, [0.5, 0.6])
-    assert ledger.requeue_lost() == [0]
+    assert ledger.requeue_lost(ASKER) == [0]
     claim = ledger.take_waiting(ME)
     assert claim is not None
     [trial] = ledger.trials()
@@ -85,19 +86,19 @@ def test_the_trial_of_a_dead_worker_goes_back_and_keeps_its_curve(ledger: Ledger
 def test_a_living_or_merely_distant_worker_keeps_its_trial(ledger: Ledger) -> None:
     begin(ledger, ME)
     begin(ledger, ELSEWHERE)
-    assert ledger.requeue_lost() == []
+    assert ledger.requeue_lost(ASKER) == []
 
 
 def test_a_distant_worker_is_lost_after_the_grace_period(open_storage: Open, ledger: Ledger) -> None:
     begin(ledger, ELSEWHERE)
     with open_storage().session() as session:
         session.query(models.TrialHeartbeatModel).update({"heartbeat": datetime(2020, 1, 1)})
-    assert ledger.requeue_lost(grace_s=3600) == [0]
+    assert ledger.requeue_lost(ASKER, grace_s=3600) == [0]
 
 
 def test_who_lost_a_claim_can_write_nothing(ledger: Ledger) -> None:
     old = begin(ledger, DEAD, [0.5])
-    ledger.requeue_lost()
+    ledger.requeue_lost(ASKER)
     new = ledger.take_waiting(ME)
     assert new is not None
     for write in (
@@ -118,9 +119,9 @@ def test_who_lost_a_claim_can_write_nothing(ledger: Ledger) -> None:
 def test_a_trial_that_keeps_losing_its_workers_fails_in_the_end(ledger: Ledger) -> None:
     begin(ledger, DEAD)
     for _ in range(MAX_RETRIES):
-        ledger.requeue_lost()
+        ledger.requeue_lost(ASKER)
         assert ledger.take_waiting(DEAD) is not None
-    ledger.requeue_lost()
+    ledger.requeue_lost(ASKER)
     [trial] = ledger.trials()
     assert trial.state == "FAIL"
     assert "lost" in (trial.reason or "")
@@ -148,9 +149,9 @@ def test_what_could_not_be_trained_reads_fail_but_samplers_see_it(open_storage: 
 def test_a_study_ends_when_all_have_started_and_none_may_go_on(ledger: Ledger) -> None:
     for _ in range(5):
         ledger.give_back(begin(ledger, ME, [0.4, 0.6, 0.5]), paused=True)
-    assert ledger.close() == []
+    assert ledger.close() is None
     last = begin(ledger, ME, [0.7])
-    assert ledger.close() == []
+    assert ledger.close() is None
     ledger.complete(last, 0.7)
     assert ledger.close() == [0, 1, 2, 3, 4]
     trials = ledger.trials()
@@ -163,7 +164,7 @@ def test_a_study_with_an_interrupted_trial_does_not_end(ledger: Ledger) -> None:
     for claim in claims[1:]:
         ledger.give_back(claim, paused=True)
     ledger.give_back(claims[0], paused=False)
-    assert ledger.close() == []
+    assert ledger.close() is None
 
 
 def test_the_budget_may_grow_and_nothing_else_may_change(open_storage: Open, ledger: Ledger) -> None:
@@ -204,3 +205,37 @@ def test_two_commands_may_make_the_same_study_at_once(open_storage: Open) -> Non
 def test_an_unknown_study_is_an_input_error(open_storage: Open) -> None:
     with pytest.raises(InputError, match="not in the storage"):
         Ledger(open_storage(), "nobody")
+
+
+def test_a_claim_whose_confirmation_never_arrived_is_found_and_given_back(ledger: Ledger) -> None:
+    """The connection died after the commit: the worker knows of no trial, the storage says that it holds one."""
+    begin(ledger, ME, [0.5])
+    assert ledger.requeue_lost(ME) == [0]
+    [trial] = ledger.trials()
+    assert (trial.state, trial.n_retries, trial.epochs) == ("WAITING", 0, 1)
+
+
+def test_an_end_may_be_stored_again_when_its_confirmation_never_arrived(ledger: Ledger) -> None:
+    claim, other = begin(ledger, ME, [0.5]), begin(ledger, ME, [0.5])
+    for _ in range(2):
+        ledger.complete(claim, 0.5)
+        ledger.fail(other, "why")
+    assert [t.state for t in ledger.trials()] == ["COMPLETE", "FAIL"]
+
+
+def test_a_study_that_closes_heeds_a_budget_that_has_just_grown(open_storage: Open, ledger: Ledger) -> None:
+    for _ in range(6):
+        ledger.give_back(begin(ledger, ME, [0.5]), paused=True)
+    Ledger.open(open_storage(), spec(n_trials=7), {})
+    assert ledger.close() is None
+    assert ledger.take_new(ME) is not None
+
+
+def test_a_study_of_another_program_is_an_input_error(open_storage: Open) -> None:
+    optuna.create_study(study_name="theirs", storage=open_storage())
+    for touch in (
+        lambda: Ledger(open_storage(), "theirs"),
+        lambda: Ledger.open(open_storage(), spec(name="theirs"), {}),
+    ):
+        with pytest.raises(InputError, match="Gridless"):
+            touch()

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from search.study.ledger import Ledger, Owner
-from search.study.reading import TrialReader, read_study, study_names
+from search.study.reading import TrialReader, read_study
 from search.study.storage import LedgerStorage
 from tests.study.helpers import SPACE, begin, epoch, spec
 
@@ -37,4 +37,4 @@ def test_a_published_figure_belongs_to_its_own_data(open_storage: Open, data: st
     record = read_study(open_storage(), "s")
     assert (record.published or {}).get("value") == expected
     assert record.environment == {"python": "3"}
-    assert study_names(open_storage()) == ["s"]
+    assert open_storage().study_names() == ["s"]

@@ -1,5 +1,7 @@
 """What is tried next, as pure functions of what was tried."""
 
+from dataclasses import replace
+
 import pytest
 
 from search.study.records import TrialRecord
@@ -88,3 +90,9 @@ def test_without_halving_nothing_is_ever_paused() -> None:
     strategy = make("tpe")
     assert isinstance(strategy, HalvingStrategy)
     assert not any(strategy.is_rung(step) for step in range(1, 10))
+
+
+def test_a_trial_that_ends_at_a_rung_is_not_paused_there() -> None:
+    others = [trial(i, [0.9, 0.9, 0.9], paused=True) for i in range(1, 5)]
+    short = replace(trial(5, [0.1, 0.1, 0.1], "RUNNING"), total_epochs=3)
+    assert make().decide([*others, short], 5, 3) is Decision.GO_ON
