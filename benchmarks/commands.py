@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import optuna
+
 GRIDLESS = str(Path(sys.executable).parent / "gridless")
 
 
@@ -48,6 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=5)
     runs = parser.parse_args().runs
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     with tempfile.TemporaryDirectory() as home:
         os.environ["GRIDLESS_HOME"] = home
         fill(200, 10)

@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -128,7 +129,8 @@ class Worker:
         except Exception as error:
             # A fault of ours, or of a strategy: it costs this trial, not the worker.
             logger.exception("trial %d", claim.number)
-            self._settle(claim, Outcome("fail", f"the worker failed: {type(error).__name__}: {error}"))
+            with suppress(ClaimLostError):
+                self._settle(claim, Outcome("fail", f"the worker failed: {type(error).__name__}: {error}"))
 
     def _started(self, claim: Claim) -> TrialRecord:
         """The claimed trial, its params chosen if it is new."""
