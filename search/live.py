@@ -69,7 +69,8 @@ def render(shot: Snapshot) -> RenderableType:
     for name in ("worker", "trial", "epoch", "val %"):
         table.add_column(name, justify="left" if name == "worker" else "right")
     for trial in shot.active:
-        last = f"{100 * trial.curve[-1].val_accuracy:.2f}" if trial.curve else "–"
+        value = trial.curve[-1].val_accuracy if trial.curve else None
+        last = "–" if value is None else f"{100 * value:.2f}"
         table.add_row(trial.worker or "?", str(trial.number), f"{trial.epochs}/{trial.total_epochs or '?'}", last)
     return Group(head, table if shot.active else Text("starting workers …", style="dim"))
 
@@ -93,6 +94,54 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class SuiteView:
+    """Shows the studies of a suite on stderr: a live table on a terminal, otherwise a line whenever a trial ended."""
+
+    def __init__(self, specs: Sequence[StudySpec], *, quiet: bool) -> None:
+        self._specs = specs
+        self._quiet = quiet
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._is_live = self._console.is_terminal and not quiet
+        self._lines: set[str] = set()
+
+    def __enter__(self) -> Self:
+        if self._is_live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_live:
+            self._live.stop()
+
+    def update(self, studies: Sequence[Sequence[TrialRecord]]) -> None:
+        """Show the trials of each study."""
+        rows = [suite_row(spec, trials) for spec, trials in zip(self._specs, studies, strict=True)]
+        if self._is_live:
+            table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+            for name in ("study", "done", "accuracy %", "epochs of running trials"):
+                table.add_column(name)
+            for row in rows:
+                table.add_row(*row)
+            self._live.update(table)
+            return
+        for name, done, accuracy, _ in rows:
+            line = f"{name}: {done} done{f', {accuracy} %' if accuracy else ''}"
+            if not self._quiet and not done.startswith("0") and line not in self._lines:
+                self._lines.add(line)
+                self._console.print(line, highlight=False, soft_wrap=True)
+
+
+def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:
+    """A study's name, trials ended of how many, mean accuracy so far in percent, and epochs of running trials."""
+    values = [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in trials if t.state == "COMPLETE"]
+    known = [v for v in values if v is not None]
+    failed = sum(t.state == "FAIL" for t in trials)
+    running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == "RUNNING"]
+    done = f"{len(values) + failed} of {spec.n_trials}" + (f" ({failed} failed)" if failed else "")
+    return spec.name, done, f"{100 * sum(known) / len(known):.2f}" if known else "", ", ".join(running)
 
 
 class LiveView:

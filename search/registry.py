@@ -40,7 +40,11 @@ def check_name(group: str, name: str) -> str | None:
     if name in names(group) or (group == MODELS and ":" in name):
         return None
     what = "MODEL" if group == MODELS else "DATA"
-    own = " or your own as package.module:function" if group == MODELS else " or your own as path/to/file.npz"
+    own = (
+        " or your own as package.module:function"
+        if group == MODELS
+        else " or your own as a path: file.npz, or a folder of images by class"
+    )
     return f"{what}: {name!r} is not known; {nearest(name, names(group))}{own}"
 
 

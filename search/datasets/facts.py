@@ -15,6 +15,7 @@ class Facts(NamedTuple):
 
 
 FACTS = {
+    "cifar10": Facts((32, 32, 3), 10, 50_000, 10_000, "Keras"),
     "digits": Facts((8, 8, 1), 10, 1_437, 360, "bundled with scikit-learn"),
     "fashion": Facts((28, 28, 1), 10, 60_000, 10_000, "Keras, or Debian's dataset-fashion-mnist"),
     "mnist": Facts((28, 28, 1), 10, 60_000, 10_000, "Keras"),

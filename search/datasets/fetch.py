@@ -40,7 +40,7 @@ def keras(module: str, read: Callable[[Path], Arrays]) -> Arrays:
     log.info("downloading keras.datasets.%s with Keras", module)
     code = _KERAS.format(timeout=SOCKET_TIMEOUT_S, module=module)
     with _scratch("keras") as folder:
-        _run(
+        run(
             [sys.executable, "-P", "-c", code],
             folder,
             {"KERAS_HOME": str(folder), "TF_CPP_MIN_LOG_LEVEL": "3"},
@@ -59,7 +59,7 @@ def debian(package: str, read: Callable[[Path], Arrays]) -> Arrays:
     with _scratch("debian") as folder:
         timeouts = ["-o", f"Acquire::http::Timeout={SOCKET_TIMEOUT_S}", "-o", "Acquire::Retries=1"]
         try:
-            _run(["apt-get", *timeouts, "download", package], folder, {"LC_ALL": "C"})
+            run(["apt-get", *timeouts, "download", package], folder, {"LC_ALL": "C"})
         except InputError as error:
             if "Unable to locate package" in str(error):
                 raise InputError(f"{error}; run `apt-get update` as root first") from error
@@ -67,7 +67,7 @@ def debian(package: str, read: Callable[[Path], Arrays]) -> Arrays:
         archive = next(folder.glob("*.deb"), None)
         if archive is None:
             raise InputError(f"apt-get download {package} brought no package")
-        _run(["dpkg", "-x", archive.name, "root"], folder, {"LC_ALL": "C"})
+        run(["dpkg", "-x", archive.name, "root"], folder, {"LC_ALL": "C"})
         return read(folder / "root")
 
 
@@ -83,7 +83,7 @@ def _scratch(prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def _run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
+def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
     """Run `command` in `folder`, its progress on our stderr. Raises InputError with its last words."""
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         try:

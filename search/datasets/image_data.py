@@ -133,16 +133,17 @@ def _label_problems(train: Array, test: Array, class_names: Sequence[str] | None
     if len(labels) == 1:
         found.append(f"y_train has one class only, {labels[0]}; a classifier needs at least two")
     if strange := sorted(set(test_labels.tolist()) - set(labels.tolist())):
-        found.append(f"y_test has labels that y_train has not: {_some(strange)}; give both the same classes")
+        found.append(f"y_test has labels that y_train has not: {some(strange)}; give both the same classes")
     if few := [int(label) for label, count in zip(labels, counts, strict=True) if count < 2]:
         found.append(
-            f"each class needs at least 2 training images, one of them to validate on; classes with 1: {_some(few)}"
+            f"each class needs at least 2 training images, one of them to validate on; classes with 1: {some(few)}"
         )
     if class_names and len(class_names) != len(labels):
         found.append(f"class_names must name each of the {len(labels)} classes, but has {len(class_names)} names")
     return found
 
 
-def _some(labels: Sequence[int]) -> str:
-    shown = ", ".join(str(label) for label in labels[:10])
-    return f"{shown} and {len(labels) - 10} more" if len(labels) > 10 else shown
+def some(items: Sequence[object], n: int = 10) -> str:
+    """List the first `n` items and say how many more there are."""
+    shown = ", ".join(str(item) for item in items[:n])
+    return f"{shown} and {len(items) - n} more" if len(items) > n else shown

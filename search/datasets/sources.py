@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.datasets import npz
+from search.datasets.facts import FACTS
 from search.datasets.image_data import ARRAYS, Arrays, ImageData, from_arrays
 from search.errors import InputError
 from search.places import cache
@@ -33,15 +34,17 @@ def keras_home() -> Path:
 
 
 def first(
-    name: str, sources: Sequence[Source], *, digest: str, class_names: Sequence[str], remedy: str = ""
+    name: str, sources: Sequence[Source], *, digest: str | None, class_names: Sequence[str], remedy: str = ""
 ) -> ImageData:
     """Load data set `name` from `$GRIDLESS_DATA/<name>.npz`, our cache, or the first of `sources` that works.
 
-    The user's own file is taken as it is, with a warning in the log when its content is not the known one;
-    any other source must have the content whose `ImageData.digest` is `digest`.
+    The user's own file must have the image shape and the number of classes of `FACTS`; beyond that it is taken
+    as it is, with a warning in the log when its content is not the known one.
+    Any other source must have the content whose `ImageData.digest` is `digest`. Where none is known it is None:
+    then each source must check its file itself, and only shape and classes are checked here.
 
-    Raises InputError when the user's own file is there but broken, and when no source works: then it names
-    all of them, each with its reason, and what to do; `remedy` adds to that.
+    Raises InputError when the user's own file is there but broken or another kind of data, and when no source
+    works: then it names all of them, each with its reason, and what to do; `remedy` adds to that.
     """
     own = _user_file(name)
     if own is not None and own.exists():
@@ -54,8 +57,8 @@ def first(
         except InputError as error:
             tried.append(f"{source.label}: {'; '.join(error.problems)}")
             continue
-        if data.digest != digest:
-            tried.append(f"{source.label}: its content is not the known one ({_differs(data, digest)}); not used")
+        if problem := _unlike(data) or (digest and _differs(data, digest)):
+            tried.append(f"{source.label}: its content is not the known one ({problem}); not used")
             continue
         if source.keep:
             _keep(kept, data)
@@ -74,15 +77,34 @@ def _user_file(name: str) -> Path | None:
     return Path(folder).expanduser() / f"{name}.npz" if folder else None
 
 
-def _users(path: Path, name: str, digest: str, class_names: Sequence[str]) -> ImageData:
+def _users(path: Path, name: str, digest: str | None, class_names: Sequence[str]) -> ImageData:
     data = npz.load(path, name, class_names)
-    if data.digest != digest:
-        log.warning("%s is used as %s, but its content is another (%s)", path, name, _differs(data, digest))
+    if problem := _unlike(data):
+        raise InputError(
+            f"{path}: it is no {name}: {problem}; to use it as what it is give DATA={path}, "
+            f"or mend or remove the file to use {name}"
+        )
+    if digest is None:
+        log.warning("%s is used as %s; whether its content is the original can't be checked", path, name)
+    elif problem := _differs(data, digest):
+        log.warning("%s is used as %s, but its content is another (%s)", path, name, problem)
     return data
 
 
-def _differs(data: ImageData, digest: str) -> str:
-    return f"digest {data.digest[:12]}, known {digest[:12]}"
+def _unlike(data: ImageData) -> str | None:
+    """How the data's form differs from what is known of the set of its name, or None."""
+    facts, found = FACTS[data.name], (data.input_shape, data.n_classes)
+    if found == (facts.input_shape, facts.n_classes):
+        return None
+    return f"{_form(*found)}, known {_form(facts.input_shape, facts.n_classes)}"
+
+
+def _form(shape: tuple[int, int, int], n_classes: int) -> str:
+    return f"images {'×'.join(map(str, shape))} in {n_classes} classes"
+
+
+def _differs(data: ImageData, digest: str) -> str | None:
+    return None if data.digest == digest else f"digest {data.digest[:12]}, known {digest[:12]}"
 
 
 def _keep(path: Path, data: ImageData) -> None:

@@ -103,6 +103,14 @@ def read_split(folder: Path) -> Split:
         raise _gone(folder, error) from error
 
 
+def read_test(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Map the test images and labels of a prepared test folder. Raises StudyError when it can't."""
+    try:
+        return open_memmap(folder / "x_test.npy", mode="r"), open_memmap(folder / "y_test.npy", mode="r")
+    except (OSError, ValueError) as error:
+        raise _gone(folder, error) from error
+
+
 def _split_problems(data: ImageData, seed: int, fraction: float) -> list[str]:
     found = []
     if not 0 < fraction < 1:

@@ -4,17 +4,15 @@ Source: M. Guz, K. Pątko, Convolutional neural networks for fashion classificat
 (there is no variant 5). The defaults are the document's values.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import keras
 from keras import layers
 
 from search.errors import InputError
-
-Params = Mapping[str, Any]
+from search.models.blocks import Params, Shape, classifier, drop, output, style
 
 
 @dataclass(frozen=True)
@@ -28,53 +26,45 @@ class _Variant:
     """Widths of the hidden Dense layers before the last one."""
 
 
-def _common(params: Params) -> tuple[str, str]:
-    # Names, not objects: Keras then makes each layer its own initializer.
-    return params.get("activation", "relu"), params.get("initializer", "glorot_uniform")
-
-
-def _drop(rate: float) -> list[keras.Layer]:
-    return [layers.Dropout(rate)] if rate else []
-
-
 def _conv(params: Params) -> keras.Layer:
-    activation, initializer = _common(params)
-    return layers.Conv2D(params.get("filters", 32), 3, activation=activation, kernel_initializer=initializer)
+    return layers.Conv2D(params.get("filters", 32), 3, **style(params))
 
 
 def _one_conv(params: Params, rate: float) -> list[keras.Layer]:
-    return [_conv(params), layers.MaxPooling2D(2), *_drop(rate)]
+    return [_conv(params), layers.MaxPooling2D(2), *drop(rate)]
 
 
 def _three_convs(params: Params, rate: float) -> list[keras.Layer]:
-    return [*_one_conv(params, rate), _conv(params), *_drop(rate), _conv(params), *_drop(rate)]
+    return [*_one_conv(params, rate), _conv(params), *drop(rate), _conv(params), *drop(rate)]
 
 
 def _separable(params: Params, rate: float) -> list[keras.Layer]:
-    activation, initializer = _common(params)
+    look = style(params)
     conv = layers.SeparableConv2D(
         params.get("filters", 32),
         3,
-        activation=activation,
-        depthwise_initializer=initializer,
-        pointwise_initializer=initializer,
+        activation=look["activation"],
+        depthwise_initializer=look["kernel_initializer"],
+        pointwise_initializer=look["kernel_initializer"],
     )
-    return [conv, layers.MaxPooling2D(2), *_drop(rate)]
+    return [conv, layers.MaxPooling2D(2), *drop(rate)]
 
 
 def _depthwise(params: Params, rate: float) -> list[keras.Layer]:
-    activation, initializer = _common(params)
+    look = style(params)
     # The document passes 28 where Keras expects the kernel size and (3, 3) where it expects the strides.
-    conv = layers.DepthwiseConv2D(28, strides=3, activation=activation, depthwise_initializer=initializer)
-    return [conv, *_drop(rate)]
+    conv = layers.DepthwiseConv2D(
+        28, strides=3, activation=look["activation"], depthwise_initializer=look["kernel_initializer"]
+    )
+    return [conv, *drop(rate)]
 
 
 def _transposed(params: Params, rate: float) -> list[keras.Layer]:
-    activation, initializer = _common(params)
-    conv = layers.Conv2DTranspose(params.get("filters", 32), 3, activation=activation, kernel_initializer=initializer)
+    look = style(params)
+    conv = layers.Conv2DTranspose(params.get("filters", 32), 3, **look)
     # The document applies relu twice, which changes nothing; twice another function would be another network.
-    again = [layers.Activation("relu")] if activation == "relu" else []
-    return [conv, *again, layers.MaxPooling2D(2), *_drop(rate)]
+    again = [layers.Activation("relu")] if look["activation"] == "relu" else []
+    return [conv, *again, layers.MaxPooling2D(2), *drop(rate)]
 
 
 _VARIANTS = {
@@ -89,7 +79,7 @@ _VARIANTS = {
 }
 
 
-def _build(variant: str, params: Params, *, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+def _build(variant: str, params: Params, *, input_shape: Shape, n_classes: int) -> keras.Model:
     chosen = _VARIANTS.get(variant)
     if chosen is None:
         raise InputError(f"convNN: variant must be one of {', '.join(_VARIANTS)}, not {variant!r}")
@@ -100,22 +90,13 @@ def _build(variant: str, params: Params, *, input_shape: tuple[int, int, int], n
             f"convNN: variant {variant} needs images of at least {chosen.min_size}×{chosen.min_size} pixels, "
             f"these have {height}×{width}; take variant {', '.join(fits)}, or larger images"
         )
-    activation, initializer = _common(params)
-    widths = (*chosen.dense, params.get("units", 100))
-    hidden = [layers.Dense(w, activation=activation, kernel_initializer=initializer) for w in widths]
-    return keras.Sequential(
-        [
-            keras.Input(input_shape),
-            *chosen.features(params, params.get("dropout", chosen.dropout)),
-            layers.Flatten(),
-            *hidden,
-            layers.Dense(n_classes, activation="softmax", kernel_initializer=initializer),
-        ],
-        name=f"convNN_{variant}",
-    )
+    look = style(params)
+    dense = [layers.Dense(width, **look) for width in (*chosen.dense, params.get("units", 100))]
+    features = chosen.features(params, params.get("dropout", chosen.dropout))
+    return classifier(f"convNN_{variant}", input_shape, features, [*dense, output(n_classes, look)])
 
 
-def build(params: Params, *, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+def build(params: Params, *, input_shape: Shape, n_classes: int) -> keras.Model:
     """Build a network of the family, uncompiled: images (n, h, w, c) → class probabilities (n, n_classes).
 
     Reads from `params`: `variant` ("1", "2", "3", "3a", "4", "6", "7" or "8"; default "8", the document's

@@ -1,11 +1,13 @@
-"""Leaderboard, page and figures of a study. Reads `search.study.records` and nothing else."""
+"""Leaderboard, page and figures of a study. Reads `search.study.records` and the study's evidence folder."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from search.errors import InputError
+from search.report.classes import class_table, confusion_plot, write_classes
+from search.report.evidence import read_evidence
 from search.report.figures import all_plots
-from search.report.frame import leaderboard, trial_frame, write_leaderboard
+from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
 from search.report.page import write_figures, write_page
 from search.report.table import leaderboard_table
 from search.study.records import StudyRecord
@@ -28,19 +30,35 @@ class ReportPaths(NamedTuple):
     page: Path
     figures: Path
     """The folder of the figures."""
+    classes: Path | None = None
+    """Precision, recall, F1 and support per class of the best trial; None where its predictions were not kept."""
 
 
 def write_report(study: StudyRecord, folder: Path) -> ReportPaths:
-    """Writes `leaderboard.csv`, `report.html` and `figures/*.html` into `folder`, each in one step.
+    """Writes `leaderboard.csv`, `report.html`, `figures/*.html` and `classes.csv` into `folder`, each in one step.
 
-    Older files of these names are replaced. Raises InputError when the folder can't be written.
+    What workers kept of the best trial is read from `folder`/evidence; without its predictions there is no
+    classes.csv. Older files of these names are replaced or removed. Raises InputError when the folder can't be
+    written.
     """
-    paths = ReportPaths(folder / "leaderboard.csv", folder / "report.html", folder / "figures")
+    best = best_trial(study)
+    evidence = read_evidence(folder / "evidence", best.number if best else None)
+    classes = folder / "classes.csv"
+    paths = ReportPaths(
+        folder / "leaderboard.csv",
+        folder / "report.html",
+        folder / "figures",
+        classes if evidence.predictions else None,
+    )
     plots = all_plots(study)
     try:
         write_leaderboard(study, paths.leaderboard)
-        write_page(study, paths.page, plots)
-        write_figures(study, paths.figures, plots)
+        write_page(study, paths.page, plots, evidence)
+        write_figures(study, paths.figures, (*plots, confusion_plot(evidence)))
+        if evidence.predictions:
+            write_classes(class_table(evidence.predictions, evidence.class_names), classes)
+        else:
+            classes.unlink(missing_ok=True)
     except OSError as error:
         reason = f"{error.filename or folder} can't be written: {error.strerror or error}"
         raise InputError(f"{reason}; make room, allow writing, or set GRIDLESS_HOME to another folder") from error

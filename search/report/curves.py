@@ -20,7 +20,7 @@ from search.report.plots import (
 )
 from search.report.style import BEST, STATES, accuracy_window, figure
 from search.report.words import count, percent
-from search.study.records import StudyRecord, TrialRecord
+from search.study.records import Epoch, StudyRecord, TrialRecord
 
 # Drawn from the faintest to the plainest, so that what matters lies on top.
 _OPACITY = {"PRUNED": 0.45, "FAIL": 0.6, "WAITING": 0.7, "COMPLETE": 0.6, "RUNNING": 0.85}
@@ -28,11 +28,11 @@ _OPACITY = {"PRUNED": 0.45, "FAIL": 0.6, "WAITING": 0.7, "COMPLETE": 0.6, "RUNNI
 
 def learning_curves(study: StudyRecord) -> Plot:
     """Validation accuracy by epoch: a line per trial with a mark at its end, pruned ones fainter, the best on top."""
-    curved = [t for t in ranking(study) if t.curve]
+    curved = [t for t in ranking(study) if t.best]
     best = best_trial(study)
     shown = thin(curved, N_LINES, notable(study))
     longest = max((t.curve[-1].step for t in shown), default=1)
-    window = accuracy_window((100 * e.val_accuracy for t in shown for e in t.curve), reach=4)
+    window = accuracy_window((_validation(e) for t in shown for e in t.curve), reach=4)
     groups = [(s, [t for t in shown if t.state == s and t is not best]) for s in _OPACITY]
     traces = [_lines(group, state) for state, group in groups if group]
     if best:
@@ -68,8 +68,8 @@ def best_trial_epochs(study: StudyRecord) -> Plot:
         "the model overfits. Training figures are means over the epoch while the weights still changed, with "
         "dropout and any augmentation on; validation is measured at its end."
     )
-    accuracy = [100 * e.accuracy for e in best.curve], [100 * e.val_accuracy for e in best.curve]
-    loss = [e.loss for e in best.curve], [e.val_loss for e in best.curve]
+    accuracy = [100 * e.accuracy for e in best.curve], [_validation(e) for e in best.curve]
+    loss = [e.loss for e in best.curve], [e.val_loss or 0.0 for e in best.curve]
     name = f"Trial {best.number}: training and validation"
     panels = (
         Panel(f"{name} accuracy by epoch.", _training_and_validation(best, accuracy, "accuracy (%)", ".2f")),
@@ -81,6 +81,11 @@ def best_trial_epochs(study: StudyRecord) -> Plot:
     return Plot("best", "The best trial", caption, panels)
 
 
+def _validation(epoch: Epoch) -> float:
+    """Validation accuracy in percent. Of the epochs of a trial all are validated, or none is and it has no curve."""
+    return 100 * (epoch.val_accuracy or 0.0)
+
+
 def _lines(trials: Sequence[TrialRecord], state: str) -> dict[str, Any]:
     """All curves of one state as one trace with gaps: hundreds of traces would make the page slow."""
     x: list[int | None] = []
@@ -89,7 +94,7 @@ def _lines(trials: Sequence[TrialRecord], state: str) -> dict[str, Any]:
     numbers: list[int | None] = []
     for t in trials:
         x += [*(e.step for e in t.curve), None]
-        y += [*(100 * e.val_accuracy for e in t.curve), None]
+        y += [*(_validation(e) for e in t.curve), None]
         sizes += [0] * (len(t.curve) - 1) + [8, 0]
         numbers += [t.number] * len(t.curve) + [None]
     look = STATES[state]
@@ -118,7 +123,7 @@ def _best_line(best: TrialRecord) -> dict[str, Any]:
         "type": "scatter",
         "mode": "lines+markers",
         "x": [e.step for e in best.curve],
-        "y": [100 * e.val_accuracy for e in best.curve],
+        "y": [_validation(e) for e in best.curve],
         "name": f"best: trial {best.number}",
         "line": {"color": BEST, "width": 3},
         "marker": {

@@ -99,8 +99,8 @@ def write_leaderboard(study: StudyRecord, path: Path) -> None:
     table = leaderboard(study)
     for column in table.columns:
         if table[column].dtype == object:
-            table[column] = pd.Series([_safe_cell(v) for v in table[column]], dtype=object)
-    header = [_safe_cell(c) for c in table.columns]
+            table[column] = pd.Series([safe_cell(v) for v in table[column]], dtype=object)
+    header = [safe_cell(c) for c in table.columns]
     # The writer quotes a lone carriage return only where line ends have one, and unquoted it would break the row.
     text = table.to_csv(index=False, header=header, lineterminator="\r\n")
     write_text(path, text.replace("\r\n", "\n"))
@@ -138,7 +138,8 @@ def _column(values: list[Any], name: str = "") -> "pd.Series[Any]":
     return pd.Series(values, dtype=object)
 
 
-def _safe_cell(value: Any) -> Any:
+def safe_cell(value: Any) -> Any:
+    """`value` as a spreadsheet may see it: text that it would run as a formula gets a leading apostrophe."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = str(value)

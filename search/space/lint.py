@@ -8,6 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from search.registry import nearest
 from search.space.fields import PARAM_TYPES, Head, Param, Published, divides, problem_of
+from search.space.known import problems_of
 from search.space.settings import needs, problems
 from search.space.values import show, values_by_parent, when_problem
 
@@ -122,7 +123,8 @@ def _param(name: str, raw: Any) -> Iterator[tuple[Where, str]]:
     if kind == "choice" and isinstance(raw.get("choices"), list | tuple):
         yield from _choices(raw["choices"], {p.where[1] for p in shape if len(p.where) > 1})
     yield from _range(sound) if kind in {"float", "int"} else ()
-    yield from _epochs(kind, sound) if name == "epochs" else ()
+    told = {p.where for p in shape}
+    yield from (problem for problem in problems_of(name, raw) if problem[0] not in told)
 
 
 def _range(raw: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
@@ -154,17 +156,6 @@ def _choices(choices: Sequence[Any], faulty: Container[str | int]) -> Iterator[t
             twin = choices[list(choices).index(choice)]
             text = "is listed twice" if show(twin) == show(choice) else f"can't be told apart from {show(twin)}"
             yield ("choices", i), f"the choice {show(choice)} {text}; remove one"
-
-
-def _epochs(kind: str, raw: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
-    if kind == "float":
-        yield ("type",), "epochs are counted, so their type must be int, choice or constant, not float"
-        return
-    values = raw.get("choices", ()) if kind == "choice" else (raw.get("low" if kind == "int" else "value"),)
-    key = {"choice": "choices", "int": "low", "constant": "value"}[kind]
-    for value in values:
-        if value is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 1):
-            yield (key,), f"epochs must be whole numbers from 1, not {show(value)}"
 
 
 def _conditions(given: Mapping[str, Any], parsed: Mapping[str, Param]) -> list[Problem]:

@@ -68,7 +68,7 @@ def _as_optuna(record: TrialRecord, known: Mapping[str, BaseDistribution]) -> Fr
         value=record.val_accuracy if state == TrialState.COMPLETE else None,
         params=params,
         distributions={n: known[n] for n in params},
-        intermediate_values={e.step: e.val_accuracy for e in record.curve},
+        intermediate_values={e.step: e.val_accuracy for e in record.curve if e.val_accuracy is not None},
         system_attrs={FAILED_CONSTRAINT: 1.0 if record.state == "FAIL" else 0.0},
     )
     trial.number = record.number

@@ -153,9 +153,8 @@ class Ledger:
         """Store a new trial's params, its largest number of epochs and its seed."""
         with self.storage.held(claim.trial_id, claim.token) as (session, _):
             self.storage.put_params(session, claim.trial_id, params, self._distributions)
-            self.storage.put(
-                session, claim.trial_id, user={"total_epochs": self.spec.total_epochs(params), "seed": seed}
-            )
+            total_epochs = self.spec.total_epochs(claim.number, params)
+            self.storage.put(session, claim.trial_id, user={"total_epochs": total_epochs, "seed": seed})
 
     def note(self, claim: Claim, **attrs: Any) -> None:
         """Store facts about a trial (n_params, device, n_segments)."""
@@ -165,7 +164,8 @@ class Ledger:
     def report(self, claim: Claim, epoch: Epoch) -> None:
         """Store a completed epoch. The same step again overwrites it."""
         with self.storage.held(claim.trial_id, claim.token) as (session, _):
-            self.storage.put_step(session, claim.trial_id, epoch.step, epoch.val_accuracy)
+            if epoch.val_accuracy is not None:
+                self.storage.put_step(session, claim.trial_id, epoch.step, epoch.val_accuracy)
             self.storage.put(session, claim.trial_id, user={f"epoch:{epoch.step}": asdict(epoch)})
             self.storage.beat(session, claim.trial_id)
 
@@ -181,7 +181,7 @@ class Ledger:
             self.storage.release(session, trial)
 
     def complete(self, claim: Claim, value: float) -> None:
-        """End the trial as COMPLETE with its val_accuracy, a fraction."""
+        """End the trial as COMPLETE with its val_accuracy, or a replicate's accuracy where it was evaluated."""
         with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
             if trial is not None:
                 self.storage.put(session, claim.trial_id, system={FAILED_CONSTRAINT: 0.0})

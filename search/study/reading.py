@@ -5,7 +5,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import InputError
-from search.study.records import Epoch, StudyRecord, TrialRecord
+from search.study.records import Epoch, Evaluation, StudyRecord, TrialRecord
 from search.study.storage import LedgerStorage
 
 CLAIM_LOST_REASON = "its worker was lost {n} times"
@@ -77,6 +77,7 @@ def as_record(row: FrozenTrial) -> TrialRecord:
         untrainable=untrainable,
         reason=attrs.get("reason"),
         log_tail=attrs.get("log_tail"),
+        evaluation=Evaluation(**attrs["evaluation"]) if "evaluation" in attrs else None,
         started=row.datetime_start,
         ended=row.datetime_complete,
     )

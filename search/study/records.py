@@ -13,13 +13,29 @@ class Epoch:
     step: int
     loss: float
     accuracy: float
-    val_loss: float
-    val_accuracy: float
+    val_loss: float | None
+    val_accuracy: float | None
+    """None where nothing validates: a replicate trains on all images but the test set."""
     lr: float
+    """The learning rate at the start of this epoch."""
     seconds: float
     """Wall-clock seconds of this epoch, training and validation."""
     at: float
     """When it ended, Unix seconds."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a replicate's network scored, once, on images that its training did not choose by."""
+
+    split: str
+    """test, validation or train."""
+    accuracy: float
+    """A fraction of `n`."""
+    loss: float
+    """Mean cross-entropy in nats."""
+    n: int
+    """Images."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +65,16 @@ class TrialRecord:
     """Why it failed or was pruned, one line."""
     log_tail: str | None = None
     """The last lines that a failed trial's process printed."""
+    evaluation: Evaluation | None = None
+    """Replicates only, once they are COMPLETE."""
     started: datetime | None = None
     ended: datetime | None = None
 
     @property
     def best(self) -> Epoch | None:
-        """The epoch with the largest val_accuracy, the earliest of equals; None before the first epoch."""
-        return max(self.curve, key=lambda e: (e.val_accuracy, -e.step), default=None)
+        """The epoch with the largest val_accuracy, the earliest of equals; None before the first one that has any."""
+        valued = [e for e in self.curve if e.val_accuracy is not None]
+        return max(valued, key=lambda e: (e.val_accuracy or 0.0, -e.step), default=None)
 
     @property
     def val_accuracy(self) -> float | None:

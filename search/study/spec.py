@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from ruamel.yaml import YAML
@@ -17,6 +17,7 @@ from search.study.strategy import STRATEGIES
 FREE_TO_CHANGE = ("workers", "threads", "timeout_s", "budget", "trial_timeout_s")
 """Settings that a resumed study may change at will; n_trials may only grow; any other change is refused."""
 
+_FIXED = ("model", "data", "metric", "epochs", "seed", "strategy", "validation_fraction", "data_digest", "precision")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = {"mlflow-artifacts"}
 _FLAG = {"epochs": "EPOCHS", "n_trials": "TRIALS", "timeout_s": "TIMEOUT"}
@@ -31,6 +32,7 @@ _RULE = {
     "bool_parsing": "must be true or false",
 }
 
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -58,6 +60,8 @@ class Settings(BaseModel):
     """Hard limit on the training time of one trial, in seconds of its process's life."""
     validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] = 1 / 6
     """Part of the training images that validates: a sixth of 60,000 leaves as many as the test set has."""
+    precision: Precision = "float32"
+    """Keras' dtype policy: mixed_bfloat16 and mixed_float16 are faster where the hardware has them."""
 
     @field_validator("name")
     @classmethod
@@ -72,6 +76,30 @@ class Settings(BaseModel):
         if name not in STRATEGIES:
             raise ValueError(nearest(name, STRATEGIES))
         return name
+
+
+class Replicate(BaseModel):
+    """One setting to be trained again on a fresh seed and scored once."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    setting: dict[str, Any]
+    seed: int
+    source: int | None = None
+    """The trial that it repeats; None for a setting that no trial had, such as a document's."""
+    epochs: int
+    """The horizon of schedules."""
+    stop_at: int | None = None
+    """Where training ends, if before `epochs`."""
+    rates: tuple[float, ...] | None = None
+    """The learning rate of each epoch as the source recorded it; None where the schedule needs no validation."""
+    train_on: Literal["train", "all"]
+    evaluate: Literal["test", "validation", "train"]
+
+    @property
+    def last_epoch(self) -> int:
+        """The epochs that it trains."""
+        return min(self.epochs, self.stop_at or self.epochs)
 
 
 class StudySpec(BaseModel):
@@ -101,19 +129,30 @@ class StudySpec(BaseModel):
     first: tuple[dict[str, Any], ...]
     """Settings of the first trials, the document's own before those that the user asked to try."""
     space: dict[str, Any]
+    precision: Precision = "float32"
+    replicates: tuple[Replicate, ...] = ()
+    """What a study of replicates runs, one per trial; such a study searches nothing."""
 
     @property
     def search_space(self) -> Space:
         """The space as an object."""
         return Space.from_dict(self.space)
 
-    def total_epochs(self, params: Mapping[str, Any]) -> int:
-        """The epochs that a trial with `params` may train: its own wish within the study's limit."""
+    def total_epochs(self, number: int, params: Mapping[str, Any]) -> int:
+        """The epochs that trial `number` with `params` may train: its own wish within the study's limit."""
+        if replicate := self.replicate(number):
+            return replicate.last_epoch
         return min(int(params.get("epochs", self.epochs)), self.epochs)
 
     def first_setting(self, number: int) -> dict[str, Any] | None:
         """The fixed setting of trial `number`, or None if the strategy chooses."""
+        if replicate := self.replicate(number):
+            return dict(replicate.setting)
         return dict(self.first[number]) if number < len(self.first) else None
+
+    def replicate(self, number: int) -> Replicate | None:
+        """What trial `number` repeats, or None in a study that searches."""
+        return self.replicates[number] if number < len(self.replicates) else None
 
 
 def name_problem(name: str) -> str | None:
@@ -200,7 +239,7 @@ def check_goes_on(stored: StudySpec, wanted: StudySpec) -> None:
 def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
     """Why `wanted` can't go on with the study that `stored` describes, one line each; empty if it can."""
     lines = []
-    for key in ("model", "data", "metric", "epochs", "seed", "strategy", "validation_fraction", "data_digest"):
+    for key in _FIXED:
         old, new = getattr(stored, key), getattr(wanted, key)
         if old != new:
             lines.append(f"{key}: the study has {old!r}, this command asks for {new!r}")
@@ -208,6 +247,8 @@ def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
         lines += [f"space: {line}" for line in stored.search_space.difference(wanted.search_space)]
     if stored.first != wanted.first:
         lines.append(f"first settings: the study has {list(stored.first)}, this command asks for {list(wanted.first)}")
+    if stored.replicates != wanted.replicates[: len(stored.replicates)]:
+        lines.append("replicates: the study's own are not among those that this command asks for")
     if wanted.n_trials < stored.n_trials:
         lines.append(f"n_trials: the study has {stored.n_trials}; it may grow but not shrink to {wanted.n_trials}")
     return lines

@@ -120,7 +120,7 @@ class HalvingStrategy:
 def _earners(trials: Sequence[TrialRecord], rung: int) -> list[int]:
     """Numbers of the better half of all trials that reached `rung`, best first."""
     reached = [t for t in trials if t.epochs >= rung and t.state != "FAIL"]
-    value = {t.number: max(e.val_accuracy for e in t.curve[:rung]) for t in reached}
+    value = {t.number: max(e.val_accuracy or 0.0 for e in t.curve[:rung]) for t in reached}
     ranked = sorted(value, key=lambda n: (-value[n], n))
     return ranked[: int(len(ranked) * KEEP)]
 

@@ -9,7 +9,7 @@ from search.datasets.facts import FACTS
 from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.types import Space
-from search.training.probe import count_params, probe
+from search.training.probe import Question, build_all, probe
 
 DEFAULT_SHAPE = (28, 28, 1)
 
@@ -22,12 +22,12 @@ def model_rows() -> list[dict[str, Any]]:
             spaces[name] = load_space(find_space(name))
         except InputError:
             spaces[name] = None  # a user's model may have its space elsewhere, given by --space
-    counts = count_params([(s, *_shape(s.data)) for s in spaces.values() if s is not None])
-    found = iter(counts)
+    questions = [Question(s.model, s.document, *_shape(s.data)) for s in spaces.values() if s is not None]
+    found = iter(build_all(questions))
     return [
         {
             "name": name,
-            "n_params": next(found) if space else None,
+            "n_params": next(found).n_params if space else None,
             "data": space.data if space else None,
             "published": space.published.model_dump() if space and space.published else None,
             "source": space.source if space else None,

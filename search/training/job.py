@@ -7,22 +7,52 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+_PLACES = ("checkpoint", "evidence", "cache", "test_data")
+
 
 @dataclass(frozen=True)
 class Job:
-    """What one trial trains. `data` is a folder with training and validation arrays only."""
+    """What one trial trains, and where it writes."""
 
     model: str
     params: Mapping[str, Any]
     seed: int
     total_epochs: int
+    """The horizon of schedules, and where training ends unless `stop_at` is smaller."""
     data: str
+    """A folder with training and validation arrays only."""
     input_shape: tuple[int, int, int]
     n_classes: int
     checkpoint: str
+    evidence: str
+    """A folder for predictions and the network's description."""
+    number: int = 0
+    """The trial's, for names of files."""
+    cache: str = ""
+    """A folder for what can be computed again: features of a frozen base."""
+    precision: str = "float32"
+    """Keras' dtype policy: float32, mixed_bfloat16 or mixed_float16."""
+    train_on: str = "train"
+    """train: validation images watch every epoch; all: they are trained on, too, and nothing watches."""
+    stop_at: int | None = None
+    rates: tuple[float, ...] | None = None
+    """The learning rate of each epoch, replayed; None where the schedule decides."""
+    evaluate: str | None = None
+    """What to score once at the end: test, validation, train or None."""
+    test_data: str | None = None
+    """A folder with test arrays, for jobs that evaluate on them; nobody else is told of it."""
 
-    def fingerprint(self, backend: str) -> str:
-        """Changes with anything that would make another job's checkpoint wrong for this one."""
-        facts = asdict(self) | {"data": Path(self.data).name, "backend": backend}
-        del facts["checkpoint"]
+    @property
+    def last_epoch(self) -> int:
+        """The epoch after which training ends."""
+        return min(self.total_epochs, self.stop_at or self.total_epochs)
+
+    def fingerprint(self, backend: str, weights: str | None = None) -> str:
+        """Changes with anything that would make another job's checkpoint wrong for this one.
+
+        `weights` is the digest of the weights that the network starts from.
+        """
+        facts = asdict(self) | {"data": Path(self.data).name, "backend": backend, "weights": weights}
+        for place in _PLACES:
+            del facts[place]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from search.errors import InputError, StudyError
 from search.space.types import ChoiceParam, Space
@@ -50,13 +50,16 @@ class ProbeReport:
         return space, notices
 
 
-def probe(space: Space, *, input_shape: tuple[int, int, int], n_classes: int, corners: bool = True) -> ProbeReport:
-    """Build every choice, and every corner if `corners`, in a fresh process.
+def probe(
+    space: Space, *, input_shape: tuple[int, int, int], n_classes: int, corners: bool = True, weights: bool = False
+) -> ProbeReport:
+    """Build every choice, and every corner if `corners`, in a fresh process; with `weights`, load starting weights.
 
-    Raises InputError when the model can't be loaded, StudyError when the probe breaks.
+    Raises InputError when the model can't be loaded, or the starting weights that the document's setting asks for
+    can't be found or don't fit, and StudyError when the probe breaks.
     """
     facts = {"input_shape": input_shape, "n_classes": n_classes}
-    question = {"space": space.as_dict(), "corners": corners, **facts}
+    question = {"space": space.as_dict(), "corners": corners, "weights": weights, **facts}
     answer = _ask({"probe": question})
     return ProbeReport(
         corners=tuple(Corner(**c) for c in answer["corners"]),
@@ -65,11 +68,29 @@ def probe(space: Space, *, input_shape: tuple[int, int, int], n_classes: int, co
     )
 
 
-def count_params(questions: Sequence[tuple[Space, tuple[int, int, int], int]]) -> list[int]:
-    """Parameters of each (space, input_shape, n_classes) at its document's setting. Raises as `probe` does."""
-    rows = [{"space": s.as_dict(), "input_shape": shape, "n_classes": n} for s, shape, n in questions]
-    counts: list[int] = _ask({"count": rows})["counts"]
-    return counts
+class Question(NamedTuple):
+    """A network to build."""
+
+    model: str
+    setting: Mapping[str, Any]
+    input_shape: tuple[int, int, int]
+    n_classes: int
+
+
+class Answer(NamedTuple):
+    """What became of it: its parameters, or why it can't be built."""
+
+    n_params: int | None
+    error: str | None
+
+
+def build_all(questions: Sequence[Question], *, weights: bool = False) -> list[Answer]:
+    """Build each network in one fresh process; with `weights`, load the starting weights that a setting asks for.
+
+    Raises StudyError when the process breaks.
+    """
+    rows = [q._asdict() for q in questions]
+    return [Answer(*row) for row in _ask({"build": rows, "weights": weights})["built"]]
 
 
 def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,21 +141,36 @@ class _Recorder(dict[str, Any]):
 
 
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
-    if "count" in question:
-        return {"counts": [_count(row) for row in question["count"]]}
+    if "build" in question:
+        return {"built": [_build(Question(**row), weights=question["weights"]) for row in question["build"]]}
     return _probe(question["probe"])
 
 
-def _count(row: Mapping[str, Any]) -> int:
-    from search.registry import load_builder  # noqa: PLC0415
+def _build(wanted: Question, *, weights: bool) -> tuple[int | None, str | None]:
+    import keras  # noqa: PLC0415  only the probe's own process loads it
 
-    space = Space.from_dict(row["space"])
-    model = load_builder(space.model)(space.document, input_shape=tuple(row["input_shape"]), n_classes=row["n_classes"])
-    return int(model.count_params())
+    from search.registry import load_builder  # noqa: PLC0415
+    from search.training.pretrained import load_weights  # noqa: PLC0415
+
+    try:
+        build = load_builder(wanted.model)
+        model = build(wanted.setting, input_shape=tuple(wanted.input_shape), n_classes=wanted.n_classes)
+        if weights:
+            load_weights(model, wanted.setting)
+        return int(model.count_params()), None
+    except Exception as problem:  # whatever a builder raises says that this setting can't be built
+        return None, str(problem) or type(problem).__name__
+    finally:
+        keras.backend.clear_session()
 
 
 def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
     space = Space.from_dict(question["space"])
+    if question["weights"] and space.document.get("weights", "none") != "none":
+        facts = {"input_shape": question["input_shape"], "n_classes": question["n_classes"]}
+        _, error = _build(Question(space.model, space.document, **facts), weights=True)
+        if error:
+            raise InputError(error)
     builds = _Builds(space.model, tuple(question["input_shape"]), question["n_classes"])
     settings = space.corners() if question["corners"] else [space.document]
     corners = [builds.corner(setting) for setting in settings]

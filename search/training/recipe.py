@@ -1,48 +1,79 @@
-"""Params → a compiled model. Every training parameter that a space may vary is read here."""
+"""Params → a compiled model. With `schedule`, `augment` and `scaling`, all that training reads of a setting."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 
+from search.space.known import TRAINING
+from search.training.schedule import base_rate
+
 SMALL_BATCH_STEPS = 32
-_PARAMS = ("batch_size", "epochs", "lr", "momentum", "nesterov", "optimizer")
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_OPTIMIZERS = {
+    "sgd": keras.optimizers.SGD,
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "rmsprop": keras.optimizers.RMSprop,
+    "adadelta": keras.optimizers.Adadelta,
+    "nadam": keras.optimizers.Nadam,
+}
 
 
 def training_params() -> tuple[str, ...]:
-    """The names that training reads; a space's other parameters belong to the builder."""
-    return _PARAMS
+    """The names that training reads, sorted; a space's other parameters belong to the builder."""
+    return tuple(sorted(TRAINING))
 
 
-def make_optimizer(params: Mapping[str, Any]) -> keras.optimizers.Optimizer:
-    """The optimizer of `params`: optimizer (sgd by default), lr (0.01), momentum and nesterov (sgd only).
+def make_optimizer(params: Mapping[str, Any], *, total_updates: int) -> keras.optimizers.Optimizer:
+    """The optimizer of `params`: optimizer (sgd by default), lr (0.01), momentum and nesterov (sgd only), weight_decay.
+
+    weight_decay is decoupled from the gradient for every optimizer; 0 is none, and without one adamw has Keras'
+    0.004. Where schedule is time_decay or cosine, the rate follows the optimizer's own count of updates, of which
+    there will be `total_updates`; else it is a variable for `schedule.rate_of` to be assigned to.
 
     Raises ValueError for an optimizer that is not known.
     """
-    name, lr = params.get("optimizer", "sgd"), float(params.get("lr", 0.01))
-    match name:
-        case "sgd":
-            momentum = float(params.get("momentum", 0.0))
-            # Nesterov's correction is undefined without momentum; Keras applies it as plain SGD.
-            return keras.optimizers.SGD(lr, momentum=momentum, nesterov=bool(params.get("nesterov", False)))
-        case "adam":
-            return keras.optimizers.Adam(lr)
-        case "rmsprop":
-            return keras.optimizers.RMSprop(lr)
-        case "adadelta":
-            return keras.optimizers.Adadelta(lr)
-    raise ValueError(f"optimizer: {name!r} is not known; give sgd, adam, rmsprop or adadelta")
+    name = params.get("optimizer", "sgd")
+    if name not in _OPTIMIZERS:
+        raise ValueError(f"optimizer: {name!r} is not known; give one of {', '.join(_OPTIMIZERS)}")
+    options: dict[str, Any] = {}
+    if name == "sgd":
+        # Nesterov's correction is undefined without momentum; Keras applies it as plain SGD.
+        options = {"momentum": float(params.get("momentum", 0.0)), "nesterov": bool(params.get("nesterov", False))}
+    if "weight_decay" in params:
+        decay = float(params["weight_decay"])
+        options["weight_decay"] = decay if decay or name == "adamw" else None  # AdamW takes no None
+    return _OPTIMIZERS[name](_learning_rate(params, total_updates), **options)
 
 
-def compile_model(model: keras.Model, params: Mapping[str, Any]) -> None:
-    """Compile `model` for integer labels with cross-entropy and accuracy.
+def _learning_rate(params: Mapping[str, Any], total_updates: int) -> Any:
+    lr = base_rate(params)
+    match params.get("schedule"):
+        case "time_decay":
+            return keras.optimizers.schedules.InverseTimeDecay(lr, 1, float(params.get("decay", 0.0)))
+        case "cosine":
+            # Never upwards: a search may draw an lr_min above lr.
+            lowest = min(1.0, float(params.get("lr_min", 0.0)) / lr)
+            return keras.optimizers.schedules.CosineDecay(lr, total_updates, alpha=lowest)
+    return lr
 
+
+def compile_model(model: keras.Model, params: Mapping[str, Any], *, total_updates: int) -> None:
+    """Compile the built `model` for integer labels with cross-entropy and accuracy.
+
+    Read are label_smoothing (0 by default), max_norm (of all kernels,
+    unless the builder constrained some itself) and what `make_optimizer` reads.
     Several steps run per call where batches are small, since the call then costs as much as the step. XLA is off:
     on CPUs it made an epoch of these networks three times as long.
     """
+    if max_norm := params.get("max_norm"):
+        _constrain(model, float(max_norm))
+    smoothing = float(params.get("label_smoothing", 0.0))
     model.compile(
-        optimizer=make_optimizer(params),
-        loss="sparse_categorical_crossentropy",
+        optimizer=make_optimizer(params, total_updates=total_updates),
+        loss=SmoothedCrossentropy(smoothing) if smoothing else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution(int(params.get("batch_size", 32))),
         jit_compile=keras.backend.backend() == "jax",
@@ -52,3 +83,50 @@ def compile_model(model: keras.Model, params: Mapping[str, Any]) -> None:
 def steps_per_execution(batch_size: int) -> int:
     """Training steps run per call for a batch size: 32 for the smallest, 1 from 500 images on."""
     return max(1, min(SMALL_BATCH_STEPS, 500 // batch_size))
+
+
+@keras.saving.register_keras_serializable("gridless")
+class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
+    """Cross-entropy of integer labels (n,) and probabilities (n, classes) with label smoothing in [0, 1).
+
+    The true class is expected with 1 − smoothing, and smoothing is shared by all classes. Keras has it for one-hot
+    labels only.
+    """
+
+    def __init__(self, smoothing: float, name: str = "smoothed_crossentropy", **options: Any) -> None:
+        super().__init__(name=name, **options)
+        self.smoothing = smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each image."""
+        n_classes = y_pred.shape[-1]
+        labels = keras.ops.one_hot(keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), n_classes)
+        expected = labels * (1.0 - self.smoothing) + self.smoothing / n_classes
+        return keras.ops.categorical_crossentropy(expected, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what a saved model needs to make it again."""
+        return {**super().get_config(), "smoothing": self.smoothing}
+
+
+def _constrain(model: keras.Model, max_norm: float) -> None:
+    kernels = list(_kernels(model))
+    if any(kernel.constraint is not None for kernel, _ in kernels):
+        return
+    for kernel, axes in kernels:
+        kernel.constraint = keras.constraints.MaxNorm(max_norm, axis=axes)
+
+
+def _kernels(model: keras.Model) -> Iterator[tuple[keras.Variable, list[int]]]:
+    """Each kernel with the axes along which the weights into one unit lie."""
+    for layer in model._flatten_layers(include_self=False):  # the public `layers` leaves out layers inside layers
+        for name in ("kernel", "depthwise_kernel", "pointwise_kernel"):
+            kernel = getattr(layer, name, None)
+            if isinstance(kernel, keras.Variable):
+                axes = list(range(len(kernel.shape)))
+                if name == "depthwise_kernel" or isinstance(layer, _DEPTHWISE):
+                    yield kernel, axes[:-2]  # (…, channels, multiplier)
+                elif isinstance(layer, _TRANSPOSED):
+                    yield kernel, [*axes[:-2], axes[-1]]  # (…, out, in)
+                else:
+                    yield kernel, axes[:-1]

@@ -2,105 +2,166 @@
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
-from numpy.typing import NDArray
 
-from search.datasets.split import Split, read_split
 from search.errors import TrialError
-from search.registry import load_builder
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from search.training.engine import Engine, make_engine
+from search.training.evidence import scores, write_network, write_predictions
+from search.training.feed import Feed, Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
 from search.training.job import Job
+from search.training.network import Network, build_network
 from search.training.recipe import compile_model
+from search.training.schedule import rate_of, stops_early
 
 NAN_REASON = "the loss became NaN or infinite"
-_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy")
+History = list[Mapping[str, Any]]
 OnEpoch = Callable[[int, Mapping[str, Any]], str]
 """Called with (step, metrics) after each epoch; answers "go on", "pause" or "stop"."""
+OnEvaluated = Callable[[Mapping[str, Any]], None]
+"""Called with {split, accuracy, loss, n} of a job that evaluates."""
 
 
-def train(job: Job, *, on_built: Callable[[int], None], on_epoch: OnEpoch) -> str:
+def train(
+    job: Job, *, on_built: Callable[[int], None], on_epoch: OnEpoch, on_evaluated: OnEvaluated = lambda _found: None
+) -> str:
     """Train `job` from its checkpoint on; "done", "pause" or "stop".
 
     Repeats bit for bit on the same CPU type, threads, versions and backend, however it was cut into segments: the
-    weights start from the trial's seed, and each epoch's order of images from (seed, epoch).
+    weights start from the trial's seed, each epoch's order of images from (seed, epoch), and rates and early
+    stopping are functions of the epochs so far.
     `on_built(n_params)` is called before the first epoch. Epochs that a checkpoint holds are reported again, since
     whoever listens may have missed the last.
 
-    Raises TrialError when the loss is not finite or the network can't be built.
+    Raises TrialError when the loss is not finite, InputError when the network can't be built.
     """
-    keras.utils.set_random_seed(job.seed)
-    model = load_builder(job.model)(job.params, input_shape=tuple(job.input_shape), n_classes=job.n_classes)
-    compile_model(model, job.params)
-    model.optimizer.build(model.trainable_variables)
-    state = [*model.variables], [*model.optimizer.variables]
-    history = _restore(job, *state)
-    on_built(int(model.count_params()))
+    network = build_network(job)
+    feed = read_feed(job)
+    run = _Run(job, network, feed)
+    history = run.restore()
+    on_built(int(network.whole.count_params()))
+    write_network(Path(job.evidence), job.number, network.whole)
     for metrics in history:
         if (answer := on_epoch(metrics["step"], metrics)) != "go on":
             return answer
-    data = _Batches(read_split(Path(job.data)), job)
-    for step in range(len(history) + 1, job.total_epochs + 1):
-        history.append(_train_epoch(model, data, step))
-        arrays = [[keras.ops.convert_to_numpy(v) for v in part] for part in state]
-        save_checkpoint(
-            Path(job.checkpoint), Checkpoint(job.fingerprint(keras.backend.backend()), tuple(history), *arrays)
-        )
-        if (answer := on_epoch(step, history[-1])) != "go on":
+    while len(history) < job.last_epoch and not (job.rates is None and stops_early(job.params, history)):
+        history.append(run.epoch(history))
+        run.save(history)
+        if (answer := on_epoch(len(history), history[-1])) != "go on":
             return answer
+    if job.evaluate is not None:
+        on_evaluated(run.evaluate(len(history)))
     return "done"
 
 
-def _restore(job: Job, model: list[Any], optimizer: list[Any]) -> list[Mapping[str, Any]]:
-    found = load_checkpoint(Path(job.checkpoint), job.fingerprint(keras.backend.backend()))
-    if found is None:
-        return []
-    for variable, value in zip([*model, *optimizer], [*found.model, *found.optimizer], strict=True):
-        variable.assign(value)
-    return list(found.history)
+class _Run:
+    """A job with its network and data in memory."""
+
+    def __init__(self, job: Job, network: Network, feed: Feed) -> None:
+        self._job = job
+        self._network = network
+        self._images = feed
+        self._batch_size = int(job.params.get("batch_size", 32))
+        self._drop = job.params.get("remainder", "keep") == "drop"
+        n_images = len(feed.train.labels)
+        updates = n_updates(n_images, self._batch_size, drop=self._drop)
+        model = network.trained
+        compile_model(model, job.params, total_updates=updates * job.total_epochs)
+        model.optimizer.build(model.trainable_variables)
+        name = Path(job.data).name
+        train = Part(network.features(feed.train.images, job, f"{name}/{job.train_on}"), feed.train.labels)
+        validation = feed.validation and Part(
+            network.features(feed.validation.images, job, f"{name}/validation"), feed.validation.labels
+        )
+        self._feed = Feed(train, validation)
+        self._engine: Engine = make_engine(
+            model,
+            sample=train.images[:1],
+            batch_size=self._batch_size,
+            prepare=network.prepare,
+            augment=None if network.augment is None else _in_training(network.augment),
+        )
+
+    def restore(self) -> History:
+        """Take up the checkpoint, if there is one of this job: its history."""
+        found = load_checkpoint(Path(self._job.checkpoint), self._fingerprint())
+        if found is None:
+            return []
+        for variable, value in zip(self._state(), [*found.model, *found.optimizer], strict=True):
+            variable.assign(value)
+        return list(found.history)
+
+    def save(self, history: Sequence[Mapping[str, Any]]) -> None:
+        """Write the checkpoint after the last epoch of `history`."""
+        arrays = [keras.ops.convert_to_numpy(v) for v in self._state()]
+        n_model = len(self._network.variables)
+        state = Checkpoint(self._fingerprint(), tuple(history), arrays[:n_model], arrays[n_model:])
+        save_checkpoint(Path(self._job.checkpoint), state)
+
+    def _state(self) -> list[Any]:
+        return [*self._network.variables, *self._network.trained.optimizer.variables]
+
+    def _fingerprint(self) -> str:
+        return self._job.fingerprint(keras.backend.backend(), self._network.weights)
+
+    def epoch(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        """Train the epoch after `history` and validate; its metrics, of which val_* are None without validation.
+
+        Raises TrialError when a loss is not finite.
+        """
+        began = time.perf_counter()
+        step = len(history) + 1
+        lr = self._set_rate(history, step)
+        labels = self._feed.train.labels
+        order = epoch_order(len(labels), self._batch_size, seed=self._job.seed, step=step, drop=self._drop)
+        seen = self._engine.train(chunks(self._feed.train, order, self._batch_size))
+        if missing := [name for name in ("loss", "accuracy") if name not in seen]:
+            raise TrialError(
+                f"training reported no {', '.join(missing)}: the model must leave compile() and metrics alone"
+            )
+        metrics = {"loss": seen["loss"], "accuracy": seen["accuracy"], **self._validate(history, step)}
+        if not all(math.isfinite(v) for v in (metrics["loss"], metrics["val_loss"]) if v is not None):
+            raise TrialError(f"{NAN_REASON} in epoch {step}")
+        return metrics | {"step": step, "lr": lr, "seconds": time.perf_counter() - began, "at": time.time()}
+
+    def _set_rate(self, history: Sequence[Mapping[str, Any]], step: int) -> float:
+        optimizer = self._network.trained.optimizer
+        rates = self._job.rates
+        rate = rates[step - 1] if rates is not None else rate_of(self._job.params, history, step)
+        if rate is not None:
+            optimizer.learning_rate = rate
+        return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
+
+    def _validate(self, history: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any]:
+        validation, images = self._feed.validation, self._images.validation
+        if validation is None or images is None:
+            return {"val_loss": None, "val_accuracy": None}
+        probabilities = self._engine.predict(validation.images)
+        found = scores(probabilities, validation.labels)
+        if found["accuracy"] > max((m["val_accuracy"] for m in history), default=-1.0):
+            self._keep("validation", step, probabilities, images)
+        return {"val_loss": found["loss"], "val_accuracy": found["accuracy"]}
+
+    def evaluate(self, step: int) -> dict[str, Any]:
+        """Score the network on the images that the job names: {split, accuracy, loss, n}."""
+        split = str(self._job.evaluate)
+        images = read_evaluation(self._job, self._images)
+        name = f"{Path(self._job.data).name}/{self._job.train_on if split == 'train' else split}"
+        probabilities = self._engine.predict(self._network.features(images.images, self._job, name))
+        self._keep(split, step, probabilities, images)
+        return {"split": split, "n": len(images.labels), **scores(probabilities, images.labels)}
+
+    def _keep(self, split: str, step: int, probabilities: Any, part: Part) -> None:
+        write_predictions(
+            Path(self._job.evidence), self._job.number, split=split, step=step,
+            probabilities=probabilities, labels=np.asarray(part.labels), images=part.images,
+        )  # fmt: skip
 
 
-class _Batches:
-    """The images of a job as the network takes them: float32 in 0…1, in each epoch's own order."""
-
-    def __init__(self, split: Split, job: Job) -> None:
-        self._x, self._y = split.x_train, split.y_train
-        self._seed = job.seed
-        self.batch_size = int(job.params.get("batch_size", 32))
-        self.validation = _scaled(split.x_val), np.asarray(split.y_val)
-
-    def epoch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        """All training images and labels, permuted by (seed, step)."""
-        order = np.random.default_rng([self._seed, step]).permutation(len(self._y))
-        return _scaled(self._x[order]), self._y[order]
-
-
-def _scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
-
-
-def _train_epoch(model: keras.Model, data: _Batches, step: int) -> dict[str, Any]:
-    began = time.perf_counter()
-    x, y = data.epoch(step)
-    lr = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-    seen = model.fit(
-        x,
-        y,
-        batch_size=data.batch_size,
-        shuffle=False,
-        initial_epoch=step - 1,
-        epochs=step,
-        validation_data=data.validation,
-        validation_batch_size=max(data.batch_size, 500),
-        verbose=0,
-    ).history
-    if missing := [name for name in _METRICS if name not in seen]:
-        raise TrialError(f"training reported no {', '.join(missing)}: the model must leave compile() and metrics alone")
-    metrics = {name: float(seen[name][-1]) for name in _METRICS}
-    if not all(math.isfinite(metrics[name]) for name in ("loss", "val_loss")):
-        raise TrialError(f"{NAN_REASON} in epoch {step}")
-    return metrics | {"step": step, "lr": lr, "seconds": time.perf_counter() - began, "at": time.time()}
+def _in_training(augment: keras.Model) -> Callable[[Any], Any]:
+    return lambda images: augment(images, training=True)

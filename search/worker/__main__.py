@@ -1,6 +1,6 @@
 """The worker process: `python -m search.worker`, which reads its order from stdin: one line of JSON.
 
-It loads its framework while it waits for the order. Exit codes: 0 the study is over; STOPPED a stop was asked for
+It loads its framework while it waits for the order. Exit codes: 0 its studies are over; STOPPED a stop was asked for
 (SIGTERM, SIGINT, or stdin closing); HOPELESS nothing can be trained here, and the last line of the log says why.
 """
 
@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +26,14 @@ from search.study.storage import LedgerStorage
 from search.tracking.outbox import Outbox
 from search.tracking.tracker import NullTracker
 from search.worker.local import HOPELESS, STOPPED
-from search.worker.loop import GIVE_UP_S, Place, Worker
+from search.worker.loop import GIVE_UP_S, Place, Worker, serve
 from search.worker.sandbox import Sandbox
 
 logger = logging.getLogger("search.worker")
 
 
 def main() -> int:
-    """Serve the study of the order."""
+    """Serve the studies of the order."""
     parser = argparse.ArgumentParser(prog="python -m search.worker")
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--device", default="CPU", help="the device's name, for people")
@@ -56,11 +57,16 @@ def main() -> int:
 
 
 def _serve(order: dict[str, Any], name: str, device: str, sandbox: Sandbox, stop: threading.Event) -> int:
-    folder = home() / order["study"]
-    tracker = Outbox(folder / "outbox", writer=name) if order["mlflow"] else NullTracker()
-    ledger = Ledger(_open_patiently(order["storage"], stop), order["study"])
-    data = Prepared.read(Path(order["data"]))
-    Worker(ledger, data, tracker, Place(folder, device), Owner.me(name), sandbox, stop).serve()
+    storage = _open_patiently(order["storage"], stop)
+    workers = []
+    for study in order["studies"]:
+        folder = home() / study["name"]
+        tracker = Outbox(folder / "outbox", writer=name) if order["mlflow"] else NullTracker()
+        test = study["test_data"]
+        data = replace(Prepared.read(Path(study["data"])), test_folder=Path(test) if test else None)
+        ledger = Ledger(storage, study["name"])
+        workers.append(Worker(ledger, data, tracker, Place(folder, device), Owner.me(name), sandbox, stop))
+    serve(workers, stop)
     return STOPPED if stop.is_set() else 0
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from search.errors import InputError, StudyError, TrialError
 from search.training.job import Job
 from search.training.trainer import train
-from search.worker.messages import Built, Ended, EpochDone, Started
+from search.worker.messages import Built, Ended, EpochDone, Evaluated, Started
 
 OUT_OF_MEMORY = "out of memory"
 _MEMORY_SIGNS = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "out of memory", "OOM when allocating")
@@ -35,7 +35,12 @@ def main(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
 
     try:
         pipe.send(Started())
-        how = train(job, on_built=lambda n_params: pipe.send(Built(n_params)), on_epoch=on_epoch)
+        how = train(
+            job,
+            on_built=lambda n_params: pipe.send(Built(n_params)),
+            on_epoch=on_epoch,
+            on_evaluated=lambda found: pipe.send(Evaluated(found)),
+        )
         pipe.send(Ended(how))
     except (EOFError, BrokenPipeError):
         os._exit(1)

@@ -5,8 +5,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from search.worker.devices import Device, environment_for
@@ -16,6 +17,15 @@ HOPELESS = 4
 """Exit codes of a worker, beside 0 for «the study is over» and whatever a crash leaves."""
 MAX_RESTARTS = 3
 STOP_WAIT_S = 15.0
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A study to serve: its name and the folders of its data. Only a study of replicates is told the test folder."""
+
+    name: str
+    data: str
+    test_data: str | None = None
 
 
 @dataclass
@@ -34,7 +44,7 @@ class LocalWorkers:
     """
 
     folder: Path
-    """The study's folder."""
+    """Where their logs go."""
     devices: tuple[Device, ...]
     threads: int
     _slots: list[_Slot] = field(default_factory=list)
@@ -46,9 +56,10 @@ class LocalWorkers:
         for slot in self._slots:
             self._start(slot)
 
-    def go(self, study: str, *, storage: str, data: Path, mlflow: bool) -> None:
-        """Let the workers serve `study`, whose prepared split is in `data`."""
-        self._order = json.dumps({"study": study, "storage": storage, "data": str(data), "mlflow": mlflow}).encode()
+    def go(self, studies: Sequence[Assignment], *, storage: str, mlflow: bool) -> None:
+        """Let the workers serve `studies`, earlier ones first."""
+        order = {"studies": [asdict(s) for s in studies], "storage": storage, "mlflow": mlflow}
+        self._order = json.dumps(order).encode()
         for slot in self._slots:
             _tell(slot, self._order)
 

@@ -1,17 +1,19 @@
-"""A worker's loop: claim a trial, run a segment of it, settle it, until the study is over or a stop is asked for."""
+"""A worker's loop: claim a trial, run a segment of it, settle it, until its studies are over or it is to stop."""
 
+import dataclasses
 import logging
 import shutil
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from search.datasets.split import Prepared
 from search.errors import ClaimLostError, GridlessError, RetryLaterError, StudyError
+from search.places import cache
 from search.study.environment import code_version
 from search.study.ledger import Claim, Ledger, Owner
 from search.study.records import TrialRecord
@@ -43,9 +45,30 @@ class Place:
         """The output of a trial's process."""
         return self.folder / "logs" / f"trial-{number:04d}.log"
 
+    @property
+    def evidence(self) -> Path:
+        """What is kept of trials for people to look at."""
+        return self.folder / "evidence"
+
     def checkpoint(self, number: int) -> Path:
         """The state of a trial after its last epoch."""
         return self.folder / "checkpoints" / f"trial-{number:04d}.npz"
+
+
+def serve(workers: "Sequence[Worker]", stop: threading.Event) -> None:
+    """Run trials of these studies until none is left or a stop is asked for.
+
+    The first study that has a trial to hand out is served, so that no worker idles while another finishes the last
+    trials of a study. Raises StudyError when the storage stays away.
+    """
+    with ExitStack() as stack:
+        for worker in workers:
+            stack.enter_context(worker.heartbeat)
+        left = list(workers)
+        while left and not stop.is_set():
+            if not any(worker.run_one() for worker in left):
+                left = [worker for worker in left if stop.is_set() or not worker.is_over()]
+                stop.wait(IDLE_S if left else 0)
 
 
 class Worker:
@@ -62,26 +85,26 @@ class Worker:
         self._owner = owner
         self._stop = stop
         self._sandbox = sandbox
-        self._heartbeat = Heartbeat(ledger)
+        self.heartbeat = Heartbeat(ledger)
         spec = ledger.spec
         self._strategy = make_strategy(spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs)
 
-    def serve(self) -> None:
-        """Run trials until none is left or a stop is asked for. Raises StudyError when the storage stays away."""
-        with self._heartbeat:
-            while not self._stop.is_set():
-                claim = self._patiently(self._next_claim)
-                if claim is not None:
-                    with self._heartbeat.watching(claim):
-                        self._run_and_settle(claim)
-                elif self._patiently(self._is_over):
-                    return
-                else:
-                    self._stop.wait(IDLE_S)
+    def run_one(self) -> bool:
+        """Run a segment of the next trial; False when none is to be had now."""
+        claim = self._patiently(self._next_claim)
+        if claim is None:
+            return False
+        with self.heartbeat.watching(claim):
+            self._run_and_settle(claim)
+        return True
+
+    def is_over(self) -> bool:
+        """Whether every trial of the study has ended and none is to come."""
+        return self._patiently(self._is_over)
 
     def _next_claim(self) -> Claim | None:
         self._ledger.refresh()
-        if numbers := self._ledger.requeue_lost(self._owner, grace_s=self._heartbeat.grace_s):
+        if numbers := self._ledger.requeue_lost(self._owner, grace_s=self.heartbeat.grace_s):
             logger.info("took back trials %s from lost workers", numbers)
         if claim := self._ledger.take_waiting(self._owner):
             return claim
@@ -116,7 +139,7 @@ class Worker:
     def _run_and_settle(self, claim: Claim) -> None:
         try:
             trial = self._started(claim)
-            if trial.epochs >= (trial.total_epochs or 0):
+            if trial.epochs >= (trial.total_epochs or 0) and not self._awaits_evaluation(trial):
                 self._settle(claim, Outcome("done"))
                 return
             runner = SegmentRunner(self._ledger, self._strategy, self._tracker, self._stop, self._patiently)
@@ -132,6 +155,9 @@ class Worker:
             with suppress(ClaimLostError):
                 self._settle(claim, Outcome("fail", f"the worker failed: {type(error).__name__}: {error}"))
 
+    def _awaits_evaluation(self, trial: TrialRecord) -> bool:
+        return self._ledger.spec.replicate(trial.number) is not None and trial.evaluation is None
+
     def _started(self, claim: Claim) -> TrialRecord:
         """The claimed trial, its params chosen if it is new."""
         trials = self._patiently(self._ledger.trials)
@@ -139,7 +165,8 @@ class Worker:
         if trial.total_epochs is None:
             spec = self._ledger.spec
             params = spec.first_setting(claim.number) or self._strategy.ask(trials, claim.number)
-            seed = derive_seed(spec.seed, claim.number)
+            replicate = spec.replicate(claim.number)
+            seed = replicate.seed if replicate else derive_seed(spec.seed, claim.number)
             self._patiently(lambda: self._ledger.start(claim, params, seed=seed))
             trial = next(t for t in self._patiently(self._ledger.trials) if t.number == claim.number)
         n_segments = trial.n_segments + 1
@@ -157,15 +184,32 @@ class Worker:
         return trial
 
     def _job(self, trial: TrialRecord) -> Job:
-        return Job(
-            model=self._ledger.spec.model,
+        spec, data = self._ledger.spec, self._data
+        job = Job(
+            model=spec.model,
             params=dict(trial.params),
             seed=trial.seed or 0,
             total_epochs=trial.total_epochs or 1,
-            data=str(self._data.folder),
-            input_shape=self._data.input_shape,
-            n_classes=self._data.n_classes,
+            data=str(data.folder),
+            input_shape=data.input_shape,
+            n_classes=data.n_classes,
             checkpoint=str(self._place.checkpoint(trial.number)),
+            evidence=str(self._place.evidence),
+            number=trial.number,
+            cache=str(cache()),
+            precision=spec.precision,
+        )
+        replicate = spec.replicate(trial.number)
+        if replicate is None:
+            return job
+        return dataclasses.replace(
+            job,
+            total_epochs=replicate.epochs,
+            stop_at=replicate.stop_at,
+            rates=replicate.rates,
+            train_on=replicate.train_on,
+            evaluate=replicate.evaluate,
+            test_data=str(data.test_folder) if replicate.evaluate == "test" else None,
         )
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
@@ -181,7 +225,8 @@ class Worker:
                     raise StudyError(outcome.reason)
                 return
             case "done":
-                self._patiently(lambda: self._ledger.complete(claim, trial.val_accuracy or 0.0))
+                value = trial.evaluation.accuracy if trial.evaluation else trial.val_accuracy
+                self._patiently(lambda: self._ledger.complete(claim, value or 0.0))
                 state = "COMPLETE"
             case "stop":
                 self._patiently(lambda: self._ledger.prune(claim, trial.val_accuracy, "stopped by the strategy"))
@@ -203,7 +248,7 @@ class Worker:
             try:
                 return call()
             except RetryLaterError as error:
-                self._heartbeat.note_outage()
+                self.heartbeat.note_outage()
                 if time.monotonic() > deadline or self._stop.is_set():
                     raise StudyError(f"the storage stayed out of reach: {error}") from error
                 logger.warning("the storage is out of reach, trying again in %.1f s: %s", pause, error)

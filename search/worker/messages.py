@@ -25,6 +25,13 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
+class Evaluated:
+    """A replicate was scored: {split, accuracy, loss, n}."""
+
+    found: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class Ended:
     """The segment is over: "done", "pause", "stop", "fail" with a reason, or "halt".
 
@@ -36,4 +43,4 @@ class Ended:
     untrainable: bool = False
 
 
-Message = Started | Built | EpochDone | Ended
+Message = Started | Built | EpochDone | Evaluated | Ended

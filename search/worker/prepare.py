@@ -11,6 +11,7 @@ from ruamel.yaml.error import YAMLError
 from search import registry
 from search.datasets import data_name, data_source, load
 from search.datasets.image_data import ImageData
+from search.datasets.samples import write_samples
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.files import whole_file
@@ -111,7 +112,7 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     """
     say("building the model with each of its choices …")
     shape, n_classes = checked.data.input_shape, checked.data.n_classes
-    report = probe(checked.space, input_shape=shape, n_classes=n_classes, corners=False)
+    report = probe(checked.space, input_shape=shape, n_classes=n_classes, corners=False, weights=True)
     usable, notices = report.usable(checked.space)
     notices += [f"parameter {name} is never read by model {usable.model}" for name in report.unread]
     spec, stored = _resolve(checked, usable), stored_spec(checked.storage, checked.name)
@@ -125,6 +126,7 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
 def open_study(plan: Plan, storage: LedgerStorage) -> Ledger:
     """Make or resume the study of `plan` and write its study.yaml. Raises InputError if it can't go on."""
     ledger = Ledger.open(storage, plan.spec, environment(plan.devices[0].name))
+    write_samples(plan.data, plan.folder / "evidence" / "samples.npz")
     with whole_file(_study_file(plan.spec.name)) as file:
         YAML(typ="safe", pure=True).dump(plan.spec.model_dump(mode="json"), file)
     return ledger
@@ -217,7 +219,7 @@ def _resolve(checked: Checked, space: Space) -> StudySpec:
     if epochs is None:
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
     first = [space.document, *(space.complete(_typed_pairs(space, [t])) for t in request.tries)]
-    own = {"n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction"}
+    own = {"n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction", "precision"}
     return StudySpec(
         name=checked.name,
         model=request.model,

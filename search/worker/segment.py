@@ -1,5 +1,6 @@
 """Listens to one trial process: stores its epochs, answers it, and says how it ended."""
 
+import math
 import signal
 import threading
 import time
@@ -12,7 +13,7 @@ from search.study.ledger import Claim, Ledger
 from search.study.records import Epoch, TrialRecord
 from search.study.strategy import Decision, Strategy
 from search.tracking.tracker import Tracker
-from search.worker.messages import Built, Ended, EpochDone, Started
+from search.worker.messages import Built, Ended, EpochDone, Evaluated, Started
 from search.worker.sandbox import CrashedError, Segment
 
 POLL_S = 0.2
@@ -59,15 +60,15 @@ class SegmentRunner:
             segment.close()
 
     def _listen(self, segment: Segment, claim: Claim, trial: TrialRecord) -> Outcome:
-        limit_s = self._ledger.spec.trial_timeout_s
+        limit_s = self._ledger.spec.trial_timeout_s or math.inf
         stop_at: float | None = None
         began: float | None = None
         while True:
             match segment.receive(POLL_S):
                 case Started():
                     began = time.monotonic() - trial.train_s
-                case Built(n_params):
-                    self._patiently(partial(self._ledger.note, claim, n_params=n_params))
+                case Built() | Evaluated() as fact:
+                    self._keep(claim, trial, fact)
                 case EpochDone(metrics):
                     answer = self._on_epoch(claim, trial, Epoch(**metrics))
                     if answer == Decision.GO_ON and self._stop.is_set():
@@ -75,12 +76,21 @@ class SegmentRunner:
                     segment.answer(answer)
                 case Ended(how, reason, untrainable):
                     return Outcome(how, reason, untrainable)
-            if limit_s is not None and began is not None and time.monotonic() - began > limit_s:
+            if began is not None and time.monotonic() - began > limit_s:
                 return Outcome("fail", f"time limit of {limit_s:g} s reached")
             if self._stop.is_set():
                 stop_at = stop_at or time.monotonic() + STOP_GRACE_S
                 if time.monotonic() > stop_at:
                     return Outcome("interrupted")
+
+    def _keep(self, claim: Claim, trial: TrialRecord, fact: Built | Evaluated) -> None:
+        if isinstance(fact, Built):
+            self._patiently(partial(self._ledger.note, claim, n_params=fact.n_params))
+            return
+        found = fact.found
+        self._patiently(partial(self._ledger.note, claim, evaluation=dict(found)))
+        scores = {f"final_{found['split']}_{name}": float(found[name]) for name in ("accuracy", "loss")}
+        self._tracker.metrics(claim.number, trial.total_epochs or 1, scores, at=time.time())
 
     def _on_epoch(self, claim: Claim, trial: TrialRecord, epoch: Epoch) -> Decision:
         if epoch.step > trial.epochs:
@@ -94,7 +104,7 @@ class SegmentRunner:
 
 
 def _values(epoch: Epoch) -> dict[str, float]:
-    return {k: float(v) for k, v in asdict(epoch).items() if k not in {"step", "at"}}
+    return {k: float(v) for k, v in asdict(epoch).items() if k not in {"step", "at"} and v is not None}
 
 
 def _crash_reason(exitcode: int | None) -> str:

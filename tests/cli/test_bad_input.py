@@ -63,7 +63,7 @@ def test_every_mistake_of_a_space_file_has_its_line(fails, tmp_path: Path) -> No
     file = tmp_path / "bad.yaml"
     file.write_text(
         "model: mlp\nparams:\n  lr: {type: flot, low: 1, high: 2}\n  units: {type: int, low: 9, high: 3}\n"
-        "  momentum: {type: float, low: 0, high: 1, when: {optimiser: sgd}}\n"
+        "  momentum: {type: float, low: 0, high: 0.9, when: {optimiser: sgd}}\n"
     )
     err = fails("study", "mlp", "digits", "--space", str(file))
     assert all(f"bad.yaml:{line}" in err for line in (3, 4, 5))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from search.datasets import fashion, npz
 
@@ -49,3 +50,12 @@ def saved(path: Path, **changes) -> str:
 def digest_of(path: str) -> str:
     """Return the content digest of an .npz file."""
     return npz.load(Path(path), "any").digest
+
+
+def pictures(folder: Path, classes: dict[str, list[np.ndarray]]) -> Path:
+    """Save images (h, w) or (h, w, 3) as folder/<class>/<number>.png; a class may have a part before it."""
+    for label, images in classes.items():
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for i, image in enumerate(images):
+            Image.fromarray(image.astype(np.uint8)).save(folder / label / f"{i}.png")
+    return folder

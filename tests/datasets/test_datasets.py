@@ -1,4 +1,4 @@
-"""The contract of every registered data set, and of a user's own file."""
+"""The contract of every registered data set and of users' own data, and how a text names one of them."""
 
 import dataclasses
 import logging
@@ -10,19 +10,25 @@ import pytest
 
 from search import datasets, registry
 from search.datasets import digits
+from search.datasets.facts import FACTS
 from search.datasets.image_data import ImageData, from_arrays
 from search.errors import InputError
-from tests.datasets.conftest import saved, some_arrays
+from tests.datasets.conftest import pictures, saved, some_arrays
 
 
-@pytest.mark.parametrize("name", registry.names(registry.DATASETS))
-def test_every_registered_data_set_keeps_the_contract(name, tmp_path, monkeypatch):
-    if name != "digits":  # it alone needs no download
-        saved(tmp_path / "own" / f"{name}.npz")
-        monkeypatch.setenv("GRIDLESS_DATA", str(tmp_path / "own"))
+@pytest.mark.parametrize("name", [*registry.names(registry.DATASETS), "./digits", "./digits.npz"])
+def test_every_data_set_keeps_the_contract(name, tmp_path, monkeypatch):
+    for known, facts in FACTS.items():
+        if known != "digits":  # it alone needs no download
+            saved(tmp_path / "own" / f"{known}.npz", **some_arrays(shape=facts.input_shape))
+    monkeypatch.setenv("GRIDLESS_DATA", str(tmp_path / "own"))
+    saved(tmp_path / "digits.npz")
+    pictures(tmp_path / "digits", {str(label): [np.full((4, 6), i) for i in range(4)] for label in range(10)})
     data = datasets.load(name)
-    assert data.name == name
+    assert data.name == datasets.data_name(name) == ("digits-own" if "/" in name else name)
     assert data.n_classes == len(data.class_names) == 10
+    if name in FACTS:
+        assert data.input_shape == FACTS[name].input_shape
     for images, labels in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         assert images.dtype == np.uint8
         assert images.shape == (len(labels), *data.input_shape)
@@ -30,6 +36,10 @@ def test_every_registered_data_set_keeps_the_contract(name, tmp_path, monkeypatc
         assert set(labels.tolist()) == set(range(10))
     again = datasets.load(name)
     assert again.digest == data.digest
+
+
+def test_facts_are_known_of_every_registered_data_set():
+    assert sorted(FACTS) == registry.names(registry.DATASETS)
 
 
 def test_digits_is_the_same_on_every_machine():
@@ -70,15 +80,37 @@ def test_digest_sees_every_array(tmp_path):
     assert len(digests) == 5
 
 
-def test_data_name_keeps_registered_names_and_cleans_paths():
-    assert datasets.data_name("fashion") == "fashion"
+def test_names_and_sources_of_paths(tmp_path):
+    assert datasets.data_name("fashion") == datasets.data_source("fashion") == "fashion"
     assert datasets.data_name("a/b/../Größe 3.NPZ") == "Gr-e-3"
-    assert datasets.data_name("/x/....npz") == "data"
+    assert datasets.data_name("/x/....npz") == datasets.data_name("/") == "data"
+    (tmp_path / "my shoes.v2").mkdir()
+    for way in ("my shoes.v2", "./my shoes.v2/", "x/../my shoes.v2", str(tmp_path / "my shoes.v2")):
+        assert datasets.data_name(way) == "my-shoes.v2"
+        assert datasets.data_source(way) == str(tmp_path / "my shoes.v2")
+    assert datasets.data_name(".") == datasets.data_name("my shoes.v2/..") == tmp_path.name
+    # A registered name is never taken by what lies in the working folder, nor given to it.
+    (tmp_path / "digits").mkdir()
+    assert datasets.data_source("digits") == "digits"
+    assert datasets.data_source("./digits") == str(tmp_path / "digits")
+    assert datasets.data_name("./digits") == datasets.data_name("x/digits.npz") == "digits-own"
 
 
-def test_unknown_name_names_the_nearest():
-    with pytest.raises(InputError, match="'fashon' is not known; did you mean 'fashion'"):
-        datasets.load("fashon")
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("fashon", "'fashon' is not known; did you mean 'fashion'"),
+        ("", "'' is not known"),
+        ("./fashon", "DATA: ./fashon: no such folder; .*did you mean 'fashion'"),
+        ("~nobody/photos", "DATA: ~nobody/photos: no such folder; .*known: cifar10, digits"),
+        ("mnits.npz", "DATA: mnits.npz: no such file; .*did you mean 'mnist'"),
+        ("photos.zip", "photos.zip: neither an .npz file nor a folder; unpack"),
+    ],
+)
+def test_a_name_or_path_of_nothing(data, message, tmp_path):
+    (tmp_path / "photos.zip").write_bytes(b"PK")
+    with pytest.raises(InputError, match=message):
+        datasets.load(data)
 
 
 ARRAYS = some_arrays()
@@ -153,7 +185,7 @@ def test_files_that_are_no_npz(tmp_path):
             datasets.load(str(path))
     (tmp_path / "folder.npz").mkdir()
     for name in ("folder", "absent"):
-        with pytest.raises(InputError, match="no such file; check the path, or take one of digits"):
+        with pytest.raises(InputError, match="no such file; check the path"):
             datasets.load(str(tmp_path / f"{name}.npz"))
 
 
@@ -172,12 +204,30 @@ def test_a_users_loader_is_checked_too(monkeypatch):
 
 def test_own_variant_of_a_named_set_is_used_and_remarked_on(tmp_path, monkeypatch, caplog):
     saved(tmp_path / "own" / "fashion.npz")
+    saved(tmp_path / "own" / "cifar10.npz", **some_arrays(shape=(32, 32, 3)))
     monkeypatch.setenv("GRIDLESS_DATA", str(tmp_path / "own"))
     with caplog.at_level(logging.WARNING):
         assert datasets.load("fashion").class_names[1] == "Trouser"
-    assert "content is another" in caplog.text
-    saved(tmp_path / "own" / "fashion.npz", y_train=ARRAYS["y_train"] % 2, y_test=ARRAYS["y_test"] % 2)
-    assert datasets.load("fashion").class_names == ("0", "1")
-    saved(tmp_path / "own" / "fashion.npz", x_train=None)
-    with pytest.raises(InputError, match="array x_train is missing"):
-        datasets.load("fashion")  # a broken file of the user's is not passed over in silence
+        assert datasets.load("cifar10").class_names[1] == "automobile"
+    other, unknown = caplog.messages
+    assert "content is another" in other
+    assert "can't be checked" in unknown
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"x_train": None}, "array x_train is missing"),  # not passed over in silence
+        (some_arrays(n_classes=2), "images 28×28×1 in 2 classes, known images 28×28×1 in 10 classes"),
+        (some_arrays(shape=(32, 32, 3)), "images 32×32×3 in 10 classes, known images 28×28×1 in 10 classes"),
+    ],
+)
+def test_own_file_that_is_not_what_its_name_says(changes, message, tmp_path, monkeypatch):
+    path = saved(tmp_path / "own" / "fashion.npz", **changes)
+    monkeypatch.setenv("GRIDLESS_DATA", str(tmp_path / "own"))
+    with pytest.raises(InputError, match=message) as refused:
+        datasets.load("fashion")
+    assert path in str(refused.value)
+    if "known" in message:
+        assert f"give DATA={path}, or mend or remove the file" in str(refused.value)
+        assert datasets.load(path).name == "fashion-own"  # the remedy works

@@ -9,24 +9,63 @@ import pytest
 
 import search.models
 from search import registry
+from search.datasets.facts import FACTS
 from search.errors import InputError
 from search.models import convnn
+from search.space.load import find_space, load_space
 
-FASHION, DIGITS = (28, 28, 1), (8, 8, 1)
+FASHION, DIGITS, CIFAR, IMAGENET = (28, 28, 1), (8, 8, 1), (32, 32, 3), (224, 224, 3)
+# At the document's data, as it prints them.
 COUNTS = {
-    "convNN": 721_430,
-    "convNN_1": 542_230,
-    "convNN_2": 542_230,
-    "convNN_3": 279_126,
-    "convNN_3a": 279_126,
-    "convNN_4": 3_163_426,
-    "convNN_6": 541_983,
-    "convNN_7": 1_995,
-    "convNN_8": 721_430,
-    "mlp": 898_510,
+    "alexnet": (CIFAR, 2_915_338),
+    "backbone": (IMAGENET, 25_636_712),
+    "cifar_cnn": (CIFAR, 1_769_674),
+    "convNN": (FASHION, 721_430),
+    "convNN_1": (FASHION, 542_230),
+    "convNN_2": (FASHION, 542_230),
+    "convNN_3": (FASHION, 279_126),
+    "convNN_3a": (FASHION, 279_126),
+    "convNN_4": (FASHION, 3_163_426),
+    "convNN_6": (FASHION, 541_983),
+    "convNN_7": (FASHION, 1_995),
+    "convNN_8": (FASHION, 721_430),
+    "digits_cnn": (FASHION, 2_782_090),
+    "lab_cnn": (CIFAR, 4_293_194),
+    "lenet5": ((32, 32, 1), 61_706),
+    "mlp": (FASHION, 898_510),
+    "resnet": (FASHION, 11_186_186),
+    "small_cnn": (FASHION, 93_322),
+    "vgg16_features": (FASHION, 14_714_688 + 267_786),
 }
-TOO_DEEP_FOR_DIGITS = {"convNN_3", "convNN_3a", "convNN_4", "convNN_7"}
+TRAINABLE = {"alexnet": 2_913_034, "resnet": 11_178_378, "vgg16_features": 267_786}
+TOO_SMALL = {  # what the refusal of 8×8 images proposes
+    "cifar_cnn": "take depth 2, or larger images",
+    "convNN_3": "take variant 1, 2, 6, 8, or larger images",
+    "convNN_3a": "take variant 1, 2, 6, 8, or larger images",
+    "convNN_4": "take variant 1, 2, 6, 8, or larger images",
+    "convNN_7": "take variant 1, 2, 6, 8, or larger images",
+    "digits_cnn": "take depth 2, or larger images",
+    "lenet5": "take padding 12, a smaller kernel_size, or larger images",
+    "resnet": "take depth 2, or larger images",
+    "small_cnn": "take depth 2, or larger images",
+}
+FILTERS = {  # of the convolutions in order, at filters 5 and depth 2; of the others all have 5
+    "alexnet": [5, 10, 10, 10, 10],
+    "cifar_cnn": [5, 5, 10, 10],
+    "digits_cnn": [5, 10],
+    "lab_cnn": [5, 10, 20],
+    "lenet5": [5, 13, 100],
+    "resnet": [5, 5, 5, 5, 5, 10, 10, 10, 10, 10],
+    "small_cnn": [5, 10],
+}
 MODELS = registry.names(registry.MODELS)
+BASED = {"backbone", "vgg16_features"}
+STEPS = [
+    (name, shape)
+    for name in MODELS
+    for shape in (DIGITS, FASHION, CIFAR)
+    if not (shape == DIGITS and name in TOO_SMALL) and (name not in BASED or shape == FASHION)
+]
 
 
 @pytest.fixture(autouse=True)
@@ -40,19 +79,33 @@ def kinds(model: keras.Model) -> list[str]:
 
 @pytest.mark.parametrize("name", MODELS)
 def test_defaults_are_the_documents_network(name):
-    model = registry.load_builder(name)({}, input_shape=FASHION, n_classes=10)
+    shape, count = COUNTS[name]
+    model = registry.load_builder(name)({}, input_shape=shape, n_classes=1000 if shape == IMAGENET else 10)
     assert not model.compiled
-    assert model.input_shape == (None, *FASHION)
-    assert model.output_shape == (None, 10)
-    assert model.count_params() == COUNTS[name]
+    assert model.input_shape == (None, *shape)
+    assert model.output_shape == (None, 1000 if shape == IMAGENET else 10)
+    assert model.count_params() == count
+    if name in TRAINABLE:
+        assert sum(np.prod(w.shape) for w in model.trainable_weights) == TRAINABLE[name]
 
 
-@pytest.mark.parametrize(
-    ("name", "shape"),
-    [(name, FASHION) for name in MODELS] + [(name, DIGITS) for name in MODELS if name not in TOO_DEEP_FOR_DIGITS],
-)
+@pytest.mark.parametrize("name", MODELS)
+def test_a_space_names_the_builders_defaults(name):
+    """The document's setting of the shipped space builds what the builder does without any."""
+    space = load_space(find_space(name))
+    configs = []
+    for params in (space.document, {}):
+        keras.backend.clear_session()  # or layers would be numbered on
+        model = registry.load_builder(name)(params, input_shape=FACTS[space.data].input_shape, n_classes=10)
+        configs.append(model.get_config())
+    assert configs[0] == configs[1]
+
+
+@pytest.mark.parametrize(("name", "shape"), STEPS)
 def test_one_step_trains(name, shape):
-    model = registry.load_builder(name)({"dropout": 0.2, "units": 16}, input_shape=shape, n_classes=3)
+    # Few filters: what is shown is that the layers fit and gradients flow, which needs no time-consuming width.
+    params = {"dropout": 0.2, "units": 16, "filters": 4}
+    model = registry.load_builder(name)(params, input_shape=shape, n_classes=3)
     assert model.output_shape == (None, 3)
     model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", run_eagerly=True)
     before = [w.copy() for w in model.get_weights()]
@@ -61,10 +114,10 @@ def test_one_step_trains(name, shape):
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
 
 
-@pytest.mark.parametrize("name", sorted(TOO_DEEP_FOR_DIGITS))
+@pytest.mark.parametrize("name", TOO_SMALL)
 def test_too_small_images_are_refused_with_a_remedy(name):
     build = registry.load_builder(name)
-    with pytest.raises(InputError, match=r"needs images of at least .* these have 8×8; take variant 1, 2, 6, 8"):
+    with pytest.raises(InputError, match=rf"needs images of at least .* these have 8×8; {re.escape(TOO_SMALL[name])}"):
         build({}, input_shape=DIGITS, n_classes=10)
 
 
@@ -121,14 +174,17 @@ def test_dropout_sits_where_the_document_has_it(variant, rates):
 @pytest.mark.parametrize("name", MODELS)
 def test_params_reach_every_hidden_layer(name):
     params = {"units": 7, "activation": "tanh", "initializer": "he_normal", "filters": 5, "depth": 2}
-    model = registry.load_builder(name)(params, input_shape=FASHION, n_classes=4)
-    configs = [layer.get_config() for layer in model.layers]
-    activations = [c["activation"] for c in configs if "activation" in c]
+    model = registry.load_builder(name)(params, input_shape=CIFAR if name in BASED else FASHION, n_classes=4)
+    own = [layer for layer in model.layers if not isinstance(layer, keras.Model)]
+    configs = [layer.get_config() for layer in own if not isinstance(layer, keras.layers.InputLayer)]
+    activations = [c["activation"] for c in configs if c.get("activation") not in (None, "linear")]
     assert activations == ["tanh"] * (len(activations) - 1) + ["softmax"]
     kernels = [c[k] for c in configs for k in c if re.fullmatch(r"(kernel|depthwise|pointwise)_initializer", k)]
     assert {k["class_name"] for k in kernels if k} == {"HeNormal"}
     assert [c["units"] for c in configs if "units" in c][-2:] == [7, 4]
-    assert {c["filters"] for c in configs if c.get("filters")} <= {5}
+    assert [c["filters"] for c in configs if c.get("filters")] == FILTERS.get(
+        name, [5] * sum("Conv2D" in k and "Depthwise" not in k for k in kinds(model))
+    )
     if name == "mlp":
         assert kinds(model) == ["Flatten", "Dense", "Dense", "Dense"]
 

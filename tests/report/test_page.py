@@ -80,7 +80,8 @@ def test_nothing_is_loaded_from_anywhere(study, tmp_path):
     paths = write_report(study, tmp_path / "runs")
     assert paths.page.stat().st_size < 15e6
     names = {p.name for p in paths.figures.iterdir()}
-    assert names == {f"{k}.html" for k in ("accuracy", "curves", "best", "parameters", "compute")} | {"plotly.min.js"}
+    keys = ("accuracy", "curves", "best", "parameters", "compute", "confusion")
+    assert names == {f"{k}.html" for k in keys} | {"plotly.min.js"}
     for file in [paths.page, *paths.figures.glob("*.html")]:
         found = Page(file.read_text(encoding="utf-8"))
         links = [a[k] for _, a in found.elements for k in ("src", "href") if k in a]

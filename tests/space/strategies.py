@@ -9,7 +9,7 @@ from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam,
 
 # The same examples in every run, however slow the machine is.
 steadily = settings(deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-_NAMES = ["lr", "units", "optimizer", "dropout", "epochs"]
+_NAMES = ["size", "units", "solver", "share", "epochs"]
 _LEAVES = st.one_of(st.text("abc", min_size=1, max_size=3), st.integers(2, 9), st.booleans(), st.none())
 
 

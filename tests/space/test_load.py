@@ -10,9 +10,9 @@ GOOD = """\
 model: m
 params:
   lr: {type: float, low: 1e-3, high: 1, log: true}
-  optimizer: {type: choice, choices: [sgd, on, "1", 1]}
-  momentum: {type: float, low: 0, high: 1, when: {optimizer: sgd}}
-document: {lr: 1e-1, optimizer: sgd, momentum: 0}
+  solver: {type: choice, choices: [sgd, on, "1", 1]}
+  momentum: {type: float, low: 0, high: 0.9, when: {solver: sgd}}
+document: {lr: 1e-1, solver: sgd, momentum: 0}
 published: {value: 0.5, split: test, source: a book}
 """
 
@@ -29,8 +29,8 @@ params:
   lr: {type: float, low: 1, high: 0.1, log: true, step: 0.1, wen: 3}
   a: {type: flaot, low: 1}
   units: {type: int, low: "1", high: 10.5, step: 3}
-  dropout: {type: float, low: 0, log: true, high: 0.5, when: {optimzer: sgd}}
-  optimizer:
+  dropout: {type: float, low: 0, log: true, high: 0.5, when: {solvr: sgd}}
+  solver:
     type: choice
     choices:
       - sgd
@@ -43,7 +43,7 @@ params:
   rate: {type: float, low: 0, high: 1, step: 0.3}
   zero: {type: int, low: 1, high: 3, step: 0}
   depth: {type: int, low: 1, high: 3}
-  momentum: {type: float, low: 1, high: 2, when: {depth: [1, 7]}}
+  momentum: {type: float, low: 0, high: 0.5, when: {depth: [1, 7]}}
   x: {type: constant, value: 1, when: {y: 1}}
   y: {type: constant, value: 1, when: {x: 1}}
   3: {type: constant, value: 1}
@@ -76,10 +76,10 @@ EXPECTED = """\
 12: params.units.high: must be a whole number without a point, not 10.5
 12: params.units.low: must be a whole number without a point, not "1"
 13: params.dropout.low: low must be above 0 where log is true, not 0; raise it or take log away
-13: params.dropout.when.optimzer: 'optimzer' is not a parameter; did you mean 'optimizer'?
-19: params.optimizer.choices.3: the choice "sgd" is listed twice; remove one
-20: params.optimizer.choices.4: must be a finite number, not NaN
-21: params.optimizer.choices.5: must be text, a number, true, false or null, not "2001-01-01"
+13: params.dropout.when.solvr: 'solvr' is not a parameter; did you mean 'solver'?
+19: params.solver.choices.3: the choice "sgd" is listed twice; remove one
+20: params.solver.choices.4: must be a finite number, not NaN
+21: params.solver.choices.5: must be text, a number, true, false or null, not "2001-01-01"
 22: params.empty.choices: choices must not be empty, but are []; list at least one
 23: params.text.choices: must be a list such as [16, 32], not "abc"
 24: params.rate.step: step must divide high − low, 1, but 0.3 does not; change one
@@ -91,7 +91,7 @@ EXPECTED = """\
 32: params.const.value: must be text, a number, true, false or null, not [1]
 33: params.none: must be a mapping such as {type: float, low: 0, high: 1}, not null
 34: params.kind: key 'type' is missing; add one of float, int, choice, constant
-35: params.epochs.low: epochs must be whole numbers from 1, not 0
+35: params.epochs.low: must be at least 1, not 0; give a whole number from 1
 36: params.bools.choices.2: the choice true can't be told apart from 1; remove one
 36: params.bools.when: must be {parameter: value or list of values}, not 3
 37: params.need: key 'low' is missing; add `low: …`
@@ -121,8 +121,8 @@ def _problems(path: Path) -> list[str]:
 
 def test_a_file_reads_as_yaml_1_2(write: Callable[..., Path]) -> None:
     space = load_space(write())
-    assert space.document == {"lr": 0.1, "optimizer": "sgd", "momentum": 0.0}
-    assert space.params["optimizer"].model_dump()["choices"] == ("sgd", "on", "1", 1)
+    assert space.document == {"lr": 0.1, "solver": "sgd", "momentum": 0.0}
+    assert space.params["solver"].model_dump()["choices"] == ("sgd", "on", "1", 1)
     assert space.published is not None
     assert (space.published.value, space.published.split, space.published.source) == (0.5, "test", "a book")
     twice = load_space(write("# a comment\r\n" + GOOD.replace("\n", "\r\n"), "other"))
@@ -169,7 +169,7 @@ CHILD = """\
 extends: mine
 model: child
 params:
-  optimizer: null
+  solver: null
   lr: {high: 0.5}
   units: {type: int, low: 1, high: 9}
 document: {units: 3}
@@ -181,7 +181,7 @@ def test_extends_merges_removes_and_keeps_conditions_sound(write: Callable[..., 
     space = load_space(write(CHILD, "child"))
     assert space.as_dict()["params"] == {
         "lr": {"type": "float", "low": 1e-3, "high": 0.5, "log": True},
-        "momentum": {"type": "float", "low": 0, "high": 1},
+        "momentum": {"type": "float", "low": 0, "high": 0.9},
         "units": {"type": "int", "low": 1, "high": 9},
     }
     assert space.document == {"lr": 0.1, "momentum": 0, "units": 3}
@@ -191,7 +191,7 @@ def test_extends_merges_removes_and_keeps_conditions_sound(write: Callable[..., 
 
 
 def test_mistakes_are_shown_in_the_file_that_makes_them(write: Callable[..., Path]) -> None:
-    parent = write(GOOD.replace("high: 1, when", "hihg: 1, when"))
+    parent = write(GOOD.replace("high: 0.9, when", "hihg: 0.9, when"))
     child = write(CHILD.replace("0.5", "1e-4").replace("units: 3", "units: 30") + "params: {}\n", "child")
     assert _problems(child) == [
         f"{child}:7: document.units: 30 is out of range; give 1 to 9",
@@ -201,9 +201,9 @@ def test_mistakes_are_shown_in_the_file_that_makes_them(write: Callable[..., Pat
         f"{parent}:5: params.momentum: key 'high' is missing; add `high: …`",
     ]
     write()
-    vain = write(CHILD.replace("optimizer: null", "optimiser: null"), "vain")
+    vain = write(CHILD.replace("solver: null", "solvr: null"), "vain")
     assert _problems(vain) == [
-        f"{vain}:4: params.optimiser: can't be removed, since it is not inherited; did you mean 'optimizer'?"
+        f"{vain}:4: params.solvr: can't be removed, since it is not inherited; did you mean 'solver'?"
     ]
 
 

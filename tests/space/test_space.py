@@ -17,14 +17,14 @@ def space() -> Space:
     return Space(
         model="m",
         params={
-            "momentum": FloatParam(low=0, high=0.9, when={"optimizer": "sgd"}),
-            "optimizer": ChoiceParam(choices=["sgd", "adam", None]),
+            "momentum": FloatParam(low=0, high=0.9, when={"solver": "sgd"}),
+            "solver": ChoiceParam(choices=["sgd", "adam", None]),
             "lr": FloatParam(low=1e-4, high=1, log=True),
             "units": IntParam(low=10, high=50, step=20),
             "rate": FloatParam(low=0, high=0.3, step=0.1),
-            "seed": ConstantParam(value=3, when={"units": [10, 50], "optimizer": ["adam", "sgd"]}),
+            "seed": ConstantParam(value=3, when={"units": [10, 50], "solver": ["adam", "sgd"]}),
         },
-        document={"momentum": 0, "optimizer": "sgd", "lr": 1, "units": 30, "rate": 0},
+        document={"momentum": 0, "solver": "sgd", "lr": 1, "units": 30, "rate": 0},
     )
 
 
@@ -119,10 +119,10 @@ def test_pinning_and_dropping_leave_a_sound_space(any_space: Space, data: st.Dat
 
 
 def test_parents_come_first_and_the_rest_keeps_its_order(space: Space) -> None:
-    assert space.order == ["optimizer", "momentum", "lr", "units", "rate", "seed"]
-    assert space.active({"optimizer": "adam", "units": 10}) == ["optimizer", "lr", "units", "rate", "seed"]
-    assert space.active({}) == ["optimizer", "lr", "units", "rate"]
-    # momentum: 10 with sgd; seed: with two of three units, unless optimizer is null; 10 lr, 4 rates.
+    assert space.order == ["solver", "momentum", "lr", "units", "rate", "seed"]
+    assert space.active({"solver": "adam", "units": 10}) == ["solver", "lr", "units", "rate", "seed"]
+    assert space.active({}) == ["solver", "lr", "units", "rate"]
+    # momentum: 10 with sgd; seed: with two of three units, unless solver is null; 10 lr, 4 rates.
     assert space.n_combinations == (10 + 1 + 1) * 10 * 3 * 4
 
 
@@ -144,8 +144,8 @@ def test_document_values_take_their_parameters_types(space: Space) -> None:
         ({"rate": 0.1 + 0.2}, ["rate: 0.30000000000000004 is out of range; give 0.0 to 0.3"]),
         ({"rate": 0.1 * 3 - 0.1}, []),
         ({"rate": 0.15}, ["rate: 0.15 is off the steps; give 0.0 plus a multiple of 0.1"]),
-        ({"optimizer": "sdg"}, ['optimizer: "sdg" is not a choice; give one of "sgd", "adam", null']),
-        ({"optimizer": "adam"}, ["momentum: is used only when optimizer is sgd; leave it out"]),
+        ({"solver": "sdg"}, ['solver: "sdg" is not a choice; give one of "sgd", "adam", null']),
+        ({"solver": "adam"}, ["momentum: is used only when solver is sgd; leave it out"]),
         ({"units": 10}, ["seed: is missing; give it a value"]),
         ({"units": 10, "seed": 4}, ["seed: is fixed to 3, not 4; leave it out or change it there"]),
         ({"unit": 10}, ["unit: is not a parameter; did you mean 'units'?"]),
@@ -164,31 +164,31 @@ def test_a_bool_is_not_a_number_nor_the_other_way_round() -> None:
 
 def test_complete_lists_every_problem_of_what_was_given(space: Space) -> None:
     assert space.complete({"units": 50}) == {**space.document, "units": 50, "seed": 3}
-    assert space.complete({"optimizer": None}) == {"optimizer": None, "lr": 1, "units": 30, "rate": 0}
+    assert space.complete({"solver": None}) == {"solver": None, "lr": 1, "units": 30, "rate": 0}
     with pytest.raises(InputError) as error:
-        space.complete({"lr": 7, "optimiser": "sgd", "seed": 3})
-    assert [p.split(":")[0] for p in error.value.problems] == ["optimiser", "lr", "seed"]
+        space.complete({"lr": 7, "solvr": "sgd", "seed": 3})
+    assert [p.split(":")[0] for p in error.value.problems] == ["solvr", "lr", "seed"]
 
 
 def test_fix_drops_what_can_no_longer_be_active(space: Space) -> None:
-    pinned = space.fix({"optimizer": None})
-    assert list(pinned.params) == ["optimizer", "lr", "units", "rate"]
-    assert pinned.document == {"optimizer": None, "lr": 1, "units": 30, "rate": 0}
+    pinned = space.fix({"solver": None})
+    assert list(pinned.params) == ["solver", "lr", "units", "rate"]
+    assert pinned.document == {"solver": None, "lr": 1, "units": 30, "rate": 0}
     with pytest.raises(InputError) as error:
-        space.fix({"optimizer": "sdg", "unit": 3, "units": 11})
+        space.fix({"solver": "sdg", "unit": 3, "units": 11})
     assert len(error.value.problems) == 3
-    with pytest.raises(InputError, match="momentum: is used only when optimizer is sgd"):
-        space.fix({"optimizer": "adam", "momentum": 0.5})
+    with pytest.raises(InputError, match="momentum: is used only when solver is sgd"):
+        space.fix({"solver": "adam", "momentum": 0.5})
 
 
 def test_without_repairs_the_document_and_the_conditions(space: Space) -> None:
-    left = space.without("optimizer", ["sgd"])
-    assert left.document == {"optimizer": "adam", "lr": 1, "units": 30, "rate": 0}
-    assert (left.params["seed"].when or {})["optimizer"] == ("adam",)
+    left = space.without("solver", ["sgd"])
+    assert left.document == {"solver": "adam", "lr": 1, "units": 30, "rate": 0}
+    assert (left.params["seed"].when or {})["solver"] == ("adam",)
     assert "momentum" not in left.params
     for name, values in [
-        ("optimizer", ["sgd", "adam", None]),
-        ("optimizer", ["adm"]),
+        ("solver", ["sgd", "adam", None]),
+        ("solver", ["adm"]),
         ("lr", [1]),
         ("x", [1]),
     ]:

@@ -24,7 +24,13 @@ def job(digits: Prepared, tmp_path: Path) -> Callable[..., Job]:
     def make(params: Mapping[str, Any] = SETTINGS[0], name: str = "a", **changes: Any) -> Job:
         facts = {"model": "mlp", "seed": 5, "total_epochs": 4, "input_shape": digits.input_shape, "n_classes": 10}
         checkpoint = str(tmp_path / f"{name}.npz")
-        return Job(**({**facts, "params": params, "data": str(digits.folder), "checkpoint": checkpoint} | changes))
+        places = {
+            "data": str(digits.folder),
+            "checkpoint": checkpoint,
+            "evidence": str(tmp_path),
+            "cache": str(tmp_path),
+        }
+        return Job(**({**facts, **places, "params": params} | changes))
 
     return make
 

@@ -42,9 +42,6 @@
   window.addEventListener("beforeprint", () => draw("light"));
   window.addEventListener("afterprint", drawAsSeen);
 
-  const table = document.getElementById("board");
-  if (!table) return;
-
   const valueOf = (row, column) => {
     const text = row.cells[column].dataset.value;
     const number = Number(text);
@@ -57,14 +54,15 @@
     return sign * (typeof a === "number" ? a - b : a.localeCompare(b));
   };
 
-  table.tHead.addEventListener("click", (event) => {
-    const header = event.target.closest("button")?.closest("th");
+  // Any table with buttons in its header.
+  document.addEventListener("click", (event) => {
+    const header = event.target.closest("thead button")?.closest("th");
     if (!header) return;
     const column = header.cellIndex;
     const up = header.getAttribute("aria-sort") !== "ascending";
     for (const other of header.parentElement.cells) other.removeAttribute("aria-sort");
     header.setAttribute("aria-sort", up ? "ascending" : "descending");
-    const body = table.tBodies[0];
+    const body = header.closest("table").tBodies[0];
     const rows = [...body.rows];
     rows.sort((a, b) => compare(valueOf(a, column), valueOf(b, column), up ? 1 : -1));
     body.append(...rows);

@@ -1,7 +1,6 @@
-"""The command line: parses, prints, exits. Results go to stdout, progress and notices to stderr."""
+"""`gridless study` and `gridless report`."""
 
 import json
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -10,50 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.errors import GridlessError, InputError, StudyError
+from search.cli.common import INTERRUPTED, sayer
+from search.errors import StudyError
 
 if TYPE_CHECKING:
     from search.study.records import StudyRecord
     from search.worker.local import LocalWorkers
     from search.worker.prepare import Checked, Plan
 
-INTERRUPTED = 130
-
 _EPILOG = """\b
 Examples:
   gridless study mlp digits
   gridless study convNN fashion --n-trials 40 --epochs 10
   gridless study convNN path/to/own.npz --fix optimizer=sgd --try lr=0.1,units=200
-  gridless space check spaces/convNN.yaml --data fashion
+  gridless study lab_cnn path/to/folder --precision mixed_bfloat16
 """
 
 
-def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted."""
-    try:
-        code = cli.main(standalone_mode=False)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except (click.Abort, KeyboardInterrupt):
-        sys.exit(INTERRUPTED)
-    except InputError as error:
-        for problem in error.problems:
-            click.echo(f"error: {problem}", err=True)
-        sys.exit(2)
-    except GridlessError as error:
-        click.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    sys.exit(code if isinstance(code, int) else 0)
-
-
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="gridless", prog_name="gridless")
-def cli() -> None:
-    """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
-
-
-@cli.command(epilog=_EPILOG)
+@click.command(epilog=_EPILOG)
 @click.argument("model")
 @click.argument("data")
 @click.option("--n-trials", help="Settings to try in all; more than before goes on with a study.")
@@ -66,6 +39,7 @@ def cli() -> None:
 @click.option("--seed", help="Seed of the whole study.")
 @click.option("--name", help="The study's name [MODEL-DATA].")
 @click.option("--strategy", help="How settings are chosen and epochs shared out.")
+@click.option("--precision", help="float32, mixed_bfloat16 or mixed_float16.")
 @click.option("--space", "space_file", type=click.Path(path_type=Path), help="A space file [spaces/MODEL.yaml].")
 @click.option("--try", "tries", multiple=True, metavar="NAME=VALUE,…", help="Run this setting first; repeatable.")
 @click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="Pin a parameter; repeatable.")
@@ -80,12 +54,12 @@ def study(
     """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and report.
 
     MODEL is a name of `gridless models` or your own package.module:function; DATA is a name of
-    `gridless datasets` or the path of an .npz file.
+    `gridless datasets`, or the path of an .npz file or of a folder of images by class.
     """
     from search.worker.local import LocalWorkers
     from search.worker.prepare import Request, check, make_plan
 
-    say = _sayer(quiet)
+    say = sayer(quiet)
     checked = check(Request(model, data, flags, space_file, tries, fixes), say)
     if dry_run:
         plan = make_plan(checked, say)
@@ -120,7 +94,9 @@ def _search(
     end, trouble = None, None
     try:
         with LiveView(plan.spec, quiet=quiet) as view:
-            end = run(plan, ledger, workers, mlflow=mlflow, show=view.update)
+            limit_s = plan.spec.timeout_s
+            show = view.update
+            end = run([plan], [ledger], workers, mlflow=mlflow, show=lambda found: show(found[0]), timeout_s=limit_s)
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
     except StudyError as error:
@@ -130,7 +106,8 @@ def _search(
     _print_result(record, paths, as_json=as_json, again=end is not End.DONE)
     if mirror:
         wait_s = DRAIN_WAIT_S if end else HURRIED_WAIT_S
-        missing = mirror.finish(record.trials, [paths.leaderboard, paths.page], wait_s=wait_s)
+        artifacts = [paths.leaderboard, paths.page, *([paths.classes] if paths.classes else [])]
+        missing = mirror.finish(record.trials, artifacts, wait_s=wait_s)
         if missing:
             remedy = f"`gridless sync {record.name}` sends the rest"
             click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
@@ -142,7 +119,7 @@ def _search(
     return 0 if end is End.TIMEOUT or any(t.val_accuracy is not None for t in record.trials) else 1
 
 
-@cli.command()
+@click.command()
 @click.argument("name")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def report(name: str, as_json: bool) -> None:
@@ -162,7 +139,7 @@ def _print_result(record: "StudyRecord", paths: Any, *, as_json: bool, again: bo
     from search.report import leaderboard_table
 
     if as_json:
-        click.echo(json.dumps({"study": record.name, **{k: str(v) for k, v in paths._asdict().items()}}))
+        click.echo(json.dumps({"study": record.name, **{k: str(v) for k, v in paths._asdict().items() if v}}))
         return
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(leaderboard_table(record))
@@ -171,99 +148,6 @@ def _print_result(record: "StudyRecord", paths: Any, *, as_json: bool, again: bo
     console.print("MLflow UI    gridless ui", highlight=False)
     if again:
         click.echo("the same command goes on where this one stopped", err=True)
-
-
-@cli.command()
-@click.argument("name")
-def sync(name: str) -> int:
-    """Send to MLflow what has not arrived there yet of study NAME."""
-    import subprocess
-
-    from search.places import home
-    from search.worker.run import mirror_arguments
-
-    folder = home() / name / "outbox"
-    if not folder.is_dir():
-        raise InputError(f"study {name!r} has no outbox at {folder}; check the name and GRIDLESS_HOME")
-    last = folder / "last_sync.json"
-    last.unlink(missing_ok=True)
-    done = subprocess.run([sys.executable, "-m", "search.tracking", str(folder), *mirror_arguments()], check=False)  # noqa: S603
-    if not last.exists():
-        raise StudyError(f"sending to MLflow ended with exit code {done.returncode}")
-    result = json.loads(last.read_text())
-    click.echo(f"sent {result['n_sent']} events, {result['n_left']} left")
-    if result["error"]:
-        click.echo(f"error: MLflow can't be reached: {result['error']}", err=True)
-        return 1
-    return 0
-
-
-@cli.command()
-@click.option("--port", default="5000", show_default=True, help="Port on this machine.")
-def ui(port: str) -> None:
-    """Open the MLflow UI on what was tracked here."""
-    from search.places import home
-    from search.tracking.uri import default_uri
-
-    arguments = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", default_uri(home()), "--port", port]
-    os.execv(sys.executable, arguments)  # noqa: S606
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def models(as_json: bool) -> None:
-    """List the models: parameters at the document's setting, its data set and its published accuracy."""
-    from search.training.catalogue import model_rows
-
-    _print_rows(model_rows(), as_json)
-
-
-@cli.command()
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
-def datasets(as_json: bool) -> None:
-    """List the data sets."""
-    from search.training.catalogue import dataset_rows
-
-    _print_rows(dataset_rows(), as_json)
-
-
-def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    if as_json:
-        click.echo(json.dumps(rows, indent=2))
-        return
-    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
-    for name in rows[0]:
-        table.add_column(name, justify="right" if isinstance(rows[0][name], int | float) else "left")
-    for row in rows:
-        table.add_row(*(_cell(v) for v in row.values()))
-    Console(width=None if sys.stdout.isatty() else 140).print(table)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, dict):
-        return f"{value['value']:.4f} on {value['split']}"
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
-
-
-@cli.group()
-def space() -> None:
-    """Search spaces."""
-
-
-@space.command()
-@click.argument("file", type=click.Path(path_type=Path))
-@click.option("--data", default=None, help="Build on this data set [the space's own shape, 28×28×1].")
-def check(file: Path, data: str | None) -> int:
-    """Lint a space FILE, and build its model at the space's corners."""
-    from search.training.catalogue import check_space
-
-    lines, sound = check_space(file, data)
-    for line in lines:
-        click.echo(line)
-    return 0 if sound else 2
 
 
 def _describe(plan: "Plan") -> str:
@@ -286,5 +170,4 @@ def _describe(plan: "Plan") -> str:
     return "\n".join(f"{name:<9} {text}" for name, text in rows.items())
 
 
-def _sayer(quiet: bool) -> Callable[[str], None]:
-    return (lambda _text: None) if quiet else (lambda text: click.echo(text, err=True))
+COMMANDS = (study, report)

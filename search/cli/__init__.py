@@ -1,0 +1,49 @@
+"""The command line: parses, prints, exits. Results go to stdout, progress and notices to stderr.
+
+One module per group of commands; each command imports what it needs, so that `--help` is quick.
+"""
+
+import sys
+
+import click
+
+from search.cli import studies, suites, tools
+from search.cli.common import INTERRUPTED
+from search.errors import GridlessError, InputError
+
+_EPILOG = """\b
+Examples:
+  gridless study mlp digits
+  gridless study convNN fashion --n-trials 40 --epochs 10
+  gridless study convNN path/to/own.npz --fix optimizer=sgd --try lr=0.1,units=200
+  gridless space check spaces/convNN.yaml --data fashion
+"""
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(INTERRUPTED)
+    except InputError as error:
+        for problem in error.problems:
+            click.echo(f"error: {problem}", err=True)
+        sys.exit(2)
+    except GridlessError as error:
+        click.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="gridless", prog_name="gridless")
+def cli() -> None:
+    """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
+
+
+for command in (*studies.COMMANDS, *suites.COMMANDS, *tools.COMMANDS):
+    cli.add_command(command)

@@ -1,0 +1,107 @@
+"""The smaller commands: what there is, spaces, and MLflow."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from search.errors import InputError, StudyError
+
+
+@click.command()
+@click.argument("name")
+def sync(name: str) -> int:
+    """Send to MLflow what has not arrived there yet of study NAME."""
+    import subprocess
+
+    from search.places import home
+    from search.worker.run import mirror_arguments
+
+    folder = home() / name / "outbox"
+    if not folder.is_dir():
+        raise InputError(f"study {name!r} has no outbox at {folder}; check the name and GRIDLESS_HOME")
+    last = folder / "last_sync.json"
+    last.unlink(missing_ok=True)
+    done = subprocess.run([sys.executable, "-m", "search.tracking", str(folder), *mirror_arguments()], check=False)  # noqa: S603
+    if not last.exists():
+        raise StudyError(f"sending to MLflow ended with exit code {done.returncode}")
+    result = json.loads(last.read_text())
+    click.echo(f"sent {result['n_sent']} events, {result['n_left']} left")
+    if result["error"]:
+        click.echo(f"error: MLflow can't be reached: {result['error']}", err=True)
+        return 1
+    return 0
+
+
+@click.command()
+@click.option("--port", default="5000", show_default=True, help="Port on this machine.")
+def ui(port: str) -> None:
+    """Open the MLflow UI on what was tracked here."""
+    from search.places import home
+    from search.tracking.uri import default_uri
+
+    arguments = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", default_uri(home()), "--port", port]
+    os.execv(sys.executable, arguments)  # noqa: S606
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def models(as_json: bool) -> None:
+    """List the models: parameters at the document's setting, its data set and its published accuracy."""
+    from search.training.catalogue import model_rows
+
+    _print_rows(model_rows(), as_json)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
+def datasets(as_json: bool) -> None:
+    """List the data sets."""
+    from search.training.catalogue import dataset_rows
+
+    _print_rows(dataset_rows(), as_json)
+
+
+def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if as_json:
+        click.echo(json.dumps(rows, indent=2))
+        return
+    table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
+    for name in rows[0]:
+        table.add_column(name, justify="right" if isinstance(rows[0][name], int | float) else "left")
+    for row in rows:
+        table.add_row(*(_cell(v) for v in row.values()))
+    Console(width=None if sys.stdout.isatty() else 140).print(table)
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{value['value']:.4f} on {value['split']}"
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
+@click.group()
+def space() -> None:
+    """Search spaces."""
+
+
+@space.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--data", default=None, help="Build on this data set [the space's own shape, 28×28×1].")
+def check(file: Path, data: str | None) -> int:
+    """Lint a space FILE, and build its model at the space's corners."""
+    from search.training.catalogue import check_space
+
+    lines, sound = check_space(file, data)
+    for line in lines:
+        click.echo(line)
+    return 0 if sound else 2
+
+
+COMMANDS = (sync, ui, models, datasets, space)

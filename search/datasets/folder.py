@@ -1,0 +1,231 @@
+"""A folder of images by class, as a data set.
+
+Two layouts: train/<class>/* with test/<class>/*; or <class>/* alone, of which a fixed stratified sixth is the
+test part. The classes are the folders' names, sorted. Files are taken in the order of their names, so that the
+digest is the same on any machine; hidden ones are passed over.
+"""
+
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+
+from search.datasets import pictures
+from search.datasets.image_data import Array, ImageData, from_arrays, some
+from search.datasets.resize import command
+from search.datasets.stratify import stratified
+from search.errors import InputError
+
+log = logging.getLogger(__name__)
+
+TEST_FRACTION = 1 / 6
+LOG_EVERY = 10_000
+DEFAULT_SIZE = (64, 64)
+"""Proposed (width, height) where the images suggest none."""
+
+_Classes = Mapping[str, Sequence[Path]]
+"""Class name → its image files; both sorted."""
+
+_LEAST = {
+    "train": (2, "one of them to validate on"),
+    "test": (1, "to test on"),
+    "all": (3, "one of them to test and one to validate on"),
+}
+"""Images that each class must have, and why."""
+
+
+class _Listing(NamedTuple):
+    """The visible entries of a folder, sorted by name."""
+
+    folders: list[Path]
+    images: list[Path]
+    others: list[Path]
+
+
+@dataclass
+class _Read:
+    """What reading image files brought; the pixels are whole only if `sizes` has one entry and nothing failed."""
+
+    sizes: dict[tuple[int, int], list[Path]] = field(default_factory=lambda: defaultdict(list))
+    """(width, height) → files."""
+    failed: list[str] = field(default_factory=list)
+
+
+def load(folder: Path, name: str) -> ImageData:
+    """Load the images below `folder` (absolute): uint8 with one channel if every file is grey, else RGB.
+
+    Raises InputError with every problem: classes that differ between train and test or have too few images,
+    files that can't be read, images of different sizes, and more of them than half of the memory holds.
+    """
+    parts = _parts(folder)
+    found = _class_problems(folder, parts)
+    files = [path for classes in parts.values() for images in classes.values() for path in images]
+    log.info("reading %s images from %s", f"{len(files):,}", folder)
+    grey, too_large = _look(folder, files)
+    if too_large:
+        raise InputError([*found, too_large])
+    read = _Read()
+    if found:  # there is no knowing which images are whose, but each can be looked at
+        _pixels(files, read, grey=grey)
+        raise InputError([*found, *_image_problems(folder, read)])
+    arrays: dict[str, Array] = {}
+    for part, (paths, labels) in _split(parts).items():
+        arrays |= {f"x_{part}": _pixels(paths, read, grey=grey), f"y_{part}": labels}
+    if found := _image_problems(folder, read):
+        raise InputError(found)
+    return from_arrays(name, arrays, list(next(iter(parts.values()))))
+
+
+def _parts(folder: Path) -> dict[str, _Classes]:
+    """The classes of each part: "train" and "test", or "all" where they are not apart."""
+    top = _list(folder)
+    roots = _roots(folder, top)
+    parts: dict[str, _Classes] = {}
+    left = [*top.images, *top.others]
+    if roots:
+        left += [path for path in top.folders if path not in roots.values()]
+    for part, root in (roots or {"all": folder}).items():
+        listing = _list(root)
+        inside = {path.name: _list(path) for path in listing.folders}
+        left += [path for each in inside.values() for path in (*each.folders, *each.others)]
+        if roots:
+            left += [*listing.images, *listing.others]
+        parts[part] = {label: each.images for label, each in inside.items()}
+    if left:
+        log.warning("%s: left out, being no image of a class: %s", folder, _names(folder, left))
+    return parts
+
+
+def _roots(folder: Path, top: _Listing) -> dict[str, Path]:
+    """The folders "train" and "test"; none in the layout without them, where one may be the name of a class."""
+    named = {path.name.lower(): path for path in top.folders}
+    roots: dict[str, Path] = {part: named[part] for part in ("train", "test") if part in named}
+    if len(roots) == 2:
+        return roots
+    for part, root in roots.items():
+        if _list(root).folders:
+            other = {"train": "test", "test": "train"}[part]
+            raise InputError(
+                f"{folder}: it has {root.name} but no {other}; add {other}/<class>/ with the same classes, "
+                f"or give DATA={root}, of which a sixth is set aside as the test part"
+            )
+    return {}
+
+
+def _list(folder: Path) -> _Listing:
+    found = _Listing([], [], [])
+    try:
+        for path in sorted(folder.iterdir(), key=lambda p: p.name):
+            if not path.name.startswith("."):
+                is_image = path.suffix.lower() in pictures.SUFFIXES
+                (found.folders if path.is_dir() else found.images if is_image else found.others).append(path)
+    except OSError as error:
+        raise InputError(f"{folder} can't be read ({error.strerror or error})") from error
+    return found
+
+
+def _class_problems(folder: Path, parts: Mapping[str, _Classes]) -> list[str]:
+    layout = "put the images in <class>/ folders, or in train/<class>/ and test/<class>/; deeper ones are not read"
+    found = []
+    if len(parts) == 2 and set(parts["train"]) != set(parts["test"]):
+        for part, other in (("train", "test"), ("test", "train")):
+            if missing := sorted(set(parts[other]) - set(parts[part])):
+                found.append(
+                    f"{folder}: train and test must have the same classes, but {part} lacks {some(missing)}; "
+                    f"add images of them, or remove them from {other}"
+                )
+    for part, classes in parts.items():
+        where = folder if part == "all" else folder / part
+        if len(classes) < 2:
+            found.append(f"{where}: {len(classes)} class folders, but a classifier needs at least 2; {layout}")
+        least, reason = _LEAST[part]
+        if few := [f"{label} ({len(images)})" for label, images in classes.items() if len(images) < least]:
+            found.append(
+                f"{where}: each class needs at least {least} images, {reason}; with fewer: {some(few)}; {layout}"
+            )
+    return found
+
+
+def _look(folder: Path, files: Sequence[Path]) -> tuple[bool, str | None]:
+    """Whether all images are grey, and what is wrong if they don't fit into half of the machine's memory.
+
+    An image that can't be read is passed over: it is reported when it is decoded.
+    """
+    n_pixels, grey = 0, True
+    for path in files:
+        try:
+            seen = pictures.header(path)
+        except InputError:
+            continue
+        n_pixels, grey = max(n_pixels, seen.n_pixels), grey and seen.grey
+    needed, memory = len(files) * n_pixels * (1 if grey else 3), psutil.virtual_memory().total
+    if needed <= memory / 2:
+        return grey, None
+    return grey, (
+        f"{folder}: {len(files):,} images of up to {n_pixels:,} pixels take {needed / 1e9:.1f} GB, more than half of "
+        f"this machine's {memory / 1e9:.1f} GB; make a smaller copy: {command(folder, *DEFAULT_SIZE)}"
+    )
+
+
+def _split(parts: Mapping[str, _Classes]) -> dict[str, tuple[list[Path], NDArray[np.int64]]]:
+    """Files and labels of the training and the test part."""
+    flat = {part: _labelled(classes) for part, classes in parts.items()}
+    if "all" not in flat:
+        return flat
+    paths, labels = flat["all"]
+    test = stratified(labels, TEST_FRACTION, seed=0)
+    return {
+        part: ([path for path, taken in zip(paths, mask, strict=True) if taken], labels[mask])
+        for part, mask in (("train", ~test), ("test", test))
+    }
+
+
+def _labelled(classes: _Classes) -> tuple[list[Path], NDArray[np.int64]]:
+    counts = [len(images) for images in classes.values()]
+    return [path for images in classes.values() for path in images], np.repeat(np.arange(len(counts)), counts)
+
+
+def _pixels(paths: Sequence[Path], read: _Read, *, grey: bool) -> NDArray[np.uint8]:
+    """Decode `paths` into one array with the shape of the first image; `read` notes all sizes and failures."""
+    array: NDArray[np.uint8] | None = None
+    for i, path in enumerate(paths):
+        if i and i % LOG_EVERY == 0:
+            log.info("read %s of %s", f"{i:,}", f"{len(paths):,}")
+        try:
+            image = pictures.pixels(path, grey=grey)
+        except InputError as error:
+            read.failed.append(f"{path} ({error})")
+            continue
+        read.sizes[image.shape[1], image.shape[0]].append(path)
+        if array is None:
+            array = np.empty((len(paths), *image.shape), np.uint8)
+        if image.shape == array.shape[1:]:
+            array[i] = image
+    return np.empty((0, 1, 1, 1), np.uint8) if array is None else array
+
+
+def _image_problems(folder: Path, read: _Read) -> list[str]:
+    found = []
+    if read.failed:
+        found.append(f"{folder}: {len(read.failed)} files can't be read; mend or remove them: {some(read.failed)}")
+    if len(read.sizes) > 1:
+        most_first = sorted(read.sizes.items(), key=lambda item: -len(item[1]))
+        total = sum(len(paths) for paths in read.sizes.values())
+        size = most_first[0][0] if len(most_first[0][1]) > total / 2 else DEFAULT_SIZE
+        sizes = [f"{w}×{h} ({len(paths):,}: {_names(folder, paths, 3)})" for (w, h), paths in most_first]
+        found.append(
+            f"{folder}: all images must have one size (width×height), not {len(sizes)}: {some(sizes)}; "
+            f"make a copy with one size, such as: {command(folder, *size)}"
+        )
+    return found
+
+
+def _names(folder: Path, paths: Sequence[Path], n: int = 10) -> str:
+    return some([os.path.relpath(path, folder) for path in paths], n)

@@ -1,0 +1,86 @@
+"""One image file: what its header says of it, and its pixels.
+
+The first picture of an animation is read, turned as its EXIF orientation says; what is transparent lies on white.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from search.errors import InputError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
+# Only these: Pillow would hand a file that is PostScript, whatever its name, to another program.
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP")
+_GREY = frozenset({"1", "L", "LA", "La"})
+# What Pillow raises on a file that is cut short or not what its first bytes say.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    IndexError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
+
+
+class Header(NamedTuple):
+    """What can be told of an image without decoding it."""
+
+    n_pixels: int
+    grey: bool
+    """Stored with one channel, beside transparency. A palette counts as colour."""
+
+
+def header(path: Path) -> Header:
+    """Look at an image. Raises InputError with the reason, without the path, when it can't be read."""
+    with _opened(path) as image:
+        return Header(image.width * image.height, image.mode in _GREY)
+
+
+def pixels(path: Path, *, grey: bool) -> NDArray[np.uint8]:
+    """Decode an image: uint8 (height, width, 1) if `grey`, else (height, width, 3). Raises InputError as `header`."""
+    with _opened(path) as image:
+        array = np.asarray(_flat(image, grey=grey))
+    return array[:, :, np.newaxis] if grey else array
+
+
+def fitted(path: Path, *, width: int, height: int) -> Image.Image:
+    """Decode an image and bring it to one size, its proportions kept: what is too long is cut at both ends.
+
+    Raises InputError as `header`.
+    """
+    with _opened(path) as image:
+        return ImageOps.fit(_flat(image, grey=image.mode in _GREY), (width, height))
+
+
+def _flat(image: Image.Image, *, grey: bool) -> Image.Image:
+    """Turn upright, put on white and convert to mode L or RGB."""
+    upright = ImageOps.exif_transpose(image)
+    if upright.has_transparency_data:
+        white = Image.new("RGBA", upright.size, "white")
+        upright = Image.alpha_composite(white, upright.convert("RGBA"))
+    return upright.convert("L" if grey else "RGB")
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with Image.open(path, formats=_FORMATS) as image:
+            if image.mode.startswith("I") or image.mode == "F":
+                raise InputError(f"more than 8 bits a pixel, mode {image.mode}; save it with 8")
+            yield image
+    except UnidentifiedImageError as error:
+        raise InputError("not an image") from error
+    except _UNREADABLE as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise InputError(reason or str(error) or type(error).__name__) from error

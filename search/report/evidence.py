@@ -1,0 +1,167 @@
+"""A study's evidence folder → plain values: sample images, the best trial's predictions and its network.
+
+Workers write these files; older studies have none. A file that is missing or damaged is read as None: evidence
+explains a result and is never a reason to refuse the report.
+"""
+
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, TypeAdapter
+
+SPLITS = ("validation", "test", "train")
+# What a truncated or altered file makes zipfile, zlib and NumPy raise; RuntimeError when it claims to be encrypted.
+_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+_Count = Annotated[int, Field(ge=0)]
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """A few training images of each class."""
+
+    images: NDArray[np.uint8]
+    """(n_classes, m, height, width, channels), 0–255."""
+    class_names: tuple[str, ...]
+    counts: tuple[int, ...]
+    """Training images of each class."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What a trial's network said of every image of one split."""
+
+    split: str
+    """One of `SPLITS`."""
+    step: int
+    """The epoch whose weights made them."""
+    true: NDArray[np.int64]
+    """(n,) labels."""
+    predicted: NDArray[np.int64]
+    """(n,) labels."""
+    confidence: NDArray[np.float64]
+    """(n,) probability of the predicted class."""
+    wrong_index: NDArray[np.int64]
+    """(k,) places in the split of some misclassified images, the most confident first."""
+    wrong_images: NDArray[np.uint8]
+    """(k, height, width, channels), 0–255."""
+
+    @property
+    def n_wrong(self) -> int:
+        """How many images were misclassified."""
+        return int(np.count_nonzero(self.true != self.predicted))
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a network; a frozen base model counts as one."""
+
+    name: str
+    type: str
+    output_shape: tuple[int | None, ...]
+    """Without the batch axis; None where any size goes."""
+    n_params: _Count
+    trainable: bool
+    inputs: tuple[str, ...]
+    """Names of the layers that it reads."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network's layers in an order in which each comes after those that it reads."""
+
+    layers: tuple[Layer, ...]
+    n_params: _Count
+    n_trainable: _Count
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """What was kept of a study beside its numbers; None for what was not."""
+
+    samples: Samples | None = None
+    predictions: Predictions | None = None
+    network: Network | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for every label of the predictions and samples; its number where no name was kept."""
+        known = self.samples.class_names if self.samples else ()
+        found = self.predictions
+        n = max(len(known), int(max(found.true.max(), found.predicted.max())) + 1 if found else 0)
+        return known + tuple(str(label) for label in range(len(known), n))
+
+
+def read_evidence(folder: Path, trial: int | None) -> Evidence:
+    """Read the samples in `folder` and what was kept of trial number `trial` (None: no trial has been chosen)."""
+    samples = _read(folder / "samples.npz", _samples)
+    if trial is None:
+        return Evidence(samples)
+    return Evidence(
+        samples,
+        _read(folder / f"trial-{trial:04}.npz", _predictions),
+        _read(folder / f"network-{trial:04}.json", _network),
+    )
+
+
+def _read(path: Path, load: Any) -> Any:
+    try:
+        return load(path)
+    except _DAMAGE:
+        return None
+
+
+def _samples(path: Path) -> Samples:
+    found = _arrays(path, "images", "class_names", "counts")
+    n = len(_checked(found["images"], "u", 5))
+    names, counts = _checked(found["class_names"], "U", 1), _checked(found["counts"], "iu", 1)
+    if not len(names) == len(counts) == n:
+        raise ValueError("the arrays must have one entry per class")
+    return Samples(_images(found["images"]), tuple(str(name) for name in names), tuple(int(c) for c in counts))
+
+
+def _predictions(path: Path) -> Predictions:
+    names = ("split", "step", "true", "predicted", "confidence", "wrong_index", "wrong_images")
+    found = _arrays(path, *names)
+    split, step = str(_checked(found["split"], "U", 0)), int(_checked(found["step"], "iu", 0))
+    true, predicted = (_checked(found[k], "iu", 1).astype(np.int64) for k in ("true", "predicted"))
+    confidence = _checked(found["confidence"], "f", 1).astype(np.float64)
+    wrong = _checked(found["wrong_index"], "iu", 1).astype(np.int64)
+    images = _images(_checked(found["wrong_images"], "u", 4))
+    n = len(true)
+    if split not in SPLITS or n == 0 or not n == len(predicted) == len(confidence) or len(wrong) != len(images):
+        raise ValueError("the arrays do not belong together")
+    if min(true.min(), predicted.min()) < 0 or not np.all((wrong >= 0) & (wrong < n)):
+        raise ValueError("labels and places must not be negative, places must lie in the split")
+    if np.any(true[wrong] == predicted[wrong]):
+        raise ValueError("an image counted as misclassified is not")
+    return Predictions(split, step, true, predicted, confidence, wrong, images)
+
+
+def _network(path: Path) -> Network:
+    return TypeAdapter(Network).validate_json(path.read_bytes())
+
+
+def _arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+    # NumPy reads an array's header before the archive's checksum is compared, and trips over it in many ways.
+    with zipfile.ZipFile(path) as archive:
+        if archive.testzip() is not None:
+            raise ValueError("the checksums differ")
+    with np.load(path, allow_pickle=False) as found:
+        return {name: found[name] for name in names}
+
+
+def _checked(array: NDArray[Any], kinds: str, ndim: int) -> NDArray[Any]:
+    if array.dtype.kind not in kinds or array.ndim != ndim:
+        raise ValueError(f"an array must be of kind {kinds} with {ndim} axes, not {array.dtype} {array.shape}")
+    return array
+
+
+def _images(array: NDArray[Any]) -> NDArray[np.uint8]:
+    if array.dtype != np.uint8 or (len(array) and 0 in array.shape[-3:]):
+        raise ValueError(f"images must be uint8 and not empty, not {array.dtype} {array.shape}")
+    return array

@@ -1,0 +1,167 @@
+"""A network → its diagram's layout and the words about it. Pure.
+
+Layers on the longest path stand in the first column, one per row. A branch stands in a column further right, in
+rows between the layer that it leaves and the one that it joins; a shortcut without layers is a line beside its column.
+"""
+
+from dataclasses import dataclass
+
+from search.report.evidence import Layer, Network
+from search.report.words import count
+
+BOX_WIDTH = 216
+BOX_HEIGHT = 40
+_ROW = 58
+_MARGIN = 12
+_LANE = 12
+_CORNER = 6
+_N_LETTERS = 28
+
+
+@dataclass(frozen=True)
+class Box:
+    """A layer and the upper left corner of its box, in pixels."""
+
+    layer: Layer
+    title: str
+    facts: str
+    x: float
+    y: float
+    frozen: bool
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """What is drawn, in pixels: boxes of `BOX_WIDTH` × `BOX_HEIGHT`, and lines as SVG paths ending in an arrow."""
+
+    width: float
+    height: float
+    boxes: tuple[Box, ...]
+    lines: tuple[str, ...]
+    branched: bool
+    """Some layer reads another one than that before it."""
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where each layer stands, by its index, and the layers that it reads."""
+
+    inputs: tuple[tuple[int, ...], ...]
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+
+def shape_text(layer: Layer) -> str:
+    """`26 × 26 × 32`; `?` where any size goes, a dash for a single number per image."""
+    return " × ".join("?" if n is None else str(n) for n in layer.output_shape) or "–"
+
+
+def is_frozen(layer: Layer) -> bool:
+    """Whether `layer` has weights that training leaves as they are."""
+    return layer.n_params > 0 and not layer.trainable
+
+
+def network_words(network: Network) -> str:
+    """One sentence on layers and weights."""
+    n, trainable = network.n_params, network.n_trainable
+    part = "all trainable" if trainable == n else f"{trainable:,} of them trainable"
+    return f"{count(len(network.layers), 'layer')} with {count(n, 'weight')}, {part}."
+
+
+def diagram(network: Network) -> Diagram:
+    """Lay out `network` from top to bottom."""
+    grid = _grid(network.layers)
+    lanes, widths = _lanes(grid)
+    lefts = [_MARGIN]
+    for width in widths:
+        lefts.append(lefts[-1] + BOX_WIDTH + width)
+    boxes = tuple(
+        Box(
+            layer,
+            layer.type if len(layer.type) <= _N_LETTERS else f"{layer.type[: _N_LETTERS - 1]}…",
+            f"{shape_text(layer)}{f' · {layer.n_params:,}' if layer.n_params else ''}",
+            lefts[grid.columns[i]],
+            _MARGIN + _ROW * grid.rows[i],
+            is_frozen(layer),
+        )
+        for i, layer in enumerate(network.layers)
+    )
+    lines = tuple(
+        _line(boxes[i], boxes[j], lanes.get((i, j))) for j, sources in enumerate(grid.inputs) for i in sources
+    )
+    height = 2 * _MARGIN + _ROW * max(grid.rows, default=0) + BOX_HEIGHT
+    branched = any(sources != ((j - 1,) if j else ()) for j, sources in enumerate(grid.inputs))
+    return Diagram(lefts[-1] + _MARGIN, height, boxes, lines, branched)
+
+
+def _grid(layers: tuple[Layer, ...]) -> _Grid:
+    known: dict[str, int] = {}
+    inputs = []
+    for j, layer in enumerate(layers):
+        # A name that no earlier layer has can't be drawn, and reading oneself would be a circle.
+        inputs.append(tuple(dict.fromkeys(known[name] for name in layer.inputs if name in known)))
+        known[layer.name] = j
+    rows: list[int] = []
+    for sources in inputs:
+        rows.append(1 + max((rows[i] for i in sources), default=-1))
+    ends = [
+        max((rows[j] for j, sources in enumerate(inputs) if i in sources), default=rows[i]) for i in range(len(rows))
+    ]
+    return _Grid(tuple(inputs), tuple(rows), _columns(inputs, rows, ends))
+
+
+def _columns(inputs: list[tuple[int, ...]], rows: list[int], ends: list[int]) -> tuple[int, ...]:
+    """Column 0 for the longest path; for the others the first that is free from their row to the row they join."""
+    main = set()
+    at = max(range(len(rows)), key=rows.__getitem__, default=-1)
+    while at >= 0:
+        main.add(at)
+        at = next((i for i in inputs[at] if rows[i] == rows[at] - 1), -1)
+    free_from = [len(rows) + 1]
+    from_above = sorted(range(len(rows)), key=rows.__getitem__)
+    columns = {i: 0 if i in main else _first_free(free_from, rows[i], ends[i]) for i in from_above}
+    return tuple(columns[i] for i in range(len(rows)))
+
+
+def _first_free(free_from: list[int], row: int, end: int) -> int:
+    column = next((c for c, free in enumerate(free_from) if c and free <= row), len(free_from))
+    if column == len(free_from):
+        free_from.append(0)
+    free_from[column] = max(end, row + 1)
+    return column
+
+
+def _lanes(grid: _Grid) -> tuple[dict[tuple[int, int], int], list[int]]:
+    """A lane beside its column for every line that passes over layers of the column; and the columns' gaps."""
+    n_columns = max(grid.columns, default=0) + 1
+    used: list[list[int]] = [[] for _ in range(n_columns)]
+    lanes = {}
+    spans = [(grid.rows[i], grid.rows[j], i, j) for j, sources in enumerate(grid.inputs) for i in sources]
+    for start, end, i, j in sorted(spans):
+        if grid.columns[i] != grid.columns[j] or end == start + 1:
+            continue
+        free = used[grid.columns[i]]
+        lane = next((k for k, until in enumerate(free) if until <= start), len(free))
+        free[lane : lane + 1] = [end]
+        lanes[i, j] = lane
+    gaps = [2 * _LANE + _LANE * len(free) for free in used]
+    return lanes, [*gaps[:-1], _LANE * (len(used[-1]) + 1) if used[-1] else 0]
+
+
+def _line(source: Box, target: Box, lane: int | None) -> str:
+    """The path from `source` to `target`, with round corners."""
+    middle, top = target.x + BOX_WIDTH / 2, target.y
+    # Apart, so that what joins a layer and what leaves it are not one line.
+    start_y, end_y = source.y + 0.7 * BOX_HEIGHT, target.y + 0.3 * BOX_HEIGHT
+    right, c = source.x + BOX_WIDTH, _CORNER
+    if lane is not None:
+        x = right + _LANE * (lane + 1)
+        turn = f"Q{x:g} {start_y:g} {x:g} {start_y + c:g}V{end_y - c:g}Q{x:g} {end_y:g} {x - c:g} {end_y:g}"
+        return f"M{right:g} {start_y:g}H{x - c:g}{turn}H{right:g}"
+    if source.x == target.x:
+        return f"M{middle:g} {source.y + BOX_HEIGHT:g}V{top:g}"
+    if source.x < target.x:
+        return f"M{right:g} {start_y:g}H{middle - c:g}Q{middle:g} {start_y:g} {middle:g} {start_y + c:g}V{top:g}"
+    x = source.x + BOX_WIDTH / 2
+    turn = f"V{end_y - c:g}Q{x:g} {end_y:g} {x - c:g} {end_y:g}"
+    return f"M{x:g} {source.y + BOX_HEIGHT:g}{turn}H{target.x + BOX_WIDTH:g}"

@@ -1,0 +1,60 @@
+"""A suite and the storage → the rows of its comparison."""
+
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+
+from search.errors import InputError
+from search.report.comparison import ComparisonRow
+from search.study.reading import read_study
+from search.study.records import StudyRecord, TrialRecord
+from search.study.replicates import FINAL
+from search.study.storage import LedgerStorage
+from search.study.suite import Suite, System
+
+
+def comparison_rows(suite: Suite, storage: LedgerStorage) -> list[ComparisonRow]:
+    """One row per system, in the suite's order; those that have not been trained yet have no values."""
+    return [_row(system, _study(storage, system.study + FINAL)) for system in suite.systems]
+
+
+def comparison_facts(suite: Suite, storage: LedgerStorage) -> dict[str, str]:
+    """Hardware and versions that the suite's studies recorded; values that differ between them are all named."""
+    found: dict[str, Counter[str]] = {}
+    for system in suite.systems:
+        study = _study(storage, system.study + FINAL)
+        for name, value in (study.environment if study else {}).items():
+            found.setdefault(name, Counter())[value] += 1
+    return {name: ", ".join(values) for name, values in found.items()}
+
+
+def _study(storage: LedgerStorage, name: str) -> StudyRecord | None:
+    try:
+        return read_study(storage, name)
+    except InputError:
+        return None  # not run yet
+
+
+def _row(system: System, study: StudyRecord | None) -> ComparisonRow:
+    trials: Sequence[TrialRecord] = study.trials if study else ()
+    done = [t for t in trials if t.state == "COMPLETE" and t.evaluation]
+    epochs = [e.seconds for t in done for e in t.curve]
+    published = system.published
+    devices = dict.fromkeys(t.device for t in done if t.device)
+    return ComparisonRow(
+        model=system.model + (f" ({system.label})" if system.label else ""),
+        data=system.data,
+        published=published.value if published else None,
+        published_split=published.split if published else None,
+        published_source=published.source if published else None,
+        split=system.evaluate,
+        values=tuple(t.evaluation.accuracy for t in done if t.evaluation),
+        n_wanted=system.seeds,
+        n_failed=sum(t.state == "FAIL" for t in trials),
+        n_params=next((t.n_params for t in trials if t.n_params is not None), None),
+        epochs=system.epochs,
+        published_epochs=system.published_epochs,
+        seconds_per_epoch=median(epochs) if epochs else None,
+        device=", ".join(devices) or None,
+        note=system.note,
+    )

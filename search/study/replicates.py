@@ -1,0 +1,71 @@
+"""Which trainings a setting is judged by: the same setting again, on fresh seeds. Pure."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+
+from search.errors import InputError
+from search.study.records import TrialRecord
+from search.study.spec import Replicate
+
+FINAL = ".final"
+"""What the name of a study's replicates ends with."""
+_FRESH = 0x5EED
+"""Keeps the seeds of replicates apart from those of trials, which come from (study seed, number)."""
+
+Split = Literal["test", "validation", "train"]
+
+
+def watches(setting: Mapping[str, Any]) -> bool:
+    """Whether training with `setting` needs validation images: to reduce its rate on a plateau, or to stop early."""
+    return setting.get("schedule") == "plateau" or bool(setting.get("early_stopping"))
+
+
+def fresh_seed(seed: int, source: int | None, k: int) -> int:
+    """A 31-bit seed for replicate `k` of trial `source` in a study with `seed` ≥ 0; no trial of it has that one."""
+    entropy = [seed, _FRESH, 0 if source is None else source + 1, k]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+
+
+def of_setting(setting: Mapping[str, Any], *, epochs: int, n: int, seed: int, evaluate: Split) -> tuple[Replicate, ...]:
+    """`n` replicates of a setting that no trial had. Raises InputError if it needs images to watch and has none.
+
+    To be scored on the test or the training set they train on all images but the test set; to be scored on the
+    validation images they leave those out, and may watch them.
+    """
+    if watches(setting) and evaluate != "validation":
+        raise InputError("a setting that watches validation images must be tried before it is replicated on all images")
+    train_on: Literal["train", "all"] = "train" if evaluate == "validation" else "all"
+    return tuple(
+        Replicate(
+            setting=dict(setting), seed=fresh_seed(seed, None, k), epochs=epochs, train_on=train_on, evaluate=evaluate
+        )
+        for k in range(n)
+    )
+
+
+def of_trial(
+    trial: TrialRecord, *, n: int, seed: int, evaluate: Split, stop_at: int | None = None
+) -> tuple[Replicate, ...]:
+    """`n` replicates of a trial on all images but the test set, so with nothing to watch.
+
+    They replay its recorded learning rate, epoch by epoch, and stop at `stop_at` (its best epoch if not given) with
+    the horizon unchanged. Raises InputError for a trial without a validated epoch.
+    """
+    last = stop_at or trial.best_epoch
+    if last is None:
+        raise InputError(f"trial {trial.number} has no validated epoch and can't be replicated; choose another")
+    return tuple(
+        Replicate(
+            setting=dict(trial.params),
+            seed=fresh_seed(seed, trial.number, k),
+            source=trial.number,
+            epochs=trial.total_epochs or last,
+            stop_at=last,
+            rates=tuple(e.lr for e in trial.curve[:last]) if watches(trial.params) else None,
+            train_on="all",
+            evaluate=evaluate,
+        )
+        for k in range(n)
+    )

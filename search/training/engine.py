@@ -1,0 +1,118 @@
+"""Epochs of training steps, as fast as the backend allows.
+
+On TensorFlow a whole stretch of an epoch is one call of one graph, which slices, scales and augments its batches:
+`fit` spends as much time on feeding small networks as on training them (docs/measurements.md). Other backends
+train by `fit`.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+Images = NDArray[Any]
+"""uint8 pixels (n, h, w, c), or float32 features (n, …)."""
+Labels = NDArray[np.int64]
+Chunk = tuple[Images, Labels]
+Prepare = Callable[[Any], Any]
+"""A batch of images → what the network takes, by Keras operations."""
+PREDICT_BATCH = 500
+
+
+class Engine(Protocol):
+    """Trains and asks one compiled network."""
+
+    def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
+        """One epoch over `chunks`, each in order; mean loss and accuracy as the network was while it trained."""
+        ...
+
+    def predict(self, images: Images) -> NDArray[np.float32]:
+        """Class probabilities (n, n_classes) in inference mode."""
+        ...
+
+
+def make_engine(
+    model: keras.Model, *, sample: Images, batch_size: int, prepare: Prepare, augment: Prepare | None
+) -> Engine:
+    """The engine for the backend at hand, for images like `sample`.
+
+    `prepare` is applied to every batch, and then `augment` to those that are trained on.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return _GraphEngine(model, sample, batch_size, prepare, augment)
+    return _FitEngine(model, batch_size, prepare, augment)
+
+
+class _GraphEngine:
+    """TensorFlow: `train_step` in a loop inside one graph."""
+
+    def __init__(
+        self, model: keras.Model, sample: Images, batch_size: int, prepare: Prepare, augment: Prepare | None
+    ) -> None:
+        import tensorflow as tf  # noqa: PLC0415  other backends run without it
+
+        self._model = model
+        # Without this, every layer of Keras would be rewritten before it is traced.
+        step = tf.autograph.experimental.do_not_convert(model.train_step)
+        changed = tf.autograph.experimental.do_not_convert(augment or (lambda images: images))
+        ready = tf.autograph.experimental.do_not_convert(prepare)
+
+        images_spec = tf.TensorSpec((None, *sample.shape[1:]), sample.dtype)
+
+        @tf.function(input_signature=(images_spec, tf.TensorSpec((None,), tf.int64)))
+        def train(images: Any, labels: Any) -> None:
+            n = tf.shape(labels)[0]
+            for begin in tf.range(0, n, batch_size):
+                end = tf.minimum(begin + batch_size, n)
+                step((changed(ready(images[begin:end])), labels[begin:end]))
+
+        @tf.function(input_signature=(images_spec,))
+        def predict(images: Any) -> Any:
+            return model(ready(images), training=False)
+
+        self._train = train
+        self._predict = predict
+        self._as_tensor = tf.convert_to_tensor
+
+    def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
+        self._model.reset_metrics()
+        for images, labels in chunks:
+            self._train(self._as_tensor(images), self._as_tensor(labels))
+        return {name: float(value) for name, value in self._model.get_metrics_result().items()}
+
+    def predict(self, images: Images) -> NDArray[np.float32]:
+        starts = range(0, len(images), PREDICT_BATCH)
+        parts = [self._predict(self._as_tensor(images[i : i + PREDICT_BATCH])) for i in starts]
+        return np.concatenate([np.asarray(p, dtype=np.float32) for p in parts])
+
+
+class _FitEngine:
+    """Any backend: `fit` over one chunk at a time."""
+
+    def __init__(self, model: keras.Model, batch_size: int, prepare: Prepare, augment: Prepare | None) -> None:
+        self._model = model
+        self._batch_size = batch_size
+        self._prepare = prepare
+        self._augment = augment or (lambda images: images)
+
+    def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
+        totals: dict[str, float] = {}
+        n = 0
+        for images, labels in chunks:
+            ready = keras.ops.convert_to_numpy(self._augment(self._prepare(images)))
+            seen = self._model.fit(
+                ready, labels, batch_size=self._batch_size, shuffle=False, epochs=1, verbose=0
+            ).history  # fmt: skip
+            n += len(labels)
+            for name, values in seen.items():
+                totals[name] = totals.get(name, 0.0) + float(values[-1]) * len(labels)
+        return {name: total / n for name, total in totals.items()}
+
+    def predict(self, images: Images) -> NDArray[np.float32]:
+        starts = range(0, len(images), PREDICT_BATCH)
+        parts = [self._prepare(images[i : i + PREDICT_BATCH]) for i in starts]
+        return np.concatenate(
+            [np.asarray(keras.ops.convert_to_numpy(self._model.predict_on_batch(p)), dtype=np.float32) for p in parts]
+        )

@@ -1,0 +1,90 @@
+"""What is kept of a trial for people to look at: its network's layers, its predictions and its mistakes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from search.files import whole_file, write_text
+from search.training.engine import Images, Labels
+
+MAX_WRONG = 48
+"""Misclassified images that are kept, the most confident first."""
+_LEAST = 1e-7
+
+
+def scores(probabilities: NDArray[np.float32], labels: Labels) -> dict[str, float]:
+    """Mean cross-entropy in nats and accuracy (a fraction) of class probabilities (n, n_classes)."""
+    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
+    # Not by clipping with NumPy's clip, which would turn a NaN into a number.
+    return {"loss": float(-np.log(np.maximum(own, _LEAST)).mean()), "accuracy": accuracy}
+
+
+def write_predictions(
+    folder: Path, number: int, *, split: str, step: int, probabilities: NDArray[np.float32], labels: Labels,
+    images: Images,
+) -> None:  # fmt: skip
+    """Keep what trial `number` predicted after epoch `step` as trial-NNNN.npz, its worst mistakes with their images.
+
+    `probabilities` (n, n_classes), `labels` (n,), `images` uint8 (n, h, w, c). Raises OSError.
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")[:MAX_WRONG]]
+    with whole_file(folder / f"trial-{number:04d}.npz") as file:
+        np.savez_compressed(
+            file,
+            split=np.array(split),
+            step=np.array(step),
+            true=np.asarray(labels, dtype=np.uint16),
+            predicted=predicted.astype(np.uint16),
+            confidence=confidence.astype(np.float32),
+            wrong_index=worst,
+            wrong_images=np.asarray(images[worst]),
+        )
+
+
+def write_network(folder: Path, number: int, model: keras.Model) -> None:
+    """Keep the layers of trial `number` as network-NNNN.json. Raises OSError."""
+    text = json.dumps(describe(model), separators=(",", ":"))
+    write_text(folder / f"network-{number:04d}.json", text)
+
+
+def describe(model: keras.Model) -> dict[str, Any]:
+    """The layers of a built `model` in order: name, type, output_shape, n_params, trainable, inputs (names)."""
+    layers = [
+        {
+            "name": layer.name,
+            "type": type(layer).__name__,
+            "output_shape": _shape(layer),
+            "n_params": int(layer.count_params()),
+            "trainable": bool(layer.trainable),
+            "inputs": _inputs(layer),
+        }
+        for layer in model.layers
+    ]
+    previous = ""
+    for layer in layers:
+        if not layer["inputs"] and previous:  # a Sequential's layers say nothing of their order
+            layer["inputs"] = [previous]
+        previous = layer["name"]
+    n_trainable = sum(int(np.prod(w.shape)) for w in model.trainable_weights)
+    return {"layers": layers, "n_params": int(model.count_params()), "n_trainable": n_trainable}
+
+
+def _shape(layer: keras.Layer) -> list[Any]:
+    try:
+        shape = layer.output.shape
+    except (AttributeError, ValueError):  # a layer that was called more than once, or never symbolically
+        return []
+    return list(shape[1:])
+
+
+def _inputs(layer: keras.Layer) -> list[str]:
+    nodes = getattr(layer, "_inbound_nodes", [])
+    parents = nodes[0].parent_nodes if nodes else []
+    return [node.operation.name for node in parents]

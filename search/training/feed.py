@@ -1,0 +1,73 @@
+"""Which images a job trains on, validates on and evaluates on, and in which order."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.datasets.split import read_split, read_test
+from search.errors import StudyError
+from search.training.engine import Chunk, Images, Labels
+from search.training.job import Job
+
+CHUNK_BYTES = 64 * 2**20
+"""Images handed to the network at once: enough to make the call cheap, little beside the data."""
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Images and their labels."""
+
+    images: Images
+    labels: Labels
+
+
+@dataclass(frozen=True, eq=False)
+class Feed:
+    """The parts that a job may see."""
+
+    train: Part
+    validation: Part | None
+    """None when the job trains on these, too."""
+
+
+def read_feed(job: Job) -> Feed:
+    """Map the arrays of `job`. Raises StudyError when they can't be read."""
+    split = read_split(Path(job.data))
+    if job.train_on == "train":
+        return Feed(Part(split.x_train, split.y_train), Part(split.x_val, split.y_val))
+    images, labels = np.concatenate([split.x_train, split.x_val]), np.concatenate([split.y_train, split.y_val])
+    return Feed(Part(images, labels), None)
+
+
+def read_evaluation(job: Job, feed: Feed) -> Part:
+    """The images that `job.evaluate` names. Raises StudyError when the job was not given them."""
+    if job.evaluate == "train":
+        return feed.train
+    if job.evaluate == "validation" and feed.validation is not None:
+        return feed.validation
+    if job.evaluate == "test" and job.test_data is not None:
+        return Part(*read_test(Path(job.test_data)))
+    raise StudyError(f"this job can't be evaluated on {job.evaluate}: it was not given these images")
+
+
+def n_updates(n_images: int, batch_size: int, *, drop: bool) -> int:
+    """Optimizer steps in an epoch; `drop` leaves a last, partial batch out, unless it is the only one."""
+    return max(1, n_images // batch_size) if drop else -(-n_images // batch_size)
+
+
+def epoch_order(n_images: int, batch_size: int, *, seed: int, step: int, drop: bool) -> NDArray[np.int64]:
+    """The images of epoch `step` in order: a permutation by (seed, step)."""
+    order = np.random.default_rng([seed, step]).permutation(n_images)
+    return order[: n_updates(n_images, batch_size, drop=True) * batch_size] if drop else order
+
+
+def chunks(part: Part, order: NDArray[np.int64], batch_size: int) -> Iterator[Chunk]:
+    """The images of `part` in `order`, whole batches at a time, about CHUNK_BYTES each."""
+    n_bytes = batch_size * part.images[0].nbytes
+    size = batch_size * max(1, CHUNK_BYTES // n_bytes)
+    for begin in range(0, len(order), size):
+        rows = order[begin : begin + size]
+        yield part.images[rows], part.labels[rows]

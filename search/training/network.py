@@ -1,0 +1,74 @@
+"""The network of a job: built, given its starting weights, and cut where features can be computed once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from search.registry import load_builder
+from search.training.augment import augmentation
+from search.training.engine import Images, Prepare
+from search.training.features import cached_features, split_frozen
+from search.training.job import Job
+from search.training.pretrained import load_weights
+from search.training.scaling import scale_in_graph
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """What is trained, and what stands before it."""
+
+    whole: keras.Model
+    """As the builder made it: images scaled by `scaling` → class probabilities."""
+    trained: keras.Model
+    """The part that training changes: `whole`, or the rest of it after `frozen`."""
+    frozen: keras.Model | None
+    """The part before it whose output never changes: computed once per image and cached."""
+    augment: keras.Model | None
+    weights: str | None
+    """SHA-256 of the file of starting weights, None where they are random."""
+    scaling: str
+
+    @property
+    def prepare(self) -> Prepare:
+        """What a batch goes through before it reaches `trained`."""
+        if self.frozen is not None:
+            return lambda features: features
+        return lambda images: scale_in_graph(images, self.scaling)
+
+    def features(self, images: Images, job: Job, part: str) -> Images:
+        """`images` as `trained` takes them: themselves, or what `frozen` makes of them, from the cache if known."""
+        if self.frozen is None:
+            return images
+        key = {"part": part, "weights": self.weights or "none"}
+        return cached_features(self.frozen, images, cache=Path(job.cache), key=key)
+
+    @property
+    def variables(self) -> list[Any]:
+        """All that training changes but the optimizer's."""
+        return [*self.trained.variables, *(self.augment.variables if self.augment else ())]
+
+
+def build_network(job: Job) -> Network:
+    """Build the network of `job`, its initial weights drawn from the seed.
+
+    Raises InputError when it can't be built, or its starting weights can't be found or don't fit.
+    """
+    keras.config.set_dtype_policy(job.precision)
+    keras.utils.set_random_seed(job.seed)
+    whole = load_builder(job.model)(job.params, input_shape=tuple(job.input_shape), n_classes=job.n_classes)
+    if job.precision != "float32":
+        # Probabilities near 1 have no neighbours in 16 bits.
+        whole.layers[-1].dtype_policy = "float32"
+    weights = load_weights(whole, job.params)
+    augment = augmentation(job.params, job.input_shape)
+    scaling = str(job.params.get("scaling", "unit"))
+    frozen, trained = split_frozen(whole) if _can_cache(job.params, augment, job) else (None, whole)
+    return Network(whole, trained, frozen, augment, weights, scaling)
+
+
+def _can_cache(params: Mapping[str, Any], augment: keras.Model | None, job: Job) -> bool:
+    # Augmented images are new ones in every epoch; the cache is of images scaled to 0…1.
+    return augment is None and bool(job.cache) and params.get("scaling", "unit") == "unit"
