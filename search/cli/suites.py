@@ -137,7 +137,7 @@ def _print(paths: "ComparisonPaths", *, as_json: bool) -> None:
 
 def _describe(found: "Bench") -> str:
     lines = [f"suite     {found.suite.name} in {found.folder}"]
-    for s in found.suite.systems:
+    for s in found.chosen:
         label = f" ({s.label})" if s.label else ""
         lines.append(
             f"system    {s.model}{label} on {s.data}: {s.seeds} × {s.epochs} epochs, scored on the {s.evaluate} images"

@@ -11,7 +11,10 @@ from search.report.style import STATES
 from search.report.words import count, duration, listing, percent, points, show
 from search.study.records import StudyRecord, TrialRecord
 
-OPTIMISM = "These are validation scores of a search. The best of many tries is an optimist’s number: some of its lead is luck. The test set has not been opened."
+OPTIMISM = (
+    "These are validation scores of a search. The best of many tries is an optimist’s number: some of its "
+    "lead is luck. The test set has not been opened."
+)
 _IN_WORDS = {
     "COMPLETE": "complete",
     "PRUNED": "pruned",

@@ -141,6 +141,11 @@ def write_suite(suite: Suite, folder: Path) -> None:
         YAML(typ="safe", pure=True).dump(suite.model_dump(mode="json"), file)
 
 
+def stored_systems(folder: Path) -> tuple[System, ...]:
+    """The systems of the suite that was run into `folder`; none if there is none. Raises InputError if damaged."""
+    return stored_suite(folder).systems if (folder / "suite.yaml").is_file() else ()
+
+
 def stored_suite(folder: Path) -> Suite:
     """The suite that was run into `folder`. Raises InputError when there is none."""
     path = folder / "suite.yaml"

@@ -19,7 +19,17 @@ from search.study.reading import read_study
 from search.study.replicates import FINAL, of_setting, of_trial, watches
 from search.study.spec import Replicate, Settings, StudySpec, check_goes_on, settings_for
 from search.study.storage import LedgerStorage
-from search.study.suite import Entry, Split, Suite, SuiteFile, System, read_suite, suite_name, write_suite
+from search.study.suite import (
+    Entry,
+    Split,
+    Suite,
+    SuiteFile,
+    System,
+    read_suite,
+    stored_systems,
+    suite_name,
+    write_suite,
+)
 from search.training.probe import Question, build_all
 from search.worker.devices import Device, available_cores, default_workers, find_devices
 from search.worker.prepare import Plan, open_study
@@ -32,6 +42,9 @@ class Bench:
     """A suite that holds together: what it runs, with what, and where."""
 
     suite: Suite
+    """All systems of the suite."""
+    chosen: tuple[System, ...]
+    """Those to run."""
     file: SuiteFile
     spaces: Mapping[str, Space]
     """By study."""
@@ -48,7 +61,7 @@ class Bench:
 
     def first_plans(self) -> list[Plan]:
         """Studies of one trial: of systems whose training watches validation images but is scored on others."""
-        return [self._plan(s, ()) for s in self.suite.systems if _needs_trial(s)]
+        return [self._plan(s, ()) for s in self.chosen if _needs_trial(s)]
 
     def final_plans(self) -> list[Plan]:
         """Studies of replicates. Those whose systems were tried first need `first_plans` to be done.
@@ -56,7 +69,7 @@ class Bench:
         Raises InputError, naming every system, when a first training has failed.
         """
         plans, problems = [], []
-        for system in self.suite.systems:
+        for system in self.chosen:
             try:
                 plans.append(self._plan(system, self._replicates(system)))
             except InputError as error:
@@ -107,21 +120,28 @@ def prepare_suite(name: str, flags: Mapping[str, Any], only: Sequence[str], say:
     problems += [p for p in (check_home(),) if p]
     if problems or settings is None:
         raise InputError(problems)
-    systems, spaces = _resolve(file, title, only)
-    data = _load(systems, file, say)
-    say(f"building {len(systems)} networks …")
-    _check_networks(systems, data)
+    systems, spaces = _resolve(file, title)
+    chosen = tuple(s for s in systems if not only or s.model in only)
+    data = _load(chosen, file, say)
+    say(f"building {len(chosen)} networks …")
+    _check_networks(chosen, data)
     found, cores = find_devices(), available_cores()
     workers = settings.workers or default_workers(found, cores=cores)
     devices = tuple(found[i % len(found)] for i in range(workers))
     threads = settings.threads or max(1, cores // workers)
     storage = LedgerStorage(storage_url())
-    return Bench(Suite(name=title, systems=systems), file, spaces, data, storage, devices, threads)
+    return Bench(Suite(name=title, systems=systems), chosen, file, spaces, data, storage, devices, threads)
 
 
 def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:
-    """Make or resume the studies of `plans`, and keep the suite for `gridless compare`. Raises InputError."""
-    write_suite(bench.suite, bench.folder)
+    """Make or resume the studies of `plans`, and keep the suite for `gridless compare`. Raises InputError.
+
+    Systems that were not chosen this time stay as an earlier command ran them.
+    """
+    known = {s.study: s for s in stored_systems(bench.folder)} | {s.study: s for s in bench.chosen}
+    write_suite(
+        Suite(name=bench.suite.name, systems=tuple(known.get(s.study, s) for s in bench.suite.systems)), bench.folder
+    )
     return [open_study(plan, bench.storage) for plan in plans]
 
 
@@ -129,15 +149,13 @@ def _needs_trial(system: System) -> bool:
     return watches(system.setting) and system.evaluate != "validation"
 
 
-def _resolve(file: SuiteFile, title: str, only: Sequence[str]) -> tuple[tuple[System, ...], dict[str, Space]]:
+def _resolve(file: SuiteFile, title: str) -> tuple[tuple[System, ...], dict[str, Space]]:
     """Every system of the file with its space. Raises InputError with the problems of all."""
     systems: list[System] = []
     spaces: dict[str, Space] = {}
     problems: list[str] = []
     for entry in file.systems:
         for model, data, change in itertools.product(entry.model, entry.data, entry.setting):
-            if only and model not in only:
-                continue
             try:
                 system, space = _system(file, entry, title, model, data, change)
             except InputError as error:
