@@ -150,6 +150,11 @@ def sources(rows: Sequence[ComparisonRow]) -> list[str]:
     ]
 
 
+def data_sets(rows: Sequence[ComparisonRow]) -> list[str]:
+    """The data sets of `rows`, each once, in their order."""
+    return list(dict.fromkeys(r.data for r in rows))
+
+
 def label(row: ComparisonRow, rows: Sequence[ComparisonRow]) -> str:
     """The model's name, with its data where the suite has the model more than once."""
     return row.model if sum(r.model == row.model for r in rows) == 1 else f"{row.model} on {row.data}"

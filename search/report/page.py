@@ -51,7 +51,7 @@ def write_page(
 def page(study: StudyRecord, plots: tuple[Plot, ...], evidence: Evidence = _NOTHING) -> str:
     """The report as HTML. Every word that comes from the study is escaped."""
     return (
-        _jinja()
+        jinja()
         .get_template("page.html.j2")
         .render(
             study=study,
@@ -76,7 +76,7 @@ def write_figures(study: StudyRecord, folder: Path, plots: tuple[Plot, ...]) -> 
     """Writes a page per figure into `folder`, and the one plotly.min.js that they share."""
     write_text(folder / "plotly.min.js", get_plotlyjs())
     for plot in plots:
-        text = _jinja().get_template("figure.html.j2").render(study=study, plot=plot)
+        text = jinja().get_template("figure.html.j2").render(study=study, plot=plot)
         write_text(folder / f"{plot.key}.html", text)
 
 
@@ -138,7 +138,8 @@ def _mistakes_words(found: Predictions, n_shown: int) -> str:
 
 
 @cache
-def _jinja() -> Environment:
+def jinja() -> Environment:
+    """The templates with what all pages share."""
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,

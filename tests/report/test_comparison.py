@@ -9,7 +9,8 @@ import pytest
 
 from search.errors import InputError
 from search.report.comparison import ComparisonRow, comparison_frame, standing, to_csv, to_markdown
-from search.report.comparison_page import accuracy_per_model, summary, write_comparison
+from search.report.comparison_page import summary, write_comparison
+from search.report.comparison_plot import accuracy_per_model
 from tests.report.test_page import Page
 
 BASE = ComparisonRow(
