@@ -7,7 +7,7 @@ COMMA := ,
 FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) $(ARGS)
 
-.PHONY: help setup study report sync ui models datasets check test bench clean
+.PHONY: help setup study bench compare report sync ui models datasets check test measure clean
 
 help: ## Explain every target
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
@@ -30,6 +30,12 @@ study: setup ## Search: make study MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TI
 	@$(BIN)/gridless study $(or $(MODEL),$(error MODEL is missing: make study MODEL=convNN DATA=fashion)) \
 		$(or $(DATA),$(error DATA is missing: make study MODEL=convNN DATA=fashion)) $(FLAGS)
 
+bench: setup ## Train a suite of systems on several seeds and compare: make bench SUITE=documents [ARGS="--epochs 5 --only resnet"]
+	@$(BIN)/gridless bench $(or $(SUITE),$(error SUITE is missing: make bench SUITE=documents)) $(ARGS)
+
+compare: setup ## Write the comparison of a suite again: make compare SUITE=documents
+	@$(BIN)/gridless compare $(or $(SUITE),$(error SUITE is missing: make compare SUITE=documents)) $(ARGS)
+
 report: setup ## Write a study's leaderboard and report again: make report NAME=convNN-fashion
 	@$(BIN)/gridless report $(or $(NAME),$(error NAME is missing: make report NAME=convNN-fashion))
 
@@ -51,8 +57,8 @@ check: .venv/developed ## Lint, format, types, layers
 test: .venv/developed ## Run the tests
 	$(BIN)/pytest $(ARGS)
 
-bench: setup ## Measure overhead, trial start and command times (long)
-	$(BIN)/python benchmarks/overhead.py && $(BIN)/python benchmarks/commands.py
+measure: setup ## Measure overhead, epochs, trial start and command times (long)
+	$(BIN)/python benchmarks/overhead.py && $(BIN)/python benchmarks/epochs.py && $(BIN)/python benchmarks/commands.py
 
 clean: ## Remove the environment and caches, never runs/
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

@@ -9,7 +9,7 @@ from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from search.errors import InputError
 from search.registry import nearest
-from search.space import settings
+from search.space import known, settings
 from search.space.compare import canonical, difference
 from search.space.fields import (
     ChoiceParam,
@@ -23,6 +23,7 @@ from search.space.fields import (
     own,
     problem_of,
 )
+from search.space.known import TRAINING
 from search.space.lint import lint, place
 from search.space.values import AnyValue, Value, is_in, shown
 
@@ -32,6 +33,12 @@ __all__ = ["ChoiceParam", "ConstantParam", "FloatParam", "IntParam", "Param", "P
 def _check(raw: Mapping[str, Any]) -> None:
     if found := lint(raw):
         raise InputError([f"{place(p.where) or 'space'}: {p.text}" for p in found])
+
+
+def _pin_problem(name: str, param: Param, value: Any) -> str | None:
+    if isinstance(param, ConstantParam) and name in TRAINING:
+        return next((text for _, text in known.problems_of(name, value)), None)
+    return problem_of(param, value)
 
 
 class Space(Head):
@@ -98,13 +105,15 @@ class Space(Head):
     def fix(self, values: Mapping[str, Any]) -> Self:
         """Pin each named parameter to a value; parameters that can't become active any more are dropped.
 
+        A training parameter that is a constant here may be pinned to another value: the file says what is not
+        searched, not what can't be trained.
         Raises InputError with every unknown name, bad value, and name that another pin puts out of use.
         """
         found = []
         for name, value in values.items():
             if name not in self.params:
                 found.append(f"{name}: is not a parameter; {nearest(name, self.params)}")
-            elif problem := problem_of(self.params[name], value):
+            elif problem := _pin_problem(name, self.params[name], value):
                 found.append(f"{name}: {problem}")
         if found:
             raise InputError(found)

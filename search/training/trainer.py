@@ -148,13 +148,19 @@ class _Run:
         return {"val_loss": found["loss"], "val_accuracy": found["accuracy"]}
 
     def evaluate(self, step: int) -> dict[str, Any]:
-        """Score the network on the images that the job names: {split, accuracy, loss, n}."""
+        """Score the network on the images that the job names: {split, accuracy, loss, n}.
+
+        Raises TrialError when the last update left a network that answers with NaN.
+        """
         split = str(self._job.evaluate)
         images = read_evaluation(self._job, self._images)
         name = f"{Path(self._job.data).name}/{self._job.train_on if split == 'train' else split}"
         probabilities = self._engine.predict(self._network.features(images.images, self._job, name))
+        found = scores(probabilities, images.labels)
+        if not math.isfinite(found["loss"]):
+            raise TrialError(f"{NAN_REASON} in epoch {step}")
         self._keep(split, step, probabilities, images)
-        return {"split": split, "n": len(images.labels), **scores(probabilities, images.labels)}
+        return {"split": split, "n": len(images.labels), **found}
 
     def _keep(self, split: str, step: int, probabilities: Any, part: Part) -> None:
         write_predictions(

@@ -163,11 +163,12 @@ def _check_parts(request: Request, say: Callable[[str], None]) -> tuple[Settings
 def _load_space(request: Request) -> Space:
     space = load_space(find_space(request.model, request.space_file))
     problems = []
-    for text in (*request.tries, *request.fixes):
-        try:
-            space.complete(_typed_pairs(space, [text]))
-        except InputError as error:
-            problems += [f"{text!r}: {p}" for p in error.problems]
+    for texts, accept in ((request.tries, space.complete), (request.fixes, space.fix)):
+        for text in texts:
+            try:
+                accept(_typed_pairs(space, [text]))
+            except InputError as error:
+                problems += [f"{text!r}: {p}" for p in error.problems]
     if problems:
         raise InputError(problems)
     # A user's own function may share the space of another model.
