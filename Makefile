@@ -55,7 +55,7 @@ check: .venv/developed ## Lint, format, types, layers
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
 
 test: .venv/developed ## Run the tests
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto $(ARGS)
 
 measure: setup ## Measure overhead, epochs, trial start and command times (long)
 	$(BIN)/python benchmarks/overhead.py && $(BIN)/python benchmarks/epochs.py && $(BIN)/python benchmarks/commands.py

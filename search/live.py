@@ -96,16 +96,15 @@ def duration(seconds: float) -> str:
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-class SuiteView:
-    """Shows the studies of a suite on stderr: a live table on a terminal, otherwise a line whenever a trial ended."""
+class _View:
+    """Shows something on stderr: live on a terminal, otherwise as lines, each once."""
 
-    def __init__(self, specs: Sequence[StudySpec], *, quiet: bool) -> None:
-        self._specs = specs
+    def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._is_live = self._console.is_terminal and not quiet
-        self._lines: set[str] = set()
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -116,22 +115,46 @@ class SuiteView:
         if self._is_live:
             self._live.stop()
 
+    def _say(self, line: str, key: str) -> None:
+        """Print `line` unless something of the same `key` was printed before."""
+        if not self._quiet and key not in self._said:
+            self._said.add(key)
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+
+class LiveView(_View):
+    """Shows a running study: a live table on a terminal, otherwise a line whenever a trial ended."""
+
+    def __init__(self, spec: StudySpec, *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._spec = spec
+
+    def update(self, trials: Sequence[TrialRecord]) -> None:
+        """Show `trials`."""
+        shot = snapshot(trials, n_trials=self._spec.n_trials, workers=self._spec.workers)
+        if self._is_live:
+            self._live.update(render(shot))
+        else:
+            self._say(counts(shot), f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}")
+
+
+class SuiteView(_View):
+    """Shows the running studies of a suite in the same way."""
+
+    def __init__(self, specs: Sequence[StudySpec], *, quiet: bool) -> None:
+        super().__init__(quiet=quiet)
+        self._specs = specs
+
     def update(self, studies: Sequence[Sequence[TrialRecord]]) -> None:
         """Show the trials of each study."""
         rows = [suite_row(spec, trials) for spec, trials in zip(self._specs, studies, strict=True)]
         if self._is_live:
-            table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-            for name in ("study", "done", "accuracy %", "epochs of running trials"):
-                table.add_column(name)
-            for row in rows:
-                table.add_row(*row)
-            self._live.update(table)
+            self._live.update(_suite_table(rows))
             return
         for name, done, accuracy, _ in rows:
             line = f"{name}: {done} done{f', {accuracy} %' if accuracy else ''}"
-            if not self._quiet and not done.startswith("0") and line not in self._lines:
-                self._lines.add(line)
-                self._console.print(line, highlight=False, soft_wrap=True)
+            if not done.startswith("0"):
+                self._say(line, line)
 
 
 def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:
@@ -144,33 +167,10 @@ def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str,
     return spec.name, done, f"{100 * sum(known) / len(known):.2f}" if known else "", ", ".join(running)
 
 
-class LiveView:
-    """Shows a running study on stderr: a live table on a terminal, otherwise a line whenever something ended."""
-
-    def __init__(self, spec: StudySpec, *, quiet: bool) -> None:
-        self._spec = spec
-        self._quiet = quiet
-        self._console = Console(stderr=True)
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
-        self._is_live = self._console.is_terminal and not quiet
-        self._last = ""
-
-    def __enter__(self) -> Self:
-        if self._is_live:
-            self._live.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._is_live:
-            self._live.stop()
-
-    def update(self, trials: Sequence[TrialRecord]) -> None:
-        """Show `trials`."""
-        shot = snapshot(trials, n_trials=self._spec.n_trials, workers=self._spec.workers)
-        if self._is_live:
-            self._live.update(render(shot))
-            return
-        settled = f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}"
-        if not self._quiet and settled != self._last:
-            self._last = settled
-            self._console.print(counts(shot), highlight=False, soft_wrap=True)
+def _suite_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("study", "done", "accuracy %", "epochs of running trials"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*row)
+    return table
