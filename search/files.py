@@ -26,6 +26,12 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
         part.unlink(missing_ok=True)
 
 
+def unwritable(folder: Path, error: OSError) -> str:
+    """What to tell a user of an `error` while writing into `folder`."""
+    reason = f"{error.filename or folder} can't be written: {error.strerror or error}"
+    return f"{reason}; make room, allow writing, or set GRIDLESS_HOME to another folder"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` (UTF-8, line ends as given) by `whole_file`."""
     with whole_file(path) as file:

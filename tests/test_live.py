@@ -3,10 +3,12 @@
 from dataclasses import replace
 from io import StringIO
 
+import pytest
 from rich.console import Console
 
-from search.live import counts, duration, render, snapshot
-from tests.study.helpers import trial
+from search.live import SuiteView, counts, duration, render, snapshot, suite_row
+from search.study.records import Evaluation, TrialRecord
+from tests.study.helpers import spec, trial
 
 TRIALS = [
     trial(0, [0.5, 0.6], "COMPLETE"),
@@ -45,3 +47,30 @@ def test_the_live_view_shows_what_each_worker_does() -> None:
 
 def test_durations_read_as_people_say_them() -> None:
     assert [duration(s) for s in (5, 600, 7500)] == ["5 s", "10 min", "2 h 05 min"]
+
+
+def replicate(number: int, accuracy: float) -> TrialRecord:
+    """Trained on all images, so without validated epochs, and scored on the test set."""
+    made = trial(number, [0.1, 0.2], "COMPLETE", evaluation=Evaluation("test", accuracy, 0.5, 360))
+    return replace(made, curve=tuple(replace(e, val_loss=None, val_accuracy=None) for e in made.curve))
+
+
+def test_a_study_of_a_suite_is_one_row_with_the_scores_of_what_ended() -> None:
+    study = spec(name="own.mlp-digits.final", n_trials=5)
+    running = [trial(3, [0.4, 0.7], "RUNNING"), replace(trial(4, [], "RUNNING"), total_epochs=None)]
+    trials = [replicate(0, 0.9), replicate(1, 0.92), trial(2, [0.99], "FAIL"), *running]
+    assert suite_row(study, trials) == ("own.mlp-digits.final", "3 of 5 (1 failed)", "91.00", "2/9, 0/?")
+    assert suite_row(study, []) == ("own.mlp-digits.final", "0 of 5", "", "")
+    assert suite_row(study, [trial(0, [0.5, 0.25], "COMPLETE")])[2] == "50.00"  # a first training, not scored
+
+
+def test_outside_a_terminal_a_suite_says_a_line_whenever_a_trial_ended(capsys: pytest.CaptureFixture[str]) -> None:
+    specs = [spec(name=name, n_trials=2) for name in ("a.final", "b.final")]
+    done = [replicate(0, 0.9), trial(1, [], "RUNNING")]
+    for quiet in (False, True):
+        with SuiteView(specs, quiet=quiet) as view:
+            for studies in ([[], []], [[], done], [[], done], [[trial(0, [], "FAIL")], done]):
+                view.update(studies)
+        out, err = capsys.readouterr()
+        lines = [] if quiet else ["b.final: 1 of 2 done, 90.00 %", "a.final: 1 of 2 (1 failed) done"]
+        assert (out, err.splitlines()) == ("", lines)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 Examples:
-  gridless bench documents --epochs 1 --seeds 1 --only lenet5
+  gridless bench documents --epochs 1 --seeds 1 --only mlp
   gridless bench path/to/suite.yaml --workers 2
   gridless compare documents
 """
@@ -32,6 +32,7 @@ Examples:
 @click.option("--seed", type=int, help="Seed of the whole suite.")
 @click.option("--precision", help="float32, mixed_bfloat16 or mixed_float16.")
 @click.option("--only", multiple=True, metavar="MODEL", help="Run these models of the suite; repeatable.")
+@click.option("--skip", multiple=True, metavar="MODEL", help="Leave these models of the suite out; repeatable.")
 @click.option("--workers", help="Worker processes [one per GPU, or one per CPU core up to four].")
 @click.option("--threads", help="CPU threads per worker.")
 @click.option("--name", help="Where results are kept [the suite's name].")
@@ -40,7 +41,14 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def bench(
-    suite: str, only: tuple[str, ...], dry_run: bool, no_mlflow: bool, as_json: bool, quiet: bool, **flags: Any
+    suite: str,
+    only: tuple[str, ...],
+    skip: tuple[str, ...],
+    dry_run: bool,
+    no_mlflow: bool,
+    as_json: bool,
+    quiet: bool,
+    **flags: Any,
 ) -> int:
     """Train every system of SUITE on several seeds, score each on the right split once, and compare.
 
@@ -51,11 +59,11 @@ def bench(
     from search.worker.suite import prepare_suite
 
     say = sayer(quiet)
-    found = prepare_suite(suite, flags, only, say)
-    say(_describe(found))
+    found = prepare_suite(suite, flags, only, skip, say)
     if dry_run:
         click.echo(json.dumps(found.suite.model_dump(mode="json"), indent=2) if as_json else _describe(found))
         return 0
+    say(_describe(found))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     end = 0
     try:

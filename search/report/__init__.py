@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from search.errors import InputError
+from search.files import unwritable
 from search.report.classes import class_table, confusion_plot, write_classes
 from search.report.evidence import read_evidence
 from search.report.figures import all_plots
@@ -60,6 +61,5 @@ def write_report(study: StudyRecord, folder: Path) -> ReportPaths:
         else:
             classes.unlink(missing_ok=True)
     except OSError as error:
-        reason = f"{error.filename or folder} can't be written: {error.strerror or error}"
-        raise InputError(f"{reason}; make room, allow writing, or set GRIDLESS_HOME to another folder") from error
+        raise InputError(unwritable(folder, error)) from error
     return paths

@@ -66,7 +66,8 @@ def best_trial_epochs(study: StudyRecord) -> Plot:
         f"Trial {best.number}. Its highest validation accuracy, {percent(best.val_accuracy)}, came at epoch "
         f"{best.best_epoch} (upright line). Where training goes on improving while validation turns back, "
         "the model overfits. Training figures are means over the epoch while the weights still changed, with "
-        "dropout and any augmentation on; validation is measured at its end."
+        "dropout and any augmentation on, and their loss holds what penalties and label smoothing the setting has; "
+        "validation is measured at the epoch's end, its loss plain cross-entropy."
     )
     accuracy = [100 * e.accuracy for e in best.curve], [_validation(e) for e in best.curve]
     loss = [e.loss for e in best.curve], [e.val_loss or 0.0 for e in best.curve]

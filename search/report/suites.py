@@ -15,7 +15,9 @@ from search.study.suite import Suite, System
 
 def comparison_rows(suite: Suite, storage: LedgerStorage) -> list[ComparisonRow]:
     """One row per system, in the suite's order; those that have not been trained yet have no values."""
-    return [_row(system, _study(storage, system.study + FINAL)) for system in suite.systems]
+    return [
+        _row(system, _study(storage, system.study + FINAL), _study(storage, system.study)) for system in suite.systems
+    ]
 
 
 def comparison_facts(suite: Suite, storage: LedgerStorage) -> dict[str, str]:
@@ -23,8 +25,11 @@ def comparison_facts(suite: Suite, storage: LedgerStorage) -> dict[str, str]:
     found: dict[str, Counter[str]] = {}
     for system in suite.systems:
         study = _study(storage, system.study + FINAL)
-        for name, value in (study.environment if study else {}).items():
-            found.setdefault(name, Counter())[value] += 1
+        if study is None:
+            continue
+        spec = {k: str(study.spec[k]) for k in ("precision", "validation_fraction", "seed") if k in study.spec}
+        for name, value in (dict(study.environment) | spec).items():
+            found.setdefault(name.replace("_", " "), Counter())[value] += 1
     return {name: ", ".join(values) for name, values in found.items()}
 
 
@@ -35,11 +40,15 @@ def _study(storage: LedgerStorage, name: str) -> StudyRecord | None:
         return None  # not run yet
 
 
-def _row(system: System, study: StudyRecord | None) -> ComparisonRow:
+def _row(system: System, study: StudyRecord | None, first: StudyRecord | None) -> ComparisonRow:
     trials: Sequence[TrialRecord] = study.trials if study else ()
+    untried = next((t for t in first.trials if t.state == "FAIL"), None) if first else None
     done = [t for t in trials if t.state == "COMPLETE" and t.evaluation]
     epochs = [e.seconds for t in done for e in t.curve]
     published = system.published
+    splits = Counter(t.evaluation.split for t in done if t.evaluation)
+    # As stored: the suite may ask for another by now.
+    split = splits.most_common(1)[0][0] if splits else system.evaluate
     devices = dict.fromkeys(t.device for t in done if t.device)
     return ComparisonRow(
         model=system.model + (f" ({system.label})" if system.label else ""),
@@ -47,14 +56,25 @@ def _row(system: System, study: StudyRecord | None) -> ComparisonRow:
         published=published.value if published else None,
         published_split=published.split if published else None,
         published_source=published.source if published else None,
-        split=system.evaluate,
-        values=tuple(t.evaluation.accuracy for t in done if t.evaluation),
+        split=split,
+        values=tuple(t.evaluation.accuracy for t in done if t.evaluation and t.evaluation.split == split),
         n_wanted=system.seeds,
-        n_failed=sum(t.state == "FAIL" for t in trials),
+        n_failed=system.seeds if untried else sum(t.state == "FAIL" for t in trials),
         n_params=next((t.n_params for t in trials if t.n_params is not None), None),
         epochs=system.epochs,
         published_epochs=system.published_epochs,
         seconds_per_epoch=median(epochs) if epochs else None,
         device=", ".join(devices) or None,
-        note=system.note,
+        note="; ".join(n for n in (system.note, _stopped(system, done), _reason(untried)) if n),
     )
+
+
+def _stopped(system: System, done: Sequence[TrialRecord]) -> str:
+    trained = sorted({t.epochs for t in done})
+    if not trained or trained == [system.epochs]:
+        return ""
+    return f"stopped after {trained[0]}" + (f" to {trained[-1]}" if len(trained) > 1 else "") + " epochs"
+
+
+def _reason(untried: TrialRecord | None) -> str:
+    return f"its first training failed: {untried.reason}" if untried else ""

@@ -36,7 +36,7 @@ def _check(raw: Mapping[str, Any]) -> None:
 
 
 def _pin_problem(name: str, param: Param, value: Any) -> str | None:
-    if isinstance(param, ConstantParam) and name in TRAINING:
+    if name in TRAINING:
         return next((text for _, text in known.problems_of(name, value)), None)
     return problem_of(param, value)
 
@@ -105,8 +105,8 @@ class Space(Head):
     def fix(self, values: Mapping[str, Any]) -> Self:
         """Pin each named parameter to a value; parameters that can't become active any more are dropped.
 
-        A training parameter that is a constant here may be pinned to another value: the file says what is not
-        searched, not what can't be trained.
+        A training parameter may be pinned to any value that training can take: the file says what is searched, not
+        what can be trained.
         Raises InputError with every unknown name, bad value, and name that another pin puts out of use.
         """
         found = []

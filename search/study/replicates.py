@@ -50,8 +50,9 @@ def of_trial(
 ) -> tuple[Replicate, ...]:
     """`n` replicates of a trial on all images but the test set, so with nothing to watch.
 
-    They replay its recorded learning rate, epoch by epoch, and stop at `stop_at` (its best epoch if not given) with
-    the horizon unchanged. Raises InputError for a trial without a validated epoch.
+    They stop at `stop_at` (its best epoch if not given) with the horizon unchanged, and replay the rates that
+    validation images chose, epoch by epoch; the other schedules give theirs again. Raises InputError for a trial
+    without a validated epoch.
     """
     last = stop_at or trial.best_epoch
     if last is None:
@@ -63,7 +64,7 @@ def of_trial(
             source=trial.number,
             epochs=trial.total_epochs or last,
             stop_at=last,
-            rates=tuple(e.lr for e in trial.curve[:last]) if watches(trial.params) else None,
+            rates=tuple(e.lr for e in trial.curve[:last]) if trial.params.get("schedule") == "plateau" else None,
             train_on="all",
             evaluate=evaluate,
         )

@@ -247,11 +247,20 @@ def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
         lines += [f"space: {line}" for line in stored.search_space.difference(wanted.search_space)]
     if stored.first != wanted.first:
         lines.append(f"first settings: the study has {list(stored.first)}, this command asks for {list(wanted.first)}")
-    if stored.replicates != wanted.replicates[: len(stored.replicates)]:
-        lines.append("replicates: the study's own are not among those that this command asks for")
-    if wanted.n_trials < stored.n_trials:
+    if lost := _replicates_lost(stored, wanted):
+        lines.append(lost)
+    elif wanted.n_trials < stored.n_trials:
         lines.append(f"n_trials: the study has {stored.n_trials}; it may grow but not shrink to {wanted.n_trials}")
     return lines
+
+
+def _replicates_lost(stored: StudySpec, wanted: StudySpec) -> str | None:
+    n = len(wanted.replicates)
+    if n < len(stored.replicates) and wanted.replicates == stored.replicates[:n]:
+        return f"seeds: the study has {len(stored.replicates)}; they may grow but not shrink to {n}"
+    if stored.replicates != wanted.replicates[: len(stored.replicates)]:
+        return "replicates: their settings, epochs or images are not those of the study"
+    return None
 
 
 def stored_spec_of(name: str, attrs: Mapping[str, Any]) -> StudySpec:

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from ruamel.yaml import YAML
 
 from search.errors import InputError
-from search.files import whole_file
+from search.files import unwritable, whole_file
 from search.registry import data_folders, nearest
 from search.space.types import Published
 from search.study.spec import Precision, name_problem, read_settings
@@ -16,6 +16,11 @@ from search.study.spec import Precision, name_problem, read_settings
 Split = Literal["test", "validation", "train"]
 Seeds = Annotated[int, Field(ge=1, le=1000)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
+_FORMS = {
+    "too_short": "give at least one",
+    "tuple_type": "give a list of systems, each with model and data",
+    "model_type": "give a mapping with model and data",
+}
 
 
 def _listed(value: Any) -> Any:
@@ -41,6 +46,7 @@ class Entry(_Strict):
     """What to score on; the published figure's own split where there is one, otherwise the test set."""
     seeds: Seeds | None = None
     epochs: Epochs | None = None
+    validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] | None = None
     note: str = ""
 
 
@@ -69,6 +75,7 @@ class System(_Strict):
     evaluate: Split
     seeds: int
     epochs: int
+    validation_fraction: float = 1 / 6
     published: Published | None = None
     """The document's figure, only where the data set is the document's."""
     published_epochs: int | None = None
@@ -97,7 +104,9 @@ def read_suite(name: str, flags: Mapping[str, Any]) -> SuiteFile:
     try:
         return SuiteFile.model_validate(raw)
     except ValidationError as error:
-        raise InputError([_explain(path, e) for e in error.errors()]) from error
+        # A list of which every item is wrong is not too short as well.
+        found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
+        raise InputError([_explain(path, e) for e in found]) from error
 
 
 def _without(entry: Any, key: str) -> Any:
@@ -124,7 +133,8 @@ def _explain(path: Path, error: Any) -> str:
         return f"{path}: {where}: is not a key of a suite; {nearest(str(error['loc'][-1]), known)}"
     if error["type"] == "missing":
         return f"{path}: {where} is missing"
-    return f"{path}: {where} = {error['input']!r}: {error['msg'][:1].lower()}{error['msg'][1:]}"
+    text = _FORMS.get(error["type"], error["msg"])
+    return f"{path}: {where} = {error['input']!r}: {text[:1].lower()}{text[1:]}"
 
 
 def suite_name(name: str) -> str:
@@ -136,9 +146,12 @@ def suite_name(name: str) -> str:
 
 
 def write_suite(suite: Suite, folder: Path) -> None:
-    """Keep `suite` in `folder`. Raises OSError."""
-    with whole_file(folder / "suite.yaml") as file:
-        YAML(typ="safe", pure=True).dump(suite.model_dump(mode="json"), file)
+    """Keep `suite` in `folder`. Raises InputError when it can't be written."""
+    try:
+        with whole_file(folder / "suite.yaml") as file:
+            YAML(typ="safe", pure=True).dump(suite.model_dump(mode="json"), file)
+    except OSError as error:
+        raise InputError(unwritable(folder, error)) from error
 
 
 def stored_systems(folder: Path) -> tuple[System, ...]:

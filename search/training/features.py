@@ -56,8 +56,8 @@ def cached_features(
     """Return `prefix` of all images, mapped read-only from a file in the folder `cache`.
 
     `images`: uint8 (n, h, w, c), which `prefix` sees as float32 in 0…1. The result: float32 (n, ...). `key` must say
-    which images these are and which weights `prefix` has, for neither is looked at: its digest and that of the
-    layers name the file. `batch_size` changes memory and time only.
+    which images these are, for they are not looked at: its digest and that of the layers, their weights and the
+    backend name the file. `batch_size` changes memory and time only.
 
     It is computed once: any number of processes may ask at once, and all but one wait. A file that is torn or of
     another shape is computed again. Raises OSError when `cache` can't be written or the disk is full; no part of a
@@ -107,8 +107,12 @@ def _write(
 
 
 def _digest(prefix: keras.Model, key: Mapping[str, str]) -> str:
-    content = {"key": dict(key), "layers": _without_auto_names(prefix.get_config())}
-    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:32]
+    facts = {"key": dict(key), "backend": keras.backend.backend(), "keras": keras.__version__}
+    content = {**facts, "layers": _without_auto_names(prefix.get_config())}
+    total = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
+    for weight in prefix.weights:
+        total.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
+    return total.hexdigest()[:32]
 
 
 def _without_auto_names(config: Any) -> Any:

@@ -26,7 +26,7 @@ class Network:
     """The part that training changes: `whole`, or the rest of it after `frozen`."""
     frozen: keras.Model | None
     """The part before it whose output never changes: computed once per image and cached."""
-    augment: keras.Model | None
+    augment: keras.Layer | None
     weights: str | None
     """SHA-256 of the file of starting weights, None where they are random."""
     scaling: str
@@ -42,8 +42,7 @@ class Network:
         """`images` as `trained` takes them: themselves, or what `frozen` makes of them, from the cache if known."""
         if self.frozen is None:
             return images
-        key = {"part": part, "weights": self.weights or "none"}
-        return cached_features(self.frozen, images, cache=Path(job.cache), key=key)
+        return cached_features(self.frozen, images, cache=Path(job.cache), key={"part": part})
 
     @property
     def variables(self) -> list[Any]:
@@ -69,6 +68,6 @@ def build_network(job: Job) -> Network:
     return Network(whole, trained, frozen, augment, weights, scaling)
 
 
-def _can_cache(params: Mapping[str, Any], augment: keras.Model | None, job: Job) -> bool:
+def _can_cache(params: Mapping[str, Any], augment: keras.Layer | None, job: Job) -> bool:
     # Augmented images are new ones in every epoch; the cache is of images scaled to 0…1.
     return augment is None and bool(job.cache) and params.get("scaling", "unit") == "unit"

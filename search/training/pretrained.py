@@ -24,7 +24,7 @@ from search.errors import InputError
 log = logging.getLogger(__name__)
 
 _SITE = "https://storage.googleapis.com/tensorflow/keras-applications"
-_FIXES = "give --fix weights=none to train from scratch"
+_FIXES = "train from scratch with weights=none (gridless study --fix weights=none)"
 
 
 class Published(NamedTuple):
@@ -81,6 +81,8 @@ def load_weights(model: keras.Model, params: Mapping[str, Any]) -> str | None:
         return None
     if wanted != "imagenet":
         raise InputError(f"weights: must be none or imagenet, not {wanted!r}")
+    if (scaling := params.get("scaling", "unit")) != "unit":
+        raise InputError(f"scaling: ImageNet weights want pixels in 0…1, not {scaling!r}; give scaling=unit")
     if len(bases) != 1:
         raise InputError(
             f"weights: imagenet needs a network with one of the bases {', '.join(PUBLISHED)}, "

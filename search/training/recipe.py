@@ -26,12 +26,14 @@ def training_params() -> tuple[str, ...]:
     return tuple(sorted(TRAINING))
 
 
-def make_optimizer(params: Mapping[str, Any], *, total_updates: int) -> keras.optimizers.Optimizer:
+def make_optimizer(
+    params: Mapping[str, Any], *, total_updates: int, assigned: bool = False
+) -> keras.optimizers.Optimizer:
     """The optimizer of `params`: optimizer (sgd by default), lr (0.01), momentum and nesterov (sgd only), weight_decay.
 
     weight_decay is decoupled from the gradient for every optimizer; 0 is none, and without one adamw has Keras'
     0.004. Where schedule is time_decay or cosine, the rate follows the optimizer's own count of updates, of which
-    there will be `total_updates`; else it is a variable for `schedule.rate_of` to be assigned to.
+    there will be `total_updates`; else, and where rates are `assigned` whatever the schedule, it is a variable.
 
     Raises ValueError for an optimizer that is not known.
     """
@@ -45,12 +47,12 @@ def make_optimizer(params: Mapping[str, Any], *, total_updates: int) -> keras.op
     if "weight_decay" in params:
         decay = float(params["weight_decay"])
         options["weight_decay"] = decay if decay or name == "adamw" else None  # AdamW takes no None
-    return _OPTIMIZERS[name](_learning_rate(params, total_updates), **options)
+    return _OPTIMIZERS[name](_learning_rate(params, total_updates, assigned), **options)
 
 
-def _learning_rate(params: Mapping[str, Any], total_updates: int) -> Any:
+def _learning_rate(params: Mapping[str, Any], total_updates: int, assigned: bool) -> Any:
     lr = base_rate(params)
-    match params.get("schedule"):
+    match None if assigned else params.get("schedule"):
         case "time_decay":
             return keras.optimizers.schedules.InverseTimeDecay(lr, 1, float(params.get("decay", 0.0)))
         case "cosine":
@@ -60,7 +62,7 @@ def _learning_rate(params: Mapping[str, Any], total_updates: int) -> Any:
     return lr
 
 
-def compile_model(model: keras.Model, params: Mapping[str, Any], *, total_updates: int) -> None:
+def compile_model(model: keras.Model, params: Mapping[str, Any], *, total_updates: int, assigned: bool = False) -> None:
     """Compile the built `model` for integer labels with cross-entropy and accuracy.
 
     Read are label_smoothing (0 by default), max_norm (of all kernels,
@@ -72,7 +74,7 @@ def compile_model(model: keras.Model, params: Mapping[str, Any], *, total_update
         _constrain(model, float(max_norm))
     smoothing = float(params.get("label_smoothing", 0.0))
     model.compile(
-        optimizer=make_optimizer(params, total_updates=total_updates),
+        optimizer=make_optimizer(params, total_updates=total_updates, assigned=assigned),
         loss=SmoothedCrossentropy(smoothing) if smoothing else "sparse_categorical_crossentropy",
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution(int(params.get("batch_size", 32))),

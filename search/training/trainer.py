@@ -71,7 +71,8 @@ class _Run:
         n_images = len(feed.train.labels)
         updates = n_updates(n_images, self._batch_size, drop=self._drop)
         model = network.trained
-        compile_model(model, job.params, total_updates=updates * job.total_epochs)
+        replayed = job.rates is not None
+        compile_model(model, job.params, total_updates=updates * job.total_epochs, assigned=replayed)
         model.optimizer.build(model.trainable_variables)
         name = Path(job.data).name
         train = Part(network.features(feed.train.images, job, f"{name}/{job.train_on}"), feed.train.labels)

@@ -10,6 +10,8 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from search.errors import InputError
+from search.files import unwritable
 from search.worker.devices import Device, environment_for
 
 STOPPED = 3
@@ -51,10 +53,13 @@ class LocalWorkers:
     _order: bytes = b""
 
     def start(self) -> None:
-        """Start one worker per entry of `devices`."""
+        """Start one worker per entry of `devices`. Raises InputError when their logs can't be written."""
         self._slots = [_Slot(i, device) for i, device in enumerate(self.devices)]
-        for slot in self._slots:
-            self._start(slot)
+        try:
+            for slot in self._slots:
+                self._start(slot)
+        except OSError as error:
+            raise InputError(unwritable(self.folder, error)) from error
 
     def go(self, studies: Sequence[Assignment], *, storage: str, mlflow: bool) -> None:
         """Let the workers serve `studies`, earlier ones first."""

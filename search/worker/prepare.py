@@ -14,7 +14,7 @@ from search.datasets.image_data import ImageData
 from search.datasets.samples import write_samples
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
-from search.files import whole_file
+from search.files import unwritable, whole_file
 from search.places import cache, check_home, home, storage_url
 from search.space.load import find_space, load_space
 from search.space.types import Space
@@ -124,11 +124,14 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
 
 
 def open_study(plan: Plan, storage: LedgerStorage) -> Ledger:
-    """Make or resume the study of `plan` and write its study.yaml. Raises InputError if it can't go on."""
+    """Make or resume the study of `plan` and write its study.yaml. Raises InputError if it can't."""
     ledger = Ledger.open(storage, plan.spec, environment(plan.devices[0].name))
-    write_samples(plan.data, plan.folder / "evidence" / "samples.npz")
-    with whole_file(_study_file(plan.spec.name)) as file:
-        YAML(typ="safe", pure=True).dump(plan.spec.model_dump(mode="json"), file)
+    try:
+        write_samples(plan.data, plan.folder / "evidence" / "samples.npz")
+        with whole_file(_study_file(plan.spec.name)) as file:
+            YAML(typ="safe", pure=True).dump(plan.spec.model_dump(mode="json"), file)
+    except OSError as error:
+        raise InputError(unwritable(plan.folder, error)) from error
     return ledger
 
 

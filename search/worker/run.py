@@ -21,6 +21,7 @@ from search.worker.prepare import Plan
 
 TICK_S = 1.0
 DRAIN_WAIT_S = 30.0
+SEND_WAIT_S = 120.0
 HURRIED_WAIT_S = 3.0
 """After Ctrl-C nobody wants to wait for MLflow."""
 
@@ -143,14 +144,13 @@ def send(outbox_folder: Path) -> str | None:
     """Send an outbox to MLflow now; what went wrong, if anything did."""
     last = outbox_folder / "last_sync.json"
     last.unlink(missing_ok=True)
-    subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "search.tracking", str(outbox_folder), *mirror_arguments()],
-        check=False,
-        capture_output=True,
-    )
     try:
+        subprocess.run(  # noqa: S603
+            [sys.executable, "-m", "search.tracking", str(outbox_folder), *mirror_arguments()],
+            check=False, capture_output=True, timeout=SEND_WAIT_S,
+        )  # fmt: skip
         error = json.loads(last.read_text())["error"]
-    except (OSError, ValueError) as problem:
+    except (OSError, ValueError, subprocess.TimeoutExpired) as problem:
         return str(problem)
     return str(error) if error else None
 

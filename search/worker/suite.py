@@ -1,38 +1,27 @@
 """From a suite file to studies that workers can serve: every system checked, its data split, its network built once."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from search import registry
-from search.datasets import data_name, data_source, load
+from search.datasets import data_source, load
+from search.datasets.image_data import ImageData
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.places import cache, check_home, home, storage_url
-from search.space.known import TRAINING
-from search.space.load import find_space, load_space
-from search.space.types import Published, Space
+from search.space.types import Space
 from search.study.ledger import Ledger, stored_spec
 from search.study.reading import read_study
 from search.study.replicates import FINAL, of_setting, of_trial, watches
 from search.study.spec import Replicate, Settings, StudySpec, check_goes_on, settings_for
 from search.study.storage import LedgerStorage
-from search.study.suite import (
-    Entry,
-    Split,
-    Suite,
-    SuiteFile,
-    System,
-    read_suite,
-    stored_systems,
-    suite_name,
-    write_suite,
-)
+from search.study.suite import Suite, SuiteFile, System, read_suite, stored_systems, suite_name, write_suite
 from search.training.probe import Question, build_all
 from search.worker.devices import Device, available_cores, default_workers, find_devices
 from search.worker.prepare import Plan, open_study
+from search.worker.systems import resolve
 
 Say = Callable[[str], None]
 
@@ -60,33 +49,45 @@ class Bench:
         return home() / self.suite.name
 
     def first_plans(self) -> list[Plan]:
-        """Studies of one trial: of systems whose training watches validation images but is scored on others."""
-        return [self._plan(s, ()) for s in self.chosen if _needs_trial(s)]
+        """Studies of one trial: of systems whose training watches validation images but is scored on others.
+
+        Raises InputError, naming every system, when a study of an earlier command can't go on.
+        """
+        self.final_plans()
+        return self._plans([s for s in self.chosen if _needs_trial(s)], lambda _system: ())
 
     def final_plans(self) -> list[Plan]:
-        """Studies of replicates. Those whose systems were tried first need `first_plans` to be done.
+        """Studies of replicates; those of systems that must be tried first, once that has come to a good end.
 
-        Raises InputError, naming every system, when a first training has failed.
+        Raises InputError, naming every system, when a study of an earlier command can't go on.
         """
-        plans, problems = [], []
-        for system in self.chosen:
+        ready = [s for s in self.chosen if not _needs_trial(s) or self._is_tried(s)]
+        return self._plans(ready, self._replicates)
+
+    def _plans(self, systems: Sequence[System], replicates: Callable[[System], tuple[Replicate, ...]]) -> list[Plan]:
+        plans: list[Plan] = []
+        problems: list[str] = []
+        for system in systems:
             try:
-                plans.append(self._plan(system, self._replicates(system)))
+                plans.append(self._plan(system, replicates(system)))
             except InputError as error:
-                problems += [f"{system.study}: {p}" for p in error.problems]
+                problems += error.problems
         if problems:
             raise InputError(problems)
         return plans
 
+    def _is_tried(self, system: System) -> bool:
+        if stored_spec(self.storage, system.study) is None:
+            return False
+        return [t.state for t in read_study(self.storage, system.study).trials] == ["COMPLETE"]
+
     def _replicates(self, system: System) -> tuple[Replicate, ...]:
-        seed = self.file.seed
+        n, seed, evaluate = system.seeds, self.file.seed, system.evaluate
         if not _needs_trial(system):
-            return of_setting(
-                system.setting, epochs=system.epochs, n=system.seeds, seed=seed, evaluate=system.evaluate
-            )  # fmt: skip
+            return of_setting(system.setting, epochs=system.epochs, n=n, seed=seed, evaluate=evaluate)
         [trial] = read_study(self.storage, system.study).trials
         # A published recipe is run to its end, not to the best of its epochs.
-        return of_trial(trial, n=system.seeds, seed=seed, evaluate=system.evaluate, stop_at=trial.epochs)
+        return of_trial(trial, n=n, seed=seed, evaluate=evaluate, stop_at=trial.epochs)
 
     def _plan(self, system: System, replicates: tuple[Replicate, ...]) -> Plan:
         space, data = self.spaces[system.study], self.data[system.study]
@@ -95,7 +96,7 @@ class Bench:
         spec = StudySpec(
             name=name, model=system.model, data=system.data, data_source=system.data_source,
             n_trials=len(replicates) or 1, epochs=system.epochs, seed=self.file.seed, strategy="random",
-            workers=len(self.devices), threads=self.threads, validation_fraction=self.file.validation_fraction,
+            workers=len(self.devices), threads=self.threads, validation_fraction=system.validation_fraction,
             data_digest=data.digest, space_digest=space.digest, first=(dict(system.setting),), space=space.as_dict(),
             precision=self.file.precision, replicates=replicates, **limits,
         )  # fmt: skip
@@ -105,141 +106,91 @@ class Bench:
         return Plan(spec, data, self.devices, (), stored is not None)
 
 
-def prepare_suite(name: str, flags: Mapping[str, Any], only: Sequence[str], say: Say) -> Bench:
-    """Check suite `name` with `flags` (keys of SuiteFile, workers, threads, name), cut down to the models `only`.
+def prepare_suite(name: str, flags: Mapping[str, Any], only: Sequence[str], skip: Sequence[str], say: Say) -> Bench:
+    """Check suite `name` with `flags` (keys of SuiteFile, workers, threads, name): its models `only`, without `skip`.
 
     Raises InputError with every problem of every system.
     """
     settings, problems = settings_for("default", {k: flags.get(k) for k in ("workers", "threads", "name")})
-    keys = ("seeds", "seed", "epochs", "precision")
-    file = read_suite(name, {k: flags.get(k) for k in keys})
-    title = suite_name(flags.get("name") or name)
-    unknown = [m for m in only if not any(m in entry.model for entry in file.systems)]
-    known = [m for entry in file.systems for m in entry.model]
-    problems += [f"--only: {m!r} is not in the suite; {registry.nearest(m, known)}" for m in unknown]
     problems += [p for p in (check_home(),) if p]
+    try:
+        file = read_suite(name, {k: flags.get(k) for k in ("seeds", "seed", "epochs", "precision")})
+        title = flags.get("name") or suite_name(name)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
+    systems, spaces, found = resolve(file, title)
+    wanted = {m for entry in file.systems for m in entry.model if (not only or m in only) and m not in skip}
+    chosen = tuple(s for s in systems if s.model in wanted)
+    unknown = [*_unknown("--only", only, file), *_unknown("--skip", skip, file)]
+    problems += [*unknown, *found]
+    if not wanted and not unknown:
+        problems.append("--only and --skip leave no system of the suite")
+    data, found = _load(chosen, wanted, file, say)
+    problems += found
     if problems or settings is None:
         raise InputError(problems)
-    systems, spaces = _resolve(file, title)
-    chosen = tuple(s for s in systems if not only or s.model in only)
-    data = _load(chosen, file, say)
-    say(f"building {len(chosen)} networks …")
+    say("building each network once …")
     _check_networks(chosen, data)
-    found, cores = find_devices(), available_cores()
-    workers = settings.workers or default_workers(found, cores=cores)
-    devices = tuple(found[i % len(found)] for i in range(workers))
+    present, cores = find_devices(), available_cores()
+    workers = settings.workers or default_workers(present, cores=cores)
+    devices = tuple(present[i % len(present)] for i in range(workers))
     threads = settings.threads or max(1, cores // workers)
     storage = LedgerStorage(storage_url())
     return Bench(Suite(name=title, systems=systems), chosen, file, spaces, data, storage, devices, threads)
 
 
 def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:
-    """Make or resume the studies of `plans`, and keep the suite for `gridless compare`. Raises InputError.
+    """Make or resume the studies of `plans`, and keep the suite for `gridless compare`.
 
-    Systems that were not chosen this time stay as an earlier command ran them.
+    Systems that were not chosen this time stay as an earlier command ran them. Raises InputError when a study can't
+    go on, or nothing can be written.
     """
+    ledgers = [open_study(plan, bench.storage) for plan in plans]
     known = {s.study: s for s in stored_systems(bench.folder)} | {s.study: s for s in bench.chosen}
-    write_suite(
-        Suite(name=bench.suite.name, systems=tuple(known.get(s.study, s) for s in bench.suite.systems)), bench.folder
-    )
-    return [open_study(plan, bench.storage) for plan in plans]
+    merged = tuple(known.get(s.study, s) for s in bench.suite.systems)
+    write_suite(Suite(name=bench.suite.name, systems=merged), bench.folder)
+    return ledgers
 
 
 def _needs_trial(system: System) -> bool:
     return watches(system.setting) and system.evaluate != "validation"
 
 
-def _resolve(file: SuiteFile, title: str) -> tuple[tuple[System, ...], dict[str, Space]]:
-    """Every system of the file with its space. Raises InputError with the problems of all."""
-    systems: list[System] = []
-    spaces: dict[str, Space] = {}
-    problems: list[str] = []
-    for entry in file.systems:
-        for model, data, change in itertools.product(entry.model, entry.data, entry.setting):
-            try:
-                system, space = _system(file, entry, title, model, data, change)
-            except InputError as error:
-                problems += [f"{model} on {data}: {p}" for p in error.problems]
-                continue
-            taken = sum(s.study == system.study or s.study.startswith(f"{system.study}-") for s in systems)
-            if taken:
-                system = system.model_copy(update={"study": f"{system.study}-{taken + 1}"})
-            systems.append(system)
-            spaces[system.study] = space
-    if problems:
-        raise InputError(problems)
-    return tuple(systems), spaces
+def _unknown(flag: str, models: Sequence[str], file: SuiteFile) -> list[str]:
+    known = {m for entry in file.systems for m in entry.model}
+    return [f"{flag}: {m!r} is not in the suite; {registry.nearest(m, known)}" for m in models if m not in known]
 
 
-def _system(
-    file: SuiteFile, entry: Entry, title: str, model: str, data: str, change: Mapping[str, Any]
-) -> tuple[System, Space]:
-    if problem := registry.check_name(registry.MODELS, model):
-        raise InputError(problem)
-    space = _widened(load_space(find_space(model, None)).model_copy(update={"model": model}), change)
-    setting = space.complete(change)
-    asked = int(setting["epochs"]) if "epochs" in setting else None  # type: ignore[arg-type]  # the space has checked it
-    limits = [e for e in (asked, entry.epochs, file.epochs) if e is not None]
-    if not limits:
-        raise InputError("epochs: the setting has none; give them in the suite")
-    short = data_name(data)
-    published = space.published if short == space.data and not change else None
-    system = System(
-        study=f"{title}.{model.rsplit(':', maxsplit=1)[-1]}-{short}",
-        model=model,
-        data=short,
-        data_source=data_source(data),
-        setting=setting,
-        evaluate=entry.evaluate or _split_of(published),
-        seeds=entry.seeds or file.seeds,
-        epochs=min(limits),
-        published=published,
-        published_epochs=int(space.document["epochs"]) if published and "epochs" in space.document else None,  # type: ignore[arg-type]
-        label=", ".join(f"{k}={v}" for k, v in change.items()),
-        note=entry.note,
-    )
-    return system, space
-
-
-def _widened(space: Space, change: Mapping[str, Any]) -> Space:
-    """`space` with the training parameters of `change` that it does not vary, as constants."""
-    new = {name: value for name, value in change.items() if name in TRAINING and name not in space.params}
-    if not new:
-        return space
-    raw = space.as_dict()
-    raw["params"] |= {name: {"type": "constant", "value": value} for name, value in new.items()}
-    raw["document"] |= new
-    return Space.from_dict(raw)
-
-
-def _split_of(published: Published | None) -> Split:
-    """The split that a figure was measured on, so that ours can be held against it; else the test set."""
-    splits: dict[str, Split] = {"train": "train", "validation": "validation"}
-    return splits.get(published.split, "test") if published else "test"
-
-
-def _load(systems: Sequence[System], file: SuiteFile, say: Say) -> dict[str, Prepared]:
-    """The prepared data of every study, each data set loaded once. Raises InputError with the problems of all."""
+def _load(
+    systems: Sequence[System], wanted: set[str], file: SuiteFile, say: Say
+) -> tuple[dict[str, Prepared], list[str]]:
+    """The prepared data of every study, each data set of the models `wanted` loaded once, and every problem."""
     prepared: dict[str, Prepared] = {}
     problems: list[str] = []
-    for source in dict.fromkeys(s.data_source for s in systems):
+    entries = [entry for entry in file.systems if not wanted.isdisjoint(entry.model)]
+    for source in dict.fromkeys(data_source(d) for entry in entries for d in entry.data):
+        own = [s for s in systems if s.data_source == source]
         say(f"loading {source} …")
         try:
-            prepared[source] = prepare(
-                load(source), seed=file.seed, validation_fraction=file.validation_fraction, cache=cache()
-            )
+            images = load(source)
+            prepared |= {s.study: _split(images, file, s) for s in own}
         except InputError as error:
-            problems += error.problems
-    if problems:
-        raise InputError(problems)
-    return {s.study: prepared[s.data_source] for s in systems}
+            problems += [*error.problems, *([f"or leave out what needs it: {_skips(own)}"] if own else [])]
+    return prepared, problems
+
+
+def _split(images: ImageData, file: SuiteFile, system: System) -> Prepared:
+    return prepare(images, seed=file.seed, validation_fraction=system.validation_fraction, cache=cache())
 
 
 def _check_networks(systems: Sequence[System], data: Mapping[str, Prepared]) -> None:
-    questions = [
-        Question(s.model, s.setting, data[s.study].input_shape, data[s.study].n_classes) for s in systems
-    ]  # fmt: skip
+    questions = [Question(s.model, s.setting, data[s.study].input_shape, data[s.study].n_classes) for s in systems]
     answers = build_all(questions, weights=True)
-    problems = [f"{s.model} on {s.data}: {a.error}" for s, a in zip(systems, answers, strict=True) if a.error]
-    if problems:
-        raise InputError(problems)
+    bad = [(s, a.error) for s, a in zip(systems, answers, strict=True) if a.error]
+    if bad:
+        told = [f"{s.model} on {s.data}: {error}" for s, error in bad]
+        raise InputError([*told, f"or leave them out: {_skips([s for s, _ in bad])}"])
+
+
+def _skips(systems: Sequence[System]) -> str:
+    return " ".join(dict.fromkeys(f"--skip {s.model}" for s in systems))

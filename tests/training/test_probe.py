@@ -1,12 +1,24 @@
 """What a space's model can't be built with is known before a search."""
 
+from pathlib import Path
+
 import pytest
 
 from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.types import Space
 from search.training.catalogue import check_space, dataset_rows, model_rows
-from search.training.probe import probe
+from search.training.probe import Question, build_all, probe
+
+FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+
+
+@pytest.fixture
+def wrong_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A file under the name that VGG16's weights have, and no other place is looked into."""
+    monkeypatch.setenv("GRIDLESS_DATA", str(tmp_path))
+    (tmp_path / FILE).write_bytes(b"not a file of weights")
+    return FILE
 
 
 def test_choices_that_do_not_fit_the_images_are_dropped_with_a_notice() -> None:
@@ -42,3 +54,26 @@ def test_the_lists_of_models_and_data_sets_say_what_the_documents_do() -> None:
     assert rows["convNN_7"]["published"]["value"] == 0.3764
     assert rows["mlp"]["published"]["split"] == "train"
     assert {row["name"] for row in dataset_rows()} >= {"digits", "fashion", "mnist"}
+
+
+def test_starting_weights_are_tried_where_the_document_asks_for_them(wrong_weights: str) -> None:
+    space = load_space(find_space("vgg16_features"))
+    with pytest.raises(InputError, match=rf"{wrong_weights}.*can't be read.*--fix weights=none"):
+        probe(space, input_shape=(28, 28, 1), n_classes=10, corners=False, weights=True)
+
+
+def test_many_networks_are_built_at_once_and_each_says_why_it_can_not(wrong_weights: str) -> None:
+    grey, small = (28, 28, 1), (8, 8, 1)
+    asked = [
+        Question("mlp", {"depth": 1, "units": 4}, small, 3),
+        Question("convNN_7", {}, small, 10),
+        Question("tests.nothing:here", {}, small, 10),
+        Question("vgg16_features", {"weights": "imagenet", "size": 32}, grey, 10),
+        Question("vgg16_features", {"weights": "none", "size": 32}, grey, 10),
+    ]
+    n_params, errors = zip(*build_all(asked, weights=True), strict=True)
+    assert n_params == (64 * 4 + 4 + 4 * 3 + 3, None, None, None, 14_714_688 + 267_786)
+    parts = (None, "28×28", "tests.nothing", "weights=none", None)
+    assert [(e is None) if part is None else part in str(e) for part, e in zip(parts, errors, strict=True)] == [
+        True
+    ] * 5

@@ -1,0 +1,99 @@
+"""Epochs by each engine: the same as Keras' own, however the images are handed over."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from search.datasets.split import Prepared, read_split
+from search.registry import load_builder
+from search.training import feed
+from search.training.engine import PREDICT_BATCH, Engine, make_engine
+from search.training.feed import Part, chunks, epoch_order
+from search.training.recipe import compile_model
+from search.training.scaling import scale, scale_in_graph
+
+PARAMS = {"depth": 1, "units": 16, "dropout": 0.2, "lr": 0.1, "momentum": 0.9, "batch_size": 50}
+MakeEngine = Callable[..., tuple[Engine, keras.Model]]
+
+
+@pytest.fixture(scope="module")
+def part(digits: Prepared) -> Part:
+    split = read_split(digits.folder)
+    return Part(split.x_train[:130], split.y_train[:130])
+
+
+def network(digits: Prepared) -> keras.Model:
+    """The same weights, and the same dropout, whenever it is called."""
+    keras.utils.set_random_seed(3)
+    model = load_builder("mlp")(PARAMS, input_shape=digits.input_shape, n_classes=10)
+    compile_model(model, PARAMS, total_updates=9)
+    return model
+
+
+@pytest.fixture(params=["tensorflow", "any backend"])
+def make(request: pytest.FixtureRequest, digits: Prepared, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
+    def one(augment: Any = None) -> tuple[Engine, keras.Model]:
+        model = network(digits)
+        if request.param != "tensorflow":
+            monkeypatch.setattr("keras.backend.backend", lambda: "another")
+        sample = np.zeros((1, *digits.input_shape), np.uint8)
+        return make_engine(model, sample=sample, batch_size=50, prepare=scale_in_graph, augment=augment), model
+
+    return one
+
+
+def order() -> Any:
+    return epoch_order(130, 50, seed=1, step=1, drop=False)
+
+
+def test_an_epoch_is_that_of_fit(make: MakeEngine, digits: Prepared, part: Part) -> None:
+    """Same order, same seeds: the same weights, loss and accuracy, the last, partial batch included."""
+    engine, model = make()
+    plain = network(digits)
+    images, labels = scale(part.images[order()]), part.labels[order()]
+    for _ in range(2):
+        seen = engine.train(chunks(part, order(), 50))
+        known = plain.fit(images, labels, batch_size=50, shuffle=False, verbose=0).history
+        assert seen == {name: pytest.approx(values[0], rel=1e-5) for name, values in known.items()}
+    for ours, theirs in zip(model.variables, plain.variables, strict=True):
+        np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-5, atol=1e-6)
+    assert int(np.asarray(model.optimizer.iterations)) == 6
+
+
+def test_where_an_epoch_is_cut_into_chunks_does_not_show(
+    make: MakeEngine, part: Part, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, one = make()
+    pieces, other = make()
+    seen = whole.train(chunks(part, order(), 50))
+    monkeypatch.setattr(feed, "CHUNK_BYTES", 1)
+    in_pieces = list(chunks(part, order(), 50))
+    assert [len(labels) for _, labels in in_pieces] == [50, 50, 30]
+    assert pieces.train(in_pieces) == pytest.approx(seen, rel=1e-5)
+    for a, b in zip(one.variables, other.variables, strict=True):
+        np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-6, atol=1e-7)
+
+
+def test_only_what_is_trained_on_is_augmented(make: MakeEngine, digits: Prepared, part: Part) -> None:
+    """Images made black teach the first kernel nothing; what the network is asked about is as it was."""
+    engine, model = make(augment=lambda images: images * 0.0)
+    kernel, bias = (np.array(w) for w in model.layers[1].get_weights())
+    engine.train(chunks(part, order(), 50))
+    np.testing.assert_array_equal(model.layers[1].get_weights()[0], kernel)
+    assert not np.array_equal(model.layers[-1].get_weights()[1], bias)
+    asked = engine.predict(part.images)
+    np.testing.assert_allclose(asked, model.predict(scale(part.images), verbose=0), rtol=1e-5, atol=1e-6)
+    assert len({row.tobytes() for row in asked}) > 100
+
+
+def test_images_of_any_number_are_asked_about_once_each(make: MakeEngine, digits: Prepared) -> None:
+    """As Keras' own `predict` does, in inference mode: no dropout."""
+    engine, model = make()
+    images = read_split(digits.folder).x_train
+    assert PREDICT_BATCH < len(images) < 3 * PREDICT_BATCH
+    asked = engine.predict(images)
+    assert (asked.dtype, asked.shape) == (np.float32, (len(images), 10))
+    np.testing.assert_allclose(asked, model.predict(scale(images), verbose=0), rtol=1e-5, atol=1e-6)

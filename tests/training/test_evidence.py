@@ -1,0 +1,90 @@
+"""What is kept of a trial for people to look at, as the report reads it back."""
+
+import math
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from sklearn.metrics import accuracy_score, log_loss
+
+from search.report.evidence import read_evidence
+from search.training.evidence import MAX_WRONG, describe, scores, write_network, write_predictions
+
+RNG = np.random.default_rng(4)
+LABELS = RNG.integers(0, 5, 400)
+PROBABILITIES = RNG.dirichlet(np.ones(5), 400).astype(np.float32)
+IMAGES = RNG.integers(0, 256, (400, 4, 3, 1), np.uint8)
+
+
+def test_scores_are_plain_cross_entropy_and_accuracy() -> None:
+    found = scores(PROBABILITIES, LABELS)
+    assert found["loss"] == pytest.approx(
+        log_loss(LABELS, PROBABILITIES / PROBABILITIES.sum(1, keepdims=True)), rel=1e-5
+    )
+    assert found["accuracy"] == accuracy_score(LABELS, PROBABILITIES.argmax(axis=1))
+
+
+def test_a_class_held_impossible_costs_much_but_not_infinity_and_nan_stays_nan() -> None:
+    wrong = np.array([[1, 0], [1, 0]], np.float32)
+    assert scores(wrong, np.array([0, 1])) == {"loss": pytest.approx(-math.log(1e-7) / 2), "accuracy": 0.5}
+    wrong[1] = np.nan
+    assert math.isnan(scores(wrong, np.array([0, 1]))["loss"])
+
+
+def test_predictions_are_kept_with_the_worst_mistakes_first(tmp_path: Path) -> None:
+    write_predictions(
+        tmp_path, 7, split="test", step=3, probabilities=PROBABILITIES, labels=LABELS, images=IMAGES
+    )  # fmt: skip
+    found = read_evidence(tmp_path, 7).predictions
+    assert found is not None
+    assert (found.split, found.step) == ("test", 3)
+    np.testing.assert_array_equal(found.true, LABELS)
+    np.testing.assert_array_equal(found.predicted, PROBABILITIES.argmax(axis=1))
+    np.testing.assert_array_equal(found.confidence, PROBABILITIES.max(axis=1))
+    wrong = np.flatnonzero(PROBABILITIES.argmax(axis=1) != LABELS)
+    assert len(found.wrong_index) == MAX_WRONG < len(wrong)
+    kept = found.confidence[found.wrong_index]
+    assert all(np.diff(kept) <= 0)
+    assert kept.min() >= max(found.confidence[i] for i in wrong if i not in found.wrong_index)
+    np.testing.assert_array_equal(found.wrong_images, IMAGES[found.wrong_index])
+
+
+def test_later_predictions_replace_earlier_ones_and_no_mistake_is_no_trouble(tmp_path: Path) -> None:
+    sure = np.eye(5, dtype=np.float32)[LABELS]
+    for step, probabilities in ((1, PROBABILITIES), (2, sure)):
+        write_predictions(
+            tmp_path, 0, split="validation", step=step, probabilities=probabilities, labels=LABELS, images=IMAGES
+        )
+    found = read_evidence(tmp_path, 0).predictions
+    assert found is not None
+    assert (found.step, found.n_wrong, len(found.wrong_index)) == (2, 0, 0)
+    assert [f.name for f in tmp_path.iterdir()] == ["trial-0000.npz"]
+
+
+def test_a_chain_of_layers_says_what_each_reads_and_what_is_trained(tmp_path: Path) -> None:
+    base = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()], name="base")
+    base.trainable = False
+    model = keras.Sequential(
+        [keras.Input((8, 8, 3)), base, layers.Flatten(name="flat"), layers.Dense(10, name="out")], name="net"
+    )
+    write_network(tmp_path, 12, model)
+    found = read_evidence(tmp_path, 12).network
+    assert found is not None
+    assert [(x.name, x.type) for x in found.layers] == [("base", "Sequential"), ("flat", "Flatten"), ("out", "Dense")]
+    assert [x.inputs for x in found.layers[1:]] == [("base",), ("flat",)]
+    assert [x.output_shape for x in found.layers] == [(6, 6, 4), (144,), (10,)]
+    assert [(x.n_params, x.trainable) for x in found.layers] == [(112 + 16, False), (0, True), (1450, True)]
+    assert (found.n_params, found.n_trainable) == (112 + 16 + 1450, 1450)
+
+
+def test_branches_are_described_with_all_that_they_read() -> None:
+    inputs = keras.Input((None, 8, 2), name="in")
+    left, right = layers.Conv2D(4, 1, name="left")(inputs), layers.Conv2D(4, 1, name="right")(inputs)
+    both = layers.Add(name="both")([left, right])
+    found = describe(keras.Model(inputs, layers.GlobalAveragePooling2D(name="mean")(both)))["layers"]
+    assert {x["name"]: x["inputs"] for x in found} == {
+        "in": [], "left": ["in"], "right": ["in"], "both": ["left", "right"], "mean": ["both"],
+    }  # fmt: skip
+    assert {x["name"]: x["output_shape"] for x in found}["both"] == [None, 8, 4]

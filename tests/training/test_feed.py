@@ -1,0 +1,114 @@
+"""Which images a job sees, in which order, and how they are handed over."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.datasets.split import Prepared, read_split, read_test
+from search.errors import StudyError
+from search.training import feed
+from search.training.feed import Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
+from search.training.job import Job
+
+LABELS = np.arange(130)
+IMAGES = np.repeat(LABELS[:, None], 6, axis=1).reshape(130, 2, 3, 1).astype(np.uint8)
+PART = Part(IMAGES, LABELS)
+
+
+@pytest.fixture
+def job(digits: Prepared) -> Callable[..., Job]:
+    def make(**changes: Any) -> Job:
+        plain = Job(
+            model="mlp", params={}, seed=0, total_epochs=1, data=str(digits.folder), input_shape=digits.input_shape,
+            n_classes=10, checkpoint="", evidence="",
+        )  # fmt: skip
+        return replace(plain, **changes)
+
+    return make
+
+
+def same(part: Part | None, images: Any, labels: Any) -> bool:
+    return part is not None and np.array_equal(part.images, images) and np.array_equal(part.labels, labels)
+
+
+def test_every_epoch_has_an_order_of_its_own_that_repeats() -> None:
+    orders = [epoch_order(130, 50, seed=s, step=e, drop=False) for s, e in ((1, 1), (1, 2), (2, 1), (1, 1))]
+    assert all(sorted(o) == list(range(130)) for o in orders)
+    assert np.array_equal(orders[0], orders[3])
+    assert not any(np.array_equal(orders[0], o) for o in orders[1:3])
+    assert sum(orders[0] == np.arange(130)) < 10  # shuffled, not sorted
+
+
+@pytest.mark.parametrize(("n", "kept", "dropped"), [(130, 3, 2), (100, 2, 2), (51, 2, 1), (49, 1, 1), (1, 1, 1)])
+def test_updates_of_an_epoch_with_and_without_its_remainder(n: int, kept: int, dropped: int) -> None:
+    """A remainder that is all there is stays: an epoch never has no step."""
+    assert [n_updates(n, 50, drop=d) for d in (False, True)] == [kept, dropped]
+    full = epoch_order(n, 50, seed=3, step=1, drop=False)
+    assert len(full) == n
+    assert np.array_equal(epoch_order(n, 50, seed=3, step=1, drop=True), full[: dropped * 50])
+
+
+@pytest.mark.parametrize("n_bytes", [1, 5 * 6, 50 * 6 - 1, 50 * 6, 110 * 6, 10**9])
+def test_chunks_hold_all_images_in_order_and_whole_batches(monkeypatch: pytest.MonkeyPatch, n_bytes: int) -> None:
+    monkeypatch.setattr(feed, "CHUNK_BYTES", n_bytes)
+    order = epoch_order(130, 50, seed=1, step=1, drop=False)
+    parts = list(chunks(PART, order, 50))
+    assert [len(labels) % 50 for _, labels in parts[:-1]] == [0] * (len(parts) - 1)
+    assert len(parts) == {10**9: 1, 110 * 6: 2}.get(n_bytes, 3)
+    assert np.array_equal(np.concatenate([labels for _, labels in parts]), LABELS[order])
+    for images, labels in parts:
+        assert np.array_equal(images[:, 1, 2, 0], labels)
+
+
+def test_a_job_that_is_watched_trains_on_training_images_alone(job: Callable[..., Job], digits: Prepared) -> None:
+    found, split = read_feed(job()), read_split(digits.folder)
+    assert same(found.train, split.x_train, split.y_train)
+    assert same(found.validation, split.x_val, split.y_val)
+
+
+def test_a_replicate_trains_on_training_and_validation_images_and_has_none_to_watch(
+    job: Callable[..., Job], digits: Prepared
+) -> None:
+    assert digits.test_folder is not None
+    found, split = read_feed(job(train_on="all")), read_split(digits.folder)
+    assert same(found.train, np.r_[split.x_train, split.x_val], np.r_[split.y_train, split.y_val])
+    assert found.validation is None
+    seen = {image.tobytes() for image in found.train.images}
+    assert not seen & {image.tobytes() for image in read_test(digits.test_folder)[0]}
+
+
+def test_a_job_is_scored_on_the_images_that_it_names(job: Callable[..., Job], digits: Prepared) -> None:
+    split, test = read_split(digits.folder), str(digits.test_folder)
+    watched, whole = read_feed(job()), read_feed(job(train_on="all"))
+    assert same(read_evaluation(job(evaluate="validation"), watched), split.x_val, split.y_val)
+    assert same(read_evaluation(job(evaluate="train"), watched), split.x_train, split.y_train)
+    everything = np.r_[split.x_train, split.x_val]
+    assert same(read_evaluation(job(evaluate="train"), whole), everything, np.r_[split.y_train, split.y_val])
+    assert same(read_evaluation(job(evaluate="test", test_data=test), whole), *read_test(Path(test)))
+
+
+@pytest.mark.parametrize(
+    ("train_on", "evaluate"), [("all", "validation"), ("all", "test"), ("train", "test"), ("train", None)]
+)
+def test_a_job_can_not_be_scored_on_images_that_it_was_not_given(
+    job: Callable[..., Job], train_on: str, evaluate: str | None
+) -> None:
+    """Nor on validation images that it trained on: that would be no validation."""
+    asked = job(train_on=train_on, evaluate=evaluate)
+    with pytest.raises(StudyError, match=f"evaluated on {evaluate}"):
+        read_evaluation(asked, read_feed(asked))
+
+
+def test_data_that_are_gone_stop_the_study(job: Callable[..., Job], digits: Prepared, tmp_path: Path) -> None:
+    shutil.copytree(digits.folder, tmp_path / "copy")
+    (tmp_path / "copy" / "y_val.npy").unlink()
+    with pytest.raises(StudyError, match="can't be read"):
+        read_feed(job(data=str(tmp_path / "copy")))
+    asked = job(evaluate="test", test_data=str(tmp_path / "gone"))
+    with pytest.raises(StudyError, match="can't be read"):
+        read_evaluation(asked, read_feed(asked))
