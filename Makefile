@@ -19,6 +19,7 @@ setup: .venv/installed ## Make the environment (done by every other target; quic
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "venv is missing: apt-get install python3-venv"; exit 1; }
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	@echo "installing TensorFlow and the rest into .venv (3 GB the first time, some minutes) …" >&2
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(GPU:%=[%])'
 	@touch $@
 

@@ -69,7 +69,7 @@ def _load(group: str, name: str, contract: str, *, n_positional: int, keywords: 
     try:
         function = point.load()
     except Exception as error:  # a user's module may raise whatever it likes
-        raise InputError(f"{name}: {point.value} can't be imported ({error}); check the name and PYTHONPATH") from error
+        raise InputError(f"{point.value} can't be imported ({error}); check the name and PYTHONPATH") from error
     if not _fits(function, n_positional, keywords):
         raise InputError(f"{name}: {point.value} must be callable as {contract}")
     return function  # type: ignore[no-any-return]

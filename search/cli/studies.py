@@ -160,8 +160,8 @@ def _describe(plan: "Plan") -> str:
     rows = {
         "study": f"{spec.name} ({'goes on' if plan.resumes else 'new'}) in {plan.folder}",
         "model": spec.model,
-        "data": f"{spec.data}: {data.n_train:,} training and {data.n_val:,} validation images of {shape}, "
-        f"{data.n_classes} classes",
+        "data": f"{spec.data}: {data.n_train:,} training, {data.n_val:,} validation and {data.n_test:,} test images "
+        f"of {shape}, {data.n_classes} classes",
         "space": f"{n_params} parameters, {plan.spec.search_space.n_combinations:,} combinations in a full grid",
         "budget": ", ".join(limits),
         "strategy": f"{spec.strategy}, seed {spec.seed}",

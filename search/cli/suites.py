@@ -56,10 +56,11 @@ def bench(
     --seeds adds to what is there.
     """
     from search.worker.local import LocalWorkers
-    from search.worker.suite import prepare_suite
+    from search.worker.suite import open_suite, prepare_suite
 
     say = sayer(quiet)
     found = prepare_suite(suite, flags, only, skip, say)
+    found.first_plans()  # a study of an earlier command that can't go on is told now
     if dry_run:
         click.echo(json.dumps(found.suite.model_dump(mode="json"), indent=2) if as_json else _describe(found))
         return 0
@@ -68,7 +69,7 @@ def bench(
     end = 0
     try:
         for plans in (found.first_plans, found.final_plans):
-            if todo := plans():
+            if todo := [plan for plan in plans() if not found.is_done(plan)]:
                 workers = LocalWorkers(found.folder, found.devices, found.threads)
                 workers.start()
                 _run(found, todo, workers, mlflow=not no_mlflow, quiet=quiet)
@@ -78,6 +79,7 @@ def bench(
     except StudyError as error:
         click.echo(f"error: {error}", err=True)
         end = 1
+    open_suite(found, [])
     return end or _compare(found.suite.name, as_json=as_json)
 
 

@@ -232,7 +232,7 @@ def check_goes_on(stored: StudySpec, wanted: StudySpec) -> None:
     """Raise InputError with every difference when `wanted` can't go on with the study that `stored` describes."""
     if lines := differences(stored, wanted):
         rule = f"study {stored.name!r} can't go on with other settings"
-        remedy = "give another NAME, or undo the change; the study is untouched"
+        remedy = "give another NAME (--name), or undo the change; the study is untouched"
         raise InputError([f"{rule}: {line}; {remedy}" for line in lines])
 
 

@@ -9,7 +9,7 @@ from search.datasets.facts import FACTS
 from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.types import Space
-from search.training.probe import Question, build_all, probe
+from search.training.probe import Corner, ProbeReport, Question, build_all, probe
 
 DEFAULT_SHAPE = (28, 28, 1)
 
@@ -62,9 +62,23 @@ def check_space(file: Path, data: str | None) -> tuple[list[str], bool]:
     ]
     if sizes:
         lines.append(f"{min(sizes):,} to {max(sizes):,} network parameters")
-    lines += [f"can't be built: {c.setting}: {c.error}" for c in report.corners if c.error]
-    lines += [f"warning: {name} is never read by the model or by training" for name in report.unread]
+    lines += _errors(report)
+    if sizes:
+        lines += [f"warning: {name} is never read by the model or by training" for name in report.unread]
     return lines, bool(sizes)
+
+
+def _errors(report: ProbeReport) -> list[str]:
+    """What can't be built, each reason once with the first setting that has it."""
+    first: dict[str, list[Corner]] = {}
+    for corner in report.corners:
+        if corner.error:
+            first.setdefault(corner.error, []).append(corner)
+    return [
+        f"can't be built: {error}: {dict(corners[0].setting)}"
+        + (f" and {len(corners) - 1} more" if len(corners) > 1 else "")
+        for error, corners in first.items()
+    ]
 
 
 def _shape(data: str | None) -> tuple[tuple[int, int, int], int]:

@@ -64,6 +64,13 @@ class Bench:
         ready = [s for s in self.chosen if not _needs_trial(s) or self._is_tried(s)]
         return self._plans(ready, self._replicates)
 
+    def is_done(self, plan: Plan) -> bool:
+        """Whether every trial of `plan` has ended."""
+        if not plan.resumes:
+            return False
+        trials = read_study(self.storage, plan.spec.name).trials
+        return len(trials) >= plan.spec.n_trials and all(t.state in {"COMPLETE", "FAIL"} for t in trials)
+
     def _plans(self, systems: Sequence[System], replicates: Callable[[System], tuple[Replicate, ...]]) -> list[Plan]:
         plans: list[Plan] = []
         problems: list[str] = []
