@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import glob
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,17 +14,24 @@ from uuid import uuid4
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
     """Open `path` for writing so that a reader meets the old file or the whole new one, whatever kills the writer.
 
-    Makes its folder. Raises OSError when it can't be written or the disk is full; the old file is then unchanged.
+    What was written can be read back. Makes the file's folder. Raises OSError when it can't be written or the disk is
+    full; the old file is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own beside the target: os.replace is atomic only within one file system.
     part = path.with_name(f".{path.name}.{uuid4().hex}.part")
     try:
-        with part.open("wb") as file:
+        with part.open("w+b") as file:
             yield file
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_file(path: Path) -> None:
+    """Remove the file at `path`, if there is one, and what killed writers of it have left beside it. Raises OSError."""
+    for file in (path, *path.parent.glob(f".{glob.escape(path.name)}.*.part")):
+        file.unlink(missing_ok=True)
 
 
 def unwritable(folder: Path, error: OSError) -> str:

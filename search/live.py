@@ -22,6 +22,8 @@ class Snapshot:
     done: int
     running: int
     paused: int
+    waiting: int
+    """WAITING for a worker, not at a rung."""
     pruned: int
     failed: int
     best: TrialRecord | None
@@ -40,6 +42,7 @@ def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> S
         done=states.count("COMPLETE"),
         running=states.count("RUNNING"),
         paused=sum(t.paused for t in trials if t.state == "WAITING"),
+        waiting=sum(not t.paused for t in trials if t.state == "WAITING"),
         pruned=states.count("PRUNED"),
         failed=states.count("FAIL"),
         best=max(scored, key=lambda t: (t.val_accuracy or 0.0, -t.number), default=None),

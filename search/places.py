@@ -1,9 +1,14 @@
-"""Where things are on this machine, as the environment says."""
+"""Where things are, as the environment says."""
 
+import contextlib
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from uuid import uuid4
+
+from search.artifacts import join, reading, remove, shown, whole
+from search.errors import InputError
 
 MIN_FREE_MB = 100
 
@@ -14,8 +19,21 @@ def home() -> Path:
 
 
 def storage_url() -> str:
-    """The studies' database: GRIDLESS_STORAGE, or an SQLite file in the home folder."""
-    return os.environ.get("GRIDLESS_STORAGE") or f"sqlite:///{home() / 'studies.db'}"
+    """The studies' database: GRIDLESS_STORAGE, or an SQLite file in the home folder.
+
+    The password in the file GRIDLESS_STORAGE_PASSWORD_FILE, if that is set, is put into the URL. Raises InputError
+    when there is no such file, it is empty, or the database knows no passwords.
+    """
+    url = os.environ.get("GRIDLESS_STORAGE") or f"sqlite:///{home() / 'studies.db'}"
+    file = os.environ.get("GRIDLESS_STORAGE_PASSWORD_FILE")
+    return _with_password(url, Path(file)) if file else url
+
+
+def artifacts(study: str) -> str:
+    """The folder of a study's checkpoints and evidence: under GRIDLESS_ARTIFACTS, which is a folder or the URL of a
+    store that all workers reach, or in the home folder.
+    """
+    return join(_artifacts_root(), study)
 
 
 def cache() -> Path:
@@ -39,3 +57,55 @@ def check_home() -> str | None:
             "make room or set GRIDLESS_HOME to another folder"
         )
     return None
+
+
+def check_artifacts() -> str | None:
+    """What is wrong with GRIDLESS_ARTIFACTS, or None when a file can be written there, read back and removed."""
+    root = _artifacts_root()
+    remedy = "check its name, your rights and the network, or set GRIDLESS_ARTIFACTS to another folder or store"
+    try:
+        sound = _gives_back(join(root, f".gridless-check-{uuid4().hex}"))
+    except InputError as error:
+        return f"GRIDLESS_ARTIFACTS: {error}"
+    except OSError as error:
+        return f"GRIDLESS_ARTIFACTS: {shown(root)} can't be used ({error.strerror or error}); {remedy}"
+    return None if sound else f"GRIDLESS_ARTIFACTS: {shown(root)} does not give back what was written; {remedy}"
+
+
+def _gives_back(location: str) -> bool:
+    with whole(location) as file:
+        file.write(b"gridless")
+    with reading(location) as file:
+        found = file.read()
+    remove(location)
+    # Some stores answer "forbidden" instead of "not there", and every trial begins by looking for a checkpoint.
+    with contextlib.suppress(FileNotFoundError), reading(location):
+        return False
+    return found == b"gridless"
+
+
+def _artifacts_root() -> str:
+    root = os.environ.get("GRIDLESS_ARTIFACTS")
+    if root and "://" in root:
+        return root
+    return str(Path(root).absolute() if root else home())
+
+
+def _with_password(url: str, file: Path) -> str:
+    import sqlalchemy as sa  # noqa: PLC0415  # takes longer to load than --help may
+
+    named = f"GRIDLESS_STORAGE_PASSWORD_FILE: {file}"
+    try:
+        password = file.read_text(encoding="utf-8").rstrip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{named} can't be read ({error}); give a file with the password, or unset it") from error
+    if not password:
+        raise InputError(f"{named} is empty; write the password into it, or unset it")
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        return url  # refused, with its reason, by whoever opens it
+    if parsed.get_backend_name() == "sqlite":
+        rule = f"{named} is for a database server, but the studies are in the file {parsed.database}"
+        raise InputError(f"{rule}; set GRIDLESS_STORAGE to postgresql://…, or unset it")
+    return parsed.set(password=password).render_as_string(hide_password=False)

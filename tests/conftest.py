@@ -19,7 +19,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "runs"
     monkeypatch.setenv("GRIDLESS_HOME", str(home))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in ("GRIDLESS_DATA", "GRIDLESS_STORAGE", "MLFLOW_TRACKING_URI"):
+    for name in ("DATA", "STORAGE", "STORAGE_PASSWORD_FILE", "ARTIFACTS", "GPU_LOCKS", "GRACE_S"):
+        monkeypatch.delenv(f"GRIDLESS_{name}", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD_FILE"):
         monkeypatch.delenv(name, raising=False)
     return home
 
@@ -37,17 +39,38 @@ def postgres_server() -> Iterator[str]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its tables, which takes a second to make, to be copied."""
+    file = tmp_path_factory.mktemp("empty") / "studies.db"
+    LedgerStorage(f"sqlite:///{file}").engine.dispose()
+    return file
+
+
+@pytest.fixture(scope="session")
+def empty_postgres(postgres_server: str) -> str:
+    """The name of the like on PostgreSQL."""
+    server = sa.make_url(postgres_server).set(drivername="postgresql+psycopg")
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(sa.text("CREATE DATABASE empty"))
+    admin.dispose()
+    LedgerStorage(server.set(database="empty").render_as_string(hide_password=False)).engine.dispose()
+    return "empty"
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty database of each kind."""
     if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "studies.db")
         yield f"sqlite:///{tmp_path / 'studies.db'}"
         return
     server = sa.make_url(request.getfixturevalue("postgres_server")).set(drivername="postgresql+psycopg")
-    name = f"t{uuid4().hex}"
+    template, name = request.getfixturevalue("empty_postgres"), f"t{uuid4().hex}"
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield server.set(database=name).render_as_string(hide_password=False)
     with admin.connect() as connection:
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))

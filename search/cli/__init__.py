@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from search.cli import studies, suites, tools
+from search.cli import service, studies, suites, tools
 from search.cli.common import INTERRUPTED
 from search.errors import GridlessError, InputError
 
@@ -45,5 +45,5 @@ def cli() -> None:
     """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
 
 
-for command in (*studies.COMMANDS, *suites.COMMANDS, *tools.COMMANDS):
+for command in (*studies.COMMANDS, *service.COMMANDS, *suites.COMMANDS, *tools.COMMANDS):
     cli.add_command(command)

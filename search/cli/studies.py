@@ -1,4 +1,4 @@
-"""`gridless study` and `gridless report`."""
+"""`gridless study`, `gridless submit` and `gridless report`."""
 
 import json
 import signal
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, sayer
+from search.cli.common import INTERRUPTED, crew_options, sayer, study_options
 from search.errors import StudyError
 
 if TYPE_CHECKING:
     from search.study.records import StudyRecord
-    from search.worker.local import LocalWorkers
-    from search.worker.prepare import Checked, Plan
+    from search.worker.local import Workers
+    from search.worker.prepare import Checked, Plan, Request
 
 _EPILOG = """\b
 Examples:
@@ -24,79 +24,102 @@ Examples:
   gridless study convNN path/to/own.npz --fix optimizer=sgd --try lr=0.1,units=200
   gridless study lab_cnn path/to/folder --precision mixed_bfloat16
 """
+_SUBMIT_EPILOG = """\b
+Examples:
+  gridless submit convNN fashion --n-trials 100 --priority 5
+  gridless worker        # here or on any machine with the same GRIDLESS_STORAGE
+  gridless status --watch
+"""
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("model")
-@click.argument("data")
-@click.option("--n-trials", help="Settings to try in all; more than before goes on with a study.")
-@click.option("--epochs", help="The most epochs that a trial may train [the space's largest].")
-@click.option("--timeout", "timeout_s", help="Pause after this many seconds; the same command goes on.")
-@click.option("--trial-timeout", "trial_timeout_s", help="Fail a trial that takes more seconds [a day].")
-@click.option("--budget", help="Compute to spend, in full trainings.")
-@click.option("--workers", help="Worker processes [one per GPU, or one per CPU core up to four].")
-@click.option("--threads", help="CPU threads per worker.")
-@click.option("--seed", help="Seed of the whole study.")
-@click.option("--name", help="The study's name [MODEL-DATA].")
-@click.option("--strategy", help="How settings are chosen and epochs shared out.")
-@click.option("--precision", help="float32, mixed_bfloat16 or mixed_float16.")
-@click.option("--space", "space_file", type=click.Path(path_type=Path), help="A space file [spaces/MODEL.yaml].")
-@click.option("--try", "tries", multiple=True, metavar="NAME=VALUE,…", help="Run this setting first; repeatable.")
-@click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="Pin a parameter; repeatable.")
-@click.option("--dry-run", is_flag=True, help="Check everything and show what would be done.")
+@study_options
+@crew_options
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror the study to MLflow.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
 def study(
     model: str, data: str, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
-    dry_run: bool, no_mlflow: bool, as_json: bool, quiet: bool, **flags: str | None,
+    dry_run: bool, no_mlflow: bool, as_json: bool, quiet: bool, engine: str, address: str | None, **flags: Any,
 ) -> int:  # fmt: skip
     """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and report.
 
     MODEL is a name of `gridless models` or your own package.module:function; DATA is a name of
     `gridless datasets`, or the path of an .npz file or of a folder of images by class.
+    It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
-    from search.worker.local import LocalWorkers
-    from search.worker.prepare import Request, check, make_plan
+    from search.worker.prepare import Request, check
+    from search.worker.staff import staffed
 
     say = sayer(quiet)
-    checked = check(Request(model, data, flags, space_file, tries, fixes), say)
+    request = Request(model, data, flags, space_file, tries, fixes)
     if dry_run:
-        plan = make_plan(checked, say)
-        for notice in plan.notices:
-            say(f"note: {notice}")
-        click.echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
-        return 0
+        return _show_plan(request, say, as_json=as_json)
+    checked = check(request, say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
-    workers = LocalWorkers(checked.folder, checked.devices, checked.threads)
-    workers.start()  # they load their framework while the plan is made
-    try:
+    with staffed(
+        checked.crew, checked.settings, checked.folder, holder=checked.name, say=say, engine=engine, address=address,
+        mlflow=not no_mlflow,
+    ) as workers:  # fmt: skip
         return _search(checked, workers, say, mlflow=not no_mlflow, as_json=as_json, quiet=quiet)
-    finally:
-        workers.stop()
+
+
+@click.command(epilog=_SUBMIT_EPILOG)
+@study_options
+@click.option("--priority", type=int, help="Studies of a larger one are served first [0].")
+def submit(
+    model: str, data: str, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
+    dry_run: bool, as_json: bool, quiet: bool, priority: int | None, **flags: Any,
+) -> int:  # fmt: skip
+    """Put a study on the queue, for workers on this or other machines, and return.
+
+    MODEL and DATA are as for `gridless study`; a path must lead to the same data on every worker's machine.
+    """
+    from search.worker.prepare import Request, check, make_plan, open_study
+
+    say = sayer(quiet)
+    request = Request(model, data, flags, space_file, tries, fixes)
+    if dry_run:
+        return _show_plan(request, say, as_json=as_json)
+    checked = check(request, say)
+    plan = make_plan(checked, say)
+    for notice in plan.notices:
+        say(f"note: {notice}")
+    open_study(plan, checked.storage, priority=priority)
+    say(_describe(plan, on_queue=True))
+    click.echo(json.dumps({"study": plan.spec.name, "n_trials": plan.spec.n_trials}) if as_json else plan.spec.name)
+    return 0
+
+
+def _show_plan(request: "Request", say: Callable[[str], None], *, as_json: bool) -> int:
+    from search.worker.prepare import check, make_plan
+
+    plan = make_plan(check(request, say), say)
+    for notice in plan.notices:
+        say(f"note: {notice}")
+    click.echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
+    return 0
 
 
 def _search(
-    checked: "Checked", workers: "LocalWorkers", say: Callable[[str], None], *, mlflow: bool, as_json: bool, quiet: bool
+    checked: "Checked", workers: "Workers", say: Callable[[str], None], *, mlflow: bool, as_json: bool, quiet: bool
 ) -> int:
     from search.live import LiveView
     from search.report import write_report
     from search.study.reading import read_study
+    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
     from search.worker.prepare import make_plan, open_study
-    from search.worker.run import DRAIN_WAIT_S, HURRIED_WAIT_S, End, Mirror, run
+    from search.worker.run import End, run
 
     plan = make_plan(checked, say)
     for notice in plan.notices:
         say(f"note: {notice}")
     ledger = open_study(plan, checked.storage)
     say(_describe(plan))
-    mirror = Mirror.start(plan, ledger.uid) if mlflow else None
+    mirror = Mirror.start(plan.spec, ledger.uid, plan.crew.devices[0].name) if mlflow else None
     end, trouble = None, None
     try:
         with LiveView(plan.spec, quiet=quiet) as view:
-            limit_s = plan.spec.timeout_s
             show = view.update
-            end = run([plan], [ledger], workers, mlflow=mlflow, show=lambda found: show(found[0]), timeout_s=limit_s)
+            end = run([ledger], workers, mlflow=mlflow, show=lambda found: show(found[0]))
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
     except StudyError as error:
@@ -116,6 +139,8 @@ def _search(
         return 1
     if end is None:
         return INTERRUPTED
+    if end in {End.PAUSED, End.CANCELLED}:
+        click.echo(f"the study was {end} by somebody else", err=True)
     return 0 if end is End.TIMEOUT or any(t.val_accuracy is not None for t in record.trials) else 1
 
 
@@ -150,13 +175,14 @@ def _print_result(record: "StudyRecord", paths: Any, *, as_json: bool, again: bo
         click.echo("the same command goes on where this one stopped", err=True)
 
 
-def _describe(plan: "Plan") -> str:
+def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
     spec, data = plan.spec, plan.data
     n_params = len(spec.space["params"])
     limits = [f"{spec.n_trials} trials", f"up to {spec.epochs} epochs each"]
     limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
     limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
     shape = "×".join(map(str, data.input_shape))
+    here = f"{spec.workers} × {plan.crew.devices[0].name}, {spec.threads} threads each"
     rows = {
         "study": f"{spec.name} ({'goes on' if plan.resumes else 'new'}) in {plan.folder}",
         "model": spec.model,
@@ -165,9 +191,9 @@ def _describe(plan: "Plan") -> str:
         "space": f"{n_params} parameters, {plan.spec.search_space.n_combinations:,} combinations in a full grid",
         "budget": ", ".join(limits),
         "strategy": f"{spec.strategy}, seed {spec.seed}",
-        "workers": f"{spec.workers} × {plan.devices[0].name}, {spec.threads} threads each",
+        "workers": "whoever runs `gridless worker`; `gridless status --watch` shows them" if on_queue else here,
     }
     return "\n".join(f"{name:<9} {text}" for name, text in rows.items())
 
 
-COMMANDS = (study, report)
+COMMANDS = (study, submit, report)

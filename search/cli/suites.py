@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, sayer
+from search.cli.common import INTERRUPTED, crew_options, sayer
 from search.errors import StudyError
 
 if TYPE_CHECKING:
     from search.report.comparison_page import ComparisonPaths
     from search.study.ledger import Ledger
+    from search.worker.local import Workers
     from search.worker.prepare import Plan
     from search.worker.suite import Bench
 
@@ -33,8 +34,7 @@ Examples:
 @click.option("--precision", help="float32, mixed_bfloat16 or mixed_float16.")
 @click.option("--only", multiple=True, metavar="MODEL", help="Run these models of the suite; repeatable.")
 @click.option("--skip", multiple=True, metavar="MODEL", help="Leave these models of the suite out; repeatable.")
-@click.option("--workers", help="Worker processes [one per GPU, or one per CPU core up to four].")
-@click.option("--threads", help="CPU threads per worker.")
+@crew_options
 @click.option("--name", help="Where results are kept [the suite's name].")
 @click.option("--dry-run", is_flag=True, help="Check everything and show what would be done.")
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror the studies to MLflow.")
@@ -48,6 +48,8 @@ def bench(
     no_mlflow: bool,
     as_json: bool,
     quiet: bool,
+    engine: str,
+    address: str | None,
     **flags: Any,
 ) -> int:
     """Train every system of SUITE on several seeds, score each on the right split once, and compare.
@@ -55,7 +57,7 @@ def bench(
     SUITE is a name in studies/ or the path of a suite file. Running it again goes on where it stopped, and with more
     --seeds adds to what is there.
     """
-    from search.worker.local import LocalWorkers
+    from search.worker.staff import staffed
     from search.worker.suite import open_suite, prepare_suite
 
     say = sayer(quiet)
@@ -70,9 +72,11 @@ def bench(
     try:
         for plans in (found.first_plans, found.final_plans):
             if todo := [plan for plan in plans() if not found.is_done(plan)]:
-                workers = LocalWorkers(found.folder, found.devices, found.threads)
-                workers.start()
-                _run(found, todo, workers, mlflow=not no_mlflow, quiet=quiet)
+                with staffed(
+                    found.crew, found.settings, found.folder, holder=found.suite.name, say=say, engine=engine,
+                    address=address, mlflow=not no_mlflow,
+                ) as workers:  # fmt: skip
+                    _run(found, todo, workers, mlflow=not no_mlflow, quiet=quiet)
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on where this one stopped", err=True)
         end = INTERRUPTED
@@ -83,25 +87,23 @@ def bench(
     return end or _compare(found.suite.name, as_json=as_json)
 
 
-def _run(found: "Bench", plans: "Sequence[Plan]", workers: Any, *, mlflow: bool, quiet: bool) -> None:
+def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool) -> None:
     from search.live import SuiteView
     from search.study.reading import read_study
-    from search.worker.run import conclude, introduce, run, send
+    from search.worker.mirror import conclude, introduce, send
+    from search.worker.run import run
     from search.worker.suite import open_suite
 
-    try:
-        ledgers: Sequence[Ledger] = open_suite(found, plans)
-        if mlflow:
-            for plan, ledger in zip(plans, ledgers, strict=True):
-                introduce(plan, ledger.uid)
-        with SuiteView([plan.spec for plan in plans], quiet=quiet) as view:
-            run(plans, ledgers, workers, mlflow=mlflow, show=view.update)
-    finally:
-        workers.stop()
+    ledgers: Sequence[Ledger] = open_suite(found, plans)
+    if mlflow:
+        for plan, ledger in zip(plans, ledgers, strict=True):
+            introduce(plan.spec, ledger.uid, plan.crew.devices[0].name)
+    with SuiteView([plan.spec for plan in plans], quiet=quiet) as view:
+        run(ledgers, workers, mlflow=mlflow, show=view.update)
     if mlflow:
         for plan in plans:
             conclude(plan.folder / "outbox", read_study(found.storage, plan.spec.name).trials, [])
-            if missing := send(plan.folder / "outbox"):
+            if missing := send(plan.folder / "outbox")["error"]:
                 remedy = f"`gridless sync {plan.spec.name}` sends the rest"
                 click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
 
@@ -152,7 +154,9 @@ def _describe(found: "Bench") -> str:
         lines.append(
             f"system    {s.model}{label} on {s.data}: {s.seeds} × {s.epochs} epochs, scored on the {s.evaluate} images"
         )
-    lines.append(f"workers   {len(found.devices)} × {found.devices[0].name}, {found.threads} threads each")
+    lines.append(
+        f"workers   {len(found.crew.devices)} × {found.crew.devices[0].name}, {found.crew.threads} threads each"
+    )
     return "\n".join(lines)
 
 

@@ -3,33 +3,31 @@
 import json
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
-from search.errors import InputError, StudyError
+from search.errors import InputError
 
 
 @click.command()
 @click.argument("name")
 def sync(name: str) -> int:
     """Send to MLflow what has not arrived there yet of study NAME."""
-    import subprocess
-
-    from search.places import home
-    from search.worker.run import mirror_arguments
+    from search.places import home, storage_url
+    from search.study.reading import read_study
+    from search.study.storage import LedgerStorage
+    from search.worker.mirror import conclude, send
 
     folder = home() / name / "outbox"
     if not folder.is_dir():
         raise InputError(f"study {name!r} has no outbox at {folder}; check the name and GRIDLESS_HOME")
-    last = folder / "last_sync.json"
-    last.unlink(missing_ok=True)
-    done = subprocess.run([sys.executable, "-m", "search.tracking", str(folder), *mirror_arguments()], check=False)  # noqa: S603
-    if not last.exists():
-        raise StudyError(f"sending to MLflow ended with exit code {done.returncode}")
-    result = json.loads(last.read_text())
-    click.echo(f"sent {result['n_sent']} events, {result['n_left']} left")
+    with suppress(InputError):  # an outbox may outlive its study
+        conclude(folder, read_study(LedgerStorage(storage_url()), name).trials, [])
+    result = send(folder)
+    click.echo(f"sent {result['n_sent']} events, {result['n_left'] if result['n_left'] >= 0 else '?'} left")
     if result["error"]:
         click.echo(f"error: MLflow can't be reached: {result['error']}", err=True)
         return 1
@@ -43,7 +41,8 @@ def ui(port: str) -> None:
     from search.places import home
     from search.tracking.uri import default_uri
 
-    arguments = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", default_uri(home()), "--port", port]
+    arguments = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1"]
+    arguments += ["--backend-store-uri", default_uri(home()), "--port", port]
     os.execv(sys.executable, arguments)  # noqa: S606
 
 

@@ -32,12 +32,12 @@ def load() -> ImageData:
     cached = keras_home() / kept_by_keras
     sources = (
         Source("Keras' cache", lambda: idx.read_folder(cached)),
+        Source(f"Debian's package {PACKAGE}, installed", lambda: idx.read_folder(ROOT / PACKAGE_FOLDER)),
         Source(
             "Keras' download",
             lambda: fetch.keras("fashion_mnist", lambda home: idx.read_folder(home / kept_by_keras)),
             keep=True,
         ),
-        Source(f"Debian's package {PACKAGE}, installed", lambda: idx.read_folder(ROOT / PACKAGE_FOLDER)),
         Source(
             f"Debian's package {PACKAGE}, downloaded",
             lambda: fetch.debian(PACKAGE, lambda root: idx.read_folder(root / PACKAGE_FOLDER)),

@@ -4,24 +4,24 @@ from pathlib import Path
 
 import numpy as np
 
+from search.artifacts import exists, whole
 from search.datasets.split import Prepared, read_split
-from search.files import whole_file
 
 PER_CLASS = 8
 
 
-def write_samples(data: Prepared, path: Path) -> None:
-    """Write the first training images of every class to `path`, an .npz file; nothing if there is one.
+def write_samples(data: Prepared, location: str | Path) -> None:
+    """Write the first training images of every class to `location`, an .npz file; nothing if there is one.
 
     images: uint8 (n_classes, m, h, w, c), m ≤ PER_CLASS as the smallest class allows; class_names: text (n_classes,);
     counts: int64 (n_classes,) training images of each class. Raises OSError, and StudyError when the data is gone.
     """
-    if path.exists():
+    if exists(location):
         return
     split = read_split(data.folder)
     rows = [np.flatnonzero(split.y_train == label) for label in range(data.n_classes)]
     m = min(PER_CLASS, *(len(r) for r in rows))
-    with whole_file(path) as file:
+    with whole(location) as file:
         np.savez_compressed(
             file,
             images=np.stack([split.x_train[r[:m]] for r in rows]),

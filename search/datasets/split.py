@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +75,7 @@ def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Pa
         raise InputError(found)
     val = stratified(data.y_train, validation_fraction, seed=seed)
     meta = _meta(data, val, seed, validation_fraction)
-    stem = f"{data.name}-{data.digest[:12]}"
-    folder, test_folder = cache / f"{stem}-s{seed}-v{validation_fraction}", cache / f"{stem}-test"
+    folder, test_folder = _folders(data.name, data.digest, seed, validation_fraction, cache)
     every = np.ones(len(data.y_test), dtype=np.bool_)
     try:
         _ensure(
@@ -93,6 +92,21 @@ def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Pa
     except OSError as error:
         raise InputError(f"{cache} can't be written ({error}); free space or choose another GRIDLESS_HOME") from error
     return _prepared(folder, test_folder, meta)
+
+
+def find_prepared(name: str, digest: str, *, seed: int, validation_fraction: float, cache: Path) -> Prepared | None:
+    """What `prepare` wrote under `cache` for the data set `name` of this `digest`; None if it is not there."""
+    folder, test_folder = _folders(name, digest, seed, validation_fraction, cache)
+    try:
+        found = replace(Prepared.read(folder), test_folder=test_folder)
+    except StudyError:
+        return None
+    return found if found.digest == digest else None
+
+
+def _folders(name: str, digest: str, seed: int, fraction: float, cache: Path) -> tuple[Path, Path]:
+    stem = f"{name}-{digest[:12]}"
+    return cache / f"{stem}-s{seed}-v{fraction}", cache / f"{stem}-test"
 
 
 def read_split(folder: Path) -> Split:

@@ -35,29 +35,29 @@ class ReportPaths(NamedTuple):
     """Precision, recall, F1 and support per class of the best trial; None where its predictions were not kept."""
 
 
-def write_report(study: StudyRecord, folder: Path) -> ReportPaths:
+def write_report(study: StudyRecord, folder: Path, evidence: str | Path | None = None) -> ReportPaths:
     """Writes `leaderboard.csv`, `report.html`, `figures/*.html` and `classes.csv` into `folder`, each in one step.
 
-    What workers kept of the best trial is read from `folder`/evidence; without its predictions there is no
-    classes.csv. Older files of these names are replaced or removed. Raises InputError when the folder can't be
-    written.
+    What workers kept of the best trial is read from the folder `evidence`, a path or a store's URL, by default
+    `folder`/evidence; without its predictions there is no classes.csv. Older files of these names are replaced or
+    removed. Raises InputError when `folder` can't be written.
     """
     best = best_trial(study)
-    evidence = read_evidence(folder / "evidence", best.number if best else None)
+    kept = read_evidence(evidence or folder / "evidence", best.number if best else None)
     classes = folder / "classes.csv"
     paths = ReportPaths(
         folder / "leaderboard.csv",
         folder / "report.html",
         folder / "figures",
-        classes if evidence.predictions else None,
+        classes if kept.predictions else None,
     )
     plots = all_plots(study)
     try:
         write_leaderboard(study, paths.leaderboard)
-        write_page(study, paths.page, plots, evidence)
-        write_figures(study, paths.figures, (*plots, confusion_plot(evidence)))
-        if evidence.predictions:
-            write_classes(class_table(evidence.predictions, evidence.class_names), classes)
+        write_page(study, paths.page, plots, kept)
+        write_figures(study, paths.figures, (*plots, confusion_plot(kept)))
+        if kept.predictions:
+            write_classes(class_table(kept.predictions, kept.class_names), classes)
         else:
             classes.unlink(missing_ok=True)
     except OSError as error:

@@ -4,19 +4,25 @@ Workers write these files; older studies have none. A file that is missing or da
 explains a result and is never a reason to refuse the report.
 """
 
+import logging
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
+from search.artifacts import join, reading, shown
+
+logger = logging.getLogger(__name__)
 SPLITS = ("validation", "test", "train")
 # What a truncated or altered file makes zipfile, zlib and NumPy raise; RuntimeError when it claims to be encrypted.
 _DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+_Kept = TypeVar("_Kept")
 _Count = Annotated[int, Field(ge=0)]
 
 
@@ -96,27 +102,33 @@ class Evidence:
         return known + tuple(str(label) for label in range(len(known), n))
 
 
-def read_evidence(folder: Path, trial: int | None) -> Evidence:
-    """Read the samples in `folder` and what was kept of trial number `trial` (None: no trial has been chosen)."""
-    samples = _read(folder / "samples.npz", _samples)
+def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
+    """Read the samples in `folder`, a path or a store's URL, and what was kept of trial number `trial` (None: no trial
+    has been chosen). Raises InputError when the store's package is missing.
+    """
+    samples = _read(join(folder, "samples.npz"), _samples)
     if trial is None:
         return Evidence(samples)
     return Evidence(
         samples,
-        _read(folder / f"trial-{trial:04}.npz", _predictions),
-        _read(folder / f"network-{trial:04}.json", _network),
+        _read(join(folder, f"trial-{trial:04}.npz"), _predictions),
+        _read(join(folder, f"network-{trial:04}.json"), _network),
     )
 
 
-def _read(path: Path, load: Any) -> Any:
+def _read(location: str, load: Callable[[IO[bytes]], _Kept]) -> _Kept | None:
     try:
-        return load(path)
-    except _DAMAGE:
+        with reading(location) as file:
+            return load(file)
+    except FileNotFoundError:
+        return None
+    except _DAMAGE as error:
+        logger.warning("%s can't be read and is left out: %s", shown(location), error)
         return None
 
 
-def _samples(path: Path) -> Samples:
-    found = _arrays(path, "images", "class_names", "counts")
+def _samples(file: IO[bytes]) -> Samples:
+    found = _arrays(file, "images", "class_names", "counts")
     n = len(_checked(found["images"], "u", 5))
     names, counts = _checked(found["class_names"], "U", 1), _checked(found["counts"], "iu", 1)
     if not len(names) == len(counts) == n:
@@ -124,9 +136,9 @@ def _samples(path: Path) -> Samples:
     return Samples(_images(found["images"]), tuple(str(name) for name in names), tuple(int(c) for c in counts))
 
 
-def _predictions(path: Path) -> Predictions:
+def _predictions(file: IO[bytes]) -> Predictions:
     names = ("split", "step", "true", "predicted", "confidence", "wrong_index", "wrong_images")
-    found = _arrays(path, *names)
+    found = _arrays(file, *names)
     split, step = str(_checked(found["split"], "U", 0)), int(_checked(found["step"], "iu", 0))
     true, predicted = (_checked(found[k], "iu", 1).astype(np.int64) for k in ("true", "predicted"))
     confidence = _checked(found["confidence"], "f", 1).astype(np.float64)
@@ -142,16 +154,17 @@ def _predictions(path: Path) -> Predictions:
     return Predictions(split, step, true, predicted, confidence, wrong, images)
 
 
-def _network(path: Path) -> Network:
-    return TypeAdapter(Network).validate_json(path.read_bytes())
+def _network(file: IO[bytes]) -> Network:
+    return TypeAdapter(Network).validate_json(file.read())
 
 
-def _arrays(path: Path, *names: str) -> dict[str, NDArray[Any]]:
+def _arrays(file: IO[bytes], *names: str) -> dict[str, NDArray[Any]]:
     # NumPy reads an array's header before the archive's checksum is compared, and trips over it in many ways.
-    with zipfile.ZipFile(path) as archive:
+    with zipfile.ZipFile(file) as archive:
         if archive.testzip() is not None:
             raise ValueError("the checksums differ")
-    with np.load(path, allow_pickle=False) as found:
+    file.seek(0)
+    with np.load(file, allow_pickle=False) as found:
         return {name: found[name] for name in names}
 
 

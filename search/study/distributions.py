@@ -1,6 +1,7 @@
 """Our parameters as Optuna's distributions, and our trials as Optuna's."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from optuna.distributions import (
@@ -9,13 +10,14 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import FrozenTrial, Trial, TrialState, create_trial
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
 from search.study.records import TrialRecord
 
 FAILED_CONSTRAINT = "constraints:trained"
 """Optuna's key for «this setting could not be trained»: above 0 means infeasible."""
+_LONG_AGO = datetime(2000, 1, 1)
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
@@ -63,16 +65,27 @@ def _as_optuna(record: TrialRecord, known: Mapping[str, BaseDistribution]) -> Fr
     if state is None:
         return None
     params: dict[str, Any] = {n: v for n, v in record.params.items() if n in known}
-    trial = create_trial(
+    begun = record.started or _LONG_AGO
+    return _Told(
+        number=record.number,
+        trial_id=record.number,
         state=state,
         value=record.val_accuracy if state == TrialState.COMPLETE else None,
         params=params,
         distributions={n: known[n] for n in params},
         intermediate_values={e.step: e.val_accuracy for e in record.curve if e.val_accuracy is not None},
+        user_attrs={},
         system_attrs={FAILED_CONSTRAINT: 1.0 if record.state == "FAIL" else 0.0},
+        datetime_start=begun,
+        datetime_complete=(record.ended or begun) if state.is_finished() else None,
     )
-    trial.number = record.number
-    return trial
+
+
+class _Told(FrozenTrial):
+    """A trial that a sampler is told of and that nobody changes: copies of hundreds would cost more than the answer."""
+
+    def __deepcopy__(self, _memo: object) -> "_Told":
+        return self
 
 
 def _state(record: TrialRecord) -> TrialState | None:

@@ -7,7 +7,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("gridless", "keras", "tensorflow", "jax", "numpy", "optuna", "mlflow")
+_PACKAGES = ("gridless", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "optuna", "mlflow")
 
 
 def environment(device: str) -> dict[str, str]:

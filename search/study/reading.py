@@ -8,7 +8,7 @@ from search.errors import InputError
 from search.study.records import Epoch, Evaluation, StudyRecord, TrialRecord
 from search.study.storage import LedgerStorage
 
-CLAIM_LOST_REASON = "its worker was lost {n} times"
+CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
 
 
 def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
@@ -45,15 +45,17 @@ class TrialReader:
         self._storage = storage
         self._study_id = study_id
         self._records: dict[int, TrialRecord] = {}
+        """By row, in the order of their numbers: one transaction at a time starts trials."""
         self._pending: set[int] = set()
+        self._newest = -1
 
     def read(self) -> list[TrialRecord]:
         """All trials by number. Raises RetryLaterError when the database is out of reach."""
-        newest = max(self._records, default=-1)
-        for row in self._storage.read_trials(self._study_id, set(self._pending), newest):
+        for row in self._storage.read_trials(self._study_id, set(self._pending), self._newest):
             self._records[row._trial_id] = as_record(row)
+            self._newest = max(self._newest, row._trial_id)
             (self._pending.discard if row.state.is_finished() else self._pending.add)(row._trial_id)
-        return sorted(self._records.values(), key=lambda r: r.number)
+        return list(self._records.values())
 
 
 def as_record(row: FrozenTrial) -> TrialRecord:
@@ -78,6 +80,8 @@ def as_record(row: FrozenTrial) -> TrialRecord:
         reason=attrs.get("reason"),
         log_tail=attrs.get("log_tail"),
         evaluation=Evaluation(**attrs["evaluation"]) if "evaluation" in attrs else None,
+        peak_host_mb=attrs.get("peak_host_mb"),
+        peak_device_mb=attrs.get("peak_device_mb"),
         started=row.datetime_start,
         ended=row.datetime_complete,
     )

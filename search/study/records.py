@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 
@@ -67,10 +68,14 @@ class TrialRecord:
     """The last lines that a failed trial's process printed."""
     evaluation: Evaluation | None = None
     """Replicates only, once they are COMPLETE."""
+    peak_host_mb: float | None = None
+    """The most memory that its process held, MB (2**20 bytes)."""
+    peak_device_mb: float | None = None
+    """The most memory that it held on the device, MB; None on a CPU."""
     started: datetime | None = None
     ended: datetime | None = None
 
-    @property
+    @cached_property
     def best(self) -> Epoch | None:
         """The epoch with the largest val_accuracy, the earliest of equals; None before the first one that has any."""
         valued = [e for e in self.curve if e.val_accuracy is not None]

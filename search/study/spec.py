@@ -54,6 +54,12 @@ class Settings(BaseModel):
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads of one worker."""
+    gpus: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"
+    """all, none, or a list like 0,2 of the GPUs to use."""
+    trials_per_gpu: Annotated[int, Field(ge=1, le=64)] = 1
+    """Trials that run on one GPU at the same time, each held to its part of the memory."""
+    share_gpus: bool = False
+    """Take GPUs that other commands of this machine use, too."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     strategy: str = "halving"
     trial_timeout_s: Seconds | None = 86_400.0

@@ -1,59 +1,58 @@
 """Optuna's RDBStorage with what it lacks for workers that may die: claims that only their owner can write under.
 
 Every method that changes a trial is one transaction: it locks the row, checks that the caller's claim token is
-still the row's, and only then writes. On SQLite every writing transaction begins IMMEDIATE, since two deferred ones
-can both believe that they claimed a trial. Optuna's samplers, dashboard and CLI read these studies as any other.
+still the row's, and only then writes, a statement per table however many rows it has. On SQLite every writing
+transaction begins IMMEDIATE, since two deferred ones can both believe that they claimed a trial. Optuna's samplers,
+dashboard and CLI read these studies as any other.
 """
 
 import json
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import datetime
-from pathlib import Path
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import optuna
 import sqlalchemy as sa
-from optuna.distributions import BaseDistribution
+from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import RDBStorage
-from optuna.storages._rdb import models as _models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from search.errors import ClaimLostError, GridlessError, InputError, RetryLaterError
-from search.files import locked
+from search.errors import ClaimLostError, InputError
+from search.study.database import (
+    cannot_open,
+    check_sqlite,
+    create_schema,
+    engine_options,
+    is_sqlite,
+    models,
+    normalize_url,
+    schema_lock,
+    shown_url,
+    translated,
+    tune_sqlite,
+)
 
 CLAIM = "gridless:claim"
-models: Any = _models
-"""Optuna's tables. They are declared in SQLAlchemy's old style, whose attributes a type checker takes for columns."""
+NOW = sa.func.current_timestamp()
+"""By the database's own clock, which all workers share."""
 
-_ADVISORY_KEY = 7_246_353
-_SQLITE_WAIT_S = 60
-
-
-def normalize_url(url: str) -> str:
-    """`url` with the driver that this project installs (psycopg 3 for PostgreSQL).
-
-    Raises InputError for anything but SQLite and PostgreSQL.
-    """
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
-        rule = f"GRIDLESS_STORAGE: {url!r} is not a database URL"
-        raise InputError(f"{rule}; give sqlite:///… or postgresql://…") from error
-    backend = parsed.get_backend_name()
-    if backend not in {"sqlite", "postgresql"}:
-        raise InputError(f"GRIDLESS_STORAGE: {backend!r} is not supported; give sqlite:///… or postgresql://…")
-    if backend == "postgresql":
-        parsed = parsed.set(drivername="postgresql+psycopg")
-    return parsed.render_as_string(hide_password=False)
-
-
-def shown_url(url: str) -> str:
-    """`url` without its password, for people and logs."""
-    return sa.make_url(url).render_as_string(hide_password=True)
+_HELD = (
+    sa.select(models.TrialModel, models.TrialSystemAttributeModel.value_json)
+    .outerjoin(
+        models.TrialSystemAttributeModel,
+        (models.TrialSystemAttributeModel.trial_id == models.TrialModel.trial_id)
+        & (models.TrialSystemAttributeModel.key == CLAIM),
+    )
+    .where(models.TrialModel.trial_id == sa.bindparam("trial"))
+    .with_for_update(of=models.TrialModel)
+)
+"""A trial's row, locked, with its claim."""
 
 
 class LedgerStorage(RDBStorage):
@@ -65,24 +64,24 @@ class LedgerStorage(RDBStorage):
     def __init__(self, url: str) -> None:
         url = normalize_url(url)
         self._local = threading.local()
-        sqlite = url.startswith("sqlite")
-        options: dict[str, Any] = (
-            {"connect_args": {"timeout": _SQLITE_WAIT_S}}
-            if sqlite
-            else {"pool_pre_ping": True, "connect_args": {"connect_timeout": 10, "options": "-c timezone=utc"}}
-        )
         try:
-            with _schema_lock(url):
-                _create_schema(url, options)
-                super().__init__(url, engine_kwargs=options, skip_table_creation=True)
-                if sqlite:
-                    _check_sqlite(self.engine)
+            with schema_lock(url):
+                create_schema(url)
+                super().__init__(url, engine_kwargs=engine_options(url), skip_table_creation=True)
+                if is_sqlite(url):
+                    check_sqlite(self.engine)
         except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, OSError) as error:
-            raise InputError(_cannot_open(url, error)) from error
+            raise InputError(cannot_open(url, error)) from error
         except RuntimeError as error:
-            raise InputError(f"{shown_url(url)}: {error}") from error
-        if sqlite:
-            _tune_sqlite(self.engine, self._is_reading)
+            self.engine.dispose()
+            remedy = "`gridless storage upgrade` carries it over, after a copy was made"
+            raise InputError(f"{shown_url(url)} was made by another version of Optuna; {remedy}") from error
+        if is_sqlite(url):
+            tune_sqlite(self.engine, self._is_reading)
+        self._insert: Any = sqlite.insert if is_sqlite(url) else postgresql.insert
+        self._statement = cache(self._upserting)
+        beats = self._insert(models.TrialHeartbeatModel.__table__).values(heartbeat=NOW)
+        self._beat = beats.on_conflict_do_update(index_elements=["trial_id"], set_={"heartbeat": NOW})
 
     @contextmanager
     def reading(self) -> Generator[None, None, None]:
@@ -106,36 +105,41 @@ class LedgerStorage(RDBStorage):
             yield session
             session.commit()
         except sa.exc.IntegrityError:
-            session.rollback()
+            _roll_back(session)
             raise
         except sa.exc.SQLAlchemyError as error:
-            session.rollback()
-            raise self._translated(error) from error
+            _roll_back(session)
+            raise translated(self.url, error) from error
         except BaseException:
-            session.rollback()
+            _roll_back(session)
             raise
         finally:
             session.close()
 
-    def _translated(self, error: BaseException) -> GridlessError:
-        """What the caller should do about a database's error."""
-        cause = _root_cause(error)
-        if _is_damaged(cause):
-            return InputError(f"storage {shown_url(self.url)} is damaged: {cause}; bring back a copy, or move it away")
-        return RetryLaterError(f"storage {shown_url(self.url)}: {cause}")
-
     @contextmanager
-    def held(self, trial_id: int, token: str) -> Iterator[tuple[Session, Any]]:
-        """A transaction that holds the row of a trial claimed with `token`.
+    def held(self, trial_id: int, token: str, *, study_id: int | None = None) -> Iterator[tuple[Session, Any]]:
+        """A transaction that holds the row of a trial claimed with `token`, and before it the study's, if it is named.
 
         Raises ClaimLostError when the trial has ended, was given back or belongs to another claim.
         """
-        with self.session() as session:
-            trial = session.get(models.TrialModel, trial_id, with_for_update=True)
-            running = trial is not None and trial.state == TrialState.RUNNING
-            if not running or self.claim_of(session, trial_id).get("token") != token:
+        with self.ending(trial_id, token, study_id=study_id) as (session, trial):
+            if trial is None or trial.state != TrialState.RUNNING:
                 raise ClaimLostError(f"trial {trial_id} is no longer held by {token}")
             yield session, trial
+
+    @contextmanager
+    def ending(self, trial_id: int, token: str, *, study_id: int | None = None) -> Iterator[tuple[Session, Any]]:
+        """As `held`, for a write that ends the trial: yields no trial if this claim has ended it already.
+
+        A connection may die after a commit took effect and before it was confirmed; the same call is then made again.
+        """
+        with self.session() as session:
+            if study_id is not None:
+                self.lock_study(session, study_id)
+            found = session.execute(_HELD, {"trial": trial_id}).one_or_none()
+            if found is None or (json.loads(found[1] or "null") or {}).get("token") != token:
+                raise ClaimLostError(f"trial {trial_id} is no longer held by {token}")
+            yield session, None if found[0].state.is_finished() else found[0]
 
     def create_study(self, name: str, attrs: Mapping[str, Any]) -> bool:
         """Make a study that maximizes, with its attributes, in one transaction; False if the name is taken."""
@@ -150,21 +154,16 @@ class LedgerStorage(RDBStorage):
             return False
         return True
 
-    @staticmethod
-    def put_study(session: Session, study_id: int, attrs: Mapping[str, Any]) -> None:
+    def put_study(self, session: Session, study_id: int, attrs: Mapping[str, Any]) -> None:
         """Set user attributes of a study inside `session`."""
-        rows = {r.key: r for r in models.StudyUserAttributeModel.where_study_id(study_id, session)}
-        for key, value in attrs.items():
-            if key in rows:
-                rows[key].value_json = json.dumps(value)
-            else:
-                session.add(models.StudyUserAttributeModel(study_id=study_id, key=key, value_json=json.dumps(value)))
+        self._put_attrs(session, models.StudyUserAttributeModel, {"study_id": study_id}, attrs)
 
     @staticmethod
-    def study_attr(session: Session, study_id: int, key: str) -> Any:
-        """A user attribute of a study, or None."""
-        rows = models.StudyUserAttributeModel.where_study_id(study_id, session)
-        return next((json.loads(r.value_json) for r in rows if r.key == key), None)
+    def study_attrs(session: Session, study_id: int) -> dict[str, str]:
+        """The user attributes of a study, as the JSON that is stored."""
+        table = models.StudyUserAttributeModel
+        rows = session.execute(sa.select(table.key, table.value_json).where(table.study_id == study_id))
+        return dict(rows.all())
 
     def read_trials(self, study_id: int, pending: set[int], newest: int) -> list[FrozenTrial]:
         """Rows of a study whose trial_id is in `pending` or above `newest` (-1 for all rows)."""
@@ -172,7 +171,7 @@ class LedgerStorage(RDBStorage):
             with self.reading():
                 return super()._get_trials(study_id, None, pending, newest)
         except (optuna.exceptions.StorageInternalError, sa.exc.SQLAlchemyError) as error:
-            raise self._translated(error) from error
+            raise translated(self.url, error) from error
 
     def read_study(self, name: str) -> tuple[int, dict[str, Any]] | None:
         """The study_id and user attributes of study `name`, None if there is none. Raises as `session` does."""
@@ -180,14 +179,14 @@ class LedgerStorage(RDBStorage):
             study = models.StudyModel.find_by_name(name, session)
             if study is None:
                 return None
-            rows = models.StudyUserAttributeModel.where_study_id(study.study_id, session)
-            return study.study_id, {r.key: json.loads(r.value_json) for r in rows}
+            attrs = self.study_attrs(session, study.study_id)
+            return study.study_id, {key: json.loads(text) for key, text in attrs.items()}
 
     def study_names(self) -> list[str]:
         """The names of all studies, in the order in which they were made. Raises as `session` does."""
         with self.reading(), self.session() as session:
             rows = session.query(models.StudyModel.study_name).order_by(models.StudyModel.study_id).all()
-            return [name for (name,) in rows]
+            return [name for (name,) in rows if not name.startswith(".")]
 
     @staticmethod
     def lock_study(session: Session, study_id: int) -> None:
@@ -197,9 +196,9 @@ class LedgerStorage(RDBStorage):
     @staticmethod
     def claim_of(session: Session, trial_id: int) -> dict[str, Any]:
         """The claim stored with a trial, or {}."""
-        row = models.TrialSystemAttributeModel.where_trial_id(trial_id, session)
-        found = [json.loads(r.value_json) for r in row if r.key == CLAIM]
-        return found[0] or {} if found else {}
+        table = models.TrialSystemAttributeModel
+        found = session.scalar(sa.select(table.value_json).where(table.trial_id == trial_id, table.key == CLAIM))
+        return (json.loads(found) or {}) if found else {}
 
     def take(self, session: Session, trial: Any, claim: Mapping[str, Any]) -> None:
         """Make `trial` RUNNING under `claim`, with a heartbeat from the first moment on."""
@@ -207,21 +206,8 @@ class LedgerStorage(RDBStorage):
         if trial.datetime_start is None:
             trial.datetime_start = datetime.now()
         trial.datetime_complete = None
-        session.flush()
         self.put(session, trial.trial_id, system={CLAIM: dict(claim)})
         self.beat(session, trial.trial_id)
-
-    @contextmanager
-    def ending(self, trial_id: int, token: str) -> Iterator[tuple[Session, Any]]:
-        """As `held`, for a write that ends the trial: yields no trial if this claim has ended it already.
-
-        A connection may die after a commit took effect and before it was confirmed; the same call is then made again.
-        """
-        with self.session() as session:
-            trial = session.get(models.TrialModel, trial_id, with_for_update=True)
-            if trial is None or self.claim_of(session, trial_id).get("token") != token:
-                raise ClaimLostError(f"trial {trial_id} is no longer held by {token}")
-            yield session, None if trial.state.is_finished() else trial
 
     def release(self, session: Session, trial: Any) -> None:
         """Return `trial` to WAITING with no owner."""
@@ -229,21 +215,16 @@ class LedgerStorage(RDBStorage):
         session.query(models.TrialHeartbeatModel).filter_by(trial_id=trial.trial_id).delete()
         trial.state = TrialState.WAITING
 
-    @staticmethod
-    def beat(session: Session, trial_id: int) -> None:
+    def beat(self, session: Session, trial_id: int) -> None:
         """Record a heartbeat by the database's own clock."""
-        row = models.TrialHeartbeatModel.where_trial_id(trial_id, session, for_update=True)
-        if row is None:
-            session.add(models.TrialHeartbeatModel(trial_id=trial_id))
-        else:
-            row.heartbeat = session.execute(sa.func.now()).scalar()
+        session.execute(self._beat, {"trial_id": trial_id})
 
-    def new_trial(self, session: Session, study_id: int) -> Any:
-        """A new RUNNING row with the next number. The caller holds the study's lock."""
-        trial = models.TrialModel(study_id=study_id, number=None, state=TrialState.RUNNING)
+    def new_trial(self, session: Session, study_id: int, number: int) -> Any:
+        """A new RUNNING row. The caller holds the study's lock."""
+        trial = models.TrialModel(study_id=study_id, number=number, state=TrialState.RUNNING)
+        trial.datetime_start = datetime.now()
         session.add(trial)
         session.flush()
-        trial.number = trial.count_past_trials(session)
         return trial
 
     def put(
@@ -255,36 +236,64 @@ class LedgerStorage(RDBStorage):
         system: Mapping[str, Any] | None = None,
     ) -> None:
         """Set attributes of a trial inside `session`."""
-        for model, values in (
-            (models.TrialUserAttributeModel, user or {}),
-            (models.TrialSystemAttributeModel, system or {}),
-        ):
-            for key, value in values.items():
-                self._set_trial_attr_without_commit(session, model, trial_id, key, value)
+        self._put_attrs(session, models.TrialUserAttributeModel, {"trial_id": trial_id}, user or {})
+        self._put_attrs(session, models.TrialSystemAttributeModel, {"trial_id": trial_id}, system or {})
+
+    def _put_attrs(self, session: Session, table: Any, owner: Mapping[str, int], attrs: Mapping[str, Any]) -> None:
+        rows = [dict(owner) | {"key": key, "value_json": json.dumps(value)} for key, value in attrs.items()]
+        self._upsert(session, table, (*owner, "key"), rows)
 
     def put_params(
         self, session: Session, trial_id: int, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
     ) -> None:
         """Store a trial's params. Raises ValueError when a value lies outside its distribution."""
-        for name, value in params.items():
-            kind = distributions[name]
-            self._set_trial_param_without_commit(session, trial_id, name, kind.to_internal_repr(value), kind)
+        rows = [
+            {
+                "trial_id": trial_id,
+                "param_name": name,
+                "param_value": distributions[name].to_internal_repr(value),
+                "distribution_json": distribution_to_json(distributions[name]),
+            }
+            for name, value in params.items()
+        ]
+        self._upsert(session, models.TrialParamModel, ("trial_id", "param_name"), rows)
 
-    def put_step(self, session: Session, trial_id: int, step: int, value: float) -> None:
-        """Store an intermediate value; the same step again overwrites it."""
-        self._set_trial_intermediate_value_without_commit(session, trial_id, step, value)
+    def put_steps(self, session: Session, trial_id: int, values: Mapping[int, float]) -> None:
+        """Store intermediate values by step; the same step again overwrites it."""
+        table = models.TrialIntermediateValueModel
+        names = ("intermediate_value", "intermediate_value_type")
+        rows = [
+            {"trial_id": trial_id, "step": step}
+            | dict(zip(names, table.intermediate_value_to_stored_repr(value), strict=True))
+            for step, value in values.items()
+        ]
+        self._upsert(session, table, ("trial_id", "step"), rows)
 
     def put_end(self, session: Session, trial: Any, state: TrialState, value: float | None) -> None:
         """End a trial with its value, if it has one."""
         if value is not None:
-            self._set_trial_value_without_commit(session, trial, 0, value)
+            names = ("value", "value_type")
+            stored = dict(zip(names, models.TrialValueModel.value_to_stored_repr(value), strict=True))
+            row = {"trial_id": trial.trial_id, "objective": 0} | stored
+            self._upsert(session, models.TrialValueModel, ("trial_id", "objective"), [row])
         trial.state = state
         trial.datetime_complete = datetime.now()
 
-    def silent_for(self, session: Session, study_id: int) -> Sequence[tuple[Any, float | None]]:
+    def _upsert(self, session: Session, table: Any, unique: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert `rows`, or overwrite those that are there, in one round trip."""
+        if rows:
+            session.flush()
+            session.execute(self._statement(table, tuple(unique), tuple(rows[0])), list(rows))
+
+    def _upserting(self, table: Any, unique: tuple[str, ...], names: tuple[str, ...]) -> Any:
+        insert = self._insert(table.__table__)
+        new = {name: insert.excluded[name] for name in names if name not in unique}
+        return insert.on_conflict_do_update(index_elements=list(unique), set_=new)
+
+    @staticmethod
+    def silent_for(session: Session, study_id: int) -> Sequence[tuple[Any, float | None]]:
         """The RUNNING trials of a study, each with the seconds since its last heartbeat by the database's clock."""
-        now = session.execute(sa.select(sa.func.current_timestamp())).scalar_one()
-        now = datetime.fromisoformat(now) if isinstance(now, str) else now.replace(tzinfo=None)
+        now = database_time(session)
         rows = (
             session.query(models.TrialModel, models.TrialHeartbeatModel.heartbeat)
             .outerjoin(models.TrialHeartbeatModel, models.TrialHeartbeatModel.trial_id == models.TrialModel.trial_id)
@@ -295,75 +304,15 @@ class LedgerStorage(RDBStorage):
         return [(trial, None if beat is None else (now - beat).total_seconds()) for trial, beat in rows]
 
 
-def _root_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
+def _roll_back(session: Session) -> None:
+    """A connection that is gone has rolled back already."""
+    with suppress(sa.exc.SQLAlchemyError):
+        session.rollback()
 
 
-def _is_damaged(cause: BaseException) -> bool:
-    """SQLite's words for a file that no waiting will mend."""
-    return any(sign in str(cause) for sign in ("malformed", "not a database", "file is encrypted"))
-
-
-def _cannot_open(url: str, error: BaseException) -> str:
-    cause = _root_cause(error)
-    reason = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
-    remedy = (
-        "check that the folder can be written, the disk has room and the file is a Gridless database"
-        if url.startswith("sqlite")
-        else "check that the server runs and that host, port, user, password and database are right"
-    )
-    return f"storage {shown_url(url)} can't be used: {reason}; {remedy}"
-
-
-def _check_sqlite(engine: sa.Engine) -> None:
-    """A damaged page would otherwise be met in mid-study. Takes milliseconds for thousands of trials."""
-    with engine.connect() as connection:
-        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-    if found != "ok":
-        raise OSError(f"the database is malformed: {found}")
-
-
-def _tune_sqlite(engine: sa.Engine, is_reading: Any) -> None:
-    @sa.event.listens_for(engine, "connect")
-    def connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy's "begin" event starts transactions, not the driver
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
-        connection.execute(f"PRAGMA busy_timeout={_SQLITE_WAIT_S * 1000}")
-
-    @sa.event.listens_for(engine, "begin")
-    def begun(connection: sa.Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if is_reading() else "BEGIN IMMEDIATE")
-
-    engine.dispose()  # connections made before these listeners must not be used again
-
-
-def _create_schema(url: str, options: Mapping[str, Any]) -> None:
-    engine = sa.create_engine(url, **options)
-    try:
-        models.BaseModel.metadata.create_all(engine)
-    finally:
-        engine.dispose()
-
-
-@contextmanager
-def _schema_lock(url: str) -> Iterator[None]:
-    """One process at a time creates tables: `CREATE TABLE IF NOT EXISTS` alone races on both databases."""
-    parsed = sa.make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        engine = sa.create_engine(url, connect_args={"connect_timeout": 10})
-        try:
-            with engine.connect() as connection:
-                connection.execute(sa.select(sa.func.pg_advisory_lock(_ADVISORY_KEY)))
-                yield
-        finally:
-            engine.dispose()
-        return
-    if parsed.database is None or parsed.database == ":memory:":
-        raise InputError("GRIDLESS_STORAGE: an in-memory database can't be shared by workers; name a file")
-    path = Path(parsed.database).absolute()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with locked(path.with_name(path.name + ".lock"), wait=True):
-        yield
+def database_time(session: Session) -> datetime:
+    """The database's clock: UTC, without a time zone."""
+    now = session.execute(sa.select(NOW)).scalar_one()
+    if isinstance(now, str):
+        return datetime.fromisoformat(now)
+    return datetime.fromtimestamp(now.timestamp(), UTC).replace(tzinfo=None)

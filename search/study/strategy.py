@@ -4,6 +4,7 @@ A strategy never reads storage, clocks or global random state. Its randomness co
 so two workers never draw the same start-up points and a study can be replayed.
 """
 
+import heapq
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, Protocol
@@ -24,6 +25,8 @@ MIN_RUNG = 3
 KEEP = 0.5
 """The fraction of a rung's trials that goes on: keeping half, not a third, spares slow starters."""
 N_STARTUP = 8
+N_BEST, N_NEWEST = 50, 150
+"""Of many trials a sampler is told only the best and the newest, so that its answers take no longer and longer."""
 
 
 class Decision(StrEnum):
@@ -51,6 +54,16 @@ class Strategy(Protocol):
 
     def is_rung(self, step: int) -> bool:
         """Whether `decide` could answer anything but «go on» after `step`."""
+        ...
+
+    @property
+    def has_rungs(self) -> bool:
+        """Whether trials may be paused at all, so that `promote` has something to do."""
+        ...
+
+    @property
+    def looks(self) -> bool:
+        """Whether `ask` heeds other trials at all."""
         ...
 
 
@@ -88,7 +101,8 @@ class HalvingStrategy:
         """Params of trial `number` by the sampler, from what the other trials showed."""
         sampler = SAMPLERS[self._sampler](derive_seed(self._seed, number))
         study = optuna.create_study(storage=InMemoryStorage(), sampler=sampler, direction="maximize")
-        study.add_trials(as_optuna([t for t in trials if t.number != number], self._space))
+        if self.looks:
+            study.add_trials(as_optuna(_telling([t for t in trials if t.number != number]), self._space))
         trial = study.ask()
         params: dict[str, Any] = {}
         for name in self._space.order:
@@ -99,6 +113,16 @@ class HalvingStrategy:
     def is_rung(self, step: int) -> bool:
         """Whether trials are compared at `step`."""
         return step in self._rungs
+
+    @property
+    def has_rungs(self) -> bool:
+        """Whether training is long enough to be paused."""
+        return bool(self._rungs)
+
+    @property
+    def looks(self) -> bool:
+        """Whether the sampler learns from other trials."""
+        return self._sampler != "random"
 
     def decide(self, trials: Sequence[TrialRecord], number: int, step: int) -> Decision:
         """Pause at a rung, unless the trial is already among those that earn to go on."""
@@ -115,6 +139,14 @@ class HalvingStrategy:
             if here:
                 return here[0]
         return None
+
+
+def _telling(trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
+    if len(trials) <= N_BEST + N_NEWEST:
+        return trials
+    older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]
+    best = heapq.nlargest(N_BEST, older, key=lambda t: (-1.0 if t.val_accuracy is None else t.val_accuracy, -t.number))
+    return [*sorted(best, key=lambda t: t.number), *newest]
 
 
 def _earners(trials: Sequence[TrialRecord], rung: int) -> list[int]:

@@ -1,12 +1,11 @@
-"""Sends an outbox on to MLflow while a study runs: `python -m search.tracking FOLDER --uri URI`.
+"""Sends outboxes on to MLflow: `python -m search.tracking FOLDER`, or `--home HOME` for all of HOME/*/outbox.
 
-With --follow it goes on until its standard input ends, that is until the process that started it closes the
-pipe or dies, however that comes about. Its last result is in FOLDER/last_sync.json: {n_sent, n_left, error}.
+With --follow it goes on until SIGTERM or until its standard input ends, that is until the process that started
+it closes the pipe or dies, however that comes about; with --home also for studies that appear later. The last
+result of each outbox is in its last_sync.json: {n_sent, n_left, error}.
 """
 
 import argparse
-import dataclasses
-import json
 import logging
 import os
 import signal
@@ -14,32 +13,58 @@ import threading
 import time
 from pathlib import Path
 
-from search.files import write_text
-from search.tracking.mirror import DRAIN_S, SyncResult, follow, sync
+from search.places import home
+from search.tracking.follow import DRAIN_S, Follower, outboxes
+from search.tracking.mirror import sync, write_result
+from search.tracking.uri import default_uri, redacted
 
 _GRACE_S = 5.0
 
 
+class _Formatter(logging.Formatter):
+    """Leaves passwords out, whoever logs them: drivers quote addresses."""
+
+    def __init__(self, uri: str) -> None:
+        super().__init__("%(message)s")
+        self._uri = uri
+
+    def format(self, record: logging.LogRecord) -> str:
+        return redacted(super().format(record), self._uri)
+
+
 def main() -> int:
     """Run the command line; always 0, since the result is in the file."""
-    parser = argparse.ArgumentParser(prog="python -m search.tracking", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--uri", required=True)
-    parser.add_argument("--artifact-root", type=Path)
-    parser.add_argument("--follow", action="store_true")
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    args = _parser().parse_args()
+    uri = args.uri or default_uri(home())
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Formatter(uri))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
     os.nice(10)
+    folders = (lambda: outboxes(args.home)) if args.home else (lambda: [args.folder])
+    if not (args.home or args.follow):
+        # Asked for one study: a store that was emptied since is noticed, too.
+        write_result(args.folder, sync(args.folder, uri=uri, artifact_root=args.artifact_root))
+        return 0
+    follower = Follower(folders, uri=uri, artifact_root=args.artifact_root)
     if args.follow:
-        stop = _stop_with_stdin(args.folder)
-        result = follow(args.folder, uri=args.uri, artifact_root=args.artifact_root, stop=stop.is_set)
+        follower.run(_stop_with_stdin(follower).is_set)
     else:
-        result = sync(args.folder, uri=args.uri, artifact_root=args.artifact_root)
-    _report(args.folder, result)
+        follower.send_rest(None)
     return 0
 
 
-def _stop_with_stdin(folder: Path) -> threading.Event:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m search.tracking", description=__doc__)
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("folder", type=Path, nargs="?", help="one study's outbox")
+    which.add_argument("--home", type=Path, help="the folder of all studies")
+    parser.add_argument("--uri", help="the MLflow store [MLFLOW_TRACKING_URI, or a file in GRIDLESS_HOME]")
+    parser.add_argument("--artifact-root", type=Path)
+    parser.add_argument("--follow", action="store_true")
+    return parser
+
+
+def _stop_with_stdin(follower: Follower) -> threading.Event:
     """Return an event that is set when standard input ends or SIGTERM comes, with an end by force later."""
     stop = threading.Event()
 
@@ -47,23 +72,20 @@ def _stop_with_stdin(folder: Path) -> threading.Event:
         while not stop.is_set() and os.read(0, 4096):
             pass
         stop.set()
+
+    def force() -> None:
+        stop.wait()
         # A driver that hangs can't be asked to stop, and the user is waiting for the command to end.
         time.sleep(DRAIN_S + _GRACE_S)
-        _report(folder, SyncResult(0, -1, "MLflow did not answer in time"))
+        follower.abandon()
         os._exit(0)
 
     # Ctrl-C reaches every process of the terminal: the study's own handles it and then closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    threading.Thread(target=watch, daemon=True).start()
+    for run in (watch, force):
+        threading.Thread(target=run, daemon=True).start()
     return stop
-
-
-def _report(folder: Path, result: SyncResult) -> None:
-    try:
-        write_text(folder / "last_sync.json", json.dumps(dataclasses.asdict(result)) + "\n")
-    except OSError as error:
-        logging.getLogger(__name__).warning("the result can't be written: %s", error)
 
 
 if __name__ == "__main__":

@@ -22,10 +22,13 @@ _ENVIRONMENT = {
 def open_client(uri: str) -> Any:
     """Return an MlflowClient of the store at `uri`, which is made if it is an SQLite file that isn't there.
 
-    Raises whatever MLflow, SQLAlchemy or the file system does when the store is out of reach.
+    A server's password is that in the file named by MLFLOW_TRACKING_PASSWORD_FILE, if that is set, else
+    MLFLOW_TRACKING_PASSWORD. Raises whatever MLflow, SQLAlchemy or the file system does when the store is out of
+    reach.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    _read_password()
     from mlflow.tracking import MlflowClient  # noqa: PLC0415 (takes seconds)
 
     for name in ("mlflow", "alembic"):
@@ -36,6 +39,19 @@ def open_client(uri: str) -> Any:
     elif scheme in ("postgresql", "mysql", "mssql"):
         _try_connection(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def _read_password() -> None:
+    name = "MLFLOW_TRACKING_PASSWORD_FILE"
+    path = os.environ.get(name)
+    if not path:
+        return
+    try:
+        # Read anew each time, since it may have been replaced.
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = Path(path).read_text(encoding="utf-8").strip("\r\n")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise RuntimeError(f"the password's file {path} can't be read ({reason}); correct {name}") from error
 
 
 def _try_connection(uri: str) -> None:

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from search.files import whole_file, write_text
+from search.artifacts import join, whole
 from search.training.engine import Images, Labels
 
 MAX_WRONG = 48
@@ -25,17 +25,18 @@ def scores(probabilities: NDArray[np.float32], labels: Labels) -> dict[str, floa
 
 
 def write_predictions(
-    folder: Path, number: int, *, split: str, step: int, probabilities: NDArray[np.float32], labels: Labels,
+    folder: str | Path, number: int, *, split: str, step: int, probabilities: NDArray[np.float32], labels: Labels,
     images: Images,
 ) -> None:  # fmt: skip
     """Keep what trial `number` predicted after epoch `step` as trial-NNNN.npz, its worst mistakes with their images.
 
-    `probabilities` (n, n_classes), `labels` (n,), `images` uint8 (n, h, w, c). Raises OSError.
+    `probabilities` (n, n_classes), `labels` (n,), `images` uint8 (n, h, w, c); `folder` is a path or a
+    store's URL. Raises OSError.
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
     worst = wrong[np.argsort(-confidence[wrong], kind="stable")[:MAX_WRONG]]
-    with whole_file(folder / f"trial-{number:04d}.npz") as file:
+    with whole(join(folder, f"trial-{number:04d}.npz")) as file:
         np.savez_compressed(
             file,
             split=np.array(split),
@@ -48,10 +49,11 @@ def write_predictions(
         )
 
 
-def write_network(folder: Path, number: int, model: keras.Model) -> None:
+def write_network(folder: str | Path, number: int, model: keras.Model) -> None:
     """Keep the layers of trial `number` as network-NNNN.json. Raises OSError."""
     text = json.dumps(describe(model), separators=(",", ":"))
-    write_text(folder / f"network-{number:04d}.json", text)
+    with whole(join(folder, f"network-{number:04d}.json")) as file:
+        file.write(text.encode())
 
 
 def describe(model: keras.Model) -> dict[str, Any]:

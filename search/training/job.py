@@ -24,8 +24,9 @@ class Job:
     input_shape: tuple[int, int, int]
     n_classes: int
     checkpoint: str
+    """A file, by its path or a store's URL."""
     evidence: str
-    """A folder for predictions and the network's description."""
+    """A folder for predictions and the network's description, by its path or a store's URL."""
     number: int = 0
     """The trial's, for names of files."""
     cache: str = ""

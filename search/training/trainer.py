@@ -1,8 +1,10 @@
 """One segment of a trial: from its last checkpoint, epoch by epoch, until it is done, paused or stopped."""
 
+import contextlib
+import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from search.training.network import Network, build_network
 from search.training.recipe import compile_model
 from search.training.schedule import rate_of, stops_early
 
+logger = logging.getLogger(__name__)
 NAN_REASON = "the loss became NaN or infinite"
 History = list[Mapping[str, Any]]
 OnEpoch = Callable[[int, Mapping[str, Any]], str]
@@ -38,14 +41,16 @@ def train(
     `on_built(n_params)` is called before the first epoch. Epochs that a checkpoint holds are reported again, since
     whoever listens may have missed the last.
 
-    Raises TrialError when the loss is not finite, InputError when the network can't be built.
+    Raises TrialError when the loss is not finite, InputError when the network can't be built, and OSError when a
+    checkpoint can't be read or the disk is full. A store that is out of reach while writing raises nothing.
     """
     network = build_network(job)
     feed = read_feed(job)
     run = _Run(job, network, feed)
     history = run.restore()
     on_built(int(network.whole.count_params()))
-    write_network(Path(job.evidence), job.number, network.whole)
+    with _going_on_without("the network's layers"):
+        write_network(job.evidence, job.number, network.whole)
     for metrics in history:
         if (answer := on_epoch(metrics["step"], metrics)) != "go on":
             return answer
@@ -90,7 +95,7 @@ class _Run:
 
     def restore(self) -> History:
         """Take up the checkpoint, if there is one of this job: its history."""
-        found = load_checkpoint(Path(self._job.checkpoint), self._fingerprint())
+        found = load_checkpoint(self._job.checkpoint, self._fingerprint())
         if found is None:
             return []
         for variable, value in zip(self._state(), [*found.model, *found.optimizer], strict=True):
@@ -102,7 +107,8 @@ class _Run:
         arrays = [keras.ops.convert_to_numpy(v) for v in self._state()]
         n_model = len(self._network.variables)
         state = Checkpoint(self._fingerprint(), tuple(history), arrays[:n_model], arrays[n_model:])
-        save_checkpoint(Path(self._job.checkpoint), state)
+        with _going_on_without(f"the checkpoint of epoch {len(history)}"):
+            save_checkpoint(self._job.checkpoint, state)
 
     def _state(self) -> list[Any]:
         return [*self._network.variables, *self._network.trained.optimizer.variables]
@@ -164,10 +170,20 @@ class _Run:
         return {"split": split, "n": len(images.labels), **found}
 
     def _keep(self, split: str, step: int, probabilities: Any, part: Part) -> None:
-        write_predictions(
-            Path(self._job.evidence), self._job.number, split=split, step=step,
-            probabilities=probabilities, labels=np.asarray(part.labels), images=part.images,
-        )  # fmt: skip
+        with _going_on_without(f"the predictions of epoch {step}"):
+            write_predictions(
+                self._job.evidence, self._job.number, split=split, step=step,
+                probabilities=probabilities, labels=np.asarray(part.labels), images=part.images,
+            )  # fmt: skip
+
+
+@contextlib.contextmanager
+def _going_on_without(what: str) -> Iterator[None]:
+    """Train on when a store is out of reach: its last checkpoint leads to the same numbers again, only later."""
+    try:
+        yield
+    except (ConnectionError, TimeoutError) as error:
+        logger.warning("%s could not be kept: %s", what, error)
 
 
 def _in_training(augment: keras.Model) -> Callable[[Any], Any]:

@@ -1,78 +1,81 @@
 """The worker process: `python -m search.worker`, which reads its order from stdin: one line of JSON.
 
-It loads its framework while it waits for the order. Exit codes: 0 its studies are over; STOPPED a stop was asked for
+It loads its framework while it waits for the order. Exit codes: 0 nothing is left to do; STOPPED a stop was asked for
 (SIGTERM, SIGINT, or stdin closing); HOPELESS nothing can be trained here, and the last line of the log says why.
 """
 
 import argparse
-import json
 import logging
+import math
 import os
 import signal
 import sys
 import threading
 import time
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import optuna
 
-from search.datasets.split import Prepared
 from search.errors import GridlessError, InputError
 from search.places import home
-from search.study.ledger import Ledger, Owner
+from search.study.ledger import Ledger
+from search.study.owner import Owner
 from search.study.storage import LedgerStorage
 from search.tracking.outbox import Outbox
-from search.tracking.tracker import NullTracker
-from search.worker.local import HOPELESS, STOPPED
-from search.worker.loop import GIVE_UP_S, Place, Worker, serve
+from search.tracking.tracker import NullTracker, Tracker
+from search.worker.mirror import introduce
+from search.worker.order import HOPELESS, STOPPED, Order
+from search.worker.patience import GIVE_UP_S, Patience
 from search.worker.sandbox import Sandbox
+from search.worker.service import Service
 
 logger = logging.getLogger("search.worker")
 
 
 def main() -> int:
-    """Serve the studies of the order."""
+    """Carry out the order."""
     parser = argparse.ArgumentParser(prog="python -m search.worker")
-    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--index", type=int, default=0, help="its number among its command's workers")
     parser.add_argument("--device", default="CPU", help="the device's name, for people")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     sandbox = Sandbox()
-    sandbox.warm_up()
+    warm = sandbox.warm_up()
     line = _read_line()
     if not line or stop.is_set():
         return STOPPED
     threading.Thread(target=_stop_with_parent, args=(stop,), daemon=True).start()
+    # A trial that were claimed now would wait for the framework, and be deaf to a stop.
+    while not warm.wait(0.2):
+        if stop.is_set():
+            return STOPPED
+    order = Order.from_line(line)
+    # A service outlives any outage; a command's user wants to be told in the end.
+    give_up_s = GIVE_UP_S if order.until_idle else math.inf
     try:
-        return _serve(json.loads(line), f"worker-{args.index}", args.device, sandbox, stop)
+        storage = _open_patiently(order.storage, stop, give_up_s)
+        patience, owner = Patience(stop, give_up_s=give_up_s), Owner.me()
+
+        def tracker_for(ledger: Ledger) -> Tracker:
+            if not order.mlflow:
+                return NullTracker()
+            introduce(ledger.spec, ledger.uid, args.device)
+            return Outbox(home() / ledger.name / "outbox", writer=owner.worker)
+
+        Service(storage, order, owner, args.device, sandbox, patience, tracker_for).run()
     except GridlessError as error:
         logger.error("%s", " ".join(str(error).split()))
         return STOPPED if stop.is_set() else HOPELESS
-
-
-def _serve(order: dict[str, Any], name: str, device: str, sandbox: Sandbox, stop: threading.Event) -> int:
-    storage = _open_patiently(order["storage"], stop)
-    workers = []
-    for study in order["studies"]:
-        folder = home() / study["name"]
-        tracker = Outbox(folder / "outbox", writer=name) if order["mlflow"] else NullTracker()
-        test = study["test_data"]
-        data = replace(Prepared.read(Path(study["data"])), test_folder=Path(test) if test else None)
-        ledger = Ledger(storage, study["name"])
-        workers.append(Worker(ledger, data, tracker, Place(folder, device), Owner.me(name), sandbox, stop))
-    serve(workers, stop)
     return STOPPED if stop.is_set() else 0
 
 
-def _open_patiently(url: str, stop: threading.Event) -> LedgerStorage:
+def _open_patiently(url: str, stop: threading.Event, give_up_s: float) -> LedgerStorage:
     """The storage, waited for: it answered the command that started this worker, so it will again."""
-    deadline = time.monotonic() + GIVE_UP_S
+    deadline = time.monotonic() + give_up_s
     while True:
         try:
             return LedgerStorage(url)

@@ -1,82 +1,108 @@
-"""What runs in a trial's own process. It knows its worker only by two pipes, and ends when they close."""
+"""What a trial's own process does: trains, reports through a pipe, and says how it ended."""
 
 import errno
 import os
-import signal
 import sys
-import threading
 import traceback
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
+
+# Under JAX, too: Keras' seeding loads it, and every trial's process would again if the fork server had not.
+import tensorflow  # noqa: F401
 
 from search.errors import InputError, StudyError, TrialError
 from search.training.job import Job
+from search.training.memory import limit_device_memory, out_of_memory, peak_memory
 from search.training.trainer import train
 from search.worker.messages import Built, Ended, EpochDone, Evaluated, Started
 
-OUT_OF_MEMORY = "out of memory"
-_MEMORY_SIGNS = ("RESOURCE_EXHAUSTED", "ResourceExhausted", "out of memory", "OOM when allocating")
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL_SIGNS = ("No space left on device", "Disk quota exceeded")
+"""HDF5 and TensorFlow tell of it in words only."""
+_DISK_FAULTS = {errno.EROFS, errno.EIO}
 
-_DISK_FAULTS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO}
+
+def main(job: Job, pipe: Connection, log: str) -> None:
+    """Train `job`, reporting through `pipe`; output goes to the file `log`."""
+    try:
+        ended = _train(job, pipe, log)
+    except (EOFError, BrokenPipeError):
+        os._exit(1)
+    # Before the word is out: after it, the worker may end this process at any moment. The log's disk may be full.
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError):
+            stream.flush()
+    pipe.send(ended)
 
 
-def main(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
-    """Train `job`, reporting through `pipe`; output goes to the file `log`. Ends at once when `lifeline` closes."""
-    _redirect_output(log)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
+def as_failure(error: Exception) -> Ended:
+    """What to tell a worker of an `error` that ended the training."""
+    match error:
+        case TrialError():
+            return Ended("fail", error.reason, untrainable=True)
+        case InputError():
+            return Ended("fail", str(error))
+        case StudyError():
+            return Ended("halt", str(error))
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+    return _disk_failure(error) or _store_failure(error) or _memory_failure(error) or Ended("fail", text)
+
+
+def _train(job: Job, pipe: Connection, log: str) -> Ended:
+    """How it went. Raises EOFError or BrokenPipeError when the worker is gone."""
+    built = False
+
+    def on_built(n_params: int) -> None:
+        nonlocal built
+        built = True
+        pipe.send(Built(n_params))
 
     def on_epoch(_step: int, metrics: Mapping[str, Any]) -> str:
-        pipe.send(EpochDone(dict(metrics)))
+        pipe.send(EpochDone(dict(metrics), peak_memory()))
         answer: str = pipe.recv()
         return answer
 
     try:
+        _redirect_output(log)
+        limit_device_memory()
         pipe.send(Started())
-        how = train(
-            job,
-            on_built=lambda n_params: pipe.send(Built(n_params)),
-            on_epoch=on_epoch,
-            on_evaluated=lambda found: pipe.send(Evaluated(found)),
-        )
-        pipe.send(Ended(how))
+        how = train(job, on_built=on_built, on_epoch=on_epoch, on_evaluated=lambda found: pipe.send(Evaluated(found)))
+        return Ended(how, memory=peak_memory())
     except (EOFError, BrokenPipeError):
-        os._exit(1)
-    except TrialError as error:
-        traceback.print_exc()
-        pipe.send(Ended("fail", error.reason, untrainable=True))
-    except InputError as error:
-        traceback.print_exc()
-        pipe.send(Ended("fail", str(error)))
-    except StudyError as error:
-        traceback.print_exc()
-        pipe.send(Ended("halt", str(error)))
+        raise
     except Exception as error:  # whatever a user's builder raises ends this trial with that reason
-        traceback.print_exc()
-        pipe.send(_as_failure(error))
-    sys.stdout.flush()
-    sys.stderr.flush()
+        with suppress(OSError):
+            traceback.print_exc()
+        return replace(as_failure(error), memory=peak_memory(device=built))
 
 
-def _as_failure(error: Exception) -> Ended:
-    text = f"{type(error).__name__}: {error}".strip()
-    if isinstance(error, OSError) and error.errno in _DISK_FAULTS:
+def _disk_failure(error: Exception) -> Ended | None:
+    number = error.errno if isinstance(error, OSError) else None
+    if number in _DISK_FAULTS:
         return Ended("halt", f"the disk refused: {error}")
-    if isinstance(error, MemoryError) or any(sign in text for sign in _MEMORY_SIGNS):
-        return Ended("fail", OUT_OF_MEMORY, untrainable=True)
-    return Ended("fail", text.splitlines()[0][:300])
+    if number in _DISK_FULL or any(sign in str(error) for sign in _DISK_FULL_SIGNS):
+        return Ended("fail", f"the disk is full: {error}"[:300], disk_full=True)
+    return None
+
+
+def _store_failure(error: Exception) -> Ended | None:
+    if isinstance(error, ConnectionError | TimeoutError):
+        return Ended("halt", f"the store of checkpoints can't be reached: {error}"[:300])
+    return None
+
+
+def _memory_failure(error: Exception) -> Ended | None:
+    reason = out_of_memory(error)
+    return Ended("fail", reason, untrainable=True) if reason else None
 
 
 def _redirect_output(log: str) -> None:
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-
-
-def _die_with(lifeline: Connection) -> None:
-    with suppress(EOFError, OSError):
-        lifeline.recv_bytes()
-    os._exit(1)

@@ -1,12 +1,48 @@
-"""The first function of a trial's process: light to import, so that naming it costs its worker no framework."""
+"""Where a trial's process begins: light to import, so that naming it costs its worker no framework."""
 
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from search.training.job import Job
+from search.worker.oom import volunteer
 
 
 def run(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
-    """Train `job` as `search.worker.child.main` says."""
+    """Train `job` as `search.worker.child.main` does; end at once when `lifeline` closes."""
+    settle_in(lifeline)
     from search.worker import child  # noqa: PLC0415  loads Keras, which the fork server already has
 
-    child.main(job, pipe, lifeline, log)
+    child.main(job, pipe, log)
+
+
+def settle_in(lifeline: Connection) -> None:
+    """Make this process one that its worker alone stops, together with all that it starts."""
+    os.setpgid(0, 0)
+    # Whoever stops a machine or a container signals every process: the worker gives the trial back in good order.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, _deaf(os.getpid()))
+    threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
+    # A user's builder may feed itself by processes, and a daemon may start none.
+    multiprocessing.current_process().daemon = False
+    volunteer()
+
+
+def _deaf(trial: int) -> Callable[[int, object], None]:
+    """A handler of SIGTERM that means nothing to the process `trial`, and the end to those that it forked."""
+
+    def handle(number: int, _frame: object) -> None:
+        if os.getpid() != trial:
+            os._exit(128 + number)
+
+    return handle
+
+
+def _die_with(lifeline: Connection) -> None:
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os.killpg(0, signal.SIGKILL)

@@ -1,33 +1,43 @@
 """Workers on this machine: started, watched, started again when they die, and stopped."""
 
-import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from search.errors import InputError
 from search.files import unwritable
 from search.worker.devices import Device, environment_for
+from search.worker.order import HOPELESS, Order
 
-STOPPED = 3
-HOPELESS = 4
-"""Exit codes of a worker, beside 0 for «the study is over» and whatever a crash leaves."""
 MAX_RESTARTS = 3
+"""In a row: a worker that lived for RESTED_S may be started again as often."""
+RESTED_S = 20.0
+LONGEST_PAUSE_S = 30.0
 STOP_WAIT_S = 15.0
 
 
-@dataclass(frozen=True)
-class Assignment:
-    """A study to serve: its name and the folders of its data. Only a study of replicates is told the test folder."""
+class Workers(Protocol):
+    """The workers of one command, wherever they run. They end by themselves when this process dies."""
 
-    name: str
-    data: str
-    test_data: str | None = None
+    def start(self) -> None:
+        """Start them: they load their framework and wait for `go`. Raises InputError when they can't be."""
+
+    def go(self, order: Order) -> None:
+        """Let them carry out `order`."""
+
+    def check(self) -> bool:
+        """Start those again that died or were stopped by somebody; whether any is still at work."""
+
+    def trouble(self) -> str | None:
+        """Why one ended before its order was carried out, if one did."""
+
+    def stop(self) -> None:
+        """Ask them to give their trials back and end, and make them after STOP_WAIT_S seconds."""
 
 
 @dataclass
@@ -36,19 +46,26 @@ class _Slot:
     device: Device
     process: subprocess.Popen[bytes] | None = None
     n_restarts: int = 0
+    started: float = 0.0
+    alive: float = 0.0
+    """When it was last seen alive."""
 
 
 @dataclass
 class LocalWorkers:
-    """The worker processes of one command. They end by themselves when this process dies: their stdin closes.
-
-    They load their framework as soon as they are started and wait for `go`, while the command still prepares.
-    """
+    """One worker process per entry of `devices`, on this machine."""
 
     folder: Path
     """Where their logs go."""
     devices: tuple[Device, ...]
     threads: int
+    """CPU threads of each."""
+    share: int = 1
+    """How many of them share a GPU."""
+    max_restarts: int | None = MAX_RESTARTS
+    """How often in a row one is started again; None: for ever, as a service should."""
+    fds: tuple[int, ...] = ()
+    """Files that they keep open: their claims to GPUs."""
     _slots: list[_Slot] = field(default_factory=list)
     _order: bytes = b""
 
@@ -61,10 +78,9 @@ class LocalWorkers:
         except OSError as error:
             raise InputError(unwritable(self.folder, error)) from error
 
-    def go(self, studies: Sequence[Assignment], *, storage: str, mlflow: bool) -> None:
-        """Let the workers serve `studies`, earlier ones first."""
-        order = {"studies": [asdict(s) for s in studies], "storage": storage, "mlflow": mlflow}
-        self._order = json.dumps(order).encode()
+    def go(self, order: Order) -> None:
+        """Let the workers carry out `order`."""
+        self._order = order.to_line()
         for slot in self._slots:
             _tell(slot, self._order)
 
@@ -72,27 +88,49 @@ class LocalWorkers:
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "search.worker", "--index", str(slot.index), "--device", slot.device.name]
-        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | environment_for(slot.device, threads=self.threads)
-        with (logs / f"worker-{slot.index}.log").open("ab") as log:
+        own = environment_for(slot.device, threads=self.threads, share=self.share)
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | own
+        with self._log(slot).open("ab") as log:
             slot.process = subprocess.Popen(  # noqa: S603
-                command, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
+                command, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
+                pass_fds=self.fds,
+            )  # fmt: skip
+        slot.started = slot.alive = time.monotonic()
+
+    def _log(self, slot: _Slot) -> Path:
+        return self.folder / "logs" / f"worker-{slot.index}.log"
 
     def check(self) -> bool:
-        """Start workers that died, or that somebody stopped, again, a few times each; whether any is still at work."""
-        for slot in self._slots:
-            code = slot.process.poll() if slot.process else 0
-            if code not in {None, 0, HOPELESS} and slot.n_restarts < MAX_RESTARTS:
-                slot.n_restarts += 1
+        """Start workers that died, or that somebody stopped, again; whether any is still at work."""
+        working = [self._is_at_work(slot) for slot in self._slots]
+        return any(working)
+
+    def _is_at_work(self, slot: _Slot) -> bool:
+        code = slot.process.poll() if slot.process else 0
+        if code is None:
+            slot.alive = time.monotonic()
+            return True
+        if code in {0, HOPELESS} and self.max_restarts is not None:
+            return False
+        if slot.alive - slot.started > RESTED_S:
+            slot.n_restarts = 0
+        if self.max_restarts is not None and slot.n_restarts >= self.max_restarts:
+            return False
+        if time.monotonic() - slot.alive >= min(2.0**slot.n_restarts, LONGEST_PAUSE_S):
+            slot.n_restarts += 1
+            if slot.process and slot.process.stdin:
+                with suppress(BrokenPipeError):
+                    slot.process.stdin.close()
+            with suppress(OSError):  # a full disk, too many processes: tried again
                 self._start(slot)
                 _tell(slot, self._order)
-        return any(slot.process and slot.process.poll() is None for slot in self._slots)
+        return True
 
     def trouble(self) -> str | None:
         """Why a worker ended before the study was over, if one did: the last line of its log."""
         for slot in self._slots:
             if slot.process and slot.process.poll() not in {None, 0}:
-                log = self.folder / "logs" / f"worker-{slot.index}.log"
+                log = self._log(slot)
                 lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
                 return f"{lines[-1] if lines else 'a worker died'} (see {log})"
         return None
@@ -116,5 +154,5 @@ class LocalWorkers:
 def _tell(slot: _Slot, order: bytes) -> None:
     if slot.process and slot.process.stdin:
         with suppress(BrokenPipeError):  # it died already: `check` starts another
-            slot.process.stdin.write(order + b"\n")
+            slot.process.stdin.write(order)
             slot.process.stdin.flush()

@@ -1,180 +1,190 @@
-"""A worker's loop: claim a trial, run a segment of it, settle it, until its studies are over or it is to stop."""
+"""A worker in one study: claims a trial, runs a segment of it, settles it."""
 
 import dataclasses
 import logging
-import shutil
-import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
+from search import artifacts
 from search.datasets.split import Prepared
-from search.errors import ClaimLostError, GridlessError, RetryLaterError, StudyError
-from search.places import cache
+from search.errors import ClaimLostError, GridlessError, StudyError
+from search.places import artifacts as artifacts_of
+from search.places import cache, home
+from search.study.control import close, finish, requeue_lost
 from search.study.environment import code_version
-from search.study.ledger import Claim, Ledger, Owner
+from search.study.ledger import CANCELLED_REASON, Ledger
+from search.study.owner import Claim, Owner
+from search.study.queue import QueueState
 from search.study.records import TrialRecord
 from search.study.strategy import derive_seed, make_strategy
 from search.tracking.tracker import Tracker
 from search.training.job import Job
-from search.worker.heartbeat import Heartbeat
+from search.worker.courier import Courier, Unsent
+from search.worker.mirror import tell_ends
+from search.worker.patience import Patience
 from search.worker.sandbox import Sandbox
 from search.worker.segment import Outcome, SegmentRunner
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
-IDLE_S = 0.5
-GIVE_UP_S = 600.0
+SWEEP_S = 2.0
+"""How often a worker looks for trials of lost ones."""
 LOG_TAIL_CHARS = 3000
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where a worker runs: its folders and its device."""
+class Places:
+    """Where a study's trials write."""
 
-    folder: Path
-    """The study's folder, runs/<study>."""
+    study: str
     device: str
     """What trials run on, for people."""
 
     def log(self, number: int) -> Path:
-        """The output of a trial's process."""
-        return self.folder / "logs" / f"trial-{number:04d}.log"
+        """The output of a trial's process, on this machine."""
+        return home() / self.study / "logs" / f"trial-{number:04d}.log"
 
     @property
-    def evidence(self) -> Path:
+    def evidence(self) -> str:
         """What is kept of trials for people to look at."""
-        return self.folder / "evidence"
+        return artifacts.join(artifacts_of(self.study), "evidence")
 
-    def checkpoint(self, number: int) -> Path:
+    @property
+    def checkpoints(self) -> str:
+        """The folder of all checkpoints."""
+        return artifacts.join(artifacts_of(self.study), "checkpoints")
+
+    def checkpoint(self, number: int) -> str:
         """The state of a trial after its last epoch."""
-        return self.folder / "checkpoints" / f"trial-{number:04d}.npz"
+        return artifacts.join(self.checkpoints, f"trial-{number:04d}.npz")
 
 
-def serve(workers: "Sequence[Worker]", stop: threading.Event) -> None:
-    """Run trials of these studies until none is left or a stop is asked for.
-
-    The first study that has a trial to hand out is served, so that no worker idles while another finishes the last
-    trials of a study. Raises StudyError when the storage stays away.
-    """
-    with ExitStack() as stack:
-        for worker in workers:
-            stack.enter_context(worker.heartbeat)
-        left = list(workers)
-        while left and not stop.is_set():
-            if not any(worker.run_one() for worker in left):
-                left = [worker for worker in left if stop.is_set() or not worker.is_over()]
-                stop.wait(IDLE_S if left else 0)
-
-
-class Worker:
+class StudyWorker:
     """Serves one study with one device."""
 
     def __init__(
-        self, ledger: Ledger, data: Prepared, tracker: Tracker, place: Place, owner: Owner,
-        sandbox: Sandbox, stop: threading.Event,
+        self, ledger: Ledger, data: Prepared, tracker: Tracker, device: str, owner: Owner, sandbox: Sandbox,
+        patience: Patience,
     ) -> None:  # fmt: skip
         self._ledger = ledger
         self._data = data
         self._tracker = tracker
-        self._place = place
+        self._places = Places(ledger.name, device)
         self._owner = owner
-        self._stop = stop
         self._sandbox = sandbox
-        self.heartbeat = Heartbeat(ledger)
+        self._patience = patience
+        self._next_sweep = 0.0
+        self._is_concluded = False
         spec = ledger.spec
         self._strategy = make_strategy(spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs)
 
-    def run_one(self) -> bool:
-        """Run a segment of the next trial; False when none is to be had now."""
-        claim = self._patiently(self._next_claim)
-        if claim is None:
-            return False
-        with self.heartbeat.watching(claim):
-            self._run_and_settle(claim)
-        return True
+    def claim(self) -> Claim | None:
+        """The next trial to run a segment of; None when none is to be had now."""
+        return self._patience.call(self._claim)
 
-    def is_over(self) -> bool:
-        """Whether every trial of the study has ended and none is to come."""
-        return self._patiently(self._is_over)
-
-    def _next_claim(self) -> Claim | None:
-        self._ledger.refresh()
-        if numbers := self._ledger.requeue_lost(self._owner, grace_s=self.heartbeat.grace_s):
-            logger.info("took back trials %s from lost workers", numbers)
-        if claim := self._ledger.take_waiting(self._owner):
-            return claim
+    def _claim(self) -> Claim | None:
+        self._sweep()
+        if not self._strategy.has_rungs and self._ledger.spec.budget is None:
+            return self._ledger.claim(self._owner)
         trials = self._ledger.trials()
         if self._is_spent(trials):
-            return None
-        if (number := self._strategy.promote(trials)) is not None:
-            return self._ledger.take_paused(number, self._owner)
-        return self._ledger.take_new(self._owner)
+            return self._ledger.claim(self._owner, new=False)
+        return self._ledger.claim(self._owner, promote=self._strategy.promote(trials))
+
+    def _sweep(self) -> None:
+        if time.monotonic() < self._next_sweep:
+            return
+        if numbers := requeue_lost(self._ledger, self._owner, grace_s=self._patience.grace_s):
+            logger.info("took back trials %s of %s from lost workers", numbers, self._ledger.name)
+        self._next_sweep = time.monotonic() + SWEEP_S
 
     def _is_spent(self, trials: Sequence[TrialRecord]) -> bool:
         spec = self._ledger.spec
         return spec.budget is not None and sum(t.epochs for t in trials) >= spec.budget * spec.epochs
 
+    def is_over(self) -> bool:
+        """Whether no trial of the study is to be run any more, by any worker; closes it if that is so."""
+        return self._patience.call(self._is_over)
+
     def _is_over(self) -> bool:
+        self._sweep()
         trials = self._ledger.trials()
+        if self._ledger.place().state is not QueueState.OPEN:
+            is_over = not any(t.state == "RUNNING" for t in trials)
+            if is_over and not self._is_concluded:
+                self._conclude()
+            return is_over
         if any(t.state == "RUNNING" or (t.state == "WAITING" and not t.paused) for t in trials):
             return False
         if self._is_spent(trials):
+            finish(self._ledger)
             return True
         if len(trials) < self._ledger.spec.n_trials or self._strategy.promote(trials) is not None:
             return False
-        closed = self._ledger.close()
-        if closed is None:
+        if close(self._ledger) is None:
             return False
-        for number in closed:
-            self._tracker.end(number, "PRUNED", at=time.time(), tags={"reason": "not promoted"})
+        self._conclude()
         # Whatever a killed process left there belongs to no trial any more.
-        shutil.rmtree(self._place.checkpoint(0).parent, ignore_errors=True)
+        with suppress(OSError):
+            artifacts.remove_tree(self._places.checkpoints)
         return True
 
-    def _run_and_settle(self, claim: Claim) -> None:
+    def _conclude(self) -> None:
+        """Tell how all trials ended: some by another worker's hand, or by no worker's."""
+        self._is_concluded = True
+        tell_ends(self._tracker, self._ledger.trials())
+
+    def run(self, claim: Claim) -> Outcome | None:
+        """Run a segment of a claimed trial and store how it ended; None if it was taken over meanwhile.
+
+        Raises StudyError when no trial can be trained here, or the storage stays away.
+        """
         try:
-            trial = self._started(claim)
-            if trial.epochs >= (trial.total_epochs or 0) and not self._awaits_evaluation(trial):
-                self._settle(claim, Outcome("done"))
-                return
-            runner = SegmentRunner(self._ledger, self._strategy, self._tracker, self._stop, self._patiently)
-            segment = self._sandbox.start(self._job(trial), self._place.log(claim.number))
-            self._settle(claim, runner.run(segment, claim, trial))
+            with Courier(self._ledger, claim, self._patience) as courier:
+                trial = self._started(claim, courier)
+                outcome = self._run(claim, trial, courier)
+            self._settle(claim, outcome)
         except ClaimLostError:
-            logger.warning("trial %d was taken over by another worker", claim.number)
+            logger.warning("trial %d of %s was taken over by another worker", claim.number, self._ledger.name)
         except GridlessError:
             raise
         except Exception as error:
             # A fault of ours, or of a strategy: it costs this trial, not the worker.
             logger.exception("trial %d", claim.number)
+            reason = f"the worker failed: {type(error).__name__}: {error}"
             with suppress(ClaimLostError):
-                self._settle(claim, Outcome("fail", f"the worker failed: {type(error).__name__}: {error}"))
+                self._settle(claim, Outcome("fail", TrialRecord(claim.number, "RUNNING", {}), reason))
+        else:
+            return outcome
+        return None
 
-    def _awaits_evaluation(self, trial: TrialRecord) -> bool:
-        return self._ledger.spec.replicate(trial.number) is not None and trial.evaluation is None
+    def _run(self, claim: Claim, trial: TrialRecord, courier: Courier) -> Outcome:
+        awaits_evaluation = self._ledger.spec.replicate(trial.number) is not None and trial.evaluation is None
+        if trial.epochs >= (trial.total_epochs or 0) and not awaits_evaluation:
+            return Outcome("done", trial, unsent=courier.take())
+        runner = SegmentRunner(self._ledger, self._strategy, self._tracker, self._patience, claim, trial)
+        return runner.run(self._sandbox.start(self._job(trial), self._places.log(claim.number)), courier)
 
-    def _started(self, claim: Claim) -> TrialRecord:
+    def _started(self, claim: Claim, courier: Courier) -> TrialRecord:
         """The claimed trial, its params chosen if it is new."""
-        trials = self._patiently(self._ledger.trials)
-        trial = next(t for t in trials if t.number == claim.number)
+        trials: Sequence[TrialRecord] = ()
+        if not claim.new or self._strategy.looks:
+            trials = self._patience.call(self._ledger.trials)
+        unknown = TrialRecord(claim.number, "RUNNING", {})
+        trial = next((t for t in trials if t.number == claim.number), unknown)
+        facts: dict[str, Any] = {"n_segments": trial.n_segments + 1, "device": self._places.device}
         if trial.total_epochs is None:
-            spec = self._ledger.spec
-            params = spec.first_setting(claim.number) or self._strategy.ask(trials, claim.number)
-            replicate = spec.replicate(claim.number)
-            seed = replicate.seed if replicate else derive_seed(spec.seed, claim.number)
-            self._patiently(lambda: self._ledger.start(claim, params, seed=seed))
-            trial = next(t for t in self._patiently(self._ledger.trials) if t.number == claim.number)
-        n_segments = trial.n_segments + 1
-        self._patiently(lambda: self._ledger.note(claim, n_segments=n_segments, device=self._place.device))
+            trial = self._begin(claim, trial, trials, facts)
+        else:
+            courier.put(facts=facts)
         tags = {
             "state": "RUNNING",
             "seed": str(trial.seed),
-            "device": self._place.device,
+            "device": self._places.device,
             "worker": self._owner.worker,
             "code_version": code_version(),
             "data_digest": self._data.digest,
@@ -182,6 +192,17 @@ class Worker:
         self._tracker.start(claim.number, at=time.time(), tags=tags)
         self._tracker.params(claim.number, trial.params)
         return trial
+
+    def _begin(
+        self, claim: Claim, trial: TrialRecord, trials: Sequence[TrialRecord], facts: dict[str, Any]
+    ) -> TrialRecord:
+        spec = self._ledger.spec
+        params = spec.first_setting(claim.number) or self._strategy.ask(trials, claim.number)
+        replicate = spec.replicate(claim.number)
+        seed = replicate.seed if replicate else derive_seed(spec.seed, claim.number)
+        self._patience.call(lambda: self._ledger.start(claim, params, seed=seed, **facts))
+        total_epochs = spec.total_epochs(claim.number, params)
+        return dataclasses.replace(trial, params=params, seed=seed, total_epochs=total_epochs)
 
     def _job(self, trial: TrialRecord) -> Job:
         spec, data = self._ledger.spec, self._data
@@ -193,8 +214,8 @@ class Worker:
             data=str(data.folder),
             input_shape=data.input_shape,
             n_classes=data.n_classes,
-            checkpoint=str(self._place.checkpoint(trial.number)),
-            evidence=str(self._place.evidence),
+            checkpoint=self._places.checkpoint(trial.number),
+            evidence=self._places.evidence,
             number=trial.number,
             cache=str(cache()),
             precision=spec.precision,
@@ -214,46 +235,37 @@ class Worker:
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
         """Store how a segment ended, then tell the tracker, then drop what is no longer needed."""
-        number, now = claim.number, time.time()
-        trial = next(t for t in self._patiently(self._ledger.trials) if t.number == number)
+        now = time.time()
+        state = self._patience.call(lambda: self._store(claim, outcome))
+        tags = {"reason": outcome.reason} if outcome.reason and state != "WAITING" else {}
+        self._tracker.end(claim.number, state, at=now, tags=tags)
+        if outcome.how == "halt":
+            raise StudyError(outcome.reason)
+        if state != "WAITING":
+            with suppress(OSError):  # what stays behind goes when the study closes
+                artifacts.remove(self._places.checkpoint(claim.number))
+
+    def _store(self, claim: Claim, outcome: Outcome) -> str:
+        """Store how a segment ended; the state of its trial from now on."""
+        ledger, trial = self._ledger, outcome.trial
+        unsent = outcome.unsent or Unsent()
+        epochs, facts = unsent.epochs, unsent.facts
         match outcome.how:
             case "pause" | "interrupted" | "halt":
-                paused = outcome.how == "pause"
-                self._patiently(lambda: self._ledger.give_back(claim, paused=paused))
-                self._tracker.end(number, "WAITING", at=now, tags={})
-                if outcome.how == "halt":
-                    raise StudyError(outcome.reason)
-                return
+                return ledger.give_back(claim, epochs, **facts | {"paused": outcome.how == "pause"})
             case "done":
                 value = trial.evaluation.accuracy if trial.evaluation else trial.val_accuracy
-                self._patiently(lambda: self._ledger.complete(claim, value or 0.0))
-                state = "COMPLETE"
+                ledger.complete(claim, value or 0.0, epochs, **facts)
+                return "COMPLETE"
             case "stop":
-                self._patiently(lambda: self._ledger.prune(claim, trial.val_accuracy, "stopped by the strategy"))
-                state = "PRUNED"
-            case _:
-                tail = _tail(self._place.log(number))
-                self._patiently(
-                    lambda: self._ledger.fail(claim, outcome.reason, log_tail=tail, untrainable=outcome.untrainable)
-                )
-                state = "FAIL"
-        tags = {"reason": outcome.reason} if outcome.reason else {}
-        self._tracker.end(number, state, at=now, tags=tags)
-        self._place.checkpoint(number).unlink(missing_ok=True)
-
-    def _patiently(self, call: Callable[[], T]) -> T:
-        """`call()`, made again while the database is away, with growing pauses. Raises StudyError in the end."""
-        deadline, pause = time.monotonic() + GIVE_UP_S, 0.2
-        while True:
-            try:
-                return call()
-            except RetryLaterError as error:
-                self.heartbeat.note_outage()
-                if time.monotonic() > deadline or self._stop.is_set():
-                    raise StudyError(f"the storage stayed out of reach: {error}") from error
-                logger.warning("the storage is out of reach, trying again in %.1f s: %s", pause, error)
-                self._stop.wait(pause)
-                pause = min(pause * 2, 10.0)
+                ledger.prune(claim, trial.val_accuracy, "stopped by the strategy", epochs, **facts)
+                return "PRUNED"
+            case "cancel":
+                ledger.prune(claim, trial.val_accuracy, CANCELLED_REASON, epochs, **facts)
+                return "PRUNED"
+        tail = _tail(self._places.log(claim.number))
+        ledger.fail(claim, outcome.reason, epochs, log_tail=tail, untrainable=outcome.untrainable, **facts)
+        return "FAIL"
 
 
 def _tail(log: Path) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from search.training.memory import Memory
+
 
 @dataclass(frozen=True)
 class Started:
@@ -22,6 +24,8 @@ class EpochDone:
     """An epoch was completed and is in the checkpoint; the process waits for an answer."""
 
     metrics: Mapping[str, Any]
+    memory: Memory | None = None
+    """The most that the process has held so far."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,10 @@ class Ended:
     how: str
     reason: str = ""
     untrainable: bool = False
+    disk_full: bool = False
+    """Whether it failed for want of room on a disk, which the next trial would want, too."""
+    memory: Memory | None = None
+    """The most that the process has held."""
 
 
 Message = Started | Built | EpochDone | Evaluated | Ended

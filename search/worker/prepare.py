@@ -9,13 +9,14 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from search import registry
+from search.artifacts import join
 from search.datasets import data_name, data_source, load
 from search.datasets.image_data import ImageData
 from search.datasets.samples import write_samples
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.files import unwritable, whole_file
-from search.places import cache, check_home, home, storage_url
+from search.places import artifacts, cache, check_artifacts, check_home, home, storage_url
 from search.space.load import find_space, load_space
 from search.space.types import Space
 from search.study.environment import environment
@@ -23,7 +24,7 @@ from search.study.ledger import Ledger, stored_spec
 from search.study.spec import Settings, StudySpec, check_goes_on, name_problem, read_settings, settings_for
 from search.study.storage import LedgerStorage
 from search.training.probe import probe
-from search.worker.devices import Device, available_cores, default_workers, find_devices
+from search.worker.devices import Crew, plan_crew
 
 T = TypeVar("T")
 
@@ -53,10 +54,7 @@ class Checked:
     space: Space
     data: Prepared
     storage: LedgerStorage
-    devices: tuple[Device, ...]
-    """One entry per worker."""
-    threads: int
-    """CPU threads per worker."""
+    crew: Crew
 
     @property
     def folder(self) -> Path:
@@ -70,7 +68,7 @@ class Plan:
 
     spec: StudySpec
     data: Prepared
-    devices: tuple[Device, ...]
+    crew: Crew
     notices: tuple[str, ...]
     resumes: bool
 
@@ -85,24 +83,13 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
 
     `say` is told what takes time. Nothing is stored but prepared data.
     """
-    settings, space, data, storage = _check_parts(request, say)
+    settings, space, data, storage, crew = _check_parts(request, say)
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
         raise InputError(f"NAME: {name!r}: {problem}")
     prepared = prepare(data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache())
     fixed = space.fix(_typed_pairs(space, request.fixes)) if request.fixes else space
-    found, cores = find_devices(), available_cores()
-    workers = settings.workers or default_workers(found, cores=cores)
-    return Checked(
-        request=request,
-        name=name,
-        settings=settings,
-        space=fixed,
-        data=prepared,
-        storage=storage,
-        devices=tuple(found[i % len(found)] for i in range(workers)),
-        threads=settings.threads or max(1, cores // workers),
-    )
+    return Checked(request, name, settings, fixed, prepared, storage, crew)
 
 
 def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
@@ -118,16 +105,17 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     spec, stored = _resolve(checked, usable), stored_spec(checked.storage, checked.name)
     if stored is not None:
         check_goes_on(stored, spec)
-    return Plan(
-        spec=spec, data=checked.data, devices=checked.devices, notices=tuple(notices), resumes=stored is not None
-    )
+    return Plan(spec, checked.data, checked.crew, tuple(notices), resumes=stored is not None)
 
 
-def open_study(plan: Plan, storage: LedgerStorage) -> Ledger:
-    """Make or resume the study of `plan` and write its study.yaml. Raises InputError if it can't."""
-    ledger = Ledger.open(storage, plan.spec, environment(plan.devices[0].name))
+def open_study(plan: Plan, storage: LedgerStorage, *, priority: int | None = None) -> Ledger:
+    """Make or resume the study of `plan`, put it on the queue and write its study.yaml.
+
+    `priority` on the queue stays what it was when it is None. Raises InputError if it can't.
+    """
+    ledger = Ledger.open(storage, plan.spec, environment(plan.crew.devices[0].name), priority=priority)
     try:
-        write_samples(plan.data, plan.folder / "evidence" / "samples.npz")
+        write_samples(plan.data, join(artifacts(plan.spec.name), "evidence", "samples.npz"))
         with whole_file(_study_file(plan.spec.name)) as file:
             YAML(typ="safe", pure=True).dump(plan.spec.model_dump(mode="json"), file)
     except OSError as error:
@@ -135,7 +123,9 @@ def open_study(plan: Plan, storage: LedgerStorage) -> Ledger:
     return ledger
 
 
-def _check_parts(request: Request, say: Callable[[str], None]) -> tuple[Settings, Space, ImageData, LedgerStorage]:
+def _check_parts(
+    request: Request, say: Callable[[str], None]
+) -> tuple[Settings, Space, ImageData, LedgerStorage, Crew]:
     """The parts that don't need each other; every problem of every part in one error."""
     problems: list[str] = []
 
@@ -152,15 +142,22 @@ def _check_parts(request: Request, say: Callable[[str], None]) -> tuple[Settings
     if model_problem:
         problems.append(model_problem)
     space = None if model_problem else attempt(lambda: _load_space(request))
+    crew = attempt(lambda: crew_for(settings)) if settings else None
     home_problem = check_home()
-    if home_problem:
-        problems.append(home_problem)
+    problems += [p for p in (home_problem, None if home_problem else check_artifacts()) if p]
     store = None if home_problem else attempt(lambda: LedgerStorage(storage_url()))
     say(f"loading {request.data} …")
     data = attempt(lambda: load(request.data))
-    if problems or settings is None or space is None or data is None or store is None:
+    if problems or settings is None or space is None or data is None or store is None or crew is None:
         raise InputError(problems)
-    return settings, space, data, store
+    return settings, space, data, store, crew
+
+
+def crew_for(settings: Settings) -> Crew:
+    """The workers that `settings` ask for. Raises InputError with every problem."""
+    return plan_crew(
+        gpus=settings.gpus, trials_per_gpu=settings.trials_per_gpu, workers=settings.workers, threads=settings.threads
+    )
 
 
 def _load_space(request: Request) -> Space:
@@ -230,8 +227,8 @@ def _resolve(checked: Checked, space: Space) -> StudySpec:
         data=data.name,
         data_source=data_source(request.data),
         epochs=epochs,
-        workers=len(checked.devices),
-        threads=checked.threads,
+        workers=len(checked.crew.devices),
+        threads=checked.crew.threads,
         data_digest=data.digest,
         space_digest=space.digest,
         first=tuple(dict(s) for s in first),

@@ -3,36 +3,67 @@
 A crash, a leak or an out-of-memory kill ends the trial and not the worker, which itself never loads a framework.
 """
 
+import logging
 import multiprocessing
-from multiprocessing import forkserver
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
+from search.errors import StudyError
 from search.training.job import Job
 from search.worker.entry import run
 from search.worker.messages import Message
+from search.worker.oom import count_kills, was_killed
 
-END_WAIT_S = 10.0
+logger = logging.getLogger(__name__)
+
+END_WAIT_S = 2.0
+"""How long a process may take to end by itself: it flushes a log, no more."""
+KILL_WAIT_S = 5.0
+"""How long the kernel may take to end one; it does not while a driver holds on to it."""
+MAX_STARTS = 5
+RESTART_WAIT_S = 0.2
+_SERVER_LOST = 255
+"""What multiprocessing takes for the exit code when the fork server, which alone knows it, has died."""
+
+Main = Callable[[Job, Connection, Connection, str], None]
 
 
 class CrashedError(Exception):
-    """The trial's process ended without a word. `exitcode` is negative for a signal, None if unknown."""
+    """The trial's process ended without a word. `exitcode` is negative for a signal, None if unknown.
 
-    def __init__(self, exitcode: int | None) -> None:
+    `out_of_memory` tells that the kernel's out-of-memory killer took it.
+    """
+
+    def __init__(self, exitcode: int | None, out_of_memory: bool = False) -> None:
         self.exitcode = exitcode
+        self.out_of_memory = out_of_memory
         super().__init__(f"exit code {exitcode}")
 
 
 class Segment:
     """A running trial process."""
 
-    def __init__(self, context: ForkServerContext, job: Job, log: Path) -> None:
+    def __init__(self, context: ForkServerContext, job: Job, log: Path, main: Main) -> None:
+        self._kills_before = count_kills()
         self._pipe, their_pipe = context.Pipe(duplex=True)
         their_end, self._lifeline = context.Pipe(duplex=False)
-        self._process = context.Process(target=run, args=(job, their_pipe, their_end, str(log)), daemon=True)
-        self._process.start()
-        their_pipe.close()
-        their_end.close()
+        self._process = context.Process(target=main, args=(job, their_pipe, their_end, str(log)), daemon=True)
+        try:
+            self._process.start()
+        except BaseException:
+            self._pipe.close()
+            self._lifeline.close()
+            raise
+        finally:
+            their_pipe.close()
+            their_end.close()
 
     def receive(self, wait_s: float) -> Message | None:
         """The next message, or None after `wait_s` seconds without one.
@@ -45,7 +76,9 @@ class Segment:
             message: Message = self._pipe.recv()
         except (EOFError, ConnectionError) as error:
             self._process.join(END_WAIT_S)
-            raise CrashedError(self._process.exitcode) from error
+            code = self._process.exitcode
+            killed = was_killed(code, self._kills_before, count_kills())
+            raise CrashedError(None if code == _SERVER_LOST else code, killed) from error
         return message
 
     def answer(self, decision: str) -> None:
@@ -55,20 +88,30 @@ class Segment:
         except ConnectionError:
             return
 
-    def close(self) -> None:
-        """End the process, if it still runs, and free what it held."""
+    def close(self, wait_s: float = END_WAIT_S) -> None:
+        """End the process, with all that it started, and free what it held.
+
+        It ends by itself when its pipes close; one that is stopped, or hangs in foreign code, is made to after
+        `wait_s` seconds.
+        """
         self._lifeline.close()
         self._pipe.close()
-        self._process.join(END_WAIT_S)
+        self._process.join(wait_s)
         if self._process.is_alive():
-            self._process.kill()
-            self._process.join()
-        self._process.close()
+            self._process.kill()  # by itself: it may not have come to make its group
+        # What the trial started is in its process group, which outlives its leader.
+        if self._process.pid is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.join(KILL_WAIT_S)
+        if self._process.is_alive():
+            logger.warning("process %s of a trial does not end: a driver may hold on to it", self._process.pid)
+        else:
+            self._process.close()
 
     def kill(self) -> None:
         """End the process at once."""
-        self._process.kill()
-        self.close()
+        self.close(wait_s=0)
 
 
 class Sandbox:
@@ -77,15 +120,39 @@ class Sandbox:
     Device numbers and thread counts must be in os.environ before the first call: the server inherits them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, main: Main = run, preload: Sequence[str] = ("search.worker.child",)) -> None:
+        self._main = main
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["search.worker.child"])
+        self._context.set_forkserver_preload(list(preload))
 
-    def warm_up(self) -> None:
-        """Start loading the framework, without waiting for it."""
-        forkserver.ensure_running()
+    def warm_up(self) -> threading.Event:
+        """Start loading the framework; the event is set once trials can be started without waiting for it."""
+        warm = threading.Event()
+        threading.Thread(target=self._try, args=(warm,), daemon=True).start()
+        return warm
+
+    def _try(self, warm: threading.Event) -> None:
+        try:
+            process = self._context.Process(target=os.getpid, daemon=True)
+            process.start()
+            process.join()
+        except (EOFError, OSError):
+            logger.warning("the fork server died while it loaded")  # the first trial starts another
+        warm.set()
 
     def start(self, job: Job, log: Path) -> Segment:
-        """A process that trains `job` and writes its output to `log`."""
-        log.parent.mkdir(parents=True, exist_ok=True)
-        return Segment(self._context, job, log)
+        """A process that trains `job` and writes its output to `log`.
+
+        Raises StudyError when the fork server dies again and again.
+        """
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return Segment(self._context, job, log, self._main)
+            except (EOFError, ConnectionError) as error:
+                # The server was killed while it was asked; multiprocessing starts another for the next question.
+                logger.warning("the fork server died, attempt %d of %d", attempt, MAX_STARTS)
+                if attempt == MAX_STARTS:
+                    raise StudyError("trials can't be started: their fork server dies again and again") from error
+                time.sleep(RESTART_WAIT_S)

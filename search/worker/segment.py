@@ -1,19 +1,23 @@
-"""Listens to one trial process: stores its epochs, answers it, and says how it ended."""
+"""Listens to one trial process: passes its epochs on, answers it, and says how it ended."""
 
 import math
 import signal
-import threading
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import partial
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from search.study.ledger import Claim, Ledger
-from search.study.records import Epoch, TrialRecord
+from search.study.ledger import Ledger
+from search.study.owner import Claim
+from search.study.queue import QueueState
+from search.study.records import Epoch, Evaluation, TrialRecord
 from search.study.strategy import Decision, Strategy
 from search.tracking.tracker import Tracker
+from search.training.memory import Memory
+from search.worker.courier import Courier, Unsent
 from search.worker.messages import Built, Ended, EpochDone, Evaluated, Started
+from search.worker.oom import KILLED
+from search.worker.patience import Patience
 from search.worker.sandbox import CrashedError, Segment
 
 POLL_S = 0.2
@@ -23,84 +27,122 @@ STOP_GRACE_S = 3.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a segment ended: done, pause (at a rung), interrupted (by a stop), stop (pruned), fail, or halt.
+    """How a segment ended: done, pause (at a rung), interrupted (by a stop), stop (pruned), cancel, fail, or halt.
 
     After halt no trial can be trained here, for a reason that is not the trial's.
     """
 
     how: str
+    trial: TrialRecord
+    """The trial with all its epochs, those too that the storage has not got yet."""
     reason: str = ""
     untrainable: bool = False
+    disk_full: bool = False
+    unsent: Unsent | None = None
+    """What is to be stored with the end."""
 
 
 class SegmentRunner:
-    """Runs segments of one study's trials."""
+    """Runs one segment of a trial."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        strategy: Strategy,
-        tracker: Tracker,
-        stop: threading.Event,
-        patiently: Callable[[Callable[[], Any]], Any],
+        self, ledger: Ledger, strategy: Strategy, tracker: Tracker, patience: Patience, claim: Claim, trial: TrialRecord
     ) -> None:
-        self._ledger = ledger
-        self._strategy = strategy
-        self._tracker = tracker
-        self._stop = stop
-        self._patiently = patiently
+        self._ledger, self._strategy, self._tracker, self._patience = ledger, strategy, tracker, patience
+        self._claim = claim
+        self._trial = trial
+        self._n_known = trial.epochs
+        """Epochs that the storage held before."""
 
-    def run(self, segment: Segment, claim: Claim, trial: TrialRecord) -> Outcome:
+    def run(self, segment: Segment, courier: Courier) -> Outcome:
         """Listen until the segment is over. Raises ClaimLostError, with the process ended, if the trial was taken."""
         try:
-            return self._listen(segment, claim, trial)
+            outcome = self._listen(segment, courier)
         except CrashedError as error:
-            return Outcome("fail", _crash_reason(error.exitcode))
+            outcome = self._crashed(error)
         finally:
             segment.close()
+        return replace(outcome, trial=self._trial, unsent=courier.take())
 
-    def _listen(self, segment: Segment, claim: Claim, trial: TrialRecord) -> Outcome:
+    def _listen(self, segment: Segment, courier: Courier) -> Outcome:
         limit_s = self._ledger.spec.trial_timeout_s or math.inf
         stop_at: float | None = None
         began: float | None = None
         while True:
-            match segment.receive(POLL_S):
-                case Started():
-                    began = time.monotonic() - trial.train_s
-                case Built() | Evaluated() as fact:
-                    self._keep(claim, trial, fact)
-                case EpochDone(metrics):
-                    answer = self._on_epoch(claim, trial, Epoch(**metrics))
-                    if answer == Decision.GO_ON and self._stop.is_set():
-                        return Outcome("interrupted")
-                    segment.answer(answer)
-                case Ended(how, reason, untrainable):
-                    return Outcome(how, reason, untrainable)
+            message = segment.receive(POLL_S)
+            if isinstance(message, Ended):
+                self._note_memory(courier, message.memory)
+                return Outcome(message.how, self._trial, message.reason, message.untrainable, message.disk_full)
+            if isinstance(message, Started):
+                began = time.monotonic() - self._trial.train_s
+            elif message is not None and (ended := self._take(segment, courier, message)):
+                return ended
             if began is not None and time.monotonic() - began > limit_s:
-                return Outcome("fail", f"time limit of {limit_s:g} s reached")
-            if self._stop.is_set():
-                stop_at = stop_at or time.monotonic() + STOP_GRACE_S
-                if time.monotonic() > stop_at:
-                    return Outcome("interrupted")
+                return Outcome("fail", self._trial, f"time limit of {limit_s:g} s reached")
+            if ended := self._interrupted(courier):
+                stop_at = stop_at or time.monotonic() + (STOP_GRACE_S if ended.how == "interrupted" else 0)
+                if time.monotonic() >= stop_at:
+                    return ended
 
-    def _keep(self, claim: Claim, trial: TrialRecord, fact: Built | Evaluated) -> None:
-        if isinstance(fact, Built):
-            self._patiently(partial(self._ledger.note, claim, n_params=fact.n_params))
-            return
-        found = fact.found
-        self._patiently(partial(self._ledger.note, claim, evaluation=dict(found)))
+    def _take(self, segment: Segment, courier: Courier, message: Built | Evaluated | EpochDone) -> Outcome | None:
+        """Pass a message on; how the segment ends, if it should end here."""
+        match message:
+            case Built(n_params):
+                courier.put(facts={"n_params": n_params})
+            case Evaluated(found):
+                self._evaluated(courier, found)
+            case EpochDone(metrics, memory):
+                self._note_memory(courier, memory)
+                answer = self._on_epoch(courier, Epoch(**metrics))
+                if answer == Decision.GO_ON and (ended := self._interrupted(courier)):
+                    return ended
+                segment.answer(answer)
+        return None
+
+    def _interrupted(self, courier: Courier) -> Outcome | None:
+        """Why the segment should end before its time, if it should."""
+        state = courier.state()
+        if state is QueueState.CANCELLED:
+            return Outcome("cancel", self._trial, "the study was cancelled")
+        return (
+            Outcome("interrupted", self._trial) if state is QueueState.PAUSED or self._patience.stop.is_set() else None
+        )
+
+    def _evaluated(self, courier: Courier, found: Mapping[str, Any]) -> None:
+        self._trial = replace(self._trial, evaluation=Evaluation(**found))
+        courier.put(facts={"evaluation": dict(found)})
+        courier.flush()  # the network is scored once: whatever comes, this is not lost
         scores = {f"final_{found['split']}_{name}": float(found[name]) for name in ("accuracy", "loss")}
-        self._tracker.metrics(claim.number, trial.total_epochs or 1, scores, at=time.time())
+        self._tracker.metrics(self._claim.number, self._trial.total_epochs or 1, scores, at=time.time())
 
-    def _on_epoch(self, claim: Claim, trial: TrialRecord, epoch: Epoch) -> Decision:
-        if epoch.step > trial.epochs:
-            self._tracker.metrics(claim.number, epoch.step, _values(epoch), at=epoch.at)
-            self._patiently(lambda: self._ledger.report(claim, epoch))
+    def _note_memory(self, courier: Courier, memory: Memory | None) -> None:
+        """Keep the largest memory of all segments."""
+        if memory is None:
+            return
+        for name, now_mb in (("peak_host_mb", memory.host_mb), ("peak_device_mb", memory.device_mb)):
+            if now_mb is not None and now_mb > (getattr(self._trial, name) or 0.0):
+                changes: dict[str, Any] = {name: now_mb}
+                self._trial = replace(self._trial, **changes)
+                courier.put(facts={name: now_mb})
+
+    def _on_epoch(self, courier: Courier, epoch: Epoch) -> Decision:
+        if epoch.step > self._n_known:
+            self._trial = replace(self._trial, curve=(*self._trial.curve, epoch))
+            self._tracker.metrics(self._claim.number, epoch.step, _values(epoch), at=epoch.at)
+            courier.put(epoch)
         # Of the steps stored before an interruption, the last may still want its decision.
-        wants_decision = epoch.step > trial.epochs or (epoch.step == trial.epochs and not claim.promoted)
+        wants_decision = epoch.step > self._n_known or (epoch.step == self._n_known and not self._claim.promoted)
         if not wants_decision or not self._strategy.is_rung(epoch.step):
             return Decision.GO_ON
-        return self._strategy.decide(self._patiently(self._ledger.trials), claim.number, epoch.step)
+        if self._interrupted(courier):
+            return Decision.GO_ON
+        courier.flush()
+        return self._strategy.decide(self._patience.call(self._ledger.trials), self._claim.number, epoch.step)
+
+    def _crashed(self, error: CrashedError) -> Outcome:
+        if error.out_of_memory:
+            return Outcome("fail", self._trial, KILLED, untrainable=True)
+        return Outcome("fail", self._trial, _crash_reason(error.exitcode))
 
 
 def _values(epoch: Epoch) -> dict[str, float]:
@@ -112,6 +154,4 @@ def _crash_reason(exitcode: int | None) -> str:
         return "its process ended without a word"
     if exitcode >= 0:
         return f"its process ended with exit code {exitcode}"
-    name = signal.Signals(-exitcode).name
-    hint = " (by the kernel for want of memory, or by a person)" if name == "SIGKILL" else ""
-    return f"its process was killed by {name}{hint}"
+    return f"its process was killed by {signal.Signals(-exitcode).name}"

@@ -19,11 +19,12 @@ from search.study.spec import Replicate, Settings, StudySpec, check_goes_on, set
 from search.study.storage import LedgerStorage
 from search.study.suite import Suite, SuiteFile, System, read_suite, stored_systems, suite_name, write_suite
 from search.training.probe import Question, build_all
-from search.worker.devices import Device, available_cores, default_workers, find_devices
-from search.worker.prepare import Plan, open_study
+from search.worker.devices import Crew
+from search.worker.prepare import Plan, crew_for, open_study
 from search.worker.systems import resolve
 
 Say = Callable[[str], None]
+CREW_FLAGS = ("workers", "threads", "gpus", "trials_per_gpu", "share_gpus", "name")
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Bench:
     data: Mapping[str, Prepared]
     """By study."""
     storage: LedgerStorage
-    devices: tuple[Device, ...]
-    threads: int
+    crew: Crew
+    settings: Settings
 
     @property
     def folder(self) -> Path:
@@ -103,14 +104,14 @@ class Bench:
         spec = StudySpec(
             name=name, model=system.model, data=system.data, data_source=system.data_source,
             n_trials=len(replicates) or 1, epochs=system.epochs, seed=self.file.seed, strategy="random",
-            workers=len(self.devices), threads=self.threads, validation_fraction=system.validation_fraction,
+            workers=len(self.crew.devices), threads=self.crew.threads, validation_fraction=system.validation_fraction,
             data_digest=data.digest, space_digest=space.digest, first=(dict(system.setting),), space=space.as_dict(),
             precision=self.file.precision, replicates=replicates, **limits,
         )  # fmt: skip
         stored = stored_spec(self.storage, name)
         if stored is not None:
             check_goes_on(stored, spec)
-        return Plan(spec, data, self.devices, (), stored is not None)
+        return Plan(spec, data, self.crew, (), stored is not None)
 
 
 def prepare_suite(name: str, flags: Mapping[str, Any], only: Sequence[str], skip: Sequence[str], say: Say) -> Bench:
@@ -118,7 +119,7 @@ def prepare_suite(name: str, flags: Mapping[str, Any], only: Sequence[str], skip
 
     Raises InputError with every problem of every system.
     """
-    settings, problems = settings_for("default", {k: flags.get(k) for k in ("workers", "threads", "name")})
+    settings, problems = settings_for("default", {k: flags.get(k) for k in CREW_FLAGS})
     problems += [p for p in (check_home(),) if p]
     try:
         file = read_suite(name, {k: flags.get(k) for k in ("seeds", "seed", "epochs", "precision")})
@@ -138,12 +139,8 @@ def prepare_suite(name: str, flags: Mapping[str, Any], only: Sequence[str], skip
         raise InputError(problems)
     say("building each network once …")
     _check_networks(chosen, data)
-    present, cores = find_devices(), available_cores()
-    workers = settings.workers or default_workers(present, cores=cores)
-    devices = tuple(present[i % len(present)] for i in range(workers))
-    threads = settings.threads or max(1, cores // workers)
-    storage = LedgerStorage(storage_url())
-    return Bench(Suite(name=title, systems=systems), chosen, file, spaces, data, storage, devices, threads)
+    suite = Suite(name=title, systems=systems)
+    return Bench(suite, chosen, file, spaces, data, LedgerStorage(storage_url()), crew_for(settings), settings)
 
 
 def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:

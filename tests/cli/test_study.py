@@ -186,16 +186,3 @@ def test_data_that_vanish_stop_the_study_and_burn_no_trial(own_home: Path) -> No
     assert "FAIL" not in {t.state for t in record.trials}
     assert gridless(*command).returncode == 0
     assert len(finished(own_home, "mlp-digits")) == 3
-
-
-def test_a_worker_that_is_told_to_stop_is_replaced_while_the_command_goes_on(own_home: Path) -> None:
-    command = ("study", "mlp", "digits", "--n-trials", "2", "--workers", "1", "--no-mlflow", *QUICK)
-    process = start(*command)
-    wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 1, process)
-    for worker in workers_of(process.pid):
-        os.kill(worker, signal.SIGTERM)
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    states = finished(own_home, "mlp-digits")
-    assert len(states) == 2
-    assert set(states) <= {"COMPLETE", "PRUNED"}

@@ -23,10 +23,13 @@ def prepared(tmp_path: Path):
     return prepare(data, seed=0, validation_fraction=0.2, cache=tmp_path / "cache")
 
 
-def test_the_first_training_images_of_every_class_are_kept_and_read_back(prepared: Prepared, tmp_path: Path) -> None:
-    file = tmp_path / "study" / "evidence" / "samples.npz"
-    write_samples(prepared, file)
-    samples = read_evidence(file.parent, None).samples
+@pytest.mark.parametrize("root", ["", "memory://"])
+def test_the_first_training_images_of_every_class_are_kept_and_read_back(
+    prepared: Prepared, tmp_path: Path, root: str
+) -> None:
+    folder = f"{root}{tmp_path}/study/evidence"
+    write_samples(prepared, f"{folder}/samples.npz")
+    samples = read_evidence(folder, None).samples
     split = read_split(prepared.folder)
     assert samples is not None
     assert samples.class_names == ("shirt", "shoe", "bag")

@@ -147,8 +147,8 @@ def test_no_source_names_every_one_tried_and_the_remedies(tmp_path, monkeypatch)
         "tried $GRIDLESS_DATA/fashion.npz: no such file",
         "tried our cache: ",
         "tried Keras' cache: no data in ",
-        "tried Keras' download: no network",
         "tried Debian's package dataset-fashion-mnist, installed: no data in ",
+        "tried Keras' download: no network",
         "tried Debian's package dataset-fashion-mnist, downloaded: apt-get and dpkg not found",
     ]
     assert len(tried) == len(expected)

@@ -4,8 +4,10 @@ import io
 import json
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 from sklearn.metrics import classification_report, confusion_matrix
 
@@ -117,6 +119,19 @@ def test_a_reader_sees_the_chosen_model(study, tmp_path):
     assert [r[0] for r in rows[1:]] == [*names, "accuracy", "macro avg", "weighted avg"]
     assert rows[-3][1:3] == ["", ""]
     assert "heatmap" in (paths.figures / "confusion.html").read_text(encoding="utf-8")
+
+
+def test_evidence_is_read_from_wherever_workers_kept_it(study, tmp_path, monkeypatch, caplog):
+    write(tmp_path / "elsewhere", predictions(), list("abcdefghij"))
+    store = f"memory://{tmp_path}/evidence"
+    fsspec.filesystem("memory").put(str(tmp_path / "elsewhere" / "evidence"), store, recursive=True)
+    for place in (tmp_path / "elsewhere" / "evidence", store):
+        page = read_page(write_report(study, tmp_path / "report", place).page)
+        assert len(page.every("img")) == 10 * 8 + 48
+    assert not caplog.records
+    monkeypatch.setattr(MemoryFileSystem, "get_file", lambda *_: 1 / 0)
+    assert write_report(study, tmp_path / "report", store).classes is None
+    assert f"{store}/samples.npz can't be read and is left out" in caplog.text
 
 
 def test_the_page_says_which_images_were_judged(study, tmp_path):

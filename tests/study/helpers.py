@@ -1,9 +1,13 @@
 """A small study without data or networks."""
 
+from datetime import datetime
 from typing import Any
 
 from search.space.types import Space
-from search.study.ledger import Claim, Ledger, Owner
+from search.study.database import models
+from search.study.ledger import Ledger
+from search.study.owner import Claim, Owner
+from search.study.queue import Place, put_place
 from search.study.records import Epoch, TrialRecord
 from search.study.spec import StudySpec
 
@@ -46,10 +50,21 @@ def trial(number: int, values: list[float], state: str = "WAITING", **changes: A
 
 def begin(ledger: Ledger, owner: Owner, values: list[float] = ()) -> Claim:  # type: ignore[assignment]
     """A new trial with some epochs reported."""
-    claim = ledger.take_new(owner)
+    claim = ledger.claim(owner)
     if claim is None:
         raise AssertionError("no new trial is left")
     ledger.start(claim, {"optimizer": "adam", "lr": 0.01, "units": 16}, seed=1)
-    for step, value in enumerate(values, start=1):
-        ledger.report(claim, epoch(step, value))
+    ledger.report(claim, [epoch(step, value) for step, value in enumerate(values, start=1)])
     return claim
+
+
+def store_place(ledger: Ledger, place: Place) -> None:
+    """Put the study anywhere on the queue, as time or another version may have."""
+    with ledger.storage.session() as session:
+        put_place(ledger.storage, session, ledger.study_id, place)
+
+
+def forget_beats(ledger: Ledger) -> None:
+    """All workers of the study have been silent for years."""
+    with ledger.storage.session() as session:
+        session.query(models.TrialHeartbeatModel).update({"heartbeat": datetime(2020, 1, 1)})

@@ -9,8 +9,11 @@ import optuna
 import pytest
 
 from search.errors import ClaimLostError, InputError
-from search.study.ledger import MAX_RETRIES, Claim, Ledger, Owner
-from search.study.storage import LedgerStorage, models
+from search.study.control import MAX_RETRIES, close, requeue_lost
+from search.study.database import models
+from search.study.ledger import Ledger
+from search.study.owner import Claim, Owner
+from search.study.storage import LedgerStorage
 from tests.study.helpers import begin, epoch, spec
 
 Open = Callable[[], LedgerStorage]
@@ -31,7 +34,7 @@ def test_a_study_starts_exactly_n_trials_under_any_number_of_workers(open_storag
     ledgers = [Ledger(open_storage(), "s") for _ in range(8)]
 
     def work(mine: Ledger) -> None:
-        while claim := mine.take_waiting(ME) or mine.take_new(ME):
+        while claim := mine.claim(ME):
             claims.append(claim)
 
     threads = [threading.Thread(target=work, args=(mine,)) for mine in ledgers]
@@ -50,7 +53,7 @@ def test_a_waiting_trial_is_claimed_by_one_worker_only(open_storage: Open, ledge
     claims: list[Claim] = []
 
     def work(mine: Ledger) -> None:
-        while claim := mine.take_waiting(ME):
+        while claim := mine.claim(ME):
             claims.append(claim)
 
     threads = [threading.Thread(target=work, args=(mine,)) for mine in ledgers]
@@ -64,11 +67,11 @@ def test_a_waiting_trial_is_claimed_by_one_worker_only(open_storage: Open, ledge
 def test_a_paused_trial_is_skipped_until_it_is_promoted_and_stays_one_row(ledger: Ledger) -> None:
     claim = begin(ledger, ME, [0.5, 0.6, 0.7])
     ledger.give_back(claim, paused=True)
-    assert ledger.take_waiting(ME) is None
-    again = ledger.take_paused(claim.number, ME)
+    assert ledger.claim(ME, new=False) is None
+    again = ledger.claim(ME, promote=claim.number, new=False)
     assert again is not None
-    assert ledger.take_paused(claim.number, ME) is None
-    ledger.report(again, epoch(4, 0.8))
+    assert ledger.claim(ME, promote=claim.number, new=False) is None
+    ledger.report(again, [epoch(4, 0.8)])
     ledger.complete(again, 0.8)
     [trial] = ledger.trials()
     assert (trial.number, trial.state, trial.epochs, trial.val_accuracy) == (0, "COMPLETE", 4, 0.8)
@@ -76,8 +79,8 @@ def test_a_paused_trial_is_skipped_until_it_is_promoted_and_stays_one_row(ledger
 
 def test_the_trial_of_a_dead_worker_goes_back_and_keeps_its_curve(ledger: Ledger) -> None:
     begin(ledger, DEAD, [0.5, 0.6])
-    assert ledger.requeue_lost(ASKER) == [0]
-    claim = ledger.take_waiting(ME)
+    assert requeue_lost(ledger, ASKER, grace_s=60) == [0]
+    claim = ledger.claim(ME, new=False)
     assert claim is not None
     [trial] = ledger.trials()
     assert (trial.number, trial.epochs, trial.n_retries, trial.worker) == (0, 2, 1, "me")
@@ -86,25 +89,25 @@ def test_the_trial_of_a_dead_worker_goes_back_and_keeps_its_curve(ledger: Ledger
 def test_a_living_or_merely_distant_worker_keeps_its_trial(ledger: Ledger) -> None:
     begin(ledger, ME)
     begin(ledger, ELSEWHERE)
-    assert ledger.requeue_lost(ASKER) == []
+    assert requeue_lost(ledger, ASKER, grace_s=60) == []
 
 
 def test_a_distant_worker_is_lost_after_the_grace_period(open_storage: Open, ledger: Ledger) -> None:
     begin(ledger, ELSEWHERE)
     with open_storage().session() as session:
         session.query(models.TrialHeartbeatModel).update({"heartbeat": datetime(2020, 1, 1)})
-    assert ledger.requeue_lost(ASKER, grace_s=3600) == [0]
+    assert requeue_lost(ledger, ASKER, grace_s=3600) == [0]
 
 
 def test_who_lost_a_claim_can_write_nothing(ledger: Ledger) -> None:
     old = begin(ledger, DEAD, [0.5])
-    ledger.requeue_lost(ASKER)
-    new = ledger.take_waiting(ME)
+    requeue_lost(ledger, ASKER, grace_s=60)
+    new = ledger.claim(ME, new=False)
     assert new is not None
     for write in (
-        lambda: ledger.report(old, epoch(2, 0.9)),
-        lambda: ledger.beat(old),
-        lambda: ledger.note(old, device="x"),
+        lambda: ledger.report(old, [epoch(2, 0.9)]),
+        lambda: ledger.report(old),
+        lambda: ledger.report(old, device="x"),
         lambda: ledger.give_back(old, paused=True),
         lambda: ledger.complete(old, 0.9),
         lambda: ledger.prune(old, 0.9, "r"),
@@ -119,9 +122,9 @@ def test_who_lost_a_claim_can_write_nothing(ledger: Ledger) -> None:
 def test_a_trial_that_keeps_losing_its_workers_fails_in_the_end(ledger: Ledger) -> None:
     begin(ledger, DEAD)
     for _ in range(MAX_RETRIES):
-        ledger.requeue_lost(ASKER)
-        assert ledger.take_waiting(DEAD) is not None
-    ledger.requeue_lost(ASKER)
+        requeue_lost(ledger, ASKER, grace_s=60)
+        assert ledger.claim(DEAD, new=False) is not None
+    requeue_lost(ledger, ASKER, grace_s=60)
     [trial] = ledger.trials()
     assert trial.state == "FAIL"
     assert "lost" in (trial.reason or "")
@@ -131,7 +134,7 @@ def test_an_ended_trial_can_not_be_written_again(ledger: Ledger) -> None:
     claim = begin(ledger, ME, [0.5])
     ledger.complete(claim, 0.5)
     with pytest.raises(ClaimLostError):
-        ledger.report(claim, epoch(2, 0.9))
+        ledger.report(claim, [epoch(2, 0.9)])
 
 
 def test_what_could_not_be_trained_reads_fail_but_samplers_see_it(open_storage: Open, ledger: Ledger) -> None:
@@ -149,11 +152,11 @@ def test_what_could_not_be_trained_reads_fail_but_samplers_see_it(open_storage: 
 def test_a_study_ends_when_all_have_started_and_none_may_go_on(ledger: Ledger) -> None:
     for _ in range(5):
         ledger.give_back(begin(ledger, ME, [0.4, 0.6, 0.5]), paused=True)
-    assert ledger.close() is None
+    assert close(ledger) is None
     last = begin(ledger, ME, [0.7])
-    assert ledger.close() is None
+    assert close(ledger) is None
     ledger.complete(last, 0.7)
-    assert ledger.close() == [0, 1, 2, 3, 4]
+    assert close(ledger) == [0, 1, 2, 3, 4]
     trials = ledger.trials()
     assert [t.state for t in trials] == ["PRUNED"] * 5 + ["COMPLETE"]
     assert {t.val_accuracy for t in trials[:5]} == {0.6}
@@ -164,22 +167,20 @@ def test_a_study_with_an_interrupted_trial_does_not_end(ledger: Ledger) -> None:
     for claim in claims[1:]:
         ledger.give_back(claim, paused=True)
     ledger.give_back(claims[0], paused=False)
-    assert ledger.close() is None
+    assert close(ledger) is None
 
 
 def test_the_budget_may_grow_and_nothing_else_may_change(open_storage: Open, ledger: Ledger) -> None:
     for _ in range(6):
         begin(ledger, ME)
-    assert ledger.take_new(ME) is None
+    assert ledger.claim(ME) is None
     Ledger.open(open_storage(), spec(n_trials=7, workers=3, timeout_s=5.0), {})
-    ledger.refresh()
-    assert ledger.take_new(ME) is not None
+    assert ledger.claim(ME) is not None
     with pytest.raises(InputError) as error:
         Ledger.open(open_storage(), spec(n_trials=5, seed=4, epochs=8, data_digest="x"), {})
     text = str(error.value)
     assert all(word in text for word in ("n_trials", "seed", "epochs", "data_digest"))
     assert len(error.value.problems) == 4
-    ledger.refresh()
     assert ledger.spec.n_trials == 7
 
 
@@ -210,7 +211,7 @@ def test_an_unknown_study_is_an_input_error(open_storage: Open) -> None:
 def test_a_claim_whose_confirmation_never_arrived_is_found_and_given_back(ledger: Ledger) -> None:
     """The connection died after the commit: the worker knows of no trial, the storage says that it holds one."""
     begin(ledger, ME, [0.5])
-    assert ledger.requeue_lost(ME) == [0]
+    assert requeue_lost(ledger, ME, grace_s=60) == [0]
     [trial] = ledger.trials()
     assert (trial.state, trial.n_retries, trial.epochs) == ("WAITING", 0, 1)
 
@@ -227,8 +228,8 @@ def test_a_study_that_closes_heeds_a_budget_that_has_just_grown(open_storage: Op
     for _ in range(6):
         ledger.give_back(begin(ledger, ME, [0.5]), paused=True)
     Ledger.open(open_storage(), spec(n_trials=7), {})
-    assert ledger.close() is None
-    assert ledger.take_new(ME) is not None
+    assert close(ledger) is None
+    assert ledger.claim(ME) is not None
 
 
 def test_a_study_of_another_program_is_an_input_error(open_storage: Open) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from search.study.ledger import Ledger, Owner
+from search.study.ledger import Ledger
+from search.study.owner import Owner
 from search.study.reading import TrialReader, read_study
 from search.study.storage import LedgerStorage
 from tests.study.helpers import SPACE, begin, epoch, spec
@@ -20,7 +21,7 @@ def test_a_reader_sees_every_change_of_every_trial(open_storage: Open) -> None:
     assert reader.read() == []
     first, second = begin(ledger, me, [0.1]), begin(ledger, me)
     assert [t.epochs for t in reader.read()] == [1, 0]
-    ledger.report(second, epoch(1, 0.5))
+    ledger.report(second, [epoch(1, 0.5)])
     ledger.complete(first, 0.1)
     assert [(t.state, t.epochs) for t in reader.read()] == [("COMPLETE", 1), ("RUNNING", 1)]
     ledger.give_back(second, paused=True)

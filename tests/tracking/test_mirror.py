@@ -9,36 +9,11 @@ from pathlib import Path
 import pytest
 
 from search.files import locked
-from search.tracking.mirror import follow, sync
+from search.tracking.follow import Follower
+from search.tracking.mirror import sync
 from search.tracking.outbox import Outbox, write_header
 from search.tracking.uri import default_artifact_root, default_uri
-
-
-def run_trial(outbox, trial, steps, state, *, at=100.0):
-    outbox.start(trial, at=at, tags={"device": "cpu"})
-    outbox.params(trial, {"lr": 0.1, "units": 32})
-    for step in steps:
-        outbox.metrics(trial, step, {"val_accuracy": step / 10, "loss": 1.0}, at=at + step)
-    if state:
-        outbox.end(trial, state, at=at + 50, tags={"reason": "told so"})
-
-
-def client(uri):
-    from mlflow.tracking import MlflowClient
-
-    return MlflowClient(uri, registry_uri=uri)
-
-
-def runs(uri, study="mlp-digits"):
-    """The runs of `study` by name; fails if two have one name."""
-    mlflow = client(uri)
-    found = mlflow.search_runs([mlflow.get_experiment_by_name(study).experiment_id])
-    assert max(Counter(run.info.run_name for run in found).values()) == 1
-    return {run.info.run_name: run for run in found}
-
-
-def steps(uri, run, key="val_accuracy"):
-    return [metric.step for metric in client(uri).get_metric_history(run.info.run_id, key)]
+from tests.tracking.helpers import client, run_trial, runs, steps
 
 
 def test_every_event_arrives(folder, uri, tmp_path):
@@ -180,9 +155,9 @@ def test_a_follower_sees_what_another_process_sent_between_its_rounds(folder, ur
     def stop():
         nonlocal calls
         calls += 1
-        if calls < 3:  # before the first round and within it
+        if calls < 4:  # before the first round, and before and within its turn
             return False
-        if calls == 3:
+        if calls == 4:
             run_trial(outbox, 0, [2, 3], None)
             run_trial(outbox, 1, [1, 2], None)
             assert sync(folder, uri=uri, artifact_root=None).n_left == 0
@@ -190,8 +165,9 @@ def test_a_follower_sees_what_another_process_sent_between_its_rounds(folder, ur
             run_trial(Outbox(folder, "w2"), 1, [2, 3], "COMPLETE", at=200.0)
         return True
 
-    result = follow(folder, uri=uri, artifact_root=None, stop=stop, every_s=0.01)
-    assert (result.n_left, result.error) == (0, None)
+    Follower(lambda: [folder], uri=uri, artifact_root=None, every_s=0.01).run(stop)
+    result = json.loads((folder / "last_sync.json").read_text())
+    assert (result["n_left"], result["error"]) == (0, None)
     found = runs(uri)
     assert steps(uri, found["trial-0000"]) == [1, 2, 3, 4]
     assert steps(uri, found["trial-0001"]) == [1, 2, 3]

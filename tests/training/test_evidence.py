@@ -33,11 +33,11 @@ def test_a_class_held_impossible_costs_much_but_not_infinity_and_nan_stays_nan()
     assert math.isnan(scores(wrong, np.array([0, 1]))["loss"])
 
 
-def test_predictions_are_kept_with_the_worst_mistakes_first(tmp_path: Path) -> None:
-    write_predictions(
-        tmp_path, 7, split="test", step=3, probabilities=PROBABILITIES, labels=LABELS, images=IMAGES
-    )  # fmt: skip
-    found = read_evidence(tmp_path, 7).predictions
+@pytest.mark.parametrize("root", ["", "memory://"])
+def test_predictions_are_kept_with_the_worst_mistakes_first(tmp_path: Path, root: str) -> None:
+    folder = f"{root}{tmp_path}"
+    write_predictions(folder, 7, split="test", step=3, probabilities=PROBABILITIES, labels=LABELS, images=IMAGES)
+    found = read_evidence(folder, 7).predictions
     assert found is not None
     assert (found.split, found.step) == ("test", 3)
     np.testing.assert_array_equal(found.true, LABELS)

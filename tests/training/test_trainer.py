@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 from keras import layers
 
 from search.datasets.split import Prepared, read_test
@@ -127,6 +128,28 @@ def test_a_torn_checkpoint_is_ignored(job: Callable[..., Job], damage: bytes | N
     file = Path(job().checkpoint)
     file.write_bytes(file.read_bytes()[:-500] if damage is None else damage)
     assert run(job()) == ("done", whole)
+
+
+def test_a_store_out_of_reach_costs_no_epoch_and_is_made_up_for_when_it_is_back(
+    job: Callable[..., Job], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The last checkpoint that was kept leads to the same epochs again; one that can't be read now is waited for."""
+    whole = run(job(name="whole", total_epochs=3))[1]
+    kept = job(checkpoint=f"memory://{tmp_path}/1.npz", evidence=f"memory://{tmp_path}/evidence", total_epochs=3)
+    assert run(kept, pause_at=1) == ("pause", whole[:1])
+    with monkeypatch.context() as away:
+        away.setattr(MemoryFile, "commit", _no_route)
+        assert run(kept, pause_at=2) == ("pause", whole[:2])
+    with monkeypatch.context() as away:
+        away.setattr(MemoryFileSystem, "get_file", _no_route)
+        with pytest.raises(ConnectionError, match="no route"):
+            run(kept)
+    assert run(kept) == ("done", whole)
+    assert read_evidence(kept.evidence, 0).predictions is not None
+
+
+def _no_route(*_: Any, **__: Any) -> None:
+    raise RuntimeError("no route to the store")
 
 
 def test_a_checkpoint_of_another_setting_is_ignored(job: Callable[..., Job]) -> None:

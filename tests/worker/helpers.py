@@ -1,19 +1,23 @@
 """A suite's workers in this process: trials run in a thread instead of a process of their own."""
 
+import errno
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from search.errors import TrialError
-from search.study.ledger import Owner
+from search.study.ledger import Ledger
+from search.study.owner import Owner
 from search.tracking.tracker import NullTracker
 from search.training.job import Job
-from search.worker.loop import Place, Worker, serve
 from search.worker.messages import Built, Ended, EpochDone, Evaluated, Message, Started
-from search.worker.prepare import Plan
+from search.worker.order import Order
+from search.worker.patience import Patience
+from search.worker.service import Service
 from search.worker.suite import Bench, open_suite
 
 Train = Callable[..., str]
@@ -45,17 +49,20 @@ class Sandbox:
 
     def __init__(self, train: Train, cut: Callable[[Message], bool] = lambda _message: False) -> None:
         self.jobs: list[Job] = []
+        self.closing = threading.Event()
+        """Set once the worker ends the segment, of itself or as the last one's training has."""
         self._train = train
         self._cut = cut
 
     def start(self, job: Job, log: Path) -> "_Segment":
         self.jobs.append(job)
-        return _Segment(job, self._train, self._cut)
+        self.closing = threading.Event()
+        return _Segment(job, self._train, self._cut, self.closing)
 
 
 class _Segment:
-    def __init__(self, job: Job, train: Train, cut: Callable[[Message], bool]) -> None:
-        self._job, self._train, self._cut = job, train, cut
+    def __init__(self, job: Job, train: Train, cut: Callable[[Message], bool], closing: threading.Event) -> None:
+        self._job, self._train, self._cut, self._closing = job, train, cut, closing
         self._messages: queue.Queue[Message] = queue.Queue()
         self._answers: queue.Queue[str | None] = queue.Queue()
         self._thread = threading.Thread(target=self._run)
@@ -77,7 +84,8 @@ class _Segment:
         except TrialError as error:
             tell(Ended("fail", error.reason, untrainable=True))
         except Exception as error:
-            tell(Ended("fail", repr(error)))
+            disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            tell(Ended("fail", repr(error), disk_full=disk_full))
 
     def _on_epoch(self, _step: int, metrics: Any) -> str:
         self._messages.put(EpochDone(dict(metrics)))
@@ -99,6 +107,7 @@ class _Segment:
         self._answers.put(decision)
 
     def close(self) -> None:
+        self._closing.set()
         self._answers.put(None)
         self._thread.join()
 
@@ -116,17 +125,25 @@ def pretend(job: Job, *, on_built: Any, on_epoch: Any, on_evaluated: Any) -> str
     return "done"
 
 
-def workers(
-    bench: Bench, plans: Sequence[Plan], sandbox: Any, *, owner: Owner | None = None, tracker: Any = None
-) -> list[Worker]:
-    """Make or resume the studies of `plans`: a worker for each, which knows where the test images are."""
-    return [
-        Worker(
-            ledger, plan.data, tracker or NullTracker(), Place(plan.folder, "here"), owner or Owner.me("me"), sandbox,
-            threading.Event(),
-        )
-        for plan, ledger in zip(plans, open_suite(bench, plans), strict=True)
-    ]  # fmt: skip
+def serve(ledgers: Sequence[Ledger], sandbox: Any, *, owner: Owner | None = None, tracker: Any = None) -> None:
+    """Run these studies to their end, as one worker process does."""
+    storage = ledgers[0].storage
+    order = Order(storage.url, tuple(ledger.name for ledger in ledgers))
+    stop = threading.Event()
+    tell = tracker or NullTracker()
+    try:
+        Service(storage, order, owner or Owner.me("me"), "here", sandbox, Patience(stop), lambda _ledger: tell).run()
+    finally:
+        stop.set()  # its heart would beat for as long as this process lives
+
+
+def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+    """Until `condition` holds, which takes a moment; an error after `limit_s` seconds."""
+    deadline = time.monotonic() + limit_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError("waited for in vain")
+        time.sleep(0.005)
 
 
 def run_all(bench: Bench, train: Train, *, tracker: Any = None) -> Sandbox:
@@ -134,5 +151,5 @@ def run_all(bench: Bench, train: Train, *, tracker: Any = None) -> Sandbox:
     sandbox = Sandbox(train)
     for plans in (bench.first_plans, bench.final_plans):
         if todo := plans():
-            serve(workers(bench, todo, sandbox, tracker=tracker), threading.Event())
+            serve(open_suite(bench, todo), sandbox, tracker=tracker)
     return sandbox

@@ -19,8 +19,8 @@ from search.training.probe import Answer, Question
 from search.training.trainer import train
 from search.worker import suite as module
 from search.worker.messages import Ended, EpochDone, Evaluated
-from search.worker.suite import Bench, prepare_suite
-from tests.worker.helpers import DEAD, PowerCut, Recorder, Sandbox, pretend, run_all, workers
+from search.worker.suite import Bench, open_suite, prepare_suite
+from tests.worker.helpers import DEAD, PowerCut, Recorder, Sandbox, pretend, run_all, serve
 
 SPACE = """
 extends: mlp
@@ -173,9 +173,8 @@ def test_a_replicate_killed_again_and_again_ends_with_the_same_numbers(bench: Ma
         lambda m: isinstance(m, Evaluated),
         lambda m: isinstance(m, Ended),
     ):
-        [worker] = workers(cut, cut.final_plans(), Sandbox(train, at), owner=DEAD)
         with pytest.raises(PowerCut):
-            worker.run_one()
+            serve(open_suite(cut, cut.final_plans()), Sandbox(train, at), owner=DEAD)
     [trial] = finals(cut)[0].trials
     assert (trial.state, trial.epochs, trial.evaluation is not None) == ("RUNNING", 3, True)
     assert run_all(cut, train).jobs == []

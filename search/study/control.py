@@ -1,0 +1,145 @@
+"""What is decided of a whole study: taking back trials of lost workers, pausing, cancelling and closing it."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from optuna.trial import TrialState
+from sqlalchemy.orm import Session
+
+from search.study.database import models
+from search.study.ledger import CANCELLED_REASON, Ledger, best_value
+from search.study.owner import Owner, is_lost
+from search.study.queue import Place, QueueState, n_started, opened, put_place
+from search.study.reading import CLAIM_LOST_REASON
+
+MAX_RETRIES = 10
+"""How often a trial may lose its worker without an epoch between before it is taken for the reason."""
+
+
+def requeue_lost(ledger: Ledger, owner: Owner, *, grace_s: float) -> list[int]:
+    """Return the trials of lost workers to WAITING; their numbers. One that lost its workers too often fails.
+
+    A worker is lost when its process on this machine is gone, or when it has been silent for `grace_s` seconds by
+    the database's clock. `owner`, who asks, holds no trial by its own account: one that the storage says it holds
+    is from a claim whose confirmation never arrived. In a cancelled study such trials end as PRUNED.
+    """
+    storage = ledger.storage
+    # Looked at without a lock first: mostly nobody is lost, and many workers ask.
+    with storage.reading(), storage.session() as session:
+        if not _lost(ledger, session, owner, grace_s):
+            return []
+    taken = []
+    with storage.session() as session:
+        storage.lock_study(session, ledger.study_id)
+        cancelled = Place.of(storage.study_attrs(session, ledger.study_id)).state is QueueState.CANCELLED
+        for trial, claim in _lost(ledger, session, owner, grace_s):
+            locked = session.get(models.TrialModel, trial.trial_id, with_for_update=True, populate_existing=True)
+            if locked is None or locked.state != TrialState.RUNNING:
+                continue
+            taken.append(trial.number)
+            if cancelled:
+                ledger.end_pruned(session, locked, best_value(session, locked), CANCELLED_REASON)
+            elif owner.holds(claim):
+                storage.release(session, locked)
+            else:
+                _requeue(ledger, session, locked)
+    return taken
+
+
+def _lost(ledger: Ledger, session: Session, owner: Owner, grace_s: float) -> list[tuple[Any, Mapping[str, Any]]]:
+    began = time.monotonic()
+    running = ledger.storage.silent_for(session, ledger.study_id)
+    claims = [(trial, silent_s, ledger.storage.claim_of(session, trial.trial_id)) for trial, silent_s in running]
+    if time.monotonic() - began > grace_s / 4:
+        return []  # a database that hung let nobody beat
+    return [(t, claim) for t, silent_s, claim in claims if owner.holds(claim) or is_lost(claim, silent_s, grace_s)]
+
+
+def _requeue(ledger: Ledger, session: Session, trial: Any) -> None:
+    attrs = {r.key: r.value_json for r in models.TrialUserAttributeModel.where_trial_id(trial.trial_id, session)}
+    n_epochs = sum(key.startswith("epoch:") for key in attrs)
+    at, n_fruitless = json.loads(attrs.get("fruitless", "[0, 0]"))
+    n_fruitless = n_fruitless + 1 if n_epochs == at else 1
+    if n_fruitless > MAX_RETRIES:
+        ledger.end_failed(session, trial, CLAIM_LOST_REASON.format(n=n_fruitless), log_tail="", untrainable=False)
+        return
+    told = {"n_retries": int(attrs.get("n_retries", "0")) + 1, "fruitless": [n_epochs, n_fruitless], "paused": False}
+    ledger.storage.put(session, trial.trial_id, user=told)
+    ledger.storage.release(session, trial)
+
+
+def close(ledger: Ledger) -> list[int] | None:
+    """End the study: trials still paused become PRUNED; their numbers. None while any trial may still run."""
+    storage = ledger.storage
+    with storage.session() as session:
+        storage.lock_study(session, ledger.study_id)
+        attrs = storage.study_attrs(session, ledger.study_id)
+        place, n_trials = Place.of(attrs), json.loads(attrs["spec"])["n_trials"]
+        if place.state is not QueueState.OPEN or n_started(session, ledger.study_id) < n_trials:
+            return None
+        running = session.query(models.TrialModel).filter_by(study_id=ledger.study_id, state=TrialState.RUNNING)
+        if running.first() is not None or ledger.waiting(session, paused=False).first() is not None:
+            return None
+        waiting = ledger.waiting(session, paused=True).all()
+        for trial in waiting:
+            n_epochs = models.TrialIntermediateValueModel.where_trial_id(trial.trial_id, session)
+            ledger.end_pruned(session, trial, best_value(session, trial), f"not promoted from epoch {len(n_epochs)}")
+        put_place(storage, session, ledger.study_id, replace(place, state=QueueState.DONE))
+        return [t.number for t in waiting]
+
+
+def finish(ledger: Ledger) -> None:
+    """Take an open study off the queue whose budget is spent; its paused trials stay, for a larger budget."""
+    spent, storage = ledger.spec.budget, ledger.storage
+    with storage.session() as session:
+        storage.lock_study(session, ledger.study_id)
+        place = ledger.place_in(session)
+        # Another command may just have opened it again, with a larger budget.
+        if place.state is QueueState.OPEN and ledger.spec.budget == spent:
+            done = replace(place, state=QueueState.DONE, reason="its budget is spent")
+            put_place(storage, session, ledger.study_id, done)
+
+
+def pause(ledger: Ledger, reason: str = "") -> QueueState:
+    """Let no worker serve the study until `resume`: running trials are given back. Its state from now on."""
+    storage = ledger.storage
+    with storage.session() as session:
+        storage.lock_study(session, ledger.study_id)
+        place = Place.of(storage.study_attrs(session, ledger.study_id))
+        if place.state is QueueState.OPEN:
+            place = replace(place, state=QueueState.PAUSED, reason=reason)
+            put_place(storage, session, ledger.study_id, place)
+        return place.state
+
+
+def resume(ledger: Ledger) -> QueueState:
+    """Put a paused or cancelled study back on the queue. Its state from now on; DONE if nothing is left to do."""
+    storage = ledger.storage
+    with storage.session() as session:
+        storage.lock_study(session, ledger.study_id)
+        place = ledger.place_in(session)
+        if place.state in {QueueState.PAUSED, QueueState.CANCELLED}:
+            place = opened(session, priority=place.priority, timeout_s=ledger.spec.timeout_s)
+            put_place(storage, session, ledger.study_id, place)
+        return place.state
+
+
+def cancel(ledger: Ledger) -> QueueState:
+    """End the study: trials that wait become PRUNED at once, running ones as soon as their workers see it.
+
+    Returns its state from now on: a study that is done stays done.
+    """
+    storage = ledger.storage
+    with storage.session() as session:
+        storage.lock_study(session, ledger.study_id)
+        place = Place.of(storage.study_attrs(session, ledger.study_id))
+        if place.state is QueueState.DONE:
+            return place.state
+        waiting = session.query(models.TrialModel).filter_by(study_id=ledger.study_id, state=TrialState.WAITING)
+        for trial in waiting.all():
+            ledger.end_pruned(session, trial, best_value(session, trial), CANCELLED_REASON)
+        put_place(storage, session, ledger.study_id, replace(place, state=QueueState.CANCELLED))
+        return QueueState.CANCELLED

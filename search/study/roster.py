@@ -1,0 +1,93 @@
+"""The roster: which workers there are, idle ones too. One attribute per worker, of an Optuna study kept for that."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from search.study.database import models
+from search.study.owner import Owner
+from search.study.storage import LedgerStorage, database_time
+
+_STUDY = ".workers"
+"""No user's study can have this name."""
+_FORGOTTEN_S = 3600.0
+
+
+@dataclass(frozen=True)
+class WorkerRecord:
+    """What a worker last said of itself."""
+
+    worker: str
+    """Its machine and process number."""
+    device: str
+    study: str | None = None
+    """What it is busy with; None when idle."""
+    trial: int | None = None
+    note: str = ""
+    """Why it serves less than it could."""
+    beat: str = ""
+    """When it said so, by the database's clock (UTC)."""
+    silent_s: float = 0.0
+    """Seconds since then, when read."""
+
+
+class Roster:
+    """Where workers sign in and out. Raises RetryLaterError when the database is out of reach."""
+
+    def __init__(self, storage: LedgerStorage) -> None:
+        self._storage = storage
+        self._study_id: int | None = None
+
+    def beat(self, owner: Owner, record: WorkerRecord) -> None:
+        """Say that the worker `owner` lives, and what it does."""
+        study_id = self._id()
+        with self._storage.session() as session:
+            now = database_time(session)
+            told = asdict(replace(record, beat=now.isoformat()))
+            self._storage.put_study(session, study_id, {_key(owner): told})
+            self._forget(session, study_id, now)
+
+    def leave(self, owner: Owner) -> None:
+        """Sign out."""
+        study_id = self._id()
+        with self._storage.session() as session:
+            table = models.StudyUserAttributeModel
+            session.execute(sa.delete(table).where(table.study_id == study_id, table.key == _key(owner)))
+
+    def read(self) -> list[WorkerRecord]:
+        """The workers that have not signed out, by name, each with the seconds since it was last heard of."""
+        found = self._storage.read_study(_STUDY)
+        if found is None:
+            return []
+        with self._storage.reading(), self._storage.session() as session:
+            now = database_time(session)
+        records = [WorkerRecord(**raw) for raw in found[1].values()]
+        return sorted((replace(r, silent_s=_silent_s(r, now)) for r in records), key=lambda r: r.worker)
+
+    def _id(self) -> int:
+        if self._study_id is None:
+            self._storage.create_study(_STUDY, {})
+            found: Any = self._storage.read_study(_STUDY)
+            self._study_id = int(found[0])
+        return self._study_id
+
+    def _forget(self, session: Session, study_id: int, now: datetime) -> None:
+        """Drop workers that died long ago without signing out."""
+        rows = self._storage.study_attrs(session, study_id)
+        silent = {key: _silent_s(WorkerRecord(**json.loads(text)), now) for key, text in rows.items()}
+        old = [key for key, silent_s in silent.items() if silent_s > _FORGOTTEN_S]
+        if old:
+            table = models.StudyUserAttributeModel
+            session.execute(sa.delete(table).where(table.study_id == study_id, table.key.in_(old)))
+
+
+def _silent_s(record: WorkerRecord, now: datetime) -> float:
+    return (now - datetime.fromisoformat(record.beat)).total_seconds()
+
+
+def _key(owner: Owner) -> str:
+    return f"{owner.host}/{owner.pid}/{owner.born:.0f}"

@@ -1,0 +1,47 @@
+"""The data of a study on this machine: found where it was prepared before, or loaded and prepared again."""
+
+import importlib.machinery
+import importlib.util
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from search import registry
+from search.datasets import load
+from search.datasets.split import Prepared, find_prepared, prepare
+from search.errors import StudyError
+from search.places import cache
+from search.study.spec import StudySpec
+
+logger = logging.getLogger(__name__)
+
+
+def data_for(spec: StudySpec) -> Prepared:
+    """The prepared data of a study, whose test folder is known only if the study's replicates are scored on it.
+
+    Raises InputError when the data can't be found on this machine, StudyError when it is other data or the model is
+    not here.
+    """
+    if problem := registry.check_name(registry.MODELS, spec.model) or _missing_module(spec.model):
+        raise StudyError(f"study {spec.name!r} can't be served on this machine: {problem}")
+    seed, fraction = spec.seed, spec.validation_fraction
+    found = find_prepared(spec.data, spec.data_digest, seed=seed, validation_fraction=fraction, cache=cache())
+    if found is None:
+        logger.info("preparing %s for study %s", spec.data_source, spec.name)
+        found = prepare(load(spec.data_source), seed=seed, validation_fraction=fraction, cache=cache())
+    if found.digest != spec.data_digest:
+        rule = f"study {spec.name!r} can't be served on this machine: {spec.data_source} holds other data here"
+        raise StudyError(f"{rule} (digest {found.digest[:12]}, the study's {spec.data_digest[:12]}); copy it over")
+    tests = any(replicate.evaluate == "test" for replicate in spec.replicates)
+    return found if tests else replace(found, test_folder=None)
+
+
+def _missing_module(model: str) -> str | None:
+    """What is wrong with a user's own `module:function`, as far as can be told without loading a framework."""
+    module, colon, _ = model.partition(":")
+    if not colon:
+        return None
+    top = module.partition(".")[0]
+    if importlib.util.find_spec(top) or importlib.machinery.PathFinder.find_spec(top, [str(Path.cwd())]):
+        return None
+    return f"model {model}: there is no module {top!r}; install it here, or start the worker where it is"

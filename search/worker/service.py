@@ -1,0 +1,191 @@
+"""A worker process's day: it picks a study, runs a segment of a trial, and again, until told to stop or idle."""
+
+import logging
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from search.errors import GridlessError, InputError, RetryLaterError, StudyError
+from search.files import unwritable
+from search.places import MIN_FREE_MB, home
+from search.study.ledger import Ledger
+from search.study.owner import Owner
+from search.study.queue import Served, open_studies, orphaned_studies
+from search.study.roster import Roster, WorkerRecord
+from search.study.storage import LedgerStorage
+from search.tracking.tracker import Tracker
+from search.worker.data import data_for
+from search.worker.loop import StudyWorker
+from search.worker.order import Order
+from search.worker.patience import Patience, grace_s
+from search.worker.sandbox import Sandbox
+
+logger = logging.getLogger(__name__)
+
+SHORTEST_NAP_S, LONGEST_NAP_S = 0.2, 2.0
+LOOK_S = 1.0
+"""How long a worker goes by one look at the queue."""
+RETRY_S = 60.0
+"""When a study that can't be served here is tried again: its data may have been copied over."""
+FIRST_REST_S, LONGEST_REST_S = 5.0, 600.0
+_GOODBYE_S = 2.0
+
+TrackerFor = Callable[[Ledger], Tracker]
+"""Makes the tracker of a study."""
+
+
+class Service:
+    """Serves the studies of an order with one device, as the worker `owner`."""
+
+    def __init__(
+        self, storage: LedgerStorage, order: Order, owner: Owner, device: str, sandbox: Sandbox, patience: Patience,
+        tracker_for: TrackerFor,
+    ) -> None:  # fmt: skip
+        self._storage, self._order, self._owner, self._device = storage, order, owner, device
+        self._sandbox, self._patience, self._stop, self._tracker_for = sandbox, patience, patience.stop, tracker_for
+        self._workers: dict[str, StudyWorker] = {}
+        self._over: set[str] = set()
+        self._refused: dict[str, float] = {}
+        """Studies that can't be served here, and when to try again."""
+        self._open: list[Served] = []
+        self._served: dict[str, float] = {}
+        self._asked: dict[str, float] = {}
+        """When a study was last served, and asked whether it is over."""
+        self._looked = 0.0
+        self._rest_s = 0.0
+        self._ended = threading.Event()
+        self._record = WorkerRecord(owner.worker, device)
+
+    def run(self) -> None:
+        """Work until a stop is asked for or, if the order says so, nothing is left to do.
+
+        Raises StudyError when a study that the order names can't be served here, or the storage stays away.
+        """
+        pulse = threading.Thread(target=self._beat, daemon=True)
+        pulse.start()
+        nap_s = SHORTEST_NAP_S
+        try:
+            while not self._stop.is_set():
+                if self._run_one():
+                    nap_s = SHORTEST_NAP_S
+                    continue
+                if self._is_idle() and self._order.until_idle:
+                    return
+                self._stop.wait(nap_s)
+                nap_s = min(2 * nap_s, LONGEST_NAP_S)
+        finally:
+            self._ended.set()
+            pulse.join(_GOODBYE_S)
+            with suppress(RetryLaterError):
+                Roster(self._storage).leave(self._owner)
+
+    def _run_one(self) -> bool:
+        """Run a segment of the first trial that is to be had; whether there was one."""
+        for name in self._candidates():
+            worker = self._worker(name)
+            claim = worker.claim() if worker else None
+            if worker is None or claim is None:
+                self._looked = 0.0  # the queue is not as it was when looked at
+                if worker is not None:
+                    self._close(name, worker)
+                continue
+            self._served[name] = time.monotonic()
+            self._record = WorkerRecord(self._owner.worker, self._device, name, claim.number)
+            try:
+                outcome = worker.run(claim)
+            except StudyError as error:
+                self._refuse(name, error)
+                return True
+            finally:
+                self._record = WorkerRecord(self._owner.worker, self._device)
+            if outcome and outcome.disk_full:
+                self._rest()
+            elif outcome and outcome.how == "done":
+                self._rest_s = 0.0
+            return True
+        return False
+
+    def _close(self, name: str, worker: StudyWorker) -> None:
+        """Close a study that has nothing to hand out, if it is over: others may keep this worker busy for long."""
+        if time.monotonic() - self._asked.get(name, 0.0) > LOOK_S:
+            worker.is_over()
+            self._asked[name] = time.monotonic()
+
+    def _candidates(self) -> Iterable[str]:
+        if self._order.studies is not None:
+            return [name for name in self._order.studies if name not in self._over]
+        if time.monotonic() - self._looked > LOOK_S:
+            self._open = self._patience.call(lambda: open_studies(self._storage))
+            self._looked = time.monotonic()
+        # Of studies with as many trials running, the one that this worker served longest ago.
+        fair = sorted(self._open, key=lambda s: (-s.place.priority, s.n_running, self._served.get(s.name, 0.0)))
+        return [study.name for study in fair]
+
+    def _worker(self, name: str) -> StudyWorker | None:
+        """The worker of study `name`; None while that can't be served here."""
+        if name in self._workers:
+            return self._workers[name]
+        if self._refused.get(name, 0.0) > time.monotonic():
+            return None
+        try:
+            self._workers[name] = self._make(name)
+        except (InputError, StudyError) as error:
+            self._refuse(name, error)
+            return None
+        except OSError as error:
+            self._refuse(name, InputError(unwritable(home(), error)))
+            return None
+        return self._workers[name]
+
+    def _make(self, name: str) -> StudyWorker:
+        ledger = self._patience.call(lambda: Ledger(self._storage, name))
+        data = data_for(ledger.spec)
+        tracker = self._tracker_for(ledger)
+        return StudyWorker(ledger, data, tracker, self._device, self._owner, self._sandbox, self._patience)
+
+    def _refuse(self, name: str, error: GridlessError) -> None:
+        """Leave a study alone for a while. Raises `error` where the order names it: nobody else will serve it."""
+        if self._order.studies is not None or self._stop.is_set():
+            raise error
+        self._workers.pop(name, None)
+        self._refused[name] = time.monotonic() + RETRY_S
+        logger.error("study %s is left alone for %.0f s: %s", name, RETRY_S, error)
+
+    def _is_idle(self) -> bool:
+        """Whether every study is over: those of the order, or all that are open and can be served here."""
+        if self._order.studies is not None:
+            over = {n for n in self._candidates() if (w := self._worker(n)) and w.is_over()}
+            if self._order.until_idle:
+                self._over |= over
+            return not self._candidates()
+        orphaned = self._patience.call(lambda: orphaned_studies(self._storage))
+        workers = [self._worker(name) for name in [*self._candidates(), *orphaned]]
+        is_over = [worker.is_over() for worker in workers if worker]  # of all: each closes a study that is over
+        return all(is_over)
+
+    def _rest(self) -> None:
+        """After a full disk failed a trial, wait for room: a little at first, longer if trials go on failing."""
+        self._rest_s = min(max(FIRST_REST_S, 2 * self._rest_s), LONGEST_REST_S)
+        logger.error("the disk is full: waiting for room, at most %.0f s", self._rest_s)
+        until = time.monotonic() + self._rest_s
+        self._stop.wait(FIRST_REST_S)
+        while time.monotonic() < until and shutil.disk_usage(home()).free < MIN_FREE_MB * 2**20:
+            if self._stop.wait(1.0):
+                return
+
+    def _beat(self) -> None:
+        """Say every few seconds that this worker lives, whether or not it has a trial."""
+        roster = Roster(self._storage)
+        while True:
+            try:
+                roster.beat(self._owner, self._record)
+                self._patience.note_beat()
+            except RetryLaterError as error:
+                self._patience.note_outage()
+                logger.warning("no heartbeat: %s", error)
+            except GridlessError:
+                logger.exception("no heartbeat")
+            if self._ended.wait(grace_s() / 6):
+                return

@@ -1,0 +1,133 @@
+"""`gridless submit`, `worker`, `status`, `pause`, `resume` and `cancel`, on the digits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from search.study.records import StudyRecord
+from tests.cli.helpers import ROOT, epochs_stored, gridless, kill_all, start, study, wait_for, workers_of
+
+TINY = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "2")
+LONG = ("--fix", "units=500,depth=3,batch_size=10")
+SEVERAL = """
+import contextlib, io, json, sys
+from search.cli import main
+
+done = []
+for arguments in json.loads(sys.argv[1]):
+    sys.argv = ["gridless", *arguments]
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+        try:
+            main()
+        except SystemExit as end:
+            done.append((end.code, out.getvalue(), err.getvalue()))
+print(json.dumps(done))
+"""
+
+
+def several(*commands: tuple[str, ...]) -> list[tuple[int, str, str]]:
+    """Exit code, stdout and stderr of each command; in one process, since starting one is what takes time."""
+    arguments = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
+    assert done.returncode == 0, done.stderr
+    found: list[tuple[int, str, str]] = [tuple(d) for d in json.loads(done.stdout)]
+    return found
+
+
+def submit(name: str, n_trials: int, *more: str) -> tuple[str, ...]:
+    return ("submit", "mlp", "digits", "--name", name, "--n-trials", str(n_trials), *more)
+
+
+def by_study(text: str) -> dict[str, dict[str, Any]]:
+    return {s["study"]: s for s in json.loads(text)["studies"]}
+
+
+def stored(home: Path, name: str) -> StudyRecord:
+    found = study(home, name)
+    assert found is not None
+    return found
+
+
+def is_over(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def test_studies_are_submitted_steered_served_and_given_back(own_home: Path) -> None:
+    """From an empty queue to a service that is told to end in the middle of a trial."""
+    verbs = ("pause", "pause", "cancel", "resume")
+    *submitted, listed = several(
+        submit("first", 3, *TINY),
+        submit("urgent", 1, "--priority", "3", "--json", *TINY),
+        submit("long", 1, "--priority", "-1", *LONG),
+        *[(verb, "long") for verb in verbs],
+        *[(verb, "nobody") for verb in ("pause", "resume", "cancel", "status")],
+        ("worker", "--study", "nobody", "--until-idle"),
+        ("status", "--json"),
+    )
+    assert [code for code, _, _ in submitted] == [0] * 7 + [2] * 5, submitted
+    first, urgent, _, *steered = [out for _, out, _ in submitted]
+    assert (first, json.loads(urgent)) == ("first\n", {"study": "urgent", "n_trials": 1})
+    states = ("paused", "paused", "cancelled", "open")
+    assert steered == [f"long: {state}\n" for state in states] + [""] * 5
+    assert all("'nobody' is not in the storage" in err for _, _, err in submitted[7:])
+    assert {n: (s["state"], s["priority"], s["n_trials"]) for n, s in by_study(listed[1]).items()} == {
+        "first": ("open", 0, 3), "urgent": ("open", 3, 1), "long": ("open", -1, 1),
+    }  # fmt: skip
+    assert not stored(own_home, "first").trials
+
+    everybody = serve_until_the_long_one_runs_and_end(own_home)
+    assert all(is_over(pid) for pid in everybody)
+    [trial] = stored(own_home, "long").trials
+    assert (trial.state, trial.paused, trial.n_retries) == ("WAITING", False, 1)
+    assert [e.step for e in trial.curve] == list(range(1, trial.epochs + 1))
+    served, again, cancelled, ended = several(
+        ("status", "--json"), ("pause", "first"), ("cancel", "long"), ("status", "long", "--json")
+    )
+    after = by_study(served[1])
+    assert {n: (s["state"], s["complete"] + s["pruned"], s["waiting"], s["failed"]) for n, s in after.items()} == {
+        "first": ("done", 3, 0, 0), "urgent": ("done", 1, 0, 0), "long": ("open", 0, 1, 0),
+    }  # fmt: skip
+    assert after["urgent"]["best_val_accuracy"] > 0.1
+    assert after["urgent"]["peak_host_mb"] > 50
+    (urgent_trial,) = stored(own_home, "urgent").trials
+    assert urgent_trial.ended is not None
+    assert all(t.started and t.started > urgent_trial.ended for t in stored(own_home, "first").trials)
+    assert (again[0], again[1]) == (2, "first: done\n")
+    assert "nothing to pause" in again[2]
+    assert (cancelled[0], cancelled[1]) == (0, "long: cancelled\n")
+    assert by_study(ended[1])["long"]["pruned"] == 1
+    idle = gridless("worker", "--until-idle", "--workers", "1", "--no-mlflow")
+    assert idle.returncode == 0, idle.stderr
+
+
+def serve_until_the_long_one_runs_and_end(home: Path) -> list[int]:
+    """A service that loses its worker and is then told to end; all processes that it had."""
+    process = start("worker", "--workers", "1")
+    try:
+        wait_for(lambda: epochs_stored(home, "long") >= 1, process)
+        [worker] = workers_of(process.pid)
+        everybody = workers_of(process.pid, deep=True)
+        os.kill(worker, signal.SIGKILL)
+        seen = epochs_stored(home, "long")
+        wait_for(lambda: epochs_stored(home, "long") > seen + 1, process)
+        everybody += workers_of(process.pid, deep=True)
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        _, err = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            kill_all(process)
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+    assert time.monotonic() - began < 30
+    return everybody

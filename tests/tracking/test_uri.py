@@ -1,0 +1,104 @@
+import json
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from search.tracking import store
+from search.tracking.database import open_client
+from search.tracking.mirror import sync
+from search.tracking.outbox import Outbox
+from search.tracking.uri import redacted, shown_uri
+from tests.tracking.helpers import runs
+
+SECRET = "s3cr3t-w0rd"
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        (f"http://user:{SECRET}@host:5000/x", "http://user:***@host:5000/x"),
+        (f"https://{SECRET}@host/x.mlflow", "https://***@host/x.mlflow"),
+        (f"postgresql+psycopg://user:{SECRET}@/db?host=/run", "postgresql+psycopg://user:***@/db?host=/run"),
+        (f"postgresql://user:a@{SECRET}/:b@host/db", "postgresql://user:***@host/db"),
+        (f"postgresql://user:{SECRET}@[::1]/db", "postgresql://user:***@[::1]/db"),
+        (f"postgresql://:{SECRET}@host/db", "postgresql://:***@host/db"),
+        (f"postgresql://host/db?user=a&password={SECRET}&x=1", "postgresql://host/db?user=a&password=***&x=1"),
+        ("sqlite:////home/a@b/runs/mlflow.db", "sqlite:////home/a@b/runs/mlflow.db"),
+        ("http://host:5000", "http://host:5000"),
+        ("postgresql://user@host/db", "postgresql://user@host/db"),
+        (f"see http://a:{SECRET}@h/x, or http://b:{SECRET}@h/y.", "see http://a:***@h/x, or http://b:***@h/y."),
+    ],
+)
+def test_an_address_is_shown_without_its_password(uri, shown):
+    assert shown_uri(uri) == shown
+
+
+def test_pieces_of_a_password_that_a_driver_quotes_are_hidden(monkeypatch):
+    uri = "postgresql://user:abcd1%2F:wxyz9@host/db"
+    text = "invalid port: 'abcd1/:wxyz9@host' or 'wxyz9@host' of abcd1%2F, token T0KEN"
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "T0KEN")
+    shown = redacted(text, uri)
+    assert not any(part in shown for part in ("abcd1", "wxyz9", "T0KEN"))
+
+
+ADDRESSES = [
+    f"http://user:{SECRET}@[oops",
+    f"postgresql+psycopg://user:{SECRET}@127.0.0.1:1/db",
+    f"postgresql+psycopg://user:x/{SECRET}:{SECRET}@127.0.0.1:1/db",
+    f"nonsense://user:{SECRET}@host/db",
+]
+
+
+@pytest.mark.parametrize("uri", ADDRESSES)
+def test_no_password_reaches_a_result_a_log_or_a_file(folder, uri, caplog):
+    caplog.set_level(logging.DEBUG, "search")
+    Outbox(folder, "w").start(0, at=1.0, tags={})
+    result = sync(folder, uri=uri, artifact_root=None)
+    assert result.error
+    assert SECRET not in result.error
+    assert SECRET not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("search"))
+
+
+def test_the_process_keeps_its_password_to_itself(folder):
+    Outbox(folder, "w").start(0, at=1.0, tags={})
+    environment = {
+        **os.environ,
+        "MLFLOW_TRACKING_URI": f"http://user:{SECRET}@127.0.0.1:1",
+        "MLFLOW_LOGGING_LEVEL": "DEBUG",
+    }
+    command = [sys.executable, "-m", "search.tracking", str(folder)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert json.loads((folder / "last_sync.json").read_text())["error"]
+    files = "".join(path.read_text() for path in folder.iterdir())
+    assert SECRET not in done.stdout + done.stderr + files
+
+
+def test_no_password_reaches_tags_and_params(folder, uri):
+    outbox = Outbox(folder, "w")
+    outbox.params(0, {"url": f"http://user:{SECRET}@host/x"})
+    outbox.end(0, "FAIL", at=2.0, tags={"reason": f"OperationalError: postgresql://user:{SECRET}@host/db is away"})
+    assert sync(folder, uri=uri, artifact_root=None).error is None
+    run = runs(uri)["trial-0000"]
+    assert run.data.params == {"url": "http://user:***@host/x"}
+    assert run.data.tags["reason"] == "OperationalError: postgresql://user:***@host/db is away"
+
+
+def test_the_servers_password_may_be_in_a_file(folder, uri, tmp_path, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "old")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD_FILE", str(tmp_path / "password"))
+    result = sync(folder, uri=uri, artifact_root=None)
+    assert f"{tmp_path / 'password'} can't be read" in (result.error or "")
+    (tmp_path / "password").write_text("new one\n")
+    seen = []
+
+    def open_and_look(uri):
+        client = open_client(uri)
+        seen.append(os.environ["MLFLOW_TRACKING_PASSWORD"])
+        return client
+
+    monkeypatch.setattr(store, "open_client", open_and_look)
+    assert sync(folder, uri=uri, artifact_root=None).error is None
+    assert seen == ["new one"]

@@ -1,0 +1,375 @@
+"""A worker's day, in this process: which studies it serves, and what it does when something gets in between."""
+
+import errno
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.datasets.image_data import ImageData, from_arrays
+from search.datasets.split import prepare
+from search.errors import GridlessError, RetryLaterError, StudyError
+from search.places import cache
+from search.study.control import CANCELLED_REASON, cancel, pause, requeue_lost, resume
+from search.study.ledger import Ledger
+from search.study.owner import Owner
+from search.study.queue import QueueState
+from search.study.records import TrialRecord
+from search.study.roster import Roster
+from search.study.storage import LedgerStorage
+from search.tracking.tracker import NullTracker
+from search.training.job import Job
+from search.worker import courier, patience, segment, service
+from search.worker.order import Order
+from search.worker.patience import Patience
+from search.worker.service import Service
+from tests.study.helpers import forget_beats, spec
+from tests.worker.helpers import Recorder, Sandbox, wait_until
+
+ME = Owner.me("me")
+OTHER = replace(ME, worker="far", host="another machine")
+Put = Callable[..., Ledger]
+
+
+class Training:
+    """Trains nothing, but goes on from checkpoints as the real one; calls `before(job, step)` amid every epoch."""
+
+    def __init__(self, before: Callable[[Job, int], None] = lambda _job, _step: None) -> None:
+        self.trained: list[tuple[str, int, int]] = []
+        """Study, trial and step of each epoch that came to its end, in that order."""
+        self._before = before
+        self._checkpoints: dict[str, list[dict[str, Any]]] = {}
+
+    def __call__(self, job: Job, *, on_built: Any, on_epoch: Any, on_evaluated: Any) -> str:
+        on_built(7)
+        history = self._checkpoints.setdefault(job.checkpoint, [])
+        for metrics in list(history):
+            if (answer := on_epoch(metrics["step"], metrics)) != "go on":
+                return str(answer)
+        for step in range(len(history) + 1, job.last_epoch + 1):
+            self._before(job, step)
+            self.trained.append((study_of(job), job.number, step))
+            value = len(self.trained) / 1000
+            metrics = {"step": step, "loss": 1.0, "accuracy": value, "val_loss": 1.0, "val_accuracy": value, "lr": 0.1}
+            history.append(metrics | {"seconds": 1.0, "at": 1.7e9})
+            if (answer := on_epoch(step, history[-1])) != "go on":
+                return str(answer)
+        return "done"
+
+
+def study_of(job: Job) -> str:
+    return Path(job.checkpoint).parents[1].name
+
+
+class Stop(threading.Event):
+    """Counts how often a worker found nothing to do, and lets it look again soon."""
+
+    n_naps = 0
+
+    def wait(self, timeout: float | None = None) -> bool:
+        if timeout is not None and timeout < 3:
+            self.n_naps += 1
+            timeout = 0.01
+        return super().wait(timeout)
+
+
+class Flaky(LedgerStorage):
+    """Out of reach for the next `n_left` transactions."""
+
+    n_left = 0
+    n_refused = 0
+
+    @contextmanager
+    def session(self) -> Iterator[Any]:
+        self._refuse()
+        with super().session() as session:
+            yield session
+
+    def read_trials(self, *arguments: Any) -> Any:
+        self._refuse()
+        return super().read_trials(*arguments)
+
+    def _refuse(self) -> None:
+        if self.n_left > 0:
+            self.n_left, self.n_refused = self.n_left - 1, self.n_refused + 1
+            raise RetryLaterError("the database is away")
+
+
+@pytest.fixture(autouse=True)
+def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here waits for longer than it must."""
+    for name in ("GATHER_S", "LOOK_S", "_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
+        monkeypatch.setattr(courier, name, 0.01)
+    for name in ("_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
+        monkeypatch.setattr(patience, name, 0.01)
+    for name in ("LOOK_S", "RETRY_S", "FIRST_REST_S"):
+        monkeypatch.setattr(service, name, 0.0)
+    monkeypatch.setattr(segment, "POLL_S", 0.01)
+    monkeypatch.setattr(segment, "STOP_GRACE_S", 0.0)
+
+
+@pytest.fixture
+def storage(tmp_path: Path) -> Iterator[Flaky]:
+    made = Flaky(f"sqlite:///{tmp_path / 'studies.db'}")
+    yield made
+    made.remove_session()
+    made.engine.dispose()
+
+
+def until_told(day: Service) -> None:
+    with suppress(StudyError):  # a study that can't be served as the stop comes
+        day.run()
+
+
+def images(name: str) -> ImageData:
+    labels = np.arange(8) % 2
+    pixels = np.arange(8 * 4, dtype=np.uint8).reshape(8, 2, 2)
+    return from_arrays(name, {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels})
+
+
+@pytest.fixture
+def put(storage: LedgerStorage) -> Put:
+    """Puts a study on the queue whose data is here, unless it is called otherwise."""
+
+    def put_one(name: str, *, priority: int = 0, data: str = "small", **changes: Any) -> Ledger:
+        found = images(data)
+        if data == "small":
+            prepare(found, seed=3, validation_fraction=0.25, cache=cache())
+        quick = {"n_trials": 2, "epochs": 2, "strategy": "random", "validation_fraction": 0.25}
+        source = {"data": data, "data_source": f"/nowhere/{data}.npz", "data_digest": found.digest}
+        return Ledger.open(storage, spec(name=name, **quick | source | changes), {}, priority=priority)
+
+    return put_one
+
+
+def a_day(
+    storage: LedgerStorage, sandbox: Sandbox, *names: str, stop: threading.Event, until_idle: bool = True,
+    tracker: Any = None,
+) -> Service:  # fmt: skip
+    order = Order(storage.url, names or None, until_idle)
+    tell = tracker or NullTracker()
+    return Service(storage, order, ME, "CPU", sandbox, Patience(stop), lambda _ledger: tell)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def serve(storage: LedgerStorage) -> Iterator[Callable[..., Stop]]:
+    """Works until idle; or, `until_idle=False`, in the background until the test ends."""
+    stops: list[Stop] = []
+    threads: list[threading.Thread] = []
+
+    def work(sandbox: Sandbox, *names: str, until_idle: bool = True, tracker: Any = None) -> Stop:
+        stops.append(Stop())
+        day = a_day(storage, sandbox, *names, stop=stops[-1], until_idle=until_idle, tracker=tracker)
+        if until_idle:
+            day.run()
+        else:
+            threads.append(threading.Thread(target=until_told, args=(day,)))
+            threads[-1].start()
+        return stops[-1]
+
+    yield work
+    for stop in stops:
+        stop.set()
+    for thread in threads:
+        thread.join(20)
+
+
+def states(ledger: Ledger) -> list[str]:
+    return [t.state for t in ledger.trials()]
+
+
+def steps(trial: TrialRecord) -> list[int]:
+    return [e.step for e in trial.curve]
+
+
+def test_one_worker_shares_itself_out_among_studies_and_serves_the_urgent_one_first(
+    put: Put, serve: Callable[..., Stop]
+) -> None:
+    """With one device, too, nobody waits until an older study of the same priority is over."""
+    ledgers = [put("a", n_trials=4), put("b", n_trials=4), put("urgent", priority=1)]
+    sandbox = Sandbox(Training())
+    serve(sandbox)
+    order = [study_of(job) for job in sandbox.jobs]
+    assert order[:2] == ["urgent"] * 2
+    assert sorted(order[2:]) == ["a"] * 4 + ["b"] * 4
+    for n in range(2, len(order)):
+        assert abs(order[2:n].count("a") - order[2:n].count("b")) <= 1, order
+    assert all(ledger.place().state is QueueState.DONE for ledger in ledgers)
+
+
+def test_a_study_is_over_at_once_although_its_workers_have_others_to_serve(
+    put: Put, serve: Callable[..., Stop]
+) -> None:
+    long, short = put("long", n_trials=3), put("short", n_trials=2, priority=1, epochs=9, strategy="halving")
+    seen: list[tuple[QueueState, list[str]]] = []
+
+    def look(job: Job, step: int) -> None:
+        if (study_of(job), job.number, step) == ("long", 1, 1):
+            seen.append((short.place().state, states(short)))
+
+    serve(Sandbox(Training(look)))
+    assert seen == [(QueueState.DONE, states(short))]
+    assert set(states(short)) <= {"COMPLETE", "PRUNED"}
+    assert long.place().state is QueueState.DONE
+
+
+def test_a_study_that_can_not_be_served_here_is_left_alone_until_it_can(
+    put: Put, serve: Callable[..., Stop], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.ERROR)
+    here, elsewhere = put("here"), put("elsewhere", priority=9, data="other")
+    put("stranger", priority=8, model="nobody.here:build")
+    serve(Sandbox(Training()))
+    assert here.place().state is QueueState.DONE
+    assert (elsewhere.place().state, states(elsewhere)) == (QueueState.OPEN, [])
+    reasons = {r.getMessage().split(" is left alone")[0]: r.getMessage() for r in caplog.records}
+    assert "/nowhere/other.npz" in reasons["study elsewhere"]
+    assert "nobody" in reasons["study stranger"]
+    with pytest.raises(GridlessError, match=r"/nowhere/other\.npz"):
+        serve(Sandbox(Training()), "here", "elsewhere")
+    caplog.clear()
+    serve(Sandbox(Training()), until_idle=False)
+    wait_until(lambda: any("elsewhere" in r.getMessage() for r in caplog.records))
+    prepare(images("other"), seed=3, validation_fraction=0.25, cache=cache())  # somebody copied the data over
+    wait_until(lambda: states(elsewhere) == ["COMPLETE"] * 2)
+
+
+def test_a_full_disk_costs_one_trial_with_its_reason_and_not_the_worker(put: Put, serve: Callable[..., Stop]) -> None:
+    ledger = put("s", n_trials=3)
+
+    def fill(job: Job, step: int) -> None:
+        if (job.number, step) == (0, 2):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    serve(Sandbox(Training(fill)))
+    first, *others = ledger.trials()
+    assert (first.state, steps(first), first.untrainable) == ("FAIL", [1], False)
+    assert "No space left" in (first.reason or "")
+    assert [t.state for t in others] == ["COMPLETE"] * 2
+
+
+def test_a_trial_trains_on_through_an_outage_and_nothing_is_lost(
+    put: Put, storage: Flaky, serve: Callable[..., Stop]
+) -> None:
+    ledger = put("s", epochs=9)
+    trained_while_away: list[int] = []
+
+    def go_away(job: Job, step: int) -> None:
+        if (job.number, step) == (0, 3):
+            storage.n_left = 10_000
+            wait_until(lambda: storage.n_refused > 0)
+        if storage.n_left:
+            trained_while_away.append(step)
+        if (job.number, step) == (0, 9):
+            storage.n_left = 5  # it is still away as the trial ends
+
+    serve(Sandbox(Training(go_away)))
+    assert trained_while_away == [3, 4, 5, 6, 7, 8, 9]
+    assert storage.n_left == 0
+    assert [(t.state, steps(t), t.n_segments) for t in ledger.trials()] == [("COMPLETE", list(range(1, 10)), 1)] * 2
+    assert [t.n_retries for t in ledger.trials()] == [0, 0]
+
+
+def test_a_pause_in_mid_trial_gives_it_back_and_it_goes_on_without_a_gap(put: Put, serve: Callable[..., Stop]) -> None:
+    ledger = put("s", epochs=9)
+
+    def hold(job: Job, step: int) -> None:
+        if (job.number, step, len(sandbox.jobs)) == (0, 4, 1):
+            pause(ledger)
+            sandbox.closing.wait(20)
+
+    training, told = Training(hold), Recorder()
+    sandbox = Sandbox(training)
+    serve(sandbox, tracker=told)
+    [trial] = ledger.trials()
+    assert (trial.state, trial.paused, steps(trial), trial.n_retries) == ("WAITING", False, [1, 2, 3], 0)
+    resume(ledger)
+    serve(sandbox, tracker=told)
+    trial, other = ledger.trials()
+    assert (trial.state, other.state, trial.n_segments) == ("COMPLETE", "COMPLETE", 2)
+    assert [e.val_accuracy for e in trial.curve] == [step / 1000 for step in range(1, 10)]
+    assert training.trained[:9] == [("s", 0, step) for step in range(1, 10)]
+    assert [step for number, step, _ in told.told if number == 0] == list(range(1, 10))
+
+
+def test_a_cancel_in_mid_trial_ends_it_with_what_it_reached(put: Put, serve: Callable[..., Stop]) -> None:
+    ledger = put("s", epochs=9)
+
+    def stop_all(job: Job, step: int) -> None:
+        if step == 4:
+            cancel(ledger)
+            sandbox.closing.wait(20)
+
+    sandbox = Sandbox(Training(stop_all))
+    serve(sandbox)
+    [trial] = ledger.trials()
+    assert (trial.state, steps(trial), trial.val_accuracy) == ("PRUNED", [1, 2, 3], 0.003)
+    assert trial.reason == CANCELLED_REASON
+    assert ledger.place().state is QueueState.CANCELLED
+
+
+def test_a_stop_in_mid_trial_gives_it_back_and_signs_out(put: Put, storage: Flaky, serve: Callable[..., Stop]) -> None:
+    ledger, roster = put("s", epochs=9), Roster(storage)
+
+    def tell_to_stop(_job: Job, step: int) -> None:
+        if step == 4:
+            wait_until(lambda: [w.device for w in roster.read()] == ["CPU"])
+            stop.set()
+            sandbox.closing.wait(20)
+
+    sandbox, stop = Sandbox(Training(tell_to_stop)), Stop()
+    a_day(storage, sandbox, stop=stop).run()
+    [trial] = ledger.trials()
+    assert (trial.state, trial.paused, steps(trial), trial.n_retries) == ("WAITING", False, [1, 2, 3], 0)
+    assert ledger.place().state is QueueState.OPEN
+    assert roster.read() == []
+
+
+def test_a_worker_kept_for_one_study_waits_while_that_is_paused(put: Put, serve: Callable[..., Stop]) -> None:
+    ledger, other = put("s"), put("other")
+    pause(ledger)
+    stop = serve(Sandbox(Training()), "s", until_idle=False)
+    wait_until(lambda: stop.n_naps > 3)
+    resume(ledger)
+    wait_until(lambda: states(ledger) == ["COMPLETE"] * 2)
+    assert states(other) == []
+
+
+def test_a_trial_that_was_taken_over_is_dropped_without_a_word(put: Put, serve: Callable[..., Stop]) -> None:
+    """The worker hung; another has its trial by now."""
+    ledger = put("s", epochs=9)
+    taken: list[Any] = []
+
+    def hang(job: Job, step: int) -> None:
+        if (job.number, step) == (0, 3):
+            wait_until(lambda: ledger.trials()[0].epochs == 2)
+            forget_beats(ledger)
+            assert requeue_lost(ledger, OTHER, grace_s=3600) == [0]
+            taken.append(ledger.claim(OTHER))
+        if (job.number, step) == (1, 9):
+            [claim] = taken
+            ledger.complete(claim, 0.9)
+
+    serve(Sandbox(Training(hang)))
+    first, second = ledger.trials()
+    assert (first.state, first.worker, first.epochs) == ("COMPLETE", "far", 2)
+    assert (second.state, second.worker) == ("COMPLETE", "me")
+
+
+def test_a_fault_of_ours_costs_the_trial_and_not_the_worker(put: Put, serve: Callable[..., Stop]) -> None:
+    class Broken(NullTracker):
+        def params(self, trial: int, params: Any) -> None:
+            if trial == 0:
+                raise RuntimeError("no such page")
+
+    ledger = put("s")
+    serve(Sandbox(Training()), tracker=Broken())
+    first, second = ledger.trials()
+    assert (first.state, second.state) == ("FAIL", "COMPLETE")
+    assert "no such page" in (first.reason or "")
