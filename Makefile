@@ -4,13 +4,15 @@ BIN := .venv/bin
 # A machine whose NVIDIA driver answers gets TensorFlow with CUDA.
 GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu)
 COMMA := ,
+COMPOSE := docker compose --file docker/compose.yaml
+SERVICE := worker$(GPU:%=-%)
 FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) $(ARGS)
 
-.PHONY: help setup study bench compare report sync ui models datasets check test measure clean
+.PHONY: help setup study bench compare report sync ui models datasets up submit down check test test-docker measure clean
 
 help: ## Explain every target
-	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 11
+	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
 
 setup: .venv/installed ## Make the environment (done by every other target; quick when nothing changed)
 
@@ -52,11 +54,27 @@ models: setup ## List the models
 datasets: setup ## List the data sets
 	@$(BIN)/gridless datasets $(ARGS)
 
-check: .venv/developed ## Lint, format, types, layers
+up: ## Start PostgreSQL, MLflow and workers in containers; the first time also makes their passwords: make up [WORKERS=2]
+	@docker/secrets.sh && $(COMPOSE) --profile $(or $(GPU),cpu) up --detach --build --wait --scale $(SERVICE)=$(or $(WORKERS),1)
+	@echo "MLflow: http://$$($(COMPOSE) port mlflow 5000), user gridless, password in docker/secrets/mlflow_password"
+
+submit: ## Put a study on the containers' queue: make submit MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TIMEOUT= SEED= NAME= ARGS=]
+	@$(COMPOSE) run --rm cli submit $(or $(MODEL),$(error MODEL is missing: make submit MODEL=convNN DATA=fashion)) \
+		$(or $(DATA),$(error DATA is missing: make submit MODEL=convNN DATA=fashion)) $(FLAGS)
+
+down: ## Stop the containers; studies, runs and MLflow's data stay in their volumes
+	@$(COMPOSE) --profile '*' down
+
+check: .venv/developed ## Lint, format, types, layers, container files
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports
+	$(BIN)/hadolint docker/Dockerfile && $(BIN)/kubernetes-validate --strict docker/kubernetes-job.yaml
+	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
 test: .venv/developed ## Run the tests
 	$(BIN)/pytest -n auto $(ARGS)
+
+test-docker: .venv/developed ## Build the images and test the whole stack through kills, where a Docker engine is there
+	GRIDLESS_TEST_DOCKER=1 $(BIN)/pytest -rs tests/docker $(ARGS)
 
 measure: setup ## Measure overhead, epochs, trial start and command times (long)
 	$(BIN)/python benchmarks/overhead.py && $(BIN)/python benchmarks/epochs.py && $(BIN)/python benchmarks/commands.py
