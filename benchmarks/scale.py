@@ -1,0 +1,111 @@
+"""How many trials per second the storage carries, on PostgreSQL: trials that train nothing and report 10 epochs.
+
+Every worker is a process with the real ledger, strategy and courier; only the trial's own process is replaced by one
+that reports at once. Beside it, in the same run, plain Optuna: `study.optimize` with its own RDBStorage, the same
+parameters, 10 reports per trial. Each figure is one span of 10 s after all workers stood ready.
+
+    .venv/bin/python benchmarks/scale.py [--quick]
+"""
+
+import argparse
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import optuna
+import sqlalchemy as sa
+from optuna.trial import TrialState
+from scale_worker import KINDS, N_REPORTS, epoch_done, spec_of
+
+from search.study.distributions import distributions
+from search.study.ledger import Ledger
+from search.study.records import Epoch
+from search.study.storage import LedgerStorage
+from search.study.strategy import make_strategy
+
+SPAN_S = 10.0
+PLAIN_WORKERS = 8
+BATCH = 500
+
+
+def measure(url: str, name: str, kind: str, n_workers: int) -> float:
+    """Trials per second of `n_workers` processes together."""
+    command = [sys.executable, str(Path(__file__).with_name("scale_worker.py")), kind, url, name]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(n_workers)
+    ]
+    for process in processes:
+        process.stdout.readline()
+    until = time.time() + 1.0 + SPAN_S
+    for process in processes:
+        process.stdin.write(f"{until - SPAN_S} {until}\n")
+        process.stdin.flush()
+    counts = [int(process.communicate()[0]) for process in processes]
+    return sum(counts) / SPAN_S
+
+
+def fill(storage: LedgerStorage, name: str, kind: str, n: int) -> None:
+    """Make study `name` with `n` finished trials; for plain Optuna without what only our own trials hold."""
+    spec = spec_of(name, kind)
+    if kind.startswith("plain"):
+        storage.create_study(name, {})
+    else:
+        Ledger.open(storage, spec, {})
+    study_id = storage.get_study_id_from_name(name)
+    kinds = distributions(spec.search_space)
+    strategy = make_strategy("random", spec.search_space, seed=1, max_epochs=spec.epochs)
+    epochs = [Epoch(**epoch_done(step).metrics) for step in range(1, N_REPORTS + 1)]
+    steps = {e.step: e.val_accuracy or 0.0 for e in epochs}
+    told = {f"epoch:{e.step}": e.__dict__ for e in epochs} | {"total_epochs": N_REPORTS, "seed": 1, "n_segments": 1}
+    params = [strategy.ask([], number) for number in range(BATCH)]
+    for start in range(0, n, BATCH):
+        with storage.session() as session:
+            for number in range(start, min(start + BATCH, n)):
+                trial = storage.new_trial(session, study_id, number)
+                trial.datetime_start = datetime.now() - timedelta(seconds=60)
+                storage.put_params(session, trial.trial_id, params[number % BATCH], kinds)
+                storage.put_steps(session, trial.trial_id, steps)
+                storage.put(session, trial.trial_id, user={} if kind.startswith("plain") else told)
+                storage.put_end(session, trial, TrialState.COMPLETE, (number % 97) / 100)
+
+
+@contextmanager
+def database() -> Iterator[str]:
+    """The URL of a PostgreSQL of our own."""
+    import pgserver
+
+    folder = Path(tempfile.mkdtemp(prefix="gridless-scale-"))
+    folder.chmod(0o755)
+    server = pgserver.get_server(folder / "data", cleanup_mode="delete")
+    yield sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    server.cleanup()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="8 workers, 0 and 1,000 finished trials only")
+    quick = parser.parse_args().quick
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    workers, finished = ((8,), (0, 1000)) if quick else ((1, 8, 32), (0, 100, 1000, 10_000))
+    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, Optuna {optuna.__version__}")
+    print("| what | finished before | workers | claims/s | reports/s |\n|---|---|---|---|---|")
+    with database() as url:
+        storage = LedgerStorage(url)
+        for n in finished:
+            for kind, title in KINDS.items():
+                name = f"{kind}-{n}"
+                fill(storage, name, kind, n)
+                for w in (PLAIN_WORKERS,) if kind.startswith("plain") else workers:
+                    rate = measure(url, name, kind, w)
+                    print(f"| {title} | {n:,} | {w} | {rate:.1f} | {rate * N_REPORTS:.0f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
