@@ -13,7 +13,8 @@ _SERVER_SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERI
 
 
 @pytest.fixture(autouse=True)
-def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)  # where a store that is told no place keeps its artifacts
     for name in _SERVER_SETTINGS:
         monkeypatch.delenv(name, raising=False)
 
