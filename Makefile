@@ -71,7 +71,7 @@ check: .venv/developed ## Lint, format, types, layers, container files
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
 test: .venv/developed ## Run the tests
-	$(BIN)/pytest -n auto $(ARGS)
+	$(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal $(ARGS)
 
 test-docker: .venv/developed ## Build the images and test the whole stack through kills, where a Docker engine is there
 	GRIDLESS_TEST_DOCKER=1 $(BIN)/pytest -rs tests/docker $(ARGS)
