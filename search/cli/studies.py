@@ -73,16 +73,14 @@ def submit(
 
     MODEL and DATA are as for `gridless study`; a path must lead to the same data on every worker's machine.
     """
-    from search.worker.prepare import Request, check, make_plan, open_study
+    from search.worker.prepare import Request, check, open_study
 
     say = sayer(quiet)
     request = Request(model, data, flags, space_file, tries, fixes)
     if dry_run:
         return _show_plan(request, say, as_json=as_json)
     checked = check(request, say)
-    plan = make_plan(checked, say)
-    for notice in plan.notices:
-        say(f"note: {notice}")
+    plan = _make_plan(checked, say)
     open_study(plan, checked.storage, priority=priority)
     say(_describe(plan, on_queue=True))
     click.echo(json.dumps({"study": plan.spec.name, "n_trials": plan.spec.n_trials}) if as_json else plan.spec.name)
@@ -90,13 +88,20 @@ def submit(
 
 
 def _show_plan(request: "Request", say: Callable[[str], None], *, as_json: bool) -> int:
-    from search.worker.prepare import check, make_plan
+    from search.worker.prepare import check
 
-    plan = make_plan(check(request, say), say)
-    for notice in plan.notices:
-        say(f"note: {notice}")
+    plan = _make_plan(check(request, say), say)
     click.echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
     return 0
+
+
+def _make_plan(checked: "Checked", say: Callable[[str], None]) -> "Plan":
+    from search.worker.prepare import make_plan
+
+    plan = make_plan(checked, say)
+    for notice in plan.notices:
+        say(f"note: {notice}")
+    return plan
 
 
 def _search(
@@ -106,12 +111,10 @@ def _search(
     from search.report import write_report
     from search.study.reading import read_study
     from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
-    from search.worker.prepare import make_plan, open_study
+    from search.worker.prepare import open_study
     from search.worker.run import End, run
 
-    plan = make_plan(checked, say)
-    for notice in plan.notices:
-        say(f"note: {notice}")
+    plan = _make_plan(checked, say)
     ledger = open_study(plan, checked.storage)
     say(_describe(plan))
     mirror = Mirror.start(plan.spec, ledger.uid, plan.crew.devices[0].name) if mlflow else None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from search.study.ledger import Ledger
+from search.study.ledger import CANCELLED_REASON, Ledger
 from search.study.owner import Claim
 from search.study.queue import QueueState
 from search.study.records import Epoch, Evaluation, TrialRecord
@@ -103,7 +103,7 @@ class SegmentRunner:
         """Why the segment should end before its time, if it should."""
         state = courier.state()
         if state is QueueState.CANCELLED:
-            return Outcome("cancel", self._trial, "the study was cancelled")
+            return Outcome("cancel", self._trial, CANCELLED_REASON)
         return (
             Outcome("interrupted", self._trial) if state is QueueState.PAUSED or self._patience.stop.is_set() else None
         )

@@ -1,7 +1,7 @@
 """The workers of a command: on this machine's devices, which are claimed for them, or on a Ray cluster."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from search.errors import InputError
@@ -10,8 +10,6 @@ from search.worker.claims import claim_crew
 from search.worker.devices import Crew
 from search.worker.local import MAX_RESTARTS, LocalWorkers, Workers
 from search.worker.ray_engine import RayWorkers
-
-ENGINES = ("local", "ray")
 
 
 @contextmanager
@@ -25,32 +23,33 @@ def staffed(
     again as often as they do. Raises InputError when GPUs are in use, or the cluster can't be used.
     """
     max_restarts = None if for_ever else MAX_RESTARTS
-    if engine == "ray":
-        yield from _on_ray(settings, folder, address, mlflow=mlflow, max_restarts=max_restarts)
-        return
-    if address is not None:
-        raise InputError("--address is for --engine ray only")
-    chosen, claims = (crew, None) if settings.share_gpus else claim_crew(crew, holder=holder)
-    for notice in claims.notices if claims else ():
-        say(f"note: {notice}")
-    workers = LocalWorkers(
-        folder, chosen.devices, chosen.threads, chosen.share,
-        max_restarts=max_restarts, fds=claims.fds if claims else (),
-    )  # fmt: skip
-    try:
+    with ExitStack() as stack:
+        workers: Workers
+        if engine == "ray":
+            workers = _on_ray(settings, folder, address, mlflow=mlflow, max_restarts=max_restarts)
+        elif address is not None:
+            raise InputError("--address is for --engine ray only")
+        else:
+            fds: tuple[int, ...] = ()
+            if not settings.share_gpus:
+                crew, claims = claim_crew(crew, holder=holder)
+                stack.callback(claims.close)
+                fds = claims.fds
+                for notice in claims.notices:
+                    say(f"note: {notice}")
+            workers = LocalWorkers(
+                folder, crew.devices, crew.threads, crew.share, max_restarts=max_restarts, fds=fds
+            )  # fmt: skip
+        stack.callback(workers.stop)
         workers.start()
         yield workers
-    finally:
-        workers.stop()
-        if claims:
-            claims.close()
 
 
 def _on_ray(
     settings: Settings, folder: Path, address: str | None, *, mlflow: bool, max_restarts: int | None
-) -> Iterator[Workers]:
+) -> RayWorkers:
     on_cpu = settings.gpus == "none"
-    workers = RayWorkers(
+    return RayWorkers(
         folder, address, settings.workers,
         gpus_per_worker=0.0 if on_cpu else None if settings.trials_per_gpu == 1 else 1 / settings.trials_per_gpu,
         cpus_per_worker=None,
@@ -58,8 +57,3 @@ def _on_ray(
         mlflow=mlflow,
         max_restarts=max_restarts,
     )  # fmt: skip
-    try:
-        workers.start()
-        yield workers
-    finally:
-        workers.stop()
