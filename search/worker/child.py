@@ -7,7 +7,6 @@ import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from search.errors import InputError, StudyError, TrialError
 from search.training.job import Job
 from search.training.memory import limit_device_memory, out_of_memory, peak_memory
 from search.training.trainer import train
+from search.worker.entry import WorkerPipe
 from search.worker.messages import Built, Ended, EpochDone, Evaluated, Started
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
@@ -26,17 +26,14 @@ _DISK_FULL_SIGNS = ("No space left on device", "Disk quota exceeded")
 _DISK_FAULTS = {errno.EROFS, errno.EIO}
 
 
-def main(job: Job, pipe: Connection, log: str) -> None:
-    """Train `job`, reporting through `pipe`; output goes to the file `log`."""
-    try:
-        ended = _train(job, pipe, log)
-    except (EOFError, BrokenPipeError):
-        os._exit(1)
+def main(job: Job, worker: WorkerPipe, log: str) -> None:
+    """Train `job`, reporting to `worker`; output goes to the file `log`."""
+    ended = _train(job, worker, log)
     # Before the word is out: after it, the worker may end this process at any moment. The log's disk may be full.
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
-    pipe.send(ended)
+    worker.tell(ended)
 
 
 def as_failure(error: Exception) -> Ended:
@@ -52,28 +49,24 @@ def as_failure(error: Exception) -> Ended:
     return _disk_failure(error) or _store_failure(error) or _memory_failure(error) or Ended("fail", text)
 
 
-def _train(job: Job, pipe: Connection, log: str) -> Ended:
-    """How it went. Raises EOFError or BrokenPipeError when the worker is gone."""
+def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
     built = False
 
     def on_built(n_params: int) -> None:
         nonlocal built
         built = True
-        pipe.send(Built(n_params))
+        worker.tell(Built(n_params))
 
     def on_epoch(_step: int, metrics: Mapping[str, Any]) -> str:
-        pipe.send(EpochDone(dict(metrics), peak_memory()))
-        answer: str = pipe.recv()
-        return answer
+        worker.tell(EpochDone(dict(metrics), peak_memory()))
+        return worker.hear()
 
     try:
         _redirect_output(log)
         limit_device_memory()
-        pipe.send(Started())
-        how = train(job, on_built=on_built, on_epoch=on_epoch, on_evaluated=lambda found: pipe.send(Evaluated(found)))
+        worker.tell(Started())
+        how = train(job, on_built=on_built, on_epoch=on_epoch, on_evaluated=lambda found: worker.tell(Evaluated(found)))
         return Ended(how, memory=peak_memory())
-    except (EOFError, BrokenPipeError):
-        raise
     except Exception as error:  # whatever a user's builder raises ends this trial with that reason
         with suppress(OSError):
             traceback.print_exc()

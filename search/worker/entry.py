@@ -7,9 +7,33 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 from search.training.job import Job
+from search.worker.messages import Message
 from search.worker.oom import volunteer
+
+
+class WorkerPipe:
+    """A trial's way to its worker. Once the worker is gone, its use ends the trial with all that it started."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def tell(self, message: Message) -> None:
+        """Tell the worker."""
+        try:
+            self._pipe.send(message)
+        except ConnectionError:
+            _end_group()
+
+    def hear(self) -> str:
+        """What the worker answers."""
+        try:
+            answer: str = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            _end_group()
+        return answer
 
 
 def run(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
@@ -17,7 +41,7 @@ def run(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
     settle_in(lifeline)
     from search.worker import child  # noqa: PLC0415  loads Keras, which the fork server already has
 
-    child.main(job, pipe, log)
+    child.main(job, WorkerPipe(pipe), log)
 
 
 def settle_in(lifeline: Connection) -> None:
@@ -45,4 +69,9 @@ def _deaf(trial: int) -> Callable[[int, object], None]:
 def _die_with(lifeline: Connection) -> None:
     with suppress(EOFError, OSError):
         lifeline.recv_bytes()
+    _end_group()
+
+
+def _end_group() -> NoReturn:
     os.killpg(0, signal.SIGKILL)
+    raise SystemExit  # for type checkers: a process does not outlive that signal

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import json
+import multiprocessing
 import os
 import select
 import signal
@@ -18,7 +19,7 @@ import pytest
 
 from search.errors import InputError, StudyError, TrialError
 from search.training.job import Job
-from search.worker.entry import settle_in
+from search.worker.entry import WorkerPipe, settle_in
 from search.worker.messages import Built, Ended
 from search.worker.oom import count_kills, was_killed
 from search.worker.sandbox import CrashedError, Sandbox, Segment
@@ -60,7 +61,7 @@ def feeds_itself_by_a_process(job: Job, pipe: Connection, lifeline: Connection, 
     pipe.send(Built(feeder.pid))
     if log.endswith("crashes"):
         os._exit(7)
-    pipe.recv()
+    WorkerPipe(pipe).hear()
 
 
 @pytest.fixture
@@ -126,6 +127,19 @@ def test_a_trial_with_all_that_it_started_ends_with_its_worker() -> None:
         feeder = int(worker.stdout.readline())
         worker.kill()
         assert is_over(feeder)
+
+
+def test_a_trial_that_hears_of_its_workers_end_first_takes_along_what_it_started() -> None:
+    context = multiprocessing.get_context("forkserver")
+    (pipe, theirs), (their_lifeline, lifeline) = context.Pipe(), context.Pipe(duplex=False)
+    trial = context.Process(target=feeds_itself_by_a_process, args=(JOB, theirs, their_lifeline, "log"))
+    trial.start()
+    theirs.close()
+    feeder = pipe.recv().n_params
+    pipe.close()
+    assert is_over(feeder)
+    trial.join(30)
+    lifeline.close()
 
 
 def test_a_signal_to_every_process_leaves_it_to_the_worker(start: Callable[..., tuple[Segment, int]]) -> None:
