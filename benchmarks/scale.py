@@ -4,7 +4,7 @@ Every worker is a process with the real ledger, strategy and courier; only the t
 that reports at once. Beside it, in the same run, plain Optuna: `study.optimize` with its own RDBStorage, the same
 parameters, 10 reports per trial. Each figure is one span of 10 s after all workers stood ready.
 
-    .venv/bin/python benchmarks/scale.py [--quick]
+    .venv/bin/python benchmarks/scale.py [--workers 8] [--finished 0 1000]
 """
 
 import argparse
@@ -90,19 +90,19 @@ def database() -> Iterator[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="8 workers, 0 and 1,000 finished trials only")
-    quick = parser.parse_args().quick
+    parser.add_argument("--workers", type=int, nargs="+", default=[1, 8, 32], help="for ours; plain Optuna has 8")
+    parser.add_argument("--finished", type=int, nargs="+", default=[0, 100, 1000, 10_000], help="trials before")
+    asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    workers, finished = ((8,), (0, 1000)) if quick else ((1, 8, 32), (0, 100, 1000, 10_000))
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, Optuna {optuna.__version__}")
     print("| what | finished before | workers | claims/s | reports/s |\n|---|---|---|---|---|")
     with database() as url:
         storage = LedgerStorage(url)
-        for n in finished:
+        for n in asked.finished:
             for kind, title in KINDS.items():
                 name = f"{kind}-{n}"
                 fill(storage, name, kind, n)
-                for w in (PLAIN_WORKERS,) if kind.startswith("plain") else workers:
+                for w in (PLAIN_WORKERS,) if kind.startswith("plain") else asked.workers:
                     rate = measure(url, name, kind, w)
                     print(f"| {title} | {n:,} | {w} | {rate:.1f} | {rate * N_REPORTS:.0f} |", flush=True)
 
