@@ -55,7 +55,7 @@ datasets: setup ## List the data sets
 	@$(BIN)/gridless datasets $(ARGS)
 
 up: ## Start PostgreSQL, MLflow and workers in containers; the first time also makes their passwords: make up [WORKERS=2]
-	@docker/secrets.sh && $(COMPOSE) --profile $(or $(GPU),cpu) up --detach --build --wait --scale $(SERVICE)=$(or $(WORKERS),1)
+	@docker/secrets.sh && docker/gpu-locks.sh && $(COMPOSE) --profile $(or $(GPU),cpu) up --detach --build --wait --scale $(SERVICE)=$(or $(WORKERS),1)
 	@echo "MLflow: http://$$($(COMPOSE) port mlflow 5000), user gridless, password in docker/secrets/mlflow_password"
 
 submit: ## Put a study on the containers' queue: make submit MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TIMEOUT= SEED= NAME= ARGS=]

@@ -1,12 +1,11 @@
 """Which devices there are, how many workers they carry, and how a process is bound to one."""
 
 import os
-import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from search.errors import InputError
+from search.study.environment import cpu_name
 from search.training.memory import DEVICE_MEMORY_VARIABLE
 from search.worker.gpus import Gpu, choose_gpus, installed_gpus, visible_gpus
 
@@ -59,11 +58,11 @@ def find_devices(gpus: str = "all") -> list[Device]:
     with every id that is unknown, repeated or hidden.
     """
     if gpus == "none":
-        return [Device(_cpu_name())]
+        return [Device(cpu_name())]
     installed = installed_gpus()
     visible = visible_gpus(installed, os.environ.get("CUDA_VISIBLE_DEVICES"))
     found = visible if gpus == "all" else choose_gpus(installed, visible, gpus)
-    return [_device(gpu) for gpu in found] or [Device(_cpu_name())]
+    return [_device(gpu) for gpu in found] or [Device(cpu_name())]
 
 
 def plan_crew(
@@ -95,6 +94,22 @@ def plan_crew(
     n = workers or (room if on_gpu else default_workers(found, cores=cores))
     chosen = on_gpu and gpus not in {None, "all"}
     return Crew(_deal(found, n), threads or max(1, cores // n), trials_per_gpu, tuple(found), chosen)
+
+
+def ray_crew(*, gpus: str, trials_per_gpu: int, workers: int | None, threads: int | None) -> Crew:
+    """What was asked of a Ray cluster, whose devices and room are not this machine's: stand-ins called Ray.
+
+    One worker of one thread where nothing was asked. Raises InputError with every setting that means nothing to Ray.
+    """
+    problems = []
+    if gpus not in {"all", "none"}:
+        problems.append(f"--gpus {gpus}: Ray chooses the GPUs; leave it out, or give none for the CPU")
+    if gpus == "none" and trials_per_gpu > 1:
+        problems.append(f"--trials-per-gpu {trials_per_gpu}: with --gpus none there is no GPU to share")
+    if problems:
+        raise InputError(problems)
+    device = Device("Ray")
+    return Crew((device,) * (workers or 1), threads or 1, trials_per_gpu, (device,))
 
 
 def default_workers(devices: Sequence[Device], *, cores: int) -> int:
@@ -143,10 +158,3 @@ def _device(gpu: Gpu) -> Device:
 
 def _count(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "")
-    return model or platform.processor() or platform.machine()

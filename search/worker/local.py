@@ -12,12 +12,9 @@ from typing import Protocol
 from search.errors import InputError
 from search.files import unwritable
 from search.worker.devices import Device, environment_for
-from search.worker.order import HOPELESS, Order
+from search.worker.order import Order
+from search.worker.restarts import MAX_RESTARTS, Kept, Restarts
 
-MAX_RESTARTS = 3
-"""In a row: a worker that lived for RESTED_S may be started again as often."""
-RESTED_S = 20.0
-LONGEST_PAUSE_S = 30.0
 STOP_WAIT_S = 15.0
 
 
@@ -44,11 +41,11 @@ class Workers(Protocol):
 class _Slot:
     index: int
     device: Device
-    process: subprocess.Popen[bytes] | None = None
-    n_restarts: int = 0
-    started: float = 0.0
-    alive: float = 0.0
-    """When it was last seen alive."""
+    kept: Kept
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        return self.kept.process
 
 
 @dataclass
@@ -71,10 +68,10 @@ class LocalWorkers:
 
     def start(self) -> None:
         """Start one worker per entry of `devices`. Raises InputError when their logs can't be written."""
-        self._slots = [_Slot(i, device) for i, device in enumerate(self.devices)]
+        self._slots = [_Slot(i, device, Kept(Restarts(self.max_restarts))) for i, device in enumerate(self.devices)]
         try:
             for slot in self._slots:
-                self._start(slot)
+                self._keep(slot)
         except OSError as error:
             raise InputError(unwritable(self.folder, error)) from error
 
@@ -84,18 +81,21 @@ class LocalWorkers:
         for slot in self._slots:
             _tell(slot, self._order)
 
-    def _start(self, slot: _Slot) -> None:
+    def _keep(self, slot: _Slot) -> None:
+        if slot.kept.check(lambda: self._start(slot)):
+            _tell(slot, self._order)
+
+    def _start(self, slot: _Slot) -> subprocess.Popen[bytes]:
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "search.worker", "--index", str(slot.index), "--device", slot.device.name]
         own = environment_for(slot.device, threads=self.threads, share=self.share)
         variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | own
         with self._log(slot).open("ab") as log:
-            slot.process = subprocess.Popen(  # noqa: S603
+            return subprocess.Popen(  # noqa: S603
                 command, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
                 pass_fds=self.fds,
             )  # fmt: skip
-        slot.started = slot.alive = time.monotonic()
 
     def _log(self, slot: _Slot) -> Path:
         return self.folder / "logs" / f"worker-{slot.index}.log"
@@ -106,24 +106,9 @@ class LocalWorkers:
         return any(working)
 
     def _is_at_work(self, slot: _Slot) -> bool:
-        code = slot.process.poll() if slot.process else 0
-        if code is None:
-            slot.alive = time.monotonic()
-            return True
-        if code in {0, HOPELESS} and self.max_restarts is not None:
+        if slot.kept.code is not None:
             return False
-        if slot.alive - slot.started > RESTED_S:
-            slot.n_restarts = 0
-        if self.max_restarts is not None and slot.n_restarts >= self.max_restarts:
-            return False
-        if time.monotonic() - slot.alive >= min(2.0**slot.n_restarts, LONGEST_PAUSE_S):
-            slot.n_restarts += 1
-            if slot.process and slot.process.stdin:
-                with suppress(BrokenPipeError):
-                    slot.process.stdin.close()
-            with suppress(OSError):  # a full disk, too many processes: tried again
-                self._start(slot)
-                _tell(slot, self._order)
+        self._keep(slot)
         return True
 
     def trouble(self) -> str | None:
@@ -137,11 +122,9 @@ class LocalWorkers:
 
     def stop(self) -> None:
         """Ask the workers to give their trials back and end; make them after STOP_WAIT_S seconds."""
+        for slot in self._slots:
+            slot.kept.close()
         processes = [s.process for s in self._slots if s.process]
-        for process in processes:
-            if process.stdin:
-                with suppress(BrokenPipeError):
-                    process.stdin.close()
         deadline = time.monotonic() + STOP_WAIT_S
         for process in processes:
             try:

@@ -13,13 +13,14 @@ import signal
 import sys
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from search.errors import InputError
-from search.worker.local import LONGEST_PAUSE_S, STOP_WAIT_S
+from search.worker.local import STOP_WAIT_S
 from search.worker.ray_cluster import Settings, connect, unfit
 from search.worker.ray_host import Actor, Report
+from search.worker.restarts import Restarts
 
 TICK_S = 1.0
 START_WAIT_S = 120.0
@@ -40,7 +41,8 @@ class _Slot:
     """The last one; None for a worker that has no place yet."""
     since: float = 0.0
     """When it was, or is to be, given to Ray to place."""
-    n_lost: int = 0
+    restarts: Restarts = field(default_factory=Restarts)
+    """Of its actor, where that died and not its node."""
     trouble: str | None = None
     """Why it was given up."""
 
@@ -67,7 +69,8 @@ class Driver:
         if problems := unfit(self._settings, nodes):
             raise InputError(problems)
         room = self._settings.room(nodes)
-        self._slots = [_Slot(i) for i in range(self._settings.n_workers or room)]
+        most = self._settings.terms.max_restarts
+        self._slots = [_Slot(i, restarts=Restarts(most)) for i in range(self._settings.n_workers or room)]
         for slot in self._slots:
             self._place(slot)
         self._await(min(room, len(self._slots)))
@@ -127,7 +130,12 @@ class Driver:
         if not ready:
             return
         try:
-            slot.report = ray.get(slot.answer)
+            report = ray.get(slot.answer)
+            if slot.report is None:
+                slot.restarts.begin()  # not when it was given to Ray: it may have waited for a place
+            else:
+                slot.restarts.live()
+            slot.report = report
         except ray.exceptions.ActorUnavailableError:
             pass  # Ray itself finds out whether its node is dead or only out of reach
         except ray.exceptions.RayError as error:
@@ -140,14 +148,16 @@ class Driver:
         import ray  # noqa: PLC0415
 
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        slot.n_lost += slot.report is None or slot.report.node in alive
-        most = self._settings.terms.max_restarts
+        is_own_end = slot.report is None or slot.report.node in alive
         print(f"worker {slot.index} was lost: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        if most is not None and slot.n_lost > most:
+        if is_own_end and slot.restarts.are_spent:
             slot.trouble = f"Ray can't keep worker {slot.index}: {error}"
             return
         slot.actor, slot.report = None, None
-        slot.since = time.monotonic() + (min(2.0**slot.n_lost, LONGEST_PAUSE_S) if slot.n_lost else 0.0)
+        slot.since = time.monotonic()
+        if is_own_end:
+            slot.since += slot.restarts.pause_s
+            slot.restarts.again()
 
     def trouble(self) -> str | None:
         """Why a worker ended before the studies were over, or never began; None while all is well."""

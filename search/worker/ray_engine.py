@@ -16,10 +16,11 @@ from search.errors import InputError
 from search.files import unwritable
 from search.places import home, storage_url
 from search.study.environment import code_version
-from search.worker.local import MAX_RESTARTS, STOP_WAIT_S
+from search.worker.local import STOP_WAIT_S
 from search.worker.order import Order
 from search.worker.ray_cluster import Settings
 from search.worker.ray_host import MIRROR, Terms, machine
+from search.worker.restarts import MAX_RESTARTS
 
 WORKER = ("-m", "search.worker")
 """The worker, as arguments of Python."""

@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -15,8 +14,9 @@ from search.files import locked, unwritable
 from search.study.environment import code_version
 from search.worker.claims import GpuClaims, claim_gpus
 from search.worker.devices import Device, environment_for, find_devices
-from search.worker.local import LONGEST_PAUSE_S, MAX_RESTARTS, RESTED_S, STOP_WAIT_S
+from search.worker.local import STOP_WAIT_S
 from search.worker.order import HOPELESS
+from search.worker.restarts import MAX_RESTARTS, Kept
 
 MIRROR = ("-m", "search.tracking", "--home", "{home}", "--follow")
 """What sends the outboxes of a home on to MLflow, as arguments of Python."""
@@ -82,10 +82,8 @@ class Keeper:
 
     def __init__(self, index: int, node: str) -> None:
         self._index, self._node = index, node
-        self._process: subprocess.Popen[bytes] | None = None
+        self._kept = Kept()
         self._told = False
-        self._n_restarts = 0
-        self._started = 0.0
         self._mirror = _Mirror()
         self._claims: GpuClaims | None = None
 
@@ -96,10 +94,12 @@ class Keeper:
         variables = terms.environment()
         home = Path(variables["GRIDLESS_HOME"])
         log = home / "logs" / f"worker-{self._index}.log"
+        self._kept.restarts.most = terms.max_restarts
         try:
-            self._keep(terms, variables, log)
+            if self._kept.code is None and self._kept.check(lambda: self._start(terms, variables, log)):
+                self._told = False
             if terms.mirror and (machine(), str(home)) != (terms.machine, terms.home):
-                self._mirror.keep(terms.mirror, variables, home)
+                self._mirror.keep(terms, variables, home)
         except InputError as error:  # the worker before it may still be giving its trial back
             return Report(self._node, None, f"{socket.gethostname()}: {error}")
         except OSError as error:
@@ -108,57 +108,34 @@ class Keeper:
             )
         if order and not self._told:
             self._tell(order)
-        code = self._code(terms)
+        code = self._kept.code
         return Report(self._node, code, f"{_last_line(log)} (see {log} on {socket.gethostname()})" if code else None)
 
     def stop(self) -> None:
         """Ask the worker to give its trial back and end; make it after STOP_WAIT_S seconds."""
-        self._close()
-        if self._process:
+        self._kept.close()
+        if process := self._kept.process:
             try:
-                self._process.wait(STOP_WAIT_S)
+                process.wait(STOP_WAIT_S)
             except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
+                process.kill()
+                process.wait()
         self._mirror.stop()
 
-    def _keep(self, terms: Terms, variables: dict[str, str], log: Path) -> None:
-        """Start the worker, or start it again: the sooner, the longer it lived."""
-        lived_s = time.monotonic() - self._started
-        if self._process:
-            if self._process.poll() is None or self._code(terms) is not None:
-                return
-            if lived_s < min(2.0**self._n_restarts, LONGEST_PAUSE_S):
-                return
-            self._n_restarts = 1 if lived_s > RESTED_S else self._n_restarts + 1
-            self._close()
+    def _start(self, terms: Terms, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         device = _device(gpu=terms.gpus > 0)
         if self._claims is None and terms.share == 1:  # sharers can't each hold a lock: Ray alone counts them
             self._claims = claim_gpus([device], wanted="all", holder="Ray")
         command = [*terms.program, "--index", str(self._index), "--device", device.name]
         own = environment_for(device, threads=terms.threads, share=terms.share)
-        self._process = _start(command, variables | own, log, self._claims.fds if self._claims else ())
-        self._started, self._told = time.monotonic(), False
-
-    def _close(self) -> None:
-        if self._process and self._process.stdin:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
-
-    def _code(self, terms: Terms) -> int | None:
-        """The worker's exit code once it will not be started again."""
-        code = self._process.poll() if self._process else None
-        if code is None or terms.max_restarts is None:
-            return None
-        rested = time.monotonic() - self._started > RESTED_S
-        spent = self._n_restarts >= terms.max_restarts and not rested
-        return code if spent or code in {0, HOPELESS} else None
+        return _start(command, variables | own, log, self._claims.fds if self._claims else ())
 
     def _tell(self, order: bytes) -> None:
-        if self._process and self._process.stdin:
-            with suppress(BrokenPipeError):  # it died already: the next call starts another
-                self._process.stdin.write(order)
-                self._process.stdin.flush()
+        process = self._kept.process
+        if process and process.stdin and process.poll() is None:
+            with suppress(BrokenPipeError):  # it died just now: a later call starts another
+                process.stdin.write(order)
+                process.stdin.flush()
             self._told = True
 
 
@@ -175,24 +152,20 @@ class _Mirror:
     """Sends the outboxes of a home that the command does not share on to MLflow: one process for all its workers."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
+        self._kept = Kept()
         self._lock = ExitStack()
-        self._n_starts = 0
 
-    def keep(self, program: tuple[str, ...], variables: dict[str, str], home: Path) -> None:
-        if (self._process and self._process.poll() is None) or self._n_starts >= MAX_RESTARTS:
-            return
-        if self._process or self._lock.enter_context(locked(home / ".mirror.lock", wait=False)):
-            self._n_starts += 1
-            command = [part.replace("{home}", str(home)) for part in program]
-            self._process = _start(command, variables, home / "logs" / "mlflow.log")
+    def keep(self, terms: Terms, variables: dict[str, str], home: Path) -> None:
+        if self._kept.process or self._lock.enter_context(locked(home / ".mirror.lock", wait=False)):
+            self._kept.restarts.most = terms.max_restarts
+            command = [part.replace("{home}", str(home)) for part in terms.mirror]
+            self._kept.check(lambda: _start(command, variables, home / "logs" / "mlflow.log"))
         else:
             self._lock.close()
 
     def stop(self) -> None:
         """Let it send what is left and end by itself: trials are not held up by MLflow."""
-        if self._process and self._process.stdin:
-            self._process.stdin.close()
+        self._kept.close()
 
 
 def machine() -> str:

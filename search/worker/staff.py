@@ -1,15 +1,18 @@
-"""The workers of a command: on this machine's devices, which are claimed for them, or on a Ray cluster."""
+"""The workers of a command, on this machine's devices, which are claimed for them, or on a Ray cluster; its mirror."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from search.errors import InputError
+from search.places import home
 from search.study.spec import Settings
 from search.worker.claims import claim_crew
 from search.worker.devices import Crew
-from search.worker.local import MAX_RESTARTS, LocalWorkers, Workers
+from search.worker.local import LocalWorkers, Workers
+from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, end_mirror, follow, home_mirror
 from search.worker.ray_engine import RayWorkers
+from search.worker.restarts import MAX_RESTARTS, Kept, Restarts
 
 
 @contextmanager
@@ -57,3 +60,26 @@ def _on_ray(
         mlflow=mlflow,
         max_restarts=max_restarts,
     )  # fmt: skip
+
+
+@contextmanager
+def mirrored(folder: Path, *, mlflow: bool, for_ever: bool) -> Iterator[Callable[[], None]]:
+    """What sends all outboxes of this home on to MLflow, unless it isn't wanted; its log goes into `folder`.
+
+    Call what is yielded now and then: it starts the mirror again if that died, as `staffed` does with workers. In the
+    end the mirror sends what is left, in a hurry after an exception.
+    """
+    mirror = Kept(Restarts(None if for_ever else MAX_RESTARTS))
+
+    def keep() -> None:
+        if mlflow:
+            mirror.check(lambda: follow(home_mirror(str(home())), folder / "logs" / "mlflow.log"))
+
+    keep()
+    wait_s = HURRIED_WAIT_S
+    try:
+        yield keep
+        wait_s = DRAIN_WAIT_S
+    finally:
+        if mirror.process:
+            end_mirror(mirror.process, wait_s)

@@ -57,7 +57,7 @@ class Stack:
             "COMPOSE_PROFILES": "cpu",
             "STACK_IMAGE": "gridless-test",
             "STACK_SECRETS": str(self.secrets),
-            "STACK_GPU_LOCKS": f"{self.name}-gpu-locks",
+            "STACK_GPU_LOCKS": str(self.secrets.parent / "gpu-locks"),
             "STACK_POSTGRES_PORT": str(self.postgres_port),
             "STACK_MLFLOW_PORT": str(self.mlflow_port),
             "STACK_GRACE_S": "15",

@@ -1,12 +1,18 @@
 """What the files of docker/ promise without an engine: nothing open, nothing guessable, nothing undocumented."""
 
+import os
 import re
+import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ruamel.yaml import YAML
+
+from search.cli.service import TERMINATED
+from search.worker.claims import lock_folder
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 
@@ -37,7 +43,7 @@ def test_passwords_come_from_files_only(compose: dict[str, Any]) -> None:
 
 
 def test_every_setting_is_explained(compose: dict[str, Any]) -> None:
-    used = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text())) - {"STACK_GPU_LOCKS"}
+    used = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text()))
     told = set(re.findall(r"^#(\w+)=", (DOCKER / ".env.example").read_text(), re.MULTILINE))
     assert used == told
 
@@ -53,3 +59,45 @@ def test_passwords_are_made_once_and_for_this_user(tmp_path: Path) -> None:
     assert found.pop("mlflow_password") == "a person's own"
     assert len(set(found.values())) == 3
     assert all(re.fullmatch("[0-9a-f]{64}", password) for password in found.values())
+
+
+def test_containers_claim_gpus_where_the_hosts_own_commands_do(
+    compose: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", "/tmp")
+    default = lock_folder()
+    for service in ("worker", "worker-gpu"):
+        assert f"${{STACK_GPU_LOCKS:-{default}}}:/gpu-locks" in compose["services"][service]["volumes"]
+    assert f"\nfolder=${{folder:-{default}}}\n" in (DOCKER / "gpu-locks.sh").read_text()
+
+
+def test_the_folder_of_claims_is_everybodys_and_no_link(tmp_path: Path) -> None:
+    script, named = tmp_path / "gpu-locks.sh", tmp_path / "named"
+    shutil.copy(DOCKER / "gpu-locks.sh", script)
+    (tmp_path / ".env").write_text(f"STACK_BIND=127.0.0.1\nSTACK_GPU_LOCKS={named}\n")
+
+    def run(folder: Path | None) -> int:
+        own = {} if folder is None else {"STACK_GPU_LOCKS": str(folder)}
+        known = {k: v for k, v in os.environ.items() if k != "STACK_GPU_LOCKS"}
+        return subprocess.run([script], env=known | own, check=False, capture_output=True).returncode
+
+    dockers = tmp_path / "made by Docker"
+    dockers.mkdir(mode=0o755)
+    for folder, found in ((None, named), (tmp_path / "new", tmp_path / "new"), (dockers, dockers)):
+        assert [run(folder), run(folder)] == [0, 0]
+        assert found.stat().st_mode & 0o7777 == 0o1777
+    private, link = tmp_path / "private", tmp_path / "link"
+    private.mkdir(mode=0o700)
+    link.symlink_to(private)
+    assert run(link) != 0
+    assert private.stat().st_mode & 0o7777 == 0o700
+
+
+def test_kubernetes_replaces_a_pod_that_was_stopped_without_counting_it() -> None:
+    job = YAML(typ="safe").load(DOCKER / "kubernetes-job.yaml")["spec"]
+    [container] = job["template"]["spec"]["containers"]
+    assert container["args"] == ["worker", "--until-idle"]
+    disrupted, ended = job["podFailurePolicy"]["rules"]
+    assert [rule["action"] for rule in (disrupted, ended)] == ["Ignore", "Ignore"]
+    assert disrupted["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
+    assert ended["onExitCodes"] == {"containerName": container["name"], "operator": "In", "values": [TERMINATED]}

@@ -31,6 +31,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     secrets = tmp_path_factory.mktemp("stack") / "secrets"
     subprocess.run([ROOT / "docker" / "secrets.sh", secrets], check=True, capture_output=True)
     stack = Stack(f"gridless-test-{os.getpid()}", secrets, free_port(), free_port())
+    subprocess.run([ROOT / "docker" / "gpu-locks.sh"], check=True, capture_output=True, env=stack.environment)
     try:
         stack.compose("up", "--detach", "--build", "--wait", "--scale", "worker=2")
         yield stack

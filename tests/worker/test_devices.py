@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from search.errors import InputError
+from search.study.spec import Settings
 from search.worker.claims import claim_crew, claim_gpus
 from search.worker.devices import Crew, Device, environment_for, find_devices, plan_crew
+from search.worker.prepare import crew_for
 
 TWO = "0, GPU-aa, 16000, [N/A], T4\n1, GPU-bb, 16000, [N/A], T4\n"
 ONE, OTHER = Device("T4", "GPU-aa", "GPU-aa", 16000.0), Device("T4", "GPU-bb", "GPU-bb", 16000.0)
@@ -67,6 +69,16 @@ def test_a_cpu_gets_one_worker_per_core_up_to_four(monkeypatch: pytest.MonkeyPat
         assert (len(crew.devices), crew.threads, crew.chosen) == (workers, max(1, cores // workers), False)
     with pytest.raises(InputError, match="there is no GPU to share"):
         plan_crew(gpus="none", trials_per_gpu=2)
+
+
+@pytest.mark.usefixtures("two_gpus")
+def test_a_cluster_is_asked_for_what_a_person_asked_for_whatever_this_machine_has() -> None:
+    crew = crew_for(Settings(workers=16, threads=2, trials_per_gpu=4), "ray")
+    assert ([d.name for d in crew.devices], crew.threads, crew.share) == (["Ray"] * 16, 2, 4)
+    assert [d.name for d in crew_for(Settings(gpus="none"), "ray").devices] == ["Ray"]
+    for meaningless in (Settings(gpus="0,1"), Settings(gpus="none", trials_per_gpu=2)):
+        with pytest.raises(InputError, match="--gpus"):
+            crew_for(meaningless, "ray")
 
 
 def test_a_worker_is_bound_before_a_framework_loads() -> None:

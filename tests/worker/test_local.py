@@ -10,10 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from search.errors import InputError
-from search.worker import local
+from search.worker import restarts
 from search.worker.devices import Device
 from search.worker.local import LocalWorkers
 from search.worker.order import HOPELESS, STOPPED, Order
+from search.worker.restarts import Restarts
 from tests.worker.helpers import wait_until
 
 ORDER = Order("sqlite:////there/studies.db", ("s",), mlflow=False)
@@ -34,7 +35,7 @@ Start = Callable[..., LocalWorkers]
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The launcher's seconds, which pass when a test says so."""
     now = SimpleNamespace(s=1000.0)
-    monkeypatch.setattr(local, "time", SimpleNamespace(monotonic=lambda: now.s))
+    monkeypatch.setattr(restarts, "time", SimpleNamespace(monotonic=lambda: now.s))
     return now
 
 
@@ -154,6 +155,33 @@ def test_a_service_that_can_not_work_tries_more_and_more_seldom(
                 wait_until(lambda n=n_before: len(lines(tmp_path / "told")) > n)  # type: ignore[misc]
         pauses.append(clock.s - died)
     assert pauses == [1, 2, 4, 8, 16, 30, 30]
+
+
+def test_pauses_stay_what_they_are_however_long_a_service_goes_on() -> None:
+    service = Restarts(most=None)
+    for _ in range(2000):
+        service.again()
+    assert service.pause_s == 30.0
+
+
+def test_a_worker_that_can_not_be_started_again_is_as_one_that_died_at_once(
+    tmp_path: Path, start: Start, clock: SimpleNamespace
+) -> None:
+    workers = start(exits=1)
+    wait_for_death(workers)
+    (tmp_path / "home" / "logs").rename(tmp_path / "logs")
+    (tmp_path / "home" / "logs").touch()
+    for pause_s in (1, 2):
+        clock.s += pause_s
+        assert workers.check()
+    clock.s += 3.9
+    assert workers.check()
+    (tmp_path / "home" / "logs").unlink()
+    assert workers.check()
+    assert len(lines(tmp_path / "told")) == 1
+    clock.s += 0.2
+    assert workers.check()
+    wait_until(lambda: len(lines(tmp_path / "told")) == 2)
 
 
 def test_a_worker_that_does_not_end_is_made_to(start: Start, clock: SimpleNamespace, tmp_path: Path) -> None:

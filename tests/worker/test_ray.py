@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psutil
@@ -18,10 +19,12 @@ import pytest
 
 from search.errors import InputError
 from search.study.environment import code_version
+from search.worker import ray_driver, restarts
 from search.worker.order import HOPELESS, STOPPED, Order
 from search.worker.ray_cluster import Settings, unfit
+from search.worker.ray_driver import Driver
 from search.worker.ray_engine import RayWorkers
-from search.worker.ray_host import Keeper, Terms, machine
+from search.worker.ray_host import Keeper, Report, Terms, machine
 
 ORDER = Order("postgresql://user:hidden@db/gridless")
 STAND_IN = """
@@ -77,10 +80,20 @@ def terms(own_home: Path, stand_in: tuple[str, ...]) -> Terms:
 
 
 @pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The seconds by which restarts are counted, which pass when a test says so."""
+    now = SimpleNamespace(s=1000.0)
+    monkeypatch.setattr(restarts, "time", SimpleNamespace(monotonic=lambda: now.s))
+    return now
+
+
+@pytest.fixture
 def keeper() -> Iterator[Keeper]:
     made = Keeper(7, "node")
     yield made
     made.stop()
+    if mirror := made._mirror._kept.process:  # nobody else waits for it
+        mirror.wait()
 
 
 def test_a_worker_gets_its_order_once_and_gives_back_when_stopped(terms: Terms, keeper: Keeper, own_home: Path) -> None:
@@ -103,6 +116,129 @@ def test_a_worker_that_crashed_is_started_again_and_told_again(terms: Terms, kee
     report = until(lambda: r if (r := keeper.serve(replace(terms, max_restarts=1), None)).code else None)
     assert report.code == 9
     assert report.trouble.startswith("last words (see ")
+
+
+NOTED = """#!/bin/sh
+# Notes its number under its first argument, and ends once its stdin closes.
+echo $$ >> "$GRIDLESS_HOME/$1"
+read -r _
+"""
+
+
+@pytest.fixture
+def noted(tmp_path: Path, own_home: Path, terms: Terms, monkeypatch: pytest.MonkeyPatch) -> Terms:
+    """A worker and a mirror of which nothing is known but their numbers."""
+    script = tmp_path / "python"
+    script.write_text(NOTED)
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    own_home.mkdir()
+    return replace(terms, machine="the command's", one_machine=False, program=("worker",), mirror=("mirror",))
+
+
+def end(noted: Path, n: int) -> None:
+    """Kill the `n`-th process that is noted in a file."""
+    until(lambda: noted.exists() and len(noted.read_text().splitlines()) == n)
+    process = psutil.Process(int(noted.read_text().splitlines()[-1]))
+    process.kill()
+    until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
+
+
+@pytest.mark.parametrize("what", ["worker", "mirror"])
+def test_what_lived_for_a_while_is_started_again_as_often(
+    what: str, noted: Terms, keeper: Keeper, own_home: Path, clock: SimpleNamespace
+) -> None:
+    assert keeper.serve(noted, None).is_at_work
+    for n in range(1, 6):
+        clock.s += 100
+        assert keeper.serve(noted, None).is_at_work
+        end(own_home / what, n)
+        clock.s += 2
+        assert keeper.serve(noted, None).is_at_work
+
+
+@pytest.mark.parametrize("what", ["worker", "mirror"])
+def test_being_dead_is_no_rest(what: str, noted: Terms, keeper: Keeper, own_home: Path, clock: SimpleNamespace) -> None:
+    keeper.serve(noted, None)
+    for n, pause_s in enumerate((1, 2, 4), start=1):
+        end(own_home / what, n)
+        clock.s += pause_s - 0.1
+        keeper.serve(noted, None)
+        assert len((own_home / what).read_text().splitlines()) == n
+        clock.s += 0.2 if n < 3 else 1000  # asked late: it was dead meanwhile
+        keeper.serve(noted, None)
+    end(own_home / what, 4)
+    clock.s += 1000
+    code = keeper.serve(noted, None).code
+    assert (code, len((own_home / what).read_text().splitlines())) == (-9 if what == "worker" else None, 4)
+
+
+class PretendRay:
+    """Ray's answers to one worker's driver; its actor dies when a test says so."""
+
+    def __init__(self) -> None:
+        class RayError(Exception):
+            pass
+
+        self.exceptions = SimpleNamespace(RayError=RayError, ActorUnavailableError=type("_", (RayError,), {}))
+        self.n_placed = 0
+        self.is_lost = False
+        handle = SimpleNamespace(remote=lambda *_: "answer")
+        actor = SimpleNamespace(serve=handle, stop=handle)
+        self.remote = lambda _class: SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._place(actor)))
+        self.init = self.shutdown = lambda *_, **__: None
+        self.nodes = lambda: [_node("a", CPU=1) | {"Alive": True, "NodeID": "a"}]
+
+    def _place(self, actor: Any) -> Callable[[int], Any]:
+        def place(_index: int) -> Any:
+            self.n_placed += 1
+            self.is_lost = False
+            return actor
+
+        return place
+
+    def wait(self, answers: list[str], **_: Any) -> tuple[list[str], list[str]]:
+        return answers, []
+
+    def get(self, _answer: str) -> Report:
+        if self.is_lost:
+            raise self.exceptions.RayError("the actor died")
+        return Report("a", None)
+
+
+@pytest.fixture
+def placed(terms: Terms, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> tuple[PretendRay, Driver]:
+    ray = PretendRay()
+    monkeypatch.setitem(sys.modules, "ray", ray)
+    monkeypatch.setattr(ray_driver, "time", SimpleNamespace(monotonic=lambda: clock.s, sleep=lambda _: None))
+    driver = Driver(Settings(None, 1, 0.0, 1.0, shared_storage=True, terms=terms))
+    assert driver.start() == 1
+    return ray, driver
+
+
+def test_an_actor_that_lived_for_a_while_is_placed_again_as_often(
+    placed: tuple[PretendRay, Driver], clock: SimpleNamespace
+) -> None:
+    ray, driver = placed
+    for n in range(2, 8):
+        clock.s += 100
+        assert driver.check()
+        ray.is_lost = True
+        driver.check()
+        clock.s += 1
+        driver.check()
+        driver.check()
+        assert (ray.n_placed, driver.trouble()) == (n, None)
+
+
+def test_an_actor_that_dies_at_once_is_given_up(placed: tuple[PretendRay, Driver], clock: SimpleNamespace) -> None:
+    ray, driver = placed
+    for _ in range(30):
+        ray.is_lost = True
+        driver.check()
+        clock.s += 1
+    assert ray.n_placed == 4
+    assert driver.trouble() == "Ray can't keep worker 0: the actor died"
 
 
 def test_a_nodes_own_home_goes_before_the_commands(
