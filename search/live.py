@@ -124,40 +124,44 @@ class _View:
             self._said.add(key)
             self._console.print(line, highlight=False, soft_wrap=True)
 
+    def _say_row(self, title: str, name: str, done: str, accuracy: str, _running: str) -> None:
+        line = f"{title}: {done} done{f', {accuracy} %' if accuracy else ''}"
+        if not done.startswith("0"):
+            self._say(line, f"{name} {line}")
+
+
+Shown = Sequence[tuple[StudySpec, Sequence[TrialRecord]]]
+"""Studies with their trials."""
+
 
 class LiveView(_View):
-    """Shows a running study: a live table on a terminal, otherwise a line whenever a trial ended."""
+    """Shows a running study, and then its finalists: a live table on a terminal, otherwise a line whenever a trial
+    ended.
+    """
 
-    def __init__(self, spec: StudySpec, *, quiet: bool) -> None:
-        super().__init__(quiet=quiet)
-        self._spec = spec
-
-    def update(self, trials: Sequence[TrialRecord]) -> None:
-        """Show `trials`."""
-        shot = snapshot(trials, n_trials=self._spec.n_trials, workers=self._spec.workers)
+    def update(self, studies: Shown) -> None:
+        """Show the trials of a study, the first of `studies`, and those of its finalists, if there is a second."""
+        (spec, trials), finals = studies[0], [suite_row(*found) for found in studies[1:]]
+        shot = snapshot(trials, n_trials=spec.n_trials, workers=spec.workers)
         if self._is_live:
-            self._live.update(render(shot))
-        else:
-            self._say(counts(shot), f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}")
+            self._live.update(Group(render(shot), _suite_table(finals)) if finals else render(shot))
+            return
+        self._say(counts(shot), f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}")
+        for row in finals:
+            self._say_row("finalists on the test set", *row)
 
 
 class SuiteView(_View):
     """Shows the running studies of a suite in the same way."""
 
-    def __init__(self, specs: Sequence[StudySpec], *, quiet: bool) -> None:
-        super().__init__(quiet=quiet)
-        self._specs = specs
-
-    def update(self, studies: Sequence[Sequence[TrialRecord]]) -> None:
-        """Show the trials of each study."""
-        rows = [suite_row(spec, trials) for spec, trials in zip(self._specs, studies, strict=True)]
+    def update(self, studies: Shown) -> None:
+        """Show the trials of each of `studies`."""
+        rows = [suite_row(spec, trials) for spec, trials in studies]
         if self._is_live:
             self._live.update(_suite_table(rows))
             return
-        for name, done, accuracy, _ in rows:
-            line = f"{name}: {done} done{f', {accuracy} %' if accuracy else ''}"
-            if not done.startswith("0"):
-                self._say(line, line)
+        for row in rows:
+            self._say_row(row[0], *row)
 
 
 def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:

@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from search.live import SuiteView, counts, duration, render, snapshot, suite_row
+from search.live import LiveView, SuiteView, counts, duration, render, snapshot, suite_row
 from search.study.records import Evaluation, TrialRecord
 from tests.study.helpers import spec, trial
 
@@ -68,9 +68,21 @@ def test_outside_a_terminal_a_suite_says_a_line_whenever_a_trial_ended(capsys: p
     specs = [spec(name=name, n_trials=2) for name in ("a.final", "b.final")]
     done = [replicate(0, 0.9), trial(1, [], "RUNNING")]
     for quiet in (False, True):
-        with SuiteView(specs, quiet=quiet) as view:
+        with SuiteView(quiet=quiet) as view:
             for studies in ([[], []], [[], done], [[], done], [[trial(0, [], "FAIL")], done]):
-                view.update(studies)
+                view.update(list(zip(specs, studies, strict=True)))
         out, err = capsys.readouterr()
         lines = [] if quiet else ["b.final: 1 of 2 done, 90.00 %", "a.final: 1 of 2 (1 failed) done"]
         assert (out, err.splitlines()) == ("", lines)
+
+
+def test_once_a_search_is_over_its_finalists_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    search, final = spec(name="s", n_trials=1), spec(name="s.final", n_trials=4)
+    ended = (search, [trial(0, [0.5], "COMPLETE")])
+    with LiveView(quiet=False) as view:
+        view.update([ended])
+        view.update([ended, (final, [])])
+        view.update([ended, (final, [replicate(0, 0.9)])])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("of 1 trials: 1 done, 0 running · best 50.00 %")
+    assert lines[1:] == ["finalists on the test set: 1 of 4 done, 90.00 %"]

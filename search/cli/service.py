@@ -16,6 +16,7 @@ from search.errors import InputError, RetryLaterError, StudyError
 if TYPE_CHECKING:
     from search.study.ledger import Ledger
     from search.study.queue import QueueState
+    from search.worker.local import Workers
 
 _EPILOG = """\b
 Examples:
@@ -24,6 +25,8 @@ Examples:
   gridless worker --trials-per-gpu 4
   gridless worker --engine ray --address auto
 """
+TERMINATED = 128 + signal.SIGTERM
+"""Exit code of a worker that SIGTERM ended before the queue was empty, as Kubernetes' Job knows it."""
 _TICK_S = 1.0
 _REFRESH_S = 2.0
 
@@ -40,40 +43,48 @@ def worker(
 ) -> int:  # fmt: skip
     """Serve the studies on the queue, with one worker process per GPU, until told to stop.
 
-    SIGTERM lets every trial end its epoch, gives it back and exits 0 in seconds; another worker goes on with it.
+    SIGTERM lets every trial end its epoch, gives it back and exits 0 in seconds, or 143 with --until-idle, since
+    something is left to do; another worker goes on with it.
     """
     from search.places import home
     from search.study.database import shown_url
-    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, end_mirror, follow, home_mirror
     from search.worker.order import Order
-    from search.worker.staff import staffed
+    from search.worker.staff import mirrored, staffed
 
     say = sayer(quiet)
-    settings, crew, storage = _checked(flags, studies)
+    settings, crew, storage = _checked(flags, studies, engine)
     folder = home() / ".workers" / socket.gethostname()  # several machines or containers may share a home
-    mirror = None if no_mlflow else follow(home_mirror(str(home())), folder / "logs" / "mlflow.log")
-    drain_s = HURRIED_WAIT_S
+    shared: dict[str, Any] = {"mlflow": not no_mlflow, "for_ever": not until_idle}
     try:
         signal.signal(signal.SIGTERM, _terminate)
-        with staffed(
-            crew, settings, folder, holder="gridless worker", say=say, engine=engine, address=address,
-            mlflow=not no_mlflow, for_ever=not until_idle,
-        ) as workers:  # fmt: skip
+        with (
+            mirrored(folder, **shared) as keep_mirror,
+            staffed(
+                crew, settings, folder, holder="gridless worker", say=say, engine=engine, address=address, **shared
+            ) as workers,
+        ):
             workers.go(Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow))
             where = f"{len(crew.devices)} × {crew.devices[0].name}" if engine == "local" else "Ray"
             say(f"serving {shown_url(storage.url)} on {where}; logs in {folder / 'logs'}")
-            while workers.check():
-                time.sleep(_TICK_S)
-            trouble, drain_s = workers.trouble(), DRAIN_WAIT_S
+            _watch(workers, keep_mirror)
+            trouble = workers.trouble()
     except _TerminatedError:
         say("stopped")
-        return 0
-    finally:
-        if mirror:
-            end_mirror(mirror, drain_s)
+        return TERMINATED if until_idle else 0
     if trouble:
         raise StudyError(trouble)
     return 0
+
+
+def _watch(workers: "Workers", keep_mirror: Callable[[], None]) -> None:
+    """Keep `workers` and the mirror going until no worker is at work, and say what troubles them."""
+    told = None
+    while workers.check():
+        keep_mirror()
+        if (trouble := workers.trouble()) and trouble != told:
+            click.echo(f"note: {trouble}", err=True)
+            told = trouble
+        time.sleep(_TICK_S)
 
 
 class _TerminatedError(Exception):
@@ -85,7 +96,7 @@ def _terminate(*_: object) -> None:
     raise _TerminatedError
 
 
-def _checked(flags: dict[str, Any], studies: tuple[str, ...]) -> tuple[Any, Any, Any]:
+def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tuple[Any, Any, Any]:
     """Settings, crew and storage; every problem of every part in one error."""
     from search.places import check_artifacts, check_home, storage_url
     from search.study.ledger import Ledger
@@ -97,7 +108,7 @@ def _checked(flags: dict[str, Any], studies: tuple[str, ...]) -> tuple[Any, Any,
     problems += [p for p in (check_home() or check_artifacts(),) if p]
     if settings is None or problems:
         raise InputError(problems)
-    crew, storage = crew_for(settings), LedgerStorage(storage_url())
+    crew, storage = crew_for(settings, engine), LedgerStorage(storage_url())
     for name in studies:
         Ledger(storage, name)
     return settings, crew, storage
@@ -154,20 +165,30 @@ def resume(name: str) -> int:
 @click.argument("name", metavar="STUDY")
 def cancel(name: str) -> int:
     """End STUDY: what runs or waits becomes PRUNED, what ended stays, and no new trial is started."""
-    return _steer(name, "cancel", lambda control, ledger: control.cancel(ledger))
+    from search.worker.loop import drop_checkpoints
+
+    def end(control: Any, ledger: "Ledger") -> "QueueState":
+        state: QueueState = control.cancel(ledger)
+        drop_checkpoints(ledger.name, ledger.trials())
+        return state
+
+    return _steer(name, "cancel", end)
 
 
 def _steer(name: str, verb: str, act: "Callable[[Any, Ledger], QueueState]") -> int:
     from search.places import storage_url
     from search.study import control
-    from search.study.ledger import Ledger
+    from search.study.ledger import Ledger, finals_of
     from search.study.storage import LedgerStorage
 
-    state = act(control, Ledger(LedgerStorage(storage_url()), name))
-    click.echo(f"{name}: {state}")
+    storage = LedgerStorage(storage_url())
+    ledgers = [Ledger(storage, name), *(Ledger(storage, final) for final in finals_of(storage, [name]))]
+    states = {ledger.name: act(control, ledger) for ledger in ledgers}
+    for study, state in states.items():
+        click.echo(f"{study}: {state}")
     wanted = {"pause": "paused", "resume": "open", "cancel": "cancelled"}[verb]
-    if state != wanted:
-        raise InputError(f"study {name!r} is {state}, so there is nothing to {verb}")
+    if wanted not in states.values():
+        raise InputError(f"study {name!r} is {states[name]}, so there is nothing to {verb}")
     return 0
 
 

@@ -13,7 +13,7 @@ from search.cli.common import INTERRUPTED, crew_options, sayer, study_options
 from search.errors import StudyError
 
 if TYPE_CHECKING:
-    from search.study.records import StudyRecord
+    from search.report import Report
     from search.worker.local import Workers
     from search.worker.prepare import Checked, Plan, Request
 
@@ -50,7 +50,7 @@ def study(
     from search.worker.staff import staffed
 
     say = sayer(quiet)
-    request = Request(model, data, flags, space_file, tries, fixes)
+    request = Request(model, data, flags, space_file, tries, fixes, engine)
     if dry_run:
         return _show_plan(request, say, as_json=as_json)
     checked = check(request, say)
@@ -108,9 +108,8 @@ def _search(
     checked: "Checked", workers: "Workers", say: Callable[[str], None], *, mlflow: bool, as_json: bool, quiet: bool
 ) -> int:
     from search.live import LiveView
-    from search.report import write_report
-    from search.study.reading import read_study
-    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
+    from search.report import report_study
+    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror, finish_final
     from search.worker.prepare import open_study
     from search.worker.run import End, run
 
@@ -120,22 +119,21 @@ def _search(
     mirror = Mirror.start(plan.spec, ledger.uid, plan.crew.devices[0].name) if mlflow else None
     end, trouble = None, None
     try:
-        with LiveView(plan.spec, quiet=quiet) as view:
-            show = view.update
-            end = run([ledger], workers, mlflow=mlflow, show=lambda found: show(found[0]))
+        with LiveView(quiet=quiet) as view:
+            end = run([ledger], workers, mlflow=mlflow, show=view.update)
     except KeyboardInterrupt:
         click.echo("stopped", err=True)
     except StudyError as error:
         trouble = str(error)
-    record = read_study(ledger.storage, plan.spec.name)
-    paths = write_report(record, plan.folder)
-    _print_result(record, paths, as_json=as_json, again=end is not End.DONE)
+    found = report_study(ledger.storage, plan.spec.name, plan.folder)
+    _print_result(found, as_json=as_json, again=end is not End.DONE)
     if mirror:
         wait_s = DRAIN_WAIT_S if end else HURRIED_WAIT_S
-        artifacts = [paths.leaderboard, paths.page, *([paths.classes] if paths.classes else [])]
-        missing = mirror.finish(record.trials, artifacts, wait_s=wait_s)
+        missing = mirror.finish(found.study.trials, found.paths.files, wait_s=wait_s)
+        if found.final and not missing:
+            missing = finish_final(found.final, wait_s=wait_s)
         if missing:
-            remedy = f"`gridless sync {record.name}` sends the rest"
+            remedy = f"`gridless sync {found.study.name}` sends the rest"
             click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
     if trouble:
         click.echo(f"error: {trouble}", err=True)
@@ -144,7 +142,7 @@ def _search(
         return INTERRUPTED
     if end in {End.PAUSED, End.CANCELLED}:
         click.echo(f"the study was {end} by somebody else", err=True)
-    return 0 if end is End.TIMEOUT or any(t.val_accuracy is not None for t in record.trials) else 1
+    return 0 if end is End.TIMEOUT or any(t.val_accuracy is not None for t in found.study.trials) else 1
 
 
 @click.command()
@@ -153,26 +151,29 @@ def _search(
 def report(name: str, as_json: bool) -> None:
     """Write leaderboard.csv, report.html and figures/ of study NAME again."""
     from search.places import home, storage_url
-    from search.report import write_report
-    from search.study.reading import read_study
+    from search.report import report_study
     from search.study.storage import LedgerStorage
 
-    record = read_study(LedgerStorage(storage_url()), name)
-    _print_result(record, write_report(record, home() / name), as_json=as_json, again=False)
+    _print_result(report_study(LedgerStorage(storage_url()), name, home() / name), as_json=as_json, again=False)
 
 
-def _print_result(record: "StudyRecord", paths: Any, *, as_json: bool, again: bool) -> None:
+def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
     from rich.console import Console
 
     from search.report import leaderboard_table
+    from search.report.finals import finals_words
 
+    paths = {name: str(path) for name, path in found.paths._asdict().items() if path}
     if as_json:
-        click.echo(json.dumps({"study": record.name, **{k: str(v) for k, v in paths._asdict().items() if v}}))
+        click.echo(json.dumps({"study": found.study.name, **paths}))
         return
     console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(leaderboard_table(record))
-    console.print(f"leaderboard  {paths.leaderboard}", highlight=False, soft_wrap=True)
-    console.print(f"report       {paths.page}", highlight=False, soft_wrap=True)
+    console.print(leaderboard_table(found.study))
+    for sentence in finals_words(found.finals) if found.finals else ():
+        console.print(sentence, highlight=False)
+    for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):
+        if name in paths:
+            console.print(f"{title:<12} {paths[name]}", highlight=False, soft_wrap=True)
     console.print("MLflow UI    gridless ui", highlight=False)
     if again:
         click.echo("the same command goes on where this one stopped", err=True)

@@ -15,21 +15,26 @@ from search.errors import InputError
 @click.command()
 @click.argument("name")
 def sync(name: str) -> int:
-    """Send to MLflow what has not arrived there yet of study NAME."""
+    """Send to MLflow what has not arrived there yet of study NAME and its finalists."""
     from search.places import home, storage_url
     from search.study.reading import read_study
+    from search.study.replicates import FINAL
     from search.study.storage import LedgerStorage
     from search.worker.mirror import conclude, send
 
-    folder = home() / name / "outbox"
-    if not folder.is_dir():
-        raise InputError(f"study {name!r} has no outbox at {folder}; check the name and GRIDLESS_HOME")
-    with suppress(InputError):  # an outbox may outlive its study
-        conclude(folder, read_study(LedgerStorage(storage_url()), name).trials, [])
-    result = send(folder)
-    click.echo(f"sent {result['n_sent']} events, {result['n_left'] if result['n_left'] >= 0 else '?'} left")
-    if result["error"]:
-        click.echo(f"error: MLflow can't be reached: {result['error']}", err=True)
+    studies = [study for study in (name, name + FINAL) if (home() / study / "outbox").is_dir()]
+    if name not in studies:
+        raise InputError(f"study {name!r} has no outbox in {home() / name}; check the name and GRIDLESS_HOME")
+    results = []
+    for study in studies:
+        folder = home() / study / "outbox"
+        with suppress(InputError):  # an outbox may outlive its study
+            conclude(folder, read_study(LedgerStorage(storage_url()), study).trials, [])
+        results.append(send(folder))
+    n_left = -1 if any(r["n_left"] < 0 for r in results) else sum(r["n_left"] for r in results)
+    click.echo(f"sent {sum(r['n_sent'] for r in results)} events, {n_left if n_left >= 0 else '?'} left")
+    if errors := {r["error"] for r in results if r["error"]}:
+        click.echo(f"error: MLflow can't be reached: {'; '.join(errors)}", err=True)
         return 1
     return 0
 

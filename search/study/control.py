@@ -2,7 +2,8 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +11,14 @@ from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
 from search.study.database import models
-from search.study.ledger import CANCELLED_REASON, Ledger, best_value
+from search.study.finals import final_spec
+from search.study.ledger import CANCELLED_REASON, Ledger, best_value, stored_spec
 from search.study.owner import Owner, is_lost
 from search.study.queue import Place, QueueState, n_started, opened, put_place
 from search.study.reading import CLAIM_LOST_REASON
+from search.study.records import TrialRecord
+from search.study.replicates import FINAL
+from search.study.storage import database_time
 
 MAX_RETRIES = 10
 """How often a trial may lose its worker without an epoch between before it is taken for the reason."""
@@ -32,15 +37,13 @@ def requeue_lost(ledger: Ledger, owner: Owner, *, grace_s: float) -> list[int]:
         if not _lost(ledger, session, owner, grace_s):
             return []
     taken = []
-    with storage.session() as session:
-        storage.lock_study(session, ledger.study_id)
-        cancelled = Place.of(storage.study_attrs(session, ledger.study_id)).state is QueueState.CANCELLED
+    with _settling(ledger) as (session, place):
         for trial, claim in _lost(ledger, session, owner, grace_s):
             locked = session.get(models.TrialModel, trial.trial_id, with_for_update=True, populate_existing=True)
             if locked is None or locked.state != TrialState.RUNNING:
                 continue
             taken.append(trial.number)
-            if cancelled:
+            if place.state is QueueState.CANCELLED:
                 ledger.end_pruned(session, locked, best_value(session, locked), CANCELLED_REASON)
             elif owner.holds(claim):
                 storage.release(session, locked)
@@ -73,12 +76,8 @@ def _requeue(ledger: Ledger, session: Session, trial: Any) -> None:
 
 def close(ledger: Ledger) -> list[int] | None:
     """End the study: trials still paused become PRUNED; their numbers. None while any trial may still run."""
-    storage = ledger.storage
-    with storage.session() as session:
-        storage.lock_study(session, ledger.study_id)
-        attrs = storage.study_attrs(session, ledger.study_id)
-        place, n_trials = Place.of(attrs), json.loads(attrs["spec"])["n_trials"]
-        if place.state is not QueueState.OPEN or n_started(session, ledger.study_id) < n_trials:
+    with _settling(ledger) as (session, place):
+        if place.state is not QueueState.OPEN or n_started(session, ledger.study_id) < ledger.spec.n_trials:
             return None
         running = session.query(models.TrialModel).filter_by(study_id=ledger.study_id, state=TrialState.RUNNING)
         if running.first() is not None or ledger.waiting(session, paused=False).first() is not None:
@@ -87,44 +86,51 @@ def close(ledger: Ledger) -> list[int] | None:
         for trial in waiting:
             n_epochs = models.TrialIntermediateValueModel.where_trial_id(trial.trial_id, session)
             ledger.end_pruned(session, trial, best_value(session, trial), f"not promoted from epoch {len(n_epochs)}")
-        put_place(storage, session, ledger.study_id, replace(place, state=QueueState.DONE))
+        _put(ledger, session, place, QueueState.DONE)
         return [t.number for t in waiting]
 
 
-def finish(ledger: Ledger) -> None:
-    """Take an open study off the queue whose budget is spent; its paused trials stay, for a larger budget."""
-    spent, storage = ledger.spec.budget, ledger.storage
-    with storage.session() as session:
-        storage.lock_study(session, ledger.study_id)
-        place = ledger.place_in(session)
+def finish(ledger: Ledger, reason: str) -> None:
+    """Take an open study off the queue that is to start no more trials; its paused ones stay, for a larger budget."""
+    known = ledger.spec
+    with _settling(ledger) as (session, place):
         # Another command may just have opened it again, with a larger budget.
-        if place.state is QueueState.OPEN and ledger.spec.budget == spent:
-            done = replace(place, state=QueueState.DONE, reason="its budget is spent")
-            put_place(storage, session, ledger.study_id, done)
+        if place.state is QueueState.OPEN and ledger.spec == known:
+            _put(ledger, session, place, QueueState.DONE, reason)
+
+
+def open_finals(ledger: Ledger, trials: Sequence[TrialRecord], environment: Mapping[str, str]) -> Ledger | None:
+    """Put the study of the search's finalists on the queue, or back on it; None if it wants none.
+
+    It has the search's priority, and what is left of its time.
+    """
+    storage = ledger.storage
+    name = ledger.name + FINAL
+    spec = final_spec(ledger.spec, trials, stored_spec(storage, name))
+    if spec is None:
+        return None
+    with storage.reading(), storage.session() as session:
+        place, now = ledger.place_in(session), database_time(session)
+    left_s = place.left_s(now)
+    timed = spec.model_copy(update={"timeout_s": None if left_s is None else max(left_s, 1.0)})
+    return Ledger.open(storage, timed, environment, priority=place.priority)
 
 
 def pause(ledger: Ledger, reason: str = "") -> QueueState:
     """Let no worker serve the study until `resume`: running trials are given back. Its state from now on."""
-    storage = ledger.storage
-    with storage.session() as session:
-        storage.lock_study(session, ledger.study_id)
-        place = Place.of(storage.study_attrs(session, ledger.study_id))
-        if place.state is QueueState.OPEN:
-            place = replace(place, state=QueueState.PAUSED, reason=reason)
-            put_place(storage, session, ledger.study_id, place)
-        return place.state
+    with _settling(ledger) as (session, place):
+        if place.state is not QueueState.OPEN:
+            return place.state
+        return _put(ledger, session, place, QueueState.PAUSED, reason)
 
 
 def resume(ledger: Ledger) -> QueueState:
     """Put a paused or cancelled study back on the queue. Its state from now on; DONE if nothing is left to do."""
-    storage = ledger.storage
-    with storage.session() as session:
-        storage.lock_study(session, ledger.study_id)
-        place = ledger.place_in(session)
-        if place.state in {QueueState.PAUSED, QueueState.CANCELLED}:
-            place = opened(session, priority=place.priority, timeout_s=ledger.spec.timeout_s)
-            put_place(storage, session, ledger.study_id, place)
-        return place.state
+    with _settling(ledger) as (session, place):
+        if place.state not in {QueueState.PAUSED, QueueState.CANCELLED}:
+            return place.state
+        again = opened(priority=place.priority, timeout_s=ledger.spec.timeout_s)
+        return _put(ledger, session, again, again.state)
 
 
 def cancel(ledger: Ledger) -> QueueState:
@@ -132,14 +138,23 @@ def cancel(ledger: Ledger) -> QueueState:
 
     Returns its state from now on: a study that is done stays done.
     """
-    storage = ledger.storage
-    with storage.session() as session:
-        storage.lock_study(session, ledger.study_id)
-        place = Place.of(storage.study_attrs(session, ledger.study_id))
+    with _settling(ledger) as (session, place):
         if place.state is QueueState.DONE:
             return place.state
         waiting = session.query(models.TrialModel).filter_by(study_id=ledger.study_id, state=TrialState.WAITING)
         for trial in waiting.all():
             ledger.end_pruned(session, trial, best_value(session, trial), CANCELLED_REASON)
-        put_place(storage, session, ledger.study_id, replace(place, state=QueueState.CANCELLED))
-        return QueueState.CANCELLED
+        return _put(ledger, session, place, QueueState.CANCELLED)
+
+
+@contextmanager
+def _settling(ledger: Ledger) -> Iterator[tuple[Session, Place]]:
+    """A transaction that holds the study's lock, and the study's place."""
+    with ledger.storage.session() as session:
+        ledger.storage.lock_study(session, ledger.study_id)
+        yield session, ledger.place_in(session)
+
+
+def _put(ledger: Ledger, session: Session, place: Place, state: QueueState, reason: str = "") -> QueueState:
+    put_place(ledger.storage, session, ledger.study_id, replace(place, state=state, reason=reason))
+    return state

@@ -3,7 +3,7 @@
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -11,14 +11,16 @@ from optuna.trial import TrialState
 from sqlalchemy import func
 from sqlalchemy.orm import Session
 
+from search.errors import InputError
 from search.study.database import models
 from search.study.distributions import FAILED_CONSTRAINT, distributions
 from search.study.owner import Claim, Owner
 from search.study.queue import Place, QueueState, n_started, opened, put_place
 from search.study.reading import TrialReader, find_study
 from search.study.records import Epoch, TrialRecord
+from search.study.replicates import FINAL
 from search.study.spec import StudySpec, check_goes_on, stored_spec_of
-from search.study.storage import LedgerStorage, database_time
+from search.study.storage import N_SEGMENTS, LedgerStorage, database_time
 
 TIME_OVER = "time limit"
 CANCELLED_REASON = "the study was cancelled"
@@ -36,6 +38,10 @@ class Ledger:
         self.name = name
         self.study_id, attrs = find_study(storage, name)
         self.spec = stored_spec_of(name, attrs)
+        if "uid" not in attrs:
+            raise InputError(
+                f"study {name!r} was made by an earlier version; `gridless storage upgrade` carries it over"
+            )
         self.uid: str = attrs["uid"]
         """Tells this study from others of its name, in other storages or times."""
         self._stored = ""
@@ -59,7 +65,7 @@ class Ledger:
             stored = storage.study_attrs(session, study_id)
             check_goes_on(stored_spec_of(spec.name, {"spec": json.loads(stored["spec"])}), spec)
             kept = Place.of(stored).priority if priority is None else priority
-            put_place(storage, session, study_id, opened(session, priority=kept, timeout_s=spec.timeout_s))
+            put_place(storage, session, study_id, opened(priority=kept, timeout_s=spec.timeout_s))
             storage.put_study(session, study_id, {"spec": spec.model_dump(mode="json")})
         return cls(storage, spec.name)
 
@@ -75,6 +81,8 @@ class Ledger:
     def place_in(self, session: Session) -> Place:
         """The same inside `session`."""
         attrs = self.storage.study_attrs(session, self.study_id)
+        if "spec" not in attrs:
+            raise InputError(f"study {self.name!r} was deleted")
         if attrs["spec"] != self._stored:  # another command may just have raised n_trials or the budget
             self.spec = stored_spec_of(self.name, {"spec": json.loads(attrs["spec"])})
             self._stored = attrs["spec"]
@@ -97,14 +105,15 @@ class Ledger:
             if place.state is not QueueState.OPEN:
                 return None
             if trial := self.waiting(session, paused=False).first():
-                return self._take(session, trial, owner)
+                return self._take(session, place, trial, owner)
             if promote is not None:
                 trial = self.waiting(session, paused=True).filter(models.TrialModel.number == promote).first()
-                return self._take(session, trial, owner, promoted=True) if trial else None
+                return self._take(session, place, trial, owner, promoted=True) if trial else None
             number = n_started(session, self.study_id)
             if not new or number >= self.spec.n_trials:
                 return None
-            return self._take(session, self.storage.new_trial(session, self.study_id, number), owner, new=True)
+            trial = self.storage.new_trial(session, self.study_id, number)
+            return self._take(session, place, trial, owner, new=True)
 
     def waiting(self, session: Session, *, paused: bool) -> Any:
         """The WAITING trials by number that are paused, or that are not."""
@@ -114,10 +123,17 @@ class Ledger:
         is_paused = func.coalesce(mark.value_json, "false") == "true"
         return joined.filter(is_paused if paused else ~is_paused).order_by(models.TrialModel.number)
 
-    def _take(self, session: Session, trial: Any, owner: Owner, *, promoted: bool = False, new: bool = False) -> Claim:
+    def _take(
+        self, session: Session, place: Place, trial: Any, owner: Owner, *, promoted: bool = False, new: bool = False
+    ) -> Claim:
+        if place.timeout_s is not None and not place.opened:
+            begun = replace(place, opened=database_time(session).isoformat())
+            put_place(self.storage, session, self.study_id, begun)
         claim = Claim(trial.trial_id, trial.number, uuid.uuid4().hex, promoted, new)
         self.storage.take(session, trial, asdict(owner) | {"token": claim.token, "at": time.time()})
-        self.storage.put(session, trial.trial_id, user={"worker": owner.worker, "paused": False})
+        n_segments = 1 if new else 1 + self.storage.n_segments(session, trial.trial_id)
+        told = {"worker": owner.worker, "paused": False, N_SEGMENTS: n_segments}
+        self.storage.put(session, trial.trial_id, user=told)
         return claim
 
     def start(self, claim: Claim, params: Mapping[str, Any], *, seed: int, **facts: Any) -> None:
@@ -207,3 +223,9 @@ def stored_spec(storage: LedgerStorage, name: str) -> StudySpec | None:
     """The spec of study `name`, or None if the storage has no such study."""
     found = storage.read_study(name)
     return stored_spec_of(name, found[1]) if found else None
+
+
+def finals_of(storage: LedgerStorage, names: Iterable[str]) -> list[str]:
+    """Of the studies of finalists that studies `names` may have, those that are in the storage."""
+    wanted = [name + FINAL for name in names if not name.endswith(FINAL)]
+    return [name for name in wanted if storage.read_study(name)]

@@ -71,7 +71,9 @@ def _host() -> str:
 def _lives(pid: int, born: float) -> bool:
     try:
         return _born(pid) == born and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+    except FileNotFoundError:
+        return psutil.pid_exists(pid)  # /proc may hide another user's processes
+    except (psutil.NoSuchProcess, ProcessLookupError):
         return False
 
 

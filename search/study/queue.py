@@ -15,7 +15,7 @@ from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
 from search.study.database import models
-from search.study.storage import LedgerStorage, database_time
+from search.study.storage import LedgerStorage
 
 QUEUE = "queue"
 
@@ -38,7 +38,7 @@ class Place:
     priority: int = 0
     """Studies of a larger one are served first."""
     opened: str = ""
-    """When it was opened, by the database's clock (UTC)."""
+    """When its first trial since it was opened was claimed, by the database's clock (UTC); empty before."""
     timeout_s: float | None = None
     """How long it may be served since then."""
     reason: str = ""
@@ -52,9 +52,14 @@ class Place:
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether its time is over at `now`, by the database's clock."""
-        if self.state is not QueueState.OPEN or self.timeout_s is None:
-            return False
-        return (now - datetime.fromisoformat(self.opened)).total_seconds() > self.timeout_s
+        left_s = self.left_s(now)
+        return self.state is QueueState.OPEN and left_s is not None and left_s < 0
+
+    def left_s(self, now: datetime) -> float | None:
+        """How much is left of its time at `now`, seconds, negative once it is over; None where it has no limit."""
+        if self.timeout_s is None or not self.opened:
+            return self.timeout_s
+        return self.timeout_s - (now - datetime.fromisoformat(self.opened)).total_seconds()
 
 
 @dataclass(frozen=True)
@@ -63,15 +68,12 @@ class Served:
 
     name: str
     place: Place
-    n_started: int
     n_running: int
-    n_waiting: int
-    """Trials that wait: for a worker, or paused at a rung."""
 
 
-def opened(session: Session, *, priority: int, timeout_s: float | None) -> Place:
-    """The place of a study that is put on the queue now."""
-    return Place(QueueState.OPEN, priority, database_time(session).isoformat(), timeout_s)
+def opened(*, priority: int, timeout_s: float | None) -> Place:
+    """The place of a study that is put on the queue now. Its time begins when a worker takes up a trial."""
+    return Place(QueueState.OPEN, priority, timeout_s=timeout_s)
 
 
 def put_place(storage: LedgerStorage, session: Session, study_id: int, place: Place) -> None:
@@ -88,21 +90,10 @@ def open_studies(storage: LedgerStorage) -> list[Served]:
     with storage.reading(), storage.session() as session:
         places = _places(session)
         ids = [study_id for study_id, (_, place) in places.items() if place.state is QueueState.OPEN]
-        counts = _counts(session, ids)
-        started = _started(session, ids)
-    found = [
-        (
-            study_id,
-            Served(
-                *places[study_id],
-                n_started=started.get(study_id, 0),
-                n_running=counts.get((study_id, TrialState.RUNNING), 0),
-                n_waiting=counts.get((study_id, TrialState.WAITING), 0),
-            ),
-        )
-        for study_id in ids
-    ]
-    return [s for _, s in sorted(found, key=lambda f: (-f[1].place.priority, f[1].n_running, f[0]))]
+        running = _running(session, ids)
+    # Sorting is stable, and studies come in the order in which they were made.
+    found = [Served(*places[study_id], running.get(study_id, 0)) for study_id in ids]
+    return sorted(found, key=lambda s: (-s.place.priority, s.n_running))
 
 
 def orphaned_studies(storage: LedgerStorage) -> list[str]:
@@ -110,7 +101,7 @@ def orphaned_studies(storage: LedgerStorage) -> list[str]:
     with storage.reading(), storage.session() as session:
         places = _places(session)
         ids = [study_id for study_id, (_, place) in places.items() if place.state is not QueueState.OPEN]
-        running = {study_id for study_id, state in _counts(session, ids) if state == TrialState.RUNNING}
+        running = _running(session, ids)
         return [places[study_id][0] for study_id in ids if study_id in running]
 
 
@@ -125,19 +116,15 @@ def _places(session: Session) -> dict[int, tuple[str, Place]]:
     return {i: (name, Place.of({QUEUE: text})) for i, name, text in session.execute(query)}
 
 
-def _counts(session: Session, ids: list[int]) -> dict[tuple[int, TrialState], int]:
+def _running(session: Session, ids: list[int]) -> dict[int, int]:
+    """How many trials run in each of the studies `ids` that have any."""
     trial = models.TrialModel
-    open_states = (TrialState.RUNNING, TrialState.WAITING)
     query = (
-        sa.select(trial.study_id, trial.state, sa.func.count())
-        .where(trial.study_id.in_(ids), trial.state.in_(open_states))
-        .group_by(trial.study_id, trial.state)
+        sa.select(trial.study_id, sa.func.count())
+        .where(trial.study_id.in_(ids), trial.state == TrialState.RUNNING)
+        .group_by(trial.study_id)
     )
-    return {(study_id, state): n for study_id, state, n in session.execute(query)}
-
-
-def _started(session: Session, ids: list[int]) -> dict[int, int]:
-    return {study_id: n_started(session, study_id) for study_id in ids}
+    return {study_id: n for study_id, n in session.execute(query)}
 
 
 def n_started(session: Session, study_id: int) -> int:

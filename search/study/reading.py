@@ -46,15 +46,22 @@ class TrialReader:
         self._study_id = study_id
         self._records: dict[int, TrialRecord] = {}
         """By row, in the order of their numbers: one transaction at a time starts trials."""
-        self._pending: set[int] = set()
+        self._pending: dict[int, tuple[TrialState, str | None] | None] = {}
+        """Rows that may change, with their state and number of claims when they were last read."""
         self._newest = -1
 
     def read(self) -> list[TrialRecord]:
         """All trials by number. Raises RetryLaterError when the database is out of reach."""
-        for row in self._storage.read_trials(self._study_id, set(self._pending), self._newest):
+        marks = self._storage.open_trials(self._study_id) if self._pending else {}
+        # A waiting trial changes only by being claimed; under halving there may be thousands.
+        changed = {i for i, m in self._pending.items() if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING}
+        for row in self._storage.read_trials(self._study_id, changed, self._newest):
             self._records[row._trial_id] = as_record(row)
             self._newest = max(self._newest, row._trial_id)
-            (self._pending.discard if row.state.is_finished() else self._pending.add)(row._trial_id)
+            if row.state.is_finished():
+                self._pending.pop(row._trial_id, None)
+            else:
+                self._pending[row._trial_id] = marks.get(row._trial_id)
         return list(self._records.values())
 
 

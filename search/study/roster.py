@@ -1,7 +1,8 @@
 """The roster: which workers there are, idle ones too. One attribute per worker, of an Optuna study kept for that."""
 
 import json
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -65,7 +66,7 @@ class Roster:
             return []
         with self._storage.reading(), self._storage.session() as session:
             now = database_time(session)
-        records = [WorkerRecord(**raw) for raw in found[1].values()]
+        records = [_record(raw) for raw in found[1].values()]
         return sorted((replace(r, silent_s=_silent_s(r, now)) for r in records), key=lambda r: r.worker)
 
     def _id(self) -> int:
@@ -78,11 +79,16 @@ class Roster:
     def _forget(self, session: Session, study_id: int, now: datetime) -> None:
         """Drop workers that died long ago without signing out."""
         rows = self._storage.study_attrs(session, study_id)
-        silent = {key: _silent_s(WorkerRecord(**json.loads(text)), now) for key, text in rows.items()}
+        silent = {key: _silent_s(_record(json.loads(text)), now) for key, text in rows.items()}
         old = [key for key, silent_s in silent.items() if silent_s > _FORGOTTEN_S]
         if old:
             table = models.StudyUserAttributeModel
             session.execute(sa.delete(table).where(table.study_id == study_id, table.key.in_(old)))
+
+
+def _record(raw: Mapping[str, Any]) -> WorkerRecord:
+    """What is known of it: a worker of a later version may say more."""
+    return WorkerRecord(**{f.name: raw[f.name] for f in fields(WorkerRecord) if f.name in raw})
 
 
 def _silent_s(record: WorkerRecord, now: datetime) -> float:

@@ -14,10 +14,8 @@ from search.registry import data_folders, nearest
 from search.space.types import Space
 from search.study.strategy import STRATEGIES
 
-FREE_TO_CHANGE = ("workers", "threads", "timeout_s", "budget", "trial_timeout_s")
-"""Settings that a resumed study may change at will; n_trials may only grow; any other change is refused."""
-
 _FIXED = ("model", "data", "metric", "epochs", "seed", "strategy", "validation_fraction", "data_digest", "precision")
+"""What a resumed study must not change; n_trials may only grow, and everything else is free."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = {"mlflow-artifacts"}
 _FLAG = {"epochs": "EPOCHS", "n_trials": "TRIALS", "timeout_s": "TIMEOUT"}
@@ -68,6 +66,12 @@ class Settings(BaseModel):
     """Part of the training images that validates: a sixth of 60,000 leaves as many as the test set has."""
     precision: Precision = "float32"
     """Keras' dtype policy: mixed_bfloat16 and mixed_float16 are faster where the hardware has them."""
+    finalists: Annotated[int, Field(ge=0, le=50)] = 3
+    """How many of the best settings are trained again after the search and scored on the test set; 0 for none."""
+    n_replicates: Annotated[int, Field(ge=1, le=1000)] = 5
+    """Fresh seeds that each finalist is trained on."""
+    stop_when_flat: bool = False
+    """End the search once another hour is not expected to gain more than the noise of its validation images."""
 
     @field_validator("name")
     @classmethod
@@ -136,6 +140,9 @@ class StudySpec(BaseModel):
     """Settings of the first trials, the document's own before those that the user asked to try."""
     space: dict[str, Any]
     precision: Precision = "float32"
+    finalists: int = 0
+    n_replicates: int = 5
+    stop_when_flat: bool = False
     replicates: tuple[Replicate, ...] = ()
     """What a study of replicates runs, one per trial; such a study searches nothing."""
 

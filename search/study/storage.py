@@ -39,20 +39,23 @@ from search.study.database import (
 )
 
 CLAIM = "gridless:claim"
+N_SEGMENTS = "n_segments"
+"""The user attribute that every claim of a trial raises by one."""
 NOW = sa.func.current_timestamp()
 """By the database's own clock, which all workers share."""
 
 _HELD = (
     sa.select(models.TrialModel, models.TrialSystemAttributeModel.value_json)
-    .outerjoin(
+    .join(
         models.TrialSystemAttributeModel,
         (models.TrialSystemAttributeModel.trial_id == models.TrialModel.trial_id)
         & (models.TrialSystemAttributeModel.key == CLAIM),
     )
     .where(models.TrialModel.trial_id == sa.bindparam("trial"))
-    .with_for_update(of=models.TrialModel)
+    .with_for_update()
 )
-"""A trial's row, locked, with its claim."""
+"""A trial's row with its claim. Both are locked: of a row that it need not lock, PostgreSQL would show what stood there
+before it waited for the other."""
 
 
 class LedgerStorage(RDBStorage):
@@ -166,12 +169,31 @@ class LedgerStorage(RDBStorage):
         return dict(rows.all())
 
     def read_trials(self, study_id: int, pending: set[int], newest: int) -> list[FrozenTrial]:
-        """Rows of a study whose trial_id is in `pending` or above `newest` (-1 for all rows)."""
+        """Rows of a study whose trial_id is in `pending` or above `newest` (-1 for all rows).
+
+        Raises RetryLaterError when the database is out of reach, InputError when the study is no longer there.
+        """
         try:
             with self.reading():
                 return super()._get_trials(study_id, None, pending, newest)
+        except KeyError as error:
+            raise InputError("the study was deleted") from error
         except (optuna.exceptions.StorageInternalError, sa.exc.SQLAlchemyError) as error:
             raise translated(self.url, error) from error
+
+    def open_trials(self, study_id: int) -> dict[int, tuple[TrialState, str | None]]:
+        """The trial_id of each trial of a study that is RUNNING or WAITING: its state, and how often it was claimed.
+
+        It costs little, however much these trials hold. Raises as `session` does.
+        """
+        trial, attr = models.TrialModel, models.TrialUserAttributeModel
+        query = (
+            sa.select(trial.trial_id, trial.state, attr.value_json)
+            .outerjoin(attr, (attr.trial_id == trial.trial_id) & (attr.key == N_SEGMENTS))
+            .where(trial.study_id == study_id, trial.state.in_((TrialState.RUNNING, TrialState.WAITING)))
+        )
+        with self.reading(), self.session() as session:
+            return {trial_id: (state, n) for trial_id, state, n in session.execute(query)}
 
     def read_study(self, name: str) -> tuple[int, dict[str, Any]] | None:
         """The study_id and user attributes of study `name`, None if there is none. Raises as `session` does."""
@@ -199,6 +221,13 @@ class LedgerStorage(RDBStorage):
         table = models.TrialSystemAttributeModel
         found = session.scalar(sa.select(table.value_json).where(table.trial_id == trial_id, table.key == CLAIM))
         return (json.loads(found) or {}) if found else {}
+
+    @staticmethod
+    def n_segments(session: Session, trial_id: int) -> int:
+        """How often a trial was claimed."""
+        table = models.TrialUserAttributeModel
+        found = session.scalar(sa.select(table.value_json).where(table.trial_id == trial_id, table.key == N_SEGMENTS))
+        return int(found or 0)
 
     def take(self, session: Session, trial: Any, claim: Mapping[str, Any]) -> None:
         """Make `trial` RUNNING under `claim`, with a heartbeat from the first moment on."""

@@ -75,7 +75,6 @@ class Outbox:
         self._path = folder / f"{safe}-{uuid.uuid4().hex[:12]}.jsonl"
         self._pending: deque[bytes] = deque(maxlen=_MAX_PENDING)
         self._lock = threading.Lock()
-        self._fd: int | None = None
         self._torn = False
         self._failing = False
 
@@ -120,12 +119,15 @@ class Outbox:
                 self._failing = False
 
     def _write(self, line: bytes) -> None:
-        if self._fd is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
         # A line that was written in part stays behind as a corrupt one, so that it doesn't spoil the next.
         data = b"\n" + line if self._torn else line
-        n_written = os.write(self._fd, data)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        # Opened anew each time: a service meets studies without end.
+        fd = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            n_written = os.write(fd, data)
+        finally:
+            os.close(fd)
         if n_written < len(data):
             self._torn = self._torn or n_written > 0
             raise OSError(f"{n_written} of {len(data)} bytes written")

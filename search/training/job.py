@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-_PLACES = ("checkpoint", "evidence", "cache", "test_data")
+_PLACES = ("checkpoint", "evidence", "cache", "test_data", "model_file")
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,8 @@ class Job:
     """A folder for what can be computed again: features of a frozen base."""
     precision: str = "float32"
     """Keras' dtype policy: float32, mixed_bfloat16 or mixed_float16."""
+    deterministic: bool = False
+    """Whether every operation gives the same bits each time, on a GPU too, at the price of some speed."""
     train_on: str = "train"
     """train: validation images watch every epoch; all: they are trained on, too, and nothing watches."""
     stop_at: int | None = None
@@ -42,6 +44,8 @@ class Job:
     """What to score once at the end: test, validation, train or None."""
     test_data: str | None = None
     """A folder with test arrays, for jobs that evaluate on them; nobody else is told of it."""
+    model_file: str | None = None
+    """Where to keep the trained network as a .keras file, by its path or a store's URL; None if it isn't kept."""
 
     @property
     def last_epoch(self) -> int:

@@ -15,6 +15,7 @@ from search.errors import TrialError
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from search.training.engine import Engine, make_engine
 from search.training.evidence import scores, write_network, write_predictions
+from search.training.export import save_model, standalone
 from search.training.feed import Feed, Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
 from search.training.job import Job
 from search.training.network import Network, build_network
@@ -59,6 +60,9 @@ def train(
         run.save(history)
         if (answer := on_epoch(len(history), history[-1])) != "go on":
             return answer
+    if job.model_file is not None:
+        with _going_on_without("the network"):
+            save_model(standalone(network.whole, job.input_shape, network.scaling), job.model_file)
     if job.evaluate is not None:
         on_evaluated(run.evaluate(len(history)))
     return "done"

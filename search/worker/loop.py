@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from search import artifacts
 from search.datasets.split import Prepared
 from search.errors import ClaimLostError, GridlessError, StudyError
 from search.places import artifacts as artifacts_of
 from search.places import cache, home
-from search.study.control import close, finish, requeue_lost
-from search.study.environment import code_version
+from search.study.control import close, finish, open_finals, requeue_lost
+from search.study.environment import code_version, environment
+from search.study.forecast import forecast
 from search.study.ledger import CANCELLED_REASON, Ledger
 from search.study.owner import Claim, Owner
 from search.study.queue import QueueState
@@ -24,6 +24,7 @@ from search.study.strategy import derive_seed, make_strategy
 from search.tracking.tracker import Tracker
 from search.training.job import Job
 from search.worker.courier import Courier, Unsent
+from search.worker.jobs import job_for
 from search.worker.mirror import tell_ends
 from search.worker.patience import Patience
 from search.worker.sandbox import Sandbox
@@ -63,6 +64,13 @@ class Places:
         return artifacts.join(self.checkpoints, f"trial-{number:04d}.npz")
 
 
+def drop_checkpoints(study: str, trials: Sequence[TrialRecord]) -> None:
+    """Remove the checkpoints of `study` if none of its `trials` goes on, and what killed processes left there."""
+    if all(t.ended for t in trials):
+        with suppress(OSError):
+            artifacts.remove_tree(Places(study, "").checkpoints)
+
+
 class StudyWorker:
     """Serves one study with one device."""
 
@@ -88,10 +96,11 @@ class StudyWorker:
 
     def _claim(self) -> Claim | None:
         self._sweep()
-        if not self._strategy.has_rungs and self._ledger.spec.budget is None:
+        spec = self._ledger.spec
+        if not self._strategy.has_rungs and spec.budget is None and not spec.stop_when_flat:
             return self._ledger.claim(self._owner)
         trials = self._ledger.trials()
-        if self._is_spent(trials):
+        if self._enough(trials):
             return self._ledger.claim(self._owner, new=False)
         return self._ledger.claim(self._owner, promote=self._strategy.promote(trials))
 
@@ -102,9 +111,16 @@ class StudyWorker:
             logger.info("took back trials %s of %s from lost workers", numbers, self._ledger.name)
         self._next_sweep = time.monotonic() + SWEEP_S
 
-    def _is_spent(self, trials: Sequence[TrialRecord]) -> bool:
+    def _enough(self, trials: Sequence[TrialRecord]) -> str | None:
+        """Why no new trial is to be started, although fewer than n_trials were; None while there is no reason."""
         spec = self._ledger.spec
-        return spec.budget is not None and sum(t.epochs for t in trials) >= spec.budget * spec.epochs
+        if spec.budget is not None and sum(t.epochs for t in trials) >= spec.budget * spec.epochs:
+            return "its budget is spent"
+        if spec.stop_when_flat and len(trials) < spec.n_trials:
+            found = forecast(trials, n_validation=self._data.n_val, n_workers=spec.workers)
+            if found and found.is_flat:
+                return "more compute promises less than noise"
+        return None
 
     def is_over(self) -> bool:
         """Whether no trial of the study is to be run any more, by any worker; closes it if that is so."""
@@ -116,27 +132,32 @@ class StudyWorker:
         if self._ledger.place().state is not QueueState.OPEN:
             is_over = not any(t.state == "RUNNING" for t in trials)
             if is_over and not self._is_concluded:
-                self._conclude()
+                self._conclude(trials)
             return is_over
         if any(t.state == "RUNNING" or (t.state == "WAITING" and not t.paused) for t in trials):
             return False
-        if self._is_spent(trials):
-            finish(self._ledger)
+        if reason := self._enough(trials):
+            self._open_finals(trials)
+            finish(self._ledger, reason)
             return True
         if len(trials) < self._ledger.spec.n_trials or self._strategy.promote(trials) is not None:
             return False
+        self._open_finals(trials)
         if close(self._ledger) is None:
             return False
-        self._conclude()
-        # Whatever a killed process left there belongs to no trial any more.
-        with suppress(OSError):
-            artifacts.remove_tree(self._places.checkpoints)
+        self._conclude(self._ledger.trials())
         return True
 
-    def _conclude(self) -> None:
-        """Tell how all trials ended: some by another worker's hand, or by no worker's."""
+    def _open_finals(self, trials: Sequence[TrialRecord]) -> None:
+        """Put the finalists' study on the queue; before this one is closed, so that no crash can leave it out."""
+        if open_finals(self._ledger, trials, environment(self._places.device)):
+            logger.info("the finalists of %s are on the queue", self._ledger.name)
+
+    def _conclude(self, trials: Sequence[TrialRecord]) -> None:
+        """Tell how all trials ended, some by another worker's hand or by no worker's; drop what none needs any more."""
         self._is_concluded = True
-        tell_ends(self._tracker, self._ledger.trials())
+        tell_ends(self._tracker, trials)
+        drop_checkpoints(self._ledger.name, trials)
 
     def run(self, claim: Claim) -> Outcome | None:
         """Run a segment of a claimed trial and store how it ended; None if it was taken over meanwhile.
@@ -152,6 +173,12 @@ class StudyWorker:
             logger.warning("trial %d of %s was taken over by another worker", claim.number, self._ledger.name)
         except GridlessError:
             raise
+        except OSError as error:
+            # A fault of this machine, such as too many open files: no other trial would fare better.
+            with suppress(ClaimLostError):
+                self._settle(
+                    claim, Outcome("halt", TrialRecord(claim.number, "RUNNING", {}), f"on this machine: {error}")
+                )
         except Exception as error:
             # A fault of ours, or of a strategy: it costs this trial, not the worker.
             logger.exception("trial %d", claim.number)
@@ -176,7 +203,7 @@ class StudyWorker:
             trials = self._patience.call(self._ledger.trials)
         unknown = TrialRecord(claim.number, "RUNNING", {})
         trial = next((t for t in trials if t.number == claim.number), unknown)
-        facts: dict[str, Any] = {"n_segments": trial.n_segments + 1, "device": self._places.device}
+        facts = {"device": self._places.device}
         if trial.total_epochs is None:
             trial = self._begin(claim, trial, trials, facts)
         else:
@@ -194,7 +221,7 @@ class StudyWorker:
         return trial
 
     def _begin(
-        self, claim: Claim, trial: TrialRecord, trials: Sequence[TrialRecord], facts: dict[str, Any]
+        self, claim: Claim, trial: TrialRecord, trials: Sequence[TrialRecord], facts: dict[str, str]
     ) -> TrialRecord:
         spec = self._ledger.spec
         params = spec.first_setting(claim.number) or self._strategy.ask(trials, claim.number)
@@ -205,32 +232,13 @@ class StudyWorker:
         return dataclasses.replace(trial, params=params, seed=seed, total_epochs=total_epochs)
 
     def _job(self, trial: TrialRecord) -> Job:
-        spec, data = self._ledger.spec, self._data
-        job = Job(
-            model=spec.model,
-            params=dict(trial.params),
-            seed=trial.seed or 0,
-            total_epochs=trial.total_epochs or 1,
-            data=str(data.folder),
-            input_shape=data.input_shape,
-            n_classes=data.n_classes,
+        return job_for(
+            self._ledger.spec,
+            self._data,
+            trial,
             checkpoint=self._places.checkpoint(trial.number),
             evidence=self._places.evidence,
-            number=trial.number,
             cache=str(cache()),
-            precision=spec.precision,
-        )
-        replicate = spec.replicate(trial.number)
-        if replicate is None:
-            return job
-        return dataclasses.replace(
-            job,
-            total_epochs=replicate.epochs,
-            stop_at=replicate.stop_at,
-            rates=replicate.rates,
-            train_on=replicate.train_on,
-            evaluate=replicate.evaluate,
-            test_data=str(data.test_folder) if replicate.evaluate == "test" else None,
         )
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from search.places import home
 from search.study.environment import code_version
-from search.study.records import TrialRecord
+from search.study.records import StudyRecord, TrialRecord
 from search.study.spec import StudySpec
 from search.tracking.outbox import Outbox, write_header
 from search.tracking.tracker import Tracker
@@ -108,7 +108,17 @@ def tell_ends(tracker: Tracker, trials: Iterable[TrialRecord]) -> None:
             tracker.end(trial.number, trial.state, at=trial.ended.timestamp(), tags=tags)
 
 
-def send(outbox_folder: Path) -> Mapping[str, Any]:
+def finish_final(study: StudyRecord, *, wait_s: float) -> str | None:
+    """Send what the outbox of a study of finalists on this machine has, and how its trials ended; as Mirror.finish."""
+    folder = home() / study.name / "outbox"
+    if not folder.exists():
+        return None  # its workers were on other machines, which mirror it themselves
+    conclude(folder, study.trials, [])
+    error = send(folder, wait_s=wait_s)["error"]
+    return f"{error}" if error else None
+
+
+def send(outbox_folder: Path, *, wait_s: float = SEND_WAIT_S) -> Mapping[str, Any]:
     """Send an outbox to MLflow now: {n_sent, n_left, error}, n_left is -1 where that isn't known, error None if all
     went well.
     """
@@ -116,7 +126,7 @@ def send(outbox_folder: Path) -> Mapping[str, Any]:
     last.unlink(missing_ok=True)
     program = [sys.executable, "-m", "search.tracking", str(outbox_folder), *mirror_arguments()]
     try:
-        subprocess.run(program, check=False, capture_output=True, timeout=SEND_WAIT_S)  # noqa: S603
+        subprocess.run(program, check=False, capture_output=True, timeout=wait_s)  # noqa: S603
         found: dict[str, Any] = json.loads(last.read_text())
     except (OSError, ValueError, subprocess.TimeoutExpired) as problem:
         return {"n_sent": 0, "n_left": -1, "error": str(problem)}

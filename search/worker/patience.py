@@ -6,9 +6,10 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
-from search.errors import RetryLaterError, StudyError
+from search.errors import InputError, RetryLaterError, StudyError
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -20,8 +21,15 @@ _CLOCK_JUMP_S = 5.0
 
 
 def grace_s() -> float:
-    """For how many seconds a worker may be silent before it is taken for lost: GRIDLESS_GRACE_S, or 60."""
-    return float(os.environ.get("GRIDLESS_GRACE_S") or 60.0)
+    """For how many seconds a worker may be silent before it is taken for lost: GRIDLESS_GRACE_S, or 60.
+
+    Raises InputError when that is not a positive number.
+    """
+    text = os.environ.get("GRIDLESS_GRACE_S") or "60"
+    with suppress(ValueError):
+        if 0 < (seconds := float(text)) < math.inf:
+            return seconds
+    raise InputError(f"GRIDLESS_GRACE_S: {text!r} is not a number of seconds above 0; set it to 60, say, or unset it")
 
 
 class Patience:

@@ -24,7 +24,8 @@ from search.study.ledger import Ledger, stored_spec
 from search.study.spec import Settings, StudySpec, check_goes_on, name_problem, read_settings, settings_for
 from search.study.storage import LedgerStorage
 from search.training.probe import probe
-from search.worker.devices import Crew, plan_crew
+from search.worker.devices import Crew, plan_crew, ray_crew
+from search.worker.patience import grace_s
 
 T = TypeVar("T")
 
@@ -42,6 +43,8 @@ class Request:
     """Settings to run first, each "name=value,name=value"."""
     fixes: Sequence[str] = ()
     """Pinned parameters, each "name=value"."""
+    engine: str = "local"
+    """Where workers will run: local or ray."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +116,8 @@ def open_study(plan: Plan, storage: LedgerStorage, *, priority: int | None = Non
 
     `priority` on the queue stays what it was when it is None. Raises InputError if it can't.
     """
-    ledger = Ledger.open(storage, plan.spec, environment(plan.crew.devices[0].name), priority=priority)
+    here = environment(plan.crew.devices[0].name, threads=plan.crew.threads)
+    ledger = Ledger.open(storage, plan.spec, here, priority=priority)
     try:
         write_samples(plan.data, join(artifacts(plan.spec.name), "evidence", "samples.npz"))
         with whole_file(_study_file(plan.spec.name)) as file:
@@ -142,7 +146,8 @@ def _check_parts(
     if model_problem:
         problems.append(model_problem)
     space = None if model_problem else attempt(lambda: _load_space(request))
-    crew = attempt(lambda: crew_for(settings)) if settings else None
+    attempt(grace_s)
+    crew = attempt(lambda: crew_for(settings, request.engine)) if settings else None
     home_problem = check_home()
     problems += [p for p in (home_problem, None if home_problem else check_artifacts()) if p]
     store = None if home_problem else attempt(lambda: LedgerStorage(storage_url()))
@@ -153,9 +158,10 @@ def _check_parts(
     return settings, space, data, store, crew
 
 
-def crew_for(settings: Settings) -> Crew:
-    """The workers that `settings` ask for. Raises InputError with every problem."""
-    return plan_crew(
+def crew_for(settings: Settings, engine: str = "local") -> Crew:
+    """The workers that `settings` ask for, on this machine or a cluster. Raises InputError with every problem."""
+    plan = ray_crew if engine == "ray" else plan_crew
+    return plan(
         gpus=settings.gpus, trials_per_gpu=settings.trials_per_gpu, workers=settings.workers, threads=settings.threads
     )
 
@@ -220,7 +226,10 @@ def _resolve(checked: Checked, space: Space) -> StudySpec:
     if epochs is None:
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
     first = [space.document, *(space.complete(_typed_pairs(space, [t])) for t in request.tries)]
-    own = {"n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction", "precision"}
+    own = {
+        "n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction", "precision",
+        "finalists", "n_replicates", "stop_when_flat",
+    }  # fmt: skip
     return StudySpec(
         name=checked.name,
         model=request.model,

@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from enum import StrEnum
 
 from search.errors import RetryLaterError, StudyError
 from search.study.control import pause
-from search.study.ledger import TIME_OVER, Ledger
+from search.study.ledger import TIME_OVER, Ledger, finals_of
 from search.study.queue import Place, QueueState
 from search.study.records import TrialRecord
+from search.study.spec import StudySpec
 from search.worker.local import Workers
 from search.worker.order import Order
 
@@ -24,12 +26,13 @@ class End(StrEnum):
     CANCELLED = "cancelled"
 
 
-Show = Callable[[Sequence[Sequence[TrialRecord]]], None]
-"""Is given the trials of each study every second."""
+Shown = Sequence[tuple[StudySpec, Sequence[TrialRecord]]]
+Show = Callable[[Shown], None]
+"""Is given each study and its trials every second; studies of finalists come after the others."""
 
 
 def run(ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show) -> End:
-    """Serve the studies of `ledgers`, which are on the queue, by `workers` until all are over.
+    """Serve the studies of `ledgers`, which are on the queue, then their finalists, by `workers` until all are over.
 
     However it ends, KeyboardInterrupt included, the workers have given their trials back before it returns; when it
     is interrupted, studies that nobody else works on leave the queue until somebody asks for them again.
@@ -37,20 +40,22 @@ def run(ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show
     """
     names = tuple(ledger.name for ledger in ledgers)
     workers.go(Order(storage=ledgers[0].storage.url, studies=names, until_idle=True, mlflow=mlflow))
+    watch = _Watch(ledgers)
     try:
         while workers.check():
-            _show(ledgers, show)
+            watch.show(show)
             time.sleep(TICK_S)
         trouble = workers.trouble()
     except BaseException:
         workers.stop()
-        for ledger in ledgers:
-            _leave(ledger)
+        with suppress(RetryLaterError):  # it stays on the queue, which costs nothing until a worker asks
+            for ledger in watch.look():
+                _leave(ledger)
         raise
     finally:
         workers.stop()
-    _show(ledgers, show)
-    places = [ledger.place() for ledger in ledgers]
+    watch.show(show)
+    places = [ledger.place() for ledger in watch.look()]
     if trouble and any(place.state is QueueState.OPEN for place in places):
         raise StudyError(trouble)
     return max((_end(place) for place in places), key=list(End).index)
@@ -65,15 +70,22 @@ def _end(place: Place) -> End:
 
 
 def _leave(ledger: Ledger) -> None:
-    try:
-        if not any(t.state == "RUNNING" for t in ledger.trials()):
-            pause(ledger, "its command was stopped")
-    except RetryLaterError:
-        return  # it stays on the queue, which costs nothing until a worker asks
+    if not any(t.state == "RUNNING" for t in ledger.trials()):
+        pause(ledger, "its command was stopped")
 
 
-def _show(ledgers: Sequence[Ledger], show: Show) -> None:
-    try:
-        show([ledger.trials() for ledger in ledgers])
-    except RetryLaterError:
-        return  # the view stands still while the database is away; the workers wait for it themselves
+class _Watch:
+    """The studies, and those of their finalists once they are there."""
+
+    def __init__(self, ledgers: Sequence[Ledger]) -> None:
+        self._ledgers = list(ledgers)
+
+    def look(self) -> Sequence[Ledger]:
+        """Raises RetryLaterError when the storage is away."""
+        storage, known = self._ledgers[0].storage, [ledger.name for ledger in self._ledgers]
+        self._ledgers += [Ledger(storage, name) for name in finals_of(storage, known) if name not in known]
+        return self._ledgers
+
+    def show(self, show: Show) -> None:
+        with suppress(RetryLaterError):  # the view stands still while it is away; the workers wait for it themselves
+            show([(ledger.spec, ledger.trials()) for ledger in self.look()])

@@ -21,6 +21,8 @@ from search.worker.patience import Patience
 from search.worker.sandbox import CrashedError, Segment
 
 POLL_S = 0.2
+START_WAIT_S = 300.0
+"""How long a trial's process may take to begin; one that takes longer hangs, in a driver or on a file system."""
 STOP_GRACE_S = 3.0
 """How long a trial may take to finish its epoch once a stop is asked for; its last checkpoint is kept anyway."""
 
@@ -68,6 +70,7 @@ class SegmentRunner:
         limit_s = self._ledger.spec.trial_timeout_s or math.inf
         stop_at: float | None = None
         began: float | None = None
+        opened = time.monotonic()
         while True:
             message = segment.receive(POLL_S)
             if isinstance(message, Ended):
@@ -77,8 +80,10 @@ class SegmentRunner:
                 began = time.monotonic() - self._trial.train_s
             elif message is not None and (ended := self._take(segment, courier, message)):
                 return ended
+            if began is None and time.monotonic() - opened > START_WAIT_S:
+                return Outcome("halt", self._trial, f"its process did not begin within {START_WAIT_S:.0f} s")
             if began is not None and time.monotonic() - began > limit_s:
-                return Outcome("fail", self._trial, f"time limit of {limit_s:g} s reached")
+                return Outcome("fail", self._trial, limit_reason(limit_s))
             if ended := self._interrupted(courier):
                 stop_at = stop_at or time.monotonic() + (STOP_GRACE_S if ended.how == "interrupted" else 0)
                 if time.monotonic() >= stop_at:
@@ -140,16 +145,23 @@ class SegmentRunner:
         return self._strategy.decide(self._patience.call(self._ledger.trials), self._claim.number, epoch.step)
 
     def _crashed(self, error: CrashedError) -> Outcome:
-        if error.out_of_memory:
-            return Outcome("fail", self._trial, KILLED, untrainable=True)
-        return Outcome("fail", self._trial, _crash_reason(error.exitcode))
+        return Outcome("fail", self._trial, crash_reason(error), untrainable=error.out_of_memory)
 
 
 def _values(epoch: Epoch) -> dict[str, float]:
     return {k: float(v) for k, v in asdict(epoch).items() if k not in {"step", "at"} and v is not None}
 
 
-def _crash_reason(exitcode: int | None) -> str:
+def limit_reason(limit_s: float) -> str:
+    """Why a trial fails that took more than `limit_s` seconds."""
+    return f"time limit of {limit_s:g} s reached"
+
+
+def crash_reason(error: CrashedError) -> str:
+    """Why a trial fails whose process ended with `error`."""
+    exitcode = error.exitcode
+    if error.out_of_memory:
+        return KILLED
     if exitcode is None:
         return "its process ended without a word"
     if exitcode >= 0:

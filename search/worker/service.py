@@ -10,7 +10,7 @@ from contextlib import suppress
 from search.errors import GridlessError, InputError, RetryLaterError, StudyError
 from search.files import unwritable
 from search.places import MIN_FREE_MB, home
-from search.study.ledger import Ledger
+from search.study.ledger import Ledger, finals_of
 from search.study.owner import Owner
 from search.study.queue import Served, open_studies, orphaned_studies
 from search.study.roster import Roster, WorkerRecord
@@ -25,12 +25,15 @@ from search.worker.sandbox import Sandbox
 logger = logging.getLogger(__name__)
 
 SHORTEST_NAP_S, LONGEST_NAP_S = 0.2, 2.0
+TIDY_S = 5.0
+"""How often a busy worker looks for studies that nobody is at work on and that are to be closed."""
 LOOK_S = 1.0
 """How long a worker goes by one look at the queue."""
 RETRY_S = 60.0
 """When a study that can't be served here is tried again: its data may have been copied over."""
 FIRST_REST_S, LONGEST_REST_S = 5.0, 600.0
 _GOODBYE_S = 2.0
+_NOTE_CHARS = 300
 
 TrackerFor = Callable[[Ledger], Tracker]
 """Makes the tracker of a study."""
@@ -46,14 +49,17 @@ class Service:
         self._storage, self._order, self._owner, self._device = storage, order, owner, device
         self._sandbox, self._patience, self._stop, self._tracker_for = sandbox, patience, patience.stop, tracker_for
         self._workers: dict[str, StudyWorker] = {}
+        self._named = list(order.studies or ())
+        """The studies of the order, and those of their finalists once they are there."""
         self._over: set[str] = set()
-        self._refused: dict[str, float] = {}
-        """Studies that can't be served here, and when to try again."""
+        self._refused: dict[str, tuple[float, str]] = {}
+        """Studies that can't be served here: when to try again, and why."""
         self._open: list[Served] = []
         self._served: dict[str, float] = {}
         self._asked: dict[str, float] = {}
         """When a study was last served, and asked whether it is over."""
         self._looked = 0.0
+        self._tidied = time.monotonic()
         self._rest_s = 0.0
         self._ended = threading.Event()
         self._record = WorkerRecord(owner.worker, device)
@@ -83,23 +89,30 @@ class Service:
 
     def _run_one(self) -> bool:
         """Run a segment of the first trial that is to be had; whether there was one."""
+        self._tidy()
         for name in self._candidates():
             worker = self._worker(name)
-            claim = worker.claim() if worker else None
+            try:
+                claim = worker.claim() if worker else None
+            except InputError as error:  # it was deleted
+                self._forget(name, error)
+                continue
             if worker is None or claim is None:
                 self._looked = 0.0  # the queue is not as it was when looked at
                 if worker is not None:
                     self._close(name, worker)
                 continue
             self._served[name] = time.monotonic()
-            self._record = WorkerRecord(self._owner.worker, self._device, name, claim.number)
+            self._record = self._busy(name, claim.number)
             try:
                 outcome = worker.run(claim)
             except StudyError as error:
                 self._refuse(name, error)
                 return True
             finally:
-                self._record = WorkerRecord(self._owner.worker, self._device)
+                self._record = self._busy()
+            if outcome and outcome.how == "cancel":
+                self._is_over(name, worker)
             if outcome and outcome.disk_full:
                 self._rest()
             elif outcome and outcome.how == "done":
@@ -107,15 +120,48 @@ class Service:
             return True
         return False
 
+    def _busy(self, study: str | None = None, trial: int | None = None) -> WorkerRecord:
+        """What to tell of this worker."""
+        note = "; ".join(f"can't serve {name}: {why}" for name, (_, why) in self._refused.items())
+        return WorkerRecord(self._owner.worker, self._device, study, trial, note[:_NOTE_CHARS])
+
     def _close(self, name: str, worker: StudyWorker) -> None:
         """Close a study that has nothing to hand out, if it is over: others may keep this worker busy for long."""
         if time.monotonic() - self._asked.get(name, 0.0) > LOOK_S:
-            worker.is_over()
+            self._is_over(name, worker)
             self._asked[name] = time.monotonic()
+
+    def _is_over(self, name: str, worker: StudyWorker) -> bool:
+        """Whether a study is over; it is forgotten then: a service meets studies without end."""
+        try:
+            is_over = worker.is_over()
+        except InputError as error:  # it was deleted
+            self._forget(name, error)
+            return True
+        if is_over and self._order.studies is None:
+            self._workers.pop(name, None)
+            self._asked.pop(name, None)
+        return is_over
+
+    def _forget(self, name: str, error: InputError) -> None:
+        if self._order.studies is not None:
+            raise error
+        logger.warning("%s: %s", name, error)
+        self._workers.pop(name, None)
+
+    def _tidy(self) -> None:
+        """Close studies that nobody is at work on, and end what lost workers left, however busy this one is."""
+        if self._order.studies is not None or time.monotonic() - self._tidied < TIDY_S:
+            return
+        self._tidied = time.monotonic()
+        quiet = [s.name for s in self._patience.call(lambda: open_studies(self._storage)) if not s.n_running]
+        for name in [*quiet, *self._patience.call(lambda: orphaned_studies(self._storage))]:
+            if worker := self._worker(name):
+                self._is_over(name, worker)
 
     def _candidates(self) -> Iterable[str]:
         if self._order.studies is not None:
-            return [name for name in self._order.studies if name not in self._over]
+            return [name for name in self._named if name not in self._over]
         if time.monotonic() - self._looked > LOOK_S:
             self._open = self._patience.call(lambda: open_studies(self._storage))
             self._looked = time.monotonic()
@@ -127,10 +173,11 @@ class Service:
         """The worker of study `name`; None while that can't be served here."""
         if name in self._workers:
             return self._workers[name]
-        if self._refused.get(name, 0.0) > time.monotonic():
+        if name in self._refused and self._refused[name][0] > time.monotonic():
             return None
         try:
             self._workers[name] = self._make(name)
+            self._refused.pop(name, None)
         except (InputError, StudyError) as error:
             self._refuse(name, error)
             return None
@@ -150,19 +197,23 @@ class Service:
         if self._order.studies is not None or self._stop.is_set():
             raise error
         self._workers.pop(name, None)
-        self._refused[name] = time.monotonic() + RETRY_S
+        self._refused[name] = time.monotonic() + RETRY_S, str(error)
+        self._record = self._busy()
         logger.error("study %s is left alone for %.0f s: %s", name, RETRY_S, error)
 
     def _is_idle(self) -> bool:
         """Whether every study is over: those of the order, or all that are open and can be served here."""
         if self._order.studies is not None:
-            over = {n for n in self._candidates() if (w := self._worker(n)) and w.is_over()}
+            over = {n for n in self._candidates() if (w := self._worker(n)) and self._is_over(n, w)}
+            finals = self._patience.call(lambda: finals_of(self._storage, over))
+            self._named += [name for name in finals if name not in self._named]
             if self._order.until_idle:
                 self._over |= over
             return not self._candidates()
         orphaned = self._patience.call(lambda: orphaned_studies(self._storage))
-        workers = [self._worker(name) for name in [*self._candidates(), *orphaned]]
-        is_over = [worker.is_over() for worker in workers if worker]  # of all: each closes a study that is over
+        workers = {name: self._worker(name) for name in [*self._candidates(), *orphaned]}
+        # Of all of them: each closes a study that is over.
+        is_over = [self._is_over(name, worker) for name, worker in workers.items() if worker]
         return all(is_over)
 
     def _rest(self) -> None:
@@ -185,7 +236,8 @@ class Service:
             except RetryLaterError as error:
                 self._patience.note_outage()
                 logger.warning("no heartbeat: %s", error)
-            except GridlessError:
+            except Exception:  # whatever it is, without this thread nobody would be taken for lost any more
                 logger.exception("no heartbeat")
+                roster = Roster(self._storage)
             if self._ended.wait(grace_s() / 6):
                 return

@@ -14,8 +14,8 @@ import psutil
 from search.study.records import StudyRecord
 from tests.cli.helpers import ROOT, epochs_stored, gridless, kill_all, start, study, wait_for, workers_of
 
-TINY = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "2")
-LONG = ("--fix", "units=500,depth=3,batch_size=10")
+TINY = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "2", "--finalists", "0")
+LONG = ("--fix", "units=500,depth=3,batch_size=10", "--finalists", "0")
 SEVERAL = """
 import contextlib, io, json, sys
 from search.cli import main

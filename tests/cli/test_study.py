@@ -38,9 +38,11 @@ def finished(home: Path, name: str) -> list[str]:
 
 
 def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> None:
-    done = gridless("study", "mlp", "digits", "--n-trials", "4", *QUICK)
+    finals = ("--finalists", "1", "--n-replicates", "2")
+    done = gridless("study", "mlp", "digits", "--n-trials", "4", *QUICK, *finals)
     assert done.returncode == 0, done.stderr
     assert "Leaderboard of mlp-digits" in done.stdout
+    assert "of the 360 test images" in done.stdout
     assert str(own_home / "mlp-digits" / "report.html") in done.stdout.replace("\n", "")
     table = rows(own_home, "mlp-digits")
     assert list(table[0])[:11] == FIRST_COLUMNS
@@ -57,11 +59,19 @@ def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> 
         **{str(n): table_epochs(table, n) for n in (1, 2, 3)},
     }
 
+    replicated = {"0", table[0]["trial"]}
+    assert {r["trial"] for r in table if r["n_replicates"] == "2"} == replicated
+    assert all((r["test_accuracy_mean"] != "") == (r["trial"] in replicated) for r in table)
+    assert finished(own_home, "mlp-digits.final") == ["COMPLETE"] * 2 * len(replicated)
+    assert mlflow_runs(own_home, "mlp-digits.final")["study"] == 1
+
     before = (own_home / "mlp-digits" / "leaderboard.csv").read_text()
-    again = gridless("study", "mlp", "digits", "--n-trials", "4", "--json", "--quiet", *QUICK)
+    again = gridless("study", "mlp", "digits", "--n-trials", "4", "--json", "--quiet", *QUICK, *finals)
     assert again.returncode == 0
     assert again.stderr == ""
-    assert json.loads(again.stdout)["study"] == "mlp-digits"
+    told = json.loads(again.stdout)
+    assert (told["study"], Path(told["model"]).name) == ("mlp-digits", "model.keras")
+    assert Path(told["model"]).is_file()
     assert (own_home / "mlp-digits" / "leaderboard.csv").read_text() == before
 
     refused = gridless("study", "mlp", "digits", "--n-trials", "5", "--seed", "9", *QUICK)
@@ -90,25 +100,8 @@ def mlflow_runs(home: Path, name: str) -> dict[str, int]:
     return found
 
 
-def test_after_a_power_cut_the_same_command_ends_with_exactly_n_trials(own_home: Path) -> None:
-    command = ("study", "mlp", "digits", "--n-trials", "2", "--workers", "1", "--no-mlflow", *SLOW)
-    process = start(*command)
-    wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 2, process)
-    kill_all(process)
-    cut = study(own_home, "mlp-digits")
-    assert cut is not None
-    assert cut.trials[0].state == "RUNNING"
-    curve = cut.trials[0].curve
-    assert gridless(*command).returncode == 0
-    assert set(finished(own_home, "mlp-digits")) <= {"COMPLETE", "PRUNED"}
-    whole = study(own_home, "mlp-digits")
-    assert whole is not None
-    assert len(whole.trials) == 2
-    assert whole.trials[0].curve[: len(curve)] == curve
-    assert whole.trials[0].n_retries == 1
-
-
-def test_a_killed_worker_is_replaced_and_ctrl_c_gives_every_trial_back(own_home: Path) -> None:
+def test_whatever_ends_a_study_the_same_command_goes_on_from_the_last_epoch(own_home: Path) -> None:
+    """A worker that is killed, a Ctrl-C and a power cut, one after the other."""
     command = ("study", "mlp", "digits", "--n-trials", "2", "--workers", "1", "--no-mlflow", *SLOW)
     process = start(*command)
     wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 1, process)
@@ -122,10 +115,26 @@ def test_a_killed_worker_is_replaced_and_ctrl_c_gives_every_trial_back(own_home:
     assert "goes on" in err
     assert "Leaderboard" in out
     assert "Traceback" not in err
-    record = study(own_home, "mlp-digits")
-    assert record is not None
-    assert "RUNNING" not in {t.state for t in record.trials}
-    assert record.trials[0].epochs > seen
+    stopped = study(own_home, "mlp-digits")
+    assert stopped is not None
+    assert "RUNNING" not in {t.state for t in stopped.trials}
+    assert stopped.trials[0].epochs > seen
+
+    process = start(*command)
+    wait_for(lambda: epochs_stored(own_home, "mlp-digits") > stopped.trials[0].epochs, process)
+    kill_all(process)
+    cut = study(own_home, "mlp-digits")
+    assert cut is not None
+    assert "RUNNING" in {t.state for t in cut.trials}
+    curve = cut.trials[0].curve
+    assert curve[: stopped.trials[0].epochs] == stopped.trials[0].curve
+    assert gridless(*command).returncode == 0
+    assert set(finished(own_home, "mlp-digits")) <= {"COMPLETE", "PRUNED"}
+    whole = study(own_home, "mlp-digits")
+    assert whole is not None
+    assert len(whole.trials) == 2
+    assert whole.trials[0].curve[: len(curve)] == curve
+    assert sum(t.n_retries for t in whole.trials) == 2
 
 
 def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(own_home: Path, tmp_path: Path) -> None:
@@ -136,7 +145,7 @@ def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(own_home: Path, 
     own = "tests.cli.own_models:build"
     done = gridless(
         "study", own, "digits", "--space", str(file), "--name", "own", "--n-trials", "7", "--trial-timeout", "20",
-        "--no-mlflow", *tries,
+        "--no-mlflow", "--finalists", "0", *tries,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = study(own_home, "own")

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import optuna
 import pytest
@@ -89,6 +90,13 @@ def test_the_trial_of_a_dead_worker_goes_back_and_keeps_its_curve(ledger: Ledger
 def test_a_living_or_merely_distant_worker_keeps_its_trial(ledger: Ledger) -> None:
     begin(ledger, ME)
     begin(ledger, ELSEWHERE)
+    assert requeue_lost(ledger, ASKER, grace_s=60) == []
+
+
+def test_a_worker_whose_process_is_hidden_keeps_its_trial(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where /proc shows a user's own processes only (hidepid=2)."""
+    begin(ledger, ME)
+    monkeypatch.setattr("search.study.owner._born", lambda _pid: Path("/proc/nowhere").stat())
     assert requeue_lost(ledger, ASKER, grace_s=60) == []
 
 
@@ -240,3 +248,28 @@ def test_a_study_of_another_program_is_an_input_error(open_storage: Open) -> Non
     ):
         with pytest.raises(InputError, match="Gridless"):
             touch()
+
+
+def test_an_end_that_waits_while_the_trial_is_taken_back_is_refused(open_storage: Open, ledger: Ledger) -> None:
+    """The worker was lost and wakes in the very moment in which another takes its trial back."""
+    claim = begin(ledger, ME, [0.5])
+    late = Ledger(open_storage(), "s")
+    refused: list[bool] = []
+
+    def end() -> None:
+        try:
+            late.complete(claim, 0.9)
+            refused.append(False)
+        except ClaimLostError:
+            refused.append(True)
+
+    with ledger.storage.session() as session:
+        trial = session.get(models.TrialModel, claim.trial_id, with_for_update=True)
+        ledger.storage.release(session, trial)
+        session.flush()
+        thread = threading.Thread(target=end)
+        thread.start()
+        thread.join(0.3)  # it waits for the row by now, or will find it released
+    thread.join(30)
+    assert refused == [True]
+    assert [t.state for t in ledger.trials()] == ["WAITING"]

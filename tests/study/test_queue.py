@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -31,7 +31,7 @@ def put(open_storage: Open) -> Callable[..., Ledger]:
 
 def opened_ago(ledger: Ledger, seconds: float) -> None:
     place = ledger.place()
-    when = datetime.fromisoformat(place.opened) - timedelta(seconds=seconds)
+    when = datetime.now(UTC).replace(tzinfo=None) - timedelta(seconds=seconds)
     store_place(ledger, replace(place, opened=when.isoformat()))
 
 
@@ -46,8 +46,8 @@ def test_a_larger_priority_comes_first_then_who_has_fewest_running_then_the_olde
     old.give_back(begin(old, ME, [0.5]), paused=True)
     found = open_studies(open_storage())
     assert [s.name for s in found] == ["urgent", "new", "old", "busy", "minor"]
-    counts = {s.name: (s.n_started, s.n_running, s.n_waiting) for s in found}
-    assert counts == {"urgent": (3, 3, 0), "new": (0, 0, 0), "old": (2, 1, 1), "busy": (1, 1, 0), "minor": (0, 0, 0)}
+    counts = {s.name: s.n_running for s in found}
+    assert counts == {"urgent": 3, "new": 0, "old": 1, "busy": 1, "minor": 0}
     for command, ledger in ((pause, urgent), (cancel, new)):
         command(ledger)
     ended = put("ended", 9, n_trials=1)
@@ -74,6 +74,21 @@ def test_a_study_whose_time_is_over_is_handed_out_no_more_until_it_is_opened_aga
     assert put("s", timeout_s=60.0).place() == ledger.place()
     assert (ledger.place().state, ledger.place().reason, ledger.place().priority) == (QueueState.OPEN, "", 3)
     assert ledger.claim(ME) is not None
+
+
+@on_sqlite
+def test_the_time_of_a_study_begins_with_its_first_trial_and_not_while_it_waits_for_a_worker(
+    put: Callable[..., Ledger],
+) -> None:
+    ledger = put("s", timeout_s=60.0)
+    late = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=3)
+    assert not ledger.place().is_overdue(late)
+    assert ledger.place().left_s(late) == 60.0
+    assert ledger.claim(ME) is not None
+    assert ledger.place().is_overdue(late)
+    begun = ledger.place()
+    assert ledger.claim(ME) is not None
+    assert ledger.place() == begun
 
 
 @on_sqlite

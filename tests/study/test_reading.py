@@ -1,6 +1,7 @@
 """Records as reports and views get them."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,35 @@ def test_a_reader_sees_every_change_of_every_trial(open_storage: Open) -> None:
     third = begin(ledger, me, [0.2, 0.3])
     ledger.fail(third, "why", log_tail="end")
     assert [(t.state, t.paused) for t in reader.read()] == [("COMPLETE", False), ("WAITING", True), ("FAIL", False)]
+    again = ledger.claim(me, promote=1, new=False)
+    assert again is not None
+    ledger.report(again, [epoch(2, 0.7)])
+    ledger.give_back(again, paused=True)
+    assert [t.epochs for t in reader.read()] == [1, 2, 2]  # it waited before, and waits again
     assert tuple(reader.read()) == read_study(open_storage(), "s").trials
+
+
+def test_trials_that_wait_at_their_rungs_are_not_read_again_and_again(
+    open_storage: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger, me = Ledger.open(open_storage(), spec(n_trials=20), {}), Owner.me("me")
+    for _ in range(20):
+        ledger.give_back(begin(ledger, me, [0.1, 0.2, 0.3]), paused=True)
+    reader = TrialReader(ledger.storage, ledger.study_id)
+    asked: list[set[int]] = []
+    real = ledger.storage.read_trials
+
+    def read_trials(study_id: int, pending: set[int], newest: int) -> Any:
+        asked.append(pending)
+        return real(study_id, pending, newest)
+
+    monkeypatch.setattr(ledger.storage, "read_trials", read_trials)
+    for _ in range(3):
+        assert len(reader.read()) == 20
+    claim = ledger.claim(me, promote=7, new=False)
+    assert claim is not None
+    assert reader.read()[7].state == "RUNNING"
+    assert [len(pending) for pending in asked] == [0, 20, 0, 1]
 
 
 @pytest.mark.parametrize(("data", "expected"), [("fashion", 0.8), ("digits", None)])

@@ -1,5 +1,6 @@
 """Who is there: what `gridless status` knows of workers."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -19,6 +20,10 @@ def test_workers_sign_in_tell_what_they_do_and_sign_out(open_storage: Callable[[
     reader = Roster(open_storage())
     assert reader.read() == []
     rosters[1].beat(OTHER, WorkerRecord("b/2", "GPU 0"))
+    storage = open_storage()
+    with storage.session() as session:  # as a worker of a later version would tell it
+        told = storage.study_attrs(session, study_id := storage.get_study_id_from_name(".workers"))
+        storage.put_study(session, study_id, {k: json.loads(v) | {"mood": "good"} for k, v in told.items()})
     rosters[0].beat(ME, WorkerRecord("a/1", "CPU"))
     rosters[0].beat(ME, WorkerRecord("a/1", "CPU", "s", 4))
     a, b = reader.read()

@@ -33,6 +33,7 @@ from tests.study.helpers import forget_beats, spec
 from tests.worker.helpers import Recorder, Sandbox, wait_until
 
 ME = Owner.me("me")
+DEAD = replace(ME, worker="dead", pid=2**22 + 1)
 OTHER = replace(ME, worker="far", host="another machine")
 Put = Callable[..., Ledger]
 
@@ -341,6 +342,56 @@ def test_a_worker_kept_for_one_study_waits_while_that_is_paused(put: Put, serve:
     assert states(other) == []
 
 
+@pytest.mark.parametrize("stop_when_flat", [False, True])
+def test_a_search_that_is_told_to_stops_when_more_promises_less_than_noise(
+    put: Put, serve: Callable[..., Stop], stop_when_flat: bool
+) -> None:
+    def train(job: Job, *, on_built: Any, on_epoch: Any, on_evaluated: Any) -> str:
+        value = 0.9 - job.number % 5 / 1000
+        metrics = {"step": 1, "loss": 1.0, "accuracy": value, "val_loss": 1.0, "val_accuracy": value, "lr": 0.1}
+        on_epoch(1, metrics | {"seconds": 3600.0, "at": 1.7e9})
+        return "done"
+
+    ledger = put("s", n_trials=25, epochs=1, finalists=1, n_replicates=1, stop_when_flat=stop_when_flat)
+    serve(Sandbox(train), "s")
+    place, n_trials = ledger.place(), len(ledger.trials())
+    assert place.state is QueueState.DONE
+    if stop_when_flat:
+        assert n_trials < 25
+        assert place.reason == "more compute promises less than noise"
+    else:
+        assert n_trials == 25
+
+
+@pytest.mark.parametrize("names", [("s",), ()], ids=["its own workers", "a service"])
+def test_after_a_search_its_finalists_are_trained_again_and_nobody_else_is_told_of_the_test_set(
+    put: Put, serve: Callable[..., Stop], storage: Flaky, names: tuple[str, ...]
+) -> None:
+    ledger = put("s", n_trials=3, finalists=1, n_replicates=2)
+    sandbox = Sandbox(Training())
+    serve(sandbox, *names)
+    final = Ledger(storage, "s.final")
+    assert (states(ledger), states(final)) == (["COMPLETE"] * 3, ["COMPLETE"] * 4)
+    assert [r.source for r in final.spec.replicates] == [2, 0] * 2  # every epoch is better than all before it
+    assert ledger.place().state is final.place().state is QueueState.DONE
+    searched, replicated = sandbox.jobs[:3], sandbox.jobs[3:]
+    assert [(j.test_data, j.evaluate, j.train_on, j.model_file) for j in searched] == [(None, None, "train", None)] * 3
+    assert [Path(j.test_data or "").is_dir() for j in replicated] == [True] * 4
+    assert {(j.evaluate, j.train_on) for j in replicated} == {("test", "all")}
+    assert [Path(j.model_file or "").name for j in replicated] == ["model-0000.keras", "model-0001.keras", "", ""]
+
+
+def test_a_search_that_goes_on_has_its_new_finalists_trained_and_the_old_ones_kept(
+    put: Put, serve: Callable[..., Stop], storage: Flaky
+) -> None:
+    sandbox = Sandbox(Training())
+    for n_trials in (1, 2):
+        put("s", n_trials=n_trials, finalists=1, n_replicates=1)
+        serve(sandbox, "s")
+    assert [r.source for r in Ledger(storage, "s.final").spec.replicates] == [0, 1]
+    assert [(study_of(j), j.number) for j in sandbox.jobs] == [("s", 0), ("s.final", 0), ("s", 1), ("s.final", 1)]
+
+
 def test_a_trial_that_was_taken_over_is_dropped_without_a_word(put: Put, serve: Callable[..., Stop]) -> None:
     """The worker hung; another has its trial by now."""
     ledger = put("s", epochs=9)
@@ -373,3 +424,118 @@ def test_a_fault_of_ours_costs_the_trial_and_not_the_worker(put: Put, serve: Cal
     first, second = ledger.trials()
     assert (first.state, second.state) == ("FAIL", "COMPLETE")
     assert "no such page" in (first.reason or "")
+
+
+def test_a_fault_of_the_machine_costs_no_trial_and_is_told(
+    put: Put, storage: Flaky, serve: Callable[..., Stop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "RETRY_S", 60.0)
+    ledger, fine = put("s"), put("fine", priority=-1)
+    sandbox, notes = Sandbox(Training()), []
+
+    def start(job: Job, log: Path) -> Any:
+        if study_of(job) == "s":
+            raise OSError(errno.EMFILE, "Too many open files")
+        wait_until(lambda: any(w.note for w in Roster(storage).read()))
+        notes.extend(w.note for w in Roster(storage).read())
+        return Sandbox.start(sandbox, job, log)
+
+    monkeypatch.setenv("GRIDLESS_GRACE_S", "1")
+    monkeypatch.setattr(sandbox, "start", start)
+    serve(sandbox)
+    assert states(fine) == ["COMPLETE"] * 2
+    assert states(ledger) == ["WAITING"]
+    assert "can't serve s: on this machine: [Errno 24] Too many open files" in notes[0]
+
+
+def test_a_process_that_never_begins_is_given_up_and_its_trial_is_not(
+    put: Put, serve: Callable[..., Stop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Silent:
+        def receive(self, wait_s: float) -> None:
+            return None
+
+        def close(self) -> None:
+            return None
+
+    monkeypatch.setattr(segment, "START_WAIT_S", 0.05)
+    ledger, sandbox = put("s"), Sandbox(Training())
+    monkeypatch.setattr(sandbox, "start", lambda _job, _log: Silent())
+    with pytest.raises(StudyError, match="did not begin within"):
+        serve(sandbox, "s")
+    assert states(ledger) == ["WAITING"]
+
+
+def test_a_worker_goes_on_beating_whatever_the_roster_holds(
+    put: Put, storage: Flaky, serve: Callable[..., Stop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRIDLESS_GRACE_S", "0.1")
+    beat, n_beats = Roster.beat, []
+
+    def fails_once(self: Roster, *told: Any) -> None:
+        n_beats.append(1)
+        if len(n_beats) == 1:
+            raise TypeError("a later version tells more")
+        beat(self, *told)
+
+    monkeypatch.setattr(Roster, "beat", fails_once)
+    put("s")
+    serve(Sandbox(Training()), until_idle=False)
+    wait_until(lambda: [w.worker for w in Roster(storage).read()] == ["me"])
+
+
+def test_nothing_of_a_cancelled_study_is_left_behind(put: Put, serve: Callable[..., Stop]) -> None:
+    ledger = put("s", strategy="halving", n_trials=2, epochs=9)
+    checkpoints: list[Path] = []
+
+    def write_and_cancel(job: Job, step: int) -> None:
+        checkpoints.append(Path(job.checkpoint))
+        checkpoints[-1].parent.mkdir(parents=True, exist_ok=True)
+        checkpoints[-1].touch()
+        if (job.number, step) == (1, 2):
+            cancel(ledger)
+            sandbox.closing.wait(20)
+
+    sandbox = Sandbox(Training(write_and_cancel))
+    serve(sandbox)
+    assert not checkpoints[0].parent.exists()
+
+
+def test_a_busy_worker_closes_what_nobody_works_on(
+    put: Put, serve: Callable[..., Stop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study whose last trial a lost worker had ended, and a cancelled one with a lost worker's trial."""
+    monkeypatch.setattr(service, "TIDY_S", 0.0)
+    over, left, long = put("over", n_trials=1, priority=-1), put("left", priority=-2), put("long", n_trials=9)
+    claim = over.claim(DEAD)
+    assert claim is not None
+    over.start(claim, {"optimizer": "adam", "lr": 0.01, "units": 16}, seed=1)
+    over.complete(claim, 0.5)
+    assert left.claim(DEAD) is not None
+    cancel(left)
+    seen: list[Any] = []
+
+    def look(job: Job, _step: int) -> None:
+        if job.number == 8:
+            seen.append((over.place().state, states(left)))
+
+    serve(Sandbox(Training(look)))
+    assert len(long.trials()) == 9
+    assert seen[0] == (QueueState.DONE, ["PRUNED"])
+
+
+def test_a_study_that_is_deleted_is_left_and_one_of_the_same_name_is_served(
+    put: Put, storage: Flaky, serve: Callable[..., Stop]
+) -> None:
+    other = put("other", priority=-1)
+
+    def delete(job: Job, _step: int) -> None:
+        if (study_of(job), job.number) == ("s", 0) and storage.get_study_id_from_name("s") == first:
+            storage.delete_study(first)
+            put("s", n_trials=1)
+
+    put("s")
+    first = storage.get_study_id_from_name("s")
+    serve(Sandbox(Training(delete)))
+    assert states(other) == ["COMPLETE"] * 2
+    assert states(Ledger(storage, "s")) == ["COMPLETE"]
