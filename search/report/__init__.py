@@ -1,27 +1,41 @@
-"""Leaderboard, page and figures of a study. Reads `search.study.records` and the study's evidence folder."""
+"""Leaderboard, page and figures of a study. Reads `search.study.records` and the studies' evidence folders."""
 
+import logging
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
+from search.artifacts import join, reading
 from search.errors import InputError
-from search.files import unwritable
+from search.files import unwritable, whole_file
+from search.places import artifacts
 from search.report.classes import class_table, confusion_plot, write_classes
 from search.report.evidence import read_evidence
 from search.report.figures import all_plots
+from search.report.finalists import judge, read_correct
+from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
 from search.report.page import write_figures, write_page
 from search.report.table import leaderboard_table
+from search.study.finals import champion, model_file
+from search.study.ledger import finals_of
+from search.study.reading import read_study
 from search.study.records import StudyRecord
+from search.study.spec import Replicate
+from search.study.storage import LedgerStorage
 
 __all__ = [
+    "Report",
     "ReportPaths",
     "leaderboard",
     "leaderboard_table",
+    "report_study",
     "trial_frame",
     "write_leaderboard",
     "write_page",
     "write_report",
 ]
+logger = logging.getLogger(__name__)
 
 
 class ReportPaths(NamedTuple):
@@ -33,33 +47,84 @@ class ReportPaths(NamedTuple):
     """The folder of the figures."""
     classes: Path | None = None
     """Precision, recall, F1 and support per class of the best trial; None where its predictions were not kept."""
+    model: Path | None = None
+    """The network of the setting that validation ranks first; None before it was trained again."""
+
+    @property
+    def files(self) -> list[Path]:
+        """What is worth keeping with the study elsewhere."""
+        return [path for path in (self.leaderboard, self.page, self.classes) if path]
 
 
-def write_report(study: StudyRecord, folder: Path, evidence: str | Path | None = None) -> ReportPaths:
-    """Writes `leaderboard.csv`, `report.html`, `figures/*.html` and `classes.csv` into `folder`, each in one step.
+class Report(NamedTuple):
+    """What a report was made of, and where it is."""
+
+    study: StudyRecord
+    final: StudyRecord | None
+    """The study of its finalists."""
+    finals: Finals | None
+    paths: ReportPaths
+
+
+def report_study(storage: LedgerStorage, name: str, folder: Path) -> Report:
+    """Write the report of study `name` as it is stored now into `folder`.
+
+    Raises InputError when there is no such study, or `folder` can't be written.
+    """
+    study = read_study(storage, name)
+    final = next((read_study(storage, found) for found in finals_of(storage, [name])), None)
+    places = [join(artifacts(record.name), "evidence") for record in (study, final) if record]
+    return write_report(study, folder, places[0], final, places[-1])
+
+
+def write_report(
+    study: StudyRecord, folder: Path, evidence: str | Path | None = None, final: StudyRecord | None = None,
+    final_evidence: str | Path = "",
+) -> Report:  # fmt: skip
+    """Write `leaderboard.csv`, `report.html`, `figures/*.html`, `classes.csv` and `model.keras` into `folder`.
 
     What workers kept of the best trial is read from the folder `evidence`, a path or a store's URL, by default
-    `folder`/evidence; without its predictions there is no classes.csv. Older files of these names are replaced or
-    removed. Raises InputError when `folder` can't be written.
+    `folder`/evidence; without its predictions there is no classes.csv. What they kept of the replicates in `final` is
+    read from `final_evidence`. Each file is written in one step; older files of these names are replaced or removed.
+    Raises InputError when `folder` can't be written.
     """
     best = best_trial(study)
     kept = read_evidence(evidence or folder / "evidence", best.number if best else None)
+    finals = judge(study, final, read_correct(final_evidence, final))
     classes = folder / "classes.csv"
-    paths = ReportPaths(
-        folder / "leaderboard.csv",
-        folder / "report.html",
-        folder / "figures",
-        classes if kept.predictions else None,
-    )
     plots = all_plots(study)
     try:
-        write_leaderboard(study, paths.leaderboard)
-        write_page(study, paths.page, plots, kept)
-        write_figures(study, paths.figures, (*plots, confusion_plot(kept)))
+        write_leaderboard(study, folder / "leaderboard.csv", finals)
+        write_page(study, folder / "report.html", plots, kept)
+        write_figures(study, folder / "figures", (*plots, confusion_plot(kept)))
         if kept.predictions:
             write_classes(class_table(kept.predictions, kept.class_names), classes)
         else:
             classes.unlink(missing_ok=True)
+        model = _keep_model(study, final, final_evidence, folder / "model.keras")
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
-    return paths
+    paths = ReportPaths(
+        folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes if kept.predictions else None,
+        model,
+    )  # fmt: skip
+    return Report(study, final, finals, paths)
+
+
+def _keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Path, path: Path) -> Path | None:
+    """Copy the network of the search's first finalist to `path`; removes an older one where there is none."""
+    replicates = [Replicate(**raw) for raw in final.spec.get("replicates", ())] if final else []
+    number = champion(replicates, study.trials)
+    if number is None:
+        path.unlink(missing_ok=True)
+        return None
+    try:
+        with reading(join(evidence, model_file(number))) as source, whole_file(path) as target:
+            shutil.copyfileobj(source, target)
+    except FileNotFoundError:
+        path.unlink(missing_ok=True)
+        return None
+    except (ConnectionError, TimeoutError) as error:
+        logger.warning("the network of replicate %d can't be fetched: %s", number, error)
+        return path if path.exists() else None
+    return path

@@ -8,11 +8,13 @@ from typing import Any
 import pandas as pd
 
 from search.files import write_text
+from search.report.finals import COLUMNS, Finals, finalist_columns
 from search.study.records import StudyRecord, TrialRecord
 
 LEADING = ("rank", "study", "model", "data", "trial", "state")
 MEASURED = ("val_accuracy", "best_epoch", "epochs", "train_s", "n_params")
-_INTEGERS = ("rank", "trial", "best_epoch", "epochs", "n_params")
+_INTEGERS = ("rank", "trial", "best_epoch", "epochs", "n_params", "n_replicates")
+_FRACTIONS = (*MEASURED, "test_accuracy_mean", "test_accuracy_ci_low", "test_accuracy_ci_high")
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -72,31 +74,33 @@ def varied_params(study: StudyRecord, trials: Iterable[TrialRecord] | None = Non
     return [name for name in param_names(study) if len({repr(t.params[name]) for t in chosen if name in t.params}) > 1]
 
 
-def trial_frame(study: StudyRecord) -> pd.DataFrame:
+def trial_frame(study: StudyRecord, finals: Finals | None = None) -> pd.DataFrame:
     """One row per started trial, by number.
 
     Columns: study, model, data, trial, state; val_accuracy (fraction), best_epoch and epochs (completed),
-    train_s (seconds), n_params; `param.*` in the space's order. Integer columns are Int64, blanks are missing values.
+    train_s (seconds), n_params; `param.*` in the space's order; then, in the rows of finalists, test_accuracy_mean,
+    test_accuracy_ci_low and test_accuracy_ci_high (fractions, 95 %), n_replicates (finished ones) and tied_with_best.
+    Integer columns are Int64, tied_with_best is boolean, blanks are missing values.
     """
-    return _frame(study, started_trials(study)).drop(columns="rank")
+    return _frame(study, started_trials(study), finals).drop(columns="rank")
 
 
-def leaderboard(study: StudyRecord) -> pd.DataFrame:
+def leaderboard(study: StudyRecord, finals: Finals | None = None) -> pd.DataFrame:
     """One row per started trial in the order of `ranking`, with the columns of `trial_frame` after `rank`.
 
     Ranks run 1…k without gaps, the earliest trial first among exact equals; blank for FAIL and for trials
-    without a value.
+    without a value. They are validation's: what the finalists reached on the test set changes no rank.
     """
-    return _frame(study, ranking(study))
+    return _frame(study, ranking(study), finals)
 
 
-def write_leaderboard(study: StudyRecord, path: Path) -> None:
-    """Writes `leaderboard(study)` to `path` as UTF-8 CSV, in one step.
+def write_leaderboard(study: StudyRecord, path: Path, finals: Finals | None = None) -> None:
+    """Writes `leaderboard(study, finals)` to `path` as UTF-8 CSV, in one step.
 
     Text cells that a spreadsheet would run as a formula get a leading apostrophe; numbers are never touched
     and floats keep every digit. Raises OSError when `path` can't be written.
     """
-    table = leaderboard(study)
+    table = leaderboard(study, finals)
     for column in table.columns:
         if table[column].dtype == object:
             table[column] = pd.Series([safe_cell(v) for v in table[column]], dtype=object)
@@ -106,7 +110,7 @@ def write_leaderboard(study: StudyRecord, path: Path) -> None:
     write_text(path, text.replace("\r\n", "\n"))
 
 
-def _frame(study: StudyRecord, trials: Sequence[TrialRecord]) -> pd.DataFrame:
+def _frame(study: StudyRecord, trials: Sequence[TrialRecord], finals: Finals | None) -> pd.DataFrame:
     rows = [
         {
             "rank": place if has_rank(t) else None,
@@ -125,7 +129,8 @@ def _frame(study: StudyRecord, trials: Sequence[TrialRecord]) -> pd.DataFrame:
     ]
     fixed = {c: _column([row[c] for row in rows], c) for c in LEADING + MEASURED}
     params = {f"param.{n}": _column([t.params.get(n) for t in trials]) for n in param_names(study)}
-    return pd.DataFrame(fixed | params)
+    final = finalist_columns(finals, [t.number for t in trials])
+    return pd.DataFrame(fixed | params | {name: _column(final[name], name) for name in COLUMNS})
 
 
 def _column(values: list[Any], name: str = "") -> "pd.Series[Any]":
@@ -133,7 +138,9 @@ def _column(values: list[Any], name: str = "") -> "pd.Series[Any]":
     # A single None would turn integers into floats (1 → 1.0) in pandas' own guess.
     if name in _INTEGERS or (present and all(type(v) is int for v in present)):
         return pd.Series(values, dtype="Int64")
-    if name in MEASURED or (present and all(type(v) is float for v in present)):
+    if name == "tied_with_best":
+        return pd.Series(values, dtype="boolean")
+    if name in _FRACTIONS or (present and all(type(v) is float for v in present)):
         return pd.Series(values, dtype="float64")
     return pd.Series(values, dtype=object)
 

@@ -8,18 +8,21 @@ from rich.console import Console
 
 from search.errors import InputError
 from search.report import leaderboard, leaderboard_table, trial_frame, write_leaderboard, write_report
+from search.report.finals import COLUMNS, Finalist, Finals
+from search.report.statistics import mean_interval
 from tests.report.conftest import trial
 
 EXPECTED = """\
 rank,study,model,data,trial,state,val_accuracy,best_epoch,epochs,train_s,n_params,\
-param.optimizer,param.momentum,param.lr,param.units
-1,mlp-digits,mlp,digits,3,RUNNING,0.9125,2,2,3.0,1003,adam,,0.02,32
-2,mlp-digits,mlp,digits,0,COMPLETE,0.9,2,3,4.5,1000,adam,,0.001,64
-3,mlp-digits,mlp,digits,4,WAITING,0.9,1,1,1.5,1004,adam,,0.001,64
-4,mlp-digits,mlp,digits,2,PRUNED,0.30000000000000004,1,1,1.5,1002,sgd,0.9,1e-05,128
-,mlp-digits,mlp,digits,5,RUNNING,,,0,0.0,1005,adam,,0.001,64
-,mlp-digits,mlp,digits,1,FAIL,0.99,1,1,1.5,1001,adam,,0.001,64
-,mlp-digits,mlp,digits,6,FAIL,,,0,0.0,1006,adam,,0.001,64
+param.optimizer,param.momentum,param.lr,param.units,\
+test_accuracy_mean,test_accuracy_ci_low,test_accuracy_ci_high,n_replicates,tied_with_best
+1,mlp-digits,mlp,digits,3,RUNNING,0.9125,2,2,3.0,1003,adam,,0.02,32,,,,,
+2,mlp-digits,mlp,digits,0,COMPLETE,0.9,2,3,4.5,1000,adam,,0.001,64,,,,,
+3,mlp-digits,mlp,digits,4,WAITING,0.9,1,1,1.5,1004,adam,,0.001,64,,,,,
+4,mlp-digits,mlp,digits,2,PRUNED,0.30000000000000004,1,1,1.5,1002,sgd,0.9,1e-05,128,,,,,
+,mlp-digits,mlp,digits,5,RUNNING,,,0,0.0,1005,adam,,0.001,64,,,,,
+,mlp-digits,mlp,digits,1,FAIL,0.99,1,1,1.5,1001,adam,,0.001,64,,,,,
+,mlp-digits,mlp,digits,6,FAIL,,,0,0.0,1006,adam,,0.001,64,,,,,
 """
 
 
@@ -53,9 +56,9 @@ def test_parameters_that_the_space_does_not_name_come_last_and_numbers_stay_what
     )
     write_leaderboard(replace(study, trials=rows), tmp_path / "l.csv")
     lines = (tmp_path / "l.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0].endswith("param.optimizer,param.momentum,param.lr,param.units,param.a,param.flag,param.z")
-    assert lines[1].endswith(",,,1e-07,,2.5,True,3")
-    assert lines[2].endswith(",,,-0.1,,-2,,")
+    assert "param.optimizer,param.momentum,param.lr,param.units,param.a,param.flag,param.z,test_accu" in lines[0]
+    assert lines[1].endswith(",,,1e-07,,2.5,True,3,,,,,")
+    assert lines[2].endswith(",,,-0.1,,-2,,,,,,,")
 
 
 def test_a_value_that_is_no_number_has_no_rank(study):
@@ -71,7 +74,27 @@ def test_frames_keep_their_types_and_a_study_without_trials_still_has_its_column
     empty = leaderboard(replace(study, trials=()))
     assert list(empty.columns) == EXPECTED.splitlines()[0].split(",")
     assert empty.empty
-    assert leaderboard(study)["rank"].dtype == empty["rank"].dtype == "Int64"
+    for name, dtype in zip(("rank", *COLUMNS), ("Int64", *["float64"] * 3, "Int64", "boolean"), strict=True):
+        assert leaderboard(study)[name].dtype == empty[name].dtype == dtype
+
+
+def test_finalists_show_what_they_reached_on_the_test_set_and_keep_their_rank(study, tmp_path):
+    def finalist(number, values, tied):
+        return Finalist(number, None, number == 0, False, 0.9, mean_interval(values), values, 3, 0, None, None, tied)
+
+    rows = (finalist(3, (0.25, 0.5, 0.75), True), finalist(0, (0.875,), False), finalist(2, (0.5,), None))
+    finals = Finals(rows, None, 100, True, "")
+    write_leaderboard(study, tmp_path / "l.csv", finals)
+    with (tmp_path / "l.csv").open(encoding="utf-8", newline="") as file:
+        found = {r["trial"]: [r["rank"], *(r[name] for name in COLUMNS)] for r in csv.DictReader(file)}
+    # t(0.975, 2) = 4.302653 · 0.25 / √3 is more than half, and no accuracy is below 0 or above 1.
+    assert found["3"] == ["1", "0.5", "0.0", "1.0", "3", "True"]
+    assert found["0"] == ["2", "0.875", "", "", "1", "False"]
+    assert found["2"] == ["4", "0.5", "", "", "1", ""]
+    assert found["4"] == ["3", *[""] * 5]
+    table = trial_frame(study, finals)
+    assert table["n_replicates"].tolist() == [1, pd.NA, 1, 3, pd.NA, pd.NA, pd.NA]
+    assert table["tied_with_best"].tolist() == [False, pd.NA, pd.NA, True, pd.NA, pd.NA, pd.NA]
 
 
 def test_a_folder_that_can_not_be_made_is_a_clear_error_and_the_old_file_stays(study, tmp_path):

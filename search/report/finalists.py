@@ -1,0 +1,185 @@
+"""A study and the replicates of its finalists → `Finals`: who is really better, and by how much."""
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from search.errors import InputError
+from search.report.evidence import read_evidence
+from search.report.finals import Finalist, Finals
+from search.report.frame import has_rank, ranking
+from search.report.statistics import (
+    RESAMPLES,
+    Difference,
+    Runs,
+    compare_all,
+    holm,
+    mean_difference,
+    mean_interval,
+)
+from search.report.words import count
+from search.study.finals import choose, sources
+from search.study.records import StudyRecord, TrialRecord
+from search.study.spec import Replicate
+
+logger = logging.getLogger(__name__)
+SIGNIFICANCE = 0.05
+_ENDED = ("COMPLETE", "FAIL", "PRUNED")
+_MEANS = (
+    "Each test accuracy is a mean over replicates that differ in their seed only, trained on all images but the test "
+    "set; its 95 % interval is Student’s t over them."
+)
+_OVER = {
+    "images and seeds": "A difference counts only if neither other seeds alone (Welch’s t test) nor other seeds and "
+    f"other test images together (paired bootstrap over the images, {RESAMPLES:,} resamples, its error added to that "
+    "of the seeds) would easily have turned it around; the larger p and the wider interval are given.",
+    "images": "Where a side has one replicate only, its seed can’t be judged, and a difference is tested over the test "
+    "images alone: by McNemar’s exact test between two single replicates, else by the paired bootstrap.",
+    "seeds": "Where predictions were not kept or don’t fit the recorded accuracies, a difference is tested over the "
+    "seeds alone, on these very test images, by Welch’s t test (by a permutation test where no replicate "
+    "differs from its like).",
+}
+
+
+def judge(study: StudyRecord, final: StudyRecord | None, correct: Mapping[int, NDArray[np.bool_]]) -> Finals | None:
+    """Compare the finalists of `study` by their replicates in `final` (its `spec["replicates"]` name the sources).
+
+    `correct`: by number of the replicate trial, which test images it got right, in the order of the test set. One
+    whose length or count is not that of the recorded score is not used; a setting without any is judged by seeds alone.
+    Differences from the highest mean are corrected by Holm over all pairs, not only those with the best: which one
+    that is was read from the same values. None where nothing was replicated. Raises InputError when another version
+    wrote the replicates.
+    """
+    trials = {t.number: t for t in final.trials} if final else {}
+    wanted, n_test = _by_source(study, final), _n_test(list(trials.values()))
+    n_best = int(study.spec.get("finalists") or 0)
+    rows, runs = [], []
+    for place, source in enumerate(ranking(study), start=1):
+        if own := [trials.get(n) for n in wanted.get(source.number, ())]:
+            rows.append(_finalist(source, place if has_rank(source) else None, n_best, own))
+            runs.append(_runs([t for t in own if t], correct, n_test))
+    if not rows:
+        return None
+    missing = {t.number for t in choose(study.trials, n_best)} - {row.trial for row in rows}
+    is_complete = not missing and all(len(row.values) + row.n_failed == row.n_wanted for row in rows)
+    order = sorted(range(len(rows)), key=lambda i: rows[i].is_extra)
+    return _compared([rows[i] for i in order], [runs[i] for i in order], n_test, is_complete)
+
+
+def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDArray[np.bool_]]:
+    """Which test images each finished replicate of `final` got right, from its evidence `folder` (a path or URL).
+
+    Left out, with a warning in the log where there is one to give: files that are missing or damaged, that hold
+    another split, and those whose labels are not in the order of most others (they can't be paired with them).
+    Raises InputError when the store's package is missing.
+    """
+    done = [t.number for t in final.trials if _score(t)] if final else []
+    found = {number: read_evidence(folder, number).predictions for number in done}
+    kept = {number: p for number, p in found.items() if p is not None and p.split == "test"}
+    order = Counter(p.true.tobytes() for p in kept.values()).most_common(1)
+    odd = [number for number, p in kept.items() if p.true.tobytes() != order[0][0]]
+    if odd:
+        logger.warning("the predictions of replicates %s are of other images than the rest and are left out", odd)
+    return {number: p.true == p.predicted for number, p in kept.items() if number not in odd}
+
+
+def _by_source(study: StudyRecord, final: StudyRecord | None) -> dict[int, list[int]]:
+    """Numbers of the replicate trials by the trial that they repeat."""
+    try:
+        replicates = [Replicate.model_validate(r) for r in final.spec.get("replicates") or ()] if final else []
+    except ValidationError as error:
+        rule = f"the replicates of study {study.name!r} were not made by this version of Gridless"
+        raise InputError(f"{rule}; choose another NAME") from error
+    found: dict[int, list[int]] = {}
+    for number, source in sources(replicates, study.trials).items():
+        found.setdefault(source, []).append(number)
+    return found
+
+
+def _score(trial: TrialRecord) -> tuple[float, int] | None:
+    """Accuracy on the test set and its number of images, once the replicate is finished."""
+    found = trial.evaluation
+    if trial.state != "COMPLETE" or found is None or found.split != "test" or not 0 <= found.accuracy <= 1:
+        return None
+    return found.accuracy, found.n
+
+
+def _finalist(source: TrialRecord, rank: int | None, n_best: int, own: Sequence[TrialRecord | None]) -> Finalist:
+    begun = [t for t in own if t]
+    values = tuple(score[0] for t in begun if (score := _score(t)))
+    interval = mean_interval(values) if values else None
+    search = float(source.val_accuracy or 0.0)  # it was chosen by one
+    return Finalist(
+        trial=source.number,
+        rank=rank,
+        is_document=source.number == 0,
+        is_extra=source.number == 0 and rank is not None and 0 < n_best < rank,
+        search_accuracy=search,
+        interval=interval,
+        values=values,
+        n_wanted=len(own),
+        n_failed=sum(t.state in _ENDED and _score(t) is None for t in begun),
+        optimism=search - interval.mean if interval else None,
+    )
+
+
+def _runs(own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]], n_test: int | None) -> Runs:
+    scores = {t.number: score for t in own if (score := _score(t))}
+    hits = [
+        correct[number]
+        for number, (accuracy, n) in scores.items()
+        if number in correct
+        and len(correct[number]) == n == n_test
+        # An older file than the score would pair other predictions with it.
+        and np.count_nonzero(correct[number]) == round(accuracy * n)
+    ]
+    return Runs(tuple(accuracy for accuracy, _ in scores.values()), np.mean(hits, axis=0) if hits else None)
+
+
+def _n_test(trials: Sequence[TrialRecord]) -> int | None:
+    common = Counter(score[1] for t in trials if (score := _score(t))).most_common(1)
+    return common[0][0] if common else None
+
+
+def _compared(rows: Sequence[Finalist], runs: Sequence[Runs], n_test: int | None, is_complete: bool) -> Finals:
+    valued = [i for i, row in enumerate(rows) if row.values]
+    pairs = compare_all([runs[i] for i in valued])
+    by_trial = {frozenset((rows[valued[i]].trial, rows[valued[j]].trial)): d for (i, j), d in pairs.items()}
+    told = {key: d.p_value for key, d in by_trial.items() if d.p_value is not None}
+    corrected = dict(zip(told, holm(list(told.values())), strict=True))
+    found = Finals(tuple(rows), None, n_test, is_complete, "", _optimism(rows))
+    if found.best is None:
+        return found
+    best = found.best.trial
+    judged = tuple(_judged(row, best, corrected.get(frozenset((row.trial, best)))) for row in rows)
+    own = next((row.trial for row in rows[1:] if row.is_document), None)
+    gain = None if own is None else by_trial.get(frozenset((rows[0].trial, own)))
+    return replace(found, rows=judged, gain=gain, how=_how(list(pairs.values()), len(told)))
+
+
+def _judged(row: Finalist, best: int, p_value: float | None) -> Finalist:
+    if row.trial == best:
+        return replace(row, tied_with_best=True)
+    return replace(row, p_value=p_value, tied_with_best=None if p_value is None else p_value >= SIGNIFICANCE)
+
+
+def _optimism(rows: Sequence[Finalist]) -> Difference | None:
+    values = [row.optimism for row in rows if row.optimism is not None and not row.is_extra]
+    return mean_difference(values) if values else None
+
+
+def _how(pairs: Sequence[Difference], n_told: int) -> str:
+    over = {pair.over for pair in pairs if pair.p_value is not None}
+    found = [_MEANS, *(text for name, text in _OVER.items() if name in over)]
+    if n_told:
+        found.append(
+            f"P values are corrected by Holm for {count(n_told, 'comparison')} (all pairs); from {SIGNIFICANCE} on, "
+            "two settings are tied. The p of the gain over the document is not: it is a single question."
+        )
+    return " ".join(found)

@@ -1,0 +1,247 @@
+"""What came out when the finalists were trained again: values, columns of the leaderboard, and words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from search.report.statistics import Difference, Interval
+from search.report.words import DOCUMENT, count, listing, percent, points
+
+COLUMNS = ("test_accuracy_mean", "test_accuracy_ci_low", "test_accuracy_ci_high", "n_replicates", "tied_with_best")
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial of the search and its replicates. Accuracies and differences are fractions."""
+
+    trial: int
+    """Its number in the search."""
+    rank: int | None
+    """Its place in the leaderboard, by validation."""
+    is_document: bool
+    """It is the document's own setting, trial 0."""
+    is_extra: bool
+    """It was trained again only for the gain over the document, not as one of the best."""
+    search_accuracy: float
+    """On the validation images, as the search saw it."""
+    interval: Interval | None
+    """Mean and 95 % interval of `values`; None while there are none."""
+    values: tuple[float, ...]
+    """Test accuracy of each finished replicate."""
+    n_wanted: int
+    """Replicates asked for."""
+    n_failed: int
+    """Replicates that ended without a value."""
+    optimism: float | None
+    """`search_accuracy` minus the mean of `values`."""
+    p_value: float | None = None
+    """Of no difference from the finalist with the highest mean, corrected; None for that one and where untold."""
+    tied_with_best: bool | None = None
+    """Whether chance explains that it is not the one with the highest mean, or it is; None where untold."""
+
+
+@dataclass(frozen=True)
+class Finals:
+    """The finalists in the order of validation, the document's own setting last if it is not among the best."""
+
+    rows: tuple[Finalist, ...]
+    gain: Difference | None
+    """Mean test accuracy of the champion minus the document's. Its p is not corrected: it is one question, asked
+    before the test set was opened. None where they are the same or one has no value."""
+    n_test: int | None
+    """Images in the test set; None while no replicate was scored."""
+    is_complete: bool
+    """Every replicate has ended, well or not."""
+    how: str
+    """How all this was judged, in sentences."""
+    optimism: Difference | None = None
+    """Mean of the finalists' optimism, its interval over finalists."""
+
+    @property
+    def champion(self) -> Finalist:
+        """The finalist that validation ranks first. The test set has no say in it."""
+        return self.rows[0]
+
+    @property
+    def best(self) -> Finalist | None:
+        """The finalist with the highest mean on the test set, the better rank of equals; None while none has one."""
+        valued = [row for row in self.rows if row.interval]
+        return max(valued, key=_mean) if valued else None
+
+
+@dataclass(frozen=True)
+class FinalistRow:
+    """A finalist as text, for a table."""
+
+    rank: str
+    trial: str
+    note: str
+    """What it is beside a finalist; empty for most."""
+    search: str
+    """Its validation accuracy in the search."""
+    test: str
+    """Mean test accuracy."""
+    interval: str
+    """95 % interval of the mean, or why there is none."""
+    replicates: str
+    """Finished ones, of how many where some are missing."""
+    optimism: str
+    """Search score minus mean test accuracy, in points."""
+    p_value: str
+    """Corrected, against the best on the test set."""
+    verdict: str
+    """best on the test set, tied, lower; a dash where untold."""
+
+
+def finalist_columns(finals: Finals | None, trial_numbers: Sequence[int]) -> dict[str, list[Any]]:
+    """`COLUMNS` of the leaderboard for the trials named, None in the rows of those that are no finalists.
+
+    n_replicates counts finished ones; a single one leaves the ends of the interval blank.
+    """
+    known = {row.trial: row for row in finals.rows} if finals else {}
+    cells = [_cells(known.get(number)) for number in trial_numbers]
+    return {name: [row[i] for row in cells] for i, name in enumerate(COLUMNS)}
+
+
+def finals_table(finals: Finals) -> list[FinalistRow]:
+    """`finals.rows` as text, in their order."""
+    return [_row(finals, row) for row in finals.rows]
+
+
+def finals_words(finals: Finals) -> list[str]:
+    """What training the finalists again has shown, in sentences of plain text, the most important first."""
+    found = [_chosen(finals), *_gain(finals), *_standings(finals), *_optimism(finals)]
+    return [*_progress(finals), *found]
+
+
+def _mean(row: Finalist) -> float:
+    return row.interval.mean if row.interval else -1.0
+
+
+def _cells(row: Finalist | None) -> tuple[Any, ...]:
+    if row is None:
+        return (None,) * len(COLUMNS)
+    found = row.interval
+    ends = (found.mean, found.low, found.high) if found else (None, None, None)
+    return (*ends, len(row.values), row.tied_with_best)
+
+
+def _row(finals: Finals, row: Finalist) -> FinalistRow:
+    found = row.interval
+    done = f"{len(row.values)}" if len(row.values) == row.n_wanted else f"{len(row.values)} of {row.n_wanted}"
+    return FinalistRow(
+        rank="–" if row.rank is None else str(row.rank),
+        trial=str(row.trial),
+        note="; ".join(["chosen by the search"] * (row is finals.champion) + [DOCUMENT] * row.is_document),
+        search=percent(row.search_accuracy),
+        test=percent(found.mean if found else None),
+        interval=_ends(found.low, found.high) or ("one replicate: none" if found else "–") if found else "–",
+        replicates=f"{done}, {row.n_failed} failed" if row.n_failed else done,
+        optimism="–" if row.optimism is None else f"{100 * row.optimism:+z.2f}",
+        p_value="–" if row.p_value is None else _p(row.p_value),
+        verdict=_verdict(finals, row),
+    )
+
+
+def _verdict(finals: Finals, row: Finalist) -> str:
+    if row.tied_with_best is None:
+        return "–"
+    if row is finals.best:
+        return "best on the test set"
+    return "tied with the best" if row.tied_with_best else "lower"
+
+
+def _progress(finals: Finals) -> list[str]:
+    done, wanted = sum(len(row.values) for row in finals.rows), sum(row.n_wanted for row in finals.rows)
+    failed = sum(row.n_failed for row in finals.rows)
+    found = []
+    if not finals.is_complete:
+        found.append(f"The finalists are being trained again: {done} of {count(wanted, 'replicate')} finished so far.")
+    if failed:
+        found.append(f"{count(failed, 'replicate')} failed and {'is' if failed == 1 else 'are'} left out.")
+    if finals.champion.rank != 1:
+        found.append("The trial that is first by validation now has not been trained again yet.")
+    return found
+
+
+def _chosen(finals: Finals) -> str:
+    row = finals.champion
+    found = row.interval
+    which = f"The search chose {DOCUMENT} (trial 0)" if row.is_document else f"The search chose trial {row.trial}"
+    if found is None or finals.n_test is None:
+        ended = row.n_failed >= row.n_wanted
+        return f"{which}; {'all its replicates failed' if ended else 'no replicate of it is finished'}."
+    right = f"it gets {percent(found.mean)} of {count(finals.n_test, 'test image')} right"
+    if ends := _ends(found.low, found.high):
+        again = f"trained again on {found.n} fresh seeds, {right} on average"
+        return f"{which}: {again} (95 % interval over seeds {ends})."
+    return f"{which}: trained again on one fresh seed, {right}. A single replicate has no interval."
+
+
+def _gain(finals: Finals) -> list[str]:
+    gain = finals.gain
+    own = next((row for row in finals.rows if row.is_document and row.interval), None)
+    if gain is None or own is None or own.interval is None:
+        return []
+    side = "above" if gain.value > 0 else "below"
+    apart = f"{points(gain.value)} {side}" if round(gain.value, 6) else "the same as"
+    text = f"That is {apart} {DOCUMENT} (trial 0, {percent(own.interval.mean)})"
+    if gain.low is None or gain.high is None:
+        return [f"{text}; too few replicates for an interval."]
+    text = f"{text}, with a 95 % interval from {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f} points"
+    text += {
+        "images": " over the images only (one replicate can’t speak for other seeds)",
+        "seeds": " over the seeds only (no predictions kept)",
+    }.get(gain.over, "")
+    return [f"{text}: it includes zero, so there may be no difference." if gain.low <= 0 <= gain.high else f"{text}."]
+
+
+def _standings(finals: Finals) -> list[str]:
+    best, chosen = finals.best, finals.champion
+    others = [row for row in finals.rows if row is not best and row.interval]
+    if best is None or not others:
+        return []
+    found = []
+    if best is not chosen:
+        found.append(f"{_trials([best])} has the highest mean on the test set, {percent(_mean(best))}.")
+        if chosen.tied_with_best is False:
+            found.append("The choice stays with validation all the same: a test set that chooses is no test any more.")
+    for verdict, text in (
+        (True, f"tied with trial {best.trial}: chance alone can explain the difference"),
+        (False, f"lower than trial {best.trial} by more than chance explains"),
+        (None, f"not comparable with trial {best.trial}: too few replicates, and no predictions kept"),
+    ):
+        if rows := [row for row in others if row.tied_with_best is verdict]:
+            found.append(f"{_trials(rows)} {'is' if len(rows) == 1 else 'are'} {text}.")
+    return found
+
+
+def _optimism(finals: Finals) -> list[str]:
+    row, mean = finals.champion, finals.optimism
+    if row.optimism is None or mean is None:
+        return []
+    side = "above" if row.optimism > 0 else "below"
+    text = f"The search had scored trial {row.trial} at {percent(row.search_accuracy)} on validation images, "
+    text += f"{points(row.optimism)} {side} its test accuracy: the best of many tries is partly lucky, while a "
+    text += "replicate learns from the validation images too."
+    if mean.low is None or mean.high is None:
+        return [text]
+    ends = f"{100 * mean.low:+z.2f} to {100 * mean.high:+z.2f}"
+    n = sum(row.optimism is not None and not row.is_extra for row in finals.rows)
+    return [
+        text,
+        f"Over {n} finalists search scores are off by {100 * mean.value:+z.2f} points (95 % interval {ends}).",
+    ]
+
+
+def _trials(rows: Sequence[Finalist]) -> str:
+    names = [str(row.trial) + (f" ({DOCUMENT})" if row.is_document else "") for row in rows]
+    return f"{'Trial' if len(rows) == 1 else 'Trials'} {listing(names)}"
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}\u00a0%"
+
+
+def _p(p_value: float) -> str:
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"
