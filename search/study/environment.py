@@ -1,26 +1,73 @@
 """What a study ran on: stored with it, since numbers without it can't be repeated."""
 
+import hashlib
+import json
 import os
 import platform
+import re
 import subprocess
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-_PACKAGES = ("gridless", "keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "optuna", "mlflow")
+_PACKAGES = ("gridless", "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "numpy", "optuna", "mlflow")
+_GPU_PACKAGES = ("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cublas-cu12", "nvidia-cudnn-cu12")
+_FLAGS = re.compile(
+    r"TF_(ENABLE|DETERMINISTIC|CUDNN|USE|XLA|GPU)\w*|XLA_FLAGS|ONEDNN_\w+|DNNL_\w+|JAX_(ENABLE|DEFAULT)\w+|NVIDIA_TF32_\w+"
+)
+"""Environment variables that choose how frameworks compute."""
+_INSTRUCTIONS = (
+    "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16",
+    "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2",
+)  # fmt: skip
+"""Those of a CPU by which frameworks choose their kernels."""
+_THREADS = "TF_NUM_INTRAOP_THREADS"
+"""What a worker is bound by; JAX and OpenMP have variables of their own, of the same value."""
+_CPU_INFO = Path("/proc/cpuinfo")
+_DRIVER_INFO = Path("/proc/driver/nvidia/version")
 
 
-def environment(device: str) -> dict[str, str]:
-    """Versions of Python, packages and this code; machine, device and backend."""
+def environment(device: str, *, threads: int | None = None) -> dict[str, str]:
+    """What the numbers of a trial on `device` may depend on besides its setting, seed and images.
+
+    Versions of Python, packages and this code; CPU, threads (of this process, if not given), platform, backend,
+    and the variables that frameworks heed. What is not there, such as a GPU's driver, has no key.
+    """
     found = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
-    found["backend"] = os.environ.get("KERAS_BACKEND", "tensorflow")
-    for package in _PACKAGES:
+    found["backend"] = backend()
+    found["cpu"] = cpu_name()
+    if instructions := [i for i in _cpu_info("flags", "Features").split() if i in _INSTRUCTIONS]:
+        found["cpu_instructions"] = " ".join(sorted(instructions))
+    if limit := str(threads or os.environ.get(_THREADS, "")):
+        found["threads"] = limit
+    if flags := [f"{k}={v}" for k, v in sorted(os.environ.items()) if _FLAGS.fullmatch(k)]:
+        found["flags"] = " ".join(flags)
+    if driver := _driver():
+        found["gpu_driver"] = driver
+    for package in (*_PACKAGES, *_GPU_PACKAGES):
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
     found["code_version"] = code_version()
+    found["code_digest"] = code_digest()
     return found
+
+
+def backend() -> str:
+    """The backend that Keras would load: KERAS_BACKEND, or what its own file says, or TensorFlow."""
+    if named := os.environ.get("KERAS_BACKEND"):
+        return named
+    folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
+    try:
+        return str(json.loads((folder / "keras.json").read_text(encoding="utf-8"))["backend"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "tensorflow"
+
+
+def cpu_name() -> str:
+    """The CPU's model, as people know it."""
+    return _cpu_info("model name") or platform.processor() or platform.machine()
 
 
 @cache
@@ -28,6 +75,35 @@ def code_version() -> str:
     """The version of this code; in a checkout also its commit, and «+changes» when it was edited since."""
     commit = _commit()
     return f"{version('gridless')} ({commit})" if commit else version("gridless")
+
+
+@cache
+def code_digest() -> str:
+    """The beginning of the SHA-256 of all modules of this package: the same code, whatever its version says."""
+    root = Path(__file__).resolve().parents[1]
+    digest = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(root).as_posix()} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:12]
+
+
+def _cpu_info(*keys: str) -> str:
+    """The value of the first line of /proc/cpuinfo that has one of `keys`; empty where there is none."""
+    try:
+        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return ""
+    return next((value.strip() for key, _, value in (s.partition(":") for s in lines) if key.strip() in keys), "")
+
+
+def _driver() -> str | None:
+    """The version of NVIDIA's kernel driver."""
+    try:
+        found = re.search(r"\d+(\.\d+)+", _DRIVER_INFO.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return found[0] if found else None
 
 
 def _commit() -> str | None:

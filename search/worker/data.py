@@ -22,7 +22,7 @@ def data_for(spec: StudySpec) -> Prepared:
     Raises InputError when the data can't be found on this machine, StudyError when it is other data or the model is
     not here.
     """
-    if problem := registry.check_name(registry.MODELS, spec.model) or _missing_module(spec.model):
+    if problem := model_problem(spec.model):
         raise StudyError(f"study {spec.name!r} can't be served on this machine: {problem}")
     seed, fraction = spec.seed, spec.validation_fraction
     found = find_prepared(spec.data, spec.data_digest, seed=seed, validation_fraction=fraction, cache=cache())
@@ -36,11 +36,11 @@ def data_for(spec: StudySpec) -> Prepared:
     return found if tests else replace(found, test_folder=None)
 
 
-def _missing_module(model: str) -> str | None:
-    """What is wrong with a user's own `module:function`, as far as can be told without loading a framework."""
+def model_problem(model: str) -> str | None:
+    """Why `model` can't be built on this machine, as far as can be told without loading a framework; or None."""
     module, colon, _ = model.partition(":")
-    if not colon:
-        return None
+    if (problem := registry.check_name(registry.MODELS, model)) or not colon:
+        return problem
     top = module.partition(".")[0]
     if importlib.util.find_spec(top) or importlib.machinery.PathFinder.find_spec(top, [str(Path.cwd())]):
         return None
