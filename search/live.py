@@ -53,14 +53,15 @@ def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> S
 
 def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> float | None:
     """Epochs still to be trained, if the rest goes as what was settled so far, at the mean pace so far."""
-    settled = [t for t in trials if t.curve and t.state != "RUNNING"]
+    unsettled = [t for t in trials if t.state == "RUNNING" or (t.state == "WAITING" and not t.paused)]
+    settled = [t for t in trials if t.curve and t not in unsettled]
     epochs = sum(t.epochs for t in trials)
     if not settled:
         return None
     pace = sum(t.train_s for t in trials) / epochs
     typical = sum(t.epochs for t in settled) / len(settled)
-    running = sum(max(0.0, min(typical, t.total_epochs or typical) - t.epochs) for t in trials if t.state == "RUNNING")
-    return pace * (typical * max(0, n_trials - len(trials)) + running) / max(1, workers)
+    begun = sum(max(0.0, min(typical, t.total_epochs or typical) - t.epochs) for t in unsettled)
+    return pace * (typical * max(0, n_trials - len(trials)) + begun) / max(1, workers)
 
 
 def render(shot: Snapshot) -> RenderableType:

@@ -139,7 +139,7 @@ def as_dict(status: Status) -> dict[str, object]:
             "n_retries": s.n_retries,
             "trials_per_hour": round(s.trials_per_hour, 2),
             "epochs_per_hour": round(s.epochs_per_hour, 2),
-            "left_s": s.shot.left_s,
+            "left_s": s.shot.left_s if s.place.state is QueueState.OPEN else None,
             "peak_host_mb": s.peak_host_mb,
             "peak_device_mb": s.peak_device_mb,
         }

@@ -34,6 +34,8 @@ def test_the_time_left_goes_down_to_nothing_and_is_unknown_at_first() -> None:
     assert early > late > 0
     assert snapshot(TRIALS[:1], n_trials=1, workers=1).left_s == 0
     assert snapshot(TRIALS[:1], n_trials=10, workers=2).left_s == early / 2
+    given_back = trial(1, [0.4], "WAITING")  # it waits for a worker, to go on
+    assert snapshot([TRIALS[0], given_back], n_trials=2, workers=1).left_s == 2.0
 
 
 def test_the_live_view_shows_what_each_worker_does() -> None:
