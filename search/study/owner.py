@@ -72,7 +72,7 @@ def _lives(pid: int, born: float) -> bool:
     try:
         return _born(pid) == born and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except FileNotFoundError:
-        return psutil.pid_exists(pid)  # /proc may hide another user's processes
+        return bool(psutil.pid_exists(pid))  # /proc may hide another user's processes
     except (psutil.NoSuchProcess, ProcessLookupError):
         return False
 

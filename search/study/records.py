@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
+from itertools import accumulate
 from typing import Any
 
 
@@ -80,6 +81,11 @@ class TrialRecord:
         """The epoch with the largest val_accuracy, the earliest of equals; None before the first one that has any."""
         valued = [e for e in self.curve if e.val_accuracy is not None]
         return max(valued, key=lambda e: (e.val_accuracy or 0.0, -e.step), default=None)
+
+    @cached_property
+    def best_so_far(self) -> tuple[float, ...]:
+        """The largest validation accuracy up to each completed epoch, 0 before there is any."""
+        return tuple(accumulate((e.val_accuracy or 0.0 for e in self.curve), max))
 
     @property
     def val_accuracy(self) -> float | None:

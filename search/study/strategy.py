@@ -135,9 +135,9 @@ class HalvingStrategy:
         """The best trial paused at the highest rung where one earns to go on."""
         paused = {t.number: t for t in trials if t.state == "WAITING" and t.paused}
         for rung in reversed(self._rungs):
-            here = [n for n in _earners(trials, rung) if n in paused and paused[n].epochs == rung]
-            if here:
-                return here[0]
+            here = (n for n in _earners(trials, rung) if n in paused and paused[n].epochs == rung)
+            if (best := next(here, None)) is not None:
+                return best
         return None
 
 
@@ -151,10 +151,8 @@ def _telling(trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
 
 def _earners(trials: Sequence[TrialRecord], rung: int) -> list[int]:
     """Numbers of the better half of all trials that reached `rung`, best first."""
-    reached = [t for t in trials if t.epochs >= rung and t.state != "FAIL"]
-    value = {t.number: max(e.val_accuracy or 0.0 for e in t.curve[:rung]) for t in reached}
-    ranked = sorted(value, key=lambda n: (-value[n], n))
-    return ranked[: int(len(ranked) * KEEP)]
+    reached = [(-t.best_so_far[rung - 1], t.number) for t in trials if len(t.curve) >= rung and t.state != "FAIL"]
+    return [number for _, number in sorted(reached)[: int(len(reached) * KEEP)]]
 
 
 def _tpe(seed: int) -> BaseSampler:
