@@ -1,1 +1,23 @@
-"""Gridless: hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
+"""Gridless: hyperparameter search and benchmarking for Keras image classifiers, without the grid.
+
+What a program may use of it is in docs/api.md: `load_study`, `list_studies` and what they return. Nothing is loaded
+before it is asked for.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from search.api import Study, list_studies, load_study
+
+__all__ = ["Study", "list_studies", "load_study"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return getattr(importlib.import_module("search.api"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from search.cli import service, studies, suites, tools
+from search.cli import library, reproduce, service, studies, suites, tools
 from search.cli.common import INTERRUPTED
 from search.errors import GridlessError, InputError
 
@@ -21,7 +21,10 @@ Examples:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted."""
+    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted.
+
+    A worker with --until-idle that is told to stop exits 143, so that a scheduler starts it again elsewhere.
+    """
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -45,5 +48,5 @@ def cli() -> None:
     """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
 
 
-for command in (*studies.COMMANDS, *service.COMMANDS, *suites.COMMANDS, *tools.COMMANDS):
+for command in (*studies.COMMANDS, *service.COMMANDS, *suites.COMMANDS, *library.COMMANDS, *reproduce.COMMANDS, *tools.COMMANDS):
     cli.add_command(command)

@@ -36,6 +36,9 @@ study_options = _all(
     click.option("--name", help="The study's name [MODEL-DATA]."),
     click.option("--strategy", help="How settings are chosen and epochs shared out."),
     click.option("--precision", help="float32, mixed_bfloat16 or mixed_float16."),
+    click.option(
+        "--deterministic", is_flag=True, default=None, help="Repeatable operations on GPUs, too; on CPUs all are."
+    ),
     click.option("--finalists", help="The best settings to train again and score on the test set [3]; 0 for none."),
     click.option("--n-replicates", help="Fresh seeds that each finalist is trained on [5]."),
     click.option("--stop-when-flat", is_flag=True, default=None, help="End once more promises less than noise."),

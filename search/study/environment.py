@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,6 +53,11 @@ def environment(device: str, *, threads: int | None = None) -> dict[str, str]:
     found["code_version"] = code_version()
     found["code_digest"] = code_digest()
     return found
+
+
+def environment_digest(found: Mapping[str, str]) -> str:
+    """A short name for an environment: its SHA-256's beginning."""
+    return hashlib.sha256(json.dumps(dict(found), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def backend() -> str:

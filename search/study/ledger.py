@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from search.errors import InputError
 from search.study.database import models
 from search.study.distributions import FAILED_CONSTRAINT, distributions
+from search.study.environment import environment_digest
 from search.study.owner import Claim, Owner
 from search.study.queue import Place, QueueState, n_started, opened, put_place
-from search.study.reading import TrialReader, find_study
+from search.study.reading import ENVIRONMENT, TrialReader, find_study
 from search.study.records import Epoch, TrialRecord
 from search.study.replicates import FINAL
 from search.study.spec import StudySpec, check_goes_on, stored_spec_of
@@ -114,6 +115,15 @@ class Ledger:
                 return None
             trial = self.storage.new_trial(session, self.study_id, number)
             return self._take(session, place, trial, owner, new=True)
+
+    def note_environment(self, found: Mapping[str, str]) -> str:
+        """Keep with the study what a worker runs on; the name under which trials refer to it."""
+        name = environment_digest(found)
+        with self.storage.session() as session:
+            self.storage.lock_study(session, self.study_id)
+            if ENVIRONMENT + name not in self.storage.study_attrs(session, self.study_id):
+                self.storage.put_study(session, self.study_id, {ENVIRONMENT + name: dict(found)})
+        return name
 
     def waiting(self, session: Session, *, paused: bool) -> Any:
         """The WAITING trials by number that are paused, or that are not."""

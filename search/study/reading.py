@@ -8,6 +8,8 @@ from search.errors import InputError
 from search.study.records import Epoch, Evaluation, StudyRecord, TrialRecord
 from search.study.storage import LedgerStorage
 
+ENVIRONMENT = "environment:"
+"""What the names of the study's attributes begin with that hold what its workers ran on."""
 CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
 
 
@@ -22,6 +24,7 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
         spec=spec,
         trials=tuple(TrialReader(storage, study_id).read()),
         environment=attrs.get("environment", {}),
+        environments={k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)},
         # A figure for other images would be compared with nothing.
         published=spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None,
     )
@@ -80,6 +83,7 @@ def as_record(row: FrozenTrial) -> TrialRecord:
         seed=attrs.get("seed"),
         device=attrs.get("device"),
         worker=attrs.get("worker"),
+        environments=tuple(attrs.get("environments", ())),
         paused=bool(attrs.get("paused", False)),
         n_segments=attrs.get("n_segments", 0),
         n_retries=attrs.get("n_retries", 0),

@@ -56,6 +56,8 @@ class TrialRecord:
     device: str | None = None
     worker: str | None = None
     """The worker that holds it (RUNNING) or held it last."""
+    environments: tuple[str, ...] = ()
+    """What its segments ran on, each once, the last one last: keys of StudyRecord.environments."""
     paused: bool = False
     """WAITING at a rung for promotion, not for a worker."""
     n_segments: int = 0
@@ -120,5 +122,7 @@ class StudyRecord:
     trials: tuple[TrialRecord, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
     """Python, package and machine versions, as recorded when the study was made."""
+    environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What its workers ran on, by the names that trials have for it; empty for studies of older versions."""
     published: Mapping[str, Any] | None = None
     """The document's own figure on this data: {value, split, source}; None where it has none."""

@@ -14,7 +14,18 @@ from search.registry import data_folders, nearest
 from search.space.types import Space
 from search.study.strategy import STRATEGIES
 
-_FIXED = ("model", "data", "metric", "epochs", "seed", "strategy", "validation_fraction", "data_digest", "precision")
+_FIXED = (
+    "model",
+    "data",
+    "metric",
+    "epochs",
+    "seed",
+    "strategy",
+    "validation_fraction",
+    "data_digest",
+    "precision",
+    "deterministic",
+)
 """What a resumed study must not change; n_trials may only grow, and everything else is free."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = {"mlflow-artifacts"}
@@ -66,6 +77,8 @@ class Settings(BaseModel):
     """Part of the training images that validates: a sixth of 60,000 leaves as many as the test set has."""
     precision: Precision = "float32"
     """Keras' dtype policy: mixed_bfloat16 and mixed_float16 are faster where the hardware has them."""
+    deterministic: bool = False
+    """Only operations that give the same bits each time. CPUs give them anyway; on a GPU it costs speed."""
     finalists: Annotated[int, Field(ge=0, le=50)] = 3
     """How many of the best settings are trained again after the search and scored on the test set; 0 for none."""
     n_replicates: Annotated[int, Field(ge=1, le=1000)] = 5
@@ -140,6 +153,7 @@ class StudySpec(BaseModel):
     """Settings of the first trials, the document's own before those that the user asked to try."""
     space: dict[str, Any]
     precision: Precision = "float32"
+    deterministic: bool = False
     finalists: int = 0
     n_replicates: int = 5
     stop_when_flat: bool = False

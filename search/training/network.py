@@ -9,6 +9,7 @@ import keras
 
 from search.registry import load_builder
 from search.training.augment import augmentation
+from search.training.determinism import be_deterministic
 from search.training.engine import Images, Prepare
 from search.training.features import cached_features, split_frozen
 from search.training.job import Job
@@ -57,6 +58,8 @@ def build_network(job: Job) -> Network:
     """
     keras.config.set_dtype_policy(job.precision)
     keras.utils.set_random_seed(job.seed)
+    if job.deterministic:
+        be_deterministic()
     whole = load_builder(job.model)(job.params, input_shape=tuple(job.input_shape), n_classes=job.n_classes)
     if job.precision != "float32":
         # Probabilities near 1 have no neighbours in 16 bits.

@@ -31,6 +31,7 @@ def job_for(
         number=trial.number,
         cache=cache,
         precision=spec.precision,
+        deterministic=spec.deterministic,
     )
     replicate = spec.replicate(trial.number)
     if replicate is None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from search import artifacts
 from search.datasets.split import Prepared
@@ -87,6 +88,8 @@ class StudyWorker:
         self._patience = patience
         self._next_sweep = 0.0
         self._is_concluded = False
+        self._environment: str | None = None
+        """The name of this machine, as it is, among the study's environments."""
         spec = ledger.spec
         self._strategy = make_strategy(spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs)
 
@@ -203,7 +206,7 @@ class StudyWorker:
             trials = self._patience.call(self._ledger.trials)
         unknown = TrialRecord(claim.number, "RUNNING", {})
         trial = next((t for t in trials if t.number == claim.number), unknown)
-        facts = {"device": self._places.device}
+        facts = {"device": self._places.device, "environments": self._environments(trial)}
         if trial.total_epochs is None:
             trial = self._begin(claim, trial, trials, facts)
         else:
@@ -220,8 +223,15 @@ class StudyWorker:
         self._tracker.params(claim.number, trial.params)
         return trial
 
+    def _environments(self, trial: TrialRecord) -> list[str]:
+        """What the trial ran on so far, and now on this, by name."""
+        if self._environment is None:
+            here = environment(self._places.device)
+            self._environment = self._patience.call(lambda: self._ledger.note_environment(here))
+        return [*(name for name in trial.environments if name != self._environment), self._environment]
+
     def _begin(
-        self, claim: Claim, trial: TrialRecord, trials: Sequence[TrialRecord], facts: dict[str, str]
+        self, claim: Claim, trial: TrialRecord, trials: Sequence[TrialRecord], facts: dict[str, Any]
     ) -> TrialRecord:
         spec = self._ledger.spec
         params = spec.first_setting(claim.number) or self._strategy.ask(trials, claim.number)

@@ -1,0 +1,169 @@
+"""The public Python API: studies that are stored, as pandas frames. docs/api.md describes it by examples."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from search.artifacts import join
+from search.errors import InputError
+from search.places import artifacts, storage_url
+from search.report.export import write_export
+from search.report.finalists import judge, read_correct
+from search.report.finals import Finals
+from search.report.frame import best_trial, leaderboard, trial_frame
+from search.study.archive import SUFFIXES, read_archive
+from search.study.library import open_library, search_names, stored_studies
+from search.study.reading import read_study
+from search.study.records import StudyRecord
+from search.study.replicates import FINAL
+
+_EPOCH = ("step", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "at")
+
+
+def list_studies() -> list[str]:
+    """The names of all stored studies, in the order in which they were made; `<study>.final` are left out.
+
+    The storage is that of GRIDLESS_STORAGE, or of GRIDLESS_HOME. Raises search.errors.InputError when there is none.
+    """
+    return search_names(open_library(storage_url()))
+
+
+def load_study(name: str) -> "Study":
+    """Study `name` as it is stored now, or as it was when `gridless archive` wrote the file `name` (….tar.gz).
+
+    Raises search.errors.InputError when there is none of that name, and search.errors.RetryLaterError when the
+    database is out of reach.
+    """
+    if name.endswith(SUFFIXES):
+        found = read_archive(Path(name).expanduser())
+        is_archived = True
+    else:
+        storage = open_library(storage_url())
+        found = {s.name: read_study(storage, s.name) for s in stored_studies(storage, name)}
+        is_archived = False
+    search = next((s for n, s in found.items() if not n.endswith(FINAL)), None)
+    final = next((s for n, s in found.items() if n.endswith(FINAL)), None)
+    if search is None:
+        raise InputError(f"{name!r} has replicates only and searched nothing; `gridless compare` shows its suite")
+    return Study(search, final, is_archived=is_archived)
+
+
+class Study:
+    """A study at the moment when it was loaded; load it again for what came later. Made by `load_study`.
+
+    Accuracies are fractions, losses mean cross-entropies in nats, times seconds. Frames are made when first asked for;
+    blanks in them are missing values.
+    """
+
+    def __init__(self, record: StudyRecord, final: StudyRecord | None, *, is_archived: bool) -> None:
+        self._record, self._final, self._is_archived = record, final, is_archived
+
+    def __repr__(self) -> str:
+        return f"Study({self.name!r}, {len(self._record.trials)} trials)"
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._record.name
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        """All that decides what its trials do, as in study.yaml."""
+        return self._record.spec
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Python, package and code versions, machine and device, as recorded when it was made."""
+        return self._record.environment
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The params of the trial of rank 1, which is chosen by validation; None while no trial has a value."""
+        found = best_trial(self._record)
+        return dict(found.params) if found else None
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """One row per started trial, by number, with the columns of leaderboard.csv but `rank`."""
+        return trial_frame(self._record, self._finals)
+
+    @cached_property
+    def leaderboard(self) -> pd.DataFrame:
+        """The rows and columns of leaderboard.csv, with a type per column."""
+        return leaderboard(self._record, self._finals)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """One row per completed epoch: trial, step (from 1), loss, accuracy, val_loss, val_accuracy, lr, seconds, at.
+
+        `lr` is the rate at the epoch's start, `seconds` its wall-clock time, `at` when it ended (UTC).
+        """
+        rows = [{"trial": t.number} | asdict(epoch) for t in self._record.trials for epoch in t.curve]
+        frame = pd.DataFrame(rows, columns=["trial", *_EPOCH])
+        types = dict.fromkeys(_EPOCH, "float64") | {"trial": "int64", "step": "int64"}
+        frame = frame.astype(types)
+        return frame.assign(at=pd.to_datetime(frame["at"], unit="s", utc=True))
+
+    @cached_property
+    def finalists(self) -> pd.DataFrame:
+        """One row per setting that was trained again, in the order of validation; empty where none was.
+
+        Columns: trial, rank, is_document; val_accuracy as the search saw it; test_accuracy_mean, its 95 % interval
+        test_accuracy_ci_low and test_accuracy_ci_high, over n_replicates finished of n_wanted; optimism, which is
+        val_accuracy minus that mean; p_value (Holm) of no difference from the highest mean, and tied_with_best.
+        """
+        rows = [
+            (
+                *(f.trial, f.rank, f.is_document, f.search_accuracy),
+                *((f.interval.mean, f.interval.low, f.interval.high) if f.interval else (None, None, None)),
+                *(len(f.values), f.n_wanted, f.optimism, f.p_value, f.tied_with_best),
+            )
+            for f in (self._finals.rows if self._finals else ())
+        ]
+        return pd.DataFrame(rows, columns=list(_FINALISTS)).astype(_FINALISTS)
+
+    def export(self, folder: str | Path, format: str = "csv") -> Path:  # noqa: A002  # as pandas calls it
+        """Write the leaderboard to `folder`/leaderboard.<format>, csv, parquet or json, and return that path.
+
+        docs/leaderboard.md describes its columns. Raises search.errors.InputError when it can't be written.
+        """
+        return write_export(self._record, self._finals, Path(folder), format)
+
+    def model(self) -> Any:
+        """The network of the best finalist, a keras.Model: pixels 0…255 (n, height, width, channels) → probabilities.
+
+        This loads Keras. Raises search.errors.InputError when the study has no network yet, or it can't be loaded.
+        """
+        from search.worker.prediction import load  # noqa: PLC0415  # loads the framework
+
+        if self._is_archived:
+            raise InputError(f"the network of {self.name!r} is in the archive; unpack {self.name}/model.keras from it")
+        return load(self.name)
+
+    @cached_property
+    def _finals(self) -> Finals | None:
+        if self._final is None:
+            return None
+        # An archive's evidence is packed: its finalists are told apart by their seeds alone.
+        evidence = join(artifacts(self._final.name), "evidence")
+        return judge(self._record, self._final, {} if self._is_archived else read_correct(evidence, self._final))
+
+
+_FINALISTS = {
+    "trial": "int64",
+    "rank": "Int64",
+    "is_document": "bool",
+    "val_accuracy": "float64",
+    "test_accuracy_mean": "float64",
+    "test_accuracy_ci_low": "float64",
+    "test_accuracy_ci_high": "float64",
+    "n_replicates": "int64",
+    "n_wanted": "int64",
+    "optimism": "float64",
+    "p_value": "float64",
+    "tied_with_best": "boolean",
+}

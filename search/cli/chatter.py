@@ -1,0 +1,32 @@
+"""Keeping a framework's remarks on the machine away from somebody who asked for something else."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import click
+
+_CHATTER = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d|WARNING: All log messages before absl::InitializeLog")
+"""How TensorFlow's C++ begins its lines; it writes some before it looks at TF_CPP_MIN_LOG_LEVEL."""
+
+
+@contextmanager
+def without_chatter() -> Iterator[None]:
+    """Hold stderr back, C++'s too; at the end, however it comes, what is no chatter of TensorFlow's is written."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            said.seek(0)
+            for line in said.read().decode(errors="replace").splitlines():
+                if not _CHATTER.match(line):
+                    click.echo(line, err=True)

@@ -1,0 +1,245 @@
+"""`gridless delete`, `archive`, `export` and `predict`: what one does with a study once it is there."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from search.cli.chatter import without_chatter
+from search.errors import InputError
+
+if TYPE_CHECKING:
+    from search.study.removal import Removal
+    from search.study.storage import LedgerStorage
+    from search.worker.prediction import Answer
+
+_DELETE_EPILOG = """\b
+Examples:
+  gridless delete mlp-digits --dry-run      # what would go, and the disk that it takes
+  gridless delete mlp-digits --yes --mlflow
+"""
+_ARCHIVE_EPILOG = """\b
+Examples:
+  gridless archive mlp-digits                        # runs/mlp-digits.tar.gz
+  gridless archive mlp-digits --to backup/mlp.tar.gz --keep
+"""
+_PREDICT_EPILOG = """\b
+Examples:
+  gridless predict mlp-digits seven.png three.jpg
+  gridless predict mlp-digits new.npz --top 3 > classes.csv
+"""
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
+_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.command(epilog=_DELETE_EPILOG)
+@click.argument("name", metavar="STUDY")
+@_yes
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
+@click.option("--mlflow", is_flag=True, help="Delete its runs in MLflow, too; `mlflow gc` frees their disk.")
+@_json
+def delete(name: str, yes: bool, dry_run: bool, mlflow: bool, as_json: bool) -> int:
+    """Delete STUDY with its finalists: trials, report, network, checkpoints, and data that no other study uses.
+
+    It is refused while workers train trials of it. Whatever interrupts it, the same command goes on.
+    """
+    storage, removal = _plan(name)
+    if dry_run or not as_json:
+        _show(storage, removal, mlflow=mlflow, as_json=as_json)
+    if dry_run:
+        return 0
+    if not _agreed(f"Delete {name}?", yes):
+        return 1
+    n_runs = _remove(storage, removal, mlflow=mlflow)
+    if as_json:
+        click.echo(json.dumps({"deleted": name, "freed_mb": round(removal.freed_mb, 2), "n_mlflow_runs": n_runs}))
+    else:
+        told = f"; runs marked as deleted in MLflow: {n_runs}" if mlflow else ""
+        click.echo(f"{name} is deleted, {removal.freed_mb:.1f} MB freed{told}")
+    return 0
+
+
+@click.command(epilog=_ARCHIVE_EPILOG)
+@click.argument("name", metavar="STUDY")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FILE.tar.gz", help="Where to [STUDY.tar.gz in runs/].")
+@click.option("--keep", is_flag=True, help="Delete nothing.")
+@_yes
+@_json
+def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) -> int:
+    """Pack STUDY with its finalists into one file, check that file, and delete the study as `delete` does.
+
+    The file holds the report, leaderboard, figures, evidence, network, and all that is stored of every trial:
+    `search.load_study("FILE.tar.gz")` reads it. Checkpoints and logs are not kept, so the study can't go on.
+    """
+    from search.study.archive import write_archive
+    from search.study.removal import put_back, remove, take_off
+    from search.worker.patience import grace_s
+
+    storage, removal = _plan(name)
+    path = _target(removal, to)
+    if not keep and not as_json:
+        _show(storage, removal, mlflow=False, as_json=False)
+    if not keep and not _agreed(f"Pack {name} into {path}, and delete the rest?", yes):
+        return 1
+    places = {} if keep else take_off(storage, removal, grace_s=grace_s(), reason="it is being archived")
+    try:
+        n_bytes = write_archive(storage, removal.studies, path)
+    except BaseException:
+        put_back(storage, places)
+        raise
+    if not keep:
+        remove(storage, removal)
+    size_mb, freed_mb = n_bytes / 2**20, 0.0 if keep else removal.freed_mb
+    if as_json:
+        told = {"archived": name, "file": str(path), "size_mb": round(size_mb, 2), "freed_mb": round(freed_mb, 2)}
+        click.echo(json.dumps(told))
+    else:
+        click.echo(f"{name} is in {path}, {size_mb:.1f} MB" + ("" if keep else f"; {freed_mb:.1f} MB freed"))
+    return 0
+
+
+@click.command()
+@click.argument("name", metavar="STUDY")
+@click.option("--format", "format_", default="csv", show_default=True, help="csv, parquet or json.")
+@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to [the study's folder].")
+def export(name: str, format_: str, to: Path | None) -> None:
+    """Write the leaderboard of STUDY for other programs, without its report, and print the file's path."""
+    import search
+    from search.places import home
+
+    click.echo(search.load_study(name).export(to or home() / name, format_))
+
+
+@click.command(epilog=_PREDICT_EPILOG)
+@click.argument("name", metavar="STUDY")
+@click.argument("files", nargs=-1, required=True, metavar="IMAGE…|FILE.npz")
+@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Classes per image.")
+@_json
+def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
+    """Say what the best finalist of STUDY takes each image for: CSV lines of image, class and probability.
+
+    An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n, height, width
+    [, channels]). Pictures are brought to the size and colours of the study's own images.
+    """
+    from search.worker.prediction import predict as answer
+
+    sys.path.append(str(Path.cwd()))  # where a user's own model may be, as for the workers that trained it
+    with without_chatter():
+        answers, notices = answer(name, files, top=top)
+    for notice in notices:
+        click.echo(f"note: {notice}", err=True)
+    if as_json:
+        click.echo(json.dumps([_as_dict(a) for a in answers], indent=1, ensure_ascii=False))
+    else:
+        _print_csv(answers)
+
+
+def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
+    from search.places import storage_url
+    from search.study.library import check_name, open_library
+    from search.study.removal import plan_removal
+    from search.worker.patience import grace_s
+
+    check_name(name)
+    storage = open_library(storage_url())
+    return storage, plan_removal(storage, name, grace_s=grace_s())
+
+
+def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> int:
+    """Delete the study; how many runs of MLflow were marked as deleted."""
+    from search.places import home
+    from search.study.removal import remove, take_off
+    from search.tracking.forget import forget
+    from search.tracking.uri import default_uri
+    from search.worker.patience import grace_s
+
+    take_off(storage, removal, grace_s=grace_s())
+    n_runs = sum(forget(default_uri(home()), s.name, s.uid) for s in removal.studies) if mlflow else 0
+    remove(storage, removal)
+    return n_runs
+
+
+def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json: bool) -> None:
+    """What goes, and what stays."""
+    from search.artifacts import shown
+    from search.study.database import shown_url
+
+    stays = _stays(removal, mlflow=mlflow)
+    if as_json:
+        told = {"study": removal.name, "n_trials": dict(removal.n_trials), "storage": shown_url(storage.url)}
+        sizes = {shown(place): round(n / 2**20, 2) for place, n in removal.places.items()}
+        click.echo(json.dumps(told | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays}, indent=1))
+        return
+    for study, n in removal.n_trials.items():
+        click.echo(f"{study}: {n} trials in {shown_url(storage.url)}")
+    for place, n in removal.places.items():
+        click.echo(f"{n / 2**20:10.1f} MB  {shown(place)}")
+    click.echo(f"{removal.freed_mb:10.1f} MB  are freed")
+    for text in stays:
+        click.echo(f"stays: {text}")
+
+
+def _stays(removal: "Removal", *, mlflow: bool) -> list[str]:
+    from search.places import cache, home
+    from search.tracking.forget import has_store
+    from search.tracking.uri import default_uri, shown_uri
+
+    found = []
+    if has_store(uri := default_uri(home())):
+        which = "files and registered models" if mlflow else "runs, files and registered models"
+        how = "`mlflow gc` removes the files" if mlflow else "--mlflow deletes the runs"
+        found.append(f"MLflow's {which} of experiment {removal.name} at {shown_uri(uri)}; {how}")
+    if any(cache().glob("features-*.npy")):
+        found.append(f"features of frozen networks in {cache()}, which studies share; they can be removed at any time")
+    return found
+
+
+def _agreed(question: str, yes: bool) -> bool:
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise InputError("nobody can be asked here; add --yes, or look first with `gridless delete STUDY --dry-run`")
+    return click.confirm(question, err=True)
+
+
+def _target(removal: "Removal", to: Path | None) -> Path:
+    """Where the archive goes. Raises InputError with every problem."""
+    from search.places import home
+    from search.study.archive import SUFFIXES
+
+    path = (to or home() / f"{removal.name}.tar.gz").expanduser().absolute()
+    problems = []
+    if not path.name.endswith(SUFFIXES) or path.is_dir():
+        problems.append(f"--to: {path} must be the name of a file that ends in .tar.gz")
+    if any(path.resolve().is_relative_to(Path(place).resolve()) for place in removal.places if "://" not in place):
+        problems.append(f"--to: {path} is in a folder that will be deleted; name another")
+    report = home() / removal.name / "report.html"
+    if removal.name in removal.n_trials and not (report.is_file() or path.exists()):
+        problems.append(f"{report} is missing; write it first: gridless report {removal.name}")
+    if problems:
+        raise InputError(problems)
+    return path
+
+
+def _as_dict(answer: "Answer") -> dict[str, Any]:
+    guesses = [{"label": g.label, "class": g.name, "probability": g.probability} for g in answer.guesses]
+    return {"image": answer.image, **guesses[0], "top": guesses}
+
+
+def _print_csv(answers: "Sequence[Answer]") -> None:
+    from search.report.frame import safe_cell
+
+    n = max(len(a.guesses) for a in answers)
+    head = [f"{name}{'' if i == 0 else f'_{i + 1}'}" for i in range(n) for name in ("class", "probability")]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["image", *head])
+    for answer in answers:
+        cells = [cell for g in answer.guesses for cell in (safe_cell(g.name), f"{g.probability:.6f}")]
+        writer.writerow([safe_cell(answer.image), *cells])
+
+
+COMMANDS = (delete, archive, export, predict)

@@ -1,0 +1,107 @@
+"""Image files and arrays that somebody wants classified → pixels, brought to the form of a data set's images."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from search.datasets import pictures
+from search.datasets.image_data import some
+from search.datasets.npz import UNREADABLE
+from search.errors import InputError
+
+KEYS = ("x", "x_test")
+"""What a file of arrays calls its images; the first that is there counts."""
+Shape = tuple[int, int, int]
+
+
+@dataclass(eq=False)
+class Batch:
+    """Images to be classified."""
+
+    names: list[str] = field(default_factory=list)
+    """Where each is from: a file, or a file and the place in it."""
+    images: list[NDArray[np.uint8]] = field(default_factory=list)
+    """Each uint8 (height, width, channels), 0–255."""
+    resized: list[str] = field(default_factory=list)
+    greyed: list[str] = field(default_factory=list)
+
+    @property
+    def pixels(self) -> NDArray[np.uint8]:
+        """All of them: (n, height, width, channels)."""
+        return np.stack(self.images)
+
+    def notices(self, shape: Shape) -> list[str]:
+        """What was done to images that were not of `shape`."""
+        size = f"{shape[1]}×{shape[0]} pixels, what is too long cut at both ends"
+        found = ((self.resized, f"brought to {size}"), (self.greyed, "turned from colour to grey"))
+        return [f"{some(names)}: {what}" for names, what in found if names]
+
+
+def read_batch(files: Sequence[str], shape: Shape) -> Batch:
+    """Read `files` as images of `shape`, (height, width, channels), in their order.
+
+    A picture is decoded as those of a folder are (`search.datasets.pictures`), and brought to the size as
+    `search.datasets.resize` does. An .npz file holds `x` or `x_test`, uint8 (n, height, width[, channels]) of just
+    this shape. Raises InputError with everything that is wrong with any file.
+    """
+    batch = Batch()
+    problems: list[str] = []
+    for file in files:
+        path = Path(file).expanduser()
+        try:
+            if path.is_dir():
+                raise InputError("is a folder; name the images in it")
+            if not path.exists():
+                raise InputError("no such file")
+            if path.suffix.lower() == ".npz":
+                _add_arrays(batch, file, path, shape)
+            else:
+                _add_picture(batch, file, path, shape)
+        except InputError as error:
+            problems += [f"{file}: {problem}" for problem in error.problems]
+    if problems:
+        raise InputError(problems)
+    return batch
+
+
+def _add_picture(batch: Batch, file: str, path: Path, shape: Shape) -> None:
+    height, width, channels = shape
+    if channels not in {1, 3}:
+        raise InputError(f"the network takes images of {channels} channels, which no picture has; give an .npz file")
+    image = pictures.pixels(path, grey=channels == 1)
+    if image.shape != shape:
+        fitted = pictures.fitted(path, width=width, height=height).convert("L" if channels == 1 else "RGB")
+        image = np.asarray(fitted).reshape(shape)
+        batch.resized.append(file)
+    if channels == 1 and not pictures.header(path).grey:
+        batch.greyed.append(file)
+    batch.names.append(file)
+    batch.images.append(image)
+
+
+def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape) -> None:
+    try:
+        # Not numpy.load: given a path, it leaves the file open when the archive is broken.
+        with path.open("rb") as raw, NpzFile(raw, allow_pickle=False) as found:
+            key = next((k for k in KEYS if k in found.files), None)
+            if key is None:
+                known = some(found.files) or "nothing"
+                raise InputError(f"it holds {known}, but neither x nor x_test; save the images as x")
+            array = np.asarray(found[key])
+    except UNREADABLE as error:
+        raise InputError(f"not a readable .npz file ({error}); write it with numpy.savez") from error
+    images = array[..., np.newaxis] if array.ndim == 3 else array
+    problems = []
+    if images.dtype != np.uint8:
+        problems.append(f"{key} must be uint8, 0–255, not {images.dtype}; the network scales by itself")
+    if images.shape[1:] != shape or not len(images):
+        size = "(n, " + ", ".join(map(str, shape)) + ")"
+        problems.append(f"{key} must have the shape {size}, n at least 1, as the study's images, not {array.shape}")
+    if problems:
+        raise InputError(problems)
+    batch.names += [f"{file}[{i}]" for i in range(len(images))]
+    batch.images += list(images)
