@@ -48,5 +48,6 @@ def cli() -> None:
     """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
 
 
-for command in (*studies.COMMANDS, *service.COMMANDS, *suites.COMMANDS, *library.COMMANDS, *reproduce.COMMANDS, *tools.COMMANDS):
-    cli.add_command(command)
+for group in (studies, service, suites, library, reproduce, tools):
+    for command in group.COMMANDS:
+        cli.add_command(command)

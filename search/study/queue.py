@@ -124,7 +124,7 @@ def _running(session: Session, ids: list[int]) -> dict[int, int]:
         .where(trial.study_id.in_(ids), trial.state == TrialState.RUNNING)
         .group_by(trial.study_id)
     )
-    return {study_id: n for study_id, n in session.execute(query)}
+    return dict(session.execute(query).all())
 
 
 def n_started(session: Session, study_id: int) -> int:

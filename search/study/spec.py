@@ -154,6 +154,7 @@ class StudySpec(BaseModel):
     space: dict[str, Any]
     precision: Precision = "float32"
     deterministic: bool = False
+    trials_per_gpu: int = 1
     finalists: int = 0
     n_replicates: int = 5
     stop_when_flat: bool = False

@@ -228,7 +228,7 @@ def _resolve(checked: Checked, space: Space) -> StudySpec:
     first = [space.document, *(space.complete(_typed_pairs(space, [t])) for t in request.tries)]
     own = {
         "n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction", "precision",
-        "deterministic", "finalists", "n_replicates", "stop_when_flat",
+        "deterministic", "trials_per_gpu", "finalists", "n_replicates", "stop_when_flat",
     }  # fmt: skip
     return StudySpec(
         name=checked.name,
