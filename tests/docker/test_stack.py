@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"the stack of container
 
 N_TRIALS = 12
 STUDY = "mlp-digits"
-SLOW = ("--fix", "units=200,depth=3,batch_size=10,lr=0.01", "--epochs", "12")
+SLOW = ("--fix", "units=200,depth=3,batch_size=10,lr=0.01", "--epochs", "12", "--finalists", "0")
 
 
 @pytest.fixture(scope="module")
