@@ -147,14 +147,27 @@ def _search(
 
 @click.command()
 @click.argument("name")
+@click.option("--serve", "port", is_flag=False, flag_value=8321, type=int, metavar="[PORT]", help="Serve its page.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def report(name: str, as_json: bool) -> None:
-    """Write leaderboard.csv, report.html and figures/ of study NAME again."""
-    from search.places import home, storage_url
-    from search.report import report_study
-    from search.study.storage import LedgerStorage
+def report(name: str, port: int | None, as_json: bool) -> None:
+    """Write leaderboard.csv, report.html and figures/ of study NAME again.
 
-    _print_result(report_study(LedgerStorage(storage_url()), name, home() / name), as_json=as_json, again=False)
+    With --serve, show the page on this machine (port 8321 unless given) and let it follow the study while that runs.
+    """
+    from search.places import home, storage_url
+    from search.report import page_of, report_study
+    from search.report.serve import serve
+    from search.study.library import open_library
+    from search.study.reading import read_study
+
+    storage = open_library(storage_url())
+    if port is not None:
+        serve(
+            lambda: page_of(storage, name), port, stamp=lambda: read_study(storage, name).trials,
+            ready=lambda address: click.echo(f"{address} shows {name}; Ctrl-C ends it", err=True),
+        )  # fmt: skip
+        return
+    _print_result(report_study(storage, name, home() / name), as_json=as_json, again=False)
 
 
 def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:

@@ -10,12 +10,12 @@ from search.errors import InputError
 from search.files import unwritable, whole_file
 from search.places import artifacts
 from search.report.classes import class_table, confusion_plot, write_classes
+from search.report.contents import Contents, contents
 from search.report.evidence import read_evidence
-from search.report.figures import all_plots
 from search.report.finalists import judge, read_correct
 from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
-from search.report.page import write_figures, write_page
+from search.report.page import page, write_figures, write_page
 from search.report.table import leaderboard_table
 from search.study.finals import champion, model_file
 from search.study.ledger import finals_of
@@ -27,8 +27,10 @@ from search.study.storage import LedgerStorage
 __all__ = [
     "Report",
     "ReportPaths",
+    "gather",
     "leaderboard",
     "leaderboard_table",
+    "page_of",
     "report_study",
     "trial_frame",
     "write_leaderboard",
@@ -71,10 +73,27 @@ def report_study(storage: LedgerStorage, name: str, folder: Path) -> Report:
 
     Raises InputError when there is no such study, or `folder` can't be written.
     """
-    study = read_study(storage, name)
+    return write_report(read_study(storage, name), folder, *_material(storage, name))
+
+
+def page_of(storage: LedgerStorage, name: str) -> str:
+    """The page of study `name` as it is stored now, one that asks for news. Raises InputError without such a study."""
+    return page(gather(read_study(storage, name), *_material(storage, name)), live=True)
+
+
+def _material(storage: LedgerStorage, name: str) -> tuple[str, StudyRecord | None, str]:
+    """The evidence of study `name`, the study of its finalists, and the evidence of that."""
     final = next((read_study(storage, found) for found in finals_of(storage, [name])), None)
-    places = [join(artifacts(record.name), "evidence") for record in (study, final) if record]
-    return write_report(study, folder, places[0], final, places[-1])
+    return join(artifacts(name), "evidence"), final, join(artifacts(final.name), "evidence") if final else ""
+
+
+def gather(
+    study: StudyRecord, evidence: str | Path, final: StudyRecord | None = None, final_evidence: str | Path = ""
+) -> Contents:
+    """All that the page of `study` shows, with what workers kept in the folders `evidence` and `final_evidence`."""
+    best = best_trial(study)
+    kept = read_evidence(evidence, best.number if best else None)
+    return contents(study, kept, final, judge(study, final, read_correct(final_evidence, final)))
 
 
 def write_report(
@@ -88,15 +107,13 @@ def write_report(
     read from `final_evidence`. Each file is written in one step; older files of these names are replaced or removed.
     Raises InputError when `folder` can't be written.
     """
-    best = best_trial(study)
-    kept = read_evidence(evidence or folder / "evidence", best.number if best else None)
-    finals = judge(study, final, read_correct(final_evidence, final))
+    found = gather(study, evidence or folder / "evidence", final, final_evidence)
+    kept = found.evidence
     classes = folder / "classes.csv"
-    plots = all_plots(study)
     try:
-        write_leaderboard(study, folder / "leaderboard.csv", finals)
-        write_page(study, folder / "report.html", plots, kept)
-        write_figures(study, folder / "figures", (*plots, confusion_plot(kept)))
+        write_leaderboard(study, folder / "leaderboard.csv", found.finals)
+        write_page(found, folder / "report.html")
+        write_figures(study, folder / "figures", (*found.plots, confusion_plot(kept)))
         if kept.predictions:
             write_classes(class_table(kept.predictions, kept.class_names), classes)
         else:
@@ -108,7 +125,7 @@ def write_report(
         folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes if kept.predictions else None,
         model,
     )  # fmt: skip
-    return Report(study, final, finals, paths)
+    return Report(study, final, found.finals, paths)
 
 
 def _keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Path, path: Path) -> Path | None:

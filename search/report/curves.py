@@ -22,6 +22,7 @@ from search.report.style import BEST, STATES, accuracy_window, figure
 from search.report.words import count, percent
 from search.study.records import Epoch, StudyRecord, TrialRecord
 
+_N_NEAR = 10
 # Drawn from the faintest to the plainest, so that what matters lies on top.
 _OPACITY = {"PRUNED": 0.45, "FAIL": 0.6, "WAITING": 0.7, "COMPLETE": 0.6, "RUNNING": 0.85}
 
@@ -53,15 +54,35 @@ def learning_curves(study: StudyRecord) -> Plot:
         + thinned_note(len(shown), len(curved), "learning curves, evenly spaced by rank")
     )
     alt = f"Validation accuracy by epoch of {count(len(shown), 'trial')}, the best one highlighted."
-    panels = (Panel(alt, figure(traces, **layout)),) if curved else ()
-    return Plot("curves", "Learning curves", caption, panels)
+    panels = [Panel(alt, figure(traces, **layout))] if curved else []
+    if best and len(curved) > _N_NEAR:
+        panels.append(_near(curved[:_N_NEAR], best))
+        caption += f" Beside it, the {_N_NEAR} best from near."
+    return Plot("curves", "Learning curves: validation accuracy (%) by epoch", caption, tuple(panels))
+
+
+def _near(trials: Sequence[TrialRecord], best: TrialRecord) -> Panel:
+    """The best trials on an axis of their own, as far down as their second half goes."""
+    late = [_validation(e) for t in trials for e in t.curve[len(t.curve) // 2 :]]
+    window = accuracy_window(late)
+    longest = max(t.curve[-1].step for t in trials)
+    others = [t for t in trials if t is not best]
+    groups = [(s, [t for t in others if t.state == s]) for s in _OPACITY]
+    traces = [*(_lines(group, state) for state, group in groups if group), _best_line(best)]
+    layout: dict[str, Any] = {
+        "showlegend": True,
+        "xaxis": {"title": {"text": "epoch"}, "range": [1 - 0.03 * longest, 1.03 * longest], **whole(longest)},
+        "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+    }
+    alt = f"Validation accuracy by epoch of the {len(trials)} best trials, from {window.low:.1f} % up."
+    return Panel(alt, figure(traces, **layout))
 
 
 def best_trial_epochs(study: StudyRecord) -> Plot:
     """Accuracy and loss of the best trial by epoch, on training and on validation data."""
     best = best_trial(study)
     if best is None:
-        return Plot("best", "The best trial", "", ())
+        return Plot("best", "The best trial: accuracy (%) and loss (nats) by epoch", "", ())
     caption = (
         f"Trial {best.number}. Its highest validation accuracy, {percent(best.val_accuracy)}, came at epoch "
         f"{best.best_epoch} (upright line). Where training goes on improving while validation turns back, "
@@ -79,7 +100,7 @@ def best_trial_epochs(study: StudyRecord) -> Plot:
             _training_and_validation(best, loss, "loss (cross-entropy, nats)", ".4f"),
         ),
     )
-    return Plot("best", "The best trial", caption, panels)
+    return Plot("best", "The best trial: accuracy (%) and loss (nats) by epoch", caption, panels)
 
 
 def _validation(epoch: Epoch) -> float:

@@ -3,8 +3,13 @@
 import math
 from typing import Any
 
+from search.report.cost_plot import accuracy_by_compute
 from search.report.curves import best_trial_epochs, learning_curves
+from search.report.finals import Finals
+from search.report.finals_plot import finalists_plot
 from search.report.frame import has_rank, started_trials
+from search.report.importances import importances
+from search.report.parallel import parallel_coordinates
 from search.report.plots import (
     ACCURACY,
     N_BARS,
@@ -27,12 +32,16 @@ from search.report.words import count, duration
 from search.study.records import StudyRecord, TrialRecord
 
 
-def all_plots(study: StudyRecord) -> tuple[Plot, ...]:
-    """Every figure of the report, in its order."""
+def all_plots(study: StudyRecord, final: StudyRecord | None = None, finals: Finals | None = None) -> tuple[Plot, ...]:
+    """Every figure over trials, in the report's order; of the finalists only where there are any."""
     return (
+        *((finalists_plot(finals),) if finals else ()),
         accuracy_by_trial(study),
+        accuracy_by_compute(study, final),
         learning_curves(study),
         best_trial_epochs(study),
+        importances(study),
+        parallel_coordinates(study),
         parameters(study),
         compute(study),
     )
@@ -51,7 +60,7 @@ def accuracy_by_trial(study: StudyRecord) -> Plot:
     groups = [(s, [t for t in shown if t.state == s]) for s in STATES]
     traces = [marks(g, s, [t.number for t in g], [accuracy_of(t) for t in g]) for s, g in groups if g]
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "trial"}, "range": [-0.5, last + 0.5], **whole(last + 1)},
+        "xaxis": {"title": {"text": "trial (number)"}, "range": [-0.5, last + 0.5], **whole(last + 1)},
         "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
     }
     if failed:
@@ -64,7 +73,7 @@ def accuracy_by_trial(study: StudyRecord) -> Plot:
     )
     alt = f"Validation accuracy of {count(len(valued), 'trial')} by trial number, with the best so far."
     panel = Panel(alt, figure([*traces, *lines, _best_so_far(records, last)], **layout))
-    return Plot("accuracy", "Accuracy by trial", caption, (panel,) if trials else ())
+    return Plot("accuracy", "Search history: validation accuracy (%) by trial", caption, (panel,) if trials else ())
 
 
 def compute(study: StudyRecord) -> Plot:
@@ -79,16 +88,21 @@ def compute(study: StudyRecord) -> Plot:
     layout = {
         "barmode": "stack",
         "showlegend": True,
-        "xaxis": {"title": {"text": "trial"}, "range": [-0.6, last + 0.6], **whole(last + 1)},
+        "xaxis": {"title": {"text": "trial (number)"}, "range": [-0.6, last + 0.6], **whole(last + 1)},
         "yaxis": {"title": {"text": "training time (s)"}, "rangemode": "tozero"},
     }
-    shares = [f"{s.lower()} {duration(t)} ({100 * t / total if total else 0:.0f} %)" for s, t in totals.items()]
+    shares = [f"{s.lower()} {duration(t)} ({_share(t, total)})" for s, t in totals.items()]
     caption = f"Wall-clock seconds of completed epochs, {duration(total)} in all: {', '.join(shares) or 'none'}." + (
         f" Each bar sums {width} consecutive trials." if width > 1 else ""
     )
     alt = f"Training seconds of {count(len(trials), 'trial')} by trial number, coloured by state."
     panels = (Panel(alt, figure(traces, height=340, **layout)),) if trials else ()
-    return Plot("compute", "Where the time went", caption, panels)
+    return Plot("compute", "Where the time went: training time (s) by trial", caption, panels)
+
+
+def _share(part: float, whole: float) -> str:
+    share = 100 * part / whole if whole else 0.0
+    return "under 1 %" if 0 < share < 1 else f"{share:.0f} %"
 
 
 def _add_strip(layout: dict[str, Any], failed: list[TrialRecord]) -> dict[str, Any]:

@@ -34,6 +34,8 @@ class Plot:
     title: str
     caption: str
     panels: tuple[Panel, ...]
+    why_empty: str = "Nothing to draw yet."
+    """What is said in place of panels."""
 
 
 def hover(trial: TrialRecord) -> str:

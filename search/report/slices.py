@@ -9,7 +9,6 @@ import plotly.graph_objects as go
 from search.report.frame import best_trial, has_rank, space_params, started_trials, varied_params
 from search.report.plots import (
     ACCURACY,
-    N_POINTS,
     Panel,
     Plot,
     accuracy_of,
@@ -19,17 +18,21 @@ from search.report.plots import (
     thin,
     thinned_note,
 )
-from search.report.style import BEST, REFERENCE, STATES, Window, accuracy_window, figure, literal
+from search.report.style import BEST, REFERENCE, STATES, Window, accuracy_window, figure, literal, narrow, short
 from search.report.words import percent, show
 from search.study.records import StudyRecord, TrialRecord
 
+_N_POINTS = 500
+"""Of each panel: a search has many parameters."""
+_N_LETTERS = 42
+"""That fit side by side under a panel."""
 _GOLDEN = 0.6180339887498949
 
 
 def parameters(study: StudyRecord) -> Plot:
     """A panel per parameter that varies among trials with a value, all on one accuracy axis."""
     valued = [t for t in started_trials(study) if has_rank(t)]
-    shown = thin(valued, N_POINTS, notable(study))
+    shown = thin(valued, _N_POINTS, notable(study))
     names = varied_params(study, valued)
     window = accuracy_window([accuracy_of(t) for t in valued])
     best = best_trial(study)
@@ -41,7 +44,7 @@ def parameters(study: StudyRecord) -> Plot:
         + below_note(window, "trial")
         + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced")
     )
-    return Plot("parameters", "Parameters", caption, panels)
+    return Plot("parameters", "Slices: validation accuracy (%) by parameter", caption, panels)
 
 
 def _panel(name: str, trials: list[TrialRecord], study: StudyRecord, window: Window, best: TrialRecord | None) -> Panel:
@@ -73,7 +76,7 @@ def _small(traces: list[dict[str, Any]], name: str, axis: dict[str, Any], window
         height=270,
         showlegend=False,
         margin={"l": 52, "r": 12, "t": 10, "b": 44},
-        xaxis={"title": {"text": literal(name)}, **axis},
+        xaxis={"title": {"text": literal(name) + (" (log scale)" if axis.get("type") == "log" else "")}, **axis},
         yaxis={
             "title": {"text": ACCURACY, "font": {"size": 12}},
             "range": [window.low, window.high],
@@ -105,12 +108,14 @@ def _strips(
     """Text values as strips: x with a fixed spread by trial number, the axis, and each strip's median."""
     names = sorted({show(v) for v in values})
     place = {n: i for i, n in enumerate(names)}
+    labels = [narrow(n) for n in names]
+    level = len(names) * max(len(part) for label in labels for part in label.split("<br>")) <= _N_LETTERS
     x = [place[show(v)] + 0.5 * ((t.number * _GOLDEN) % 1 - 0.5) for t, v in zip(trials, values, strict=True)]
     bars: dict[str, list[float | None]] = {"x": [], "y": []}
     for n, i in place.items():
-        level = median(accuracy_of(t) for t, v in zip(trials, values, strict=True) if show(v) == n)
+        middle = median(accuracy_of(t) for t, v in zip(trials, values, strict=True) if show(v) == n)
         bars["x"] += [i - 0.32, i + 0.32, None]
-        bars["y"] += [level, level, None]
+        bars["y"] += [middle, middle, None]
     line = {
         "type": "scatter",
         "mode": "lines",
@@ -119,7 +124,9 @@ def _strips(
     }
     axis = {
         "tickvals": list(range(len(names))),
-        "ticktext": [literal(n if len(n) <= 18 else f"{n[:17]}…") for n in names],
+        "ticktext": labels if level else [short(n) for n in names],
+        "tickangle": 0 if level else -90,
+        "tickfont": {"size": 11},
         "range": [-0.6, len(names) - 0.4],
         "showgrid": False,
     }

@@ -1,5 +1,6 @@
 """One look for all figures: states, colours, light and dark templates."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from html import escape
@@ -29,6 +30,8 @@ STATES = {
 }
 BEST = "#c4539a"
 REFERENCE = "#858b95"
+CARDS = ("#ffffff", "#1a1e24")
+"""What figures are drawn on, light and dark: `--card` of style.css."""
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif'
 
 
@@ -44,7 +47,7 @@ def template(dark: bool) -> go.layout.Template:
         "ticks": "outside",
         "ticklen": 4,
         "automargin": True,
-        "title": {"standoff": 10},
+        "title": {"standoff": 10, "font": {"size": 14}},
     }
     return go.layout.Template(
         layout={
@@ -69,6 +72,8 @@ def template(dark: bool) -> go.layout.Template:
                 "yanchor": "bottom",
             },
             "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
+            # Words within a plot stay readable where lines pass behind them.
+            "annotationdefaults": {"showarrow": False, "bgcolor": CARDS[1] if dark else CARDS[0], "opacity": 0.85},
             "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": line, "activecolor": text},
         }
     )
@@ -90,6 +95,17 @@ def figure(traces: list[dict[str, Any]], *, height: int = 440, **layout: Any) ->
 def literal(text: object) -> str:
     """`text` as Plotly shows it letter by letter: its labels would otherwise read HTML tags."""
     return escape(str(text), quote=False)
+
+
+def short(text: str, letters: int = 18) -> str:
+    """`text` as a label: its first `letters`, and as Plotly shows it letter by letter."""
+    return literal(text if len(text) <= letters else f"{text[: letters - 1]}…")
+
+
+def narrow(text: str, letters: int = 8) -> str:
+    """A label that may not be wider than about `letters`: broken where a name has a joint, cut where it has none."""
+    parts = [text] if len(text) <= letters else re.sub(r"([_\-\s./:])", r"\1\n", text, count=2).split("\n")
+    return "<br>".join(short(part, letters) for part in parts if part)
 
 
 @dataclass(frozen=True)

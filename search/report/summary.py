@@ -1,20 +1,23 @@
-"""Study → the sentences and small tables that open and close the page. Pure."""
+"""Study → the words and key numbers that open the page. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from search.report.frame import best_trial, has_rank, param_names, space_params, started_trials
+from search.report.contents import Contents
+from search.report.cost import advice_words, cost_words
+from search.report.finals import Finals, finals_words
+from search.report.frame import best_trial, has_rank, param_names, started_trials
 from search.report.plots import published_value
 from search.report.style import STATES
 from search.report.words import count, duration, listing, percent, points, show
 from search.study.records import StudyRecord, TrialRecord
 
 OPTIMISM = (
-    "These are validation scores of a search. The best of many tries is an optimist’s number: some of its "
-    "lead is luck. The test set has not been opened."
+    "These are validation scores of a search. The best of many tries is an optimist’s number: some of its lead is luck."
 )
+UNOPENED = "The test set has not been opened."
 _IN_WORDS = {
     "COMPLETE": "complete",
     "PRUNED": "pruned",
@@ -24,107 +27,192 @@ _IN_WORDS = {
 }
 
 
-def status(study: StudyRecord) -> tuple[str, str]:
+class Passage(NamedTuple):
+    """Some sentences of plain text and what they are about."""
+
+    about: str
+    sentences: list[str]
+
+
+class Tile(NamedTuple):
+    """A key number: what it is, the number, and what qualifies it (empty where nothing does)."""
+
+    label: str
+    value: str
+    note: str
+
+
+def status(found: Contents) -> tuple[str, str]:
     """Where the study stands, as (word, sentence): `running`, `unfinished` or `finished`."""
-    trials = started_trials(study)
-    asked = study.spec.get("n_trials")
-    states = Counter(t.state for t in trials)
+    trials, asked = started_trials(found.study), found.study.spec.get("n_trials")
+    running = sum(t.state == "RUNNING" for t in trials)
     begun = (
         f"{len(trials):,} of {count(asked, 'trial')} started" if isinstance(asked, int) else f"{len(trials):,} started"
     )
-    if states["RUNNING"]:
-        return "running", f"{begun}, {states['RUNNING']} training now; every figure below may still change."
-    if states["WAITING"] or (isinstance(asked, int) and len(trials) < asked):
-        return (
-            "unfinished",
-            f"{begun}, none training at the moment; the command that began the study goes on with it.",
-        )
-    return "finished", f"{begun}."
+    if running:
+        return "running", f"{begun}, {running} training now; every figure below may still change."
+    if any(t.state == "WAITING" for t in trials) or (
+        isinstance(asked, int) and len(trials) < asked and not _is_over(found)
+    ):
+        word, now = "unfinished", "none training at the moment; the command that began the study goes on with it."
+        return word, f"{begun}, {now}"
+    return _finals_status(found, begun)
 
 
-def summary(study: StudyRecord) -> list[str]:
-    """What the study found, in sentences of plain text, the most important first."""
+def story(found: Contents) -> list[Passage]:
+    """What the study found, in plain words, the most important first."""
+    study, finals = found.study, found.finals
     trials = started_trials(study)
     if not trials:
-        return ["No trial has been started yet."]
-    found = [*_result(study), _states(trials), *_published(study)]
-    return [*found, OPTIMISM] if best_trial(study) else found
+        return [Passage("Result", ["No trial has been started yet."])]
+    said = finals_words(finals) if finals else [*_result(study, found), *_unopened(found)]
+    n_first = 3 if finals and not finals.is_complete else 2  # of an unfinished set that is told first
+    passages = [
+        Passage("Result", said[:n_first]),
+        Passage("How sure", said[n_first:]),
+        Passage("Setting", _setting(found)),
+        Passage("Search", [*(_result(study, found) if finals else []), _states(trials), *_published(study)]),
+        Passage("Cost", cost_words(found.cost) if found.cost else []),
+        Passage("Going on", advice_words(found.forecast) if found.forecast else []),
+    ]
+    return [p for p in passages if p.sentences]
 
 
-def headline(study: StudyRecord) -> list[tuple[str, str]]:
-    """The key numbers as (label, value): best accuracy, gain over the document, trials, training time."""
-    best, own = best_trial(study), _own(study)
-    trials = started_trials(study)
+def headline(found: Contents) -> list[Tile]:
+    """The key numbers: accuracy, gain over the document, what going on may gain, trials, training time."""
+    trials = started_trials(found.study)
+    spent = found.cost.replicates if found.cost else None
+    ahead = found.forecast.gain if found.forecast else None
+    tiles = [*_scores(found), Tile("trials started", f"{len(trials):,}", _counted(trials))]
+    if ahead:
+        ends = f"90 % interval {100 * ahead.low:.2f} to {100 * ahead.high:.2f}"
+        tiles.append(Tile(f"may still come in {_span(ahead.horizon_s)}", f"+{points(ahead.expected)}", ends))
+    again = f"and {duration(spent.train_s)} for replicates" if spent and spent.n_trials else ""
+    return [*tiles, Tile("training time", duration(sum(t.train_s for t in trials)), again)]
+
+
+def as_of(found: Contents) -> str | None:
+    """When the last epoch ended, in UTC; None before the first. Not the time of writing: same study, same page."""
+    trials = (*found.study.trials, *(found.final.trials if found.final else ()))
+    last = max((e.at for t in trials for e in t.curve), default=None)
+    return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
+
+
+def _is_over(found: Contents) -> bool:
+    """Whether the search has ended before its last trial, by its budget, say: finalists are chosen at the end only."""
+    return found.final is not None
+
+
+def _finals_status(found: Contents, begun: str) -> tuple[str, str]:
+    wanted, finals = found.study.spec.get("finalists"), found.finals
+    if finals is None or finals.is_complete:
+        missing = finals is None and bool(wanted) and best_trial(found.study) is not None
+        return (
+            ("unfinished", f"{begun}; its finalists have not been trained again yet.")
+            if missing
+            else ("finished", f"{begun}.")
+        )
+    done, asked = sum(len(row.values) + row.n_failed for row in finals.rows), sum(row.n_wanted for row in finals.rows)
+    running = sum(t.state == "RUNNING" for t in found.final.trials) if found.final else 0
+    text = f"{begun}; {done} of {count(asked, 'replicate')} of its finalists done"
+    if running:
+        return "running", f"{text}, {running} training now."
+    return "unfinished", f"{text}, none training at the moment."
+
+
+def _unopened(found: Contents) -> list[str]:
+    if best_trial(found.study) is None:
+        return []
+    if found.is_test_set_opened:
+        return [OPTIMISM]
+    n, again = found.study.spec.get("finalists"), found.study.spec.get("n_replicates")
+    plan = []
+    if isinstance(n, int) and isinstance(again, int) and n:
+        which = "best setting" if n == 1 else f"best {n} settings"
+        plan = [
+            f"After the search, its {which} will be trained again on {count(again, 'fresh seed')} and scored on it."
+        ]
+    return [OPTIMISM, UNOPENED, *plan]
+
+
+def _scores(found: Contents) -> list[Tile]:
+    """Accuracy and gain: on the test set once the champion was scored there, on validation images before."""
+    finals = found.finals
+    best, own = best_trial(found.study), _own(found.study)
+    if finals and finals.champion.interval:
+        return _test_scores(finals)
     gain = "–"
     if best and own and best.val_accuracy is not None and own.val_accuracy is not None:
         gain = f"{100 * (best.val_accuracy - own.val_accuracy):+.2f} points"
+    where = f"trial {best.number}, epoch {best.best_epoch}" if best else ""
     return [
-        ("best validation accuracy", percent(best.val_accuracy if best else None)),
-        ("over the document’s setting", gain),
-        ("trials started", f"{len(trials):,}"),
-        ("training time", duration(sum(t.train_s for t in trials))),
+        Tile("best validation accuracy", percent(best.val_accuracy if best else None), where),
+        Tile("over the document’s setting", gain, "on validation images"),
     ]
 
 
-def failures(study: StudyRecord) -> list[tuple[str, list[TrialRecord]]]:
-    """Failed trials by reason, the most frequent reason first."""
-    groups: dict[str, list[TrialRecord]] = {}
-    for t in started_trials(study):
-        if t.state == "FAIL":
-            groups.setdefault(t.reason or "no reason recorded", []).append(t)
-    return sorted(groups.items(), key=lambda item: -len(item[1]))
+def _test_scores(finals: Finals) -> list[Tile]:
+    row, gain = finals.champion, finals.gain
+    found = row.interval
+    note = "one replicate, no interval"
+    if found and found.low is not None and found.high is not None:
+        note = f"95 % interval {100 * found.low:.2f} to {100 * found.high:.2f}"
+    tiles = [Tile(f"test accuracy, trial {row.trial}", percent(found.mean if found else None), note)]
+    if gain is None:
+        own = "it is the document’s own setting" if row.is_document else ""
+        return [*tiles, Tile("over the document’s setting", "–", own)]
+    ends = "too few replicates for an interval"
+    if gain.low is not None and gain.high is not None:
+        ends = f"95 % interval {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f}"
+    return [*tiles, Tile("over the document’s setting", f"{100 * gain.value:+z.2f} points", ends)]
 
 
-def space_table(study: StudyRecord) -> list[dict[str, str]]:
-    """The space as rows of text: name, type, range, when (its condition), document (trial 0's value)."""
-    first = study.spec.get("first")
-    own = first[0] if isinstance(first, list | tuple) and first else {}
-    declared = space_params(study)
-    return [
-        {
-            "name": name,
-            "type": str(declared.get(name, {}).get("type", "not in the space")),
-            "range": _range(declared.get(name, {})),
-            "when": _condition(declared.get(name, {}).get("when")),
-            "document": show(own[name]) if name in own else "–",
-        }
-        for name in param_names(study)
-    ]
-
-
-def spec_table(study: StudyRecord) -> list[tuple[str, str]]:
-    """Budget, seed, digests and the rest of the spec as (name, value), the space left out."""
-    kept = {k: v for k, v in study.spec.items() if k not in ("space", "first", "name")}
-    return list(_flat(kept))
-
-
-def as_of(study: StudyRecord) -> str | None:
-    """When the last epoch ended, in UTC; None before the first. Not the time of writing: same study, same page."""
-    last = max((e.at for t in study.trials for e in t.curve), default=None)
-    return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
+def _span(seconds: float) -> str:
+    return "an hour" if seconds == 3600 else duration(seconds)
 
 
 def _own(study: StudyRecord) -> TrialRecord | None:
     return next((t for t in study.trials if t.number == 0 and has_rank(t)), None)
 
 
-def _result(study: StudyRecord) -> list[str]:
+def _result(study: StudyRecord, found: Contents) -> list[str]:
     best, own = best_trial(study), _own(study)
     if best is None or best.val_accuracy is None:
         return ["No trial has a validation accuracy yet."]
-    word = "so far " if status(study)[0] != "finished" else ""
-    found = (
+    word = "so far " if status(found)[0] != "finished" else ""
+    text = (
         f"The best setting {word}reached {percent(best.val_accuracy)} validation accuracy, at epoch {best.best_epoch} "
         f"of trial {best.number}."
     )
     if own is None or own.val_accuracy is None:
-        return [f"{found} The document’s own setting (trial 0) has no value to compare it with."]
+        return [f"{text} The document’s own setting (trial 0) has no value to compare it with."]
     if best is own:
-        return [f"{found} That is the document’s own setting: no other trial has beaten it."]
+        return [f"{text} That is the document’s own setting: no other trial has beaten it."]
     gain = best.val_accuracy - own.val_accuracy
     if gain == 0:
-        return [f"{found} The document’s own setting (trial 0) reached the same."]
-    return [f"{found} That is {points(gain)} above the document’s own setting (trial 0, {percent(own.val_accuracy)})."]
+        return [f"{text} The document’s own setting (trial 0) reached the same."]
+    return [f"{text} That is {points(gain)} above the document’s own setting (trial 0, {percent(own.val_accuracy)})."]
+
+
+def _setting(found: Contents) -> list[str]:
+    """The chosen trial's parameters in words, and where the document's setting differs."""
+    trials = {t.number: t for t in found.study.trials}
+    best, own = best_trial(found.study), trials.get(0)
+    if found.finals:
+        best = trials.get(found.finals.champion.trial, best)
+    if best is None or not best.params:
+        return []
+    names = [n for n in param_names(found.study) if n in best.params]
+    text = f"Trial {best.number} has {listing([f'{n} {show(best.params[n])}' for n in names])}."
+    changed = [n for n in names if own and n in own.params and show(own.params[n]) != show(best.params[n])]
+    if own is None or not changed:
+        return [text]
+    return [text, f"The document’s setting has {listing([f'{n} {show(own.params[n])}' for n in changed])} instead."]
+
+
+def _counted(trials: list[TrialRecord]) -> str:
+    states = Counter(t.state for t in trials)
+    return ", ".join(f"{states[s]:,} {_IN_WORDS[s]}" for s in STATES if states[s])
 
 
 def _states(trials: list[TrialRecord]) -> str:
@@ -149,34 +237,3 @@ def _published(study: StudyRecord) -> list[str]:
     if not split.lower().startswith("val"):
         text += " That is another split than the one used here: compare the two with care."
     return [text]
-
-
-def _range(declared: Mapping[str, Any]) -> str:
-    if "choices" in declared:
-        return ", ".join(show(c) for c in declared["choices"])
-    if "value" in declared:
-        return show(declared["value"])
-    if "low" not in declared or "high" not in declared:
-        return "–"
-    text = f"{show(declared['low'])} to {show(declared['high'])}"
-    text += ", log scale" if declared.get("log") else ""
-    return text + (f", in steps of {show(declared['step'])}" if declared.get("step") else "")
-
-
-def _condition(when: Any) -> str:
-    if not isinstance(when, Mapping):
-        return "always"
-    return listing(
-        [
-            f"{k} = {' or '.join(show(v) for v in (vs if isinstance(vs, list | tuple) else [vs]))}"
-            for k, vs in when.items()
-        ]
-    )
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", "none" if value is None else show(value)

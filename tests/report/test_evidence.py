@@ -97,7 +97,7 @@ def test_a_reader_sees_the_chosen_model(study, tmp_path):
     names = ["T-shirt", *(f"class {i}" for i in range(1, 10))]
     found = predictions()
     write(tmp_path, found, names)
-    paths = write_report(study, tmp_path)
+    paths = write_report(study, tmp_path).paths
     page = read_page(paths.page)
     n_wrong = found.n_wrong
     assert f"trial 3 recognises {500 - n_wrong} of 500 validation images" in page.text
@@ -126,26 +126,26 @@ def test_evidence_is_read_from_wherever_workers_kept_it(study, tmp_path, monkeyp
     store = f"memory://{tmp_path}/evidence"
     fsspec.filesystem("memory").put(str(tmp_path / "elsewhere" / "evidence"), store, recursive=True)
     for place in (tmp_path / "elsewhere" / "evidence", store):
-        page = read_page(write_report(study, tmp_path / "report", place).page)
+        page = read_page(write_report(study, tmp_path / "report", place).paths.page)
         assert len(page.every("img")) == 10 * 8 + 48
     assert not caplog.records
     monkeypatch.setattr(MemoryFileSystem, "get_file", lambda *_: 1 / 0)
-    assert write_report(study, tmp_path / "report", store).classes is None
+    assert write_report(study, tmp_path / "report", store).paths.classes is None
     assert f"{store}/samples.npz can't be read and is left out" in caplog.text
 
 
 def test_the_page_says_which_images_were_judged(study, tmp_path):
     for split, words in (("test", "no epoch was chosen by these"), ("train", "trained on these very images")):
         write(tmp_path, predictions(split=split), list("abcdefghij"))
-        assert words in read_page(write_report(study, tmp_path).page).text
+        assert words in read_page(write_report(study, tmp_path).paths.page).text
 
 
 def test_without_evidence_each_section_says_so_and_an_old_table_goes(study, tmp_path):
     evidence = write(tmp_path, predictions(), list("abcdefghij"))
-    assert write_report(study, tmp_path).classes.exists()
+    assert write_report(study, tmp_path).paths.classes.exists()
     for file in evidence.iterdir():
         file.unlink()
-    paths = write_report(study, tmp_path)
+    paths = write_report(study, tmp_path).paths
     assert paths.classes is None
     assert not (tmp_path / "classes.csv").exists()
     page = read_page(paths.page)
@@ -212,7 +212,7 @@ def test_no_code_in_a_file_is_run(tmp_path):
 
 def test_names_are_shown_letter_by_letter(study, tmp_path):
     write(tmp_path, predictions(n_classes=3), [EVIL, "=cmd()", '"><img src=x onerror=alert(1)>'])
-    paths = write_report(study, tmp_path)
+    paths = write_report(study, tmp_path).paths
     for file in (paths.page, paths.figures / "confusion.html"):
         page = read_page(file)
         assert not page.unbalanced
@@ -232,7 +232,7 @@ def test_a_thousand_classes_are_bounded_and_it_is_said(study, tmp_path):
     found = predictions(20_000, 1000)
     found.true[:40], found.predicted[:40] = 777, 778
     write(tmp_path, found, [f"n{i}" for i in range(1000)])
-    paths = write_report(study, tmp_path)
+    paths = write_report(study, tmp_path).paths
     page = read_page(paths.page)
     assert "Drawn: the 30 of 1,000 classes with the most mistakes" in page.text
     assert "the first 30 of 1,000 classes" in page.text

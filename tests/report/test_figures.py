@@ -1,12 +1,16 @@
 import json
+import re
 from dataclasses import replace
 
 import pytest
 
 from search.report.curves import best_trial_epochs, learning_curves
 from search.report.figures import accuracy_by_trial, all_plots, compute
+from search.report.finals_plot import finalists_plot
+from search.report.parallel import parallel_coordinates
 from search.report.slices import parameters
 from tests.report.conftest import trial
+from tests.report.finished import final_of, finals, finished
 
 
 def traces(plot, panel=0):
@@ -45,8 +49,8 @@ def test_the_best_trial_has_training_beside_validation(study):
 
 def test_parameters_get_a_panel_each_with_an_axis_that_fits(study):
     panels = {p.figure.layout.xaxis.title.text: p.figure for p in parameters(study).panels}
-    assert list(panels) == ["optimizer", "lr", "units"]
-    assert panels["lr"].layout.xaxis.type == "log"
+    assert list(panels) == ["optimizer", "lr (log scale)", "units"]
+    assert panels["lr (log scale)"].layout.xaxis.type == "log"
     assert panels["units"].layout.xaxis.type == "linear"
     assert panels["optimizer"].layout.xaxis.ticktext == ("adam", "sgd")
 
@@ -71,11 +75,66 @@ def test_poor_outliers_leave_the_axis_and_the_caption_counts_them(study):
     assert min(traces(plot)["complete"].y) == pytest.approx(10.0)
 
 
+def test_the_best_curves_are_shown_from_near_beside_all(many):
+    panels = learning_curves(many(20)).panels
+    assert len(panels) == 2
+    bottom = [panel.figure.layout.yaxis.range[0] for panel in panels]
+    assert bottom[0] < 50 < bottom[1]
+    assert len(learning_curves(many(9)).panels) == 1
+
+
+def test_finalists_show_every_replicate_the_mean_and_what_validation_promised():
+    found = traces(finalists_plot(finals()))
+    assert list(found["one replicate"].x) == pytest.approx([93, 94, 90, 90])
+    chosen = found["mean of the chosen"]
+    assert (chosen.x[0], chosen.error_x.array[0], chosen.error_x.arrayminus[0]) == pytest.approx((93.5, 1.5, 1.5))
+    assert list(found["validation, in the search"].x) == pytest.approx([95, 90])
+    rows = tuple(replace(row, values=(), interval=None) for row in finals().rows)
+    assert finalists_plot(replace(finals(), rows=rows)).panels == ()
+
+
+def test_whole_settings_lie_on_one_axis_per_parameter_and_aside_where_one_does_not_apply(study):
+    rows = (*study.trials, trial(8, "COMPLETE", (0.85,), params={"lr": 0.1, "units": 128, "optimizer": "adam"}))
+    plot = parallel_coordinates(replace(study, trials=rows))
+    layout = plot.panels[0].figure.layout
+    names = [note.text for note in layout.annotations if note.text.startswith("<b>")]
+    assert names == [f"<b>{n}</b>" for n in ("optimizer", "lr", "units", "validation accuracy (%), by rank")]
+    assert list(traces(plot)["best: trial 3"].x)[:4] == pytest.approx([0.25, 0.8252, 0, 1], abs=0.1)
+    assert list(traces(plot)["best: trial 3"].text) == [
+        f"trial 3: {text}" for text in ("optimizer = adam", "lr = 0.02", "units = 32", "91.25\u00a0%")
+    ] + [None]
+    sgd = {"optimizer": "sgd", "lr": 0.01, "units": 64}
+    more = (trial(9, "COMPLETE", (0.5,), params=sgd | {"momentum": 0.9}), trial(10, "COMPLETE", (0.6,), params=sgd))
+    more = (*more, trial(11, "COMPLETE", (0.7,), params=sgd | {"momentum": 0.5}))
+    plot = parallel_coordinates(replace(study, trials=(*rows, *more)))
+    assert "does not apply" in plot.caption
+    line = traces(plot)["best: trial 3"]
+    assert line.x[1] < 0 < line.x[2]
+
+
+def test_every_figure_says_what_it_shows_and_in_which_unit(study):
+    search = finished(study)
+    plots = [*all_plots(study), *all_plots(search, final_of(search), finals())]
+    assert {"finalists", "cost", "parallel"} <= {p.key for p in plots if p.panels}
+    for plot in plots:
+        assert plot.caption or not plot.panels
+        assert "(" in plot.title or plot.key == "cost"
+        for panel in plot.panels:
+            assert re.fullmatch(r"[A-Z0-9][^<>]{20,}\.", panel.alt)
+            layout = panel.figure.layout
+            axes = [axis for axis in (layout.xaxis, layout.yaxis) if axis.title.text]
+            named = {*study.trials[0].params, "momentum", "epoch"}
+            assert all(re.search(r"\(.+\)", axis.title.text) or axis.title.text in named for axis in axes)
+            assert axes or plot.key == "parallel"
+
+
 @pytest.mark.parametrize("n", [0, 1, 200, 2500])
 def test_figures_are_sound_at_any_size_and_say_what_they_leave_out(many, n):
     study = many(n)
     plots = {p.key: p for p in all_plots(study)}
-    assert all(bool(p.panels) == (n > 0) for k, p in plots.items() if k != "parameters")
+    always = {"accuracy", "cost", "curves", "best", "compute"}
+    assert all(bool(p.panels) == (n > 0) for k, p in plots.items() if k in always)
+    assert all(bool(p.panels) == (n > 1) for k, p in plots.items() if k in ("parallel", "parameters"))
     drawn = [json.loads(panel.figure.to_json()) for p in plots.values() for panel in p.panels]
     assert all(len(t["y"]) < 9000 for f in drawn for t in f["data"] if "y" in t and isinstance(t["y"], list))
     if n == 200:
@@ -83,6 +142,8 @@ def test_figures_are_sound_at_any_size_and_say_what_they_leave_out(many, n):
         assert "Drawn" not in plots["accuracy"].caption
     if n == 2500:
         assert "of 2,143 trials with a value" in plots["accuracy"].caption
+        assert "Drawn: 500 of 2,143" in plots["parameters"].caption
+        assert "of 2,143 trials with a value, evenly spaced by rank" in plots["parallel"].caption
         assert max(traces(plots["accuracy"])["complete"].x) > 2490
         assert "Each bar sums 7 consecutive trials" in plots["compute"].caption
         total = sum(t.train_s for t in study.trials)

@@ -1,0 +1,195 @@
+"""Which parameters decide a trial's place: permutation importance of a forest, on trials that it hasn't seen. Pure.
+
+The forest is a model of the search's trials and no more than that: where it can't predict the rank of trials that were
+kept from it, nothing is shown. Sources: Breiman, "Random forests", Machine Learning 45 (2001), 5–32, for the
+importance; Gregorutti, Michel and Saint-Pierre, "Correlation and variable importance in random forests", Stat. Comput.
+27 (2017), 659–678, for its half, the total Sobol index where parameters are independent; Nadeau and Bengio, "Inference
+for the generalization error", Machine Learning 52 (2003), 239–281, for the variance over folds that share most of their
+trials.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import rankdata, t
+
+from search.report.frame import has_rank, space_params, started_trials, varied_params
+from search.report.plots import Panel, Plot, accuracy_of, notable, thin
+from search.report.style import REFERENCE, STATES, figure, short
+from search.report.words import count, show
+from search.study.records import StudyRecord, TrialRecord
+
+MIN_TRIALS = 20
+"""Trials with a value below which nothing is said."""
+N_TRIALS = 400
+"""More are thinned: a forest of more says the same, later."""
+_FOLDS = 5
+_ROUNDS = 2
+_TREES = 50
+_SHUFFLES = 3
+_TITLE = "Parameter importances (% of the variation in rank)"
+
+Floats = NDArray[np.float64]
+
+
+class Importance(NamedTuple):
+    """A mean over folds and its 95 % interval, in parts of the variance of ranks."""
+
+    name: str
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval lies above zero."""
+        return self.low > 0
+
+
+def importances(study: StudyRecord) -> Plot:
+    """How much worse a forest predicts the ranks of trials when one parameter's values are shuffled among them."""
+    step, valued = _compared([t for t in started_trials(study) if has_rank(t)])
+    names = varied_params(study, valued)
+    if len(valued) < MIN_TRIALS or len(names) < 2 or len({t.val_accuracy for t in valued}) < 2:
+        why = f"{count(len(valued), 'trial')} with a value and {count(len(names), 'parameter')} that vary so far"
+        needed = f"{MIN_TRIALS} trials of different accuracy and 2 parameters are needed"
+        return Plot("importances", _TITLE, "", (), f"Too little to tell what matters: {why}; {needed}.")
+    shown = thin(valued, N_TRIALS, notable(study))
+    whole, parts = measure(study, shown, names)
+    if not whole.is_clear:
+        why = (
+            "Too little to tell what matters: a forest grown on four fifths of the "
+            f"{count(len(shown), 'trial')} predicts the rank of the rest hardly better than a guess would: "
+            f"it explains {_range(whole)} of their variation."
+        )
+        return Plot("importances", _TITLE, "", (), why)
+    caption = (
+        f"A forest of {_TREES} randomised trees predicts from a trial’s setting how it ranks by validation accuracy "
+        f"up to epoch {step}. Nine of ten trials trained so long, so none is judged by when it was stopped; what "
+        f"matters only later is not seen. It explains {_range(whole)} of the variation among trials that it has not "
+        "seen. A bar is the part of the variation that is due to a parameter, alone and along with others: half of "
+        "what the squared error grows by when its values are shuffled among those trials (permutation importance), "
+        f"with a 95 % interval over {_FOLDS * _ROUNDS} folds. Grey bars can’t be told from none. Parameters that the "
+        "search moved together share what they explain."
+        + (f" Used: {len(shown)} of {len(valued):,} trials, evenly spaced." if len(shown) < len(valued) else "")
+    )
+    return Plot("importances", _TITLE, caption, (Panel(_alt(parts), _drawn(parts)),))
+
+
+def _compared(trials: Sequence[TrialRecord]) -> tuple[int, list[TrialRecord]]:
+    """The largest epoch that nine of ten `trials` completed, and those that did as they were then.
+
+    By its last accuracy a trial that was stopped early would rank low whatever its setting.
+    """
+    lengths = sorted(t.epochs for t in trials)
+    step = lengths[len(lengths) // 10] if lengths else 0
+    return step, [replace(t, curve=t.curve[:step]) for t in trials if t.epochs >= step]
+
+
+def measure(
+    study: StudyRecord, trials: Sequence[TrialRecord], names: Sequence[str]
+) -> tuple[Importance, list[Importance]]:
+    """What a forest explains of the ranks of `trials`, and what of it is due to each of `names`, the most first.
+
+    The target is the rank of val_accuracy, so that a few trials that diverged don't outweigh the rest. Each fold's
+    forest never sees the trials that it is judged by. Always the same for the same trials.
+    """
+    from sklearn.model_selection import RepeatedKFold  # noqa: PLC0415  # a second to load
+
+    columns = [_column(name, trials, space_params(study).get(name)) for name in names]
+    groups = np.repeat(np.arange(len(names)), [c.shape[1] for c in columns])
+    x = np.hstack(columns)
+    y = rankdata([accuracy_of(trial) for trial in trials]) / len(trials)
+    folds = RepeatedKFold(n_splits=_FOLDS, n_repeats=_ROUNDS, random_state=0)
+    found = (
+        np.array([_fold(x, y, groups, known, unseen, seed) for seed, (known, unseen) in enumerate(folds.split(x))])
+        / y.var()
+    )
+    explained = _interval("all", 1 - found[:, 0])
+    lost = [_interval(name, (found[:, i + 1] - found[:, 0]) / 2) for i, name in enumerate(names)]
+    return explained, sorted(lost, key=lambda i: -i.mean)
+
+
+def _fold(
+    x: Floats, y: Floats, groups: NDArray[np.intp], known: NDArray[np.intp], unseen: NDArray[np.intp], seed: int
+) -> list[float]:
+    """Mean squared error on `unseen`: first as they are, then with each group of columns shuffled among them."""
+    from sklearn.ensemble import ExtraTreesRegressor  # noqa: PLC0415  # a second to load
+
+    random = np.random.default_rng(seed)
+    forest = ExtraTreesRegressor(_TREES, min_samples_leaf=2, random_state=seed).fit(x[known], y[known])
+    asked = [x[unseen]]
+    for group in range(groups.max() + 1):
+        for _ in range(_SHUFFLES):
+            mixed = x[unseen].copy()
+            mixed[:, groups == group] = x[random.permutation(unseen)][:, groups == group]
+            asked.append(mixed)
+    # One question for all: a forest answers many rows in hardly more time than one.
+    errors = ((forest.predict(np.vstack(asked)).reshape(len(asked), -1) - y[unseen]) ** 2).mean(axis=1)
+    return [float(errors[0]), *errors[1:].reshape(-1, _SHUFFLES).mean(axis=1).tolist()]
+
+
+def _column(name: str, trials: Sequence[TrialRecord], declared: Any) -> Floats:
+    """A parameter as numbers (n, k): one column for a number, one per value for a choice; -1 where it is not set."""
+    values = [trial.params.get(name) for trial in trials]
+    present = [v for v in values if v is not None]
+    if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in present):
+        kinds = sorted({show(v) for v in present})
+        return np.array([[float(v is not None and show(v) == kind) for kind in kinds] for v in values])
+    log = isinstance(declared, dict) and declared.get("log") and min(present) > 0
+    scaled = [None if v is None else math.log(v) if log else float(v) for v in values]
+    low = min(v for v in scaled if v is not None)
+    return np.array([[-1.0 if v is None else v - low] for v in scaled])
+
+
+def _interval(name: str, values: Floats) -> Importance:
+    """Nadeau and Bengio's corrected t interval: the folds' trials overlap, so their spread alone is too small."""
+    n = len(values)
+    error = math.sqrt(float(values.var(ddof=1)) * (1 / n + 1 / (_FOLDS - 1)))
+    half = float(t.ppf(0.975, n - 1)) * error
+    mean = float(values.mean())
+    return Importance(name, mean, mean - half, mean + half)
+
+
+def _range(found: Importance) -> str:
+    return f"{100 * found.mean:.0f} % (95 % interval {100 * found.low:.0f} to {100 * found.high:.0f})"
+
+
+def _alt(parts: Sequence[Importance]) -> str:
+    clear = [f"{part.name} {100 * part.mean:.0f} %" for part in parts if part.is_clear]
+    return f"Bars of importance by parameter, the most important first: {', '.join(clear) or 'none is clear'}."
+
+
+def _drawn(parts: Sequence[Importance]) -> Any:
+    bars = {
+        "type": "bar",
+        "orientation": "h",
+        "x": [100 * part.mean for part in parts],
+        "y": list(range(len(parts))),
+        "width": 0.62,
+        "marker": {"color": [STATES["COMPLETE"].color if part.is_clear else REFERENCE for part in parts]},
+        "error_x": {
+            "type": "data",
+            "array": [100 * (part.high - part.mean) for part in parts],
+            "thickness": 1.5,
+            "width": 4,
+            "color": REFERENCE,
+        },
+        "hovertemplate": "%{x:.1f} %<extra></extra>",
+    }
+    return figure(
+        [bars],
+        height=100 + 30 * len(parts),
+        showlegend=False,
+        xaxis={"title": {"text": "part of the variation in rank (%)"}, "zeroline": True},
+        yaxis={
+            "tickvals": list(range(len(parts))),
+            "ticktext": [short(part.name) for part in parts],
+            "range": [len(parts) - 0.4, -0.6],
+        }
+        | {"showgrid": False, "ticks": ""},
+    )
