@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -152,9 +153,14 @@ def _check_leaderboard(stack: Stack, record: StudyRecord) -> None:
 def _check_mlflow(stack: Stack, record: StudyRecord) -> None:
     """MLflow has every trial once, ended, with each epoch's metrics once."""
     password = stack.secret("mlflow_password")
-    named = stack.mlflow(f"experiments/get-by-name?experiment_name={STUDY}", password=password)
+
+    def named() -> Any:
+        return stack.mlflow(f"experiments/get-by-name?experiment_name={STUDY}", password=password)
+
+    # A mirror that met MLflow dead looks again after up to a minute.
+    wait_for(lambda: not isinstance(named(), int), "MLflow knows the study", seconds=180)
     query = {
-        "experiment_ids": [named["experiment"]["experiment_id"]],
+        "experiment_ids": [named()["experiment"]["experiment_id"]],
         "filter": "tags.`gridless.kind` = 'trial'",
         "max_results": 1000,
     }
