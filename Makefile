@@ -33,11 +33,11 @@ study: setup ## Search: make study MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TI
 	@$(BIN)/gridless study $(or $(MODEL),$(error MODEL is missing: make study MODEL=convNN DATA=fashion)) \
 		$(or $(DATA),$(error DATA is missing: make study MODEL=convNN DATA=fashion)) $(FLAGS)
 
-bench: setup ## Train a suite of systems on several seeds and compare: make bench SUITE=documents [ARGS="--epochs 5 --only resnet"]
+bench: setup ## Run a suite of searches or fixed settings and compare: make bench SUITE=quick [ARGS="--epochs 5 --only mlp"]
 	@$(BIN)/gridless bench $(or $(SUITE),$(error SUITE is missing: make bench SUITE=documents)) $(ARGS)
 
-compare: setup ## Write the comparison of a suite again: make compare SUITE=documents
-	@$(BIN)/gridless compare $(or $(SUITE),$(error SUITE is missing: make compare SUITE=documents)) $(ARGS)
+compare: setup ## Compare studies, or a suite that was run: make compare STUDIES="mlp-fashion convNN-fashion" or SUITE=documents
+	@$(BIN)/gridless compare $(or $(SUITE),$(STUDIES),$(error SUITE is missing: make compare SUITE=documents)) $(ARGS)
 
 report: setup ## Write a study's leaderboard and report again: make report NAME=convNN-fashion
 	@$(BIN)/gridless report $(or $(NAME),$(error NAME is missing: make report NAME=convNN-fashion))

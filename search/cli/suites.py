@@ -2,34 +2,40 @@
 
 import json
 import signal
-import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from search.cli.common import INTERRUPTED, crew_options, sayer
-from search.errors import StudyError
+from search.errors import InputError, StudyError
 
 if TYPE_CHECKING:
-    from search.report.comparison_page import ComparisonPaths
     from search.study.ledger import Ledger
     from search.worker.local import Workers
     from search.worker.prepare import Plan
+    from search.worker.run import End
     from search.worker.suite import Bench
 
 _EPILOG = """\b
 Examples:
   gridless bench documents --epochs 1 --seeds 1 --only mlp
+  gridless bench quick                      # searches of four models, compared
   gridless bench path/to/suite.yaml --workers 2
-  gridless compare documents
+"""
+_COMPARE_EPILOG = """\b
+Examples:
+  gridless compare quick                    # a suite that was run
+  gridless compare mlp-fashion convNN-fashion lenet5-mnist --out paper
+  gridless compare mlp-digits convNN_1-digits --json
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("suite")
-@click.option("--seeds", type=int, help="Replicates of each system [the suite's].")
-@click.option("--epochs", type=int, help="The most epochs that a system may train [the document's].")
+@click.option("--seeds", type=int, help="Replicates of each system or finalist [the suite's].")
+@click.option("--epochs", type=int, help="The most epochs that a system or trial may train [the document's].")
 @click.option("--seed", type=int, help="Seed of the whole suite.")
 @click.option("--precision", help="float32, mixed_bfloat16 or mixed_float16.")
 @click.option("--only", multiple=True, metavar="MODEL", help="Run these models of the suite; repeatable.")
@@ -54,43 +60,44 @@ def bench(
 ) -> int:
     """Train every system of SUITE on several seeds, score each on the right split once, and compare.
 
-    SUITE is a name in studies/ or the path of a suite file. Running it again goes on where it stopped, and with more
-    --seeds adds to what is there.
+    SUITE is a name in studies/ or the path of a suite file. Systems have fixed settings or are searched. Running it
+    again goes on where it stopped, and with more --seeds adds to what is there.
     """
     from search.worker.staff import staffed
     from search.worker.suite import open_suite, prepare_suite
 
     say = sayer(quiet)
-    found = prepare_suite(suite, flags, only, skip, say)
+    found = prepare_suite(suite, flags, only, skip, say, engine)
     found.first_plans()  # a study of an earlier command that can't go on is told now
     if dry_run:
         click.echo(json.dumps(found.suite.model_dump(mode="json"), indent=2) if as_json else _describe(found))
         return 0
     say(_describe(found))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
-    end = 0
+    ends: list[End] = []
+    code = 0
     try:
         for plans in (found.first_plans, found.final_plans):
-            if todo := [plan for plan in plans() if not found.is_done(plan)]:
+            for batch in found.batches(plans()):
                 with staffed(
                     found.crew, found.settings, found.folder, holder=found.suite.name, say=say, engine=engine,
                     address=address, mlflow=not no_mlflow,
                 ) as workers:  # fmt: skip
-                    _run(found, todo, workers, mlflow=not no_mlflow, quiet=quiet)
+                    ends.append(_run(found, batch, workers, mlflow=not no_mlflow, quiet=quiet))
     except KeyboardInterrupt:
         click.echo("stopped; the same command goes on where this one stopped", err=True)
-        end = INTERRUPTED
+        code = INTERRUPTED
     except StudyError as error:
         click.echo(f"error: {error}", err=True)
-        end = 1
+        code = 1
     open_suite(found, [])
-    return end or _compare(found.suite.name, as_json=as_json)
+    return code or _result(found, ends, as_json=as_json)
 
 
-def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool) -> None:
+def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool) -> "End":
+    """Serve the studies of `plans` to their end; however that comes, searches then have their reports."""
     from search.live import SuiteView
-    from search.study.reading import read_study
-    from search.worker.mirror import conclude, introduce, send
+    from search.worker.mirror import introduce
     from search.worker.run import run
     from search.worker.suite import open_suite
 
@@ -98,66 +105,96 @@ def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow:
     if mlflow:
         for plan, ledger in zip(plans, ledgers, strict=True):
             introduce(plan.spec, ledger.uid, plan.crew.devices[0].name)
-    with SuiteView([plan.spec for plan in plans], quiet=quiet) as view:
-        run(ledgers, workers, mlflow=mlflow, show=view.update)
-    if mlflow:
-        for plan in plans:
-            conclude(plan.folder / "outbox", read_study(found.storage, plan.spec.name).trials, [])
-            if missing := send(plan.folder / "outbox")["error"]:
-                remedy = f"`gridless sync {plan.spec.name}` sends the rest"
-                click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
+    try:
+        with SuiteView(quiet=quiet) as view:
+            end = run(ledgers, workers, mlflow=mlflow, show=view.update)
+    finally:
+        files = {plan.spec.name: _report(found, plan) for plan in plans if plan.spec.name in found.searches}
+    for plan in plans if mlflow else ():
+        if missing := _mirror(found, plan, files.get(plan.spec.name, [])):
+            remedy = f"`gridless sync {plan.spec.name}` sends the rest"
+            click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
+    return end
 
 
-@click.command(epilog=_EPILOG)
-@click.argument("suite")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def compare(suite: str, as_json: bool) -> int:
-    """Write the comparison of a SUITE that was run: documents' figures beside ours, with 95 % intervals.
+def _report(found: "Bench", plan: "Plan") -> list[Path]:
+    from search.report import report_study
 
-    It reads what is stored and trains nothing.
+    return report_study(found.storage, plan.spec.name, plan.folder).paths.files
+
+
+def _mirror(found: "Bench", plan: "Plan", files: list[Path]) -> str | None:
+    """Send what the outboxes of a study and its finalists have; what to tell the user if not all arrived."""
+    from search.study.ledger import finals_of
+    from search.study.reading import read_study
+    from search.worker.mirror import SEND_WAIT_S, conclude, finish_final, send
+
+    conclude(plan.folder / "outbox", read_study(found.storage, plan.spec.name).trials, files)
+    missing = send(plan.folder / "outbox")["error"]
+    for name in finals_of(found.storage, [plan.spec.name]):
+        missing = missing or finish_final(read_study(found.storage, name), wait_s=SEND_WAIT_S)
+    return missing and f"{missing}"
+
+
+def _result(found: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
+    from search.worker.run import End
+
+    if any(end is not End.DONE for end in ends):
+        click.echo("not all studies came to their end; the same command goes on where this one stopped", err=True)
+    try:
+        return _compare([found.suite.name], None, as_json=as_json)
+    except InputError as error:  # it was the end of a run, not of an input
+        for problem in error.problems:
+            click.echo(f"note: {problem}", err=True)
+        return 0 if End.TIMEOUT in ends else 1
+
+
+@click.command(epilog=_COMPARE_EPILOG)
+@click.argument("names", nargs=-1, required=True, metavar="STUDY…|SUITE")
+@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
+              help="Where to [the suite's folder, or one in runs/comparisons].")  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print paths and rows as JSON.")
+def compare(names: tuple[str, ...], out: Path | None, as_json: bool) -> int:
+    """Write the comparison of several studies, or of a SUITE that was run, as CSV, Markdown, LaTeX, HTML and figures.
+
+    Studies are compared by the setting that each search chose, trained again and scored on the test set; they must
+    have been made on the same images and split. Systems of a suite under fixed settings are held against their
+    documents' figures. It reads what is stored and trains nothing.
     """
-    return _compare(suite, as_json=as_json)
+    return _compare(names, out, as_json=as_json)
 
 
-def _compare(name: str, *, as_json: bool) -> int:
-    from search.places import home, storage_url
-    from search.report.comparison_page import write_comparison
-    from search.report.suites import comparison_facts, comparison_rows
-    from search.study.storage import LedgerStorage
-    from search.study.suite import stored_suite, suite_name
+def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> int:
+    from search.cli.comparing import compare_names, print_comparison
 
-    title = suite_name(name)
-    suite = stored_suite(home() / title)
-    storage = LedgerStorage(storage_url())
-    rows = comparison_rows(suite, storage)
-    paths = write_comparison(title, rows, home() / title, facts=comparison_facts(suite, storage))
-    _print(paths, as_json=as_json)
-    return 0 if any(row.values for row in rows) else 1
-
-
-def _print(paths: "ComparisonPaths", *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({k: str(v) for k, v in paths._asdict().items()}))
-        return
-    from rich.console import Console
-
-    console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(paths.markdown.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
-    for name, path in paths._asdict().items():
-        console.print(f"{name:<9} {path}", highlight=False, soft_wrap=True)
+    done = compare_names(names, out)
+    print_comparison(done, as_json=as_json)
+    return 0 if done.has_values else 1
 
 
 def _describe(found: "Bench") -> str:
     lines = [f"suite     {found.suite.name} in {found.folder}"]
     for s in found.chosen:
-        label = f" ({s.label})" if s.label else ""
-        lines.append(
-            f"system    {s.model}{label} on {s.data}: {s.seeds} × {s.epochs} epochs, scored on the {s.evaluate} images"
-        )
+        what = f"{s.model}{f' ({s.label})' if s.label else ''} on {s.data}"
+        if plan := found.searches.get(s.study):
+            lines.append(f"search    {what}: {_search_words(plan)}")
+        else:
+            lines.append(f"system    {what}: {s.seeds} × {s.epochs} epochs, scored on the {s.evaluate} images")
     lines.append(
         f"workers   {len(found.crew.devices)} × {found.crew.devices[0].name}, {found.crew.threads} threads each"
     )
     return "\n".join(lines)
+
+
+def _search_words(plan: "Plan") -> str:
+    from search.report.words import count
+
+    spec = plan.spec
+    limits = [count(spec.n_trials, "trial"), f"up to {count(spec.epochs, 'epoch')} each"]
+    limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
+    limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
+    best = "the best setting" if spec.finalists == 1 else f"the {spec.finalists} best settings"
+    return f"{', '.join(limits)}; {best} and the document's again on {count(spec.n_replicates, 'seed')}"
 
 
 COMMANDS = (bench, compare)

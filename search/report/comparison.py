@@ -1,26 +1,36 @@
-"""A suite's systems beside the figures that their documents publish: rows → frame → CSV and Markdown."""
+"""A suite's systems beside the figures that their documents publish: rows → frame, and what people see of them."""
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from search.report.frame import safe_cell
 from search.report.statistics import Interval, mean_interval
-from search.report.words import listing, percent
+from search.report.tables import typed_frame
+from search.report.words import percent
 
 SPLITS = {"test": "test set", "validation": "validation set", "train": "training set"}
-_TEXT = ("suite", "model", "data", "published_split", "split", "device", "note")
-_WHOLE = ("n_replicates", "n_params", "epochs", "published_epochs")
-_MEASURED_ON = {
-    "test": "Nearly all the documents chose their settings on that same test set, so these figures are somewhat too "
-    "high for new images, and no target to tune on.",
-    "validation": "Those images were held back from training but used to steer it, and the document gives no figure "
-    "for the test set.",
-    "train": "That says how well a network fits the images it was trained on, not how well it does on new ones.",
+COLUMNS = {
+    "suite": "object",
+    "model": "object",
+    "data": "object",
+    "published": "float64",
+    "published_split": "object",
+    "accuracy_mean": "float64",
+    "accuracy_ci_low": "float64",
+    "accuracy_ci_high": "float64",
+    "split": "object",
+    "n_replicates": "Int64",
+    "difference": "float64",
+    "n_params": "Int64",
+    "epochs": "Int64",
+    "published_epochs": "Int64",
+    "seconds_per_epoch": "float64",
+    "device": "object",
+    "note": "object",
 }
+"""Of the CSV file, with their pandas types."""
 
 
 @dataclass(frozen=True)
@@ -95,59 +105,7 @@ def comparison_frame(suite_name: str, rows: Sequence[ComparisonRow]) -> pd.DataF
     Student's t), split, n_replicates (finished ones), difference (ours minus published, on the same split only),
     n_params, epochs, published_epochs, seconds_per_epoch, device, note. Raises ValueError for an accuracy outside 0…1.
     """
-    records = [_record(suite_name, row) for row in rows]
-    return pd.DataFrame({name: _column(name, [r[name] for r in records]) for name in _record("", _EMPTY)})
-
-
-def to_csv(frame: pd.DataFrame) -> str:
-    """`frame` as CSV: numbers with every digit, text that a spreadsheet would run behind an apostrophe."""
-    safe = frame.copy()
-    for name in _TEXT:
-        safe[name] = pd.Series([safe_cell(v) for v in frame[name]], dtype=object)
-    # The writer quotes a lone carriage return only where line ends have one, and unquoted it would break the row.
-    return str(safe.to_csv(index=False, lineterminator="\r\n")).replace("\r\n", "\n")
-
-
-def to_markdown(suite_name: str, rows: Sequence[ComparisonRow], facts: Mapping[str, str] | None = None) -> str:
-    """The comparison as Markdown for people: heading, table, then what the published figures were measured on.
-
-    `facts` (hardware and versions) end it as a list. Raises ValueError for an accuracy outside 0…1.
-    """
-    head = list(CELLS)
-    body = [[_plain(cell(row)) for cell in CELLS.values()] for row in rows]
-    align = [":--" if name in LEFT else "--:" for name in head]
-    table = [f"| {' | '.join(cells)} |" for cells in (head, align, *body)]
-    lines = [f"# {_plain(suite_name)}: the documents’ figures and ours", "", *table, ""]
-    lines += [f"{_plain(sentence)}\n" for sentence in (*measured_on(rows), READING, *sources(rows))]
-    lines += [f"- {_plain(name)}: {_plain(value)}" for name, value in (facts or {}).items()]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-READING = (
-    "Ours is the mean over replicates that differ in their seed only, with its 95 % interval by Student’s t. "
-    "A difference is ours minus the document’s figure, in percentage points, on the same split only."
-)
-
-
-def measured_on(rows: Sequence[ComparisonRow]) -> list[str]:
-    """A sentence or two per split: which published figures were measured on it, and what that means."""
-    found = []
-    for split in dict.fromkeys([*SPLITS, *(r.published_split for r in rows)]):
-        names = [label(r, rows) for r in rows if r.published is not None and r.published_split == split]
-        if names:
-            meaning = _MEASURED_ON.get(split or "", "They are compared with ours only on the same split.")
-            found.append(f"Published on {on(split)}: {listing(names)}. {meaning}")
-    names = [label(r, rows) for r in rows if r.published is None]
-    return [*found, f"No figure is published for {listing(names)}."] if names else found
-
-
-def sources(rows: Sequence[ComparisonRow]) -> list[str]:
-    """A sentence per document: which published figures it is the source of."""
-    known = dict.fromkeys(r.published_source for r in rows if r.published is not None and r.published_source)
-    return [
-        f"Source of the figures of {listing([label(r, rows) for r in rows if r.published_source == s])}: {s}."
-        for s in known
-    ]
+    return typed_frame([_record(suite_name, row) for row in rows], COLUMNS)
 
 
 def data_sets(rows: Sequence[ComparisonRow]) -> list[str]:
@@ -176,16 +134,7 @@ def splits_text(row: ComparisonRow) -> str:
 def ours_text(row: ComparisonRow) -> str:
     """Our mean and interval in percent, `91.30 % [90.80, 91.80]`, or why there is none."""
     found = interval_of(row)
-    if found is None:
-        return obstacle(row)
-    ends = "" if found.low is None or found.high is None else f" [{100 * found.low:.2f},\u00a0{100 * found.high:.2f}]"
-    return percent(found.mean) + ends
-
-
-def replicates_text(row: ComparisonRow) -> str:
-    """Finished replicates, of how many where some are missing: `3`, `2 of 3, 1 failed`."""
-    text = str(len(row.values)) if len(row.values) == row.n_wanted else f"{len(row.values)}\u00a0of\u00a0{row.n_wanted}"
-    return f"{text}, {row.n_failed}\u00a0failed" if row.n_failed else text
+    return interval_text(found) if found else obstacle(row)
 
 
 def epochs_text(row: ComparisonRow) -> str:
@@ -215,7 +164,7 @@ CELLS: Mapping[str, Callable[[ComparisonRow], str]] = {
     "measured on": splits_text,
     "ours, mean [95 % interval]": ours_text,
     "difference (points)": verdict_text,
-    "n": replicates_text,
+    "n": lambda r: counts_text(len(r.values), r.n_wanted, r.n_failed),
     "parameters": lambda r: "–" if r.n_params is None else f"{r.n_params:,}",
     "epochs": epochs_text,
     "s per epoch": lambda r: "–" if r.seconds_per_epoch is None else f"{r.seconds_per_epoch:.2f}",
@@ -223,6 +172,18 @@ CELLS: Mapping[str, Callable[[ComparisonRow], str]] = {
     "note": lambda r: r.note,
 }
 LEFT = ("model", "data", "measured on", "device", "note")
+
+
+def interval_text(found: Interval) -> str:
+    """A mean with its interval, if it has one, in percent: `91.30 % [90.80, 91.80]`."""
+    ends = "" if found.low is None or found.high is None else f" [{100 * found.low:.2f},\u00a0{100 * found.high:.2f}]"
+    return percent(found.mean) + ends
+
+
+def counts_text(n: int, n_wanted: int, n_failed: int) -> str:
+    """Finished replicates, of how many where some are missing: `3`, `2 of 3, 1 failed`."""
+    text = str(n) if n == n_wanted else f"{n}\u00a0of\u00a0{n_wanted}"
+    return f"{text}, {n_failed}\u00a0failed" if n_failed else text
 
 
 def _beyond(ours: int | None, published: int | None) -> int:
@@ -250,16 +211,3 @@ def _record(suite_name: str, row: ComparisonRow) -> dict[str, Any]:
         "device": row.device,
         "note": row.note,
     }
-
-
-_EMPTY = ComparisonRow("", "", None, None, None, None, (), 0, 0, None, None, None, None, None, "")
-
-
-def _column(name: str, values: list[Any]) -> "pd.Series[Any]":
-    # Named types, since pandas would guess floats for whole numbers with a blank among them.
-    return pd.Series(values, dtype=object if name in _TEXT else "Int64" if name in _WHOLE else "float64")
-
-
-def _plain(text: str) -> str:
-    """Text that Markdown shows letter by letter, on one line."""
-    return re.sub(r"([\\`*<>|]|\](?=[(\[:]))", r"\\\1", " ".join(str(text).split()))

@@ -1,35 +1,32 @@
-"""The comparison for people: what was found in words, accuracy per model as a plot, the page and its files."""
+"""A suite beside its documents for people: what was found in words, accuracy per model as a plot, the page."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from search.errors import InputError
-from search.files import write_text
 from search.report.comparison import (
     CELLS,
     LEFT,
-    READING,
     ComparisonRow,
     comparison_frame,
     data_sets,
     difference,
     interval_of,
     label,
-    measured_on,
     obstacle,
-    sources,
     standing,
-    to_csv,
-    to_markdown,
 )
+from search.report.comparison_files import ComparisonPaths, Texts, write_files
+from search.report.comparison_notes import READING, measured_on, sources, to_markdown
 from search.report.comparison_plot import accuracy_per_model
+from search.report.drawing import as_plot
 from search.report.page import jinja
 from search.report.plots import Plot
 from search.report.statistics import single_run_interval
+from search.report.tables import to_latex
 from search.report.words import count, listing, points
 
 # What a column sorts by where that is not its text.
@@ -44,41 +41,28 @@ _KEYS: Mapping[str, Callable[[ComparisonRow], float | None]] = {
 }
 
 
-class ComparisonPaths(NamedTuple):
-    """Where a comparison was written."""
-
-    csv: Path
-    markdown: Path
-    page: Path
-    figures: Path
-    """The folder of the figures."""
-
-
 def write_comparison(
     suite_name: str, rows: Sequence[ComparisonRow], folder: Path, *, facts: Mapping[str, str]
 ) -> ComparisonPaths:
-    """Writes comparison.csv, comparison.md, comparison.html and figures/accuracy-per-model.html into `folder`.
+    """Write the comparison of a suite of fixed settings with its documents into `folder`, as `write_files` does.
 
-    Older files of these names are replaced, each in one step. `facts` are hardware and versions, by name. The page is
-    one file of about 5 MB that needs no network. Raises InputError when the folder can't be written, ValueError for
-    an accuracy outside 0…1.
+    `facts` are hardware and versions, by name. The page is one file of about 5 MB that needs no network. Raises
+    InputError when the folder can't be written, ValueError for an accuracy outside 0…1.
     """
-    paths = ComparisonPaths(
-        folder / "comparison.csv", folder / "comparison.md", folder / "comparison.html", folder / "figures"
+    picture = accuracy_per_model(rows)
+    texts = Texts(
+        to_markdown(suite_name, rows, facts), latex(suite_name, rows), page(suite_name, rows, as_plot(picture), facts)
     )
-    plot = accuracy_per_model(rows)
-    suite = {"name": suite_name, "model": count(len(rows), "system"), "data": listing(data_sets(rows)) or "no data"}
-    try:
-        write_text(paths.csv, to_csv(comparison_frame(suite_name, rows)))
-        write_text(paths.markdown, to_markdown(suite_name, rows, facts))
-        write_text(paths.page, page(suite_name, rows, plot, facts))
-        write_text(paths.figures / "plotly.min.js", get_plotlyjs())
-        text = jinja().get_template("figure.html.j2").render(study=suite, plot=plot)
-        write_text(paths.figures / f"{plot.key}.html", text)
-    except OSError as error:
-        reason = f"{error.filename or folder} can't be written: {error.strerror or error}"
-        raise InputError(f"{reason}; make room, allow writing, or set GRIDLESS_HOME to another folder") from error
-    return paths
+    about = count(len(rows), "system"), listing(data_sets(rows)) or "no data"
+    return write_files(folder, comparison_frame(suite_name, rows), texts, [picture], name=suite_name, about=about)
+
+
+def latex(suite_name: str, rows: Sequence[ComparisonRow]) -> str:
+    r"""The table with booktabs, for \input in a paper."""
+    names = [name for name in CELLS if name not in {"device", "note"}]
+    caption = f"{suite_name}: the documents’ figures and ours. {READING}"
+    body = [[CELLS[name](row) for name in names] for row in rows]
+    return to_latex(names, body, LEFT, caption=caption, label=f"tab:{suite_name}")
 
 
 def page(suite_name: str, rows: Sequence[ComparisonRow], plot: Plot, facts: Mapping[str, str]) -> str:
@@ -87,7 +71,7 @@ def page(suite_name: str, rows: Sequence[ComparisonRow], plot: Plot, facts: Mapp
         jinja()
         .get_template("comparison.html.j2")
         .render(
-            suite=suite_name,
+            name=suite_name,
             rows=[_table_row(row) for row in rows],
             columns=[(name, "text" if name in LEFT else "number") for name in CELLS],
             tiles=_tiles(rows),
@@ -109,7 +93,7 @@ def _table_row(row: ComparisonRow) -> dict[str, Any]:
         (cell(row), "" if keys[name] is None else keys[name], "text" if name in LEFT else "number")
         for name, cell in CELLS.items()
     ]
-    return {"cells": cells, "empty": not row.values}
+    return {"cells": cells, "standing": "", "empty": not row.values}
 
 
 def _tiles(rows: Sequence[ComparisonRow]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from statistics import median
 
 from search.errors import InputError
 from search.report.comparison import ComparisonRow
+from search.report.comparison_reading import facts
 from search.study.reading import read_study
 from search.study.records import StudyRecord, TrialRecord
 from search.study.replicates import FINAL
@@ -22,15 +23,7 @@ def comparison_rows(suite: Suite, storage: LedgerStorage) -> list[ComparisonRow]
 
 def comparison_facts(suite: Suite, storage: LedgerStorage) -> dict[str, str]:
     """Hardware and versions that the suite's studies recorded; values that differ between them are all named."""
-    found: dict[str, Counter[str]] = {}
-    for system in suite.systems:
-        study = _study(storage, system.study + FINAL)
-        if study is None:
-            continue
-        spec = {k: str(study.spec[k]) for k in ("precision", "validation_fraction", "seed") if k in study.spec}
-        for name, value in (dict(study.environment) | spec).items():
-            found.setdefault(name.replace("_", " "), Counter())[value] += 1
-    return {name: ", ".join(values) for name, values in found.items()}
+    return facts([s for system in suite.systems if (s := _study(storage, system.study + FINAL))])
 
 
 def _study(storage: LedgerStorage, name: str) -> StudyRecord | None:

@@ -28,7 +28,7 @@ _FIXED = (
 )
 """What a resumed study must not change; n_trials may only grow, and everything else is free."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_RESERVED = {"mlflow-artifacts"}
+_RESERVED = {"comparisons", "mlflow-artifacts"}
 _FLAG = {"epochs": "EPOCHS", "n_trials": "TRIALS", "timeout_s": "TIMEOUT"}
 _FLAG |= {"workers": "WORKERS", "seed": "SEED", "name": "NAME"}
 _RULE = {

@@ -1,17 +1,18 @@
-"""A suite: systems (a model with a setting, on a data set) that are each trained on several seeds and compared."""
+"""A suite: systems (a model on a data set, under a fixed setting or searched) that are trained and compared."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
 
 from search.errors import InputError
 from search.files import unwritable, whole_file
 from search.registry import data_folders, nearest
 from search.space.types import Published
-from search.study.spec import Precision, name_problem, read_settings
+from search.study.spec import Count, Precision, Seconds, name_problem, read_settings
+from search.study.strategy import STRATEGIES
 
 Split = Literal["test", "validation", "train"]
 Seeds = Annotated[int, Field(ge=1, le=1000)]
@@ -27,6 +28,12 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def _known_strategy(name: str) -> str:
+    if name not in STRATEGIES:
+        raise ValueError(nearest(name, STRATEGIES))
+    return name
+
+
 Names = Annotated[tuple[str, ...], BeforeValidator(_listed), Field(min_length=1)]
 Settings = Annotated[tuple[dict[str, Any], ...], BeforeValidator(_listed), Field(min_length=1)]
 
@@ -35,13 +42,42 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class Search(_Strict):
+    """How a suite searches: keys of studies' settings. What is left out is as in studies/default.yaml.
+
+    What systems must share to be comparable (seed, validation_fraction, precision) are keys of the suite itself, and
+    workers are the command's.
+    """
+
+    n_trials: Count | None = None
+    epochs: Epochs | None = None
+    """The most that a trial may train; the smallest counts of this, the entry's and the suite's."""
+    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """In full trainings."""
+    timeout_s: Seconds | None = None
+    """Such searches run one after another, so that each has its time."""
+    trial_timeout_s: Seconds | None = None
+    strategy: Annotated[str, AfterValidator(_known_strategy)] | None = None
+    finalists: Annotated[int, Field(ge=1, le=50)] | None = None
+    """At least one: finalists are what is compared."""
+    n_replicates: Seeds | None = None
+    """Seeds of each finalist; the entry's or the suite's `seeds` by default."""
+    stop_when_flat: bool | None = None
+
+    def over(self, other: "Search | None") -> "Search":
+        """This, and from `other` what this leaves out."""
+        return (other or Search()).model_copy(update=self.model_dump(exclude_none=True))
+
+
 class Entry(_Strict):
     """Systems in a suite file: every model × data set × setting of one entry."""
 
     model: Names
     data: Names
     setting: Settings = ({},)
-    """What differs from the document's setting."""
+    """What differs from the document's setting; in a search, what is pinned."""
+    search: Search | None = None
+    """Search each of them; over the suite's own."""
     evaluate: Split | None = None
     """What to score on; the published figure's own split where there is one, otherwise the test set."""
     seeds: Seeds | None = None
@@ -54,8 +90,10 @@ class SuiteFile(_Strict):
     """A suite as written in studies/<name>.yaml."""
 
     systems: Annotated[tuple[Entry, ...], Field(min_length=1)]
+    search: Search | None = None
+    """Search every system."""
     seeds: Seeds = 3
-    """Replicates of each system."""
+    """Replicates of each system, or of each finalist."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     epochs: Epochs | None = None
     """The most that a system may train; the document's number by default."""
@@ -67,14 +105,18 @@ class System(_Strict):
     """One resolved system: what `gridless bench` runs and `gridless compare` reads."""
 
     study: str
-    """The study of its first training, where it has one; that of its replicates is `<study>.final`."""
+    """The study of its search or its first training, if it has one; that of its replicates is `<study>.final`."""
     model: str
     data: str
     data_source: str
     setting: dict[str, Any]
+    """The setting that is trained; of a search, that of its trial 0."""
+    search: Search | None = None
+    """How its settings are searched; None where one is fixed."""
     evaluate: Split
     seeds: int
     epochs: int
+    """Those that it trains; of a search, the most that a trial may train."""
     validation_fraction: float = 1 / 6
     published: Published | None = None
     """The document's figure, only where the data set is the document's."""
@@ -99,8 +141,10 @@ def read_suite(name: str, flags: Mapping[str, Any]) -> SuiteFile:
     path = _find(name)
     given = {k: v for k, v in flags.items() if v is not None}
     raw = read_settings(path) | given
-    if "seeds" in given and isinstance(raw.get("systems"), list):
-        raw["systems"] = [_without(entry, "seeds") for entry in raw["systems"]]
+    if "seeds" in given:
+        raw = _without_seeds(raw)
+        if isinstance(raw.get("systems"), list):
+            raw["systems"] = [_without_seeds(_without(entry, "seeds")) for entry in raw["systems"]]
     try:
         return SuiteFile.model_validate(raw)
     except ValidationError as error:
@@ -111,6 +155,13 @@ def read_suite(name: str, flags: Mapping[str, Any]) -> SuiteFile:
 
 def _without(entry: Any, key: str) -> Any:
     return {k: v for k, v in entry.items() if k != key} if isinstance(entry, dict) else entry
+
+
+def _without_seeds(owner: Any) -> Any:
+    """The suite or one of its entries without the seeds that its search gives by another name."""
+    if not isinstance(owner, dict) or "search" not in owner:
+        return owner
+    return owner | {"search": _without(owner["search"], "n_replicates")}
 
 
 def _find(name: str) -> Path:
@@ -129,12 +180,19 @@ def _find(name: str) -> Path:
 def _explain(path: Path, error: Any) -> str:
     where = ".".join(str(key + 1) if isinstance(key, int) else key for key in error["loc"])
     if error["type"] == "extra_forbidden":
-        known = Entry.model_fields if len(error["loc"]) > 1 else SuiteFile.model_fields
-        return f"{path}: {where}: is not a key of a suite; {nearest(str(error['loc'][-1]), known)}"
+        owner, known = _keys_at(error["loc"])
+        return f"{path}: {where}: is not a key of {owner}; {nearest(str(error['loc'][-1]), known)}"
     if error["type"] == "missing":
         return f"{path}: {where} is missing"
-    text = _FORMS.get(error["type"], error["msg"])
+    is_search = error["type"] == "model_type" and error["loc"][-1] == "search"
+    text = "give a mapping like {n_trials: 8}" if is_search else _FORMS.get(error["type"], error["msg"])
     return f"{path}: {where} = {error['input']!r}: {text[:1].lower()}{text[1:]}"
+
+
+def _keys_at(loc: tuple[str | int, ...]) -> tuple[str, Iterable[str]]:
+    if loc[-2:-1] == ("search",):
+        return "a suite's search", Search.model_fields
+    return "a suite", Entry.model_fields if len(loc) > 1 else SuiteFile.model_fields
 
 
 def suite_name(name: str) -> str:
@@ -149,7 +207,7 @@ def write_suite(suite: Suite, folder: Path) -> None:
     """Keep `suite` in `folder`. Raises InputError when it can't be written."""
     try:
         with whole_file(folder / "suite.yaml") as file:
-            YAML(typ="safe", pure=True).dump(suite.model_dump(mode="json"), file)
+            YAML(typ="safe", pure=True).dump(suite.model_dump(mode="json", exclude_none=True), file)
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
 

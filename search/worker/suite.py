@@ -1,4 +1,4 @@
-"""From a suite file to studies that workers can serve: every system checked, its data split, its network built once."""
+"""From a suite file to studies that workers can serve: every system checked, its data split, its networks built."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from search.study.suite import Suite, SuiteFile, System, read_suite, stored_syst
 from search.training.probe import Question, build_all
 from search.worker.devices import Crew
 from search.worker.prepare import Plan, crew_for, open_study
+from search.worker.suite_search import is_searched, plan_searches
 from search.worker.systems import resolve
 
 Say = Callable[[str], None]
@@ -43,6 +44,8 @@ class Bench:
     storage: LedgerStorage
     crew: Crew
     settings: Settings
+    searches: Mapping[str, Plan]
+    """The systems to run that are searched, by study."""
 
     @property
     def folder(self) -> Path:
@@ -50,23 +53,34 @@ class Bench:
         return home() / self.suite.name
 
     def first_plans(self) -> list[Plan]:
-        """Studies of one trial: of systems whose training watches validation images but is scored on others.
+        """Searches, and studies of one trial: of systems whose training watches validation images but is scored on
+        others.
 
         Raises InputError, naming every system, when a study of an earlier command can't go on.
         """
         self.final_plans()
-        return self._plans([s for s in self.chosen if _needs_trial(s)], lambda _system: ())
+        first = self._plans([s for s in self.chosen if _needs_trial(s)], lambda _system: ())
+        return [*self.searches.values(), *first]
 
     def final_plans(self) -> list[Plan]:
         """Studies of replicates; those of systems that must be tried first, once that has come to a good end.
 
-        Raises InputError, naming every system, when a study of an earlier command can't go on.
+        Those of a search's finalists are opened by its workers. Raises InputError, naming every system, when a study
+        of an earlier command can't go on.
         """
-        ready = [s for s in self.chosen if not _needs_trial(s) or self._is_tried(s)]
-        return self._plans(ready, self._replicates)
+        fixed = [s for s in self.chosen if s.search is None]
+        return self._plans([s for s in fixed if not _needs_trial(s) or self._is_tried(s)], self._replicates)
+
+    def batches(self, plans: Sequence[Plan]) -> list[list[Plan]]:
+        """`plans` that are not done, as they are to run: all together, but one after another where time is limited."""
+        todo = [plan for plan in plans if not self.is_done(plan)]
+        together = [plan for plan in todo if plan.spec.timeout_s is None]
+        return [*([together] if together else []), *([plan] for plan in todo if plan not in together)]
 
     def is_done(self, plan: Plan) -> bool:
-        """Whether every trial of `plan` has ended."""
+        """Whether every trial of `plan`, and of the finalists of a search, has ended."""
+        if plan.spec.name in self.searches:
+            return is_searched(self.storage, plan.spec)
         if not plan.resumes:
             return False
         trials = read_study(self.storage, plan.spec.name).trials
@@ -114,7 +128,9 @@ class Bench:
         return Plan(spec, data, self.crew, (), stored is not None)
 
 
-def prepare_suite(name: str, flags: Mapping[str, Any], only: Sequence[str], skip: Sequence[str], say: Say) -> Bench:
+def prepare_suite(
+    name: str, flags: Mapping[str, Any], only: Sequence[str], skip: Sequence[str], say: Say, engine: str = "local"
+) -> Bench:
     """Check suite `name` with `flags` (keys of SuiteFile, workers, threads, name): its models `only`, without `skip`.
 
     Raises InputError with every problem of every system.
@@ -137,10 +153,12 @@ def prepare_suite(name: str, flags: Mapping[str, Any], only: Sequence[str], skip
     problems += found
     if problems or settings is None:
         raise InputError(problems)
-    say("building each network once …")
-    _check_networks(chosen, data)
-    suite = Suite(name=title, systems=systems)
-    return Bench(suite, chosen, file, spaces, data, LedgerStorage(storage_url()), crew_for(settings), settings)
+    if fixed := [s for s in chosen if s.search is None]:
+        say("building each network once …")
+        _check_networks(fixed, data)
+    suite, storage, crew = Suite(name=title, systems=systems), LedgerStorage(storage_url()), crew_for(settings, engine)
+    searches = plan_searches([s for s in chosen if s.search], file, spaces, data, storage, crew, say)
+    return Bench(suite, chosen, file, spaces, data, storage, crew, settings, searches)
 
 
 def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:
@@ -157,7 +175,7 @@ def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:
 
 
 def _needs_trial(system: System) -> bool:
-    return watches(system.setting) and system.evaluate != "validation"
+    return system.search is None and watches(system.setting) and system.evaluate != "validation"
 
 
 def _unknown(flag: str, models: Sequence[str], file: SuiteFile) -> list[str]:

@@ -1,4 +1,4 @@
-"""The entries of a suite file → systems, each with the space that its setting lies in."""
+"""The entries of a suite file → systems, each with the space that its setting lies in or that is searched."""
 
 import hashlib
 import itertools
@@ -12,10 +12,10 @@ from search.errors import InputError
 from search.space.known import TRAINING, problems_of
 from search.space.load import find_space, load_space
 from search.space.types import Published, Space
-from search.study.suite import Entry, Split, SuiteFile, System
+from search.study.suite import Entry, Search, Split, SuiteFile, System
 
 Change = Mapping[str, Any]
-"""What differs from the document's setting."""
+"""What differs from the document's setting; in a search, what is pinned."""
 
 
 def resolve(file: SuiteFile, title: str) -> tuple[tuple[System, ...], dict[str, Space], list[str]]:
@@ -27,7 +27,7 @@ def resolve(file: SuiteFile, title: str) -> tuple[tuple[System, ...], dict[str, 
         for model, data, change in itertools.product(entry.model, entry.data, entry.setting):
             try:
                 space, setting, published = _setting(model, data, change)
-                system = _system(file, entry, model, data, setting, published)
+                system = _system(file, entry, model, data, space, setting, published)
             except InputError as error:
                 problems += [f"{model} on {data}: {p}" for p in error.problems]
                 continue
@@ -70,24 +70,46 @@ def _pinned(space: Space, change: Change) -> Space:
 
 
 def _system(
-    file: SuiteFile, entry: Entry, model: str, data: str, setting: Mapping[str, Any], published: Published | None
-) -> System:
-    limits = [e for e in (_epochs(setting), entry.epochs, file.epochs) if e is not None]
+    file: SuiteFile, entry: Entry, model: str, data: str, space: Space, setting: Mapping[str, Any],
+    published: Published | None,
+) -> System:  # fmt: skip
+    search = _search(file, entry)
+    wishes = [_epochs(setting) if search is None else search.epochs, entry.epochs, file.epochs]
+    limits = [e for e in wishes if e is not None] or [e for e in (search and space.max_epochs,) if e]
     if not limits:
         raise InputError("epochs: the setting has none; give them in the suite")
+    seeds = entry.seeds or file.seeds
+    if search is not None:
+        seeds = search.n_replicates or seeds
+        search = search.model_copy(update={"epochs": min(limits), "n_replicates": seeds})
     return System(
         study="",
         model=model,
         data=data_name(data),
         data_source=data_source(data),
         setting=dict(setting),
-        evaluate=entry.evaluate or _split_of(published),
-        seeds=entry.seeds or file.seeds,
+        search=search,
+        evaluate=entry.evaluate or ("test" if search else _split_of(published)),
+        seeds=seeds,
         epochs=min(limits),
         validation_fraction=entry.validation_fraction or file.validation_fraction,
         published=published,
         note=entry.note,
     )
+
+
+def _search(file: SuiteFile, entry: Entry) -> Search | None:
+    """How systems of `entry` are searched. Raises InputError where their results could not be compared."""
+    if entry.search is None and file.search is None:
+        return None
+    problems = []
+    if entry.evaluate not in {None, "test"}:
+        problems.append(f"evaluate: a search is scored on the test set, not on {entry.evaluate}; leave it out")
+    if entry.validation_fraction not in {None, file.validation_fraction}:
+        problems.append("validation_fraction: searches of a suite share their split; give it for the whole suite")
+    if problems:
+        raise InputError(problems)
+    return (entry.search or Search()).over(file.search)
 
 
 def _free_name(base: str, change: Change, taken: Mapping[str, Any]) -> str:

@@ -2,6 +2,8 @@
 
 import csv
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,10 @@ from search.cli import main
 from search.report.statistics import mean_interval
 from search.study.records import StudyRecord, TrialRecord
 from search.study.suite import stored_suite
+from search.training.probe import Corner, ProbeReport
+from search.worker import prepare, run, staff
 from tests.cli.helpers import gridless, study
+from tests.worker.helpers import Sandbox, pretend, serve
 
 SUITE = """
 seeds: 2
@@ -21,6 +26,11 @@ systems:
     setting: {depth: 1, units: 32, batch_size: 100, schedule: plateau}
     epochs: 2
   - {model: convNN_1, data: digits, setting: {units: 40}, epochs: 1, note: a convolution}
+"""
+SEARCHES = """
+seeds: 2
+search: {n_trials: 2, epochs: 1, finalists: 1}
+systems: [{model: mlp, data: digits, setting: [{depth: 1}, {depth: 2}]}]
 """
 COLUMNS = [
     "suite", "model", "data", "published", "published_split", "accuracy_mean", "accuracy_ci_low", "accuracy_ci_high",
@@ -42,6 +52,23 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
         return int(exit_.value.code or 0), out, err
 
     return run
+
+
+@pytest.fixture
+def pretending(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started, no network built: trials are pretended in this process."""
+
+    @contextmanager
+    def nobody(*_: Any, **__: Any) -> Iterator[None]:
+        yield None
+
+    def run_here(ledgers: Any, workers: Any, *, mlflow: bool, show: Any) -> run.End:
+        serve(ledgers, Sandbox(pretend))
+        return run.End.DONE
+
+    monkeypatch.setattr(prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ()))
+    monkeypatch.setattr(staff, "staffed", nobody)
+    monkeypatch.setattr(run, "run", run_here)
 
 
 def record(home: Path, name: str) -> StudyRecord:
@@ -113,6 +140,37 @@ def test_a_suite_runs_to_a_comparison_and_again_and_further(own_home: Path, tmp_
     assert code == 0
     assert "convNN_1" in out
     assert (own_home / "own" / "comparison.csv").read_text() == before
+
+
+def test_searches_of_a_suite_are_reported_one_by_one_and_compared(
+    own_home: Path, tmp_path: Path, command: Any, pretending: None
+) -> None:
+    (tmp_path / "own.yaml").write_text(SEARCHES)
+    code, out, err = command("bench", str(tmp_path / "own.yaml"), "--workers", "1", "--no-mlflow")
+    assert (code, "own: studies compared" in out) == (0, True), err
+    assert "search    mlp (depth=1) on digits: 2 trials, up to 1 epoch each; the best setting and" in err
+    names = [s.study for s in stored_suite(own_home / "own").systems]
+    assert all((own_home / name / "report.html").is_file() for name in names)
+    rows = table(own_home)
+    assert [(r["study"], r["n_replicates"], r["n_trials"]) for r in rows] == [(n, "2", "2") for n in names]
+    means = {n: record(own_home, f"{n}.final").trials for n in names}
+    found = {n: mean_interval([t.evaluation.accuracy for t in trials if t.evaluation]) for n, trials in means.items()}
+    assert {r["study"]: float(r["test_accuracy_mean"]) for r in rows} == {n: i.mean for n, i in found.items()}
+
+    code, out, _ = command("compare", *names, "--json")
+    told = json.loads(out)
+    assert told["csv"] == str(own_home / "comparisons" / "+".join(sorted(names)) / "comparison.csv")
+    assert {r["study"]: r["test_accuracy_mean"] for r in told["rows"]} == {n: i.mean for n, i in found.items()}
+    assert all(Path(told[k]).exists() for k in ("csv", "markdown", "latex", "page", "figures"))
+    code, out, _ = command("compare", "own", names[0], "--out", str(tmp_path / "paper"))
+    assert code == 0
+    assert {p.name for p in (tmp_path / "paper").iterdir()} >= {"comparison.tex", "figures"}
+
+    code, _, err = command("compare", names[0], "gone", f"{names[1]}.final")
+    assert code == 2
+    assert "study 'gone' is not in the storage" in err
+    assert f"holds the finalists of '{names[1]}'" in err
+    assert command("compare", names[0])[0] == 2
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from dataclasses import replace
 import pytest
 
 from search.errors import InputError
-from search.report.comparison import ComparisonRow, comparison_frame, standing, to_csv, to_markdown
+from search.report.comparison import ComparisonRow, comparison_frame, standing
+from search.report.comparison_notes import to_markdown
 from search.report.comparison_page import summary, write_comparison
 from search.report.comparison_plot import accuracy_per_model
+from search.report.drawing import as_plot
+from search.report.tables import to_csv
 from tests.report.test_page import Page
 
 BASE = ComparisonRow(
@@ -129,7 +132,7 @@ def test_the_summary_says_who_reaches_the_figure_who_does_not_and_who_cannot_be_
 
 
 def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
-    plot = accuracy_per_model((*ROWS, replace(BASE, model="best", values=(0.99, 0.99))))
+    plot = as_plot(accuracy_per_model((*ROWS, replace(BASE, model="best", values=(0.99, 0.99)))))
     fashion, cifar = (p.figure for p in plot.panels)
     assert fashion.layout.yaxis.ticktext[0] == "best"
     assert set(fashion.layout.yaxis.ticktext) == {r.model for r in ROWS if r is not SHORT} | {"best"}
@@ -142,7 +145,7 @@ def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
     assert points(plot, "document, training set") == {"other": 92.0}
     assert {re.sub("<.*?>", "", a.text) for a in fashion.layout.annotations} == {"all failed", "not run yet"}
     ours = next(t for t in fashion.data if t.name == "ours, mean and 95 % interval")
-    whiskers = dict(zip((fashion.layout.yaxis.ticktext[y] for y in ours.y), ours.error_x.array, strict=True))
+    whiskers = dict(zip((fashion.layout.yaxis.ticktext[int(y)] for y in ours.y), ours.error_x.array, strict=True))
     assert whiskers["convNN_1"] == pytest.approx(4.96828, abs=1e-5)
     single = next(t for t in fashion.data if t.name == "ours, one replicate, no interval")
     assert points(plot, single.name) == {"one": 84.0}
@@ -151,7 +154,7 @@ def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
 
 def test_a_far_outlier_gets_a_close_up_beside_the_whole_range_and_is_named_in_both():
     near = [replace(BASE, model=f"m{i}", values=(0.84 + i / 200,) * 2) for i in range(5)]
-    plot = accuracy_per_model([*near, replace(BASE, model="far", published=0.3764, values=(0.38, 0.38))])
+    plot = as_plot(accuracy_per_model([*near, replace(BASE, model="far", published=0.3764, values=(0.38, 0.38))]))
     whole, close = (p.figure for p in plot.panels)
     assert whole.layout.xaxis.range[0] < 37.64
     assert whole.layout.xaxis.range[1] > 86
@@ -159,16 +162,18 @@ def test_a_far_outlier_gets_a_close_up_beside_the_whole_range_and_is_named_in_bo
     assert close.layout.yaxis.ticktext == whole.layout.yaxis.ticktext
     assert "ours 38.00\u00a0%, document 37.64\u00a0%" in close.layout.annotations[0].text
     assert "drawn twice" in plot.caption
-    assert len(accuracy_per_model(near).panels) == 1
+    assert len(accuracy_per_model(near).drawings) == 1
     assert "drawn twice" not in accuracy_per_model(near).caption
 
 
 def test_the_page_is_one_sound_file_that_needs_no_network(tmp_path):
     paths = write_comparison("documents", ROWS, tmp_path / "runs", facts=FACTS)
     assert {p.name for p in (tmp_path / "runs").iterdir()} == {
-        *("comparison.csv", "comparison.md", "comparison.html", "figures")
+        *("comparison.csv", "comparison.md", "comparison.tex", "comparison.html", "figures")
     }
-    assert {p.name for p in paths.figures.iterdir()} == {"accuracy-per-model.html", "plotly.min.js"}
+    assert {p.name for p in paths.figures.iterdir()} == {
+        *("accuracy-per-model.html", "accuracy-per-model.png", "accuracy-per-model.svg", "plotly.min.js")
+    }
     text = paths.page.read_text(encoding="utf-8")
     assert "default-src 'none'" in text
     found = Page(text)

@@ -6,7 +6,7 @@ import pytest
 
 from search.errors import InputError
 from search.space.types import Published
-from search.study.suite import Suite, System, read_suite, stored_suite, stored_systems, suite_name, write_suite
+from search.study.suite import Search, Suite, System, read_suite, stored_suite, stored_systems, suite_name, write_suite
 
 SYSTEM = System(
     study="own.mlp-digits", model="mlp", data="digits", data_source="digits", setting={"lr": 0.1, "units": 32},
@@ -38,6 +38,8 @@ def test_every_mistake_of_a_suite_file_is_told_at_once_with_its_place(written) -
         "  - {data: digits, evaluate: tests, epochs: 0}\n"
         "  - {model: [], data: digits}\n"
         "  - mlp\n"
+        "  - {model: mlp, data: digits, search: {n_trial: 3, epochs: 0, strategy: halvin, workers: 2, finalists: 0}}\n"
+        "search: 8\n"
     )
     lines = problems(file).splitlines()
     expected = [
@@ -51,6 +53,12 @@ def test_every_mistake_of_a_suite_file_is_told_at_once_with_its_place(written) -
         ("systems.2.epochs = 0", "greater than or equal to 1"),
         ("systems.3.model = []", "give at least one"),
         ("systems.4 = 'mlp'", "mapping with model and data"),
+        ("systems.5.search.n_trial", "not a key of a suite's search", "did you mean 'n_trials'?"),
+        ("systems.5.search.workers", "not a key of a suite's search"),
+        ("systems.5.search.epochs = 0", "greater than or equal to 1"),
+        ("systems.5.search.strategy = 'halvin'", "did you mean 'halving'?"),
+        ("systems.5.search.finalists = 0", "greater than or equal to 1"),
+        ("search = 8", "{n_trials: 8}"),
     ]
     for parts in expected:
         assert any(all(part in line for part in (file, *parts)) for line in lines), (parts, lines)
@@ -88,6 +96,31 @@ def test_flags_go_before_the_file_and_before_each_of_its_systems(written) -> Non
     assert "seeds = 0" in problems(file, seeds=0)
 
 
+def test_an_entry_searches_as_it_says_else_as_the_suite_does_and_flags_go_before_both(written) -> None:  # type: ignore[no-untyped-def]
+    file = written(
+        "search: {n_trials: 8, n_replicates: 7}\n"
+        "systems: [{model: mlp, data: a, search: {n_trials: 3}}, {model: mlp, data: b, search: {n_replicates: 9}}]"
+    )
+    suite = read_suite(file, {})
+    assert [e.search.over(suite.search) for e in suite.systems if e.search] == [
+        Search(n_trials=3, n_replicates=7),
+        Search(n_trials=8, n_replicates=9),
+    ]
+    flagged = read_suite(file, {"seeds": 2})
+    assert [flagged.search, *(e.search for e in flagged.systems)] == [
+        Search(n_trials=8),
+        Search(n_trials=3),
+        Search(),
+    ]
+    assert read_suite(written("search: {}\nsystems: [{model: mlp, data: digits}]"), {}).search == Search()
+
+
+def test_the_shipped_suite_of_searches_is_of_four_models_or_more_on_fashion() -> None:
+    suite = read_suite("quick", {})
+    assert suite.search is not None
+    assert len({m for entry in suite.systems for m in entry.model if entry.data == ("fashion",)}) >= 4
+
+
 def test_one_thing_may_be_written_without_a_list(written) -> None:  # type: ignore[no-untyped-def]
     file = written("systems:\n  - {model: mlp, data: digits, setting: {lr: 1}}\n  - {model: [a, b], data: [c, d]}\n")
     one, many = read_suite(file, {}).systems
@@ -107,7 +140,8 @@ def test_the_shipped_suite_has_every_system_that_the_documents_train() -> None:
 
 
 def test_a_suite_that_was_run_is_read_back_as_it_was(tmp_path: Path) -> None:
-    suite = Suite(name="own", systems=(SYSTEM, SYSTEM.model_copy(update={"study": "own.b", "published": None})))
+    searched = SYSTEM.model_copy(update={"study": "own.b", "published": None, "search": Search(n_trials=4)})
+    suite = Suite(name="own", systems=(SYSTEM, searched))
     assert stored_systems(tmp_path / "own") == ()
     write_suite(suite, tmp_path / "own")
     assert stored_suite(tmp_path / "own") == suite

@@ -10,13 +10,15 @@ import pytest
 
 from search.errors import InputError, TrialError
 from search.places import home
+from search.report.comparison_reading import contenders, suite_entrants
 from search.report.suites import comparison_rows
 from search.study.reading import read_study
 from search.study.records import StudyRecord
 from search.study.strategy import derive_seed
 from search.study.suite import stored_suite
-from search.training.probe import Answer, Question
+from search.training.probe import Answer, Corner, ProbeReport, Question
 from search.training.trainer import train
+from search.worker import prepare
 from search.worker import suite as module
 from search.worker.messages import Ended, EpochDone, Evaluated
 from search.worker.suite import Bench, open_suite, prepare_suite
@@ -46,6 +48,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBench
     (tmp_path / "spaces" / "mlp.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(module, "build_all", lambda questions, **_: [Answer(1, None)] * len(questions))
+    monkeypatch.setattr(prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ()))
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made: list[Bench] = []
 
@@ -109,6 +112,83 @@ def test_the_same_suite_again_does_nothing_and_more_seeds_add_to_it(bench: MakeB
     told = [p for p in error.value.problems if "3; they may grow but not shrink to 1" in p]
     assert {p.split("'")[1] for p in told} == {f"{s.study}.final" for s in two.chosen}
     assert len(error.value.problems) == len(told)
+
+
+def searches(found: Bench) -> list[tuple[StudyRecord, StudyRecord]]:
+    """Each search of a suite that was run, with its finalists."""
+    names = [s.study for s in found.suite.systems if s.search]
+    return [(read_study(found.storage, n), read_study(found.storage, f"{n}.final")) for n in names]
+
+
+MIXED = """
+seeds: 2
+systems:
+  - {model: mlp, data: digits, setting: {units: 32}, search: {n_trials: 3, epochs: 2, finalists: 1}}
+  - {model: mlp, data: digits, setting: {units: 32, depth: 1}, epochs: 2}
+"""
+
+
+def test_a_suite_searches_like_a_study_and_replicates_its_finalists(bench: MakeBench) -> None:
+    """Beside fixed settings, on the suite's seeds and split, with what is pinned; again it does nothing."""
+    found = bench(MIXED)
+    jobs = run_all(found, pretend).jobs
+    [(search, final)] = searches(found)
+    assert [(t.state, t.epochs, t.params["units"]) for t in search.trials] == [("COMPLETE", 2, 32)] * 3
+    assert [r["source"] for r in final.spec["replicates"]] == [0, 0]  # pretended curves are all alike
+    assert [t.evaluation.split for t in final.trials if t.evaluation] == ["test", "test"]
+    assert (search.spec["n_trials"], search.spec["finalists"], search.spec["n_replicates"]) == (3, 1, 2)
+    assert len(jobs) == 3 + 2 + 2
+    searched, fixed = contenders(suite_entrants(found.storage, stored_suite(found.folder).systems))
+    assert (searched.model, searched.n_trials, len(searched.values)) == ("mlp (units=32)", 3, 2)
+    assert (fixed.model, fixed.is_search, fixed.search, len(fixed.values)) == (
+        "mlp (units=32, depth=1)",
+        False,
+        None,
+        2,
+    )
+    again = bench(MIXED)
+    assert [again.batches(p) for p in (again.first_plans(), again.final_plans())] == [[], []]
+    more = bench(MIXED.replace("n_trials: 3", "n_trials: 4"), seeds=3)
+    assert [[p.spec.name for p in batch] for batch in more.batches(more.first_plans())] == [[search.name]]
+    assert len(run_all(more, pretend).jobs) == 1 + 1 + 1  # a trial, a replicate of it, one of the fixed setting
+    [(grown, regrown)] = searches(more)
+    assert (len(grown.trials), grown.trials[:3]) == (4, search.trials)
+    assert (len(regrown.trials), regrown.trials[:2]) == (3, final.trials)
+
+
+def test_searches_that_can_t_go_on_are_all_named(bench: MakeBench) -> None:
+    two = MIXED.replace("digits, setting: {units: 32}, search", "digits, setting: [{units: 32}, {}], search")
+    run_all(bench(two), pretend)
+    with pytest.raises(InputError) as error:
+        bench(two, seed=7)
+    told = [p for p in error.value.problems if "seed: the study has 0, this command asks for 7" in p]
+    assert len(told) == 2
+
+
+def test_a_search_whose_finalists_were_cut_off_is_not_done(bench: MakeBench) -> None:
+    found = bench(MIXED)
+    ledgers, cut = open_suite(found, found.first_plans()), Sandbox(pretend, lambda m: isinstance(m, Evaluated))
+    with pytest.raises(PowerCut):
+        serve(ledgers, cut, owner=DEAD)
+    assert not found.is_done(found.first_plans()[0])
+    run_all(bench(MIXED), pretend)
+    assert found.is_done(found.first_plans()[0])
+    [(search, final)] = searches(found)
+    assert (len(search.trials), [t.state for t in final.trials]) == (3, ["COMPLETE"] * 2)
+
+
+def test_searches_with_a_time_limit_run_one_after_another(bench: MakeBench) -> None:
+    """So that each has its time; all others run together."""
+    found = bench("""
+systems:
+  - {model: mlp, data: digits, setting: [{units: 32}, {units: 64}], search: {n_trials: 2, epochs: 1}}
+  - {model: mlp, data: digits, setting: [{lr: 0.1}, {lr: 0.2}], search: {n_trials: 2, epochs: 1, timeout_s: 60}}
+""")
+    assert [[p.spec.timeout_s for p in batch] for batch in found.batches(found.first_plans())] == [
+        [None, None],
+        [60],
+        [60],
+    ]
 
 
 def test_a_part_of_a_suite_keeps_the_rows_of_the_rest(bench: MakeBench) -> None:
@@ -230,6 +310,10 @@ systems:
         ("--threads", "'x'", "whole number"),
     ]:
         assert any(all(part in line for part in parts) for line in said), (parts, said)
+    strange = "systems: [{model: mlp, data: digits, search: {}, evaluate: train, validation_fraction: 0.3}]"
+    scored, split = mistakes(bench, strange)
+    assert "a search is scored on the test set, not on train" in scored
+    assert "validation_fraction: searches of a suite share their split" in split
     assert mistakes(bench, THREE, "convNN_2") == ("--only: 'convNN_2' is not in the suite; did you mean 'convNN_1'?",)
     [line] = mistakes(bench, THREE, "mlp", skip=["mlp"])
     assert "leave no system" in line
