@@ -9,7 +9,7 @@ SERVICE := worker$(GPU:%=-%)
 FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) $(ARGS)
 
-.PHONY: help setup study bench compare report sync ui models datasets up submit down check test test-docker measure clean
+.PHONY: help setup study bench compare report sync ui models datasets up submit down check test test-docker test-ui measure clean
 
 help: ## Explain every target
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -75,6 +75,10 @@ test: .venv/developed ## Run the tests
 
 test-docker: .venv/developed ## Build the images and test the whole stack through kills, where a Docker engine is there
 	GRIDLESS_TEST_DOCKER=1 $(BIN)/pytest -rs tests/docker $(ARGS)
+
+test-ui: .venv/developed ## Look at MLflow's pages and the report in a headless Chromium
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[ui]'
+	GRIDLESS_TEST_UI=1 $(BIN)/pytest -rs tests/ui $(ARGS)
 
 measure: setup ## Measure overhead, epochs, trial start and command times (long)
 	$(BIN)/python benchmarks/overhead.py && $(BIN)/python benchmarks/epochs.py && $(BIN)/python benchmarks/commands.py

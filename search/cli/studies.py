@@ -109,7 +109,7 @@ def _search(
 ) -> int:
     from search.live import LiveView
     from search.report import report_study
-    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror, finish_final
+    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror, finish_final, tell_results
     from search.worker.prepare import open_study
     from search.worker.run import End, run
 
@@ -129,6 +129,7 @@ def _search(
     _print_result(found, as_json=as_json, again=end is not End.DONE)
     if mirror:
         wait_s = DRAIN_WAIT_S if end else HURRIED_WAIT_S
+        tell_results(found.study, found.final, found.finals)
         missing = mirror.finish(found.study.trials, found.paths.files, wait_s=wait_s)
         if found.final and not missing:
             missing = finish_final(found.final, wait_s=wait_s)

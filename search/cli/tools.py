@@ -17,26 +17,38 @@ from search.errors import InputError
 def sync(name: str) -> int:
     """Send to MLflow what has not arrived there yet of study NAME and its finalists."""
     from search.places import home, storage_url
-    from search.study.reading import read_study
+    from search.report import report_study
     from search.study.replicates import FINAL
     from search.study.storage import LedgerStorage
-    from search.worker.mirror import conclude, send
+    from search.worker.mirror import conclude, send, tell_results
 
     studies = [study for study in (name, name + FINAL) if (home() / study / "outbox").is_dir()]
     if name not in studies:
         raise InputError(f"study {name!r} has no outbox in {home() / name}; check the name and GRIDLESS_HOME")
-    results = []
-    for study in studies:
-        folder = home() / study / "outbox"
-        with suppress(InputError):  # an outbox may outlive its study
-            conclude(folder, read_study(LedgerStorage(storage_url()), study).trials, [])
-        results.append(send(folder))
+    with suppress(InputError):  # an outbox may outlive its study
+        found = report_study(LedgerStorage(storage_url()), name, home() / name)
+        tell_results(found.study, found.final, found.finals)
+        conclude(home() / name / "outbox", found.study.trials, found.paths.files)
+        if found.final and found.final.name in studies:
+            conclude(home() / found.final.name / "outbox", found.final.trials, [])
+    results = [send(home() / study / "outbox") for study in studies]
     n_left = -1 if any(r["n_left"] < 0 for r in results) else sum(r["n_left"] for r in results)
     click.echo(f"sent {sum(r['n_sent'] for r in results)} events, {n_left if n_left >= 0 else '?'} left")
     if errors := {r["error"] for r in results if r["error"]}:
         click.echo(f"error: MLflow can't be reached: {'; '.join(errors)}", err=True)
         return 1
     return 0
+
+
+@click.command()
+@click.argument("name")
+def register(name: str) -> int:
+    """Make the network of study NAME's best finalist the model that MLflow serves as models:/NAME@champion."""
+    from search.worker.mirror import register as registered
+
+    version, trouble = registered(name)
+    click.echo(f"error: {trouble}" if trouble else f"models:/{name}@champion is version {version}", err=bool(trouble))
+    return 1 if trouble else 0
 
 
 @click.command()
@@ -108,4 +120,4 @@ def check(file: Path, data: str | None) -> int:
     return 0 if sound else 2
 
 
-COMMANDS = (sync, ui, models, datasets, space)
+COMMANDS = (sync, register, ui, models, datasets, space)

@@ -55,7 +55,7 @@ class ReportPaths(NamedTuple):
     @property
     def files(self) -> list[Path]:
         """What is worth keeping with the study elsewhere."""
-        return [path for path in (self.leaderboard, self.page, self.classes) if path]
+        return [path for path in (self.leaderboard, self.page, self.classes, self.figures) if path]
 
 
 class Report(NamedTuple):

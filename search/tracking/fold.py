@@ -33,6 +33,14 @@ class Point(NamedTuple):
     values: Mapping[str, float]
 
 
+class Summary(NamedTuple):
+    """What has come of a trial, or of the study, by `at` (Unix seconds)."""
+
+    at: float
+    tags: Mapping[str, str]
+    values: Mapping[str, float]
+
+
 @dataclass
 class Update:
     """What a batch says of one trial, or of the study."""
@@ -44,6 +52,7 @@ class Update:
     points: dict[tuple[str, int], Point] = field(default_factory=dict)
     """By (marker, step)."""
     state: State | None = None
+    summary: Summary | None = None
     paths: dict[str, None] = field(default_factory=dict)
     """Files and folders to keep, in order, each once."""
 
@@ -56,11 +65,15 @@ def marker(values: Mapping[str, float]) -> str:
 def fold(events: Iterable[Event]) -> dict[int | None, Update]:
     """Return updates by trial number, None for the study, in the order in which they first appear.
 
-    Of params and of a step's values the first told hold, of tags the last, of states the greatest.
+    Of params and of a step's values the first told hold, of tags and summaries the last, of states the greatest.
     """
     updates: dict[int | None, Update] = {}
     for event in sorted(events, key=lambda e: e.at):
         update = updates.setdefault(event.trial, Update(event.at))
+        if event.kind == "summary":
+            known = update.summary or Summary(event.at, {}, {})
+            update.summary = Summary(event.at, {**known.tags, **event.tags}, {**known.values, **event.values})
+            continue
         update.params = {**event.params, **update.params}
         update.tags |= event.tags
         update.paths |= dict.fromkeys(event.paths)

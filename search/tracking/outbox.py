@@ -30,7 +30,7 @@ class Event(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    kind: Literal["start", "params", "metrics", "end", "artifacts"]
+    kind: Literal["start", "params", "metrics", "end", "summary", "artifacts"]
     trial: int | None = Field(ge=0)
     at: FiniteFloat = Field(ge=0)
     step: int = Field(default=0, ge=0)
@@ -39,6 +39,20 @@ class Event(BaseModel):
     params: dict[str, Any] = {}
     values: dict[str, float] = {}
     paths: list[str] = []
+
+
+class Input(BaseModel):
+    """A part of a data set that a study's trials use."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str = Field(min_length=1, max_length=500)
+    """Different for each part of one data set: MLflow tells data by name and digest."""
+    digest: str = Field(min_length=1, max_length=36)
+    context: str
+    """What it is used for: training, validation or test."""
+    source: str
+    """What loads it: a registered name or a path."""
 
 
 class Header(BaseModel):
@@ -52,6 +66,7 @@ class Header(BaseModel):
     at: FiniteFloat = Field(ge=0)
     tags: dict[str, str] = {}
     params: dict[str, Any] = {}
+    inputs: list[Input] = []
 
 
 @dataclass(frozen=True)
@@ -93,6 +108,10 @@ class Outbox:
     def end(self, trial: int, state: str, *, at: float, tags: Mapping[str, str]) -> None:
         """Tell that the segment ended with `state`: WAITING, or one for good: COMPLETE, PRUNED, FAIL."""
         self._append({"kind": "end", "trial": trial, "at": at, "state": state, "tags": dict(tags)})
+
+    def summary(self, trial: int | None, *, at: float, tags: Mapping[str, str], values: Mapping[str, float]) -> None:
+        """Tell what has come of `trial` (None: of the study) by `at`. The latest told of a name holds."""
+        self._append({"kind": "summary", "trial": trial, "at": at, "tags": dict(tags), "values": dict(values)})
 
     def artifacts(self, trial: int | None, paths: Sequence[Path]) -> None:
         """Tell files or folders to keep with the trial, or with the study when `trial` is None."""
@@ -143,7 +162,7 @@ def _plain(value: object) -> object:
 def write_header(folder: Path, header: Mapping[str, Any]) -> None:
     """Write what the study is, once: a header that is there already stays.
 
-    `header` has `study` (its name) and may have `tags`, `params`, `at` (when it was made, Unix seconds) and
+    `header` has `study` (its name) and may have `tags`, `params`, `inputs`, `at` (when it was made, Unix seconds) and
     `id` (letters, digits, - and _; whatever tells this study from others of its name in the study's storage,
     needed when several machines have outboxes of their own; drawn at random when absent).
     Raises pydantic.ValidationError when `header` is none, OSError when the folder can't be written.

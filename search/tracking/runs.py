@@ -16,6 +16,8 @@ STUDY, STUDY_ID, KIND, TRIAL = "gridless.study", "gridless.study_id", "gridless.
 STATE, STATE_AT = "state", "gridless.state_at"
 ENDED, ENDED_AT = "gridless.ended", "gridless.ended_at"
 """Only ends for good are written here, so that no host's late WAITING or RUNNING can overwrite them."""
+SUMMED_AT = "gridless.summed_at"
+"""Of when the summary is that a run has, so that no host's older one overwrites it."""
 TWIN_OF = "gridless.twin_of"
 """On a run that a mirror deleted: the run that was kept instead."""
 PARENT = "mlflow.parentRunId"
@@ -38,6 +40,8 @@ class Run:
     tags: dict[str, str] = field(default_factory=dict)
     metrics: set[str] = field(default_factory=set)
     """Names of the metrics it had when it was looked up."""
+    inputs: set[str] = field(default_factory=set)
+    """Names of the data that it was said to use."""
     status: str = "RUNNING"
     steps: dict[str, set[int]] = field(default_factory=dict)
     """Known steps by marker, filled when first asked for."""
@@ -105,6 +109,7 @@ def as_run(found: Any) -> Run:
         params=dict(data.params),
         tags=dict(data.tags),
         metrics=set(data.metrics),
+        inputs={used.dataset.name for used in found.inputs.dataset_inputs} if found.inputs else set(),
         status=info.status,
     )
 

@@ -40,6 +40,7 @@ class StudyStore:
         self._trials: dict[int, Run] = {}
         self._parent = self._refresh()
         self._writer.log(self._parent, params=header.params, tags=header.tags)
+        self._writer.use(self._parent, header.inputs)
 
     @property
     def run_id(self) -> str:
@@ -49,6 +50,7 @@ class StudyStore:
     def apply(self, trial: int | None, update: Update) -> None:
         """Send what `update` has and the run of `trial` (None: the study's) has not."""
         run = self._parent if trial is None else self._find_trial(trial, update.first_at)
+        self._writer.use(run, self._header.inputs)
         self._writer.bring(run, update)
 
     def settle(self) -> None:

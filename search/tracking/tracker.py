@@ -24,6 +24,9 @@ class Tracker(Protocol):
     def end(self, trial: int, state: str, *, at: float, tags: Mapping[str, str]) -> None:
         """Tell that the segment ended with `state`: WAITING, or one for good: COMPLETE, PRUNED, FAIL."""
 
+    def summary(self, trial: int | None, *, at: float, tags: Mapping[str, str], values: Mapping[str, float]) -> None:
+        """Tell what has come of `trial` (None: of the study) by `at`. The latest told of a name holds."""
+
     def artifacts(self, trial: int | None, paths: Sequence[Path]) -> None:
         """Tell files or folders to keep with the trial, or with the study when `trial` is None."""
 
@@ -41,6 +44,9 @@ class NullTracker:
         """Do nothing."""
 
     def end(self, trial: int, state: str, *, at: float, tags: Mapping[str, str]) -> None:
+        """Do nothing."""
+
+    def summary(self, trial: int | None, *, at: float, tags: Mapping[str, str], values: Mapping[str, float]) -> None:
         """Do nothing."""
 
     def artifacts(self, trial: int | None, paths: Sequence[Path]) -> None:

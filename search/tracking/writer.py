@@ -1,5 +1,6 @@
 """Writing to one run of an MLflow store, so that sending a thing twice changes nothing."""
 
+import json
 import logging
 import re
 import tempfile
@@ -9,8 +10,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from search.tracking.fold import Point, State, Update, marker
-from search.tracking.runs import ENDED, ENDED_AT, REFUSED, STATE, STATE_AT, Run, RunMovedError, as_run
+from search.tracking.fold import Point, State, Summary, Update, marker
+from search.tracking.outbox import Input
+from search.tracking.runs import ENDED, ENDED_AT, REFUSED, STATE, STATE_AT, SUMMED_AT, Run, RunMovedError, as_run
 from search.tracking.uri import redacted, shown_uri
 
 _log = logging.getLogger(__name__)
@@ -44,8 +46,38 @@ class RunWriter:
         self.log(run, params=update.params, tags=tags, points=points)
         if update.state:
             self._set_state(run, update.state)
+        if update.summary:
+            self._sum_up(run, update.summary)
         for path in map(Path, update.paths):
             self._keep(run, path)
+
+    def use(self, run: Run, inputs: Sequence[Input]) -> None:
+        """Say what data `run` uses, unless that was said before. MLflow itself keeps each name and digest once."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
+
+        if run.is_deleted or run.inputs.issuperset(used.name for used in inputs):
+            return
+        try:
+            self._client.log_inputs(run.id, datasets=[_as_dataset(used) for used in inputs])
+        except MlflowException as error:
+            if error.error_code not in REFUSED:
+                raise
+            if self.is_deleted(run):
+                raise RunMovedError(run.id) from error
+            _log.warning("MLflow refuses the data of run %s: %s", run.id, redacted(str(error), self._uri))
+        run.inputs |= {used.name for used in inputs}
+
+    def _sum_up(self, run: Run, summary: Summary) -> None:
+        """Bring `summary` into the tags of `run` and, at step 0, into its metrics, unless it has a later one.
+
+        Told again it changes nothing: MLflow drops a metric of the same step, time and value.
+        """
+        tags = {**summary.tags, SUMMED_AT: repr(summary.at)}
+        if tags.items() <= run.tags.items():
+            return  # written after the metrics
+        self._look_again(run)
+        if float(run.tags.get(SUMMED_AT, 0)) <= summary.at:
+            self.log(run, tags=tags, points=[Point(0, summary.at, summary.values)] if summary.values else [])
 
     def _set_state(self, run: Run, state: State) -> None:
         """Bring the greatest of `state` and what any host gave to `run` into its tags and its status.
@@ -162,6 +194,16 @@ class RunWriter:
             return
         with tempfile.TemporaryDirectory() as folder:
             self._client.log_artifacts(kept.id, self._client.download_artifacts(twin.id, "", folder))
+
+
+def _as_dataset(used: Input) -> Any:
+    """`used` as MLflow's entity: a path as a place on this machine, a registered name as code."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag  # noqa: PLC0415 (takes seconds)
+
+    is_path = Path(used.source).is_absolute()
+    source = {"uri": used.source} if is_path else {"tags": {"mlflow.source.name": used.source}}
+    dataset = Dataset(used.name, used.digest, "local" if is_path else "code", json.dumps(source))
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", used.context)])
 
 
 def _batches(points: Iterable[Point]) -> list[list[Point]]:

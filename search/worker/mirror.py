@@ -6,20 +6,28 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.places import home
 from search.study.environment import code_version
 from search.study.records import StudyRecord, TrialRecord
+from search.study.replicates import FINAL
 from search.study.spec import StudySpec
-from search.tracking.outbox import Outbox, write_header
+from search.tracking.outbox import Input, Outbox, write_header
 from search.tracking.tracker import Tracker
 from search.tracking.uri import default_artifact_root, default_uri, is_remote
+from search.worker.summaries import known_at, of_replicates, of_search
+
+if TYPE_CHECKING:
+    from search.report.finals import Finals
 
 DRAIN_WAIT_S = 30.0
 SEND_WAIT_S = 120.0
 HURRIED_WAIT_S = 3.0
 """After Ctrl-C nobody wants to wait for MLflow."""
+REGISTER_WAIT_S = 300.0
+_DIGEST = 12
+"""Characters of a data set's digest, as elsewhere; MLflow takes 36."""
 
 
 @dataclass
@@ -86,10 +94,42 @@ def introduce(spec: StudySpec, uid: str, device: str) -> None:
     """Write into a study's outbox on this machine, once, what MLflow is told of it. `uid` is its id in the storage."""
     tags = spec.model_dump(include={"model", "data", "data_digest", "space_digest"})
     tags |= {"code_version": code_version(), "device": device, "kind": "replicates" if spec.replicates else "search"}
+    if spec.name.endswith(FINAL):
+        tags["search_study"] = spec.name.removesuffix(FINAL)
     settings = spec.model_dump(
         include={"n_trials", "epochs", "seed", "strategy", "validation_fraction", "precision"}
     )  # fmt: skip
-    write_header(home() / spec.name / "outbox", {"study": spec.name, "id": uid, "tags": tags, "params": settings})
+    header = {"study": spec.name, "id": uid, "tags": tags, "params": settings, "inputs": data_inputs(spec)}
+    write_header(home() / spec.name / "outbox", header)
+
+
+def data_inputs(spec: StudySpec) -> list[Input]:
+    """The parts of the study's data set that its trials see, and what for."""
+    parts = {"training": "training", "validation": "validation"}
+    if spec.replicates:
+        known = {"train": "training", "all": "training+validation"}
+        parts = {known[r.train_on]: "training" for r in spec.replicates}
+        parts |= {r.evaluate: r.evaluate for r in spec.replicates if r.evaluate != "train"}
+    digest = spec.data_digest[:_DIGEST]
+    return [
+        Input(name=f"{spec.data}.{part}", digest=digest, context=context, source=spec.data_source)
+        for part, context in parts.items()
+    ]
+
+
+def tell_results(study: StudyRecord, final: StudyRecord | None = None, finals: "Finals | None" = None) -> None:
+    """Write into the outboxes on this machine what has come of `study` and of `final`, its finalists' replicates.
+
+    Told again, or by another host, it does no harm: the same trials give the same summaries, of the same time.
+    """
+    found = [(study, of_search(study, finals), known_at(study, final))]
+    found += [(final, of_replicates(final, study), known_at(study, final))] if final else []
+    for record, summaries, at in found:
+        folder = home() / record.name / "outbox"
+        if at and folder.exists():
+            outbox = Outbox(folder, writer="study")
+            for number, (tags, values) in summaries.items():
+                outbox.summary(number, at=at, tags=tags, values=values)
 
 
 def conclude(outbox_folder: Path, trials: Iterable[TrialRecord], artifacts: list[Path]) -> None:
@@ -131,6 +171,21 @@ def send(outbox_folder: Path, *, wait_s: float = SEND_WAIT_S) -> Mapping[str, An
     except (OSError, ValueError, subprocess.TimeoutExpired) as problem:
         return {"n_sent": 0, "n_left": -1, "error": str(problem)}
     return found
+
+
+def register(study: str, *, wait_s: float = REGISTER_WAIT_S) -> tuple[str | None, str | None]:
+    """Make the network of a study's champion the one that MLflow calls `champion`: its version there and None, or None
+    and why not. In a process of its own, which loads the framework.
+    """
+    program = [sys.executable, "-m", "search.worker.champion", study]
+    try:
+        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=wait_s)  # noqa: S603
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return None, f"it took more than {wait_s:g} s"
+    except (OSError, ValueError):
+        return None, "it ended without a word"
+    return found["version"], found["error"]
 
 
 def mirror_arguments() -> list[str]:

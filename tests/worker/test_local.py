@@ -134,7 +134,8 @@ def test_only_a_service_starts_workers_again_that_are_through(
         wait_for_death(workers)
         clock.s += 2
         assert workers.check() is is_at_work
-        assert (workers.trouble() is None) is (code == 0 or is_at_work)
+        if not is_at_work:  # one that was started again may have died again by now
+            assert (workers.trouble() is None) is (code == 0)
         workers.stop()
 
 

@@ -1,0 +1,143 @@
+"""Registers the network of a study's champion in MLflow: `python -m search.worker.champion STUDY`, on its own since it
+loads Keras. Prints one line of JSON: {version, error}; the version is that which the alias `champion` now means.
+"""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import redirect_stdout
+from hashlib import sha256
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from search.artifacts import join
+from search.errors import StudyError
+from search.files import locked
+from search.places import artifacts, home
+from search.report.evidence import read_evidence
+from search.tracking.database import open_client
+from search.tracking.outbox import read_header
+from search.tracking.runs import KIND, find_runs
+from search.tracking.uri import default_uri, redacted
+from search.worker.prediction import load, model_file
+
+ALIAS = "champion"
+DIGEST = "gridless.model_sha256"
+"""The tag of a version that says which file it is: the same file is never logged twice."""
+
+
+def main() -> int:
+    """Run the command line; always 0, since the result is printed."""
+    parser = argparse.ArgumentParser(prog="python -m search.worker.champion")
+    parser.add_argument("study")
+    study, uri = parser.parse_args().study, default_uri(home())
+    result: dict[str, str | None] = {"version": None, "error": None}
+    try:
+        with redirect_stdout(sys.stderr):  # Keras shows its progress
+            result["version"] = register(study, uri)
+    except Exception as error:  # stores, servers and drivers each raise their own
+        result["error"] = redacted(" ".join(str(error).split()), uri) or type(error).__name__
+    print(json.dumps(result))  # noqa: T201
+    return 0
+
+
+def register(study: str, uri: str) -> str:
+    """Give the alias `champion` of the model called `study`, in the MLflow store at `uri`, to its network as it is now.
+
+    The file is logged to the study's run and becomes a new version unless one holds it already; returns the version.
+    Raises InputError when there is no network, StudyError when MLflow hasn't the study's run, and whatever MLflow,
+    SQLAlchemy or the file system does when the store is out of reach.
+    """
+    path = model_file(study)
+    digest = sha256(path.read_bytes()).hexdigest()
+    with locked(path.with_name(".champion.lock"), wait=True):
+        client = open_client(uri)
+        found = _version(client, study, digest) or _log(client, uri, study, digest)
+        if _current(client, study) != found:
+            client.set_registered_model_alias(study, ALIAS, found)
+    return found
+
+
+def _current(client: Any, study: str) -> str | None:
+    return {str(k): str(v) for k, v in client.get_registered_model(study).aliases.items()}.get(ALIAS)
+
+
+def _version(client: Any, study: str, digest: str) -> str | None:
+    """The version that holds this very file: an earlier command may have died before it gave it the alias."""
+    known = client.search_model_versions(f"name = '{study}'")
+    return next((str(v.version) for v in known if v.tags.get(DIGEST) == digest), None)
+
+
+def _log(client: Any, uri: str, study: str, digest: str) -> str:
+    """Log the network to the study's run and register it; its version."""
+    import mlflow  # noqa: PLC0415 (takes seconds)
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415
+    from mlflow.models import Model  # noqa: PLC0415
+
+    run = _run(client, study)
+    network = load(study)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    mlflow.set_experiment(study)
+    details = _described(study, network)
+    info = Model.log(None, name=ALIAS, flavor=_Flavor(), model=network, run_id=run, **details)
+    try:
+        client.create_registered_model(study, description=f"Networks of the champions of the study {study}")
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    made = client.create_model_version(study, info.model_uri, run, tags={DIGEST: digest}, model_id=info.model_id)
+    return str(made.version)
+
+
+class _Flavor:
+    """MLflow's own for Keras, which wants to write the example into a folder that it makes only afterwards."""
+
+    __name__ = "mlflow.keras"
+
+    @staticmethod
+    def save_model(path: str, **details: Any) -> None:
+        """Write an MLflow model into the new folder `path`."""
+        import mlflow.keras  # noqa: PLC0415 (loads Keras)
+
+        os.mkdir(path)
+        mlflow.keras.save_model(path=path, **details)
+
+
+def _described(study: str, network: Any) -> Mapping[str, Any]:
+    """What a server must know of `network`: pixels in, probabilities out, an image to try, and what it needs."""
+    from mlflow.models import ModelSignature  # noqa: PLC0415 (takes seconds)
+    from mlflow.types import Schema, TensorSpec  # noqa: PLC0415
+
+    shape, n_classes = tuple(network.input_shape[1:]), int(network.output_shape[-1])
+    samples = read_evidence(join(artifacts(study), "evidence"), None).samples
+    image = samples.images[0, 0] if samples else np.full(shape, 127)
+    kind = np.dtype(np.float32)
+    packages = ("mlflow", "keras", "tensorflow", "numpy")
+    return {
+        "signature": ModelSignature(
+            inputs=Schema([TensorSpec(kind, (-1, *shape))]), outputs=Schema([TensorSpec(kind, (-1, n_classes))])
+        ),
+        "input_example": image[None].astype(np.float32),
+        "pip_requirements": [f"{name}=={version(name)}" for name in packages],
+        "metadata": {"study": study, "class_names": list(samples.class_names) if samples else []},
+    }
+
+
+def _run(client: Any, study: str) -> str:
+    """The study's run: the one that the outbox on this machine is sent to."""
+    header = read_header(home() / study / "outbox")
+    experiment = client.get_experiment_by_name(study)
+    if header and experiment:
+        for run in find_runs(client, experiment.experiment_id, header.id, f" AND tags.`{KIND}` = 'study'"):
+            if not run.is_deleted:
+                return run.id
+    raise StudyError(f"MLflow has no run of study {study!r}; `gridless sync {study}` sends it")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,58 @@
+"""The champion's network in MLflow. It is registered in a process of its own, as it loads Keras."""
+
+import json
+import subprocess
+import sys
+
+from search.places import home
+from search.tracking.mirror import sync
+from search.tracking.outbox import write_header
+from search.worker.champion import main
+
+SCENARIO = """
+import json, os, shutil, sys
+import keras, mlflow, numpy as np
+from search.places import home
+from search.worker.champion import register
+
+uri, folder = os.environ["MLFLOW_TRACKING_URI"], home() / "mlp-digits"
+pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1)).astype("float32")
+
+def use(seed):
+    file = folder / f"{seed}.keras"
+    if not file.exists():
+        keras.utils.set_random_seed(seed)
+        keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]).save(file)
+    shutil.copy(file, folder / "model.keras")
+    version = register("mlp-digits", uri)
+    served = mlflow.pyfunc.load_model("models:/mlp-digits@champion")
+    own = keras.saving.load_model(file).predict(pixels, verbose=0)
+    same = bool(np.allclose(served.predict(pixels), own, atol=1e-6))
+    return [version, same, served.metadata.signature.to_dict(), served.metadata.saved_input_example_info is not None]
+
+print(json.dumps([use(seed) for seed in (1, 1, 2, 1)]), file=sys.stderr)
+"""
+
+
+def test_the_champion_is_registered_once_and_answers_as_keras_does(uri, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    outbox = home() / "mlp-digits" / "outbox"
+    write_header(outbox, {"study": "mlp-digits"})
+    assert sync(outbox, uri=uri, artifact_root=home() / "artifacts").error is None
+    done = subprocess.run([sys.executable, "-c", SCENARIO], capture_output=True, text=True, check=True)
+    found = json.loads(done.stderr.splitlines()[-1])
+    assert [row[0] for row in found] == ["1", "1", "2", "1"]
+    assert all(row[1] and row[3] for row in found)
+    (inputs,) = json.loads(found[0][2]["inputs"])
+    assert inputs["tensor-spec"] == {"dtype": "float32", "shape": [-1, 4, 4, 1]}
+
+
+def test_without_a_network_or_a_run_it_says_why(uri, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setattr(sys, "argv", ["champion", "mlp-digits"])
+    for reason in ("no studies", "gridless sync"):
+        assert main() == 0
+        result = json.loads(capsys.readouterr().out)
+        assert (result["version"], reason in result["error"]) == (None, True)
+        (home() / "mlp-digits").mkdir(parents=True, exist_ok=True)
+        (home() / "mlp-digits" / "model.keras").write_bytes(b"never read")
