@@ -7,6 +7,7 @@ FSSPEC_<PROTOCOL>_<SETTING>. Packages for it are loaded when its first file is t
 import contextlib
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,6 +86,30 @@ def remove_tree(location: str | Path) -> None:
         with _store(location) as (store, place):
             store.invalidate_cache()  # other hosts have written there since it was listed
             store.rm(place, recursive=True)
+
+
+def sizes_below(location: str | Path) -> dict[str, int]:
+    """Every plain file below the folder `location`, by its path from there, with the bytes that it takes on the disk.
+
+    Empty when there is no such folder; links are left out. Raises OSError (ConnectionError when a store is out of
+    reach), and InputError when the store isn't known or a package is missing.
+    """
+    if path := _local(location):
+        return dict(sorted(_on_disk(path)))
+    with _store(location) as (store, place):
+        store.invalidate_cache()  # other hosts have written there since it was listed
+        found = store.find(place, detail=True)
+    return {name.removeprefix(place).lstrip("/"): int(about["size"] or 0) for name, about in sorted(found.items())}
+
+
+def _on_disk(folder: Path) -> list[tuple[str, int]]:
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):  # written anew, or gone, while we look
+            about = path.lstat()
+            if stat.S_ISREG(about.st_mode):
+                found.append((str(path.relative_to(folder)), about.st_blocks * 512))
+    return found
 
 
 def _local(location: str | Path) -> Path | None:

@@ -109,7 +109,7 @@ def _search(
 ) -> int:
     from search.live import LiveView
     from search.report import report_study
-    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror, finish_final, tell_results
+    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
     from search.worker.prepare import open_study
     from search.worker.run import End, run
 
@@ -127,15 +127,9 @@ def _search(
         trouble = str(error)
     found = report_study(ledger.storage, plan.spec.name, plan.folder)
     _print_result(found, as_json=as_json, again=end is not End.DONE)
-    if mirror:
-        wait_s = DRAIN_WAIT_S if end else HURRIED_WAIT_S
-        tell_results(found.study, found.final, found.finals)
-        missing = mirror.finish(found.study.trials, found.paths.files, wait_s=wait_s)
-        if found.final and not missing:
-            missing = finish_final(found.final, wait_s=wait_s)
-        if missing:
-            remedy = f"`gridless sync {found.study.name}` sends the rest"
-            click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
+    if mirror and (missing := mirror.finish(found, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)):
+        remedy = f"`gridless sync {found.study.name}` sends the rest"
+        click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
     if trouble:
         click.echo(f"error: {trouble}", err=True)
         return 1
@@ -156,15 +150,16 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     With --serve, show the page on this machine (port 8321 unless given) and let it follow the study while that runs.
     """
     from search.places import home, storage_url
-    from search.report import page_of, report_study
+    from search.report import news_of, page_of, report_study
     from search.report.serve import serve
     from search.study.library import open_library
-    from search.study.reading import read_study
+    from search.study.reading import find_study
 
     storage = open_library(storage_url())
     if port is not None:
+        find_study(storage, name)
         serve(
-            lambda: page_of(storage, name), port, stamp=lambda: read_study(storage, name).trials,
+            lambda: page_of(storage, name), port, stamp=news_of(storage, name),
             ready=lambda address: click.echo(f"{address} shows {name}; Ctrl-C ends it", err=True),
         )  # fmt: skip
         return

@@ -12,6 +12,7 @@ from search.cli.common import INTERRUPTED, crew_options, sayer
 from search.errors import InputError, StudyError
 
 if TYPE_CHECKING:
+    from search.report import Report
     from search.study.ledger import Ledger
     from search.worker.local import Workers
     from search.worker.prepare import Plan
@@ -109,31 +110,30 @@ def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow:
         with SuiteView(quiet=quiet) as view:
             end = run(ledgers, workers, mlflow=mlflow, show=view.update)
     finally:
-        files = {plan.spec.name: _report(found, plan) for plan in plans if plan.spec.name in found.searches}
+        reports = {plan.spec.name: _report(found, plan) for plan in plans if plan.spec.name in found.searches}
     for plan in plans if mlflow else ():
-        if missing := _mirror(found, plan, files.get(plan.spec.name, [])):
+        if missing := _mirror(found, plan, reports.get(plan.spec.name)):
             remedy = f"`gridless sync {plan.spec.name}` sends the rest"
             click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
     return end
 
 
-def _report(found: "Bench", plan: "Plan") -> list[Path]:
+def _report(found: "Bench", plan: "Plan") -> "Report":
     from search.report import report_study
 
-    return report_study(found.storage, plan.spec.name, plan.folder).paths.files
+    return report_study(found.storage, plan.spec.name, plan.folder)
 
 
-def _mirror(found: "Bench", plan: "Plan", files: list[Path]) -> str | None:
+def _mirror(found: "Bench", plan: "Plan", report: "Report | None") -> str | None:
     """Send what the outboxes of a study and its finalists have; what to tell the user if not all arrived."""
-    from search.study.ledger import finals_of
     from search.study.reading import read_study
-    from search.worker.mirror import SEND_WAIT_S, conclude, finish_final, send
+    from search.worker.mirror import conclude, conclude_study, send
 
-    conclude(plan.folder / "outbox", read_study(found.storage, plan.spec.name).trials, files)
-    missing = send(plan.folder / "outbox")["error"]
-    for name in finals_of(found.storage, [plan.spec.name]):
-        missing = missing or finish_final(read_study(found.storage, name), wait_s=SEND_WAIT_S)
-    return missing and f"{missing}"
+    if report:
+        conclude(report)
+    else:
+        conclude_study(read_study(found.storage, plan.spec.name))
+    return send(plan.spec.name).error
 
 
 def _result(found: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:

@@ -18,24 +18,17 @@ def sync(name: str) -> int:
     """Send to MLflow what has not arrived there yet of study NAME and its finalists."""
     from search.places import home, storage_url
     from search.report import report_study
-    from search.study.replicates import FINAL
     from search.study.storage import LedgerStorage
-    from search.worker.mirror import conclude, send, tell_results
+    from search.worker.mirror import conclude, outboxes_of, send
 
-    studies = [study for study in (name, name + FINAL) if (home() / study / "outbox").is_dir()]
-    if name not in studies:
+    if not outboxes_of(name)[0].is_dir():
         raise InputError(f"study {name!r} has no outbox in {home() / name}; check the name and GRIDLESS_HOME")
     with suppress(InputError):  # an outbox may outlive its study
-        found = report_study(LedgerStorage(storage_url()), name, home() / name)
-        tell_results(found.study, found.final, found.finals)
-        conclude(home() / name / "outbox", found.study.trials, found.paths.files)
-        if found.final and found.final.name in studies:
-            conclude(home() / found.final.name / "outbox", found.final.trials, [])
-    results = [send(home() / study / "outbox") for study in studies]
-    n_left = -1 if any(r["n_left"] < 0 for r in results) else sum(r["n_left"] for r in results)
-    click.echo(f"sent {sum(r['n_sent'] for r in results)} events, {n_left if n_left >= 0 else '?'} left")
-    if errors := {r["error"] for r in results if r["error"]}:
-        click.echo(f"error: MLflow can't be reached: {'; '.join(errors)}", err=True)
+        conclude(report_study(LedgerStorage(storage_url()), name, home() / name))
+    result = send(name)
+    click.echo(f"sent {result.n_sent} events, {'?' if result.n_left is None else result.n_left} left")
+    if result.error:
+        click.echo(f"error: MLflow can't be reached: {result.error}", err=True)
         return 1
     return 0
 

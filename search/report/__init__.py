@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,11 +18,10 @@ from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
 from search.report.page import page, write_figures, write_page
 from search.report.table import leaderboard_table
-from search.study.finals import champion, model_file
+from search.study.finals import champion, model_file, replicates_of
 from search.study.ledger import finals_of
-from search.study.reading import read_study
+from search.study.reading import TrialReader, find_study, read_study
 from search.study.records import StudyRecord
-from search.study.spec import Replicate
 from search.study.storage import LedgerStorage
 
 __all__ = [
@@ -81,6 +81,20 @@ def page_of(storage: LedgerStorage, name: str) -> str:
     return page(gather(read_study(storage, name), *_material(storage, name)), live=True)
 
 
+def news_of(storage: LedgerStorage, name: str) -> Callable[[], object]:
+    """A function that says what the page of study `name` is made of, reading only what may have changed since.
+
+    It raises InputError without such a study.
+    """
+    readers: dict[int, TrialReader] = {}
+
+    def news() -> object:
+        found = [find_study(storage, one)[0] for one in (name, *finals_of(storage, [name]))]
+        return [readers.setdefault(study_id, TrialReader(storage, study_id)).read() for study_id in found]
+
+    return news
+
+
 def _material(storage: LedgerStorage, name: str) -> tuple[str, StudyRecord | None, str]:
     """The evidence of study `name`, the study of its finalists, and the evidence of that."""
     final = next((read_study(storage, found) for found in finals_of(storage, [name])), None)
@@ -130,8 +144,7 @@ def write_report(
 
 def _keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Path, path: Path) -> Path | None:
     """Copy the network of the search's first finalist to `path`; removes an older one where there is none."""
-    replicates = [Replicate(**raw) for raw in final.spec.get("replicates", ())] if final else []
-    number = champion(replicates, study.trials)
+    number = champion(replicates_of(final), study.trials)
     if number is None:
         path.unlink(missing_ok=True)
         return None

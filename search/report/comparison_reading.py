@@ -15,16 +15,15 @@ from search.errors import InputError
 from search.places import artifacts
 from search.report.comparison_studies import Contender, labelled
 from search.report.cost import cost
-from search.report.finalists import judge, read_correct
+from search.report.finalists import judge, mean_hits, read_correct
 from search.report.finals import Finals
 from search.report.frame import has_rank, started_trials
 from search.report.words import listing, show
-from search.study.finals import sources
+from search.study.finals import replicates_of, sources
 from search.study.library import stored_studies
 from search.study.reading import read_study
 from search.study.records import StudyRecord, TrialRecord
 from search.study.replicates import FINAL
-from search.study.spec import Replicate
 from search.study.storage import LedgerStorage
 from search.study.suite import System
 
@@ -160,7 +159,7 @@ def searched(
         model=_label(system) if system else study.model,
         data=study.data,
         values=champion.values if champion else (),
-        hits=_hits(own, correct),
+        hits=mean_hits(own, correct),
         n_test=finals.n_test if finals else None,
         n_wanted=champion.n_wanted if champion else 0,
         n_failed=champion.n_failed if champion else 0,
@@ -186,7 +185,7 @@ def _fixed(system: System, final: StudyRecord, correct: Correct) -> Contender:
         model=_label(system),
         data=system.data,
         values=tuple(t.evaluation.accuracy for t in done if t.evaluation),
-        hits=_hits(done, correct),
+        hits=mean_hits(done, correct),
         n_test=next((t.evaluation.n for t in done if t.evaluation), None),
         n_wanted=system.seeds,
         n_failed=sum(t.state == "FAIL" for t in final.trials),
@@ -223,21 +222,9 @@ def _later(finals: Finals | None, is_scored: bool) -> str:
 
 
 def _replicates_of(study: StudyRecord, final: StudyRecord, trial: int) -> list[TrialRecord]:
-    made = sources([Replicate(**raw) for raw in final.spec.get("replicates") or ()], study.trials)
+    made = sources(replicates_of(final), study.trials)
     return [t for t in final.trials if made.get(t.number) == trial and _is_scored(t)]
 
 
 def _is_scored(trial: TrialRecord) -> bool:
     return trial.state == "COMPLETE" and trial.evaluation is not None and trial.evaluation.split == "test"
-
-
-def _hits(own: Sequence[TrialRecord], correct: Correct) -> NDArray[np.float64] | None:
-    """The part of the replicates that got each image right; older files than the scores would be other predictions."""
-    kept = [
-        correct[t.number]
-        for t in own
-        if t.number in correct and t.evaluation and len(correct[t.number]) == t.evaluation.n
-        and np.count_nonzero(correct[t.number]) == round(t.evaluation.accuracy * t.evaluation.n)
-    ]  # fmt: skip
-    found: NDArray[np.float64] | None = np.mean(kept, axis=0) if kept else None
-    return found

@@ -14,6 +14,7 @@ from search.report.plots import (
     Plot,
     accuracy_of,
     below_note,
+    best_so_far,
     hover,
     marks,
     notable,
@@ -93,17 +94,7 @@ def _best_so_far(paid: list[_Paid]) -> dict[str, Any]:
         value = 100 * (math.nan if epoch.val_accuracy is None else epoch.val_accuracy)
         if has_rank(trial) and value > (steps[-1][1] if steps else -1):
             steps.append((spent, value))
-    if steps:
-        steps.append((paid[-1].spent, steps[-1][1]))
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [x for x, _ in steps],
-        "y": [y for _, y in steps],
-        "name": "best so far",
-        "line": {"shape": "hv", "color": BEST, "width": 2.5},
-        "hoverinfo": "skip",
-    }
+    return best_so_far(steps, paid[-1].spent if paid else 0.0)
 
 
 def _rings(trials: list[TrialRecord], x: list[float]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from search.report.plots import (
     Plot,
     accuracy_of,
     below_note,
+    best_so_far,
     marks,
     notable,
     reference_lines,
@@ -27,7 +28,7 @@ from search.report.plots import (
     whole,
 )
 from search.report.slices import parameters
-from search.report.style import BEST, STATES, accuracy_window, figure
+from search.report.style import STATES, accuracy_window, figure
 from search.report.words import count, duration
 from search.study.records import StudyRecord, TrialRecord
 
@@ -72,7 +73,8 @@ def accuracy_by_trial(study: StudyRecord) -> Plot:
         + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced, all records among them")
     )
     alt = f"Validation accuracy of {count(len(valued), 'trial')} by trial number, with the best so far."
-    panel = Panel(alt, figure([*traces, *lines, _best_so_far(records, last)], **layout))
+    line = best_so_far([(t.number, accuracy_of(t)) for t in records], last)
+    panel = Panel(alt, figure([*traces, *lines, line], **layout))
     return Plot("accuracy", "Search history: validation accuracy (%) by trial", caption, (panel,) if trials else ())
 
 
@@ -127,21 +129,6 @@ def _records(trials: list[TrialRecord]) -> list[TrialRecord]:
         if not found or accuracy_of(t) > accuracy_of(found[-1]):
             found.append(t)
     return found
-
-
-def _best_so_far(records: list[TrialRecord], last: int) -> dict[str, Any]:
-    steps = [(t.number, accuracy_of(t)) for t in records]
-    if steps:
-        steps.append((last, steps[-1][1]))
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [x for x, _ in steps],
-        "y": [y for _, y in steps],
-        "name": "best so far",
-        "line": {"shape": "hv", "color": BEST, "width": 2.5},
-        "hoverinfo": "skip",
-    }
 
 
 def _seconds_by_bin(trials: list[TrialRecord], width: int) -> dict[int, float]:

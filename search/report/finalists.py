@@ -8,9 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from search.errors import InputError
 from search.report.evidence import read_evidence
 from search.report.finals import Finalist, Finals
 from search.report.frame import has_rank, ranking
@@ -24,9 +22,8 @@ from search.report.statistics import (
     mean_interval,
 )
 from search.report.words import count
-from search.study.finals import choose, sources
+from search.study.finals import choose, replicates_of, sources
 from search.study.records import StudyRecord, TrialRecord
-from search.study.spec import Replicate
 
 logger = logging.getLogger(__name__)
 SIGNIFICANCE = 0.05
@@ -91,13 +88,8 @@ def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDA
 
 def _by_source(study: StudyRecord, final: StudyRecord | None) -> dict[int, list[int]]:
     """Numbers of the replicate trials by the trial that they repeat."""
-    try:
-        replicates = [Replicate.model_validate(r) for r in final.spec.get("replicates") or ()] if final else []
-    except ValidationError as error:
-        rule = f"the replicates of study {study.name!r} were not made by this version of Gridless"
-        raise InputError(f"{rule}; choose another NAME") from error
     found: dict[int, list[int]] = {}
-    for number, source in sources(replicates, study.trials).items():
+    for number, source in sources(replicates_of(final), study.trials).items():
         found.setdefault(source, []).append(number)
     return found
 
@@ -130,16 +122,24 @@ def _finalist(source: TrialRecord, rank: int | None, n_best: int, own: Sequence[
 
 
 def _runs(own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]], n_test: int | None) -> Runs:
-    scores = {t.number: score for t in own if (score := _score(t))}
-    hits = [
-        correct[number]
-        for number, (accuracy, n) in scores.items()
-        if number in correct
-        and len(correct[number]) == n == n_test
+    scored = [(t, score) for t in own if (score := _score(t))]
+    hits = mean_hits([t for t, (_, n) in scored if n == n_test], correct)
+    return Runs(tuple(accuracy for _, (accuracy, _) in scored), hits)
+
+
+def mean_hits(own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.float64] | None:
+    """The part of the scored replicates `own` that got each image right; None where no predictions are known."""
+    kept = [
+        correct[t.number]
+        for t in own
+        if t.number in correct
+        and t.evaluation
+        and len(correct[t.number]) == t.evaluation.n
         # An older file than the score would pair other predictions with it.
-        and np.count_nonzero(correct[number]) == round(accuracy * n)
+        and np.count_nonzero(correct[t.number]) == round(t.evaluation.accuracy * t.evaluation.n)
     ]
-    return Runs(tuple(accuracy for accuracy, _ in scores.values()), np.mean(hits, axis=0) if hits else None)
+    found: NDArray[np.float64] | None = np.mean(kept, axis=0) if kept else None
+    return found
 
 
 def _n_test(trials: Sequence[TrialRecord]) -> int | None:

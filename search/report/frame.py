@@ -1,6 +1,5 @@
 """Study → tables: who is ranked where, and leaderboard.csv."""
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import pandas as pd
 from search.files import write_text
 from search.report.finals import COLUMNS, Finals, finalist_columns
 from search.study.records import StudyRecord, TrialRecord
+from search.study.records import has_rank as has_rank  # noqa: PLC0414  # a leaderboard's word, too
 
 LEADING = ("rank", "study", "model", "data", "trial", "state")
 MEASURED = ("val_accuracy", "best_epoch", "epochs", "train_s", "n_params")
@@ -28,11 +28,6 @@ def started_trials(study: StudyRecord) -> list[TrialRecord]:
         ),
         key=lambda t: t.number,
     )
-
-
-def has_rank(trial: TrialRecord) -> bool:
-    """Whether `trial` has a validation accuracy to be ranked by: any state but FAIL, one epoch or more."""
-    return trial.state != "FAIL" and trial.val_accuracy is not None and math.isfinite(trial.val_accuracy)
 
 
 def ranking(study: StudyRecord) -> list[TrialRecord]:

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.report.frame import best_trial, has_rank
-from search.report.style import REFERENCE, STATES, Window, literal
+from search.report.style import BEST, REFERENCE, STATES, Window, literal
 from search.report.words import DOCUMENT, count, percent, settings
 from search.study.records import StudyRecord, TrialRecord
 
@@ -136,3 +136,17 @@ def below_note(window: Window, noun: str) -> str:
 def thinned_note(n_shown: int, n_all: int, what: str) -> str:
     """The caption's sentence on what was left out; empty when nothing was."""
     return f" Drawn: {n_shown:,} of {n_all:,} {what}." if n_shown < n_all else ""
+
+
+def best_so_far(records: Sequence[tuple[float, float]], last: float) -> dict[str, Any]:
+    """The line through `records` (x, y), each better than all before it, that goes on level to x = `last`."""
+    steps = [*records, *((last, y) for _, y in records[-1:])]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [x for x, _ in steps],
+        "y": [y for _, y in steps],
+        "name": "best so far",
+        "line": {"shape": "hv", "color": BEST, "width": 2.5},
+        "hoverinfo": "skip",
+    }

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
-from search.artifacts import join, reading
+from search.artifacts import join, reading, sizes_below
 from search.errors import InputError
 from search.files import whole_file
 from search.places import artifacts, home
@@ -26,7 +26,6 @@ from search.study.library import StoredStudy
 from search.study.lines import read_lines, study_lines
 from search.study.records import StudyRecord
 from search.study.storage import LedgerStorage
-from search.study.trees import sizes_below
 
 SCHEMA = "gridless.archive/1"
 SUFFIXES = (".tar.gz", ".tgz")

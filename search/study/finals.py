@@ -1,9 +1,11 @@
 """Which settings of a search are judged on the test set, and the study that trains them again. Pure."""
 
-import math
 from collections.abc import Mapping, Sequence
 
-from search.study.records import TrialRecord
+from pydantic import ValidationError
+
+from search.errors import InputError
+from search.study.records import StudyRecord, TrialRecord, has_rank
 from search.study.replicates import FINAL, of_trial
 from search.study.spec import Replicate, StudySpec
 
@@ -14,7 +16,7 @@ def choose(trials: Sequence[TrialRecord], k: int) -> tuple[TrialRecord, ...]:
     Trial 0 is the document's setting, which is trained again too, so that what the search gained over it can be
     measured. Empty when `k` is 0 or no trial has a value.
     """
-    ranked = sorted((t for t in trials if _is_valued(t)), key=lambda t: (-(t.val_accuracy or 0.0), t.number))
+    ranked = sorted((t for t in trials if has_rank(t)), key=lambda t: (-(t.val_accuracy or 0.0), t.number))
     if not k:
         return ()
     return (*ranked[:k], *(t for t in ranked[k:] if t.number == 0))
@@ -49,6 +51,19 @@ def final_spec(spec: StudySpec, trials: Sequence[TrialRecord], stored: StudySpec
     )
 
 
+def replicates_of(final: StudyRecord | None) -> list[Replicate]:
+    """What the trials of a study of replicates repeat, by their numbers; empty where there is none.
+
+    Raises InputError when another version made it.
+    """
+    try:
+        return [Replicate.model_validate(raw) for raw in final.spec.get("replicates") or ()] if final else []
+    except ValidationError as error:
+        name = final.name.removesuffix(FINAL) if final else ""
+        rule = f"the replicates of study {name!r} were not made by this version of Gridless"
+        raise InputError(f"{rule}; choose another NAME") from error
+
+
 def sources(replicates: Sequence[Replicate], trials: Sequence[TrialRecord]) -> Mapping[int, int]:
     """The trial that each replicate repeats, by the replicate's own number.
 
@@ -76,8 +91,3 @@ def champion(replicates: Sequence[Replicate], trials: Sequence[TrialRecord]) -> 
     """
     best = choose(trials, 1)[:1]
     return next((i for i, number in sources(replicates, trials).items() if best and number == best[0].number), None)
-
-
-def _is_valued(trial: TrialRecord) -> bool:
-    value = trial.val_accuracy
-    return trial.state != "FAIL" and value is not None and math.isfinite(value)

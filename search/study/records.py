@@ -1,5 +1,6 @@
 """What a study's storage says, as plain values: the only thing that reports and views are made from."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -126,3 +127,8 @@ class StudyRecord:
     """What its workers ran on, by the names that trials have for it; empty for studies of older versions."""
     published: Mapping[str, Any] | None = None
     """The document's own figure on this data: {value, split, source}; None where it has none."""
+
+
+def has_rank(trial: TrialRecord) -> bool:
+    """Whether `trial` has a validation accuracy to be ranked by: any state but FAIL, one epoch or more."""
+    return trial.state != "FAIL" and trial.val_accuracy is not None and math.isfinite(trial.val_accuracy)

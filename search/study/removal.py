@@ -13,7 +13,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from search.artifacts import join, remove_tree, shown
+from search.artifacts import join, remove_tree, shown, sizes_below
 from search.datasets.split import find_prepared
 from search.errors import InputError
 from search.places import artifacts, cache, home
@@ -23,7 +23,6 @@ from search.study.owner import is_lost
 from search.study.queue import Place, QueueState, put_place
 from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage import LedgerStorage
-from search.study.trees import sizes_below
 
 REASON = "it is being deleted"
 

@@ -1,7 +1,7 @@
-"""Sends outboxes on to MLflow: `python -m search.tracking FOLDER`, or `--home HOME` for all of HOME/*/outbox.
+"""Sends outboxes on to MLflow: `python -m search.tracking FOLDER…`, or `--home HOME` for all of HOME/*/outbox.
 
 With --follow it goes on until SIGTERM or until its standard input ends, that is until the process that started
-it closes the pipe or dies, however that comes about; with --home also for studies that appear later. The last
+it closes the pipe or dies, however that comes about; with outboxes that appear later, too. The last
 result of each outbox is in its last_sync.json: {n_sent, n_left, error}.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from search.places import home
 from search.tracking.follow import DRAIN_S, Follower, outboxes
 from search.tracking.mirror import sync, write_result
+from search.tracking.outbox import is_outbox
 from search.tracking.uri import default_uri, redacted
 
 _GRACE_S = 5.0
@@ -40,12 +41,13 @@ def main() -> int:
     handler.setFormatter(_Formatter(uri))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     os.nice(10)
-    folders = (lambda: outboxes(args.home)) if args.home else (lambda: [args.folder])
     if not (args.home or args.follow):
-        # Asked for one study: a store that was emptied since is noticed, too.
-        write_result(args.folder, sync(args.folder, uri=uri, artifact_root=args.artifact_root))
+        for folder in args.folders:
+            # Asked for by name: a store that was emptied since is noticed, too.
+            write_result(folder, sync(folder, uri=uri, artifact_root=args.artifact_root))
         return 0
-    follower = Follower(folders, uri=uri, artifact_root=args.artifact_root)
+    find = (lambda: outboxes(args.home)) if args.home else (lambda: list(filter(is_outbox, args.folders)))
+    follower = Follower(find, uri=uri, artifact_root=args.artifact_root)
     if args.follow:
         follower.run(_stop_with_stdin(follower).is_set)
     else:
@@ -56,7 +58,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m search.tracking", description=__doc__)
     which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("folder", type=Path, nargs="?", help="one study's outbox")
+    which.add_argument("folders", type=Path, nargs="*", default=[], help="outboxes of studies")
     which.add_argument("--home", type=Path, help="the folder of all studies")
     parser.add_argument("--uri", help="the MLflow store [MLFLOW_TRACKING_URI, or a file in GRIDLESS_HOME]")
     parser.add_argument("--artifact-root", type=Path)

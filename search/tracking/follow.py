@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from search.tracking.mirror import Mirror, SyncResult, write_result
+from search.tracking.outbox import is_outbox
 
 _SLOWEST_S = 60.0
 _IDLEST_S = 20.0
@@ -15,7 +16,7 @@ _N_BATCHES = 5
 """One outbox's turn, in thousands of events: a long one must not hold up the others."""
 _NAP_S = 0.2
 _IN_TIME = "MLflow did not answer in time"
-DRAIN_S = 20.0
+DRAIN_S = 45.0
 """How long a follower goes on once it is told to stop, seconds."""
 
 
@@ -25,7 +26,7 @@ def outboxes(home: Path) -> list[Path]:
         names = sorted(os.listdir(home))
     except OSError:
         return []
-    return [home / name / "outbox" for name in names if os.path.exists(f"{home}/{name}/outbox/study.json")]
+    return [folder for name in names if is_outbox(folder := home / name / "outbox")]
 
 
 class Follower:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from search.files import locked, write_text
 from search.tracking.fold import fold
-from search.tracking.outbox import file_sizes, read_events, read_header
+from search.tracking.outbox import LAST_SYNC, file_sizes, read_events, read_header
 from search.tracking.runs import RunMovedError
 from search.tracking.store import StudyStore
 from search.tracking.uri import redacted, shown_uri
@@ -52,7 +52,7 @@ def write_result(folder: Path, result: SyncResult) -> None:
     """Write `result` into last_sync.json of the outbox `folder`, for whoever started the process."""
     shown = {name: value for name, value in asdict(result).items() if name != "is_busy"}
     try:
-        write_text(folder / "last_sync.json", json.dumps(shown) + "\n")
+        write_text(folder / LAST_SYNC, json.dumps(shown) + "\n")
     except OSError as error:
         _log.warning("the result can't be written: %s", error)
 

@@ -21,8 +21,15 @@ from search.files import locked, write_text
 
 _log = logging.getLogger(__name__)
 
+LAST_SYNC = "last_sync.json"
+"""The file of an outbox that says how far it was sent on last."""
 _HEADER = "study.json"
 _MAX_PENDING = 100_000
+
+
+def is_outbox(folder: Path) -> bool:
+    """Whether `folder` has a header, readable or not."""
+    return os.path.exists(folder / _HEADER)
 
 
 class Event(BaseModel):

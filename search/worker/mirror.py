@@ -3,64 +3,67 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NamedTuple
 
 from search.places import home
 from search.study.environment import code_version
 from search.study.records import StudyRecord, TrialRecord
 from search.study.replicates import FINAL
 from search.study.spec import StudySpec
-from search.tracking.outbox import Input, Outbox, write_header
+from search.tracking.outbox import LAST_SYNC, Input, Outbox, write_header
 from search.tracking.tracker import Tracker
 from search.tracking.uri import default_artifact_root, default_uri, is_remote
 from search.worker.summaries import known_at, of_replicates, of_search
 
 if TYPE_CHECKING:
+    from search.report import Report
     from search.report.finals import Finals
 
-DRAIN_WAIT_S = 30.0
+DRAIN_WAIT_S = 60.0
 SEND_WAIT_S = 120.0
 HURRIED_WAIT_S = 3.0
 """After Ctrl-C nobody wants to wait for MLflow."""
 REGISTER_WAIT_S = 300.0
+_LATE = "it did not answer in time"
 _DIGEST = 12
 """Characters of a data set's digest, as elsewhere; MLflow takes 36."""
 
 
+class Sent(NamedTuple):
+    """What came of sending outboxes on."""
+
+    n_sent: int
+    """Events."""
+    n_left: int | None
+    """Events that still wait; None where that isn't known."""
+    error: str | None
+    """What to tell the user; None if all went well."""
+
+
 @dataclass
 class Mirror:
-    """The process that sends this study's outbox on to MLflow while it runs."""
+    """The process that sends the outboxes of a study and of its finalists on to MLflow while they run."""
 
-    folder: Path
+    outboxes: tuple[Path, ...]
     process: subprocess.Popen[bytes]
 
     @classmethod
     def start(cls, spec: StudySpec, uid: str, device: str) -> "Mirror":
-        """Begin to follow the outbox of a study, whose id in the storage is `uid`."""
-        folder = home() / spec.name / "outbox"
+        """Begin to follow the outboxes of a study, whose id in the storage is `uid`."""
         introduce(spec, uid, device)
-        process = follow(
-            ["-m", "search.tracking", str(folder), *mirror_arguments(), "--follow"],
-            folder.parent / "logs" / "mlflow.log",
-        )
-        return cls(folder, process)
+        outboxes = outboxes_of(spec.name)
+        program = ["-m", "search.tracking", *map(str, outboxes), *mirror_arguments(), "--follow"]
+        return cls(outboxes, follow(program, home() / spec.name / "logs" / "mlflow.log"))
 
-    def finish(self, trials: Iterable[TrialRecord], artifacts: list[Path], *, wait_s: float) -> str | None:
-        """Send `artifacts`, how `trials` ended and what is left; what to tell the user if not all arrived in time.
-
-        A worker may be killed between storing an end and telling of it; told twice, it does no harm.
-        """
-        conclude(self.folder, trials, artifacts)
+    def finish(self, found: "Report", *, wait_s: float) -> str | None:
+        """Send what came of the study and what is left; what to tell the user if not all arrived in time."""
+        conclude(found)
         if not end_mirror(self.process, wait_s):
-            return "it did not answer in time"
-        try:
-            result = json.loads((self.folder / "last_sync.json").read_text())
-        except (OSError, ValueError):
-            return "it ended without a word"
-        return f"{result['error']}" if result["error"] else None
+            return _LATE
+        return _result(self.outboxes).error
 
 
 def follow(program: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
@@ -132,12 +135,31 @@ def tell_results(study: StudyRecord, final: StudyRecord | None = None, finals: "
                 outbox.summary(number, at=at, tags=tags, values=values)
 
 
-def conclude(outbox_folder: Path, trials: Iterable[TrialRecord], artifacts: list[Path]) -> None:
-    """Write into an outbox how `trials` ended, which a killed worker may not have told, and the study's `artifacts`."""
-    outbox = Outbox(outbox_folder, writer="study")
-    tell_ends(outbox, trials)
-    if artifacts:
-        outbox.artifacts(None, artifacts)
+def outboxes_of(study: str) -> tuple[Path, ...]:
+    """Where a study and its finalists have their outboxes on this machine, if they have one."""
+    return tuple(home() / name / "outbox" for name in (study, study + FINAL))
+
+
+def conclude(found: "Report") -> None:
+    """Write into the outboxes on this machine what has come of a study, its finalists and its report."""
+    tell_results(found.study, found.final, found.finals)
+    conclude_study(found.study, found.paths.files)
+    if found.final:
+        conclude_study(found.final)
+
+
+def conclude_study(study: StudyRecord, files: Sequence[Path] = ()) -> None:
+    """Write into a study's outbox how its trials ended, and `files` to keep with it.
+
+    A worker may have been killed between storing an end and telling of it.
+    """
+    folder = home() / study.name / "outbox"
+    if not folder.exists():
+        return  # its workers were on other machines, which mirror it themselves
+    outbox = Outbox(folder, writer="study")
+    tell_ends(outbox, study.trials)
+    if files:
+        outbox.artifacts(None, files)
 
 
 def tell_ends(tracker: Tracker, trials: Iterable[TrialRecord]) -> None:
@@ -148,29 +170,32 @@ def tell_ends(tracker: Tracker, trials: Iterable[TrialRecord]) -> None:
             tracker.end(trial.number, trial.state, at=trial.ended.timestamp(), tags=tags)
 
 
-def finish_final(study: StudyRecord, *, wait_s: float) -> str | None:
-    """Send what the outbox of a study of finalists on this machine has, and how its trials ended; as Mirror.finish."""
-    folder = home() / study.name / "outbox"
-    if not folder.exists():
-        return None  # its workers were on other machines, which mirror it themselves
-    conclude(folder, study.trials, [])
-    error = send(folder, wait_s=wait_s)["error"]
-    return f"{error}" if error else None
-
-
-def send(outbox_folder: Path, *, wait_s: float = SEND_WAIT_S) -> Mapping[str, Any]:
-    """Send an outbox to MLflow now: {n_sent, n_left, error}, n_left is -1 where that isn't known, error None if all
-    went well.
-    """
-    last = outbox_folder / "last_sync.json"
-    last.unlink(missing_ok=True)
-    program = [sys.executable, "-m", "search.tracking", str(outbox_folder), *mirror_arguments()]
+def send(study: str, *, wait_s: float = SEND_WAIT_S) -> Sent:
+    """Send what a study and its finalists have in their outboxes to MLflow now."""
+    folders = [folder for folder in outboxes_of(study) if folder.is_dir()]
+    for folder in folders:
+        (folder / LAST_SYNC).unlink(missing_ok=True)
+    program = [sys.executable, "-m", "search.tracking", *map(str, folders), *mirror_arguments()]
     try:
         subprocess.run(program, check=False, capture_output=True, timeout=wait_s)  # noqa: S603
-        found: dict[str, Any] = json.loads(last.read_text())
-    except (OSError, ValueError, subprocess.TimeoutExpired) as problem:
-        return {"n_sent": 0, "n_left": -1, "error": str(problem)}
-    return found
+    except subprocess.TimeoutExpired:
+        return Sent(0, None, _LATE)
+    return _result(folders)
+
+
+def _result(outboxes: Iterable[Path]) -> Sent:
+    """What a mirror has said of `outboxes` in the end, taken together."""
+    said = []
+    for folder in filter(Path.is_dir, outboxes):
+        try:
+            said.append(json.loads((folder / LAST_SYNC).read_text()))
+        except (OSError, ValueError):
+            said.append({"n_sent": 0, "n_left": -1, "error": "it ended without a word"})
+    return Sent(
+        sum(s["n_sent"] for s in said),
+        None if any(s["n_left"] < 0 for s in said) else sum(s["n_left"] for s in said),
+        "; ".join(sorted({s["error"] for s in said if s["error"]})) or None,
+    )
 
 
 def register(study: str, *, wait_s: float = REGISTER_WAIT_S) -> tuple[str | None, str | None]:

@@ -3,9 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from search.study.finals import choose, sources
+from search.study.finals import choose, replicates_of, sources
 from search.study.records import StudyRecord, TrialRecord
-from search.study.spec import Replicate
 
 if TYPE_CHECKING:
     from search.report.finals import Finalist, Finals
@@ -63,7 +62,7 @@ def of_replicates(final: StudyRecord, study: StudyRecord) -> dict[int | None, Su
     Tags `source_trial` (the trial of `study` that it repeats), `source_rank` and `seed`, to group by; metric
     `test_accuracy`, once it was scored.
     """
-    replicates = [Replicate(**raw) for raw in final.spec.get("replicates", ())]
+    replicates = replicates_of(final)
     ranks = {t.number: n for n, t in enumerate(choose(study.trials, len(study.trials)), start=1)}
     found: dict[int | None, Summary] = {}
     current = sources(replicates, study.trials)

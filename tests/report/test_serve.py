@@ -3,11 +3,18 @@ import socket
 import threading
 from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
+from itertools import pairwise
 
 import pytest
 
 from search.errors import InputError, RetryLaterError
+from search.report import news_of
 from search.report.serve import Fresh, serve, server_for
+from search.study.finals import final_spec
+from search.study.ledger import Ledger
+from search.study.storage import LedgerStorage
+from tests.kept import ME, replicate
+from tests.study.helpers import begin, spec
 
 
 class Study:
@@ -77,6 +84,26 @@ def test_the_report_is_read_and_nothing_else():
         for path in ("/../pyproject.toml", "/figures/", "//etc/passwd", "/%2e%2e/x"):
             assert ask(port, path)[0].status == 404
         assert ask(port, method="POST")[0].status == 501
+
+
+def test_a_page_has_news_with_each_change_of_its_study_or_of_its_finalists(empty_sqlite, own_home):
+    storage = LedgerStorage(f"sqlite:///{empty_sqlite}")
+    news = news_of(storage, "mine")
+    with pytest.raises(InputError, match="'mine' is not in the storage"):
+        news()
+    searched = Ledger.open(storage, spec(name="mine", n_trials=2, finalists=1, n_replicates=1), {})
+    seen = [news()]
+    for _ in range(2):
+        claim = begin(searched, ME, [0.5])
+        seen.append(news())
+        searched.complete(claim, 0.5)
+        seen.append(news())
+    final = Ledger.open(storage, final_spec(searched.spec, searched.trials()), {})
+    seen.append(news())
+    replicate(final, own_home)
+    seen.append(news())
+    assert all(before != after for before, after in pairwise(seen))
+    assert news() == seen[-1]
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", "127.0.0.1.evil.example:{port}", ""])

@@ -125,6 +125,23 @@ def test_what_there_was_no_time_for_is_told(home, uri):
     assert last(home, "s")["n_left"] == 0
 
 
+def test_outboxes_named_are_sent_from_when_they_appear(home, uri):
+    """As `gridless study` has it: the finalists' outbox appears when the search is over."""
+    make_study(home, "s", state=None)
+    later = home / "s.final" / "outbox"
+    command = [sys.executable, "-m", "search.tracking", str(home / "s" / "outbox"), str(later), "--follow"]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "MLFLOW_TRACKING_URI": uri})
+    for study in ("s", "s.final"):
+        if study == "s.final":
+            make_study(home, study)
+        while last(home, study) is None and process.poll() is None:
+            time.sleep(0.05)
+        assert process.poll() is None
+    process.communicate(timeout=60)
+    assert last(home, "s.final")["n_left"] == 0
+    assert "s.final" in runs(uri, "s.final")
+
+
 def test_the_process_ends_by_a_signal_and_sends_the_rest(home, uri):
     outbox = make_study(home, "s", state=None)
     command = [sys.executable, "-m", "search.tracking", "--home", str(home), "--follow"]
