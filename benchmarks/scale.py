@@ -2,7 +2,8 @@
 
 Every worker is a process with the real ledger, strategy and courier; only the trial's own process is replaced by one
 that reports at once. Beside it, in the same run, plain Optuna: `study.optimize` with its own RDBStorage, the same
-parameters, 10 reports per trial. Each figure is one span of 10 s after all workers stood ready.
+parameters, 10 reports per trial. Each figure is one span of 10 s after all workers stood ready. Under halving a claim
+is a segment: a trial is paused after 3 epochs and may be claimed again; half of those that were there are paused.
 
     .venv/bin/python benchmarks/scale.py [--workers 8] [--finished 0 1000]
 """
@@ -22,7 +23,7 @@ from pathlib import Path
 import optuna
 import sqlalchemy as sa
 from optuna.trial import TrialState
-from scale_worker import KINDS, N_REPORTS, epoch_done, spec_of
+from scale_worker import KINDS, N_REPORTS, RUNG, epoch_done, spec_of
 
 from search.study.distributions import distributions
 from search.study.ledger import Ledger
@@ -36,7 +37,7 @@ BATCH = 500
 
 
 def measure(url: str, name: str, kind: str, n_workers: int) -> float:
-    """Trials per second of `n_workers` processes together."""
+    """Claims per second of `n_workers` processes together."""
     command = [sys.executable, str(Path(__file__).with_name("scale_worker.py")), kind, url, name]
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(n_workers)
@@ -52,7 +53,10 @@ def measure(url: str, name: str, kind: str, n_workers: int) -> float:
 
 
 def fill(storage: LedgerStorage, name: str, kind: str, n: int) -> None:
-    """Make study `name` with `n` finished trials; for plain Optuna without what only our own trials hold."""
+    """Make study `name` with `n` finished trials, half of them paused under halving.
+
+    Those for plain Optuna lack what only our own trials hold.
+    """
     spec = spec_of(name, kind)
     if kind.startswith("plain"):
         storage.create_study(name, {})
@@ -62,18 +66,23 @@ def fill(storage: LedgerStorage, name: str, kind: str, n: int) -> None:
     kinds = distributions(spec.search_space)
     strategy = make_strategy("random", spec.search_space, seed=1, max_epochs=spec.epochs)
     epochs = [Epoch(**epoch_done(step).metrics) for step in range(1, N_REPORTS + 1)]
-    steps = {e.step: e.val_accuracy or 0.0 for e in epochs}
-    told = {f"epoch:{e.step}": e.__dict__ for e in epochs} | {"total_epochs": N_REPORTS, "seed": 1, "n_segments": 1}
+    facts = {"total_epochs": N_REPORTS, "seed": 1, "n_segments": 1}
     params = [strategy.ask([], number) for number in range(BATCH)]
     for start in range(0, n, BATCH):
         with storage.session() as session:
             for number in range(start, min(start + BATCH, n)):
+                is_paused = kind == "halving" and number % 2 == 1
+                known = epochs[:RUNG] if is_paused else epochs
+                told = {f"epoch:{e.step}": e.__dict__ for e in known} | facts | {"paused": is_paused}
                 trial = storage.new_trial(session, study_id, number)
                 trial.datetime_start = datetime.now() - timedelta(seconds=60)
                 storage.put_params(session, trial.trial_id, params[number % BATCH], kinds)
-                storage.put_steps(session, trial.trial_id, steps)
+                storage.put_steps(session, trial.trial_id, {e.step: e.val_accuracy or 0.0 for e in known})
                 storage.put(session, trial.trial_id, user={} if kind.startswith("plain") else told)
-                storage.put_end(session, trial, TrialState.COMPLETE, (number % 97) / 100)
+                if is_paused:
+                    storage.release(session, trial)
+                else:
+                    storage.put_end(session, trial, TrialState.COMPLETE, (number % 97) / 100)
 
 
 @contextmanager
@@ -95,7 +104,7 @@ def main() -> None:
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(f"{os.cpu_count()} cores, Python {platform.python_version()}, Optuna {optuna.__version__}")
-    print("| what | finished before | workers | claims/s | reports/s |\n|---|---|---|---|---|")
+    print("| what | finished before | workers | claims/s |\n|---|---|---|---|")
     with database() as url:
         storage = LedgerStorage(url)
         for n in asked.finished:
@@ -104,7 +113,7 @@ def main() -> None:
                 fill(storage, name, kind, n)
                 for w in (PLAIN_WORKERS,) if kind.startswith("plain") else asked.workers:
                     rate = measure(url, name, kind, w)
-                    print(f"| {title} | {n:,} | {w} | {rate:.1f} | {rate * N_REPORTS:.0f} |", flush=True)
+                    print(f"| {title} | {n:,} | {w} | {rate:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

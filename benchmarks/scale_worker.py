@@ -16,6 +16,7 @@ from search.study.ledger import Ledger
 from search.study.owner import Owner
 from search.study.spec import StudySpec
 from search.study.storage import LedgerStorage
+from search.study.strategy import Decision, rungs
 from search.tracking.tracker import NullTracker
 from search.training.job import Job
 from search.worker.loop import StudyWorker
@@ -23,20 +24,27 @@ from search.worker.messages import Ended, EpochDone, Message
 from search.worker.patience import Patience
 
 N_REPORTS = 10
+[RUNG] = rungs(N_REPORTS)
+"""Where a trial under halving is paused."""
 KINDS = {
     "random": "Gridless, random",
     "plain-random": "Optuna, random",
     "tpe": "Gridless, TPE",
     "plain-tpe": "Optuna, TPE",
+    "halving": "Gridless, halving with TPE",
 }
 
 
 class Instantly:
     """A sandbox whose trials report 10 epochs and end, with no process and no training."""
 
+    first = 1
+    """The epoch that the next trial begins with."""
+
     def start(self, job: Job, _log: Path) -> "Instantly":
-        """Begin a trial."""
-        self._messages: Iterator[Message] = iter([*map(epoch_done, range(1, job.total_epochs + 1)), Ended("done")])
+        """Begin a trial, or go on with one."""
+        steps = range(self.first, job.total_epochs + 1)
+        self._messages: Iterator[Message] = iter([*(epoch_done(step, job.number) for step in steps), Ended("done")])
         return self
 
     def receive(self, _wait_s: float) -> Message:
@@ -44,14 +52,16 @@ class Instantly:
         return next(self._messages)
 
     def answer(self, decision: str) -> None:
-        """Go on."""
+        """Go on, or pause."""
+        if decision == Decision.PAUSE:
+            self._messages = iter([Ended("pause")])
 
     def close(self) -> None:
         """Nothing to end."""
 
 
-def epoch_done(step: int) -> EpochDone:
-    value = step / 100
+def epoch_done(step: int, number: int = 0) -> EpochDone:
+    value = (step + number % 89) / 100
     metrics = {"step": step, "loss": 1 / step, "accuracy": value, "val_loss": 1 / step, "val_accuracy": value}
     return EpochDone(metrics | {"lr": 0.1, "seconds": 0.0, "at": time.time()})
 
@@ -69,11 +79,13 @@ def ours(url: str, name: str) -> Callable[[], object]:
     """Runs one trial by our own worker."""
     data = Prepared(Path(), None, "digits", "d", (8, 8, 1), 10, (), 1, 1, 1)
     ledger, patience = Ledger(LedgerStorage(url), name), Patience(threading.Event())
-    worker = StudyWorker(ledger, data, NullTracker(), "none", Owner.me(), Instantly(), patience)
+    sandbox = Instantly()
+    worker = StudyWorker(ledger, data, NullTracker(), "none", Owner.me(), sandbox, patience)
     ledger.trials()
 
     def one() -> None:
         if claim := worker.claim():
+            sandbox.first = RUNG + 1 if claim.promoted else 1
             worker.run(claim)
 
     return one

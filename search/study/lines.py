@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from optuna.distributions import distribution_to_json, json_to_distribution
+from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import InputError
@@ -13,6 +13,7 @@ from search.study.library import StoredStudy
 from search.study.queue import QUEUE
 from search.study.reading import read_study
 from search.study.records import StudyRecord
+from search.study.rows import StoredTrial
 from search.study.storage import LedgerStorage
 
 SCHEMA = "gridless.study/1"
@@ -26,7 +27,7 @@ def study_lines(storage: LedgerStorage, study: StoredStudy) -> Iterator[bytes]:
     """
     attrs = {key: value for key, value in study.attrs.items() if key != QUEUE}
     yield _line({"schema": SCHEMA, "study": study.name, "attrs": _ordered(attrs)})
-    for trial in storage.read_trials(study.study_id, set(), -1):
+    for trial in storage.whole_trials(study.study_id):
         yield _line(_as_dict(trial))
 
 
@@ -63,7 +64,7 @@ class _Lines:
     def read_study(self, name: str) -> tuple[int, dict[str, Any]] | None:
         return (0, self._attrs) if name == self._name else None
 
-    def read_trials(self, _study_id: int, _pending: set[int], _newest: int) -> list[FrozenTrial]:
+    def read_trials(self, _study_id: int, _pending: set[int], _newest: int) -> list[StoredTrial]:
         return self._trials
 
     def study_names(self) -> list[str]:
@@ -87,21 +88,9 @@ def _as_dict(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def _as_trial(row: Mapping[str, Any]) -> FrozenTrial:
-    return FrozenTrial(
-        number=row["number"],
-        state=TrialState[row["state"]],
-        value=None,
-        values=row["values"],
-        datetime_start=_as_time(row["started"]),
-        datetime_complete=_as_time(row["ended"]),
-        params=row["params"],
-        distributions={name: json_to_distribution(json.dumps(d)) for name, d in row["distributions"].items()},
-        user_attrs=row["user_attrs"],
-        system_attrs=row["system_attrs"],
-        intermediate_values={int(step): value for step, value in row["intermediate_values"].items()},
-        trial_id=row["number"],
-    )
+def _as_trial(row: Mapping[str, Any]) -> StoredTrial:
+    times = _as_time(row["started"]), _as_time(row["ended"])
+    return StoredTrial(row["number"], row["number"], TrialState[row["state"]], row["params"], row["user_attrs"], *times)
 
 
 def _as_text(local: datetime | None) -> str | None:

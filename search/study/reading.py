@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
 from search.errors import InputError
 from search.study.records import Epoch, Evaluation, StudyRecord, TrialRecord
+from search.study.rows import StoredTrial
 from search.study.storage import LedgerStorage
 
 ENVIRONMENT = "environment:"
@@ -59,18 +60,18 @@ class TrialReader:
         # A waiting trial changes only by being claimed; under halving there may be thousands.
         changed = {i for i, m in self._pending.items() if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING}
         for row in self._storage.read_trials(self._study_id, changed, self._newest):
-            self._records[row._trial_id] = as_record(row)
-            self._newest = max(self._newest, row._trial_id)
+            self._records[row.trial_id] = as_record(row)
+            self._newest = max(self._newest, row.trial_id)
             if row.state.is_finished():
-                self._pending.pop(row._trial_id, None)
+                self._pending.pop(row.trial_id, None)
             else:
-                self._pending[row._trial_id] = marks.get(row._trial_id)
+                self._pending[row.trial_id] = marks.get(row.trial_id)
         return list(self._records.values())
 
 
-def as_record(row: FrozenTrial) -> TrialRecord:
+def as_record(row: StoredTrial) -> TrialRecord:
     """A storage row as a record."""
-    attrs = row.user_attrs
+    attrs = row.attrs
     untrainable = bool(attrs.get("untrainable", False))
     steps = sorted(int(k.removeprefix("epoch:")) for k in attrs if k.startswith("epoch:"))
     return TrialRecord(
@@ -93,6 +94,6 @@ def as_record(row: FrozenTrial) -> TrialRecord:
         evaluation=Evaluation(**attrs["evaluation"]) if "evaluation" in attrs else None,
         peak_host_mb=attrs.get("peak_host_mb"),
         peak_device_mb=attrs.get("peak_device_mb"),
-        started=row.datetime_start,
-        ended=row.datetime_complete,
+        started=row.started,
+        ended=row.ended,
     )

@@ -37,6 +37,7 @@ from search.study.database import (
     translated,
     tune_sqlite,
 )
+from search.study.rows import StoredTrial, select_trials
 
 CLAIM = "gridless:claim"
 N_SEGMENTS = "n_segments"
@@ -168,14 +169,21 @@ class LedgerStorage(RDBStorage):
         rows = session.execute(sa.select(table.key, table.value_json).where(table.study_id == study_id))
         return dict(rows.all())
 
-    def read_trials(self, study_id: int, pending: set[int], newest: int) -> list[FrozenTrial]:
+    def read_trials(self, study_id: int, pending: set[int], newest: int) -> list[StoredTrial]:
         """Rows of a study whose trial_id is in `pending` or above `newest` (-1 for all rows).
 
         Raises RetryLaterError when the database is out of reach, InputError when the study is no longer there.
         """
+        with self.reading(), self.session() as session:
+            if session.get(models.StudyModel, study_id) is None:
+                raise InputError("the study was deleted")
+            return select_trials(session, study_id, pending, newest)
+
+    def whole_trials(self, study_id: int) -> list[FrozenTrial]:
+        """All trials of a study, with everything that Optuna keeps of them. Raises as `read_trials` does."""
         try:
             with self.reading():
-                return super()._get_trials(study_id, None, pending, newest)
+                return super()._get_trials(study_id, None, set(), -1)
         except KeyError as error:
             raise InputError("the study was deleted") from error
         except (optuna.exceptions.StorageInternalError, sa.exc.SQLAlchemyError) as error:

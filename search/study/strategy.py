@@ -25,7 +25,7 @@ MIN_RUNG = 3
 KEEP = 0.5
 """The fraction of a rung's trials that goes on: keeping half, not a third, spares slow starters."""
 N_STARTUP = 8
-N_BEST, N_NEWEST = 50, 150
+N_BEST, N_NEWEST = 40, 60
 """Of many trials a sampler is told only the best and the newest, so that its answers take no longer and longer."""
 
 
