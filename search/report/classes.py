@@ -24,6 +24,8 @@ _N_PRINTED = 15
 _N_LETTERS = 18
 # Faint enough that a number is readable on the fullest cell, on a light page and on a dark one.
 _FULL = 0.6
+_EMPTY = 0.05
+"""Enough to show where a cell without images is."""
 AVERAGES = ("accuracy", "macro avg", "weighted avg")
 
 
@@ -185,7 +187,7 @@ def _cells(z: NDArray[np.float64], top: float, color: str, hover: list[list[str]
         "z": [[None if np.isnan(v) else round(float(v), 5) for v in row] for row in z],
         "zmin": 0,
         "zmax": top,
-        "colorscale": [[0, f"rgba({red},{green},{blue},0)"], [1, f"rgba({red},{green},{blue},{_FULL})"]],
+        "colorscale": [[0, f"rgba({red},{green},{blue},{_EMPTY})"], [1, f"rgba({red},{green},{blue},{_FULL})"]],
         "showscale": False,
         "xgap": 1,
         "ygap": 1,

@@ -65,7 +65,7 @@ def accuracy_by_compute(study: StudyRecord, final: StudyRecord | None) -> Plot:
     )
     alt = f"Best validation accuracy of {count(len(valued), 'trial')} against compute, {last:.3g} {unit} in all."
     panels = (Panel(alt, figure(traces, **layout)),) if valued else ()
-    return Plot("cost", "Accuracy for compute spent", caption, panels)
+    return Plot("cost", f"Best validation accuracy (%) by compute spent ({unit})", caption, panels)
 
 
 def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:

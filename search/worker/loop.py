@@ -219,6 +219,8 @@ class StudyWorker:
             "code_version": code_version(),
             "data_digest": self._data.digest,
         }
+        if (replicate := self._ledger.spec.replicate(claim.number)) and replicate.source is not None:
+            tags["source_trial"] = str(replicate.source)
         self._tracker.start(claim.number, at=time.time(), tags=tags)
         self._tracker.params(claim.number, trial.params)
         return trial

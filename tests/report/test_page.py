@@ -94,6 +94,13 @@ def test_finalists_open_the_page_and_have_a_section_and_columns_of_their_own(stu
     assert "test" not in [a.get("data-name") for a in without.every("th")]
 
 
+def test_a_parameter_called_as_a_column_has_a_column_to_itself(study):
+    trials = tuple(replace(t, params={**t.params, "epochs": t.number}) for t in study.trials)
+    columns = [a["data-name"] for a in read(replace(study, trials=trials)).every("th") if "data-name" in a]
+    assert {"epochs", "param.epochs", "lr"} <= set(columns)
+    assert len(set(columns)) == len(columns)
+
+
 def test_replicates_that_are_still_running_are_said_to_be(study):
     search = finished(study)
     rows = finals().rows
