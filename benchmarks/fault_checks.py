@@ -45,8 +45,8 @@ def storage_problems(ledger: Ledger, n_trials: int) -> list[str]:
     return problems
 
 
-def mlflow_problems(database: Path, trials: Sequence[TrialRecord]) -> list[str]:
-    """What is wrong with the study's runs in MLflow's own tables, where doubles show that its server would hide."""
+def mlflow_problems(database: Path, study: str, trials: Sequence[TrialRecord]) -> list[str]:
+    """What is wrong with a study's runs in MLflow's own tables, where doubles show that its server would hide."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         runs = connection.execute("select run_uuid from runs where lifecycle_stage = 'active'").fetchall()
         tags: dict[str, dict[str, str]] = {run: {} for (run,) in runs}
@@ -55,20 +55,28 @@ def mlflow_problems(database: Path, trials: Sequence[TrialRecord]) -> list[str]:
         points: dict[tuple[str, str], list[tuple[int, float]]] = {}
         for run, key, step, value in connection.execute("select run_uuid, key, step, value from metrics order by step"):
             points.setdefault((run, key), []).append((step, value))
+    tags = {run: told for run, told in tags.items() if told.get("gridless.study") == study}
     children = {run: told for run, told in tags.items() if "mlflow.parentRunId" in told}
     n_parents = len(tags) - len(children)
-    problems = [f"{n_parents} parent runs in MLflow instead of 1"] * (n_parents != 1)
-    problems += [f"{len(children)} child runs in MLflow instead of {len(trials)}"] * (len(children) != len(trials))
+    problems = [f"{n_parents} parent runs of {study} in MLflow instead of 1"] * (n_parents != 1)
+    n_children = len(children)
+    problems += [f"{n_children} child runs of {study} in MLflow instead of {len(trials)}"] * (n_children != len(trials))
     by_number = {int(told["gridless.trial"]): run for run, told in children.items()}
     for trial in trials:
         run = by_number.get(trial.number, "")
-        wanted = {name: [(e.step, float(getattr(e, name))) for e in trial.curve] for name in NAMES}
+        wanted = {name: _points(trial, name) for name in NAMES}
         found = {name: points.get((run, name), []) for name in NAMES}
         wrong = [f"{name} {len(found[name])} for {len(wanted[name])}" for name in NAMES if found[name] != wanted[name]]
-        problems += [f"trial {trial.number} in MLflow: {', '.join(wrong)}"] * bool(wrong)
+        problems += [f"trial {trial.number} of {study} in MLflow: {', '.join(wrong)}"] * bool(wrong)
         state = children.get(run, {}).get("gridless.ended") or children.get(run, {}).get("state")
         problems += [f"trial {trial.number} is {trial.state}, in MLflow {state}"] * (state != trial.state)
     return problems
+
+
+def _points(trial: TrialRecord, name: str) -> list[tuple[int, float]]:
+    """What MLflow should have of one metric; replicates are not validated."""
+    values = [(e.step, getattr(e, name)) for e in trial.curve]
+    return [(step, float(value)) for step, value in values if value is not None]
 
 
 def curve_problems(ledger: Ledger, trials: Iterable[TrialRecord]) -> list[str]:

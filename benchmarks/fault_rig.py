@@ -63,7 +63,15 @@ class Rig:
     def submit(self) -> None:
         """Put the study on the queue."""
         command = [GRIDLESS, "submit", "mlp", "digits", "--name", NAME, "--n-trials", str(self.args.trials), "--quiet"]
-        command += ["--epochs", str(EPOCHS), "--strategy", "halving", *(f"--fix={pin}" for pin in PINNED)]
+        command += [
+            "--epochs",
+            str(EPOCHS),
+            "--strategy",
+            "halving",
+            "--finalists",
+            "1",
+            *(f"--fix={pin}" for pin in PINNED),
+        ]
         subprocess.run(command, check=True, cwd=self.folder)
         self.ledger = Ledger(LedgerStorage(os.environ["GRIDLESS_STORAGE"]), NAME)
 

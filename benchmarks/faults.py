@@ -24,6 +24,9 @@ import fault_checks
 import psutil
 from fault_rig import AHEAD, GRIDLESS, NAME, Rig
 
+from search.study.ledger import Ledger
+from search.study.replicates import FINAL
+
 FAULTS: tuple[tuple[float, Callable[[Rig], object]], ...] = (
     (0.05, lambda rig: rig.kill_database(8)),
     (0.15, Rig.ask_trials),
@@ -95,7 +98,12 @@ def check(rig: Rig) -> int:
     rig.say(f"{rig.n_killed} workers killed; {sum(t.n_retries > 0 for t in found)} trials lost theirs, ")
     rig.say(f"{sum(t.n_retries for t in found)} times in all; {len(hurt)} were trained in segments")
     problems = rig.problems + fault_checks.storage_problems(rig.ledger, n_trials)
-    problems += fault_checks.mlflow_problems(rig.folder / "mlflow.db", found)
+    final = Ledger(rig.ledger.storage, NAME + FINAL)
+    replicates = final.trials()
+    rig.say(f"{len(replicates)} replicates of finalists, {sum(t.evaluation is not None for t in replicates)} scored")
+    problems += fault_checks.storage_problems(final, final.spec.n_trials)
+    for name, trials in ((NAME, found), (NAME + FINAL, replicates)):
+        problems += fault_checks.mlflow_problems(rig.folder / "mlflow.db", name, trials)
     again = hurt[: rig.args.again]
     problems += fault_checks.curve_problems(rig.ledger, again)
     rig.say(f"{len(again)} curves compared with undisturbed ones")

@@ -112,6 +112,7 @@ def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     kind, url, name = sys.argv[1:]
     one = plain(url, name, kind) if kind.startswith("plain") else ours(url, name)
+    one()  # what is computed once per process, however long it then serves
     print("ready", flush=True)
     begin, until = map(float, sys.stdin.readline().split())
     time.sleep(max(0.0, begin - time.time()))
