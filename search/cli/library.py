@@ -73,8 +73,11 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     """Pack STUDY with its finalists into one file, check that file, and delete the study as `delete` does.
 
     The file holds the report, leaderboard, figures, evidence, network, and all that is stored of every trial:
-    `search.load_study("FILE.tar.gz")` reads it. Checkpoints and logs are not kept, so the study can't go on.
+    `search.load_study("FILE.tar.gz")` reads it, as `gridless report` would write it now. Checkpoints and logs are not
+    kept, so the study can't go on.
     """
+    from search.places import home
+    from search.report import report_study
     from search.study.archive import write_archive
     from search.study.removal import put_back, remove, take_off
     from search.worker.patience import grace_s
@@ -87,6 +90,8 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
         return 1
     places = {} if keep else take_off(storage, removal, grace_s=grace_s(), reason="it is being archived")
     try:
+        if name in removal.n_trials and not path.exists():
+            report_study(storage, name, home() / name)  # what lies there may be older than the study's end
         n_bytes = write_archive(storage, removal.studies, path)
     except BaseException:
         put_back(storage, places)
@@ -111,7 +116,8 @@ def export(name: str, format_: str, to: Path | None) -> None:
     import search
     from search.places import home
 
-    click.echo(search.load_study(name).export(to or home() / name, format_))
+    study = search.load_study(name)
+    click.echo(study.export(to or home() / study.name, format_))
 
 
 @click.command(epilog=_PREDICT_EPILOG)
@@ -202,7 +208,7 @@ def _agreed(question: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise InputError("nobody can be asked here; add --yes, or look first with `gridless delete STUDY --dry-run`")
+        raise InputError("this deletes a study, and nobody can be asked here; add --yes, or see --help for how to look")
     return click.confirm(question, err=True)
 
 
@@ -217,9 +223,6 @@ def _target(removal: "Removal", to: Path | None) -> Path:
         problems.append(f"--to: {path} must be the name of a file that ends in .tar.gz")
     if any(path.resolve().is_relative_to(Path(place).resolve()) for place in removal.places if "://" not in place):
         problems.append(f"--to: {path} is in a folder that will be deleted; name another")
-    report = home() / removal.name / "report.html"
-    if removal.name in removal.n_trials and not (report.is_file() or path.exists()):
-        problems.append(f"{report} is missing; write it first: gridless report {removal.name}")
     if problems:
         raise InputError(problems)
     return path

@@ -126,7 +126,9 @@ def _search(
     except StudyError as error:
         trouble = str(error)
     found = report_study(ledger.storage, plan.spec.name, plan.folder)
-    _print_result(found, as_json=as_json, again=end is not End.DONE)
+    _print_result(found, as_json=as_json, again=end in {None, End.TIMEOUT})
+    if mirror and end:
+        say("sending the rest to MLflow …")
     if mirror and (missing := mirror.finish(found, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)):
         remedy = f"`gridless sync {found.study.name}` sends the rest"
         click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)

@@ -25,10 +25,11 @@ def sync(name: str) -> int:
         raise InputError(f"study {name!r} has no outbox in {home() / name}; check the name and GRIDLESS_HOME")
     with suppress(InputError):  # an outbox may outlive its study
         conclude(report_study(LedgerStorage(storage_url()), name, home() / name))
+    click.echo("sending to MLflow …", err=True)
     result = send(name)
     click.echo(f"sent {result.n_sent} events, {'?' if result.n_left is None else result.n_left} left")
     if result.error:
-        click.echo(f"error: MLflow can't be reached: {result.error}", err=True)
+        click.echo(f"error: not everything was sent: {result.error}", err=True)
         return 1
     return 0
 
@@ -39,6 +40,7 @@ def register(name: str) -> int:
     """Make the network of study NAME's best finalist the model that MLflow serves as models:/NAME@champion."""
     from search.worker.mirror import register as registered
 
+    click.echo("loading the network and MLflow …", err=True)
     version, trouble = registered(name)
     click.echo(f"error: {trouble}" if trouble else f"models:/{name}@champion is version {version}", err=bool(trouble))
     return 1 if trouble else 0
@@ -62,6 +64,7 @@ def models(as_json: bool) -> None:
     """List the models: parameters at the document's setting, its data set and its published accuracy."""
     from search.training.catalogue import model_rows
 
+    click.echo("building every network to count its parameters …", err=True)
     _print_rows(model_rows(), as_json)
 
 

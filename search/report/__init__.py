@@ -143,8 +143,14 @@ def write_report(
 
 
 def _keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Path, path: Path) -> Path | None:
-    """Copy the network of the search's first finalist to `path`; removes an older one where there is none."""
-    number = champion(replicates_of(final), study.trials)
+    """Copy the network of the search's first finalist to `path`; removes an older one where there is none.
+
+    What an earlier finalist left stays until a new best trial has been trained again, too.
+    """
+    replicates = replicates_of(final)
+    number = champion(replicates, study.trials)
+    if number is None and replicates:
+        return path if path.exists() else None
     if number is None:
         path.unlink(missing_ok=True)
         return None

@@ -22,9 +22,9 @@ def tiles(comparison: Comparison) -> list[tuple[str, str]]:
     """The key figures as (label, value)."""
     spent = hours_text(total([row.contender.search for row in comparison.rows]))
     if comparison.ranks:
-        name, rank = comparison.ranks.models[0]
         of = f"best mean rank over {len(comparison.ranks.data)} data sets"
-        return [(of, f"{name}, {rank:.2f}"), ("studies", f"{len(comparison.rows)}"), ("all searches", spent)]
+        first = f"{listing(_leaders(comparison.ranks))}, {comparison.ranks.models[0][1]:.2f}"
+        return [(of, first), ("studies", f"{len(comparison.rows)}"), ("all searches", spent)]
     found = []
     for data in comparison.data:
         if best := next((row for row in comparison.on(data) if row.is_best), None):
@@ -83,11 +83,17 @@ def _fastest(tied: Sequence[Contender]) -> list[str]:
     return [f"Of these {len(tied)}, {fastest.model} trains fastest: in {duration(train_s)}{size}."]
 
 
+def _leaders(ranks: Ranks) -> list[str]:
+    """The models of the best mean rank."""
+    return [name for name, rank in ranks.models if rank == ranks.models[0][1]]
+
+
 def _over_data(ranks: Ranks) -> list[str]:
     (name, rank), *others = ranks.models
-    text = f"Over {len(ranks.data)} data sets {name} has the best mean rank, {rank:.2f}, before "
-    text += listing([f"{m} ({r:.2f})" for m, r in others]) + "."
-    found = [text]
+    first, behind = _leaders(ranks), [f"{m} ({r:.2f})" for m, r in others if r != rank]
+    text = f"{listing(first)} {'has' if len(first) == 1 else 'share'} the best mean rank, {rank:.2f}"
+    text += f", before {listing(behind)}" if behind else ""
+    found = [f"Over {len(ranks.data)} data sets {text}."]
     if ranks.p_value is None or ranks.critical is None:
         found.append(f"Ranks are not tested: that needs {MIN_DATA_SETS} data sets and {MIN_MODELS} models that differ.")
     else:

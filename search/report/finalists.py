@@ -18,7 +18,6 @@ from search.report.statistics import (
     Runs,
     compare_all,
     holm,
-    mean_difference,
     mean_interval,
 )
 from search.report.words import count
@@ -153,7 +152,7 @@ def _compared(rows: Sequence[Finalist], runs: Sequence[Runs], n_test: int | None
     by_trial = {frozenset((rows[valued[i]].trial, rows[valued[j]].trial)): d for (i, j), d in pairs.items()}
     told = {key: d.p_value for key, d in by_trial.items() if d.p_value is not None}
     corrected = dict(zip(told, holm(list(told.values())), strict=True))
-    found = Finals(tuple(rows), None, n_test, is_complete, "", _optimism(rows))
+    found = Finals(tuple(rows), None, n_test, is_complete, "")
     if found.best is None:
         return found
     best = found.best.trial
@@ -167,11 +166,6 @@ def _judged(row: Finalist, best: int, p_value: float | None) -> Finalist:
     if row.trial == best:
         return replace(row, tied_with_best=True)
     return replace(row, p_value=p_value, tied_with_best=None if p_value is None else p_value >= SIGNIFICANCE)
-
-
-def _optimism(rows: Sequence[Finalist]) -> Difference | None:
-    values = [row.optimism for row in rows if row.optimism is not None and not row.is_extra]
-    return mean_difference(values) if values else None
 
 
 def _how(pairs: Sequence[Difference], n_told: int) -> str:

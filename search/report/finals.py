@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 from typing import Any
 
 from search.report.statistics import Difference, Interval
@@ -54,8 +55,12 @@ class Finals:
     """Every replicate has ended, well or not."""
     how: str
     """How all this was judged, in sentences."""
-    optimism: Difference | None = None
-    """Mean of the finalists' optimism, its interval over finalists."""
+
+    @property
+    def optimism(self) -> float | None:
+        """Mean of the finalists' optimism. It has no interval: they share their images, and so their luck."""
+        values = [row.optimism for row in self.rows if row.optimism is not None and not row.is_extra]
+        return fmean(values) if len(values) > 1 else None
 
     @property
     def champion(self) -> Finalist:
@@ -155,7 +160,7 @@ def _progress(finals: Finals) -> list[str]:
     done, wanted = sum(len(row.values) for row in finals.rows), sum(row.n_wanted for row in finals.rows)
     failed = sum(row.n_failed for row in finals.rows)
     found = []
-    if not finals.is_complete:
+    if done + failed < wanted:
         found.append(f"The finalists are being trained again: {done} of {count(wanted, 'replicate')} finished so far.")
     if failed:
         found.append(f"{count(failed, 'replicate')} failed and {'is' if failed == 1 else 'are'} left out.")
@@ -167,7 +172,8 @@ def _progress(finals: Finals) -> list[str]:
 def _chosen(finals: Finals) -> str:
     row = finals.champion
     found = row.interval
-    which = f"The search chose {DOCUMENT} (trial 0)" if row.is_document else f"The search chose trial {row.trial}"
+    name = f"{DOCUMENT} (trial 0)" if row.is_document else f"trial {row.trial}"
+    which = f"The search chose {name}" if row.rank == 1 else f"Of those trained again validation ranks {name} first"
     if found is None or finals.n_test is None:
         ended = row.n_failed >= row.n_wanted
         return f"{which}; {'all its replicates failed' if ended else 'no replicate of it is finished'}."
@@ -218,20 +224,18 @@ def _standings(finals: Finals) -> list[str]:
 
 def _optimism(finals: Finals) -> list[str]:
     row, mean = finals.champion, finals.optimism
-    if row.optimism is None or mean is None:
+    if row.optimism is None:
         return []
-    side = "above" if row.optimism > 0 else "below"
     text = f"The search had scored trial {row.trial} at {percent(row.search_accuracy)} on validation images, "
-    text += f"{points(row.optimism)} {side} its test accuracy: the best of many tries is partly lucky, while a "
-    text += "replicate learns from the validation images too."
-    if mean.low is None or mean.high is None:
+    if row.optimism > 0:
+        text += f"{points(row.optimism)} above its test accuracy: the best of many tries is partly lucky."
+    else:
+        text += f"{points(row.optimism)} below its test accuracy: a replicate learns from the validation images, too."
+    if mean is None:
         return [text]
-    ends = f"{100 * mean.low:+z.2f} to {100 * mean.high:+z.2f}"
-    n = sum(row.optimism is not None and not row.is_extra for row in finals.rows)
-    return [
-        text,
-        f"Over {n} finalists search scores are off by {100 * mean.value:+z.2f} points (95 % interval {ends}).",
-    ]
+    n = sum(r.optimism is not None and not r.is_extra for r in finals.rows)
+    side = "above" if mean > 0 else "below"
+    return [text, f"Over {n} finalists search scores lie {points(mean)} {side} test accuracies on average."]
 
 
 def _trials(rows: Sequence[Finalist]) -> str:

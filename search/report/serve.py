@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 from search.errors import GridlessError, InputError
 
 HOST = "127.0.0.1"
+_HTTP = 80
+"""The port that browsers leave out of the Host that they ask for."""
 EVERY_S = 2.0
 """The storage is asked for news no more often."""
 
@@ -106,8 +108,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """The page at /, nothing anywhere else."""
-        own = f":{self.server.server_address[1]}"  # type: ignore[index]
-        if self.headers.get("Host") not in (HOST + own, "localhost" + own):
+        port: int = self.server.server_address[1]  # type: ignore[index,assignment]
+        own = f":{port}"
+        known = {HOST + own, "localhost" + own} | ({HOST, "localhost"} if port == _HTTP else set())
+        if self.headers.get("Host") not in known:
             self._tell(HTTPStatus.MISDIRECTED_REQUEST, f"This report answers only at http://{HOST}{own}/.")
         elif self.path.partition("?")[0] != "/":
             self._tell(HTTPStatus.NOT_FOUND, "There is nothing here; the report is at /.")

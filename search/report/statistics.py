@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, permutation_test, sem, t, ttest_1samp, ttest_ind
+from scipy.stats import bootstrap, permutation_test, sem, t, ttest_ind
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
@@ -88,23 +88,6 @@ def _interval(values: Sequence[float], level: float, spread: Callable[[int], flo
     mean = fmean(values)
     half = float(t.ppf((1 + level) / 2, n - 1)) * stdev(values) * spread(n)
     return Interval(mean, max(mean - half, 0.0), min(mean + half, 1.0), n)
-
-
-def mean_difference(values: Sequence[float], level: float = 0.95) -> Difference:
-    """Mean of differences (fractions) with Student's t interval, and the p of a mean of zero (`ttest_1samp`).
-
-    One value has neither, and values that are all the same have an interval of no width and no p. Raises ValueError
-    without values.
-    """
-    if not values:
-        raise ValueError("a mean needs one value or more")
-    if min(values) == max(values):
-        same = float(values[0])
-        end = same if len(values) > 1 else None
-        return Difference(same, end, end, None)
-    found = ttest_1samp(values, 0.0)
-    ends = found.confidence_interval(level)
-    return _bounded(fmean(values), float(ends.low), float(ends.high), float(found.pvalue), "nothing")
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -156,7 +156,7 @@ def _test_scores(finals: Finals) -> list[Tile]:
     found = row.interval
     note = "one replicate, no interval"
     if found and found.low is not None and found.high is not None:
-        note = f"95 % interval {100 * found.low:.2f} to {100 * found.high:.2f}"
+        note = f"95 % interval over seeds {100 * found.low:.2f} to {100 * found.high:.2f}"
     tiles = [Tile(f"test accuracy, trial {row.trial}", percent(found.mean if found else None), note)]
     if gain is None:
         own = "it is the document’s own setting" if row.is_document else ""

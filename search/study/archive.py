@@ -30,8 +30,8 @@ from search.study.storage import LedgerStorage
 SCHEMA = "gridless.archive/1"
 SUFFIXES = (".tar.gz", ".tgz")
 RECORD, MANIFEST = "record.jsonl", "manifest.json"
-LEFT_OUT = ("checkpoints", "logs", "outbox")
-"""Of no use once no trial goes on, or sent to MLflow."""
+LEFT_OUT = ("checkpoints", "logs")
+"""Of no use once no trial goes on. The outbox is kept: MLflow may not have all of it."""
 _KEPT = "nothing was removed"
 # What a file that is cut short, altered or none makes tarfile, gzip and zlib raise.
 _DAMAGE = (tarfile.TarError, zlib.error, EOFError, ValueError, KeyError)

@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from search.report.finals import Finals
 
 DRAIN_WAIT_S = 60.0
-SEND_WAIT_S = 120.0
+SEND_WAIT_S = 600.0
 HURRIED_WAIT_S = 3.0
 """After Ctrl-C nobody wants to wait for MLflow."""
 REGISTER_WAIT_S = 300.0
-_LATE = "it did not answer in time"
+_LATE = "MLflow did not answer in time"
 _DIGEST = 12
 """Characters of a data set's digest, as elsewhere; MLflow takes 36."""
 
@@ -190,7 +190,7 @@ def _result(outboxes: Iterable[Path]) -> Sent:
         try:
             said.append(json.loads((folder / LAST_SYNC).read_text()))
         except (OSError, ValueError):
-            said.append({"n_sent": 0, "n_left": -1, "error": "it ended without a word"})
+            said.append({"n_sent": 0, "n_left": -1, "error": _LATE})
     return Sent(
         sum(s["n_sent"] for s in said),
         None if any(s["n_left"] < 0 for s in said) else sum(s["n_left"] for s in said),

@@ -105,6 +105,7 @@ def test_mean_ranks_are_those_of_models_with_a_value_everywhere_and_tested_from_
     assert "Ranks are not tested" in " ".join(summary(two))
     same = compare_studies([contender(m, d) for d in ("x", "y", "z") for m in means])
     assert ([r for _, r in same.ranks.models], same.ranks.p_value) == ([2.0, 2.0, 2.0], None)
+    assert "a, b and c share the best mean rank, 2.00." in " ".join(summary(same))
 
 
 def record(name, data="d", **spec):

@@ -82,7 +82,7 @@ def test_finalists_open_the_page_and_have_a_section_and_columns_of_their_own(stu
     search = finished(study)
     found = Page(page(contents(search, final=final_of(search), finals=finals())))
     assert "Finished 2 of 2 trials started." in found.text
-    assert "test accuracy, trial 1 93.50 % 95 % interval 92.00 to 95.00" in found.text
+    assert "test accuracy, trial 1 93.50 % 95 % interval over seeds 92.00 to 95.00" in found.text
     assert "over the document’s setting +3.50 points 95 % interval +1.00 to +6.00" in found.text
     assert found.text.index("The search chose trial 1") < found.text.index("By careful counting.")
     assert {"finalists", "finalists-1"} <= set(found.ids)

@@ -10,7 +10,6 @@ from search.report.statistics import (
     Runs,
     compare_all,
     holm,
-    mean_difference,
     mean_interval,
     pooled_error,
     single_run_interval,
@@ -49,17 +48,6 @@ def test_an_interval_never_leaves_the_range_of_an_accuracy():
 def test_what_is_no_accuracy_or_no_level_is_refused(values, level):
     with pytest.raises(ValueError, match="an interval needs"):
         mean_interval(values, level)
-
-
-def test_the_mean_of_differences_has_students_interval_and_may_be_negative():
-    # Mean -0.02, s = 0.01, t(0.975, 2) = 4.302653: half the width is 4.302653 · 0.01 / √3 = 0.0248414.
-    found = mean_difference((-0.01, -0.02, -0.03))
-    assert found[:3] == pytest.approx((-0.02, -0.0448414, 0.0048414), abs=1e-7)
-    assert found.p_value == pytest.approx(0.0742, abs=1e-4)  # t = 3.4641 with 2 degrees of freedom
-    assert mean_difference((0.5,)) == Difference(0.5, None, None, None)
-    assert mean_difference((0.1, 0.1, 0.1)) == Difference(0.1, 0.1, 0.1, None)
-    with pytest.raises(ValueError, match="one value or more"):
-        mean_difference(())
 
 
 def test_holm_steps_down_and_never_below_a_smaller_one():
