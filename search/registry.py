@@ -1,7 +1,8 @@
 """Name → builder or loader, and the folders where spaces and studies are found.
 
 Built-in models and data sets are entry points of this package, found the way a user's own are: the groups
-`gridless.models` and `gridless.datasets`. A model may also be named `package.module:function`.
+`gridless.models` and `gridless.datasets`. A model may also be named `package.module:function`, and be a function or
+class for KerasTuner.
 Nothing is imported until it is asked for.
 """
 
@@ -18,7 +19,9 @@ from search.errors import InputError
 MODELS = "gridless.models"
 DATASETS = "gridless.datasets"
 
-_BUILDER = "build(params, *, input_shape, n_classes) -> keras.Model"
+_BUILDER = "build(params, *, input_shape, n_classes) -> keras.Model, or for KerasTuner as build(hp) or a HyperModel"
+_HP = ("hp", "hps", "hyperparameters", "hyper_parameters")
+"""What the one argument of a function for KerasTuner is called."""
 _LOADER = "load() -> ImageData"
 
 
@@ -49,19 +52,40 @@ def check_name(group: str, name: str) -> str | None:
 
 
 def load_builder(name: str) -> Callable[..., Any]:
-    """The builder of model `name`, its signature checked.
+    """The builder of model `name`, its signature checked; `takes_hp` tells whether it is written for KerasTuner.
 
     Raises InputError when the name is unknown, its module can't be imported or the signature is not the contract's.
     """
-    return _load(MODELS, name, _BUILDER, n_positional=1, keywords=("input_shape", "n_classes"))
+    return _load(MODELS, name, _BUILDER, _is_builder)
 
 
 def load_loader(name: str) -> Callable[[], Any]:
     """The loader of data set `name`, its signature checked. Raises InputError as `load_builder` does."""
-    return _load(DATASETS, name, _LOADER, n_positional=0, keywords=())
+    return _load(DATASETS, name, _LOADER, lambda found: _fits(found, 0, ()))
 
 
-def _load(group: str, name: str, contract: str, *, n_positional: int, keywords: tuple[str, ...]) -> Callable[..., Any]:
+def is_hypermodel(found: object) -> bool:
+    """Whether `found` is KerasTuner's HyperModel, a class or an instance; told without loading KerasTuner."""
+    return callable(getattr(found, "build", None)) and hasattr(found, "declare_hyperparameters")
+
+
+def takes_hp(found: object) -> bool:
+    """Whether `found` is a HyperModel or a function `build(hp)`, which KerasTuner's users know."""
+    if is_hypermodel(found):
+        return True
+    if not inspect.isfunction(found):
+        return False
+    parameters = list(inspect.signature(found).parameters.values())
+    if not parameters or not (parameters[0].name in _HP or "HyperParameters" in str(parameters[0].annotation)):
+        return False
+    return _fits(found, 1, ())
+
+
+def _is_builder(found: object) -> bool:
+    return takes_hp(found) or _fits(found, 1, ("input_shape", "n_classes"))
+
+
+def _load(group: str, name: str, contract: str, fits: Callable[[object], bool]) -> Callable[..., Any]:
     if problem := check_name(group, name):
         raise InputError(problem)
     found = [e for e in entry_points(group=group) if e.name == name]
@@ -70,7 +94,7 @@ def _load(group: str, name: str, contract: str, *, n_positional: int, keywords: 
         function = point.load()
     except Exception as error:  # a user's module may raise whatever it likes
         raise InputError(f"{point.value} can't be imported ({error}); check the name and PYTHONPATH") from error
-    if not _fits(function, n_positional, keywords):
+    if not fits(function):
         raise InputError(f"{name}: {point.value} must be callable as {contract}")
     return function  # type: ignore[no-any-return]
 

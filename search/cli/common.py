@@ -35,6 +35,9 @@ study_options = _all(
     click.option("--seed", help="Seed of the whole study."),
     click.option("--name", help="The study's name [MODEL-DATA]."),
     click.option("--strategy", help="How settings are chosen and epochs shared out."),
+    click.option(
+        "--warm-start", metavar="STUDY|auto|none", help="Begin with the best settings of another study, or of all."
+    ),
     click.option("--precision", help="float32, mixed_bfloat16 or mixed_float16."),
     click.option(
         "--deterministic", is_flag=True, default=None, help="Repeatable operations on GPUs, too; on CPUs all are."

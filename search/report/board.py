@@ -27,6 +27,7 @@ class Board:
     fixed: dict[str, Any]
     """Parameters with one value throughout, and that value."""
     best: TrialRecord | None
+    document: TrialRecord | None
     finals: Finals | None
     n_shown: int
     """Rows that are seen before the reader asks for all: a browser takes seconds to lay out a thousand."""
@@ -43,6 +44,7 @@ def board(study: StudyRecord, finals: Finals | None) -> Board:
         varied=tuple(varied),
         fixed={n: v for t in trials for n, v in t.params.items() if n not in varied},
         best=best_trial(study),
+        document=study.document,
         finals=finals,
         n_shown=N_SHOWN,
         example=_example(study, varied),

@@ -60,9 +60,9 @@ def thin(trials: Sequence[TrialRecord], limit: int, keep: Sequence[TrialRecord |
 
 def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[str, Any]]:
     """Level lines from `first` to `last` on x: the document's own setting (trial 0) and the published figure."""
-    own = next((t for t in study.trials if t.number == 0 and has_rank(t)), None)
+    own = study.document
     marks = []
-    if own and own.val_accuracy is not None:
+    if own and has_rank(own) and own.val_accuracy is not None:
         marks.append((own.val_accuracy, f"{DOCUMENT} (trial 0)", "dash"))
     if (value := published_value(study)) is not None:
         split = literal(dict(study.published or {}).get("split", "unknown"))
@@ -91,7 +91,7 @@ def published_value(study: StudyRecord) -> float | None:
 
 def notable(study: StudyRecord) -> tuple[TrialRecord | None, ...]:
     """Trials that no thinning may drop: the best and the document's own."""
-    return best_trial(study), next((t for t in study.trials if t.number == 0), None)
+    return best_trial(study), study.document
 
 
 def marks(

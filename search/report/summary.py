@@ -172,7 +172,7 @@ def _span(seconds: float) -> str:
 
 
 def _own(study: StudyRecord) -> TrialRecord | None:
-    return next((t for t in study.trials if t.number == 0 and has_rank(t)), None)
+    return study.document if study.document and has_rank(study.document) else None
 
 
 def _result(study: StudyRecord, found: Contents) -> list[str]:

@@ -24,11 +24,11 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     """
     order = ranking(study)
     ranks = {t.number: str(i) if has_rank(t) else "" for i, t in enumerate(order, start=1)}
-    own = [t for t in order[top:] if t.number == 0]
+    own = [t for t in order[top:] if t is study.document]
     varied = varied_params(study)
     table = Table(
         title=f"Leaderboard of {escape(study.name)}",
-        caption=_caption(order, top),
+        caption=_caption(study, order, top),
         title_justify="left",
         caption_justify="left",
         title_style="bold",
@@ -43,15 +43,15 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("params", ratio=1, overflow="fold")
     for t in order[:top]:
-        table.add_row(*_cells(t, ranks[t.number], varied), end_section=bool(own))
+        table.add_row(*_cells(t, ranks[t.number], varied, t is study.document), end_section=bool(own))
     for t in own:
         table.add_row("…")
-        table.add_row(*_cells(t, ranks[t.number], varied))
+        table.add_row(*_cells(t, ranks[t.number], varied, True))
     return table
 
 
-def _cells(trial: TrialRecord, rank: str, varied: list[str]) -> list[Text]:
-    mark = "*" if trial.number == 0 else ""
+def _cells(trial: TrialRecord, rank: str, varied: list[str], is_document: bool) -> list[Text]:
+    mark = "*" if is_document else ""
     value = trial.val_accuracy
     state = Text(trial.state.lower(), style=_COLORS.get(trial.state, ""))
     return [
@@ -69,8 +69,8 @@ def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else show(value).replace(" ", "_")
 
 
-def _caption(order: list[TrialRecord], top: int) -> str | None:
-    notes = ["* the document's setting"] if any(t.number == 0 for t in order) else []
+def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | None:
+    notes = ["* the document's setting"] if study.document in order else []
     if len(order) > top:
         notes.append(f"{len(order) - top:,} more in leaderboard.csv")
     failed = sum(t.state == "FAIL" for t in order)

@@ -128,6 +128,11 @@ class StudyRecord:
     published: Mapping[str, Any] | None = None
     """The document's own figure on this data: {value, split, source}; None where it has none."""
 
+    @property
+    def document(self) -> TrialRecord | None:
+        """Trial 0, which has the document's own setting; None before it is started, and in an imported study."""
+        return next((t for t in self.trials if t.number == 0), None) if self.spec.get("first", True) else None
+
 
 def has_rank(trial: TrialRecord) -> bool:
     """Whether `trial` has a validation accuracy to be ranked by: any state but FAIL, one epoch or more."""

@@ -29,6 +29,8 @@ _FIXED = (
 """What a resumed study must not change; n_trials may only grow, and everything else is free."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _RESERVED = {"comparisons", "mlflow-artifacts"}
+_NOT_NAMES = {"true", "false", "na", "nan", "null", "none", "auto"}
+"""What CSV readers take for truth or for nothing, and what `--warm-start` does."""
 _FLAG = {"epochs": "EPOCHS", "n_trials": "TRIALS", "timeout_s": "TIMEOUT"}
 _FLAG |= {"workers": "WORKERS", "seed": "SEED", "name": "NAME"}
 _RULE = {
@@ -71,6 +73,9 @@ class Settings(BaseModel):
     """Take GPUs that other commands of this machine use, too."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     strategy: str = "halving"
+    warm_start: str = "none"
+    """Where starting points come from: the best settings of a study by its name, of all studies of this model in the
+    storage (auto), or nowhere (none)."""
     trial_timeout_s: Seconds | None = 86_400.0
     """Hard limit on the training time of one trial, in seconds of its process's life."""
     validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] = 1 / 6
@@ -91,6 +96,13 @@ class Settings(BaseModel):
     def _name_is_a_folder(cls, name: str | None) -> str | None:
         if name is not None and (problem := name_problem(name)):
             raise ValueError(problem)
+        return name
+
+    @field_validator("warm_start")
+    @classmethod
+    def _warm_start_can_be_a_study(cls, name: str) -> str:
+        if name not in {"auto", "none"} and (problem := name_problem(name)):
+            raise ValueError(f"give auto, none or a study's name; {problem}")
         return name
 
     @field_validator("strategy")
@@ -150,7 +162,9 @@ class StudySpec(BaseModel):
     data_digest: str
     space_digest: str
     first: tuple[dict[str, Any], ...]
-    """Settings of the first trials, the document's own before those that the user asked to try."""
+    """Settings of the first trials: the document's own, those that the user asked to try, starting points."""
+    warm_start: str = "none"
+    """Where its starting points came from."""
     space: dict[str, Any]
     precision: Precision = "float32"
     deterministic: bool = False
@@ -189,7 +203,17 @@ def name_problem(name: str) -> str | None:
         return "use 1 to 100 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
     if name in _RESERVED or name.endswith(".final"):
         return "this name is kept for the program's own files; choose another"
+    if name.lower() in _NOT_NAMES or _is_number(name):
+        return "tables would read it as a value, not as text; add a word to it"
     return None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def read_settings(path: Path) -> dict[str, Any]:

@@ -11,8 +11,12 @@ from search.artifacts import whole
 logger = logging.getLogger(__name__)
 
 
-def standalone(network: keras.Model, input_shape: tuple[int, ...], scaling: str) -> keras.Model:
+def standalone(
+    network: keras.Model, input_shape: tuple[int, ...], scaling: str, *, logits: bool = False
+) -> keras.Model:
     """`network` behind its scaling: images (n, height, width, channels) of pixels 0…255 → probabilities (n, n_classes).
+
+    Softmax follows where it gives `logits`.
 
     `scaling` is as in `search.training.scaling`; all layers are Keras' own, so that the file loads in safe mode.
     """
@@ -24,7 +28,10 @@ def standalone(network: keras.Model, input_shape: tuple[int, ...], scaling: str)
         layer = keras.layers.LayerNormalization(
             axis=(1, 2, 3), center=False, scale=False, epsilon=1e-6, name="scaling", dtype="float32"
         )
-    return keras.Model(pixels, _uncompiled(network)(layer(pixels), training=False), name="model")
+    outputs = _uncompiled(network)(layer(pixels), training=False)
+    if logits:
+        outputs = keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)
+    return keras.Model(pixels, outputs, name="model")
 
 
 def _uncompiled(network: keras.Model) -> keras.Model:

@@ -7,12 +7,13 @@ from typing import Any
 
 import keras
 
-from search.registry import load_builder
 from search.training.augment import augmentation
 from search.training.determinism import be_deterministic
 from search.training.engine import Images, Prepare
 from search.training.features import cached_features, split_frozen
+from search.training.hypermodel import HyperBuilder, builder_of
 from search.training.job import Job
+from search.training.own_compile import gives_logits
 from search.training.pretrained import load_weights
 from search.training.scaling import scale_in_graph
 
@@ -31,6 +32,10 @@ class Network:
     weights: str | None
     """SHA-256 of the file of starting weights, None where they are random."""
     scaling: str
+    compiled: bool = False
+    """Whether it compiled itself: its own optimizer and loss are kept."""
+    logits: bool = False
+    """Whether its outputs are no probabilities yet, but what softmax makes them of."""
 
     @property
     def prepare(self) -> Prepare:
@@ -60,15 +65,20 @@ def build_network(job: Job) -> Network:
     keras.utils.set_random_seed(job.seed)
     if job.deterministic:
         be_deterministic()
-    whole = load_builder(job.model)(job.params, input_shape=tuple(job.input_shape), n_classes=job.n_classes)
+    build = builder_of(job.model)
+    whole = build(job.params, input_shape=tuple(job.input_shape), n_classes=job.n_classes)
+    compiled = isinstance(build, HyperBuilder) and bool(whole.compiled)
     if job.precision != "float32":
         # Probabilities near 1 have no neighbours in 16 bits.
         whole.layers[-1].dtype_policy = "float32"
     weights = load_weights(whole, job.params)
     augment = augmentation(job.params, job.input_shape)
     scaling = str(job.params.get("scaling", "unit"))
-    frozen, trained = split_frozen(whole) if _can_cache(job.params, augment, job) else (None, whole)
-    return Network(whole, trained, frozen, augment, weights, scaling)
+    # What is cut off a compiled model would lose what it was compiled with.
+    cut = not compiled and _can_cache(job.params, augment, job)
+    frozen, trained = split_frozen(whole) if cut else (None, whole)
+    logits = compiled and gives_logits(whole)
+    return Network(whole, trained, frozen, augment, weights, scaling, compiled, logits)
 
 
 def _can_cache(params: Mapping[str, Any], augment: keras.Layer | None, job: Job) -> bool:

@@ -3,16 +3,19 @@
 Runs in a process of its own (`python -m search.training.probe`, JSON in and out), since it loads the framework.
 """
 
+import importlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from search.errors import InputError, StudyError
+from search.space.hyperparameters import COMPILED
 from search.space.types import ChoiceParam, Space
+from search.training.recorder import Recorder
 
 MARK = "gridless-probe:"
 
@@ -60,7 +63,7 @@ def probe(
     """
     facts = {"input_shape": input_shape, "n_classes": n_classes}
     question = {"space": space.as_dict(), "corners": corners, "weights": weights, **facts}
-    answer = _ask({"probe": question})
+    answer = ask({"probe": question})
     return ProbeReport(
         corners=tuple(Corner(**c) for c in answer["corners"]),
         unbuildable=answer["unbuildable"],
@@ -90,10 +93,11 @@ def build_all(questions: Sequence[Question], *, weights: bool = False) -> list[A
     Raises StudyError when the process breaks.
     """
     rows = [q._asdict() for q in questions]
-    return [Answer(*row) for row in _ask({"build": rows, "weights": weights})["built"]]
+    return [Answer(*row) for row in ask({"build": rows, "weights": weights})["built"]]
 
 
-def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
+def ask(question: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer of a fresh process. Raises InputError with the problems that it found, StudyError when it breaks."""
     variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-m", "search.training.probe"],
@@ -108,52 +112,23 @@ def _ask(question: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-class _Recorder(dict[str, Any]):
-    """Params that remember which of them were asked for."""
-
-    def __init__(self, values: Mapping[str, Any], asked: set[str]) -> None:
-        super().__init__(values)
-        self._asked = asked
-
-    def __getitem__(self, key: str) -> Any:
-        self._asked.add(key)
-        return super().__getitem__(key)
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self._asked.add(key)
-        return super().get(key, default)
-
-    def __contains__(self, key: object) -> bool:
-        self._asked.add(str(key))
-        return super().__contains__(key)
-
-    def keys(self) -> Any:
-        self._asked.update(self)
-        return super().keys()
-
-    def items(self) -> Any:
-        self._asked.update(self)
-        return super().items()
-
-    def __iter__(self) -> Iterator[str]:
-        self._asked.update(self)
-        return super().__iter__()
-
-
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
     if "build" in question:
         return {"built": [_build(Question(**row), weights=question["weights"]) for row in question["build"]]}
+    if "discover" in question:
+        explore = importlib.import_module("search.training.discovery").explore  # which asks by this module
+        return dict(explore(question["discover"]))
     return _probe(question["probe"])
 
 
 def _build(wanted: Question, *, weights: bool) -> tuple[int | None, str | None]:
     import keras  # noqa: PLC0415  only the probe's own process loads it
 
-    from search.registry import load_builder  # noqa: PLC0415
+    from search.training.hypermodel import builder_of  # noqa: PLC0415
     from search.training.pretrained import load_weights  # noqa: PLC0415
 
     try:
-        build = load_builder(wanted.model)
+        build = builder_of(wanted.model)
         model = build(wanted.setting, input_shape=tuple(wanted.input_shape), n_classes=wanted.n_classes)
         if weights:
             load_weights(model, wanted.setting)
@@ -187,13 +162,14 @@ class _Builds:
     """Networks of one model, each built once for all settings that agree in what its builder reads."""
 
     def __init__(self, model: str, input_shape: tuple[int, ...], n_classes: int) -> None:
-        from search.registry import load_builder  # noqa: PLC0415
+        from search.training.hypermodel import HyperBuilder, builder_of  # noqa: PLC0415
         from search.training.recipe import training_params  # noqa: PLC0415
 
-        self._build = load_builder(model)
+        self._build = builder_of(model)
         self._facts = {"input_shape": input_shape, "n_classes": n_classes}
         self._known: list[tuple[dict[str, Any], int | None, str | None]] = []
-        self.asked = set(training_params())
+        compiling = COMPILED if isinstance(self._build, HyperBuilder) else ()
+        self.asked = set(training_params()) - set(compiling)
 
     def corner(self, setting: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a `Corner`."""
@@ -211,7 +187,9 @@ class _Builds:
         asked: set[str] = set()
         n_params, error = None, None
         try:
-            n_params = int(self._build(_Recorder(setting, asked), **self._facts).count_params())
+            model = self._build(Recorder(setting, asked), **self._facts)
+            n_params = int(model.count_params())
+            self.asked |= set() if model.compiled else set(COMPILED)
         except Exception as problem:  # whatever a builder raises says that this setting can't be built
             error = str(problem) or type(problem).__name__
         finally:

@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from scipy.special import softmax
 
 from search.errors import TrialError
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -19,7 +20,8 @@ from search.training.export import save_model, standalone
 from search.training.feed import Feed, Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
 from search.training.job import Job
 from search.training.network import Network, build_network
-from search.training.recipe import compile_model
+from search.training.own_compile import compile_again
+from search.training.recipe import compile_model, steps_per_execution
 from search.training.schedule import rate_of, stops_early
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,8 @@ def train(
             return answer
     if job.model_file is not None:
         with _going_on_without("the network"):
-            save_model(standalone(network.whole, job.input_shape, network.scaling), job.model_file)
+            whole = standalone(network.whole, job.input_shape, network.scaling, logits=network.logits)
+            save_model(whole, job.model_file)
     if job.evaluate is not None:
         on_evaluated(run.evaluate(len(history)))
     return "done"
@@ -81,7 +84,10 @@ class _Run:
         updates = n_updates(n_images, self._batch_size, drop=self._drop)
         model = network.trained
         replayed = job.rates is not None
-        compile_model(model, job.params, total_updates=updates * job.total_epochs, assigned=replayed)
+        if network.compiled:
+            compile_again(model, steps_per_execution=steps_per_execution(self._batch_size))
+        else:
+            compile_model(model, job.params, total_updates=updates * job.total_epochs, assigned=replayed)
         model.optimizer.build(model.trainable_variables)
         name = Path(job.data).name
         train = Part(network.features(feed.train.images, job, f"{name}/{job.train_on}"), feed.train.labels)
@@ -144,7 +150,7 @@ class _Run:
         optimizer = self._network.trained.optimizer
         rates = self._job.rates
         rate = rates[step - 1] if rates is not None else rate_of(self._job.params, history, step)
-        if rate is not None:
+        if rate is not None and not self._network.compiled:
             optimizer.learning_rate = rate
         return float(keras.ops.convert_to_numpy(optimizer.learning_rate))
 
@@ -152,7 +158,7 @@ class _Run:
         validation, images = self._feed.validation, self._images.validation
         if validation is None or images is None:
             return {"val_loss": None, "val_accuracy": None}
-        probabilities = self._engine.predict(validation.images)
+        probabilities = self._predict(validation.images)
         found = scores(probabilities, validation.labels)
         if found["accuracy"] > max((m["val_accuracy"] for m in history), default=-1.0):
             self._keep("validation", step, probabilities, images)
@@ -166,12 +172,16 @@ class _Run:
         split = str(self._job.evaluate)
         images = read_evaluation(self._job, self._images)
         name = f"{Path(self._job.data).name}/{self._job.train_on if split == 'train' else split}"
-        probabilities = self._engine.predict(self._network.features(images.images, self._job, name))
+        probabilities = self._predict(self._network.features(images.images, self._job, name))
         found = scores(probabilities, images.labels)
         if not math.isfinite(found["loss"]):
             raise TrialError(f"{NAN_REASON} in epoch {step}")
         self._keep(split, step, probabilities, images)
         return {"split": split, "n": len(images.labels), **found}
+
+    def _predict(self, images: Any) -> Any:
+        outputs = self._engine.predict(images)
+        return softmax(outputs, axis=1) if self._network.logits else outputs
 
     def _keep(self, split: str, step: int, probabilities: Any, part: Part) -> None:
         with _going_on_without(f"the predictions of epoch {step}"):

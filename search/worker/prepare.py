@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from search import registry
 from search.artifacts import join
@@ -17,15 +16,17 @@ from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.files import unwritable, whole_file
 from search.places import artifacts, cache, check_artifacts, check_home, home, storage_url
-from search.space.load import find_space, load_space
 from search.space.types import Space
 from search.study.environment import environment
 from search.study.ledger import Ledger, stored_spec
 from search.study.spec import Settings, StudySpec, check_goes_on, name_problem, read_settings, settings_for
 from search.study.storage import LedgerStorage
+from search.training.discovery import Found
 from search.training.probe import probe
 from search.worker.devices import Crew, plan_crew, ray_crew
 from search.worker.patience import grace_s
+from search.worker.spaces import FOUND_EPOCHS, check_settings, space_for, typed_pairs
+from search.worker.warm_start import warmed
 
 T = TypeVar("T")
 
@@ -58,6 +59,8 @@ class Checked:
     data: Prepared
     storage: LedgerStorage
     crew: Crew
+    notices: tuple[str, ...] = ()
+    """What to tell of the space, if it was found by building."""
 
     @property
     def folder(self) -> Path:
@@ -86,13 +89,14 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
 
     `say` is told what takes time. Nothing is stored but prepared data.
     """
-    settings, space, data, storage, crew = _check_parts(request, say)
+    settings, found, data, storage, crew = _check_parts(request, say)
+    space = found.space
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
         raise InputError(f"NAME: {name!r}: {problem}")
     prepared = prepare(data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache())
-    fixed = space.fix(_typed_pairs(space, request.fixes)) if request.fixes else space
-    return Checked(request, name, settings, fixed, prepared, storage, crew)
+    fixed = space.fix(typed_pairs(space, request.fixes)) if request.fixes else space
+    return Checked(request, name, settings, fixed, prepared, storage, crew, found.notices)
 
 
 def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
@@ -103,9 +107,16 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     say("building the model with each of its choices …")
     shape, n_classes = checked.data.input_shape, checked.data.n_classes
     report = probe(checked.space, input_shape=shape, n_classes=n_classes, corners=False, weights=True)
-    usable, notices = report.usable(checked.space)
-    notices += [f"parameter {name} is never read by model {usable.model}" for name in report.unread]
-    spec, stored = _resolve(checked, usable), stored_spec(checked.storage, checked.name)
+    usable, dropped = report.usable(checked.space)
+    notices = [*checked.notices, *dropped]
+    # What was found by building has been read; one more build may go another way.
+    unread = () if checked.notices else report.unread
+    notices += [f"parameter {name} is never read by model {usable.model}" for name in unread]
+    stored = stored_spec(checked.storage, checked.name)
+    resolved = _resolve(checked, usable)
+    spec = warmed(resolved, stored, checked.storage)
+    if n_points := len(spec.first) - len(resolved.first):
+        notices.append(f"{n_points} starting points from earlier studies come after the document's setting")
     if stored is not None:
         check_goes_on(stored, spec)
     return Plan(spec, checked.data, checked.crew, tuple(notices), resumes=stored is not None)
@@ -129,7 +140,7 @@ def open_study(plan: Plan, storage: LedgerStorage, *, priority: int | None = Non
 
 def _check_parts(
     request: Request, say: Callable[[str], None]
-) -> tuple[Settings, Space, ImageData, LedgerStorage, Crew]:
+) -> tuple[Settings, Found, ImageData, LedgerStorage, Crew]:
     """The parts that don't need each other; every problem of every part in one error."""
     problems: list[str] = []
 
@@ -145,7 +156,6 @@ def _check_parts(
     model_problem = registry.check_name(registry.MODELS, request.model)
     if model_problem:
         problems.append(model_problem)
-    space = None if model_problem else attempt(lambda: _load_space(request))
     attempt(grace_s)
     crew = attempt(lambda: crew_for(settings, request.engine)) if settings else None
     home_problem = check_home()
@@ -153,6 +163,7 @@ def _check_parts(
     store = None if home_problem else attempt(lambda: LedgerStorage(storage_url()))
     say(f"loading {request.data} …")
     data = attempt(lambda: load(request.data))
+    space = None if model_problem else attempt(lambda: _space(request, data, say))
     if problems or settings is None or space is None or data is None or store is None or crew is None:
         raise InputError(problems)
     return settings, space, data, store, crew
@@ -166,40 +177,10 @@ def crew_for(settings: Settings, engine: str = "local") -> Crew:
     )
 
 
-def _load_space(request: Request) -> Space:
-    space = load_space(find_space(request.model, request.space_file))
-    problems = []
-    for texts, accept in ((request.tries, space.complete), (request.fixes, space.fix)):
-        for text in texts:
-            try:
-                accept(_typed_pairs(space, [text]))
-            except InputError as error:
-                problems += [f"{text!r}: {p}" for p in error.problems]
-    if problems:
-        raise InputError(problems)
-    # A user's own function may share the space of another model.
-    return space.model_copy(update={"model": request.model})
-
-
-def _typed_pairs(space: Space, texts: Sequence[str]) -> dict[str, Any]:
-    """The values of "name=value,name=value" texts, as YAML reads them; text where the choices are text."""
-    found: dict[str, Any] = {}
-    for text in texts:
-        for pair in text.split(","):
-            name, equals, value = (p.strip() for p in pair.partition("="))
-            if not equals or not name or not value:
-                raise InputError(f"{pair!r} is not name=value; write it like lr=0.01,optimizer=adam")
-            found[name] = _typed(space, name, value)
+def _space(request: Request, data: ImageData | None, say: Callable[[str], None]) -> Found:
+    found = space_for(request.model, request.space_file, data, say)
+    check_settings(found.space, request.tries, request.fixes)
     return found
-
-
-def _typed(space: Space, name: str, text: str) -> Any:
-    try:
-        value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
-        return text
-    choices = getattr(space.params.get(name), "choices", ())
-    return text if text in choices else value
 
 
 def _study_name(request: Request) -> str:
@@ -222,13 +203,14 @@ def _torn_study_file(name: str) -> str | None:
 
 def _resolve(checked: Checked, space: Space) -> StudySpec:
     request, settings, data = checked.request, checked.settings, checked.data
-    epochs = settings.epochs or space.max_epochs
+    epochs = settings.epochs or space.max_epochs or (FOUND_EPOCHS if checked.notices else None)
     if epochs is None:
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
-    first = [space.document, *(space.complete(_typed_pairs(space, [t])) for t in request.tries)]
+    first = [space.document, *(space.complete(typed_pairs(space, [t])) for t in request.tries)]
     own = {
         "n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction", "precision",
         "deterministic", "trials_per_gpu", "finalists", "n_replicates", "stop_when_flat",
+        "warm_start",
     }  # fmt: skip
     return StudySpec(
         name=checked.name,

@@ -1,24 +1,36 @@
 """Whatever a person gets wrong: exit code 2, every mistake named, no traceback, nothing stored changed."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from search.cli import main
 from search.study.ledger import Ledger, Owner
 from search.study.storage import LedgerStorage
+from tests.kept import keep
 from tests.study.helpers import begin, spec
+
+
+def results(
+    *arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command line."""
+    monkeypatch.setattr("sys.argv", ["gridless", *arguments])
+    with pytest.raises(SystemExit) as exit_:
+        main()
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return int(exit_.value.code or 0), out, err
 
 
 def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """Exit code and stderr of the command line."""
-    monkeypatch.setattr("sys.argv", ["gridless", *arguments])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    err = capsys.readouterr().err
-    assert "Traceback" not in err
-    return int(exit_.value.code or 0), err
+    code, _, err = results(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+    return code, err
 
 
 @pytest.fixture
@@ -48,7 +60,7 @@ def test_n_trials_must_be_a_whole_number_from_1(fails, value: str) -> None:  # t
     assert "n_trials" in fails("study", "mlp", "digits", "--n-trials", value)
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x.final", "mlflow-artifacts"])
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x.final", "mlflow-artifacts", "1e5", "NA"])
 def test_a_name_must_be_a_folder_of_its_own(fails, name: str) -> None:  # type: ignore[no-untyped-def]
     assert "NAME" in fails("study", "mlp", "digits", "--name", name)
 
@@ -169,3 +181,81 @@ def test_a_dry_run_says_what_an_older_study_refuses(fails, own_home: Path) -> No
     Ledger.open(storage, spec(name="mlp-digits"), {})
     storage.engine.dispose()
     assert "seed: the study has 3" in fails("study", "mlp", "digits", "--dry-run")
+
+
+DAMAGE = {
+    "an epoch": ("UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'epoch:1'", "trial 0: JSONDecodeError"),
+    "settings": ("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'spec'", "KeyError: 'model'"),
+}
+
+
+@pytest.mark.parametrize(("statement", "told"), DAMAGE.values(), ids=DAMAGE)
+def test_a_study_whose_record_is_damaged_can_be_deleted_and_nothing_else(  # type: ignore[no-untyped-def]
+    fails, own_home: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], statement: str, told: str,
+) -> None:  # fmt: skip
+    own_home.mkdir()
+    shutil.copy(empty_sqlite, own_home / "studies.db")
+    storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
+    keep(storage, own_home, finalists=0)
+    with storage.session() as session:
+        session.execute(sa.text(statement.replace("epoch:", r"epoch\:")))
+    keep(storage, own_home, "sound", finalists=0)
+    storage.engine.dispose()
+    for command in (
+        ("report", "mine"),
+        ("compare", "mine", "sound"),
+        ("export", "mine"),
+        ("reproduce", "mine", "0"),
+        ("archive", "mine", "--yes"),
+    ):
+        said = fails(*command)
+        assert "study 'mine': its stored record is damaged (" in said, said
+        assert told in said
+        assert "bring back a copy" in said
+    for command in (("delete", "mine", "--dry-run"), ("delete", "mine", "--yes"), ("report", "sound")):
+        assert results(*command, capsys=capsys, monkeypatch=monkeypatch)[0] == 0
+    assert storage.study_names() == ["sound"]
+
+
+def test_a_damaged_study_has_a_row_among_the_others(  # type: ignore[no-untyped-def]
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
+    for name in ("mine", "sound"):
+        begin(Ledger.open(storage, spec(name=name), {}), Owner.me("me"), [0.5])
+    with storage.session() as session:
+        session.execute(sa.text("UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 1"))
+    storage.engine.dispose()
+    for names in ((), ("sound", "mine")):
+        _, out, _ = results("status", *names, "--json", capsys=capsys, monkeypatch=monkeypatch)
+        sound, mine = json.loads(out)["studies"]
+        assert (sound["study"], sound["running"], mine["study"], mine["state"]) == ("sound", 1, "mine", "damaged")
+        assert set(sound) == set(mine)
+        assert mine["n_trials"] is None
+        assert "trial 0: JSONDecodeError" in mine["reason"]
+    monkeypatch.setenv("COLUMNS", "140")
+    _, out, _ = results("status", capsys=capsys, monkeypatch=monkeypatch)
+    assert [line.split()[:2] for line in out.splitlines() if line[:4] in {"soun", "mine"}] == [
+        ["sound", "open"],
+        ["mine", "damaged"],
+    ]
+
+
+def test_reproduce_makes_no_storage(fails, own_home: Path) -> None:  # type: ignore[no-untyped-def]
+    assert "there are no studies yet" in fails("reproduce", "mine", "0")
+    assert not own_home.exists()
+
+
+@pytest.mark.parametrize("command", ["delete", "archive"])
+def test_a_store_out_of_reach_holds_up_what_would_remove_its_files(  # type: ignore[no-untyped-def]
+    fails, own_home: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
+    keep(storage, own_home, finalists=0)
+    storage.engine.dispose()
+    monkeypatch.setenv("GRIDLESS_ARTIFACTS", "ftp://127.0.0.1:9/x")
+    said = fails(command, "mine", "--yes")
+    assert "what 'mine' keeps can't be looked at (ftp://127.0.0.1:9/x/mine/checkpoints: ConnectionRefused" in said
+    assert "GRIDLESS_ARTIFACTS" in said
+    assert storage.study_names() == ["mine"]

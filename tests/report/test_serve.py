@@ -1,4 +1,5 @@
 import http.client
+import shutil
 import socket
 import threading
 from contextlib import contextmanager
@@ -86,8 +87,8 @@ def test_the_report_is_read_and_nothing_else():
         assert ask(port, method="POST")[0].status == 501
 
 
-def test_a_page_has_news_with_each_change_of_its_study_or_of_its_finalists(empty_sqlite, own_home):
-    storage = LedgerStorage(f"sqlite:///{empty_sqlite}")
+def test_a_page_has_news_with_each_change_of_its_study_or_of_its_finalists(empty_sqlite, own_home, tmp_path):
+    storage = LedgerStorage(f"sqlite:///{shutil.copy(empty_sqlite, tmp_path)}")
     news = news_of(storage, "mine")
     with pytest.raises(InputError, match="'mine' is not in the storage"):
         news()

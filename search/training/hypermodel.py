@@ -1,0 +1,131 @@
+"""KerasTuner's models as builders: a function `build(hp)`, or a HyperModel, unchanged.
+
+A builder here is told its setting; KerasTuner's asks its `hp` for each value as it goes. So the `hp` that it is given
+holds the setting, and what nobody chose is its default. The space is found by building with a few settings, as
+KerasTuner does before it searches.
+"""
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+
+from search.errors import InputError
+from search.registry import is_hypermodel, load_builder, takes_hp
+from search.space.hyperparameters import value_of
+from search.training.own_compile import loss_of_numbers
+
+logger = logging.getLogger(__name__)
+_SHAPE_NAMES = ("input_shape",)
+_CLASS_NAMES = ("classes", "n_classes", "num_classes")
+
+
+class HyperBuilder:
+    """What KerasTuner builds by, callable as every builder is.
+
+    A model that it compiled stays compiled, with a loss that takes labels as numbers: its optimizer and loss are kept.
+    """
+
+    def __init__(self, source: Any) -> None:
+        """`source`: a function `build(hp)`, or a class or instance of HyperModel."""
+        self._source = source
+
+    def __call__(self, params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+        """The network of a setting. Raises InputError when it is none for such images, or has no loss for them."""
+        return fitted(self.build(setting_hp(params), input_shape, n_classes), input_shape, n_classes)
+
+    def build(self, hp: Any, input_shape: tuple[int, int, int], n_classes: int) -> Any:
+        """What KerasTuner would get for `hp`."""
+        if not is_hypermodel(self._source):
+            return self._source(hp)
+        model = self._source(**self._facts(input_shape, n_classes)) if isinstance(self._source, type) else self._source
+        model.declare_hyperparameters(hp)
+        return model.build(hp)
+
+    def _facts(self, input_shape: tuple[int, int, int], n_classes: int) -> dict[str, Any]:
+        """What the class can be told of the data: arguments of the usual names."""
+        known = dict.fromkeys(_SHAPE_NAMES, input_shape) | dict.fromkeys(_CLASS_NAMES, n_classes)
+        return {name: known[name] for name in inspect.signature(self._source).parameters if name in known}
+
+    @property
+    def trains_itself(self) -> bool:
+        """Whether it is a HyperModel with its own `fit`, which is not called here."""
+        kind = self._source if isinstance(self._source, type) else type(self._source)
+        return is_hypermodel(self._source) and getattr(kind, "fit", None) is not keras_tuner().HyperModel.fit
+
+
+def builder_of(name: str) -> Callable[..., Any]:
+    """The builder of model `name`, KerasTuner's as a HyperBuilder. Raises InputError as `load_builder` does."""
+    found = load_builder(name)
+    return HyperBuilder(found) if takes_hp(found) else found
+
+
+def keras_tuner() -> Any:
+    """KerasTuner, which most models need not."""
+    import keras_tuner  # type: ignore[import-untyped]  # noqa: PLC0415
+
+    return keras_tuner
+
+
+def setting_hp(params: Mapping[str, Any]) -> Any:
+    """KerasTuner's HyperParameters with the values of a setting of ours."""
+    HyperParameters: Any = keras_tuner().HyperParameters
+
+    class Setting(HyperParameters):  # type: ignore[misc]  # keras_tuner has no types
+        def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
+            name = hyperparameter.name
+            if self.is_active(hyperparameter) and name not in self.values:
+                chosen = value_of(params, name)
+                if chosen is None:
+                    logger.warning("%s is not in the space: its default is used, %r", name, hyperparameter.default)
+                else:
+                    self.values[name] = chosen[0]
+            return super()._register(hyperparameter, overwrite)
+
+    return Setting()
+
+
+def fitted(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """`model` as one from images of `input_shape` to `n_classes` outputs; its own loss takes labels as numbers.
+
+    Images are flattened, or lose their one channel, for a model that takes them so. Raises InputError when it takes
+    or gives anything else.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputError(f"the model's builder must return a keras.Model, not {type(model).__name__}")
+    takes, gives = _shapes(model, input_shape)
+    if gives != (None, n_classes):
+        rule = f"its outputs have the shape {gives}, but the data have {n_classes} classes"
+        raise InputError(f"{rule}: end with {n_classes} units, one for each class, of one output")
+    ready = model if _takes(takes, input_shape) else _behind_reshape(model, takes, input_shape)
+    if model.compiled:
+        ready.compile(optimizer=model.optimizer, loss=loss_of_numbers(model.loss, n_classes))
+    return ready
+
+
+def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]:
+    """What one image and all outputs look like; a model that does not say takes images as they are."""
+    known = model.built and hasattr(model, "input_shape")
+    if known and not (len(model.inputs) == len(model.outputs) == 1):
+        raise InputError("the model must take one image and give one output")
+    return (model.input_shape[1:], model.output_shape) if known else (images, tuple(model(keras.Input(images)).shape))
+
+
+def _takes(shape: tuple[int | None, ...], images: tuple[int, int, int]) -> bool:
+    return len(shape) == len(images) and all(a in {None, b} for a, b in zip(shape, images, strict=True))
+
+
+def _behind_reshape(model: keras.Model, takes: tuple[int | None, ...], images: tuple[int, int, int]) -> keras.Model:
+    height, width, channels = images
+    sizes = {(height * width * channels,)} | ({(height, width)} if channels == 1 else set())
+    if takes not in sizes:
+        shown, wanted = ("×".join(map(str, shape)) for shape in (takes, images))
+        raise InputError(f"the model takes images of {shown}, but the data's are {wanted}: give it that input shape")
+    if type(model).train_step is not keras.Model.train_step:
+        raise InputError("a model with its own train_step must take images as they are (height, width, channels)")
+    start = [keras.Input(images), keras.layers.Reshape(takes)]
+    if isinstance(model, keras.Sequential):
+        return keras.Sequential([*start, *model.layers], name=model.name)
+    return keras.Model(start[0], model(start[1](start[0])), name=model.name)

@@ -1,0 +1,89 @@
+"""Models that compile themselves: what their loss is given, and what their outputs mean."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+
+from search.errors import InputError
+
+_N_TRIED = 3
+
+
+class RowsOfLabels(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
+    """Another loss, which wants a row of 0 and 1 for each image (n, n_classes), for labels that are numbers (n,)."""
+
+    def __init__(self, loss: Any, n_classes: int) -> None:
+        """`loss` as `compile` takes it."""
+        found = keras.losses.get(loss)
+        options = {"reduction": found.reduction, "dtype": found.dtype} if isinstance(found, keras.losses.Loss) else {}
+        super().__init__(name="rows_of_labels", **options)
+        self.loss = found
+        self._n_classes = n_classes
+        self._call: Callable[[Any, Any], Any] = getattr(found, "call", found)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """Return the loss of each image."""
+        labels = keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,))
+        return self._call(keras.ops.one_hot(labels, self._n_classes, dtype=y_pred.dtype), y_pred)
+
+
+def loss_of_numbers(loss: Any, n_classes: int) -> Any:
+    """The loss that a model was compiled with, for labels that are numbers from 0 to n_classes − 1.
+
+    What it takes is found by trying: most of Keras' losses compare rows of 0 and 1 with probabilities, the sparse ones
+    take numbers. Raises InputError for a model without a loss, with several, or with one that takes neither.
+    """
+    if isinstance(loss, list | tuple) and len(loss) == 1:
+        loss = loss[0]
+    if loss is None or isinstance(loss, dict | list | tuple):
+        what = "no loss" if loss is None else "several losses"
+        raise InputError(f"the model compiles itself with {what}; give compile() one loss for class probabilities")
+    if str(loss).lower() in {"crossentropy", "ce"}:
+        return "sparse_categorical_crossentropy"  # Keras' own choice for labels that are numbers
+    found = keras.losses.get(loss)
+    given = np.full((_N_TRIED, n_classes), 1 / n_classes, np.float32)
+    numbers = np.arange(_N_TRIED) % n_classes
+    if _is_loss(found, np.eye(n_classes, dtype=np.float32)[numbers], given):
+        return RowsOfLabels(loss, n_classes)
+    if _is_loss(found, numbers, given):
+        return loss
+    name = getattr(found, "name", None) or getattr(found, "__name__", str(loss))
+    rule = f"its loss {name} takes neither labels as numbers (n,) nor as rows of 0 and 1 (n, {n_classes})"
+    raise InputError(f"{rule} with outputs (n, {n_classes}); use a cross-entropy of classes, or leave out compile()")
+
+
+def _is_loss(loss: Callable[..., Any], labels: Any, given: Any) -> bool:
+    try:
+        found = keras.ops.convert_to_numpy(
+            loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(given))
+        )
+    except Exception:  # whatever a loss, or the framework below it, says of shapes that it can't take
+        return False
+    return found.shape in {(), (_N_TRIED,)} and bool(np.isfinite(found).all())
+
+
+def gives_logits(model: keras.Model) -> bool:
+    """Whether the outputs of a model that compiled itself are no probabilities yet, but what softmax makes them of.
+
+    Its loss says so (`from_logits`), or its last layer's activation is linear.
+    """
+    loss = getattr(model.loss, "loss", model.loss)
+    return bool(getattr(loss, "from_logits", False)) or _last_activation(model) is keras.activations.linear
+
+
+def _last_activation(model: keras.Model) -> Any:
+    last = model.layers[-1] if model.layers else None
+    return _last_activation(last) if isinstance(last, keras.Model) else getattr(last, "activation", None)
+
+
+def compile_again(model: keras.Model, *, steps_per_execution: int) -> None:
+    """Compile with the model's own optimizer and loss, and with the metrics and speed of every other model here."""
+    model.compile(
+        optimizer=model.optimizer,
+        loss=model.loss,
+        metrics=["accuracy"],
+        steps_per_execution=steps_per_execution,
+        jit_compile=keras.backend.backend() == "jax",
+    )

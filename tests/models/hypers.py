@@ -1,0 +1,73 @@
+"""Models as KerasTuner's users write them: they ask `hp` as they go, compile themselves, and know nothing of us."""
+
+from typing import Any
+
+import keras
+import keras_tuner
+from keras import layers
+
+
+def tutorial(hp: Any) -> keras.Model:
+    """As in TensorFlow's own tutorial: no input shape, and a loss from logits."""
+    model = keras.Sequential()
+    model.add(layers.Flatten())
+    model.add(layers.Dense(units=hp.Int("units", min_value=4, max_value=12, step=4), activation="relu"))
+    model.add(layers.Dropout(0.3))
+    model.add(layers.Dense(10))
+    rate = hp.Choice("learning_rate", values=[1e-2, 1e-3])
+    model.compile(
+        optimizer=keras.optimizers.Adam(learning_rate=rate),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+    )
+    return model
+
+
+def scoped(hp: Any) -> keras.Model:
+    """Conditional scopes, a loop over an hp, names that mean something else here, and labels in rows of 0 and 1."""
+    kind = hp.Choice("kind", ["mlp", "cnn"])
+    model = keras.Sequential([keras.Input((8, 8, 1))])
+    with hp.conditional_scope("kind", ["cnn"]):
+        if kind == "cnn":
+            model.add(layers.Conv2D(hp.Int("filters", 2, 8, sampling="log"), 3))
+    model.add(layers.Flatten())
+    with hp.conditional_scope("kind", ["mlp"]):
+        if kind == "mlp":
+            for i in range(hp.Int("depth", 1, 2)):
+                with hp.name_scope(f"block {i}"):
+                    model.add(layers.Dense(hp.Int("units", 4, 8), activation="relu"))
+                if hp.Boolean("dropout"):
+                    model.add(layers.Dropout(0.25))
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile(hp.Choice("optimizer", ["adam", "sgd"]), loss="categorical_crossentropy")
+    return model
+
+
+def uncompiled(hp: Any) -> keras.Model:
+    """Leaves compiling to whoever trains it, and takes images without their channel."""
+    inputs = keras.Input((8, 8))
+    hidden = layers.Dense(hp.Int("units", 4, 8))(layers.Flatten()(inputs))
+    return keras.Model(inputs, layers.Dense(10, activation="softmax")(hidden))
+
+
+class Hyper(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
+    """Made for images and classes that it is told of."""
+
+    def __init__(self, input_shape: tuple[int, ...], classes: int, loss: Any = "categorical_crossentropy") -> None:
+        super().__init__()
+        self.shape, self.classes, self.loss = input_shape, classes, loss
+
+    def build(self, hp: Any) -> keras.Model:
+        """One layer between."""
+        model = keras.Sequential([keras.Input(self.shape), layers.Flatten(), layers.Dense(hp.Int("units", 4, 8))])
+        model.add(layers.Dense(self.classes, activation="softmax"))
+        model.compile("sgd", loss=self.loss)
+        return model
+
+
+by_rows = Hyper((8, 8, 1), 10)
+by_numbers = Hyper((8, 8, 1), 10, loss="sparse_categorical_crossentropy")
+for_five_classes = Hyper((8, 8, 1), 5)
+for_larger_images = Hyper((9, 9, 1), 10)
+with_two_losses = Hyper((8, 8, 1), 10, loss={"dense": "mse"})
+without_a_loss = Hyper((8, 8, 1), 10, loss=None)
