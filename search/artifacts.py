@@ -134,12 +134,18 @@ def _store(location: str | Path) -> Iterator[tuple[Any, str]]:
     except ValueError as error:
         rule = f"{shown(location)} is neither a path nor a URL of a store that fsspec knows: {error}"
         raise InputError(f"{rule}; mend GRIDLESS_ARTIFACTS") from error
+    except Exception as error:  # some stores are connected to at once
+        raise _failed(location, error) from error
     try:
         yield store, place
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:  # each store has a family of its own: botocore's, aiohttp's, Azure's, paramiko's
-        raise ConnectionError(f"{shown(location)}: {type(error).__name__}: {error}") from error
+        raise _failed(location, error) from error
+
+
+def _failed(location: str | Path, error: Exception) -> ConnectionError:
+    return ConnectionError(f"{shown(location)}: {type(error).__name__}: {error}")
 
 
 def _upload(part: IO[bytes], store: Any, place: str) -> None:

@@ -14,6 +14,7 @@ from search.study.ledger import Ledger
 from search.study.queue import Place, QueueState
 from search.study.records import TrialRecord
 from search.study.roster import Roster, WorkerRecord
+from search.study.rows import DamagedError
 from search.study.storage import LedgerStorage
 
 RATE_WINDOW_S = 3600.0
@@ -22,6 +23,13 @@ LOST_S = 600.0
 """A worker that was silent for longer is no longer shown."""
 N_ENDED = 5
 """Of the studies that are over, the last few are shown."""
+DAMAGED = "damaged"
+"""The state of a study of which what is stored can't be read."""
+_FIGURES = (
+    "priority", "n_trials", "complete", "running", "paused", "waiting", "pruned", "failed", "best_val_accuracy",
+    "best_trial", "n_retries", "trials_per_hour", "epochs_per_hour", "left_s", "peak_host_mb", "peak_device_mb",
+)  # fmt: skip
+"""What `as_dict` tells of a study, beside its name, its state and the reason for that."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,8 @@ class Status:
     workers: tuple[WorkerRecord, ...]
     trials: dict[tuple[str, int], TrialRecord] = field(default_factory=dict)
     """The trials that run, by study and number."""
+    damaged: dict[str, str] = field(default_factory=dict)
+    """Studies of which what is stored can't be read, each with what to do about it."""
 
 
 class StatusReader:
@@ -65,14 +75,19 @@ class StatusReader:
         workers = tuple(w for w in Roster(self._storage).read() if w.silent_s < LOST_S)
         studies: list[StudyStatus] = []
         running: dict[tuple[str, int], TrialRecord] = {}
+        damaged: dict[str, str] = {}
         for name in self._wanted or self._storage.study_names():
-            found, trials = self._study(name, now, n_workers=len(workers))
+            try:
+                found, trials = self._study(name, now, n_workers=len(workers))
+            except DamagedError as error:  # the others are as they were
+                damaged[name] = str(error)
+                continue
             if found is not None:
                 studies.append(found)
                 running |= {(name, t.number): t for t in trials}
         ended = [s for s in studies if s.place.state in {QueueState.DONE, QueueState.CANCELLED}]
         hidden = [] if self._wanted else ended[:-N_ENDED]
-        return Status(tuple(s for s in studies if s not in hidden), workers, running)
+        return Status(tuple(s for s in studies if s not in hidden), workers, running, damaged)
 
     def _study(self, name: str, now: datetime, *, n_workers: int) -> tuple[StudyStatus | None, list[TrialRecord]]:
         if not self._wanted and not self._is_ours(name):
@@ -92,6 +107,8 @@ class StatusReader:
         if name not in self._ledgers:
             try:
                 self._ledgers[name] = Ledger(self._storage, name)
+            except DamagedError:
+                raise
             except InputError:
                 return False
         return True
@@ -120,31 +137,12 @@ def study_status(
 
 
 def as_dict(status: Status) -> dict[str, object]:
-    """The status as `gridless status --json` prints it."""
+    """The status as `gridless status --json` prints it. Of a damaged study all figures are null."""
     studies = [
-        {
-            "study": s.name,
-            "state": str(s.place.state),
-            "reason": s.place.reason,
-            "priority": s.place.priority,
-            "n_trials": s.shot.n_trials,
-            "complete": s.shot.done,
-            "running": s.shot.running,
-            "paused": s.shot.paused,
-            "waiting": s.shot.waiting,
-            "pruned": s.shot.pruned,
-            "failed": s.shot.failed,
-            "best_val_accuracy": s.shot.best.val_accuracy if s.shot.best else None,
-            "best_trial": s.shot.best.number if s.shot.best else None,
-            "n_retries": s.n_retries,
-            "trials_per_hour": round(s.trials_per_hour, 2),
-            "epochs_per_hour": round(s.epochs_per_hour, 2),
-            "left_s": s.shot.left_s if s.place.state is QueueState.OPEN else None,
-            "peak_host_mb": s.peak_host_mb,
-            "peak_device_mb": s.peak_device_mb,
-        }
-        for s in status.studies
+        {"study": s.name, "state": str(s.place.state), "reason": s.place.reason} | _figures(s) for s in status.studies
     ]
+    unknown = dict.fromkeys(_FIGURES)
+    studies += [{"study": name, "state": DAMAGED, "reason": why} | unknown for name, why in status.damaged.items()]
     workers = [
         {
             "worker": w.worker,
@@ -161,15 +159,27 @@ def as_dict(status: Status) -> dict[str, object]:
     return {"studies": studies, "workers": workers}
 
 
+def _figures(s: StudyStatus) -> dict[str, object]:
+    shot, best = s.shot, s.shot.best
+    values = (
+        s.place.priority, shot.n_trials, shot.done, shot.running, shot.paused, shot.waiting, shot.pruned, shot.failed,
+        best.val_accuracy if best else None, best.number if best else None, s.n_retries,
+        round(s.trials_per_hour, 2), round(s.epochs_per_hour, 2),
+        shot.left_s if s.place.state is QueueState.OPEN else None, s.peak_host_mb, s.peak_device_mb,
+    )  # fmt: skip
+    return dict(zip(_FIGURES, values, strict=True))
+
+
 def _trial(status: Status, worker: WorkerRecord) -> TrialRecord | None:
     return status.trials.get((worker.study or "", -1 if worker.trial is None else worker.trial))
 
 
 def render_status(status: Status, *, grace_s: float) -> RenderableType:
     """Two tables; workers silent for more than `grace_s` seconds are marked as lost."""
-    if not status.studies and not status.workers:
+    if not status.studies and not status.workers and not status.damaged:
         return Text("no study and no worker; `gridless submit MODEL DATA` puts one on the queue")
-    return Group(_studies_table(status.studies), Text(), _workers_table(status, grace_s))
+    damaged = [Text(why, style="red") for why in status.damaged.values()]
+    return Group(_studies_table(status), *damaged, Text(), _workers_table(status, grace_s))
 
 
 def _table(left: Sequence[str], right: Sequence[str]) -> Table:
@@ -181,7 +191,7 @@ def _table(left: Sequence[str], right: Sequence[str]) -> Table:
     return table
 
 
-def _studies_table(studies: Sequence[StudyStatus]) -> Table:
+def _studies_table(status: Status) -> Table:
     numbers = (
         "prio",
         "ended",
@@ -196,7 +206,7 @@ def _studies_table(studies: Sequence[StudyStatus]) -> Table:
         "left",
     )
     table = _table(("study", "state"), numbers)
-    for s in studies:
+    for s in status.studies:
         shot, best = s.shot, s.shot.best.val_accuracy if s.shot.best else None
         ended = shot.done + shot.pruned + shot.failed
         table.add_row(
@@ -214,6 +224,8 @@ def _studies_table(studies: Sequence[StudyStatus]) -> Table:
             "–" if s.peak_host_mb is None else f"{max(s.peak_host_mb, s.peak_device_mb or 0):.0f}",
             duration(shot.left_s) if shot.left_s is not None and s.place.state is QueueState.OPEN else "–",
         )
+    for name in status.damaged:
+        table.add_row(name, DAMAGED, *["–"] * len(numbers))
     return table
 
 

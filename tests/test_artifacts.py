@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
-from search.artifacts import exists, join, reading, remove, remove_tree, shown, whole
+from search.artifacts import exists, join, reading, remove, remove_tree, shown, sizes_below, whole
 from search.errors import InputError
 from search.places import artifacts, check_artifacts, home, storage_url
 
@@ -140,6 +140,17 @@ def test_a_store_that_is_unknown_or_lacks_its_package_says_what_to_do(monkeypatc
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(InputError, match="pip install fsspec"):
         remove("memory://box/x")
+
+
+def test_a_store_that_can_not_be_connected_to_is_out_of_reach_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(_url: str) -> None:
+        raise fault
+
+    monkeypatch.setattr(fsspec, "url_to_fs", connect)
+    for fault in (ConnectionRefusedError(111, "refused"), FileNotFoundError("~/.key"), StoreError("no route")):
+        for use in (get, remove, remove_tree, sizes_below):
+            with pytest.raises(ConnectionError, match=rf"ftp://\*\*\*@box/x: {type(fault).__name__}: "):
+                use("ftp://me:secret@box/x")
 
 
 def test_what_a_killed_writer_left_goes_with_the_file(tmp_path: Path) -> None:

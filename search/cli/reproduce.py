@@ -49,13 +49,13 @@ def reproduce(
     2 the input was wrong.
     """
     from search.places import storage_url
+    from search.study.library import open_library
     from search.study.recorded import find_recorded
     from search.study.reproduction import TOLERANCE_POINTS, Verdict
-    from search.study.storage import LedgerStorage
     from search.worker.reproduce import reproduce as train_again
 
     say = sayer(quiet)
-    recorded = find_recorded(LedgerStorage(storage_url()), study, trial, replicate)
+    recorded = find_recorded(open_library(storage_url()), study, trial, replicate)
     say(_describe(recorded))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     done = train_again(

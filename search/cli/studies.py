@@ -149,14 +149,21 @@ def _search(
 def report(name: str, port: int | None, as_json: bool) -> None:
     """Write leaderboard.csv, report.html and figures/ of study NAME again.
 
+    A FILE.csv of `gridless simulate` in place of NAME gives a comparison of its strategies: FILE.md and FILE.html.
     With --serve, show the page on this machine (port 8321 unless given) and let it follow the study while that runs.
     """
     from search.places import home, storage_url
     from search.report import news_of, page_of, report_study
     from search.report.serve import serve
+    from search.report.strategies import strategies_report
     from search.study.library import open_library
     from search.study.reading import find_study
 
+    if name.endswith(".csv"):
+        written = strategies_report(Path(name))
+        told = {"markdown": str(written.markdown), "page": str(written.page)}
+        click.echo(json.dumps(told) if as_json else "\n".join([written.markdown.read_text(), *told.values()]))
+        return
     storage = open_library(storage_url())
     if port is not None:
         find_study(storage, name)

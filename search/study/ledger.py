@@ -20,6 +20,7 @@ from search.study.queue import Place, QueueState, n_started, opened, put_place
 from search.study.reading import ENVIRONMENT, TrialReader, find_study
 from search.study.records import Epoch, TrialRecord
 from search.study.replicates import FINAL
+from search.study.rows import decoding
 from search.study.spec import StudySpec, check_goes_on, stored_spec_of
 from search.study.storage import N_SEGMENTS, LedgerStorage, database_time
 
@@ -85,9 +86,12 @@ class Ledger:
         if "spec" not in attrs:
             raise InputError(f"study {self.name!r} was deleted")
         if attrs["spec"] != self._stored:  # another command may just have raised n_trials or the budget
-            self.spec = stored_spec_of(self.name, {"spec": json.loads(attrs["spec"])})
+            with decoding(self.name):
+                stored = json.loads(attrs["spec"])
+            self.spec = stored_spec_of(self.name, {"spec": stored})
             self._stored = attrs["spec"]
-        place = Place.of(attrs)
+        with decoding(self.name):
+            place = Place.of(attrs)
         if place.timeout_s is not None and place.is_overdue(database_time(session)):
             return replace(place, state=QueueState.PAUSED, reason=TIME_OVER)
         return place

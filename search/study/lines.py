@@ -13,7 +13,7 @@ from search.study.library import StoredStudy
 from search.study.queue import QUEUE
 from search.study.reading import read_study
 from search.study.records import StudyRecord
-from search.study.rows import StoredTrial
+from search.study.rows import DamagedError, StoredTrial
 from search.study.storage import LedgerStorage
 
 SCHEMA = "gridless.study/1"
@@ -38,6 +38,11 @@ def read_lines(lines: Iterable[bytes]) -> StudyRecord:
         schema = head["schema"]
         if schema == SCHEMA:
             return read_study(cast(LedgerStorage, _Lines(head, rows)), head["study"])
+    except DamagedError as error:  # of a file another copy is the remedy
+        cause = error.__cause__
+        raise InputError(
+            f"the stored record is damaged ({type(cause).__name__}: {cause}); take another copy"
+        ) from cause
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"the stored record is damaged ({type(error).__name__}: {error}); take another copy"

@@ -5,6 +5,7 @@ No table and no broker of its own: a study is on the queue when its attribute sa
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -15,6 +16,7 @@ from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
 from search.study.database import models
+from search.study.rows import DamagedError, decoding
 from search.study.storage import LedgerStorage
 
 QUEUE = "queue"
@@ -113,7 +115,14 @@ def _places(session: Session) -> dict[int, tuple[str, Place]]:
         .where(attr.key == QUEUE)
         .order_by(study.study_id)
     )
-    return {i: (name, Place.of({QUEUE: text})) for i, name, text in session.execute(query)}
+    return {i: (name, _legible(name, text)) for i, name, text in session.execute(query)}
+
+
+def _legible(name: str, text: str) -> Place:
+    """The place that is stored of study `name`; a damaged one is none, and must not keep the others from workers."""
+    with suppress(DamagedError), decoding(name):
+        return Place.of({QUEUE: text})
+    return Place(QueueState.PAUSED)
 
 
 def _running(session: Session, ids: list[int]) -> dict[int, int]:

@@ -6,7 +6,7 @@ from optuna.trial import TrialState
 
 from search.errors import InputError
 from search.study.records import Epoch, Evaluation, StudyRecord, TrialRecord
-from search.study.rows import StoredTrial
+from search.study.rows import StoredTrial, decoding
 from search.study.storage import LedgerStorage
 
 ENVIRONMENT = "environment:"
@@ -15,20 +15,25 @@ CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
 
 
 def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
-    """Study `name` with all its trials. Raises InputError when the storage has no such study."""
+    """Study `name` with all its trials.
+
+    Raises InputError when the storage has no such study, DamagedError when what it has of it can't be read.
+    """
     study_id, attrs = find_study(storage, name)
-    spec: dict[str, Any] = attrs["spec"]
-    return StudyRecord(
-        name=name,
-        model=spec["model"],
-        data=spec["data"],
-        spec=spec,
-        trials=tuple(TrialReader(storage, study_id).read()),
-        environment=attrs.get("environment", {}),
-        environments={k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)},
-        # A figure for other images would be compared with nothing.
-        published=spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None,
-    )
+    trials = tuple(_record(name, row) for row in storage.read_trials(study_id, set(), -1))
+    with decoding(name):
+        spec: dict[str, Any] = attrs["spec"]
+        return StudyRecord(
+            name=name,
+            model=spec["model"],
+            data=spec["data"],
+            spec=spec,
+            trials=trials,
+            environment=attrs.get("environment", {}),
+            environments={k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)},
+            # A figure for other images would be compared with nothing.
+            published=spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None,
+        )
 
 
 def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
@@ -55,18 +60,23 @@ class TrialReader:
         self._newest = -1
 
     def read(self) -> list[TrialRecord]:
-        """All trials by number. Raises RetryLaterError when the database is out of reach."""
+        """All trials by number. Raises as `LedgerStorage.read_trials` does."""
         marks = self._storage.open_trials(self._study_id) if self._pending else {}
         # A waiting trial changes only by being claimed; under halving there may be thousands.
         changed = {i for i, m in self._pending.items() if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING}
         for row in self._storage.read_trials(self._study_id, changed, self._newest):
-            self._records[row.trial_id] = as_record(row)
+            self._records[row.trial_id] = _record(row.study, row)
             self._newest = max(self._newest, row.trial_id)
             if row.state.is_finished():
                 self._pending.pop(row.trial_id, None)
             else:
                 self._pending[row.trial_id] = marks.get(row.trial_id)
         return list(self._records.values())
+
+
+def _record(study: str, row: StoredTrial) -> TrialRecord:
+    with decoding(study, row.number):
+        return as_record(row)
 
 
 def as_record(row: StoredTrial) -> TrialRecord:

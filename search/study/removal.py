@@ -4,6 +4,7 @@ The rows in the storage go last. Whatever ends the program before, the study is 
 removing it once more finishes.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -21,6 +22,8 @@ from search.study.database import models
 from search.study.library import StoredStudy, stored_studies
 from search.study.owner import is_lost
 from search.study.queue import Place, QueueState, put_place
+from search.study.replicates import FINAL
+from search.study.rows import DamagedError, decoding
 from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage import LedgerStorage
 
@@ -49,9 +52,10 @@ def plan_removal(storage: LedgerStorage, name: str, *, grace_s: float) -> Remova
     """What belongs to study `name`. Nothing is changed.
 
     A worker that was silent for `grace_s` seconds is taken for lost and holds nothing up. Raises InputError for a bad
-    or unknown name, while workers are at work on the study, and when its folder is not its own.
+    or unknown name, while workers are at work on the study, when its folder is not its own, and when a place that it
+    keeps files at is out of reach. What is stored of the study may be damaged.
     """
-    studies = stored_studies(storage, name)
+    studies = _stored(storage, name)
     with storage.reading(), storage.session() as session:
         problems = _busy(storage, session, name, studies, grace_s)
         trial = models.TrialModel
@@ -60,7 +64,7 @@ def plan_removal(storage: LedgerStorage, name: str, *, grace_s: float) -> Remova
     if problems:
         raise InputError(problems)
     places = [*_kept_elsewhere(studies), *_prepared(storage, studies), *(str(home() / s.name) for s in studies[::-1])]
-    sizes = {place: sizes_below(place) for place in places}
+    sizes = {place: _sizes(name, place) for place in places}
     found = {place: sum(files.values()) for place, files in sizes.items() if files or Path(place).is_dir()}
     return Removal(name, studies, counted, found)
 
@@ -77,7 +81,7 @@ def take_off(storage: LedgerStorage, removal: Removal, *, grace_s: float, reason
         if problems := _busy(storage, session, removal.name, removal.studies, grace_s):
             raise InputError(problems)
         for study in removal.studies:
-            place = Place.of(storage.study_attrs(session, study.study_id))
+            place = _place(storage, session, study)
             places[study.study_id] = place
             put_place(storage, session, study.study_id, replace(place, state=QueueState.CANCELLED, reason=reason))
     return places
@@ -121,21 +125,69 @@ def delete_rows(storage: LedgerStorage, study_ids: Sequence[int]) -> None:
                 session.execute(sa.delete(table).where(table.c.trial_id.in_(own)))
 
 
+def _stored(storage: LedgerStorage, name: str) -> tuple[StoredStudy, ...]:
+    """As `stored_studies`; of a damaged study all that can be read of it, since it must go, too."""
+    try:
+        return stored_studies(storage, name)
+    except DamagedError:
+        names = [n for n in (name, name + FINAL) if n in storage.study_names()]
+        return tuple(study for n in names if (study := _legible(storage, n)))
+
+
+def _legible(storage: LedgerStorage, name: str) -> StoredStudy | None:
+    """Study `name` without the attributes that can't be read; None if there is no such study."""
+    attrs: dict[str, Any] = {}
+    with storage.reading(), storage.session() as session:
+        study_id = session.scalar(sa.select(models.StudyModel.study_id).filter_by(study_name=name))
+        if study_id is None:
+            return None
+        with suppress(DamagedError), decoding(name):
+            for key, text in storage.study_attrs(session, study_id).items():
+                with suppress(DamagedError), decoding(name):
+                    attrs[key] = json.loads(text)
+    return StoredStudy(name, study_id, str(attrs.get("uid", "")), attrs)
+
+
+def _place(storage: LedgerStorage, session: Session, study: StoredStudy) -> Place:
+    """The place of a study on the queue; a damaged one reads paused, as none does."""
+    with suppress(DamagedError), decoding(study.name):
+        return Place.of(storage.study_attrs(session, study.study_id))
+    return Place(QueueState.PAUSED)
+
+
+def _sizes(name: str, place: str) -> dict[str, int]:
+    try:
+        return sizes_below(place)
+    except OSError as error:
+        rule = f"what {name!r} keeps can't be looked at ({error})"
+        raise InputError(f"{rule}; check GRIDLESS_ARTIFACTS and the network") from error
+
+
 def _busy(
     storage: LedgerStorage, session: Session, name: str, studies: Sequence[StoredStudy], grace_s: float
 ) -> list[str]:
     found = []
     for study in studies:
         running = [
-            (trial.number, claim.get("worker", "a worker"))
+            (trial.number, worker)
             for trial, silent_s in storage.silent_for(session, study.study_id)
-            if not is_lost(claim := storage.claim_of(session, trial.trial_id), silent_s, grace_s)
+            if (worker := _worker(storage, session, study, trial, silent_s, grace_s))
         ]
         if running:
             told = ", ".join(f"{number} by {worker}" for number, worker in running)
             rule = f"study {study.name!r}: trials are being trained: {told}"
             found.append(f"{rule}; first `gridless pause {name}` or `gridless cancel {name}`, and wait a moment")
     return found
+
+
+def _worker(
+    storage: LedgerStorage, session: Session, study: StoredStudy, trial: Any, silent_s: float | None, grace_s: float
+) -> str | None:
+    """The worker that is at work on a RUNNING trial, None for a lost one. Of a damaged claim only beats can tell."""
+    with suppress(DamagedError), decoding(study.name, trial.number):
+        claim = storage.claim_of(session, trial.trial_id)
+        return None if is_lost(claim, silent_s, grace_s) else str(claim.get("worker", "a worker"))
+    return None if silent_s is None or silent_s > grace_s else "a worker"
 
 
 def _folder_problem(folder: Path) -> str | None:
@@ -156,7 +208,7 @@ def _prepared(storage: LedgerStorage, studies: Sequence[StoredStudy]) -> list[st
     """Prepared data that no other study of the storage uses: test images first, since they are found by the rest."""
     ours = [spec for s in studies if (spec := _spec(s.name, s.attrs))]
     names = [n for n in storage.study_names() if n not in {s.name for s in studies}]
-    others = [spec for n in names if (found := storage.read_study(n)) and (spec := _spec(n, found[1]))]
+    others = [spec for n in names if (found := _legible(storage, n)) and (spec := _spec(n, found.attrs))]
     places: list[str] = []
     for spec in {_split_of(s): s for s in ours}.values():
         split = find_prepared(

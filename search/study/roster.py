@@ -1,7 +1,7 @@
 """The roster: which workers there are, idle ones too. One attribute per worker, of an Optuna study kept for that."""
 
 import json
-from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from search.study.database import models
 from search.study.owner import Owner
+from search.study.rows import DamagedError, decoding
 from search.study.storage import LedgerStorage, database_time
 
 _STUDY = ".workers"
@@ -61,38 +62,40 @@ class Roster:
 
     def read(self) -> list[WorkerRecord]:
         """The workers that have not signed out, by name, each with the seconds since it was last heard of."""
-        found = self._storage.read_study(_STUDY)
-        if found is None:
-            return []
         with self._storage.reading(), self._storage.session() as session:
-            now = database_time(session)
-        records = [_record(raw) for raw in found[1].values()]
-        return sorted((replace(r, silent_s=_silent_s(r, now)) for r in records), key=lambda r: r.worker)
+            now, study_id = database_time(session), _stored_id(session)
+            rows = {} if study_id is None else self._storage.study_attrs(session, study_id)
+        return sorted((r for text in rows.values() if (r := _legible(text, now))), key=lambda r: r.worker)
 
     def _id(self) -> int:
         if self._study_id is None:
             self._storage.create_study(_STUDY, {})
-            found: Any = self._storage.read_study(_STUDY)
-            self._study_id = int(found[0])
-        return self._study_id
+            with self._storage.reading(), self._storage.session() as session:
+                self._study_id = _stored_id(session)
+        return self._study_id or 0
 
     def _forget(self, session: Session, study_id: int, now: datetime) -> None:
-        """Drop workers that died long ago without signing out."""
+        """Drop workers that died long ago without signing out, and what can't be read."""
         rows = self._storage.study_attrs(session, study_id)
-        silent = {key: _silent_s(_record(json.loads(text)), now) for key, text in rows.items()}
-        old = [key for key, silent_s in silent.items() if silent_s > _FORGOTTEN_S]
+        found = {key: _legible(text, now) for key, text in rows.items()}
+        old = [key for key, record in found.items() if record is None or record.silent_s > _FORGOTTEN_S]
         if old:
             table = models.StudyUserAttributeModel
             session.execute(sa.delete(table).where(table.study_id == study_id, table.key.in_(old)))
 
 
-def _record(raw: Mapping[str, Any]) -> WorkerRecord:
-    """What is known of it: a worker of a later version may say more."""
-    return WorkerRecord(**{f.name: raw[f.name] for f in fields(WorkerRecord) if f.name in raw})
+def _stored_id(session: Session) -> int | None:
+    found: int | None = session.scalar(sa.select(models.StudyModel.study_id).filter_by(study_name=_STUDY))
+    return found
 
 
-def _silent_s(record: WorkerRecord, now: datetime) -> float:
-    return (now - datetime.fromisoformat(record.beat)).total_seconds()
+def _legible(text: str, now: datetime) -> WorkerRecord | None:
+    """What is known of a worker at `now`: one of a later version may say more. None where its entry is damaged."""
+    with suppress(DamagedError), decoding(_STUDY):
+        raw: dict[str, Any] = json.loads(text)
+        record = WorkerRecord(**{f.name: raw[f.name] for f in fields(WorkerRecord) if f.name in raw})
+        return replace(record, silent_s=(now - datetime.fromisoformat(record.beat)).total_seconds())
+    return None
 
 
 def _key(owner: Owner) -> str:

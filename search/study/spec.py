@@ -72,7 +72,7 @@ class Settings(BaseModel):
     share_gpus: bool = False
     """Take GPUs that other commands of this machine use, too."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    strategy: str = "halving"
+    strategy: str = "default"
     warm_start: str = "none"
     """Where starting points come from: the best settings of a study by its name, of all studies of this model in the
     storage (auto), or nowhere (none)."""

@@ -37,7 +37,7 @@ from search.study.database import (
     translated,
     tune_sqlite,
 )
-from search.study.rows import StoredTrial, select_trials
+from search.study.rows import StoredTrial, decoding, select_trials
 
 CLAIM = "gridless:claim"
 N_SEGMENTS = "n_segments"
@@ -172,20 +172,17 @@ class LedgerStorage(RDBStorage):
     def read_trials(self, study_id: int, pending: set[int], newest: int) -> list[StoredTrial]:
         """Rows of a study whose trial_id is in `pending` or above `newest` (-1 for all rows).
 
-        Raises RetryLaterError when the database is out of reach, InputError when the study is no longer there.
+        Raises RetryLaterError when the database is out of reach, InputError when the study is no longer there, and
+        DamagedError when what is stored of one of them can't be read.
         """
         with self.reading(), self.session() as session:
-            if session.get(models.StudyModel, study_id) is None:
-                raise InputError("the study was deleted")
-            return select_trials(session, study_id, pending, newest)
+            return select_trials(session, _found(session, study_id), pending, newest)
 
     def whole_trials(self, study_id: int) -> list[FrozenTrial]:
         """All trials of a study, with everything that Optuna keeps of them. Raises as `read_trials` does."""
         try:
-            with self.reading():
+            with self.reading(), self.session() as session, decoding(_found(session, study_id).study_name):
                 return super()._get_trials(study_id, None, set(), -1)
-        except KeyError as error:
-            raise InputError("the study was deleted") from error
         except (optuna.exceptions.StorageInternalError, sa.exc.SQLAlchemyError) as error:
             raise translated(self.url, error) from error
 
@@ -204,13 +201,17 @@ class LedgerStorage(RDBStorage):
             return {trial_id: (state, n) for trial_id, state, n in session.execute(query)}
 
     def read_study(self, name: str) -> tuple[int, dict[str, Any]] | None:
-        """The study_id and user attributes of study `name`, None if there is none. Raises as `session` does."""
+        """The study_id and user attributes of study `name`, None if there is none.
+
+        Raises as `session` does, and DamagedError when one of the attributes can't be read.
+        """
         with self.reading(), self.session() as session:
             study = models.StudyModel.find_by_name(name, session)
             if study is None:
                 return None
-            attrs = self.study_attrs(session, study.study_id)
-            return study.study_id, {key: json.loads(text) for key, text in attrs.items()}
+            with decoding(name):
+                attrs = self.study_attrs(session, study.study_id)
+                return study.study_id, {key: json.loads(text) for key, text in attrs.items()}
 
     def study_names(self) -> list[str]:
         """The names of all studies, in the order in which they were made. Raises as `session` does."""
@@ -329,16 +330,25 @@ class LedgerStorage(RDBStorage):
 
     @staticmethod
     def silent_for(session: Session, study_id: int) -> Sequence[tuple[Any, float | None]]:
-        """The RUNNING trials of a study, each with the seconds since its last heartbeat by the database's clock."""
-        now = database_time(session)
-        rows = (
-            session.query(models.TrialModel, models.TrialHeartbeatModel.heartbeat)
-            .outerjoin(models.TrialHeartbeatModel, models.TrialHeartbeatModel.trial_id == models.TrialModel.trial_id)
-            .filter(models.TrialModel.study_id == study_id, models.TrialModel.state == TrialState.RUNNING)
-            .order_by(models.TrialModel.number)
-            .all()
+        """The RUNNING trials of a study (trial_id and number), each with the seconds since its last heartbeat by the
+        database's clock.
+        """
+        now, trial, beat = database_time(session), models.TrialModel, models.TrialHeartbeatModel
+        query = (
+            sa.select(trial.trial_id, trial.number, beat.heartbeat)
+            .outerjoin(beat, beat.trial_id == trial.trial_id)
+            .where(trial.study_id == study_id, trial.state == TrialState.RUNNING)
+            .order_by(trial.number)
         )
-        return [(trial, None if beat is None else (now - beat).total_seconds()) for trial, beat in rows]
+        rows = session.execute(query).all()
+        return [(row, None if row.heartbeat is None else (now - row.heartbeat).total_seconds()) for row in rows]
+
+
+def _found(session: Session, study_id: int) -> Any:
+    study = session.get(models.StudyModel, study_id)
+    if study is None:
+        raise InputError("the study was deleted")
+    return study
 
 
 def _roll_back(session: Session) -> None:

@@ -20,6 +20,10 @@ from search.training import augment, recipe
 OWN_LAYERS = (augment.Augmentation, recipe.SmoothedCrossentropy)
 """Registered with Keras by being imported: a file names them."""
 _BATCH = 256
+_UNREADABLE = (
+    OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RuntimeError, zipfile.BadZipFile,
+)  # fmt: skip
+"""What Keras raises, and the packages that it reads with, where a file is damaged: h5py's RuntimeError, say."""
 
 
 def load_network(path: Path, model: str) -> keras.Model:
@@ -34,7 +38,7 @@ def load_network(path: Path, model: str) -> keras.Model:
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
         takes, gives = network.input_shape, network.output_shape
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except _UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         rule = f"{path} can't be loaded: {reason}"
         raise InputError(

@@ -5,11 +5,14 @@ loads Keras. Prints one line of JSON: {version, error}; the version is that whic
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from hashlib import sha256
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,7 @@ from search.tracking.database import open_client
 from search.tracking.outbox import read_header
 from search.tracking.runs import KIND, find_runs
 from search.tracking.uri import default_uri, redacted
-from search.worker.prediction import load, model_file
+from search.worker.prediction import builder_name, model_file
 
 ALIAS = "champion"
 DIGEST = "gridless.model_sha256"
@@ -53,10 +56,11 @@ def register(study: str, uri: str) -> str:
     SQLAlchemy or the file system does when the store is out of reach.
     """
     path = model_file(study)
-    digest = sha256(path.read_bytes()).hexdigest()
-    with locked(path.with_name(".champion.lock"), wait=True):
-        client = open_client(uri)
-        found = _version(client, study, digest) or _log(client, uri, study, digest)
+    with locked(path.with_name(".champion.lock"), wait=True), TemporaryDirectory(prefix="gridless-") as folder:
+        # A report may replace the file at any moment: what is digested must be what is loaded.
+        copy = shutil.copyfile(path, Path(folder, path.name))
+        client, digest = open_client(uri), sha256(copy.read_bytes()).hexdigest()
+        found = _version(client, study, digest) or _log(client, uri, study, copy, digest)
         if _current(client, study) != found:
             client.set_registered_model_alias(study, ALIAS, found)
     return found
@@ -72,14 +76,16 @@ def _version(client: Any, study: str, digest: str) -> str | None:
     return next((str(v.version) for v in known if v.tags.get(DIGEST) == digest), None)
 
 
-def _log(client: Any, uri: str, study: str, digest: str) -> str:
-    """Log the network to the study's run and register it; its version."""
+def _log(client: Any, uri: str, study: str, file: Path, digest: str) -> str:
+    """Log the network in `file` to the study's run and register it; its version."""
     import mlflow  # noqa: PLC0415 (takes seconds)
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from mlflow.models import Model  # noqa: PLC0415
 
+    from search.training.inference import load_network  # noqa: PLC0415 (loads Keras)
+
     run = _run(client, study)
-    network = load(study)
+    network = load_network(file, builder_name(study))
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     mlflow.set_experiment(study)

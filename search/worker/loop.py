@@ -21,6 +21,7 @@ from search.study.ledger import CANCELLED_REASON, Ledger
 from search.study.owner import Claim, Owner
 from search.study.queue import QueueState
 from search.study.records import TrialRecord
+from search.study.rows import DamagedError
 from search.study.strategy import derive_seed, make_strategy
 from search.tracking.tracker import Tracker
 from search.training.job import Job
@@ -91,7 +92,10 @@ class StudyWorker:
         self._environment: str | None = None
         """The name of this machine, as it is, among the study's environments."""
         spec = ledger.spec
-        self._strategy = make_strategy(spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs)
+        self._strategy = make_strategy(
+            spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs, n_trials=spec.n_trials,
+            first=spec.first,
+        )  # fmt: skip
 
     def claim(self) -> Claim | None:
         """The next trial to run a segment of; None when none is to be had now."""
@@ -174,14 +178,13 @@ class StudyWorker:
             self._settle(claim, outcome)
         except ClaimLostError:
             logger.warning("trial %d of %s was taken over by another worker", claim.number, self._ledger.name)
+        except DamagedError as error:
+            self._halt(claim, str(error))
         except GridlessError:
             raise
         except OSError as error:
             # A fault of this machine, such as too many open files: no other trial would fare better.
-            with suppress(ClaimLostError):
-                self._settle(
-                    claim, Outcome("halt", TrialRecord(claim.number, "RUNNING", {}), f"on this machine: {error}")
-                )
+            self._halt(claim, f"on this machine: {error}")
         except Exception as error:
             # A fault of ours, or of a strategy: it costs this trial, not the worker.
             logger.exception("trial %d", claim.number)
@@ -191,6 +194,11 @@ class StudyWorker:
         else:
             return outcome
         return None
+
+    def _halt(self, claim: Claim, reason: str) -> None:
+        """Give a trial back, and say that no other of the study can be run here."""
+        with suppress(ClaimLostError):
+            self._settle(claim, Outcome("halt", TrialRecord(claim.number, "RUNNING", {}), reason))
 
     def _run(self, claim: Claim, trial: TrialRecord, courier: Courier) -> Outcome:
         awaits_evaluation = self._ledger.spec.replicate(trial.number) is not None and trial.evaluation is None

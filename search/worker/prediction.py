@@ -50,7 +50,7 @@ def load(study: str) -> Any:
     from search.training.inference import load_network  # noqa: PLC0415  # loads the framework
 
     path = model_file(study)
-    return load_network(path, _builder(study))
+    return load_network(path, builder_name(study))
 
 
 def predict(study: str, files: Sequence[str], *, top: int) -> tuple[list[Answer], list[str]]:
@@ -88,7 +88,7 @@ def _class_names(samples: Samples | None, n: int) -> Sequence[str]:
     return names if len(names) == n else tuple(str(label) for label in range(n))
 
 
-def _builder(study: str) -> str:
+def builder_name(study: str) -> str:
     """The name of the study's model, empty where its folder doesn't say: most networks need nothing but Keras."""
     path = home() / study / "study.yaml"
     return str(read_settings(path).get("model", "")) if path.is_file() else ""

@@ -14,6 +14,7 @@ from search.study.ledger import Ledger, finals_of
 from search.study.owner import Owner
 from search.study.queue import Served, open_studies, orphaned_studies
 from search.study.roster import Roster, WorkerRecord
+from search.study.rows import DamagedError
 from search.study.storage import LedgerStorage
 from search.tracking.tracker import Tracker
 from search.worker.data import data_for
@@ -94,7 +95,7 @@ class Service:
             worker = self._worker(name)
             try:
                 claim = worker.claim() if worker else None
-            except InputError as error:  # it was deleted
+            except InputError as error:  # it was deleted, or is damaged
                 self._forget(name, error)
                 continue
             if worker is None or claim is None:
@@ -135,7 +136,7 @@ class Service:
         """Whether a study is over; it is forgotten then: a service meets studies without end."""
         try:
             is_over = worker.is_over()
-        except InputError as error:  # it was deleted
+        except InputError as error:  # it was deleted, or is damaged
             self._forget(name, error)
             return True
         if is_over and self._order.studies is None:
@@ -146,6 +147,9 @@ class Service:
     def _forget(self, name: str, error: InputError) -> None:
         if self._order.studies is not None:
             raise error
+        if isinstance(error, DamagedError):  # it is there still, and would be tried again at once
+            self._refuse(name, error)
+            return
         logger.warning("%s: %s", name, error)
         self._workers.pop(name, None)
 

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
+from search.errors import InputError
 from search.study.ledger import Ledger
 from search.study.owner import Owner
 from search.study.reading import TrialReader, read_study
+from search.study.rows import DamagedError, decoding
 from search.study.storage import LedgerStorage
 from tests.study.helpers import SPACE, begin, epoch, spec
 
@@ -68,3 +71,70 @@ def test_a_published_figure_belongs_to_its_own_data(open_storage: Open, data: st
     assert (record.published or {}).get("value") == expected
     assert record.environment == {"python": "3"}
     assert open_storage().study_names() == ["s"]
+
+
+EPOCH = "UPDATE trial_user_attributes SET value_json = {} WHERE key = 'epoch:1' AND trial_id = 2"
+STUDY = "UPDATE study_user_attributes SET value_json = {} WHERE key = '{}'"
+DAMAGE = {
+    "an epoch cut short": (EPOCH.format("""'{"step": 1'"""), "trial 1: JSONDecodeError"),
+    "an epoch that lacks figures": (EPOCH.format("""'{"step": 1}'"""), "trial 1: TypeError"),
+    "bytes that are no text": (EPOCH.format("CAST(x'7bff7d' AS TEXT)"), "Could not decode to UTF-8"),
+    "a state that is none": ("UPDATE trials SET state = 'DONE' WHERE trial_id = 2", "LookupError"),
+    "a time that is none": ("UPDATE trials SET datetime_start = 'noon' WHERE trial_id = 2", "ValueError"),
+    "a param that is none": (
+        "UPDATE trial_params SET distribution_json = '[]' WHERE trial_id = 2",
+        "trial 1: TypeError",
+    ),
+    "settings that lack a model": (STUDY.format("'{}'", "spec"), "KeyError: 'model'"),
+    "settings cut short": (STUDY.format("""'{"model"'""", "spec"), "JSONDecodeError"),
+    "a place on the queue cut short": (STUDY.format("'{'", "queue"), "JSONDecodeError"),
+}
+"""What a disk, a copy cut short or a hand may do to a study of two trials, alone in its database."""
+on_sqlite = pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
+damaged = pytest.mark.parametrize(("statement", "told"), DAMAGE.values(), ids=DAMAGE)
+
+
+def damage(storage: LedgerStorage, statement: str) -> None:
+    with storage.session() as session:
+        session.connection().exec_driver_sql(statement)
+
+
+@on_sqlite
+@damaged
+def test_what_can_not_be_read_is_told_by_study_and_trial(open_storage: Open, statement: str, told: str) -> None:
+    storage = open_storage()
+    ledger, me = Ledger.open(storage, spec(), {}), Owner.me("me")
+    ledger.complete(begin(ledger, me, [0.1]), 0.1)
+    begin(ledger, me, [0.2, 0.3])
+    reader = TrialReader(storage, ledger.study_id)
+    reader.read()
+    damage(storage, statement)
+    reads: list[Callable[[], Any]] = [lambda: read_study(storage, "s")]
+    if "study_user_attributes" not in statement:
+        reads += [TrialReader(open_storage(), ledger.study_id).read, reader.read]
+    for read in reads:
+        with pytest.raises(
+            DamagedError, match=rf"study 's': its stored record is damaged \(.*{told}.*bring back a copy"
+        ):
+            read()
+
+
+@on_sqlite
+def test_what_optuna_reads_is_told_of_as_well(open_storage: Open) -> None:
+    storage = open_storage()
+    ledger = Ledger.open(storage, spec(), {})
+    begin(ledger, Owner.me("me"), [0.2])
+    for text in ("'{'", "CAST(x'7bff7d' AS TEXT)"):
+        damage(storage, f"UPDATE trial_user_attributes SET value_json = {text} WHERE key = 'epoch:1'")
+        with pytest.raises(DamagedError, match="study 's': its stored record is damaged"):
+            storage.whole_trials(ledger.study_id)
+    with pytest.raises(InputError, match="was deleted"):
+        storage.whole_trials(99)
+
+
+@on_sqlite
+def test_a_fault_of_ours_or_of_the_database_is_not_taken_for_damage(open_storage: Open) -> None:
+    with pytest.raises(ZeroDivisionError), decoding("s"):
+        raise ZeroDivisionError
+    with pytest.raises(sa.exc.OperationalError), decoding("s"), open_storage().engine.connect() as connection:
+        connection.exec_driver_sql("SELECT nothing FROM nowhere")

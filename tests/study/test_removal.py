@@ -1,5 +1,6 @@
 """Deleting a study on every storage: nothing of it stays, nothing of others goes, and no crash leaves half of it."""
 
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +19,11 @@ from search.study.library import open_library, search_names, stored_studies
 from search.study.queue import QueueState
 from search.study.reading import read_study
 from search.study.removal import plan_removal, put_back, remove, take_off
+from search.study.rows import DamagedError
 from search.study.storage import LedgerStorage
 from tests.kept import ME, keep
 from tests.study.helpers import begin, forget_beats
+from tests.study.test_reading import damage, damaged
 
 Open = Callable[[], LedgerStorage]
 on_sqlite = pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
@@ -111,6 +114,56 @@ def test_a_worker_at_work_holds_it_up_and_a_lost_one_does_not(open_storage: Open
     forget_beats(ledger)
     delete(storage)
     assert storage.study_names() == []
+
+
+@on_sqlite
+@damaged
+def test_a_damaged_study_goes_all_the_same(open_storage: Open, own_home: Path, statement: str, told: str) -> None:
+    storage = open_storage()
+    ledger = keep(storage, own_home, finalists=0)
+    damage(storage, statement)
+    with pytest.raises(DamagedError, match=re.escape(told)):
+        read_study(storage, "mine")
+    keep(storage, own_home, "other", finalists=0)
+    removal = plan_removal(storage, "mine", grace_s=60)
+    assert removal.n_trials == {"mine": 2}
+    assert [s.uid for s in removal.studies] == [ledger.uid]
+    assert delete(storage, "other").freed_mb > 0.29
+    delete(storage)
+    assert n_rows(storage)["trial_user_attributes"] == 0
+    assert not (own_home / "mine").exists()
+
+
+@on_sqlite
+def test_a_worker_with_a_damaged_claim_is_at_work_while_it_beats(open_storage: Open, own_home: Path) -> None:
+    storage = open_storage()
+    ledger = keep(storage, own_home, n_trials=3, finalists=0)
+    begin(ledger, ME, [0.5])
+    damage(storage, "UPDATE trial_system_attributes SET value_json = '{' WHERE key = 'gridless:claim'")
+    with pytest.raises(InputError, match="being trained: 2 by a worker"):
+        delete(storage)
+    forget_beats(ledger)
+    delete(storage)
+    assert storage.study_names() == []
+
+
+@on_sqlite
+@pytest.mark.parametrize("fault", [ConnectionRefusedError(111, "Connection refused"), ValueError("no such bucket")])
+def test_a_store_out_of_reach_holds_it_up(
+    open_storage: Open, own_home: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    storage = open_storage()
+    keep(storage, own_home)
+
+    def connect(_url: str) -> None:
+        raise fault
+
+    monkeypatch.setattr("fsspec.url_to_fs", connect)
+    monkeypatch.setenv("GRIDLESS_ARTIFACTS", "ftp://me:secret@host/box")
+    with pytest.raises(InputError, match=r"ftp://\*\*\*@host/box.*GRIDLESS_ARTIFACTS"):
+        delete(storage)
+    assert storage.study_names() == ["mine", "mine.final"]
+    assert (own_home / "mine" / "report.html").exists()
 
 
 @on_sqlite

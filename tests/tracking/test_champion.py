@@ -3,11 +3,17 @@
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
+from hashlib import sha256
+from types import SimpleNamespace
 
+import pytest
+
+from search.errors import InputError
 from search.places import home
 from search.tracking.mirror import sync
 from search.tracking.outbox import write_header
-from search.worker.champion import main
+from search.worker.champion import main, register
 
 SCENARIO = """
 import json, os, shutil, sys
@@ -45,6 +51,42 @@ def test_the_champion_is_registered_once_and_answers_as_keras_does(uri, monkeypa
     assert all(row[1] and row[3] for row in found)
     (inputs,) = json.loads(found[0][2]["inputs"])
     assert inputs["tensor-spec"] == {"dtype": "float32", "shape": [-1, 4, 4, 1]}
+
+
+@pytest.mark.parametrize("moment", ["the lock", "the digest"])
+def test_the_file_that_is_digested_is_the_one_that_is_loaded_whenever_a_report_replaces_it(monkeypatch, moment):
+    file = home() / "mlp-digits" / "model.keras"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"old")
+    seen = {}
+
+    def report():
+        (file.parent / "new").write_bytes(b"new")
+        (file.parent / "new").replace(file)
+
+    @contextmanager
+    def lock(*_arguments, **_more):
+        if moment == "the lock":
+            report()
+        yield
+
+    def version(_client, _study, digest):
+        seen["digest"] = digest
+        report()
+
+    def load_network(path, _model):
+        seen["loaded"] = path.read_bytes()
+        raise InputError("that is enough")
+
+    monkeypatch.setattr("search.worker.champion.locked", lock)
+    monkeypatch.setattr("search.worker.champion._version", version)
+    monkeypatch.setattr("search.worker.champion._run", lambda *_: "run")
+    monkeypatch.setattr("search.worker.champion.open_client", lambda _uri: None)
+    monkeypatch.setitem(sys.modules, "search.training.inference", SimpleNamespace(load_network=load_network))
+    with pytest.raises(InputError, match="enough"):
+        register("mlp-digits", "sqlite:///nowhere.db")
+    assert seen["loaded"] == (b"new" if moment == "the lock" else b"old")
+    assert seen["digest"] == sha256(seen["loaded"]).hexdigest()
 
 
 def test_without_a_network_or_a_run_it_says_why(uri, monkeypatch, capsys):

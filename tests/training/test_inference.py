@@ -1,6 +1,8 @@
 """Loading a network from its file: what the project writes and a user's own layers, but never code."""
 
 import sys
+import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import keras
@@ -63,6 +65,20 @@ def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
     path = save(tmp_path / "model.keras", keras.layers.Lambda(lambda x: x, output_shape=(4, 6, 1)))
     with pytest.raises(InputError, match=r"(?i)can't be loaded.*lambda"):
         load_network(path, "mlp")
+
+
+def test_weights_that_are_damaged_in_a_sound_file(tmp_path: Path) -> None:
+    whole = save(tmp_path / "model.keras")
+    with zipfile.ZipFile(whole) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    weights = members["model.weights.h5"]
+    for start in range(64, len(weights) - 512, 512):
+        members["model.weights.h5"] = weights[:start] + b"\xff" * 512 + weights[start + 512 :]
+        with zipfile.ZipFile(tmp_path / "damaged.keras", "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        with suppress(InputError):  # some bytes matter to nobody
+            load_network(tmp_path / "damaged.keras", "mlp")
 
 
 def test_a_file_that_is_torn_or_no_classifier_of_images(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from search.study.ledger import Ledger
 from search.study.owner import Owner
 from search.study.queue import QueueState
 from search.study.records import TrialRecord
-from search.study.roster import Roster
+from search.study.roster import Roster, WorkerRecord
 from search.study.storage import LedgerStorage
 from search.tracking.tracker import NullTracker
 from search.training.job import Job
@@ -29,7 +29,7 @@ from search.worker import courier, patience, segment, service
 from search.worker.order import Order
 from search.worker.patience import Patience
 from search.worker.service import Service
-from tests.study.helpers import forget_beats, spec
+from tests.study.helpers import begin, forget_beats, spec
 from tests.worker.helpers import Recorder, Sandbox, wait_until
 
 ME = Owner.me("me")
@@ -183,6 +183,11 @@ def serve(storage: LedgerStorage) -> Iterator[Callable[..., Stop]]:
 
 def states(ledger: Ledger) -> list[str]:
     return [t.state for t in ledger.trials()]
+
+
+def n_running(storage: LedgerStorage) -> int:
+    with storage.reading(), storage.session() as session:
+        return len(storage.silent_for(session, 1))
 
 
 def steps(trial: TrialRecord) -> list[int]:
@@ -539,3 +544,37 @@ def test_a_study_that_is_deleted_is_left_and_one_of_the_same_name_is_served(
     serve(Sandbox(Training(delete)))
     assert states(other) == ["COMPLETE"] * 2
     assert states(Ledger(storage, "s")) == ["COMPLETE"]
+
+
+@pytest.mark.parametrize("strategy", ["random", "halving"])
+@pytest.mark.parametrize("key", ["epoch:1", "queue", "spec"])
+def test_a_damaged_study_is_left_alone_and_the_others_are_served(
+    put: Put, storage: Flaky, serve: Callable[..., Stop], caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch, strategy: str, key: str,
+) -> None:  # fmt: skip
+    """Its record is damaged while a trial of it waits to go on."""
+    monkeypatch.setattr(service, "RETRY_S", 60.0)
+    mine, other = put("s", priority=1, strategy=strategy, epochs=9), put("other")
+    mine.give_back(begin(mine, OTHER, [0.5]), paused=False)
+    with storage.session() as session:
+        for table in ("trial_user_attributes", "study_user_attributes"):
+            statement = f"UPDATE {table} SET value_json = '{{' WHERE key = '{key}'"
+            session.connection().exec_driver_sql(statement + (" AND study_id = 1" if table[:2] == "st" else ""))
+    caplog.set_level(logging.ERROR)
+    serve(Sandbox(Training()))
+    assert states(other) == ["COMPLETE"] * 2
+    if key != "queue":  # without a place it is not on the queue
+        assert any("study s is left alone" in r.getMessage() and "damaged" in r.getMessage() for r in caplog.records)
+    assert n_running(storage) == 0
+
+
+def test_a_damaged_entry_of_the_roster_is_none(storage: Flaky) -> None:
+    roster = Roster(storage)
+    for pid in (1, 2):
+        roster.beat(replace(ME, pid=pid), WorkerRecord(f"host/{pid}", "CPU"))
+    with storage.session() as session:
+        session.connection().exec_driver_sql("UPDATE study_user_attributes SET value_json = '{' WHERE key LIKE '%/1/%'")
+    assert [w.worker for w in Roster(storage).read()] == ["host/2"]
+    roster.beat(ME, WorkerRecord("host/3", "CPU"))
+    with storage.reading(), storage.session() as session:
+        assert len(storage.study_attrs(session, 1)) == 2

@@ -1,44 +1,16 @@
-"""What is tried next, as pure functions of what was tried."""
+"""Halving at rungs, and what TPE is told; what every strategy promises is in strategy/test_contract.py."""
 
 from dataclasses import replace
 
 import pytest
 
 from search.study.records import TrialRecord
-from search.study.strategy import STRATEGIES, Decision, HalvingStrategy, Strategy, derive_seed, make_strategy, rungs
+from search.study.strategy import Decision, HalvingStrategy, Strategy, make_strategy, rungs
 from tests.study.helpers import SPACE, trial
 
 
 def make(name: str = "halving", seed: int = 3) -> Strategy:
     return make_strategy(name, SPACE, seed=seed, max_epochs=9)
-
-
-def history(n: int) -> list[TrialRecord]:
-    return [trial(i, [0.1 * (i % 7), 0.1 * (i % 7) + 0.01], "COMPLETE") for i in range(n)]
-
-
-@pytest.mark.parametrize("name", STRATEGIES)
-@pytest.mark.parametrize("n_before", [0, 3, 30])
-def test_what_is_asked_for_is_always_a_valid_setting(name: str, n_before: int) -> None:
-    for number in range(n_before, n_before + 5):
-        assert SPACE.problems_of(make(name).ask(history(n_before), number)) == []
-
-
-@pytest.mark.parametrize("n_before", [0, 30])
-def test_the_same_question_has_the_same_answer_and_other_trials_and_seeds_another(n_before: int) -> None:
-    before = history(n_before)
-    assert make().ask(before, 40) == make().ask(before, 40)
-    assert make().ask(before, 40) != make().ask(before, 41)
-    assert make(seed=4).ask(before, 40) != make(seed=3).ask(before, 40)
-
-
-def test_two_workers_never_draw_the_same_start_up_points() -> None:
-    drawn = [tuple(sorted(make().ask([], n).items())) for n in range(20)]
-    assert len(set(drawn)) == 20
-
-
-def test_seeds_of_trials_differ() -> None:
-    assert len({derive_seed(s, n) for s in range(10) for n in range(100)}) == 1000
 
 
 def test_the_sampler_learns_from_every_kind_of_trial() -> None:

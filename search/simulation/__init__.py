@@ -1,0 +1,1 @@
+"""Whole studies without training: recorded or predicted learning curves under a simulated clock."""
