@@ -18,7 +18,7 @@ from search.study.storage import LedgerStorage
 GRIDLESS = str(Path(sys.executable).parent / "gridless")
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "4", "--finalists", "0")
-SLOW = ("--fix", "units=1000,depth=5,batch_size=10", "--epochs", "12", "--finalists", "0")
+SLOW = ("--fix", "units=1000,depth=5,batch_size=10", "--epochs", "24", "--finalists", "0")
 
 
 def gridless(*arguments: str) -> subprocess.CompletedProcess[str]:

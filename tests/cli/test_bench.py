@@ -2,21 +2,15 @@
 
 import csv
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from search.cli import main
 from search.report.statistics import mean_interval
 from search.study.records import StudyRecord, TrialRecord
 from search.study.suite import stored_suite
-from search.training.probe import Corner, ProbeReport
-from search.worker import prepare, run, staff
 from tests.cli.helpers import gridless, study
-from tests.worker.helpers import Sandbox, pretend, serve
 
 SUITE = """
 seeds: 2
@@ -37,38 +31,6 @@ COLUMNS = [
     "split", "n_replicates", "difference", "n_params", "epochs", "published_epochs", "seconds_per_epoch", "device",
     "note",
 ]  # fmt: skip
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Exit code, stdout and stderr of the command line, run in this process."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["gridless", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return int(exit_.value.code or 0), out, err
-
-    return run
-
-
-@pytest.fixture
-def pretending(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No process is started, no network built: trials are pretended in this process."""
-
-    @contextmanager
-    def nobody(*_: Any, **__: Any) -> Iterator[None]:
-        yield None
-
-    def run_here(ledgers: Any, workers: Any, *, mlflow: bool, show: Any) -> run.End:
-        serve(ledgers, Sandbox(pretend))
-        return run.End.DONE
-
-    monkeypatch.setattr(prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ()))
-    monkeypatch.setattr(staff, "staffed", nobody)
-    monkeypatch.setattr(run, "run", run_here)
 
 
 def record(home: Path, name: str) -> StudyRecord:

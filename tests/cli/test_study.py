@@ -5,8 +5,10 @@ import os
 import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import mlflow
+import pytest
 
 from tests.cli.helpers import (
     QUICK,
@@ -159,26 +161,28 @@ def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(own_home: Path, 
     assert "no such layer" in (own_home / "own" / "report.html").read_text()
 
 
-def test_a_study_in_which_nothing_could_be_trained_exits_with_1(own_home: Path, tmp_path: Path) -> None:
-    file = tmp_path / "own.yaml"
-    file.write_text(SPACE.replace("fault: none", "fault: raises"))
-    own = "tests.cli.own_models:build"
-    done = gridless("study", own, "digits", "--space", str(file), "--n-trials", "1", "--no-mlflow")
-    assert done.returncode == 1
-    assert finished(own_home, "build-digits") == ["FAIL"]
+def fail(*_: object, **__: object) -> str:
+    raise RuntimeError("no such layer")
+
+
+@pytest.mark.parametrize("pretending", [fail], indirect=True)
+def test_a_study_in_which_nothing_could_be_trained_exits_with_1(own_home: Path, command: Any, pretending: None) -> None:
+    code, out, _ = command("study", "mlp", "digits", "--n-trials", "2", "--no-mlflow")
+    assert (code, "2 failed" in out) == (1, True)
+    assert finished(own_home, "mlp-digits") == ["FAIL"] * 2
+
+
+def test_a_dry_run_changes_nothing(own_home: Path, command: Any, pretending: None) -> None:
+    code, out, err = command("study", "mlp", "digits", "--dry-run", "--fix", "optimizer=adam", "--try", "lr=0.5")
+    assert code == 0, err
+    assert "10 trials" in out
+    assert study(own_home, "mlp-digits") is None
 
 
 def test_a_time_limit_pauses_and_exits_0(own_home: Path) -> None:
     done = gridless("study", "mlp", "digits", "--n-trials", "9", "--timeout", "0.1", "--no-mlflow", *SLOW)
     assert done.returncode == 0, done.stderr
     assert "RUNNING" not in finished(own_home, "mlp-digits")
-
-
-def test_a_dry_run_changes_nothing(own_home: Path) -> None:
-    done = gridless("study", "mlp", "digits", "--dry-run", "--fix", "optimizer=adam", "--try", "lr=0.5")
-    assert done.returncode == 0, done.stderr
-    assert "10 trials" in done.stdout
-    assert study(own_home, "mlp-digits") is None
 
 
 def test_data_that_vanish_stop_the_study_and_burn_no_trial(own_home: Path) -> None:

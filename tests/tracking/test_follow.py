@@ -125,33 +125,20 @@ def test_what_there_was_no_time_for_is_told(home, uri):
     assert last(home, "s")["n_left"] == 0
 
 
-def test_outboxes_named_are_sent_from_when_they_appear(home, uri):
-    """As `gridless study` has it: the finalists' outbox appears when the search is over."""
-    make_study(home, "s", state=None)
-    later = home / "s.final" / "outbox"
-    command = [sys.executable, "-m", "search.tracking", str(home / "s" / "outbox"), str(later), "--follow"]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, env={**os.environ, "MLFLOW_TRACKING_URI": uri})
-    for study in ("s", "s.final"):
-        if study == "s.final":
-            make_study(home, study)
-        while last(home, study) is None and process.poll() is None:
-            time.sleep(0.05)
-        assert process.poll() is None
-    process.communicate(timeout=60)
-    assert last(home, "s.final")["n_left"] == 0
-    assert "s.final" in runs(uri, "s.final")
-
-
 def test_the_process_ends_by_a_signal_and_sends_the_rest(home, uri):
+    """It is told of two outboxes, as by `gridless study`: the finalists' appears when the search is over."""
     outbox = make_study(home, "s", state=None)
-    command = [sys.executable, "-m", "search.tracking", "--home", str(home), "--follow"]
+    named = [str(home / name / "outbox") for name in ("s", "s.final")]
+    command = [sys.executable, "-m", "search.tracking", *named, "--follow"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     while last(home, "s") is None and process.poll() is None:
         time.sleep(0.05)
+    make_study(home, "s.final")
     run_trial(outbox, 0, [2], "COMPLETE", at=200.0)
     process.terminate()
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, b"")
     assert last(home, "s") == {"n_sent": 7, "n_left": 0, "error": None}
+    assert last(home, "s.final") == {"n_sent": 4, "n_left": 0, "error": None}
     assert runs(uri, "s")["s"].info.status == runs(uri, "s")["trial-0000"].info.status == "FINISHED"
