@@ -197,13 +197,15 @@ def _result(study: StudyRecord, found: Contents) -> list[str]:
 def _setting(found: Contents) -> list[str]:
     """The chosen trial's parameters in words, and where the document's setting differs."""
     trials = {t.number: t for t in found.study.trials}
-    best, own = best_trial(found.study), trials.get(0)
+    best, own = best_trial(found.study), found.study.document
     if found.finals:
         best = trials.get(found.finals.champion.trial, best)
     if best is None or not best.params:
         return []
     names = [n for n in param_names(found.study) if n in best.params]
     text = f"Trial {best.number} has {listing([f'{n} {show(best.params[n])}' for n in names])}."
+    if best.total_epochs is not None and best.total_epochs < best.params.get("epochs", 0):
+        text += f" The study’s limit cut its epochs to {best.total_epochs}."
     changed = [n for n in names if own and n in own.params and show(own.params[n]) != show(best.params[n])]
     if own is None or not changed:
         return [text]

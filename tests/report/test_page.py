@@ -94,6 +94,11 @@ def test_finalists_open_the_page_and_have_a_section_and_columns_of_their_own(stu
     assert "test" not in [a.get("data-name") for a in without.every("th")]
 
 
+def test_epochs_that_the_study_cut_are_said_to_be(study):
+    trials = tuple(replace(t, params={**t.params, "epochs": 15}) for t in study.trials)
+    assert re.search(r"epochs 15\. The study’s limit cut its epochs to \d+\.", read(replace(study, trials=trials)).text)
+
+
 def test_a_parameter_called_as_a_column_has_a_column_to_itself(study):
     trials = tuple(replace(t, params={**t.params, "epochs": t.number}) for t in study.trials)
     columns = [a["data-name"] for a in read(replace(study, trials=trials)).every("th") if "data-name" in a]
