@@ -81,7 +81,7 @@ def _params(found: Sequence[Mapping[str, Any]]) -> tuple[dict[str, _Param], dict
     problems: list[str] = []
     merged = _merged([(e["config"]["name"], _raw(e), _conditions(e)) for e in found])
     for hp, raw, conditions in merged:
-        defaults.setdefault(hp, _default(found, hp))
+        defaults.setdefault(hp, _nearest(raw, _default(found, hp)))
         for when in _whens(conditions, params):
             name = _own_name(hp, raw)
             k = 1
@@ -150,6 +150,15 @@ def _default(found: Sequence[Mapping[str, Any]], hp: str) -> Any:
         return default
     first = config.get("values") or [config.get("value", config.get("min_value"))]
     return first[0]
+
+
+def _nearest(raw: Raw, default: Any) -> Any:
+    """The nearest value that a trial may have: KerasTuner lets a default lie between steps or beyond the ends."""
+    if raw["type"] not in {"int", "float"}:
+        return default
+    low, high, step = raw["low"], raw["high"], raw.get("step")
+    value = min(max(default, low), high)
+    return value if step is None else low + min(round((value - low) / step), int((high - low) / step + 1e-9)) * step
 
 
 def _raw(entry: Mapping[str, Any]) -> Raw:

@@ -67,7 +67,11 @@ def _keras_tuner_trial(file: Path) -> PastTrial:
     try:
         raw = json.loads(file.read_text(encoding="utf-8"))
         values = dict(raw["hyperparameters"]["values"])
-        seen = {name: metric["observations"] for name, metric in raw["metrics"]["metrics"].items()}
+        # An observation holds a value for each execution of the same trial.
+        seen = {
+            name: [sum(o["value"]) / len(o["value"]) for o in metric["observations"] if o["value"]]
+            for name, metric in raw["metrics"]["metrics"].items()
+        }
         status = raw["status"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         return PastTrial(row, {}, None, f"{file.name} can't be read ({type(error).__name__}: {error})")
@@ -78,9 +82,7 @@ def _keras_tuner_trial(file: Path) -> PastTrial:
     name = next((n for n in seen if n.startswith("val_") and n.endswith(("accuracy", "acc"))), None)
     if name is None:
         return PastTrial(row, own, None, f"it has no validation accuracy, only {', '.join(seen) or 'no metrics'}")
-    # An observation holds a value for each execution of the same trial.
-    means = [sum(o["value"]) / len(o["value"]) for o in seen[name] if o["value"]]
-    return PastTrial(row, own, max(means, default=None))
+    return PastTrial(row, own, max(seen[name], default=None))
 
 
 def _columns(content: Any, path: Path) -> dict[str, Sequence[Any]]:
@@ -100,10 +102,15 @@ def _table(path: Path) -> Past:
         rows = list(reader)
         names = list(reader.fieldnames or ())
     if "mean_test_score" in names:
-        return _grid_search(path, {name: [cell(row[name]) for row in rows] for name in names if name})
+        return _grid_search(path, {name: [cell(row[name] or "") for row in rows] for name in names if name})
     if "val_accuracy" not in names or not any(n.startswith("param.") for n in names):
         raise InputError(f"{path}: has the columns {', '.join(names) or 'none'}; {_HOW}")
     return Past("csv", str(path.resolve()), tuple(_csv_trial(i, row) for i, row in enumerate(rows, 1)))
+
+
+def _row_id(row: Mapping[str, str]) -> str:
+    """A leaderboard's trial; several leaderboards joined have trials of the same number."""
+    return "/".join(part for part in (row.get("study"), row.get("trial")) if part) if row.get("trial") else ""
 
 
 def _csv_trial(number: int, row: Mapping[str, str]) -> PastTrial:
@@ -113,7 +120,7 @@ def _csv_trial(number: int, row: Mapping[str, str]) -> PastTrial:
     problem = None if state in {"COMPLETE", "PRUNED"} else f"its state is {state}"
     seconds = cell(row.get("train_s") or "")
     return PastTrial(
-        row.get("trial") or str(number), values, value, problem, seconds=seconds if _is_number(seconds) else None
+        _row_id(row) or str(number), values, value, problem, seconds=seconds if _is_number(seconds) else None
     )
 
 

@@ -43,6 +43,7 @@ _RULE = {
     "bool_parsing": "must be true or false",
 }
 
+DEFAULT_STRATEGY = "default"
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -72,7 +73,7 @@ class Settings(BaseModel):
     share_gpus: bool = False
     """Take GPUs that other commands of this machine use, too."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    strategy: str = "default"
+    strategy: str = DEFAULT_STRATEGY
     warm_start: str = "none"
     """Where starting points come from: the best settings of a study by its name, of all studies of this model in the
     storage (auto), or nowhere (none)."""

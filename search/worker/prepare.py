@@ -19,7 +19,15 @@ from search.places import artifacts, cache, check_artifacts, check_home, home, s
 from search.space.types import Space
 from search.study.environment import environment
 from search.study.ledger import Ledger, stored_spec
-from search.study.spec import Settings, StudySpec, check_goes_on, name_problem, read_settings, settings_for
+from search.study.spec import (
+    DEFAULT_STRATEGY,
+    Settings,
+    StudySpec,
+    check_goes_on,
+    name_problem,
+    read_settings,
+    settings_for,
+)
 from search.study.storage import LedgerStorage
 from search.training.discovery import Found
 from search.training.probe import probe
@@ -114,6 +122,9 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     notices += [f"parameter {name} is never read by model {usable.model}" for name in unread]
     stored = stored_spec(checked.storage, checked.name)
     resolved = _resolve(checked, usable)
+    if stored is not None and resolved.strategy == DEFAULT_STRATEGY and checked.request.flags.get("strategy") is None:
+        # A study goes on as it began, whatever has become the default since.
+        resolved = resolved.model_copy(update={"strategy": stored.strategy})
     spec = warmed(resolved, stored, checked.storage)
     if n_points := len(spec.first) - len(resolved.first):
         notices.append(f"{n_points} starting points from earlier studies come after the document's setting")

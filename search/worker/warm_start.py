@@ -6,6 +6,7 @@ from search.errors import InputError
 from search.study.library import search_names
 from search.study.reading import find_study, read_study
 from search.study.records import StudyRecord
+from search.study.rows import decoding
 from search.study.spec import StudySpec
 from search.study.storage import LedgerStorage
 from search.study.warm import starting_points
@@ -32,8 +33,13 @@ def warmed(spec: StudySpec, stored: StudySpec | None, storage: LedgerStorage) ->
 def _of_model(spec: StudySpec, storage: LedgerStorage) -> Iterator[StudyRecord]:
     """Searches of the same model, the newest first; what can't be read helps nobody."""
     for name in reversed(search_names(storage)):
+        if name == spec.name:
+            continue
         try:
-            if name != spec.name and find_study(storage, name)[1]["spec"].get("model") == spec.model:
+            attrs = find_study(storage, name)[1]
+            with decoding(name):
+                is_alike = attrs["spec"].get("model") == spec.model
+            if is_alike:
                 yield read_study(storage, name)
         except InputError:
             continue

@@ -1,5 +1,6 @@
 """The strategy that studies use unless told otherwise."""
 
+import heapq
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from search.study.records import TrialRecord
 from search.study.strategy.acquisition import search
 from search.study.strategy.contract import Decision, derive_seed, identity, is_paused
 from search.study.strategy.encoding import Encoding, Floats
-from search.study.strategy.outlook import Outlook
+from search.study.strategy.outlook import N_OTHERS, N_TOLD, Outlook
 from search.study.strategy.sampling import RandomSettings
 
 MIN_RUNG = 3
@@ -66,7 +67,7 @@ class DefaultStrategy:
         taken = {identity(t.params, self._max_epochs) for t in others}
         outlook = self._outlook(others)
         is_early = number < N_STARTUP + self._n_more or outlook.n_known < MIN_KNOWN
-        if is_early or number % EVERY == 0:
+        if is_early or number % EVERY == 0 or not self._encoding.width:
             candidates = self._even(number)
         else:
             rng = np.random.default_rng(derive_seed(self._seed, number))
@@ -113,8 +114,10 @@ class DefaultStrategy:
         return None
 
     def _n_gone(self, trials: Sequence[TrialRecord], rung: int, waiting: set[int]) -> int:
+        # What an earlier end of the study left pruned at the rung did not go on.
         return sum(
-            t.epochs >= rung and not (t.epochs == rung and t.number in waiting) for t in self._rivals(trials, rung)
+            t.epochs > rung or (t.epochs == rung and t.number not in waiting and t.state != "PRUNED")
+            for t in self._rivals(trials, rung)
         )
 
     def _n_to_go(self, trials: Sequence[TrialRecord], rung: int, part: float) -> int:
@@ -135,15 +138,18 @@ class DefaultStrategy:
         return identity(trial.params, self._max_epochs) == identity(self._space.document, self._max_epochs)
 
     def _most_promising(self, trials: Sequence[TrialRecord], here: Sequence[TrialRecord]) -> int:
-        gains = self._outlook([t for t in trials if t.params]).gains
+        best = heapq.nlargest(N_OTHERS, here, key=lambda t: (t.best_so_far[-1], -t.number))
+        gains = self._outlook([t for t in trials if t.params], frozenset(t.number for t in best)).gains
         return max(here, key=lambda t: (gains.get(t.number, -math.inf), -t.number)).number
 
-    def _outlook(self, trials: Sequence[TrialRecord]) -> Outlook:
+    def _outlook(self, trials: Sequence[TrialRecord], asked: frozenset[int] = frozenset()) -> Outlook:
+        """What `trials` tell; of many, those whose numbers are `asked` for are among the ones that it knows."""
         # A trial that crashed by no fault of its setting tells nothing.
         told = [t for t in trials if t.state != "FAIL" or t.untrainable]
-        key = [(t.number, t.state == "FAIL", t.epochs, t.curve and t.curve[-1].val_accuracy) for t in told]
+        asked = asked if len(told) > N_TOLD else frozenset()
+        key = (asked, [(t.number, t.state == "FAIL", t.epochs, t.curve and t.curve[-1].val_accuracy) for t in told])
         if self._seen is None or self._seen[0] != key:
-            self._seen = key, Outlook(told, self._encoding, (*self._parts, self._max_epochs))
+            self._seen = key, Outlook(told, self._encoding, (*self._parts, self._max_epochs), asked)
         return self._seen[1]
 
 

@@ -117,6 +117,7 @@ class HalvingStrategy:
     def _bracket(self, number: int) -> tuple[int, ...]:
         if number not in self._bracket_of:
             parts = list(itertools.accumulate(self._brackets.values()))
-            drawn = np.random.default_rng(derive_seed(self._seed, number)).random() * parts[-1]
+            # Not the generator that settings are drawn from: a bracket must not go with the first parameter.
+            drawn = np.random.default_rng([derive_seed(self._seed, number), 1]).random() * parts[-1]
             self._bracket_of[number] = list(self._brackets)[bisect.bisect_right(parts, drawn)]
         return self._bracket_of[number]

@@ -1,6 +1,6 @@
 """What a study's trials say of all settings: a Gaussian process over what they will be worth at their end."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from search.study.strategy.gp import GaussianProcess
 Floats = NDArray[np.float64]
 
 N_BEST, N_NEWEST, N_OTHERS = 60, 30, 30
+N_TOLD = N_BEST + N_NEWEST + N_OTHERS
 """Of many trials the model is told so many of each kind, so that its answers take no longer and longer."""
 FLAT = 0.2
 """The worst fifth is taken to be no worse than this quantile: how bad a bad setting is tells nothing of good ones."""
@@ -23,10 +24,12 @@ _LEAST_SPREAD = 1e-6
 class Outlook:
     """What is to be expected, from `trials` that have params; of failed ones only those whose setting was at fault."""
 
-    def __init__(self, trials: Sequence[TrialRecord], encoding: Encoding, steps: Sequence[int]) -> None:
-        """`steps` are the rungs and, last, the largest total."""
+    def __init__(
+        self, trials: Sequence[TrialRecord], encoding: Encoding, steps: Sequence[int], asked: Collection[int] = ()
+    ) -> None:
+        """`steps` are the rungs and, last, the largest total; the trials numbered `asked` are known in any case."""
         self._encoding = encoding
-        self.trials = told(trials, steps[0])
+        self.trials = told(trials, steps[0], asked)
         self.rows = encoding.encode([t.params for t in self.trials])
         self._points = encoding.features(self.rows)
         ends, self._doubts = extrapolate(self.trials, steps, self._points)
@@ -71,9 +74,9 @@ class Outlook:
         return log_improvement(mean, np.sqrt(variance), self._best_mean)
 
 
-def told(trials: Sequence[TrialRecord], first: int) -> list[TrialRecord]:
-    """Those of many trials that a model should know: best and newest, and some of the others, to keep it away."""
-    if len(trials) <= N_BEST + N_NEWEST + N_OTHERS:
+def told(trials: Sequence[TrialRecord], first: int, asked: Collection[int] = ()) -> list[TrialRecord]:
+    """Those of many trials that a model should know: best, newest and `asked`, and others, to keep it away."""
+    if len(trials) <= N_TOLD:
         return list(trials)
     older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]
     ranked = sorted(
@@ -81,4 +84,5 @@ def told(trials: Sequence[TrialRecord], first: int) -> list[TrialRecord]:
     )
     others = ranked[N_BEST:]
     spread = [others[round(i)] for i in np.linspace(0, len(others) - 1, min(N_OTHERS, len(others)))]
-    return sorted([*ranked[:N_BEST], *spread, *newest], key=lambda t: t.number)
+    chosen = {t.number: t for t in (*ranked[:N_BEST], *spread, *newest, *(t for t in trials if t.number in asked))}
+    return [chosen[number] for number in sorted(chosen)]
