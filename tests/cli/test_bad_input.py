@@ -180,7 +180,10 @@ def test_a_dry_run_says_what_an_older_study_refuses(fails, own_home: Path) -> No
     storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
     Ledger.open(storage, spec(name="mlp-digits"), {})
     storage.engine.dispose()
-    assert "seed: the study has 3" in fails("study", "mlp", "digits", "--dry-run")
+    told = fails("study", "mlp", "digits", "--dry-run")
+    assert "seed: the study has 3" in told
+    assert "strategy" not in told  # it has another one than studies now begin with, and keeps it
+    assert "strategy: the study has 'halving'" in fails("study", "mlp", "digits", "--dry-run", "--strategy", "tpe")
 
 
 DAMAGE = {

@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from search.errors import InputError
+from search.space.hyperparameters import space_of
 from search.study.importing_rows import PastTrial
 from search.study.importing_sources import cell, read_past
 
@@ -76,6 +77,27 @@ def test_a_leaderboard_or_any_table_like_it(tmp_path: Path) -> None:
     good, bad = read_past(str(file), None).trials
     assert good == PastTrial("4", {"lr": 0.01, "optimizer": "adam"}, 0.9)
     assert bad.problem == "its state is FAIL"
+
+
+def test_rows_that_are_cut_short_or_alike_are_rows_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "cut.csv").write_text("param_units,mean_test_score\n8,0.9\n16")
+    whole, cut = read_past(str(tmp_path / "cut.csv"), None).trials
+    assert (whole.val_accuracy, cut.values, cut.val_accuracy) == (0.9, {"units": 16}, None)
+    joined = "study,trial,val_accuracy,param.units\na,1,0.9,8\nb,1,0.8,8\n"
+    (tmp_path / "joined.csv").write_text(joined)
+    assert [t.row for t in read_past(str(tmp_path / "joined.csv"), None).trials] == ["a/1", "b/1"]
+    folder = project(tmp_path / "project")
+    keras_tuner_trial(folder, "0", val_accuracy=[0.5])
+    file = folder / "trial_0" / "trial.json"
+    file.write_text(file.read_text().replace('"observations": [{', '"observations": null, "x": [{'))
+    assert "can't be read" in (read_past(str(folder), None).trials[0].problem or "")
+
+
+@pytest.mark.parametrize(("default", "expected"), [(100, 96), (1000, 512), (1, 32), (64, 64)])
+def test_a_default_between_steps_or_beyond_the_ends_is_the_nearest_value(default: int, expected: int) -> None:
+    config = {"name": "units", "min_value": 32, "max_value": 512, "step": 32, "default": default}
+    found = [{"class_name": "Int", "config": {**config, "sampling": "linear", "conditions": []}}]
+    assert space_of("my:build", found, compiles=True).document["units"] == expected
 
 
 def test_another_study_of_optunas(tmp_path: Path) -> None:

@@ -137,3 +137,24 @@ def test_the_process_finds_out_which_parameter_matters() -> None:
     mean, variance = process.predict(fresh)
     assert np.abs(mean - np.sin(6 * fresh[:, 0])).mean() < 0.1
     assert (variance > 0).all()
+
+
+def test_new_trials_of_a_study_that_grew_are_promoted_beside_what_its_end_left_pruned() -> None:
+    trials = [replace(waiting(n, [0.5 + n / 100] * 3), state="PRUNED", paused=False) for n in range(10)]
+    trials += [waiting(n, [0.7] * 20) for n in range(10, 14)]
+    strategy = make_strategy("default", PLAIN, seed=1, max_epochs=20, n_trials=16)
+    assert strategy.promote([*trials, waiting(14, [0.6] * 3), waiting(15, [0.9] * 3)]) == 15
+
+
+def test_of_many_trials_the_best_that_waits_is_never_overlooked() -> None:
+    values = [0.5 + 0.3 * float(np.exp(-(((n - 41) / 15) ** 2))) for n in range(300)]
+    trials = [waiting(n, [values[n]] * (3 if n % 3 else 20)) for n in range(300)]
+    promoted = make_strategy("default", PLAIN, seed=1, max_epochs=20).promote(trials)
+    assert promoted in {40, 41, 43}
+
+
+def test_a_space_in_which_nothing_varies_has_one_setting() -> None:
+    fixed = PLAIN.fix({"lr": 0.1, "momentum": 0.0, "units": 8})
+    strategy = make_strategy("default", fixed, seed=1, max_epochs=20)
+    done = [replace(waiting(n, [0.5] * 20), params=dict(fixed.document)) for n in range(12)]
+    assert strategy.ask(done, 12) == fixed.document

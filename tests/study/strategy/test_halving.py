@@ -68,3 +68,13 @@ def test_a_trial_that_ends_at_a_rung_is_not_paused_there() -> None:
     others = [trial(i, [0.9, 0.9, 0.9], paused=True) for i in range(1, 5)]
     short = replace(trial(5, [0.1, 0.1, 0.1], "RUNNING"), total_epochs=3)
     assert make().decide([*others, short], 5, 3) is Decision.GO_ON
+
+
+def test_hyperbands_brackets_have_nothing_to_do_with_the_settings() -> None:
+    strategy = make_strategy("hyperband", SPACE, seed=1, max_epochs=52)
+    lows: dict[Decision, list[bool]] = {Decision.PAUSE: [], Decision.GO_ON: []}
+    for number in range(1, 101):
+        params = strategy.ask([], number)
+        alone = replace(trial(number, [0.5, 0.5], "RUNNING"), total_epochs=52)
+        lows[strategy.decide([alone], number, 2)].append(params["optimizer"] == SPACE.params["optimizer"].choices[0])  # type: ignore[union-attr]
+    assert all(0.25 < sum(low) / len(low) < 0.75 for low in lows.values())
