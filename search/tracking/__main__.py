@@ -40,7 +40,7 @@ def main() -> int:
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(uri))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    os.nice(10)
+    os.nice(5)
     if not (args.home or args.follow):
         for folder in args.folders:
             # Asked for by name: a store that was emptied since is noticed, too.

@@ -43,6 +43,8 @@ def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> 
     finals = ("--finalists", "1", "--n-replicates", "2")
     done = gridless("study", "mlp", "digits", "--n-trials", "4", *QUICK, *finals)
     assert done.returncode == 0, done.stderr
+    if "gridless sync" in done.stderr:  # a busy machine: MLflow took longer than anybody waits
+        assert gridless("sync", "mlp-digits").returncode == 0
     assert "Leaderboard of mlp-digits" in done.stdout
     assert "360 test images" in " ".join(done.stdout.split())
     assert str(own_home / "mlp-digits" / "report.html") in done.stdout.replace("\n", "")
@@ -68,7 +70,7 @@ def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> 
     assert mlflow_runs(own_home, "mlp-digits.final")["study"] == 1
 
     before = (own_home / "mlp-digits" / "leaderboard.csv").read_text()
-    again = gridless("study", "mlp", "digits", "--n-trials", "4", "--json", "--quiet", *QUICK, *finals)
+    again = gridless("study", "mlp", "digits", "--n-trials", "4", "--json", "--quiet", "--no-mlflow", *QUICK, *finals)
     assert again.returncode == 0
     assert again.stderr == ""
     told = json.loads(again.stdout)

@@ -168,7 +168,11 @@ def _check_mlflow(stack: Stack, record: StudyRecord) -> None:
     def runs() -> list[dict]:  # type: ignore[type-arg]
         return stack.mlflow("runs/search", password=password, body=query).get("runs", [])
 
-    wait_for(lambda: all(r["info"]["status"] != "RUNNING" for r in runs()), "MLflow's runs have ended", seconds=120)
+    def is_whole() -> bool:
+        found = runs()
+        return len(found) == N_TRIALS and all(r["info"]["status"] != "RUNNING" for r in found)
+
+    wait_for(is_whole, "MLflow has every run, ended", seconds=300)
     steps = {}
     for run in runs():
         number = next(int(t["value"]) for t in run["data"]["tags"] if t["key"] == "gridless.trial")
