@@ -107,6 +107,9 @@ class Service:
             self._record = self._busy(name, claim.number)
             try:
                 outcome = worker.run(claim)
+            except InputError as error:  # as above, in the middle of a trial
+                self._forget(name, error)
+                return True
             except StudyError as error:
                 self._refuse(name, error)
                 return True

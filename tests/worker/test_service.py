@@ -14,7 +14,7 @@ import pytest
 
 from search.datasets.image_data import ImageData, from_arrays
 from search.datasets.split import prepare
-from search.errors import GridlessError, RetryLaterError, StudyError
+from search.errors import GridlessError, InputError, RetryLaterError, StudyError
 from search.places import cache
 from search.study.control import CANCELLED_REASON, cancel, pause, requeue_lost, resume
 from search.study.ledger import Ledger
@@ -544,6 +544,22 @@ def test_a_study_that_is_deleted_is_left_and_one_of_the_same_name_is_served(
     serve(Sandbox(Training(delete)))
     assert states(other) == ["COMPLETE"] * 2
     assert states(Ledger(storage, "s")) == ["COMPLETE"]
+
+
+def test_a_study_that_is_found_deleted_in_the_middle_of_a_trial_is_left(
+    put: Put, storage: Flaky, serve: Callable[..., Stop]
+) -> None:
+    class Deleting(Sandbox):
+        def start(self, job: Job, log: Path) -> Any:
+            if study_of(job) == "s":
+                storage.delete_study(storage.get_study_id_from_name("s"))
+                raise InputError("study 's' was deleted")
+            return super().start(job, log)
+
+    put("s", priority=1)
+    other = put("other")
+    serve(Deleting(Training()))
+    assert states(other) == ["COMPLETE"] * 2
 
 
 @pytest.mark.parametrize("strategy", ["random", "halving"])
