@@ -155,11 +155,12 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     from search.places import home, storage_url
     from search.report import news_of, page_of, report_study
     from search.report.serve import serve
-    from search.report.strategies import strategies_report
     from search.study.library import open_library
     from search.study.reading import find_study
 
     if name.endswith(".csv"):
+        from search.report.strategies import strategies_report
+
         written = strategies_report(Path(name))
         told = {"markdown": str(written.markdown), "page": str(written.page)}
         click.echo(json.dumps(told) if as_json else "\n".join([written.markdown.read_text(), *told.values()]))

@@ -108,9 +108,10 @@ def _table(path: Path) -> Past:
     return Past("csv", str(path.resolve()), tuple(_csv_trial(i, row) for i, row in enumerate(rows, 1)))
 
 
-def _row_id(row: Mapping[str, str]) -> str:
-    """A leaderboard's trial; several leaderboards joined have trials of the same number."""
-    return "/".join(part for part in (row.get("study"), row.get("trial")) if part) if row.get("trial") else ""
+def _row_id(number: int, row: Mapping[str, str]) -> str:
+    """A leaderboard's trial, by its study too: several joined have trials of one number. Elsewhere the row's own."""
+    trial = row.get("trial")
+    return "/".join(filter(None, (row.get("study"), trial))) if trial else str(number)
 
 
 def _csv_trial(number: int, row: Mapping[str, str]) -> PastTrial:
@@ -119,9 +120,7 @@ def _csv_trial(number: int, row: Mapping[str, str]) -> PastTrial:
     state = row.get("state") or "COMPLETE"
     problem = None if state in {"COMPLETE", "PRUNED"} else f"its state is {state}"
     seconds = cell(row.get("train_s") or "")
-    return PastTrial(
-        _row_id(row) or str(number), values, value, problem, seconds=seconds if _is_number(seconds) else None
-    )
+    return PastTrial(_row_id(number, row), values, value, problem, seconds=seconds if _is_number(seconds) else None)
 
 
 def _grid_search(path: Path, columns: Mapping[str, Sequence[Any]]) -> Past:

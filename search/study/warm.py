@@ -5,7 +5,8 @@ from itertools import zip_longest
 from typing import Any
 
 from search.space.types import Space
-from search.study.records import StudyRecord, has_rank
+from search.study.finals import choose
+from search.study.records import StudyRecord
 
 N_POINTS = 3
 """Few enough that starting points of another kind of images cost little where they are of no use."""
@@ -20,7 +21,7 @@ def starting_points(
     compared. Meta-learned starting points as in Feurer et al., 2015, «Initializing Bayesian hyperparameter
     optimization via meta-learning».
     """
-    ranked = [sorted(filter(has_rank, s.trials), key=lambda t: (-(t.val_accuracy or 0.0), t.number)) for s in earlier]
+    ranked = [choose(s.trials, len(s.trials)) for s in earlier]
     found: list[dict[str, Any]] = []
     for trial in (t for rank in zip_longest(*ranked) for t in rank if t is not None):
         params = dict(trial.params)

@@ -8,39 +8,20 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from search.cli import main
 from search.study.ledger import Ledger, Owner
 from search.study.storage import LedgerStorage
 from tests.kept import keep
 from tests.study.helpers import begin, spec
 
 
-def results(
-    *arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> tuple[int, str, str]:
-    """Exit code, stdout and stderr of the command line."""
-    monkeypatch.setattr("sys.argv", ["gridless", *arguments])
-    with pytest.raises(SystemExit) as exit_:
-        main()
-    out, err = capsys.readouterr()
-    assert "Traceback" not in err
-    return int(exit_.value.code or 0), out, err
-
-
-def run(*arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
-    """Exit code and stderr of the command line."""
-    code, _, err = results(*arguments, capsys=capsys, monkeypatch=monkeypatch)
-    return code, err
-
-
 @pytest.fixture
-def fails(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+def fails(command, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
     """Run, insist on exit code 2, and return what was said."""
 
     def check(*arguments: str, storage: str | None = None) -> str:
         if storage:
             monkeypatch.setenv("GRIDLESS_STORAGE", storage)
-        code, err = run(*arguments, capsys=capsys, monkeypatch=monkeypatch)
+        code, _, err = command(*arguments)
         assert code == 2, err
         return err
 
@@ -194,9 +175,8 @@ DAMAGE = {
 
 @pytest.mark.parametrize(("statement", "told"), DAMAGE.values(), ids=DAMAGE)
 def test_a_study_whose_record_is_damaged_can_be_deleted_and_nothing_else(  # type: ignore[no-untyped-def]
-    fails, own_home: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str], statement: str, told: str,
-) -> None:  # fmt: skip
+    fails, command, own_home: Path, empty_sqlite: Path, statement: str, told: str
+) -> None:
     own_home.mkdir()
     shutil.copy(empty_sqlite, own_home / "studies.db")
     storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
@@ -205,24 +185,24 @@ def test_a_study_whose_record_is_damaged_can_be_deleted_and_nothing_else(  # typ
         session.execute(sa.text(statement.replace("epoch:", r"epoch\:")))
     keep(storage, own_home, "sound", finalists=0)
     storage.engine.dispose()
-    for command in (
+    for arguments in (
         ("report", "mine"),
         ("compare", "mine", "sound"),
         ("export", "mine"),
         ("reproduce", "mine", "0"),
         ("archive", "mine", "--yes"),
     ):
-        said = fails(*command)
+        said = fails(*arguments)
         assert "study 'mine': its stored record is damaged (" in said, said
         assert told in said
         assert "bring back a copy" in said
-    for command in (("delete", "mine", "--dry-run"), ("delete", "mine", "--yes"), ("report", "sound")):
-        assert results(*command, capsys=capsys, monkeypatch=monkeypatch)[0] == 0
+    for arguments in (("delete", "mine", "--dry-run"), ("delete", "mine", "--yes"), ("report", "sound")):
+        assert command(*arguments)[0] == 0
     assert storage.study_names() == ["sound"]
 
 
 def test_a_damaged_study_has_a_row_among_the_others(  # type: ignore[no-untyped-def]
-    own_home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, command
 ) -> None:
     storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
     for name in ("mine", "sound"):
@@ -231,14 +211,14 @@ def test_a_damaged_study_has_a_row_among_the_others(  # type: ignore[no-untyped-
         session.execute(sa.text("UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 1"))
     storage.engine.dispose()
     for names in ((), ("sound", "mine")):
-        _, out, _ = results("status", *names, "--json", capsys=capsys, monkeypatch=monkeypatch)
+        _, out, _ = command("status", *names, "--json")
         sound, mine = json.loads(out)["studies"]
         assert (sound["study"], sound["running"], mine["study"], mine["state"]) == ("sound", 1, "mine", "damaged")
         assert set(sound) == set(mine)
         assert mine["n_trials"] is None
         assert "trial 0: JSONDecodeError" in mine["reason"]
     monkeypatch.setenv("COLUMNS", "140")
-    _, out, _ = results("status", capsys=capsys, monkeypatch=monkeypatch)
+    _, out, _ = command("status")
     assert [line.split()[:2] for line in out.splitlines() if line[:4] in {"soun", "mine"}] == [
         ["sound", "open"],
         ["mine", "damaged"],
@@ -250,15 +230,15 @@ def test_reproduce_makes_no_storage(fails, own_home: Path) -> None:  # type: ign
     assert not own_home.exists()
 
 
-@pytest.mark.parametrize("command", ["delete", "archive"])
+@pytest.mark.parametrize("verb", ["delete", "archive"])
 def test_a_store_out_of_reach_holds_up_what_would_remove_its_files(  # type: ignore[no-untyped-def]
-    fails, own_home: Path, monkeypatch: pytest.MonkeyPatch, command: str
+    fails, own_home: Path, monkeypatch: pytest.MonkeyPatch, verb: str
 ) -> None:
     storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
     keep(storage, own_home, finalists=0)
     storage.engine.dispose()
     monkeypatch.setenv("GRIDLESS_ARTIFACTS", "ftp://127.0.0.1:9/x")
-    said = fails(command, "mine", "--yes")
+    said = fails(verb, "mine", "--yes")
     assert "what 'mine' keeps can't be looked at (ftp://127.0.0.1:9/x/mine/checkpoints: ConnectionRefused" in said
     assert "GRIDLESS_ARTIFACTS" in said
     assert storage.study_names() == ["mine"]
