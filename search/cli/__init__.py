@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from search.cli import importing, library, reproduce, service, simulating, studies, suites, tools
+from search.cli import importing, library, peers, reproduce, service, simulating, studies, suites, tools
 from search.cli.common import INTERRUPTED
 from search.errors import GridlessError, InputError
 
@@ -48,6 +48,6 @@ def cli() -> None:
     """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
 
 
-for group in (studies, service, suites, library, importing, simulating, reproduce, tools):
+for group in (studies, service, suites, library, importing, simulating, peers, reproduce, tools):
     for command in group.COMMANDS:
         cli.add_command(command)

@@ -1,8 +1,9 @@
-"""Simulated strategies compared: a Markdown table and a page with the figure, beside the CSV file of the runs."""
+"""Strategies or whole systems compared: Markdown tables and a page with the figure beside the CSV file of the runs."""
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -12,13 +13,19 @@ from search.errors import InputError
 from search.files import write_text
 from search.report.page import jinja
 from search.report.strategies_plot import regret_plot
-from search.report.strategies_reading import Simulated, by_workers, read_runs
+from search.report.strategies_reach import reaches, reference_of
+from search.report.strategies_reading import Simulated, SimulatedRun, by_workers, read_runs
 from search.report.strategies_regret import BASELINE, PARTS, Level, Regrets, Standing, regrets
 from search.report.tables import markdown, to_markdown
-from search.report.words import count, listing
+from search.report.words import count, duration, listing, percent
 
+REACH_HEAD = (
+    "system", "final accuracy", "of its compute, [95 %]", "until it was there itself, [95 %]", "reached", "time",
+    "trainings",
+)  # fmt: skip
 HEAD = ("strategy", *(f"{100 * part:.0f} %" for part in PARTS), "average rank", "runs")
 _LEFT = ("strategy",)
+_REACH_LEFT = ("system",)
 
 
 class StrategiesPaths(NamedTuple):
@@ -29,7 +36,7 @@ class StrategiesPaths(NamedTuple):
 
 
 def strategies_report(path: Path) -> StrategiesPaths:
-    """Compare the simulated runs in the CSV file `path`: writes <its name>.md and <its name>.html beside it.
+    """Compare the runs in the CSV file `path`: writes <its name>.md and <its name>.html beside it.
 
     The page is one file of about 5 MB that needs no network. Raises InputError for a file that can't be read or is
     none of runs, and when the folder can't be written.
@@ -54,6 +61,9 @@ def to_text(name: str, found: Simulated, groups: Sequence[Regrets]) -> str:
         lines += [*to_markdown(HEAD, [cells(s) for s in group.standings], _LEFT), ""]
         lines += [f"- {markdown(note)}" for note in notes(found, group)]
         lines += [""]
+        if reached := reach_of(found, group):
+            lines += [markdown(reached.heading), ""]
+            lines += [*to_markdown(REACH_HEAD, reached.rows, _REACH_LEFT), "", f"- {markdown(reached.note)}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -67,14 +77,18 @@ def to_page(name: str, found: Simulated, groups: Sequence[Regrets]) -> str:
             "rows": [_row(s) for s in group.standings],
             "plot": regret_plot(group),
             "notes": notes(found, group),
+            "reach": reach_of(found, group),
         }
         for group in groups
     ]
     return (
         jinja()
         .get_template("strategies.html.j2")
-        .render(name=name, head=HEAD, sections=sections, plotly=Markup(get_plotlyjs()))  # noqa: S704 (the library's own)
-    )
+        .render(
+            name=name, made_on=found.made_on, head=HEAD, reach_head=REACH_HEAD, sections=sections,
+            plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library's own)
+        )
+    )  # fmt: skip
 
 
 def heading(group: Regrets) -> str:
@@ -99,9 +113,9 @@ def cells(standing: Standing) -> list[str]:
 def notes(found: Simulated, group: Regrets) -> list[str]:
     """What the reader should know of how the numbers came about."""
     fewest, most = group.n_seeds
-    seeds = str(most) if fewest == most else f"{fewest} to {most}"
+    seeds = count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
     said = [
-        f"{count(len(group.tasks), 'task')}, {seeds} seeds each. Intervals are bootstrapped over seeds, within tasks: "
+        f"{count(len(group.tasks), 'task')}, {seeds} each. Intervals are bootstrapped over seeds, within tasks: "
         "they say what other seeds may give on these tasks. Ranks are of final values, over the same tasks and seeds."
     ]
     if group.is_normalised:
@@ -109,7 +123,7 @@ def notes(found: Simulated, group: Regrets) -> list[str]:
             "A task’s regret is (best − value) / (best − mean of random’s final values); best is the best value known "
             "of the task, by sampling or by any run of the file, and is taken as exact."
         )
-    else:
+    elif found.made_on is None:
         said.append(f"No regret can be normalised without runs of {BASELINE!r}; add them to the file.")
     if not found.is_budget_known:
         said.append("The budget is not recorded beside the file: the most that any run spent to get better stands in.")
@@ -118,6 +132,53 @@ def notes(found: Simulated, group: Regrets) -> list[str]:
             f"Left out: {listing(list(group.left_out))}, where not all strategies ran or random search is at the best."
         )
     return said
+
+
+class ReachTable(NamedTuple):
+    """What our own system takes to the others' final values, as people read it."""
+
+    heading: str
+    rows: list[list[str]]
+    note: str
+
+
+def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
+    """The table of what our own system takes; None where there are no runs of it, or of no other."""
+    runs = [r for r in found.runs if r.n_workers == group.n_workers]
+    name = reference_of(runs)
+    if name is None:
+        return None
+    reached = reaches(found, runs)
+    rows = [[name, percent(reached[0].reference_final), "–", "–", "–", *_took(found, runs, name)]] if reached else []
+    rows += [
+        [
+            *(r.other, percent(r.final), _ratio(r.of_all), _ratio(r.of_first), f"{r.n_reached} of {r.n}"),
+            *_took(found, runs, r.other),
+        ]
+        for r in reached
+    ]
+    return ReachTable(
+        f"What {name} spends until it has each other system’s final validation accuracy, as a part of all that the "
+        "other spends, and of what the other had spent when it first had that accuracy. Below 1 is cheaper.",
+        rows,
+        "Medians over the tasks and seeds that both have, with 95 % bootstrap intervals over these; “never” where the "
+        "accuracy was not reached within the budget. Times and trainings are means of one search.",
+    )
+
+
+def _took(found: Simulated, runs: Sequence[SimulatedRun], name: str) -> tuple[str, str]:
+    totals = [t for r in runs if r.strategy == name and (t := found.totals.get((name, r.task, r.seed)))]
+    if not totals:
+        return "–", "–"
+    return duration(fmean(t.seconds for t in totals)), f"{fmean(t.n_fits for t in totals):.0f}"
+
+
+def _ratio(level: Level) -> str:
+    def told(value: float) -> str:
+        return "never" if math.isinf(value) else f"{value:.2f}"
+
+    ends = "" if math.isnan(level.low) else f" [{told(level.low)}, {told(level.high)}]"
+    return told(level.mean) + ends
 
 
 def _level(level: Level) -> str:

@@ -7,11 +7,11 @@ import plotly.graph_objects as go
 
 from search.report.drawing import Axis, log_ticks, tick_text
 from search.report.plots import Panel, Plot
+from search.report.strategies_reach import REFERENCES
 from search.report.strategies_regret import Regrets, Standing
 from search.report.style import BEST, STATES, figure, literal
 from search.report.words import count
 
-_OURS = "default"
 _COLORS = (*(STATES[s].color for s in ("COMPLETE", "RUNNING", "WAITING", "FAIL", "PRUNED")), "#7a6ad8", "#8f6b4f")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHADE = 0.12
@@ -22,8 +22,8 @@ def regret_plot(found: Regrets) -> Plot:
     title = f"Regret by compute, {count(found.n_workers, 'worker')}"
     # The same strategies have the same looks, however they stand.
     names = sorted(s.strategy for s in found.standings)
-    others = [name for name in names if name != _OURS]
-    places = {name: i for i, name in enumerate(others)} | {_OURS: 0}
+    others = [name for name in names if name not in REFERENCES]
+    places = {name: i for i, name in enumerate(others)} | dict.fromkeys(REFERENCES, 0)
     traces = [t for s in found.standings for t in _traces(s, places[s.strategy])]
     caption = (
         "Mean regret over tasks and seeds of the best value so far"
@@ -59,7 +59,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 def _traces(standing: Standing, place: int) -> list[dict[str, Any]]:
     color, dash = _COLORS[place % len(_COLORS)], _DASHES[1 + place % (len(_DASHES) - 1)]
-    if standing.strategy == _OURS:
+    if standing.strategy in REFERENCES:
         color, dash = BEST, _DASHES[0]
     known = np.isfinite(standing.mean) & (standing.mean > 0)
     line = {

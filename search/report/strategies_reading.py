@@ -1,10 +1,10 @@
-"""Simulated runs as a CSV file has them, and the best values known beside it."""
+"""Runs of searches, simulated or real, as a CSV file has them, and the best values known beside it."""
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -40,6 +40,16 @@ class SimulatedRun:
         return float(self.value[-1])
 
 
+class Total(NamedTuple):
+    """What a real search took in all."""
+
+    spent: float
+    """Full trainings."""
+    seconds: float
+    n_fits: int
+    """Trainings begun."""
+
+
 @dataclass(frozen=True)
 class Simulated:
     """The runs of a file."""
@@ -51,6 +61,15 @@ class Simulated:
     """Full trainings that a run may spend."""
     is_budget_known: bool
     """False where the file beside the runs is missing: `budget` is then the most that any run spent to get better."""
+    totals: Mapping[tuple[str, str, int], Total]
+    """By strategy, task and seed, what real runs took in all; empty for simulated ones."""
+    made_on: str | None
+    """The machine and versions of real runs."""
+
+    def spent_by(self, run: SimulatedRun) -> float:
+        """The full trainings that `run` spent in all."""
+        total = self.totals.get((run.strategy, run.task, run.seed))
+        return total.spent if total else self.budget
 
 
 def best_file(path: Path) -> Path:
@@ -72,7 +91,8 @@ def read_runs(path: Path) -> Simulated:
     seen = {r.task: max(o.final for o in runs if o.task == r.task) for r in runs}
     best = {task: max(value, beside.get("best", {}).get(task, 0.0)) for task, value in seen.items()}
     last = max(float(r.spent[-1]) for r in runs)
-    return Simulated(runs, best, max(float(beside.get("budget", 0.0)), last), "budget" in beside)
+    totals, made_on = beside.get("totals", {}), beside.get("made_on")
+    return Simulated(runs, best, max(float(beside.get("budget", 0.0)), last), "budget" in beside, totals, made_on)
 
 
 def _frame(path: Path) -> pd.DataFrame:
@@ -104,7 +124,13 @@ def _run(group: pd.DataFrame) -> SimulatedRun:
 def _beside(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return {"budget": float(found["budget"]), "best": {t: float(v) for t, v in found["best"].items()}}
+        totals = {
+            (str(r["strategy"]), str(r["task"]), int(r["seed"])):
+            Total(float(r["spent"]), float(r["seconds"]), int(r["n_fits"]))
+            for r in found.get("runs", ())
+        }  # fmt: skip
+        best = {t: float(v) for t, v in found["best"].items()}
+        return {"budget": float(found["budget"]), "best": best, "totals": totals, "made_on": found.get("made_on")}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

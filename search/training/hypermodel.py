@@ -64,7 +64,7 @@ def builder_of(name: str) -> Callable[..., Any]:
 
 def keras_tuner() -> Any:
     """KerasTuner, which most models need not."""
-    import keras_tuner  # type: ignore[import-untyped]  # noqa: PLC0415
+    import keras_tuner  # noqa: PLC0415
 
     return keras_tuner
 

@@ -1,0 +1,80 @@
+"""One study run through, the same study killed again and again: are the decisions the same?
+
+python benchmarks/resumed.py [--trials 30] [--epochs 9] [--kill-every 12] [--strategy default]
+One worker, one seed, digits. Prints what differs, trial by trial, and exits 1 if anything does.
+"""
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from search.study.library import open_library
+from search.study.reading import read_study
+from search.study.records import TrialRecord
+
+MOST_KILLS = 40
+
+
+def command(arguments: argparse.Namespace) -> list[str]:
+    given = {
+        "--n-trials": arguments.trials, "--epochs": arguments.epochs, "--strategy": arguments.strategy, "--seed": 7,
+        "--workers": 1, "--threads": 1, "--finalists": 0, "--name": "resumed", "--fix": "batch_size=50",
+    }  # fmt: skip
+    words = [str(word) for pair in given.items() for word in pair]
+    return [sys.executable, "-c", "from search.cli import main; main()", "study", "mlp", "digits", *words, "--quiet"]
+
+
+def run(arguments: argparse.Namespace, home: Path, kill_every: float | None) -> tuple[list[TrialRecord], int]:
+    """The trials of the study in `home`, and how often it was killed."""
+    url = f"sqlite:///{home}/studies.db"
+    n_kills = 0
+    while True:
+        process = subprocess.Popen(
+            command(arguments), env=os.environ | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url},
+            stdout=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = process.wait(kill_every if kill_every and n_kills < MOST_KILLS else None)
+        except subprocess.TimeoutExpired:
+            n_kills += 1
+            for child in psutil.Process(process.pid).children(recursive=True):
+                child.send_signal(signal.SIGKILL)
+            process.kill()
+            process.wait()
+            continue
+        if code:
+            sys.exit(f"the study ended with exit code {code}")
+        return list(read_study(open_library(url), "resumed").trials), n_kills
+
+
+def facts(trial: TrialRecord) -> tuple[object, ...]:
+    """What was decided and what came of it; when and how fast are left out."""
+    return trial.state, sorted(trial.params.items()), [(e.step, e.val_accuracy, e.val_loss) for e in trial.curve]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=9)
+    parser.add_argument("--kill-every", type=float, default=12.0)
+    parser.add_argument("--strategy", default="default")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        through, _ = run(arguments, Path(folder, "through"), None)
+        killed, n_kills = run(arguments, Path(folder, "killed"), arguments.kill_every)
+    differing = [a.number for a, b in zip(through, killed, strict=False) if facts(a) != facts(b)]
+    states = {s: sum(t.state == s for t in killed) for s in sorted({t.state for t in killed})}
+    n_epochs = [sum(len(t.curve) for t in trials) for trials in (through, killed)]
+    print(f"{len(through)} trials run through, {len(killed)} with {n_kills} kills: {states}; epochs {n_epochs}")
+    print(f"trials that differ: {differing or 'none'}")
+    sys.exit(bool(differing) or len(through) != len(killed))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+"""`gridless bench-peers`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from search.cli.common import INTERRUPTED, sayer
+
+_EPILOG = """\b
+Examples:
+  gridless bench-peers --out peers.csv
+  gridless bench-peers --models mlp --budget 48 --epochs 10 --seeds 3 --fix batch_size=100 --out mlp.csv
+  gridless bench-peers --systems gridless,GridSearchCV --out grid.csv
+  gridless report peers.csv
+"""
+
+
+@click.command("bench-peers", epilog=_EPILOG)
+@click.option("--models", default="mlp,convNN", help="Models, with commas between [mlp,convNN].")
+@click.option("--data", default="fashion", help="The data [fashion].")
+@click.option("--systems", default="all", help="Systems, with commas between [all].")
+@click.option("--images", default="10000", help="Training images, validation's among them [10000].")
+@click.option("--epochs", default="6", help="Epochs of a full training [6].")
+@click.option("--budget", default="12", help="Full trainings that a search may spend [12].")
+@click.option("--seeds", default="1", help="Searches of each system on each model [1].")
+@click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="Pin a parameter where there is one.")
+@click.option("--threads", default="1", help="CPU threads of a search [1].")
+@click.option("--jobs", default=None, help="Searches at a time [one per CPU core].")
+@click.option("--out", required=True, metavar="FILE.csv", type=click.Path(path_type=Path), help="Where runs are kept.")
+@click.option("--quiet", is_flag=True, help="No progress.")
+def bench_peers(
+    models: str, data: str, systems: str, images: str, epochs: str, budget: str, seeds: str, fixes: tuple[str, ...],
+    threads: str, jobs: str | None, out: Path, quiet: bool,
+) -> int:  # fmt: skip
+    """Search by this and by other systems: same space, images, split, budget and machine.
+
+    Compute is counted alike for all, in epochs over the same training images. Runs are kept as they end, and the same
+    command goes on with those that are missing. About half an hour on 2 cores as it stands.
+    """
+    from search.errors import InputError
+    from search.files import unwritable
+    from search.peers.experiment import Done, Searches
+    from search.peers.request import Request, check
+    from search.report.words import count
+
+    say = sayer(quiet)
+    say(f"loading {data} …")
+    counts = {
+        "images": images, "epochs": epochs, "seeds": seeds, "threads": threads, "jobs": jobs or str(os.cpu_count() or 1)
+    }  # fmt: skip
+    asked = check(Request(models, data, systems, fixes, budget, counts, out))
+    runs, n_failed = asked.runs, 0
+    if n := len(runs.keys):
+        say(f"{out} holds {count(n, 'run')} already")
+
+    def keep(done: Done) -> None:
+        nonlocal runs, n_failed
+        name = " ".join(map(str, done.setup.key[:2])) + f", seed {done.setup.key[2]}"
+        if done.trace is None or not done.trace.values:
+            n_failed += 1
+            click.echo(f"failed: {name}: {done.reason or 'no epoch was trained'}", err=True)
+            return
+        runs = runs.joined(done.setup, done.trace)
+        try:
+            runs.write(out)
+        except OSError as error:
+            raise InputError(unwritable(out.parent, error)) from error
+        best, seconds = max(done.trace.values), done.trace.seconds[-1]
+        say(f"{name}: {best:.4f} by {done.trace.n_fits} trainings in {seconds:.0f} s")
+
+    say(f"{count(len(asked.setups), 'run')} to do …")
+    if not Searches(asked.jobs).run(asked.setups, keep):
+        click.echo(f"stopped: {out} holds {count(len(runs.keys), 'run')}; the same command goes on", err=True)
+        return INTERRUPTED
+    click.echo(str(out))
+    return 1 if n_failed else 0
+
+
+COMMANDS = (bench_peers,)

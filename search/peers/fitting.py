@@ -1,0 +1,88 @@
+"""Networks and images for systems that train by Keras' own `fit`."""
+
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from search.datasets.split import read_split
+from search.peers.meter import Meter
+from search.peers.task import Task
+from search.training.job import Job
+from search.training.network import build_network
+from search.training.recipe import compile_model
+from search.training.scaling import scale
+
+Part = tuple[NDArray[np.float32], NDArray[np.int64]]
+"""Images (n, h, w, c) as a network takes them, and labels (n,)."""
+
+
+class Fits:
+    """Builds, compiles and feeds the network of any setting, as our own trials do."""
+
+    def __init__(self, task: Task, meter: Meter) -> None:
+        self._task, self._meter = task, meter
+        self._split = read_split(Path(task.prepared))
+        self.parts = cache(self._parts)
+        """(training, validation) images of a setting's `scaling`."""
+
+    def build(self, setting: Mapping[str, Any]) -> keras.Model:
+        """A compiled network with fresh weights. Raises BudgetSpentError when there is nothing to train it with."""
+        self._meter.fit_begins()
+        task = self._task
+        job = Job(
+            model=str(task.space["model"]), params=setting, seed=task.seed * 100_003 + self._meter.n_fits,
+            total_epochs=task.epochs, data=task.prepared, input_shape=task.input_shape, n_classes=task.n_classes,
+            checkpoint="", evidence="",
+        )  # fmt: skip
+        model = build_network(job).whole
+        compile_model(model, setting, total_updates=0)
+        return model
+
+    def fit(self, model: keras.Model, setting: Mapping[str, Any], *, callbacks: list[Any], **options: Any) -> Any:
+        """Train `model` by `fit`, which returns its history; every epoch is metered before `callbacks` see it."""
+        train, validation = self.parts(scaling_of(setting))
+        return model.fit(
+            *train, validation_data=validation, batch_size=int(setting.get("batch_size", 32)),
+            callbacks=[Metering(self._meter), *callbacks], **{"verbose": 0} | options,
+        )  # fmt: skip
+
+    def _parts(self, scaling: str) -> tuple[Part, Part]:
+        split = self._split
+        return (scale(split.x_train, scaling), np.asarray(split.y_train)), (
+            scale(split.x_val, scaling),
+            np.asarray(split.y_val),
+        )
+
+
+def scaling_of(setting: Mapping[str, Any]) -> str:
+    """How a setting wants its images scaled."""
+    return str(setting.get("scaling", "unit"))
+
+
+class Metering(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Tells a meter of every epoch."""
+
+    def __init__(self, meter: Meter) -> None:
+        super().__init__()
+        self.meter = meter
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002  # Keras'
+        """Count it."""
+        self.meter.epoch(float((logs or {})["val_accuracy"]))
+
+
+class AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Calls a function with (step, validation accuracy) after every epoch."""
+
+    def __init__(self, tell: Any) -> None:
+        super().__init__()
+        self._tell = tell
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Call it."""
+        self._tell(epoch + 1, float((logs or {})["val_accuracy"]))

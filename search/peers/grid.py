@@ -1,0 +1,115 @@
+"""scikit-learn's GridSearchCV over scikeras' KerasClassifier, as the document tunes its networks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from search.peers.fitting import Fits, Metering, scaling_of
+from search.peers.meter import Meter
+from search.peers.task import Task
+from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
+
+ORDER = ("lr", "optimizer", "units", "filters", "dropout", "batch_size")
+"""Who gets points first, as far as a space has them; then the others, as the space has them."""
+
+
+def grid_settings(space: Space, n: int) -> list[dict[str, Any]]:
+    """The settings of a full grid of at most `n` (≥ 1), the last parameter changing fastest.
+
+    A second point is given to one parameter after the other, then a third, as long as the grid is not too large: a
+    person's way with a small grid. Points of a number lie in the middle of equal parts of its range, of its logarithm
+    where the space searches that, never at the ends, which are seldom good. Of choices the document's comes first, and
+    the others follow as the space has them. A parameter with one point has the document's value.
+    """
+    names = [n for n in ORDER if n in space.params] + [n for n in space.order if n not in ORDER]
+    counts = dict.fromkeys(names, 1)
+    found = _product(space, counts)
+    while True:
+        before = dict(counts)
+        for name in names:
+            wider = counts | {name: counts[name] + 1}
+            if len(_points(space, name, wider[name])) < wider[name]:
+                continue
+            larger = _product(space, wider)
+            # A point of a parameter that is active nowhere makes no setting.
+            if len(found) < len(larger) <= n:
+                counts, found = wider, larger
+        if counts == before:
+            return found
+
+
+def _product(space: Space, counts: Mapping[str, int]) -> list[dict[str, Any]]:
+    settings: list[dict[str, Any]] = [{}]
+    for name in space.order:
+        values = _points(space, name, counts[name])
+        settings = [
+            {**s, name: v} for s in settings for v in (values if name in space.active(s) else [None])
+        ]  # fmt: skip
+        settings = [{k: v for k, v in s.items() if v is not None or k in space.active(s)} for s in settings]
+    return settings
+
+
+def _points(space: Space, name: str, n: int) -> list[Any]:
+    param = space.params[name]
+    if n == 1:
+        own = space.document.get(name)
+        return [own if name in space.document else _middle(param, 1)[0]]
+    if isinstance(param, ChoiceParam):
+        return sorted(param.choices, key=lambda c: c != space.document.get(name))[:n]
+    return _middle(param, n)
+
+
+def _middle(param: Param, n: int) -> list[Any]:
+    match param:
+        case ConstantParam():
+            return [param.value]
+        case ChoiceParam():
+            return list(param.choices[:n])
+        case IntParam():
+            return list(dict.fromkeys(_whole(param, v) for v in _even(param, n)))
+        case FloatParam(step=step):
+            values = _even(param, n)
+            return list(dict.fromkeys(values if step is None else (_stepped(param, v, step) for v in values)))
+
+
+def _even(param: FloatParam | IntParam, n: int) -> list[float]:
+    parts = (np.arange(n) + 0.5) / n
+    if param.log:
+        return [float(v) for v in param.low * (param.high / param.low) ** parts]
+    return [float(v) for v in param.low + (param.high - param.low) * parts]
+
+
+def _whole(param: IntParam, value: float) -> int:
+    step = param.step or 1
+    return param.low + round((value - param.low) / step) * step
+
+
+def _stepped(param: FloatParam, value: float, step: float) -> float:
+    return param.low + round((value - param.low) / step) * step
+
+
+def search(task: Task, meter: Meter) -> None:
+    """Try the largest grid that the budget pays for, each setting for all epochs.
+
+    Cross-validation has one fold, the validation images that all systems have.
+    """
+    from scikeras.wrappers import KerasClassifier  # noqa: PLC0415
+    from sklearn.model_selection import GridSearchCV, PredefinedSplit  # noqa: PLC0415
+
+    fits = Fits(task, meter)
+    settings = grid_settings(task.search_space, int(task.budget))
+    train, validation = fits.parts(scaling_of(settings[0]))
+    images = np.concatenate([train[0], validation[0]])
+    labels = np.concatenate([train[1], validation[1]])
+
+    def build(setting: Mapping[str, Any]) -> Any:
+        return fits.build(setting)
+
+    classifier = KerasClassifier(model=build, epochs=task.epochs, verbose=0, callbacks=[Metering(meter)])
+    cells: Sequence[Mapping[str, Any]] = [
+        {"model__setting": [s], "batch_size": [int(s.get("batch_size", 32))]} for s in settings
+    ]
+    fold = PredefinedSplit([-1] * len(train[1]) + [0] * len(validation[1]))
+    grid = GridSearchCV(classifier, cells, cv=fold, scoring="accuracy", refit=False, error_score="raise")
+    grid.fit(images, labels, validation_data=validation)

@@ -1,0 +1,74 @@
+"""Compute as it is counted for every system: epochs over the same training images, from the first to the last."""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+
+class BudgetSpentError(BaseException):
+    """The budget is spent. No `Exception`, which the systems would take for a setting that failed, and go on."""
+
+
+@dataclass
+class Meter:
+    """What a search has spent, and the validation accuracy of every epoch of it."""
+
+    limit: int | None
+    """Epochs that may be spent; None where the system itself knows when to end."""
+    started: float = field(default_factory=time.time)
+    """When the search began, seconds of Unix time."""
+    n_fits: int = 0
+    """Trainings begun."""
+    values: list[float] = field(default_factory=list)
+    """Validation accuracies, fractions, one per epoch spent."""
+    seconds: list[float] = field(default_factory=list)
+    """When each epoch ended, seconds since `started`."""
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Itself: some systems copy the callbacks that they are given, and all copies count here."""
+        return self
+
+    def fit_begins(self) -> None:
+        """Count a training. Raises BudgetSpentError when there is nothing left to spend on it."""
+        self._check()
+        self.n_fits += 1
+
+    def epoch(self, value: float, *, at: float | None = None) -> None:
+        """Count an epoch, ended now or `at` Unix time, with its accuracy. Raises BudgetSpentError after the last."""
+        self.values.append(value)
+        self.seconds.append((time.time() if at is None else at) - self.started)
+        self._check()
+
+    def _check(self) -> None:
+        if self.limit is not None and len(self.values) >= self.limit:
+            raise BudgetSpentError
+
+    def write(self, path: Path) -> None:
+        """Write what was counted as JSON."""
+        path.write_text(json.dumps({"n_fits": self.n_fits, "values": self.values, "seconds": self.seconds}))
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What a meter counted."""
+
+    n_fits: int
+    values: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read what `Meter.write` wrote."""
+        raw: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return cls(int(raw["n_fits"]), tuple(raw["values"]), tuple(raw["seconds"]))
+
+    def improvements(self) -> list[tuple[int, float, float]]:
+        """(epochs spent, best accuracy so far, seconds) wherever the best rises."""
+        found: list[tuple[int, float, float]] = []
+        for n, (value, seconds) in enumerate(zip(self.values, self.seconds, strict=True), start=1):
+            if not found or value > found[-1][1]:
+                found.append((n, value, seconds))
+        return found

@@ -1,0 +1,97 @@
+"""Ray Tune's ASHA over random settings."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray import tune
+
+from search.peers.meter import BudgetSpentError, Meter
+from search.peers.task import Task
+from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param
+
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+
+
+def search(task: Task, meter: Meter) -> None:
+    """ASHA with Ray's defaults, one trial at a time, until the budget is spent."""
+    os.environ.update(_QUIET)
+    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    try:
+        scheduler = tune.schedulers.ASHAScheduler(max_t=task.epochs)
+        config = tune.TuneConfig(
+            metric="val_accuracy", mode="max", scheduler=scheduler, num_samples=-1, max_concurrent_trials=1,
+            reuse_actors=True,  # each would load TensorFlow again
+            search_alg=tune.search.BasicVariantGenerator(random_state=task.seed, max_concurrent=1),
+        )  # fmt: skip
+        params = {name: _domain(param) for name, param in task.search_space.params.items()}
+        run = tune.RunConfig(
+            storage_path=str(Path.cwd() / "ray"), stop=_Budget(meter), verbose=0, callbacks=[_Counting(meter)],
+            failure_config=tune.FailureConfig(fail_fast="raise"),
+        )  # fmt: skip
+        trainable = tune.with_parameters(train, task=task)
+        tune.Tuner(trainable, param_space=params, tune_config=config, run_config=run).fit()
+    finally:
+        ray.shutdown()
+
+
+def train(config: Mapping[str, Any], task: Task) -> None:
+    """One trial, in a process of Ray's: reports each epoch, and is ended by the scheduler."""
+    from search.peers.fitting import AfterEpoch, Fits  # noqa: PLC0415  # the driver needs no framework
+
+    space = task.search_space
+    setting: dict[str, Any] = {}
+    for name in space.order:
+        if name in space.active(setting):
+            setting[name] = config[name]
+    # Its own meter bounds nothing; the driver's counts what arrives there.
+    fits = Fits(task, Meter(None))
+    fits.fit(fits.build(setting), setting, callbacks=[AfterEpoch(_report)], epochs=task.epochs)
+
+
+def _report(_step: int, value: float) -> None:
+    tune.report({"val_accuracy": value})
+
+
+class _Counting(tune.Callback):  # type: ignore[misc]  # ray is not followed
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+
+    def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_info: Any) -> None:  # noqa: ARG002  # Ray's
+        self._meter.n_fits += 1
+
+
+class _Budget(tune.Stopper):  # type: ignore[misc]
+    """Counts every result, and stops all once the budget is spent."""
+
+    def __init__(self, meter: Meter) -> None:
+        self._meter = meter
+        self._is_spent = False
+
+    def __call__(self, trial_id: str, result: Mapping[str, Any]) -> bool:  # noqa: ARG002
+        if not self._is_spent:
+            try:
+                self._meter.epoch(float(result["val_accuracy"]))
+            except BudgetSpentError:
+                self._is_spent = True
+        return self._is_spent
+
+    def stop_all(self) -> bool:
+        return self._is_spent
+
+
+def _domain(param: Param) -> Any:
+    match param:
+        case ConstantParam():
+            return param.value
+        case ChoiceParam():
+            return tune.choice(list(param.choices))
+        case IntParam():
+            whole = tune.qlograndint if param.log else tune.qrandint
+            return whole(param.low, param.high, param.step or 1)
+        case FloatParam(step=None):
+            return (tune.loguniform if param.log else tune.uniform)(param.low, param.high)
+        case FloatParam():
+            return tune.quniform(param.low, param.high, param.step)

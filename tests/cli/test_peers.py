@@ -1,0 +1,36 @@
+"""`gridless bench-peers`."""
+
+from pathlib import Path
+
+from tests.cli.helpers import gridless
+
+
+def test_a_search_is_kept_in_a_file_that_can_be_reported(tmp_path: Path) -> None:
+    out = tmp_path / "peers.csv"
+    given = (
+        "bench-peers", "--models", "mlp", "--data", "digits", "--images", "600", "--epochs", "3", "--budget", "1",
+        "--systems", "gridless", "--fix", "depth=1", "--fix", "batch_size=100", "--out", str(out),
+    )  # fmt: skip
+    first = gridless(*given)
+    assert first.returncode == 0, first.stderr
+    assert first.stdout == f"{out}\n"
+    written = out.read_bytes()
+    again = gridless(*given)
+    assert (again.returncode, out.read_bytes()) == (0, written)
+    assert "holds 1 run already" in again.stderr
+    reported = gridless("report", str(out))
+    assert reported.returncode == 0, reported.stderr
+    table = (tmp_path / "peers.md").read_text()
+    assert "| gridless |" in table
+    assert "Python 3." in (tmp_path / "peers.html").read_text()
+
+
+def test_every_problem_is_told_at_once(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = command(
+        "bench-peers", "--models", "mlp,nope,cifar_cnn", "--data", "digits", "--systems", "Optima", "--images", "x",
+        "--budget", "0.5", "--out", str(tmp_path / "no" / "peers.csv"),
+    )  # fmt: skip
+    assert code == 2
+    for told in ("'Optima' is not known", "--images: 'x'", "--budget: '0.5'", "no nope.yaml", "is no folder"):
+        assert told in err
+    assert "which other systems' `fit` knows nothing of" in err

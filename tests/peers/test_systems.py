@@ -1,0 +1,96 @@
+"""Every system searches the same space on the same images and spends what it may, no more."""
+
+import importlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras_tuner
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from search.peers.fitting import Fits
+from search.peers.grid import grid_settings
+from search.peers.keras_tuner_search import ask
+from search.peers.meter import BudgetSpentError, Meter
+from search.peers.systems import GRID, OURS, SYSTEMS, missing
+from search.peers.task import Task
+from search.space.load import find_space, load_space
+from tests.peers.conftest import SPACE
+
+OTHERS = [name for name in SYSTEMS if name != OURS]
+
+
+def search(name: str, task: Task, meter: Meter) -> None:
+    if missing(name):
+        pytest.skip(f"{', '.join(missing(name))} is not installed")
+    system = SYSTEMS[name]
+    getattr(importlib.import_module(f"search.peers.{system.module}"), system.function)(task, meter)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.filterwarnings("ignore")  # of the systems themselves
+def test_a_system_spends_its_budget_on_valid_settings(
+    name: str, make_task: Callable[..., Task], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    task, built = make_task(), []
+    build = Fits.build
+
+    def noted(self: Fits, setting: Mapping[str, Any]) -> Any:
+        built.append(dict(setting))
+        return build(self, setting)
+
+    monkeypatch.setattr(Fits, "build", noted)
+    meter = Meter(None if name == GRID else task.max_epochs)
+    try:
+        search(name, task, meter)
+    except BudgetSpentError:
+        assert name != GRID
+    assert len(meter.values) == len(meter.seconds) == 6
+    assert meter.n_fits >= 3
+    assert all(0 <= v <= 1 for v in meter.values)
+    # A trained network is better than one guess in ten; what was metered are validation accuracies.
+    assert max(meter.values) > 0.15
+    assert [problem for setting in built for problem in SPACE.problems_of(setting)] == []
+
+
+def test_the_grid_has_the_settings_of_the_product() -> None:
+    found = grid_settings(SPACE, 8)
+    # lr and optimizer come first, then units; momentum is the document's where there is one.
+    assert len(found) == 8
+    assert {s["optimizer"] for s in found} == {"sgd", "adam"}
+    assert sorted({s["units"] for s in found}) == [11, 23]
+    assert sorted({round(s["lr"], 5) for s in found}) == [0.01778, 0.05623]
+    assert {s.get("momentum") for s in found} == {0.5, None}
+    assert grid_settings(SPACE, 1) == [dict(SPACE.document)]
+
+
+@settings(max_examples=15, deadline=None)  # how long it takes tells of the machine
+@given(n=st.integers(1, 60), model=st.sampled_from(["mlp", "convNN", "lenet5", "small_cnn"]))
+def test_a_grid_is_no_larger_than_allowed_and_all_of_it_can_be_trained(n: int, model: str) -> None:
+    space = load_space(find_space(model))
+    found = grid_settings(space, n)
+    assert 1 <= len(found) <= n
+    assert [p for s in found for p in space.problems_of(s)] == []
+    assert len({str(sorted(s.items(), key=str)) for s in found}) == len(found)
+
+
+def test_keras_tuner_asks_for_what_is_active_only() -> None:
+    hp = keras_tuner.HyperParameters()
+    assert ask(hp, SPACE) == SPACE.document
+    hp.values["optimizer"] = "adam"
+    assert ask(hp, SPACE) == {k: v for k, v in SPACE.document.items() if k != "momentum"} | {"optimizer": "adam"}
+
+
+def test_a_meter_is_not_to_be_taken_for_a_failed_setting() -> None:
+    meter = Meter(2)
+    meter.fit_begins()
+    meter.epoch(0.5)
+    with pytest.raises(BudgetSpentError) as caught:
+        meter.epoch(0.4)
+    assert not isinstance(caught.value, Exception)
+    with pytest.raises(BudgetSpentError):
+        meter.fit_begins()
+    assert (meter.n_fits, meter.values) == (1, [0.5, 0.4])
