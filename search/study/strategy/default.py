@@ -68,7 +68,7 @@ class DefaultStrategy:
         outlook = self._outlook(others)
         is_early = number < N_STARTUP + self._n_more or outlook.n_known < MIN_KNOWN
         if is_early or number % EVERY == 0 or not self._encoding.width:
-            candidates = self._even(number)
+            candidates = self._even(number, is_early=is_early)
         else:
             rng = np.random.default_rng(derive_seed(self._seed, number))
             around = outlook.rows[np.argsort(-outlook.means, kind="stable")[:N_AROUND]]
@@ -77,12 +77,13 @@ class DefaultStrategy:
         fresh = (s for s in settings if identity(s, self._max_epochs) not in taken)
         return next(fresh, None) or self._random.draw(number, taken)
 
-    def _even(self, number: int) -> Floats:
-        """Row `number` of Sobol's sequence, shuffled by the study's seed."""
+    def _even(self, number: int, *, is_early: bool) -> Floats:
+        """Row `number` of Sobol's sequence, shuffled by the study's seed; early, learning rates are customary ones."""
         sobol = qmc.Sobol(max(1, self._encoding.width), rng=np.random.default_rng(self._seed))
         if number:
             sobol.fast_forward(number)
-        return self._encoding.spread(sobol.random(1)[:, : self._encoding.width])
+        spread = self._encoding.customary if is_early else self._encoding.spread
+        return spread(sobol.random(1)[:, : self._encoding.width])
 
     def decide(self, trials: Sequence[TrialRecord], number: int, step: int) -> Decision:
         """Pause at a rung, unless the trial is the one to be promoted now."""

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from search.space.fields import n_points, own
 from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
 from search.space.values import is_in
+from search.study.strategy.rates import rates_of
 
 Floats = NDArray[np.float64]
 _ALIKE = 1e-9
@@ -32,6 +33,7 @@ class Encoding:
         self._params = [space.params[n] for n in self.names]
         self._is_choice = np.array([isinstance(p, ChoiceParam) for p in self._params], dtype=bool)
         self._conditions = self._find_conditions()
+        self._rates = rates_of(space, self.names)
 
     @property
     def width(self) -> int:
@@ -53,6 +55,13 @@ class Encoding:
         rows = np.column_stack(columns) if columns else np.empty((len(uniform), 0))
         return self.settle(rows) if settle else rows
 
+    def customary(self, uniform: Floats) -> Floats:
+        """Rows as of `spread`, but learning rates are near what is customary for the optimizer (`rates`)."""
+        rows = self.spread(uniform)
+        if self._rates is not None:
+            rows[:, self._rates.column] = self._rates.drawn(rows, uniform[:, self._rates.column])
+        return rows
+
     def settle(self, rows: Floats) -> Floats:
         """`rows` with numbers on the nearest allowed value and NaN where a parameter is inactive."""
         columns = [_snapped(p, rows[:, i]) for i, p in enumerate(self._params)]
@@ -73,8 +82,14 @@ class Encoding:
         return setting
 
     def features(self, rows: Floats) -> Floats:
-        """Coordinates in which the distance of two choices is 1, and `groups` tells which belong to one parameter."""
-        columns = [np.where(np.isnan(rows), _MIDDLE, rows)[:, ~self._is_choice]]
+        """Coordinates in which the distance of two choices is 1, and `groups` tells which belong to one parameter.
+
+        Learning rates are measured from what is customary for the optimizer.
+        """
+        numbers = np.where(np.isnan(rows), _MIDDLE, rows)
+        if self._rates is not None:
+            numbers[:, self._rates.column] -= self._rates.customary(rows)
+        columns = [numbers[:, ~self._is_choice]]
         columns += [
             (rows[:, i, None] == np.arange(n_points(self._params[i]))) * math.sqrt(0.5)
             for i in np.flatnonzero(self._is_choice)
