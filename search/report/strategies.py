@@ -19,10 +19,8 @@ from search.report.strategies_regret import BASELINE, PARTS, Level, Regrets, Sta
 from search.report.tables import markdown, to_markdown
 from search.report.words import count, duration, listing, percent
 
-REACH_HEAD = (
-    "system", "final accuracy", "of its compute, [95 %]", "until it was there itself, [95 %]", "reached", "time",
-    "trainings",
-)  # fmt: skip
+REACH_HEAD = ("system", "final accuracy", "of its compute", "until it was there itself", "reached")
+TOOK_HEAD = ("time", "trainings")
 HEAD = ("strategy", *(f"{100 * part:.0f} %" for part in PARTS), "average rank", "runs")
 _LEFT = ("strategy",)
 _REACH_LEFT = ("system",)
@@ -63,7 +61,7 @@ def to_text(name: str, found: Simulated, groups: Sequence[Regrets]) -> str:
         lines += [""]
         if reached := reach_of(found, group):
             lines += [markdown(reached.heading), ""]
-            lines += [*to_markdown(REACH_HEAD, reached.rows, _REACH_LEFT), "", f"- {markdown(reached.note)}", ""]
+            lines += [*to_markdown(reached.head, reached.rows, _REACH_LEFT), "", f"- {markdown(reached.note)}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -85,7 +83,7 @@ def to_page(name: str, found: Simulated, groups: Sequence[Regrets]) -> str:
         jinja()
         .get_template("strategies.html.j2")
         .render(
-            name=name, made_on=found.made_on, head=HEAD, reach_head=REACH_HEAD, sections=sections,
+            name=name, made_on=found.made_on, head=HEAD, sections=sections,
             plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library's own)
         )
     )  # fmt: skip
@@ -138,6 +136,7 @@ class ReachTable(NamedTuple):
     """What our own system takes to the others' final values, as people read it."""
 
     heading: str
+    head: tuple[str, ...]
     rows: list[list[str]]
     note: str
 
@@ -146,10 +145,10 @@ def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
     """The table of what our own system takes; None where there are no runs of it, or of no other."""
     runs = [r for r in found.runs if r.n_workers == group.n_workers]
     name = reference_of(runs)
-    if name is None:
-        return None
     reached = reaches(found, runs)
-    rows = [[name, percent(reached[0].reference_final), "–", "–", "–", *_took(found, runs, name)]] if reached else []
+    if name is None or not reached:
+        return None
+    rows = [[name, percent(reached[0].reference_final), "–", "–", "–", *_took(found, runs, name)]]
     rows += [
         [
             *(r.other, percent(r.final), _ratio(r.of_all), _ratio(r.of_first), f"{r.n_reached} of {r.n}"),
@@ -157,19 +156,21 @@ def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
         ]
         for r in reached
     ]
+    real = " Times and trainings are means of one search." if found.totals else ""
     return ReachTable(
         f"What {name} spends until it has each other system’s final validation accuracy, as a part of all that the "
         "other spends, and of what the other had spent when it first had that accuracy. Below 1 is cheaper.",
+        (*REACH_HEAD, *TOOK_HEAD) if found.totals else REACH_HEAD,
         rows,
         "Medians over the tasks and seeds that both have, with 95 % bootstrap intervals over these; “never” where the "
-        "accuracy was not reached within the budget. Times and trainings are means of one search.",
+        "accuracy was not reached within the budget. Final accuracies are means." + real,
     )
 
 
-def _took(found: Simulated, runs: Sequence[SimulatedRun], name: str) -> tuple[str, str]:
+def _took(found: Simulated, runs: Sequence[SimulatedRun], name: str) -> tuple[str, ...]:
     totals = [t for r in runs if r.strategy == name and (t := found.totals.get((name, r.task, r.seed)))]
     if not totals:
-        return "–", "–"
+        return ("–", "–") if found.totals else ()
     return duration(fmean(t.seconds for t in totals)), f"{fmean(t.n_fits for t in totals):.0f}"
 
 

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +6,7 @@ import pytest
 
 from search.errors import InputError
 from search.report.strategies import strategies_report
+from search.report.strategies_reach import reaches
 from search.report.strategies_reading import read_runs
 from search.report.strategies_regret import mean_over_tasks, regrets
 
@@ -76,6 +78,39 @@ def test_the_report_is_a_table_and_a_page_beside_the_runs(tmp_path: Path) -> Non
     page = paths.page.read_text()
     assert "&lt;b&gt;x&lt;/b&gt;" in page
     assert "<b>x</b>" not in page
+
+
+def test_compute_to_the_same_accuracy(tmp_path: Path) -> None:
+    runs = """strategy,task,seed,n_workers,spent,value,seconds
+gridless,a,0,1,1.000000,0.500000,10.0
+gridless,a,0,1,2.000000,0.800000,20.0
+gridless,a,1,1,1.000000,0.700000,10.0
+other,a,0,1,4.000000,0.800000,9.0
+other,a,1,1,1.000000,0.600000,9.0
+other,a,1,1,2.000000,0.750000,9.5
+lone,a,0,1,3.000000,0.700000,9.5
+"""
+    totals = ", ".join(
+        f'{{"strategy": "{name}", "task": "a", "seed": {seed}, "spent": {spent}, "seconds": 90, "n_fits": 7}}'
+        for name, seed, spent in (("gridless", 0, 10), ("gridless", 1, 10), ("other", 0, 8), ("other", 1, 10))
+    )
+    beside = f'{{"budget": 10, "best": {{"a": 0.8}}, "runs": [{totals}], "made_on": "a <machine>"}}'
+    path = write(tmp_path, runs, beside)
+    found = read_runs(path)
+    other, lone = reaches(found, found.runs)
+    # Seed 0: at 2 of 8, and of the 4 after which the other was there. Seed 1: never.
+    assert (other.n, other.n_reached, other.final) == (2, 1, pytest.approx(0.775))
+    assert other.of_all == (math.inf, 0.25, math.inf)
+    assert other.of_first == (math.inf, 0.5, math.inf)
+    # A single pair has no interval; what it spent in all is not known, so that the budget stands in.
+    assert (lone.n, lone.of_all[0]) == (1, 0.2)
+    assert math.isnan(lone.of_all.low)
+    paths = strategies_report(path)
+    table = paths.markdown.read_text()
+    assert "| other | 77.50 % | never [0.25, never] | never [0.50, never] | 1 of 2 | 1 min 30 s | 7 |" in table
+    assert "| lone | 70.00 % | 0.20 | 0.67 | 1 of 1 | – | – |" in table
+    assert "a &lt;machine&gt;" in paths.page.read_text()
+    assert "nothing was trained" not in paths.page.read_text()
 
 
 def test_without_what_is_known_beside_the_runs_the_best_and_the_most_spent_of_the_file_stand_in(tmp_path: Path) -> None:
