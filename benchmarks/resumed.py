@@ -73,6 +73,8 @@ def main() -> None:
     n_epochs = [sum(len(t.curve) for t in trials) for trials in (through, killed)]
     print(f"{len(through)} trials run through, {len(killed)} with {n_kills} kills: {states}; epochs {n_epochs}")
     print(f"trials that differ: {differing or 'none'}")
+    for number in differing[:2]:
+        print(*(f"{name}: {facts(t[number])}" for name, t in (("through", through), ("killed", killed))), sep="\n")
     sys.exit(bool(differing) or len(through) != len(killed))
 
 

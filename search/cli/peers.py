@@ -36,7 +36,7 @@ def bench_peers(
     """Search by this and by other systems: same space, images, split, budget and machine.
 
     Compute is counted alike for all, in epochs over the same training images. Runs are kept as they end, and the same
-    command goes on with those that are missing. About half an hour on 2 cores as it stands.
+    command goes on with those that are missing. About an hour on 2 cores as it stands.
     """
     from search.errors import InputError
     from search.files import unwritable
