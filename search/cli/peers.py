@@ -1,6 +1,7 @@
 """`gridless bench-peers`."""
 
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -39,11 +40,13 @@ def bench_peers(
     command goes on with those that are missing. About an hour on 2 cores as it stands.
     """
     from search.errors import InputError
-    from search.files import unwritable
+    from search.files import locked, unwritable
     from search.peers.experiment import Done, Searches
     from search.peers.request import Request, check
     from search.report.words import count
 
+    # What tells a service or a time limit to end is to end the searches, too.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     say = sayer(quiet)
     say(f"loading {data} …")
     counts = {
@@ -67,10 +70,14 @@ def bench_peers(
         except OSError as error:
             raise InputError(unwritable(out.parent, error)) from error
         best, seconds = max(done.trace.values), done.trace.seconds[-1]
-        say(f"{name}: {best:.4f} by {done.trace.n_fits} trainings in {seconds:.0f} s")
+        say(f"{name}: {best:.4f} with {count(done.trace.n_settings, 'setting')} in {seconds:.0f} s")
 
     say(f"{count(len(asked.setups), 'run')} to do …")
-    if not Searches(asked.jobs).run(asked.setups, keep):
+    with locked(out.with_suffix(".lock"), wait=False) as is_mine:
+        if not is_mine:
+            raise InputError(f"--out: another command writes {out} right now; wait for it, or give another file")
+        is_whole = Searches(asked.jobs).run(asked.setups, keep)
+    if not is_whole:
         click.echo(f"stopped: {out} holds {count(len(runs.keys), 'run')}; the same command goes on", err=True)
         return INTERRUPTED
     click.echo(str(out))

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from search.peers.meter import BudgetSpentError, Meter
-from search.peers.systems import GRID, OURS, SYSTEMS
+from search.peers.systems import GRID, SYSTEMS
 from search.peers.task import Task
 
 
@@ -14,8 +14,8 @@ def main(name: str, task_file: str, trace_file: str) -> None:
     """Search until the budget is spent, and write what was spent."""
     task = Task.read(Path(task_file))
     system = SYSTEMS[name]
-    # A grid is walked to its end, and our study's last trainings are run out: the file of runs cuts them off.
-    meter = Meter(None if name in {GRID, OURS} else task.max_epochs)
+    # A grid is walked to its end, which the budget pays for.
+    meter = Meter(None if name == GRID else task.max_epochs)
     with suppress(BudgetSpentError):
         getattr(importlib.import_module(f"search.peers.{system.module}"), system.function)(task, meter)
     meter.write(Path(trace_file))

@@ -109,7 +109,7 @@ def _environment(threads: int) -> dict[str, str]:
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:
-    """End a process and all of its group: told first, so that it can end its own, then killed."""
+    """End a process and all of its group: told first, so that each can end its own, then killed."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import keras
 import numpy as np
@@ -27,15 +27,19 @@ class Fits:
     def __init__(self, task: Task, meter: Meter) -> None:
         self._task, self._meter = task, meter
         self._split = read_split(Path(task.prepared))
+        self._n_built = 0
+        self._built: Mapping[str, Any] = {}
         self.parts = cache(self._parts)
         """(training, validation) images of a setting's `scaling`."""
 
     def build(self, setting: Mapping[str, Any]) -> keras.Model:
-        """A compiled network with fresh weights. Raises BudgetSpentError when there is nothing to train it with."""
-        self._meter.fit_begins()
+        """A compiled network with fresh weights; the ones before it are forgotten."""
+        keras.backend.clear_session()
+        self._n_built += 1
+        self._built = setting
         task = self._task
         job = Job(
-            model=str(task.space["model"]), params=setting, seed=task.seed * 100_003 + self._meter.n_fits,
+            model=str(task.space["model"]), params=setting, seed=(task.seed * 100_003 + self._n_built) % 2**32,
             total_epochs=task.epochs, data=task.prepared, input_shape=task.input_shape, n_classes=task.n_classes,
             checkpoint="", evidence="",
         )  # fmt: skip
@@ -48,8 +52,20 @@ class Fits:
         train, validation = self.parts(scaling_of(setting))
         return model.fit(
             *train, validation_data=validation, batch_size=int(setting.get("batch_size", 32)),
-            callbacks=[Metering(self._meter), *callbacks], **{"verbose": 0} | options,
+            callbacks=[self.metering(), *callbacks], **{"verbose": 0} | options,
         )  # fmt: skip
+
+    def metering(self) -> keras.callbacks.Callback:
+        """A callback that tells the meter of every epoch of the network built last."""
+        return _Metering(self, self._meter)
+
+    def train_begins(self) -> None:
+        """The network built last is trained from now on. Raises BudgetSpentError when nothing is left to spend."""
+        self._meter.begin(self._built)
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        """Itself, as its meter is."""
+        return self
 
     def _parts(self, scaling: str) -> tuple[Part, Part]:
         split = self._split
@@ -64,16 +80,16 @@ def scaling_of(setting: Mapping[str, Any]) -> str:
     return str(setting.get("scaling", "unit"))
 
 
-class Metering(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Tells a meter of every epoch."""
-
-    def __init__(self, meter: Meter) -> None:
+class _Metering(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    def __init__(self, fits: Fits, meter: Meter) -> None:
         super().__init__()
-        self.meter = meter
+        self._fits, self._meter = fits, meter
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002  # Keras'
+        self._fits.train_begins()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002  # Keras'
-        """Count it."""
-        self.meter.epoch(float((logs or {})["val_accuracy"]))
+        self._meter.epoch(float((logs or {})["val_accuracy"]))
 
 
 class AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]

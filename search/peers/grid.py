@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from search.peers.fitting import Fits, Metering, scaling_of
+from search.peers.fitting import Fits, scaling_of
 from search.peers.meter import Meter
 from search.peers.task import Task
 from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
@@ -37,6 +37,15 @@ def grid_settings(space: Space, n: int) -> list[dict[str, Any]]:
                 counts, found = wider, larger
         if counts == before:
             return found
+
+
+def cells(space: Space, n: int) -> list[dict[str, Any]]:
+    """The document's setting, and the largest grid that `n` (≥ 1) trainings leave room for."""
+    document = dict(space.document)
+    grid = grid_settings(space, n)
+    if document in grid:
+        return [document, *(s for s in grid if s != document)]
+    return [document, *([] if n == 1 else grid_settings(space, n - 1))]
 
 
 def _product(space: Space, counts: Mapping[str, int]) -> list[dict[str, Any]]:
@@ -98,7 +107,7 @@ def search(task: Task, meter: Meter) -> None:
     from sklearn.model_selection import GridSearchCV, PredefinedSplit  # noqa: PLC0415
 
     fits = Fits(task, meter)
-    settings = grid_settings(task.search_space, int(task.budget))
+    settings = cells(task.search_space, int(task.budget))
     train, validation = fits.parts(scaling_of(settings[0]))
     images = np.concatenate([train[0], validation[0]])
     labels = np.concatenate([train[1], validation[1]])
@@ -106,10 +115,10 @@ def search(task: Task, meter: Meter) -> None:
     def build(setting: Mapping[str, Any]) -> Any:
         return fits.build(setting)
 
-    classifier = KerasClassifier(model=build, epochs=task.epochs, verbose=0, callbacks=[Metering(meter)])
-    cells: Sequence[Mapping[str, Any]] = [
+    classifier = KerasClassifier(model=build, epochs=task.epochs, verbose=0, callbacks=[fits.metering()])
+    grid: Sequence[Mapping[str, Any]] = [
         {"model__setting": [s], "batch_size": [int(s.get("batch_size", 32))]} for s in settings
     ]
     fold = PredefinedSplit([-1] * len(train[1]) + [0] * len(validation[1]))
-    grid = GridSearchCV(classifier, cells, cv=fold, scoring="accuracy", refit=False, error_score="raise")
-    grid.fit(images, labels, validation_data=validation)
+    search_cv = GridSearchCV(classifier, grid, cv=fold, scoring="accuracy", refit=False, error_score="raise")
+    search_cv.fit(images, labels, validation_data=validation)

@@ -20,8 +20,8 @@ class Meter:
     """Epochs that may be spent; None where the system itself knows when to end."""
     started: float = field(default_factory=time.time)
     """When the search began, seconds of Unix time."""
-    n_fits: int = 0
-    """Trainings begun."""
+    settings: set[str] = field(default_factory=set)
+    """Those that were trained, each as text."""
     values: list[float] = field(default_factory=list)
     """Validation accuracies, fractions, one per epoch spent."""
     seconds: list[float] = field(default_factory=list)
@@ -31,10 +31,10 @@ class Meter:
         """Itself: some systems copy the callbacks that they are given, and all copies count here."""
         return self
 
-    def fit_begins(self) -> None:
-        """Count a training. Raises BudgetSpentError when there is nothing left to spend on it."""
+    def begin(self, setting: Mapping[str, Any]) -> None:
+        """Note that `setting` is trained from now on. Raises BudgetSpentError when nothing is left to spend on it."""
         self._check()
-        self.n_fits += 1
+        self.settings.add(json.dumps(dict(setting), sort_keys=True))
 
     def epoch(self, value: float, *, at: float | None = None) -> None:
         """Count an epoch, ended now or `at` Unix time, with its accuracy. Raises BudgetSpentError after the last."""
@@ -48,14 +48,15 @@ class Meter:
 
     def write(self, path: Path) -> None:
         """Write what was counted as JSON."""
-        path.write_text(json.dumps({"n_fits": self.n_fits, "values": self.values, "seconds": self.seconds}))
+        counted = {"n_settings": len(self.settings), "values": self.values, "seconds": self.seconds}
+        path.write_text(json.dumps(counted), encoding="utf-8")
 
 
 @dataclass(frozen=True)
 class Trace:
     """What a meter counted."""
 
-    n_fits: int
+    n_settings: int
     values: tuple[float, ...]
     seconds: tuple[float, ...]
 
@@ -63,7 +64,7 @@ class Trace:
     def read(cls, path: Path) -> Self:
         """Read what `Meter.write` wrote."""
         raw: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return cls(int(raw["n_fits"]), tuple(raw["values"]), tuple(raw["seconds"]))
+        return cls(int(raw["n_settings"]), tuple(raw["values"]), tuple(raw["seconds"]))
 
     def improvements(self) -> list[tuple[int, float, float]]:
         """(epochs spent, best accuracy so far, seconds) wherever the best rises."""

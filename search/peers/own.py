@@ -1,6 +1,7 @@
 """Our own command, as a person would run it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -31,13 +32,16 @@ def search(task: Task, meter: Meter) -> None:
     }  # fmt: skip
     command = [sys.executable, "-c", "from search.cli import main; main()", "study", str(task.space["model"])]
     variables = {k: v for k, v in os.environ.items() if k not in {"MLFLOW_TRACKING_URI", "GRIDLESS_ARTIFACTS"}}
-    done = subprocess.run(  # noqa: S603  # this very package
+    process = subprocess.Popen(  # noqa: S603  # this very package
         [*command, task.images, *(str(word) for pair in flags.items() for word in pair), "--quiet"],
-        env=variables | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url}, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        raise StudyError(f"gridless study ended with exit code {done.returncode}")
+        env=variables | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url},
+    )
+    # It pauses its workers when it is told to stop, and this process outlives it.
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+    if code := process.wait():
+        raise StudyError(f"gridless study ended with exit code {code}")
     trials = read_study(open_library(url), _NAME).trials
-    meter.n_fits = len(trials)
-    for epoch in sorted((e for t in trials for e in t.curve), key=lambda e: e.at):
+    epochs = sorted(((e, t.params) for t in trials for e in t.curve), key=lambda pair: pair[0].at)
+    for epoch, setting in epochs:
+        meter.begin(setting)
         meter.epoch(epoch.val_accuracy or 0.0, at=epoch.at)

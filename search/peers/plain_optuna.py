@@ -29,4 +29,6 @@ def search(task: Task, meter: Meter) -> None:
         return float(history.history["val_accuracy"][-1])
 
     sampler = optuna.samplers.TPESampler(seed=task.seed)
-    optuna.create_study(direction="maximize", sampler=sampler).optimize(objective)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    study.enqueue_trial(dict(space.document))
+    study.optimize(objective)

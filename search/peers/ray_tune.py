@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from ray import tune
 from search.peers.meter import BudgetSpentError, Meter
 from search.peers.task import Task
 from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param
+from search.study.strategy.grid import points
 
+_SEED = "seed of its weights"
 _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
 
 
@@ -20,13 +23,17 @@ def search(task: Task, meter: Meter) -> None:
     os.environ.update(_QUIET)
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
+        space = task.search_space
+        params = {name: domain(param) for name, param in space.params.items()}
+        first = {n: v for n, v in space.document.items() if not isinstance(space.params[n], ConstantParam)}
         scheduler = tune.schedulers.ASHAScheduler(max_t=task.epochs)
         config = tune.TuneConfig(
             metric="val_accuracy", mode="max", scheduler=scheduler, num_samples=-1, max_concurrent_trials=1,
             reuse_actors=True,  # each would load TensorFlow again
-            search_alg=tune.search.BasicVariantGenerator(random_state=task.seed, max_concurrent=1),
+            search_alg=tune.search.BasicVariantGenerator([first], random_state=task.seed, max_concurrent=1),
         )  # fmt: skip
-        params = {name: _domain(param) for name, param in task.search_space.params.items()}
+        # Each trial's weights begin from a seed of its own.
+        params |= {_SEED: tune.randint(0, 2**31 - 1)}
         run = tune.RunConfig(
             storage_path=str(Path.cwd() / "ray"), stop=_Budget(meter), verbose=0, callbacks=[_Counting(meter)],
             failure_config=tune.FailureConfig(fail_fast="raise"),
@@ -47,7 +54,7 @@ def train(config: Mapping[str, Any], task: Task) -> None:
         if name in space.active(setting):
             setting[name] = config[name]
     # Its own meter bounds nothing; the driver's counts what arrives there.
-    fits = Fits(task, Meter(None))
+    fits = Fits(replace(task, seed=int(config[_SEED])), Meter(None))
     fits.fit(fits.build(setting), setting, callbacks=[AfterEpoch(_report)], epochs=task.epochs)
 
 
@@ -60,7 +67,7 @@ class _Counting(tune.Callback):  # type: ignore[misc]  # ray is not followed
         self._meter = meter
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_info: Any) -> None:  # noqa: ARG002  # Ray's
-        self._meter.n_fits += 1
+        self._meter.begin(trial.config)
 
 
 class _Budget(tune.Stopper):  # type: ignore[misc]
@@ -82,16 +89,16 @@ class _Budget(tune.Stopper):  # type: ignore[misc]
         return self._is_spent
 
 
-def _domain(param: Param) -> Any:
+def domain(param: Param) -> Any:
+    """The values of `param` as Ray draws them."""
     match param:
         case ConstantParam():
             return param.value
         case ChoiceParam():
             return tune.choice(list(param.choices))
-        case IntParam():
-            whole = tune.qlograndint if param.log else tune.qrandint
-            return whole(param.low, param.high, param.step or 1)
+        case IntParam(step=None):
+            return (tune.lograndint if param.log else tune.randint)(param.low, param.high + 1)
         case FloatParam(step=None):
             return (tune.loguniform if param.log else tune.uniform)(param.low, param.high)
-        case FloatParam():
-            return tune.quniform(param.low, param.high, param.step)
+        case _:
+            return tune.choice(list(points(param)))

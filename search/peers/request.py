@@ -1,6 +1,5 @@
 """From what a person typed to searches: every input checked, all problems told at once."""
 
-import math
 import os
 import platform
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +14,7 @@ import numpy as np
 from search import registry
 from search.datasets import data_name, load
 from search.datasets.image_data import ARRAYS, ImageData
-from search.datasets.split import prepare
+from search.datasets.split import Prepared, prepare
 from search.datasets.stratify import stratified
 from search.errors import InputError
 from search.files import whole_file
@@ -26,11 +25,12 @@ from search.peers.task import Task, unfit
 from search.places import cache, check_home
 from search.space.load import find_space, load_space
 from search.space.types import Space
-from search.study.environment import backend, cpu_name
+from search.study.environment import backend, code_digest, code_version, cpu_name
 from search.study.spec import Settings
 from search.worker.spaces import typed_pairs
 
 ALL = "all"
+MOST_TRAININGS = 10_000
 T = TypeVar("T")
 _WHOLE = {
     "images": (100, 10_000_000), "epochs": (1, 10_000), "seeds": (1, 1000), "threads": (1, 1024), "jobs": (1, 256),
@@ -71,7 +71,10 @@ def check(asked: Request) -> Checked:
     models = list(dict.fromkeys(m.strip() for m in asked.models.split(",") if m.strip()))
     if not models:
         problems.append(f"--models: no names in {asked.models!r}; give mlp,convNN, say")
-    spaces = {m: s for m in models if (s := _attempt(problems, lambda m=m: _space(m, asked.fixes)))}  # type: ignore[misc]
+    pins = [pin.strip() for text in asked.fixes for pin in text.split(",")]
+    found = {m: s for m in models if (s := _attempt(problems, lambda m=m: load_space(find_space(m))))}  # type: ignore[misc]
+    problems += _pin_problems(pins, found)
+    spaces = {m: s for m, f in found.items() if (s := _attempt(problems, lambda f=f: _pinned(f, pins)))}  # type: ignore[misc]
     if problem := check_home():
         problems.append(problem)
     data = _attempt(problems, lambda: load(asked.data))
@@ -80,15 +83,17 @@ def check(asked: Request) -> Checked:
     if problems or data is None:
         raise InputError(problems)
     images = _some_of(data, counts["images"])
-    facts = {
-        "budget": budget, "epochs": counts["epochs"], "n_images": counts["images"], "fixes": list(asked.fixes),
-        "made_on": made_on(counts["threads"], counts["jobs"]),
-    }  # fmt: skip
     tasks = [
         _task(f"{model}-{data_name(asked.data)}", space, images, counts, budget, seed)
         for seed in range(counts["seeds"])
         for model, space in spaces.items()
     ]
+    split = Prepared.read(Path(tasks[0].prepared))
+    facts = {
+        "budget": budget, "epochs": counts["epochs"], "data": split.digest[:12], "n_train": split.n_train,
+        "n_validation": split.n_val, "made_on": made_on(counts["threads"], counts["jobs"]),
+        "spaces": {task.name: task.search_space.digest[:12] for task in tasks},
+    }  # fmt: skip
     runs = Runs.read(asked.out, facts)
     setups = tuple(s for s in in_turns(systems, tasks) if s.key not in runs.keys)
     return Checked(setups, runs, counts["jobs"])
@@ -101,7 +106,8 @@ def made_on(threads: int, jobs: int) -> str:
         with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
     how = f"{jobs} searches at a time with {threads} threads each"
-    return f"{cpu_name()}, {how}; Python {platform.python_version()}, {backend()} backend, {', '.join(found)}"
+    ours = f"gridless {code_version()}, code {code_digest()}"
+    return f"{cpu_name()}, {how}; {ours}; Python {platform.python_version()}, {backend()} backend, {', '.join(found)}"
 
 
 def _attempt(problems: list[str], part: Callable[[], T]) -> T | None:
@@ -124,21 +130,36 @@ def _systems(text: str, problems: list[str]) -> tuple[str, ...]:
     return names
 
 
-def _space(model: str, fixes: Sequence[str]) -> Space:
-    """The space of `model` without `epochs`, which every system has its own way with. Raises InputError."""
-    space = load_space(find_space(model))
+def _pin_problems(pins: Sequence[str], spaces: Mapping[str, Space]) -> list[str]:
+    """Pins that no model has a use for."""
+    known = {name for space in spaces.values() for name in space.params} - {"epochs"}
+    names = [pin.partition("=")[0].strip() for pin in pins]
+    return [
+        f"--fix: {name} is how long to train; give --epochs"
+        if name == "epochs"
+        else f"--fix: {name!r} is a parameter of none of the models; {registry.nearest(name, known)}"
+        for name in names
+        if name not in known
+    ]
+
+
+def _pinned(space: Space, pins: Sequence[str]) -> Space:
+    """`space` with the pins that it has, without `epochs`, which every system has its own way with.
+
+    Raises InputError for a bad value, and for what other systems could not search.
+    """
     values: dict[str, Any] = {}
-    for text in fixes:
-        name = text.partition("=")[0].strip()
-        if name in space.params:
-            values |= typed_pairs(space, [text])
+    for pin in pins:
+        if pin.partition("=")[0].strip() in space.params:
+            values |= typed_pairs(space, [pin])
     raw = (space.fix(values) if values else space).as_dict()
     raw["params"].pop("epochs", None)
     raw["document"].pop("epochs", None)
     raw.pop("published", None)
     found = Space.from_dict(raw)
     if names := unfit(found):
-        raise InputError(f"--models: {model} searches {', '.join(names)}, which other systems' `fit` knows nothing of")
+        rule = f"--models: {space.model} searches {', '.join(names)}, which other systems' `fit` knows nothing of"
+        raise InputError(f"{rule}; pin what can be (--fix schedule=constant), or leave the model out")
     return found
 
 
@@ -184,7 +205,7 @@ def _whole(name: str, text: str, problems: list[str]) -> int:
 
 def _budget(text: str, problems: list[str]) -> float:
     with suppress(ValueError):
-        if math.isfinite(value := float(text)) and value >= 1:
+        if 1 <= (value := float(text)) <= MOST_TRAININGS:
             return value
-    problems.append(f"--budget: {text!r} is not a number of full trainings from 1 on; give 12, say")
+    problems.append(f"--budget: {text!r} is not a number of full trainings from 1 to {MOST_TRAININGS}; give 12, say")
     return 1.0

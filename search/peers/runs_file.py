@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
@@ -22,9 +22,10 @@ class Runs:
     """Runs of searches that have ended."""
 
     facts: Mapping[str, Any]
-    """What all of them have in common: budget, epochs, n_images, and what they ran on."""
+    """What all of them have in common: budget, epochs, images, and what they ran on; under `spaces`, the digest of
+    each task's space."""
     totals: tuple[Mapping[str, Any], ...] = ()
-    """Of each run: strategy, task, seed, n_workers, n_fits, spent (full trainings) and seconds."""
+    """Of each run: strategy, task, seed, n_workers, n_settings, spent (full trainings) and seconds."""
     rows: tuple[Row, ...] = field(default=(), repr=False)
     """The CSV file's."""
 
@@ -41,8 +42,9 @@ class Runs:
         found = [i for i in trace.improvements() if i[0] <= n]
         rows = [(*start, f"{e / task.epochs:.6f}", f"{value:.6f}", f"{s:.1f}") for e, value, s in found]
         total = {
-            "strategy": setup.system, "task": task.name, "seed": task.seed, "n_workers": 1, "n_fits": trace.n_fits,
-            "spent": n / task.epochs, "seconds": round(trace.seconds[n - 1], 1) if n else 0.0,
+            "strategy": setup.system, "task": task.name, "seed": task.seed, "n_workers": 1,
+            "n_settings": trace.n_settings, "spent": n / task.epochs,
+            "seconds": round(trace.seconds[n - 1], 1) if n else 0.0,
         }  # fmt: skip
         return replace(self, totals=(*self.totals, total), rows=(*self.rows, *rows))
 
@@ -70,13 +72,17 @@ class Runs:
             return cls(facts)
         try:
             found: dict[str, Any] = json.loads(beside.read_text(encoding="utf-8"))
-            totals: Sequence[Mapping[str, Any]] = found["runs"]
             with path.open(encoding="utf-8", newline="") as file:
-                rows = [tuple(row) for row in csv.reader(file)][1:]
-        except (OSError, ValueError, KeyError, TypeError) as error:
+                rows = [tuple(row) for row in csv.reader(file) if row][1:]
+            there = {(row[0], row[1], int(row[2])) for row in rows}
+            totals = [t for t in found["runs"] if (t["strategy"], t["task"], t["seed"]) in there]
+            spaces: dict[str, str] = {**found["spaces"]}
+        except (OSError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"--out: {path} holds other things ({error!r}); give another file") from error
-        if differing := [k for k, v in facts.items() if found.get(k) != v]:
+        # Another model may join; the same one must have the same space.
+        joined = {**facts, "spaces": {**spaces, **facts["spaces"]}}
+        wanted = {**facts, "spaces": {**spaces, **{k: v for k, v in facts["spaces"].items() if k in spaces}}}
+        if differing := [k for k, v in wanted.items() if found.get(k) != v]:
             told = "; ".join(f"{k} was {found.get(k)}, not {facts[k]}" for k in differing)
             raise InputError(f"--out: {path} holds runs made otherwise ({told}); give another file")
-        there = {row[:3] for row in rows}
-        return cls(facts, tuple(t for t in totals if (t["strategy"], t["task"], str(t["seed"])) in there), tuple(rows))
+        return cls(joined, tuple(totals), tuple(rows))

@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any, Self
 
 from search.space.known import TRAINING
-from search.space.types import Space
+from search.space.types import ConstantParam, Param, Space
 
 _BY_ANY_FIT = {
-    "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "label_smoothing", "max_norm", "scaling",
+    "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "label_smoothing", "max_norm",
 }  # fmt: skip
+_NEUTRAL: Mapping[str, Any] = {
+    "remainder": "keep", "schedule": "constant", "early_stopping": 0, "weights": "none", "rotate": 0, "shift": 0,
+    "zoom": 0, "flip": False,
+}  # fmt: skip
+"""Pinned to these, parameters of our trainer do nothing."""
 
 
 @dataclass(frozen=True)
@@ -59,4 +64,10 @@ class Task:
 
 def unfit(space: Space) -> list[str]:
     """Parameters of `space` that Keras' `fit` knows nothing of, so that only our own trainer could search them."""
-    return [name for name in space.params if name in TRAINING and name not in _BY_ANY_FIT]
+
+    def is_fit(name: str, param: Param) -> bool:
+        if name not in TRAINING or name in _BY_ANY_FIT:
+            return True
+        return isinstance(param, ConstantParam) and (name == "scaling" or param.value == _NEUTRAL.get(name, ...))
+
+    return [name for name, param in space.params.items() if not is_fit(name, param)]

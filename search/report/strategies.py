@@ -13,14 +13,14 @@ from search.errors import InputError
 from search.files import write_text
 from search.report.page import jinja
 from search.report.strategies_plot import regret_plot
-from search.report.strategies_reach import reaches, reference_of
+from search.report.strategies_reach import MIN_PAIRS, reaches, reference_of
 from search.report.strategies_reading import Simulated, SimulatedRun, by_workers, read_runs
 from search.report.strategies_regret import BASELINE, PARTS, Level, Regrets, Standing, regrets
 from search.report.tables import markdown, to_markdown
-from search.report.words import count, duration, listing, percent
+from search.report.words import count, duration, listing, percent, points
 
-REACH_HEAD = ("system", "final accuracy", "of its compute", "until it was there itself", "reached")
-TOOK_HEAD = ("time", "trainings")
+REACH_HEAD = ("system", "final accuracy", "ours, same runs", "of its compute", "until it was there itself", "reached")
+TOOK_HEAD = ("time", "settings")
 HEAD = ("strategy", *(f"{100 * part:.0f} %" for part in PARTS), "average rank", "runs")
 _LEFT = ("strategy",)
 _REACH_LEFT = ("system",)
@@ -148,21 +148,36 @@ def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
     reached = reaches(found, runs)
     if name is None or not reached:
         return None
-    rows = [[name, percent(reached[0].reference_final), "–", "–", "–", *_took(found, runs, name)]]
+    ours = fmean(r.final for r in runs if r.strategy == name)
+    rows = [[name, percent(ours), "–", "–", "–", "–", *_took(found, runs, name)]]
     rows += [
         [
-            *(r.other, percent(r.final), _ratio(r.of_all), _ratio(r.of_first), f"{r.n_reached} of {r.n}"),
+            *(
+                r.other,
+                percent(r.final),
+                percent(r.reference_final),
+                _ratio(r.of_all),
+                _ratio(r.of_first),
+                f"{r.n_reached} of {r.n}",
+            ),
             *_took(found, runs, r.other),
         ]
         for r in reached
     ]
-    real = " Times and trainings are means of one search." if found.totals else ""
+    real = " Times and numbers of settings are means of one search." if found.totals else ""
+    if found.n_validation:
+        error = math.sqrt(ours * (1 - ours) / found.n_validation)
+        real += (
+            f" Accuracies are of {count(found.n_validation, 'image')}, the best of all epochs, and so optimistic for "
+            f"every system; one standard error of a single one is {points(error)}."
+        )
     return ReachTable(
         f"What {name} spends until it has each other system’s final validation accuracy, as a part of all that the "
         "other spends, and of what the other had spent when it first had that accuracy. Below 1 is cheaper.",
         (*REACH_HEAD, *TOOK_HEAD) if found.totals else REACH_HEAD,
         rows,
-        "Medians over the tasks and seeds that both have, with 95 % bootstrap intervals over these; “never” where the "
+        "Medians over the runs (tasks and seeds) that both have, with 95 % bootstrap intervals over these runs where "
+        f"there are {MIN_PAIRS} or more, as fewer could not hold 95 %; “never” where the "
         "accuracy was not reached within the budget. Final accuracies are means." + real,
     )
 
@@ -171,7 +186,7 @@ def _took(found: Simulated, runs: Sequence[SimulatedRun], name: str) -> tuple[st
     totals = [t for r in runs if r.strategy == name and (t := found.totals.get((name, r.task, r.seed)))]
     if not totals:
         return ("–", "–") if found.totals else ()
-    return duration(fmean(t.seconds for t in totals)), f"{fmean(t.n_fits for t in totals):.0f}"
+    return duration(fmean(t.seconds for t in totals)), f"{fmean(t.n_settings for t in totals):.0f}"
 
 
 def _ratio(level: Level) -> str:

@@ -14,6 +14,9 @@ from search.report.strategies_regret import Level
 REFERENCES = ("gridless", "default")
 """Whose compute is told, the first of them that a file has runs of."""
 
+MIN_PAIRS = 6
+"""An interval of a median from fewer pairs can't hold 95 %: all of them lie on one side too often (2 · 0.5⁵ = 6 %)."""
+
 
 @dataclass(frozen=True)
 class Reach:
@@ -28,7 +31,7 @@ class Reach:
     """The reference's, on the same tasks and seeds."""
     of_all: Level
     """What the reference spent to get there, as a part of all that the other spent: the median, infinite where it
-    never got there, with the ends of its 95 % interval, NaN for a single pair of runs."""
+    never got there, with the ends of its 95 % interval, NaN for fewer than MIN_PAIRS."""
     of_first: Level
     """The same as a part of what the other had spent when it first had its final value."""
 
@@ -70,7 +73,7 @@ def _median(ratios: Sequence[float]) -> Level:
     """The median and its 95 % percentile bootstrap interval over pairs (Efron and Tibshirani 1993, chapter 13)."""
     values = np.asarray(ratios)
     median = float(np.median(values))
-    if len(values) < 2:
+    if len(values) < MIN_PAIRS:
         return Level(median, math.nan, math.nan)
     draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
     medians = np.sort(np.median(values[draws], axis=1))

@@ -46,8 +46,8 @@ class Total(NamedTuple):
     spent: float
     """Full trainings."""
     seconds: float
-    n_fits: int
-    """Trainings begun."""
+    n_settings: int
+    """Settings that were trained, if only for an epoch."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Simulated:
     """By strategy, task and seed, what real runs took in all; empty for simulated ones."""
     made_on: str | None
     """The machine and versions of real runs."""
+    n_validation: int | None
+    """The images that accuracies of real runs are of."""
 
     def spent_by(self, run: SimulatedRun) -> float:
         """The full trainings that `run` spent in all."""
@@ -92,7 +94,15 @@ def read_runs(path: Path) -> Simulated:
     best = {task: max(value, beside.get("best", {}).get(task, 0.0)) for task, value in seen.items()}
     last = max(float(r.spent[-1]) for r in runs)
     totals, made_on = beside.get("totals", {}), beside.get("made_on")
-    return Simulated(runs, best, max(float(beside.get("budget", 0.0)), last), "budget" in beside, totals, made_on)
+    return Simulated(
+        runs,
+        best,
+        max(float(beside.get("budget", 0.0)), last),
+        "budget" in beside,
+        totals,
+        made_on,
+        beside.get("n_validation"),
+    )
 
 
 def _frame(path: Path) -> pd.DataFrame:
@@ -126,11 +136,17 @@ def _beside(path: Path) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         totals = {
             (str(r["strategy"]), str(r["task"]), int(r["seed"])):
-            Total(float(r["spent"]), float(r["seconds"]), int(r["n_fits"]))
+            Total(float(r["spent"]), float(r["seconds"]), int(r["n_settings"]))
             for r in found.get("runs", ())
         }  # fmt: skip
         best = {t: float(v) for t, v in found["best"].items()}
-        return {"budget": float(found["budget"]), "best": best, "totals": totals, "made_on": found.get("made_on")}
+        return {
+            "budget": float(found["budget"]),
+            "best": best,
+            "totals": totals,
+            "made_on": found.get("made_on"),
+            "n_validation": found.get("n_validation"),
+        }
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

@@ -28,9 +28,17 @@ def test_a_search_is_kept_in_a_file_that_can_be_reported(tmp_path: Path) -> None
 def test_every_problem_is_told_at_once(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, _, err = command(
         "bench-peers", "--models", "mlp,nope,cifar_cnn", "--data", "digits", "--systems", "Optima", "--images", "x",
-        "--budget", "0.5", "--out", str(tmp_path / "no" / "peers.csv"),
+        "--budget", "0.5", "--fix", "batch_sise=3,epochs=2", "--out", str(tmp_path / "no" / "peers.csv"),
     )  # fmt: skip
     assert code == 2
-    for told in ("'Optima' is not known", "--images: 'x'", "--budget: '0.5'", "no nope.yaml", "is no folder"):
+    for told in (
+        "'Optima' is not known",
+        "--images: 'x'",
+        "--budget: '0.5'",
+        "no nope.yaml",
+        "is no folder",
+        "'batch_sise' is a parameter of none",
+        "--fix: epochs is how long to train",
+    ):
         assert told in err
     assert "which other systems' `fit` knows nothing of" in err

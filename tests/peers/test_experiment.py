@@ -15,7 +15,7 @@ from search.peers.runs_file import Runs
 from search.peers.task import Task
 
 TRACE = Trace(2, (0.3, 0.5, 0.4, 0.6, 0.9, 0.95, 0.99), (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0))
-FACTS = {"budget": 3.0, "made_on": "here"}
+FACTS = {"budget": 3.0, "made_on": "here", "spaces": {"mlp-some": "ab12"}}
 
 
 def test_every_system_comes_first_in_its_turn(make_task: Callable[..., Task]) -> None:
@@ -44,7 +44,7 @@ def test_the_file_holds_improvements_up_to_the_budget(make_task: Callable[..., T
             "task": "mlp-some",
             "seed": 0,
             "n_workers": 1,
-            "n_fits": 2,
+            "n_settings": 2,
             "spent": 3.0,
             "seconds": 6.0,
         }
@@ -60,6 +60,12 @@ def test_runs_are_added_to_and_others_are_refused(make_task: Callable[..., Task]
     assert Runs.read(path, FACTS).keys == {("gridless", "mlp-some", 0), ("Optuna", "mlp-some", 0)}
     with pytest.raises(InputError, match=r"budget was 3\.0, not 4\.0\); give another file"):
         Runs.read(path, FACTS | {"budget": 4.0})
+    with pytest.raises(InputError, match="spaces was"):
+        Runs.read(path, FACTS | {"spaces": {"mlp-some": "cd34"}})
+    more = Runs.read(path, FACTS | {"spaces": {"other": "cd34"}})
+    assert more.facts["spaces"] == {"mlp-some": "ab12", "other": "cd34"}
+    path.write_text(path.read_text() + "\n\n")
+    assert len(Runs.read(path, FACTS).keys) == 2
     (tmp_path / "runs.best.json").write_text("[]")
     with pytest.raises(InputError, match="holds other things"):
         Runs.read(path, FACTS)

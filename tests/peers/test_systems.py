@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from search.peers.fitting import Fits
-from search.peers.grid import grid_settings
+from search.peers.grid import cells, grid_settings
 from search.peers.keras_tuner_search import ask
 from search.peers.meter import BudgetSpentError, Meter
 from search.peers.systems import GRID, OURS, SYSTEMS, missing
 from search.peers.task import Task
 from search.space.load import find_space, load_space
+from search.space.types import Space
 from tests.peers.conftest import SPACE
 
 OTHERS = [name for name in SYSTEMS if name != OURS]
@@ -49,11 +50,13 @@ def test_a_system_spends_its_budget_on_valid_settings(
     except BudgetSpentError:
         assert name != GRID
     assert len(meter.values) == len(meter.seconds) == 6
-    assert meter.n_fits >= 3
+    assert len(meter.settings) >= 3
     assert all(0 <= v <= 1 for v in meter.values)
     # A trained network is better than one guess in ten; what was metered are validation accuracies.
     assert max(meter.values) > 0.15
     assert [problem for setting in built for problem in SPACE.problems_of(setting)] == []
+    if name in {GRID, "Optuna"}:  # KerasTuner has no place for a setting that is known
+        assert built[0] == SPACE.document
 
 
 def test_the_grid_has_the_settings_of_the_product() -> None:
@@ -65,6 +68,28 @@ def test_the_grid_has_the_settings_of_the_product() -> None:
     assert sorted({round(s["lr"], 5) for s in found}) == [0.01778, 0.05623]
     assert {s.get("momentum") for s in found} == {0.5, None}
     assert grid_settings(SPACE, 1) == [dict(SPACE.document)]
+
+
+def test_a_grid_makes_room_for_the_documents_setting() -> None:
+    found = cells(SPACE, 8)
+    assert found[0] == SPACE.document
+    assert len(found) <= 8
+    assert cells(SPACE, 1) == [SPACE.document]
+
+
+def test_ray_draws_every_value_of_a_range() -> None:
+    tune = pytest.importorskip("ray.tune", reason="ray is not installed")
+    assert tune  # what follows imports it
+    from search.peers.ray_tune import domain
+
+    def drawn(raw: dict[str, Any]) -> set[Any]:
+        whole = Space.from_dict({"model": "mlp", "document": {"x": raw["low"]}, "params": {"x": raw}})
+        return set(domain(whole.params["x"]).sample(size=300))
+
+    assert drawn({"type": "int", "low": 1, "high": 3}) == {1, 2, 3}
+    assert drawn({"type": "int", "low": 1, "high": 3, "log": True}) == {1, 2, 3}
+    assert drawn({"type": "int", "low": 1, "high": 7, "step": 3}) == {1, 4, 7}
+    assert drawn({"type": "float", "low": 0.1, "high": 0.3, "step": 0.1}) == {0.1, 0.2, 0.3}
 
 
 @settings(max_examples=15, deadline=None)  # how long it takes tells of the machine
@@ -86,11 +111,11 @@ def test_keras_tuner_asks_for_what_is_active_only() -> None:
 
 def test_a_meter_is_not_to_be_taken_for_a_failed_setting() -> None:
     meter = Meter(2)
-    meter.fit_begins()
+    meter.begin({"lr": 0.1})
     meter.epoch(0.5)
     with pytest.raises(BudgetSpentError) as caught:
         meter.epoch(0.4)
     assert not isinstance(caught.value, Exception)
     with pytest.raises(BudgetSpentError):
-        meter.fit_begins()
-    assert (meter.n_fits, meter.values) == (1, [0.5, 0.4])
+        meter.begin({"lr": 0.2})
+    assert (len(meter.settings), meter.values) == (1, [0.5, 0.4])

@@ -91,26 +91,41 @@ other,a,1,1,2.000000,0.750000,9.5
 lone,a,0,1,3.000000,0.700000,9.5
 """
     totals = ", ".join(
-        f'{{"strategy": "{name}", "task": "a", "seed": {seed}, "spent": {spent}, "seconds": 90, "n_fits": 7}}'
+        f'{{"strategy": "{name}", "task": "a", "seed": {seed}, "spent": {spent}, "seconds": 90, "n_settings": 7}}'
         for name, seed, spent in (("gridless", 0, 10), ("gridless", 1, 10), ("other", 0, 8), ("other", 1, 10))
     )
-    beside = f'{{"budget": 10, "best": {{"a": 0.8}}, "runs": [{totals}], "made_on": "a <machine>"}}'
+    beside = (
+        f'{{"budget": 10, "best": {{"a": 0.8}}, "runs": [{totals}], "made_on": "a <machine>", "n_validation": 100}}'
+    )
     path = write(tmp_path, runs, beside)
     found = read_runs(path)
     other, lone = reaches(found, found.runs)
     # Seed 0: at 2 of 8, and of the 4 after which the other was there. Seed 1: never.
     assert (other.n, other.n_reached, other.final) == (2, 1, pytest.approx(0.775))
-    assert other.of_all == (math.inf, 0.25, math.inf)
-    assert other.of_first == (math.inf, 0.5, math.inf)
-    # A single pair has no interval; what it spent in all is not known, so that the budget stands in.
-    assert (lone.n, lone.of_all[0]) == (1, 0.2)
-    assert math.isnan(lone.of_all.low)
+    assert (other.of_all.mean, other.of_first.mean) == (math.inf, math.inf)
+    assert math.isnan(other.of_all.low)  # fewer than six runs have no interval
+    # What it spent in all is not known, so that the budget stands in.
+    assert (lone.n, lone.of_all.mean) == (1, 0.2)
     paths = strategies_report(path)
     table = paths.markdown.read_text()
-    assert "| other | 77.50 % | never [0.25, never] | never [0.50, never] | 1 of 2 | 1 min 30 s | 7 |" in table
-    assert "| lone | 70.00 % | 0.20 | 0.67 | 1 of 1 | – | – |" in table
+    assert "| gridless | 75.00 % | – | – | – | – | 1 min 30 s | 7 |" in table
+    assert "| other | 77.50 % | 75.00 % | never | never | 1 of 2 | 1 min 30 s | 7 |" in table
+    assert "| lone | 70.00 % | 80.00 % | 0.20 | 0.67 | 1 of 1 | – | – |" in table
+    assert "one standard error of a single one is 4.33 points" in table
     assert "a &lt;machine&gt;" in paths.page.read_text()
     assert "nothing was trained" not in paths.page.read_text()
+
+
+def test_the_interval_of_a_median_holds_what_never_came(tmp_path: Path) -> None:
+    lines = ["strategy,task,seed,n_workers,spent,value"]
+    for seed in range(8):
+        lines += [f"default,a,{seed},1,{seed + 1},{0.5 if seed < 6 else 0.4}", f"tpe,a,{seed},1,5,0.5"]
+    found = read_runs(write(tmp_path, "\n".join(lines), '{"budget": 10, "best": {"a": 0.8}}'))
+    (tpe,) = reaches(found, found.runs)
+    # Of 0.1, 0.2, … 0.6, never, never.
+    assert tpe.of_all.mean == pytest.approx(0.45)
+    assert tpe.of_all.low == pytest.approx(0.2)
+    assert tpe.of_all.high == math.inf
 
 
 def test_without_what_is_known_beside_the_runs_the_best_and_the_most_spent_of_the_file_stand_in(tmp_path: Path) -> None:

@@ -64,7 +64,10 @@ class Rates:
 
 
 def rates_of(space: Space, names: Sequence[str]) -> Rates | None:
-    """For the searched parameters `names`; None where `lr` is none of them, or it is not known what it is for."""
+    """For the searched parameters `names`; None where `lr` is none of them, or it is not known what it is for.
+
+    Momentum, if there is any, must be pinned or a number on an even scale.
+    """
     param, optimizer = space.params.get("lr"), space.params.get("optimizer")
     if not isinstance(param, FloatParam) or not param.log or param.step or param.when or "lr" not in names:
         return None
@@ -72,7 +75,14 @@ def rates_of(space: Space, names: Sequence[str]) -> Rates | None:
         return None
     if not set(_values(optimizer)) <= set(CUSTOMARY):
         return None
+    momentum = space.params.get("momentum")
+    if not (momentum is None or isinstance(momentum, ConstantParam) or _is_even(momentum)):
+        return None
     return Rates(list(names).index("lr"), param, space, list(names))
+
+
+def _is_even(param: Param) -> bool:
+    return isinstance(param, FloatParam) and not param.log
 
 
 def _values(optimizer: Param) -> tuple[Any, ...]:

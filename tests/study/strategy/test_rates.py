@@ -73,6 +73,19 @@ def test_pinned_parameters_are_heeded(fixed: dict[str, Any], usual: float) -> No
     assert abs(float(np.median([math.log10(a["lr"] / usual) for a in asked]))) < 0.5
 
 
+@pytest.mark.parametrize(
+    "momentum",
+    [{"type": "choice", "choices": [0.0, 0.9]}, {"type": "float", "low": 0.01, "high": 0.9, "log": True}],
+)
+def test_momentum_on_another_scale_leaves_rates_alone(momentum: dict[str, Any]) -> None:
+    raw = PLAIN.as_dict()
+    raw["params"] |= {"momentum": momentum, "optimizer": {"type": "choice", "choices": ["sgd", "adam"]}}
+    raw["document"] |= {"momentum": 0.9, "optimizer": "sgd"}
+    encoding = Encoding(Space.from_dict(raw), 15)
+    uniform = np.full((1, encoding.width), 0.3)
+    assert np.array_equal(encoding.customary(uniform), encoding.spread(uniform))
+
+
 def test_a_space_without_optimizers_is_left_alone() -> None:
     encoding = Encoding(PLAIN, 15)
     rows = encoding.encode([{"lr": 0.01, "momentum": 0.5, "units": 64}])
