@@ -66,9 +66,12 @@ class DefaultStrategy:
         others = [t for t in trials if t.number != number and t.params]
         taken = {identity(t.params, self._max_epochs) for t in others}
         outlook = self._outlook(others)
-        is_early = number < N_STARTUP + self._n_more or outlook.n_known < MIN_KNOWN
-        if is_early or number % EVERY == 0 or not self._encoding.width:
-            candidates = self._even(number, is_early=is_early)
+        place = number - self._n_more
+        is_early = place < N_STARTUP or outlook.n_known < MIN_KNOWN
+        # A choice that no trial had can't be judged by its neighbours: there are none.
+        is_open = place < N_STARTUP + self._encoding.n_alternatives and place % 2 == 1
+        if is_early or is_open or number % EVERY == 0 or not self._encoding.width:
+            candidates = self._even(number, is_early=is_early or is_open)
         else:
             rng = np.random.default_rng(derive_seed(self._seed, number))
             around = outlook.rows[np.argsort(-outlook.means, kind="stable")[:N_AROUND]]

@@ -106,6 +106,11 @@ class Encoding:
         )
 
     @property
+    def n_alternatives(self) -> int:
+        """How many choices there are beside the first of each parameter that has choices."""
+        return sum(n_points(p) - 1 for p in self._params if isinstance(p, ChoiceParam))
+
+    @property
     def is_choice(self) -> NDArray[np.bool_]:
         """Which columns are choices."""
         return self._is_choice

@@ -158,3 +158,19 @@ def test_a_space_in_which_nothing_varies_has_one_setting() -> None:
     strategy = make_strategy("default", fixed, seed=1, max_epochs=20)
     done = [replace(waiting(n, [0.5] * 20), params=dict(fixed.document)) for n in range(12)]
     assert strategy.ask(done, 12) == fixed.document
+
+
+def test_choices_are_looked_at_even_when_another_looks_good() -> None:
+    """What the first good trial has is not all that is tried: the best variant is one that few trials have."""
+    space = load_space(find_space("convNN"))
+
+    def value(params: Mapping[str, Any], step: int) -> float:
+        good = {"3a": 0.1, "6": 0.3}.get(params["variant"], 0.0)
+        return 0.5 + good - 0.05 * abs(np.log10(params["lr"]) + 2) + 0.01 * step
+
+    for seed in range(3):
+        trials = study(
+            make_strategy("default", space, seed=seed, max_epochs=6, n_trials=40), space, 40, value, max_epochs=6
+        )
+        assert {t.params["variant"] for t in trials[:30]} == set(space.params["variant"].choices)
+        assert max(trials, key=lambda t: t.best_so_far[-1]).params["variant"] == "6"
