@@ -21,7 +21,8 @@ _QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISAB
 def search(task: Task, meter: Meter) -> None:
     """ASHA with Ray's defaults, one trial at a time, until the budget is spent."""
     os.environ.update(_QUIET)
-    ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # One more than the one trial needs: an actor that is kept for the next must not stand in the way of a fresh one.
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         space = task.search_space
         params = {name: domain(param) for name, param in space.params.items()}
