@@ -23,6 +23,7 @@ from search.peers.runs_file import Runs
 from search.peers.systems import SYSTEMS, missing
 from search.peers.task import Task, unfit
 from search.places import cache, check_home
+from search.report.words import count
 from search.space.load import find_space, load_space
 from search.space.types import Space
 from search.study.environment import backend, code_digest, code_version, cpu_name
@@ -105,7 +106,7 @@ def made_on(threads: int, jobs: int) -> str:
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
             found.append(f"{package} {version(package)}")
-    how = f"{jobs} searches at a time with {threads} threads each"
+    how = f"{jobs} at a time with {count(threads, 'thread')} each"
     ours = f"gridless {code_version()}, code {code_digest()}"
     return f"{cpu_name()}, {how}; {ours}; Python {platform.python_version()}, {backend()} backend, {', '.join(found)}"
 
