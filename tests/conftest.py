@@ -1,5 +1,6 @@
 """Fixtures shared by all tests: a home of their own, and both kinds of storage."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -11,6 +12,29 @@ import pytest
 import sqlalchemy as sa
 
 from search.study.storage import LedgerStorage
+
+LONG = {
+    "cli/test_study.py", "cli/test_service.py", "cli/test_worker.py", "cli/test_bench.py", "cli/test_peers.py",
+    "worker/test_service.py", "worker/test_suite.py", "worker/test_sandbox.py", "worker/test_reproduce.py",
+    "peers/test_systems.py",
+}  # fmt: skip
+"""Modules whose tests take long."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin each worker's share with its part of the long modules, so that none of them is left alone at the end."""
+    n = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    root = Path(__file__).parent
+    places = {item: item.path.relative_to(root).as_posix() for item in items}
+    long = sorted(LONG & set(places.values()))
+    fast = [item for item in items if places[item] not in LONG]
+    shares = [[item for item in items if places[item] in long[k::n]] for k in range(n)]
+    ordered: list[pytest.Item] = []
+    for k, share in enumerate(shares, start=1):
+        n_fast = max(0, len(items) * k // n - len(ordered) - len(share))
+        ordered += [*share, *fast[:n_fast]]
+        del fast[:n_fast]
+    items[:] = [*ordered, *fast]
 
 
 @pytest.fixture(autouse=True)

@@ -43,9 +43,9 @@ def cells(space: Space, n: int) -> list[dict[str, Any]]:
     """The document's setting, and the largest grid that `n` (≥ 1) trainings leave room for."""
     document = dict(space.document)
     grid = grid_settings(space, n)
-    if document in grid:
-        return [document, *(s for s in grid if s != document)]
-    return [document, *([] if n == 1 else grid_settings(space, n - 1))]
+    if document not in grid:
+        grid = grid_settings(space, max(1, n - 1))
+    return [document, *(s for s in grid if s != document)]
 
 
 def _product(space: Space, counts: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.cli.helpers import gridless
 
 
-def test_a_search_is_kept_in_a_file_that_can_be_reported(tmp_path: Path) -> None:
+def test_a_search_is_kept_in_a_file_that_can_be_reported(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     out = tmp_path / "peers.csv"
     given = (
         "bench-peers", "--models", "mlp", "--data", "digits", "--images", "600", "--epochs", "3", "--budget", "1",
@@ -15,11 +15,10 @@ def test_a_search_is_kept_in_a_file_that_can_be_reported(tmp_path: Path) -> None
     assert first.returncode == 0, first.stderr
     assert first.stdout == f"{out}\n"
     written = out.read_bytes()
-    again = gridless(*given)
-    assert (again.returncode, out.read_bytes()) == (0, written)
-    assert "holds 1 run already" in again.stderr
-    reported = gridless("report", str(out))
-    assert reported.returncode == 0, reported.stderr
+    code, _, err = command(*given)
+    assert (code, out.read_bytes()) == (0, written)
+    assert "holds 1 run already" in err
+    assert command("report", str(out))[0] == 0
     table = (tmp_path / "peers.md").read_text()
     assert "| gridless |" in table
     assert "Python 3." in (tmp_path / "peers.html").read_text()
