@@ -13,8 +13,9 @@ from pathlib import Path
 
 from search.peers.meter import Trace
 from search.peers.task import Task
+from search.study.environment import cpu_name
+from search.worker.devices import Device, environment_for
 
-_THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _LOG_LINES = 3
 _GRACE_S = 15.0
 
@@ -104,8 +105,8 @@ class Searches:
 def _environment(threads: int) -> dict[str, str]:
     source = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join([source, *filter(None, [os.environ.get("PYTHONPATH")])])
-    bound = dict.fromkeys(_THREADS, str(threads))
-    return os.environ | bound | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    bound = environment_for(Device(cpu_name()), threads=threads)
+    return os.environ | bound | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -5,7 +5,6 @@ import platform
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +17,7 @@ from search.datasets.split import Prepared, prepare
 from search.datasets.stratify import stratified
 from search.errors import InputError
 from search.files import whole_file
+from search.flags import known_names, names, whole
 from search.peers.experiment import Setup, in_turns
 from search.peers.runs_file import Runs
 from search.peers.systems import SYSTEMS, missing
@@ -26,11 +26,10 @@ from search.places import cache, check_home
 from search.report.words import count
 from search.space.load import find_space, load_space
 from search.space.types import Space
-from search.study.environment import backend, code_digest, code_version, cpu_name
+from search.study.environment import backend, code_digest, code_version, cpu_name, versions
 from search.study.spec import Settings
 from search.worker.spaces import typed_pairs
 
-ALL = "all"
 MOST_TRAININGS = 10_000
 T = TypeVar("T")
 _WHOLE = {
@@ -66,16 +65,10 @@ class Checked:
 def check(asked: Request) -> Checked:
     """The searches. Raises InputError with every problem; images are written to the cache, nothing else."""
     problems: list[str] = []
-    counts = {name: _whole(name, text, problems) for name, text in asked.counts.items()}
+    counts = {name: whole(f"--{name}", text, _WHOLE[name], problems) for name, text in asked.counts.items()}
     budget = _budget(asked.budget, problems)
     systems = _systems(asked.systems, problems)
-    models = list(dict.fromkeys(m.strip() for m in asked.models.split(",") if m.strip()))
-    if not models:
-        problems.append(f"--models: no names in {asked.models!r}; give mlp,convNN, say")
-    pins = [pin.strip() for text in asked.fixes for pin in text.split(",")]
-    found = {m: s for m in models if (s := _attempt(problems, lambda m=m: load_space(find_space(m))))}  # type: ignore[misc]
-    problems += _pin_problems(pins, found)
-    spaces = {m: s for m, f in found.items() if (s := _attempt(problems, lambda f=f: _pinned(f, pins)))}  # type: ignore[misc]
+    spaces = _spaces(asked, problems)
     if problem := check_home():
         problems.append(problem)
     data = _attempt(problems, lambda: load(asked.data))
@@ -83,29 +76,37 @@ def check(asked: Request) -> Checked:
         problems.append(problem)
     if problems or data is None:
         raise InputError(problems)
+    named = {f"{model}-{data_name(asked.data)}": space for model, space in spaces.items()}
     images = _some_of(data, counts["images"])
-    tasks = [
-        _task(f"{model}-{data_name(asked.data)}", space, images, counts, budget, seed)
-        for seed in range(counts["seeds"])
-        for model, space in spaces.items()
-    ]
-    split = Prepared.read(Path(tasks[0].prepared))
+    some = load(str(images))
+    # As `gridless study` splits them: every system validates on the same images.
+    splits = [prepare(some, seed=seed, validation_fraction=_SPLIT, cache=cache()) for seed in range(counts["seeds"])]
     facts = {
-        "budget": budget, "epochs": counts["epochs"], "data": split.digest[:12], "n_train": split.n_train,
-        "n_validation": split.n_val, "made_on": made_on(counts["threads"], counts["jobs"]),
-        "spaces": {task.name: task.search_space.digest[:12] for task in tasks},
+        "budget": budget, "epochs": counts["epochs"], "data": splits[0].digest[:12], "n_train": splits[0].n_train,
+        "n_validation": splits[0].n_val, "made_on": made_on(counts["threads"], counts["jobs"]),
+        "spaces": {name: space.digest[:12] for name, space in named.items()},
     }  # fmt: skip
     runs = Runs.read(asked.out, facts)
+    common = {
+        "images": str(images.absolute()), "epochs": counts["epochs"], "budget": budget, "threads": counts["threads"]
+    }  # fmt: skip
+    tasks = [
+        _task(name, space, split, seed, common) for seed, split in enumerate(splits) for name, space in named.items()
+    ]
     setups = tuple(s for s in in_turns(systems, tasks) if s.key not in runs.keys)
     return Checked(setups, runs, counts["jobs"])
 
 
+def _task(name: str, space: Space, split: Prepared, seed: int, common: Mapping[str, Any]) -> Task:
+    return Task(
+        name=name, space=space.as_dict(), prepared=str(split.folder.absolute()), input_shape=split.input_shape,
+        n_classes=split.n_classes, seed=seed, **common,
+    )  # fmt: skip
+
+
 def made_on(threads: int, jobs: int) -> str:
     """The machine and the versions, for people who read the numbers."""
-    found = []
-    for package in _PACKAGES:
-        with suppress(PackageNotFoundError):
-            found.append(f"{package} {version(package)}")
+    found = [f"{package} {told}" for package, told in versions(_PACKAGES).items()]
     how = f"{jobs} at a time with {count(threads, 'thread')} each"
     ours = f"gridless {code_version()}, code {code_digest()}"
     return f"{cpu_name()}, {how}; {ours}; Python {platform.python_version()}, {backend()} backend, {', '.join(found)}"
@@ -120,26 +121,32 @@ def _attempt(problems: list[str], part: Callable[[], T]) -> T | None:
 
 
 def _systems(text: str, problems: list[str]) -> tuple[str, ...]:
-    names = tuple(SYSTEMS) if text == ALL else tuple(dict.fromkeys(n.strip() for n in text.split(",") if n.strip()))
-    if unknown := [n for n in names if n not in SYSTEMS]:
-        problems += [f"--systems: {n!r} is not known; {registry.nearest(n, SYSTEMS)}" for n in unknown]
-    if not names:
-        problems.append(f"--systems: no names in {text!r}; known: {', '.join(SYSTEMS)}")
-    needed = sorted({need for n in names if n in SYSTEMS for need in missing(n)})
-    if needed:
+    found = known_names("--systems", text, SYSTEMS, problems)
+    if needed := sorted({need for name in found if name in SYSTEMS for need in missing(name)}):
         problems.append(f"not installed: {', '.join(needed)}; pip install 'gridless[bench]', or leave out --systems")
-    return names
+    return found
+
+
+def _spaces(asked: Request, problems: list[str]) -> dict[str, Space]:
+    """The space of each model, pinned."""
+    models = names(asked.models)
+    if not models:
+        problems.append(f"--models: no names in {asked.models!r}; give mlp,convNN, say")
+    pins = [pin.strip() for text in asked.fixes for pin in text.split(",")]
+    found = {m: s for m in models if (s := _attempt(problems, lambda m=m: load_space(find_space(m))))}  # type: ignore[misc]
+    problems += _pin_problems(pins, found)
+    return {m: s for m, f in found.items() if (s := _attempt(problems, lambda f=f: _pinned(f, pins)))}  # type: ignore[misc]
 
 
 def _pin_problems(pins: Sequence[str], spaces: Mapping[str, Space]) -> list[str]:
     """Pins that no model has a use for."""
     known = {name for space in spaces.values() for name in space.params} - {"epochs"}
-    names = [pin.partition("=")[0].strip() for pin in pins]
+    pinned = [pin.partition("=")[0].strip() for pin in pins]
     return [
         f"--fix: {name} is how long to train; give --epochs"
         if name == "epochs"
         else f"--fix: {name!r} is a parameter of none of the models; {registry.nearest(name, known)}"
-        for name in names
+        for name in pinned
         if name not in known
     ]
 
@@ -158,8 +165,8 @@ def _pinned(space: Space, pins: Sequence[str]) -> Space:
     raw["document"].pop("epochs", None)
     raw.pop("published", None)
     found = Space.from_dict(raw)
-    if names := unfit(found):
-        rule = f"--models: {space.model} searches {', '.join(names)}, which other systems' `fit` knows nothing of"
+    if unknown := unfit(found):
+        rule = f"--models: {space.model} searches {', '.join(unknown)}, which other systems' `fit` knows nothing of"
         raise InputError(f"{rule}; pin what can be (--fix schedule=constant), or leave the model out")
     return found
 
@@ -177,31 +184,12 @@ def _some_of(data: ImageData, n: int) -> Path:
     return path
 
 
-def _task(name: str, space: Space, images: Path, counts: Mapping[str, int], budget: float, seed: int) -> Task:
-    # As `gridless study` splits them: every system validates on the same images.
-    split = prepare(load(str(images)), seed=seed, validation_fraction=_SPLIT, cache=cache())
-    return Task(
-        name=name, space=space.as_dict(), images=str(images.absolute()), prepared=str(split.folder.absolute()),
-        input_shape=split.input_shape, n_classes=split.n_classes, epochs=counts["epochs"], budget=budget, seed=seed,
-        threads=counts["threads"],
-    )  # fmt: skip
-
-
 def _out_problem(path: Path) -> str | None:
     if path.suffix != ".csv" or path.is_dir():
         return f"--out: {path} is no name of a CSV file; give FILE.csv"
     if not os.access(path.absolute().parent, os.W_OK):
         return f"--out: {path.absolute().parent} is no folder that can be written to; make it, or give another place"
     return None
-
-
-def _whole(name: str, text: str, problems: list[str]) -> int:
-    low, high = _WHOLE[name]
-    with suppress(ValueError):
-        if low <= (value := int(text)) <= high:
-            return value
-    problems.append(f"--{name}: {text!r} is not a whole number from {low} to {high}")
-    return low
 
 
 def _budget(text: str, problems: list[str]) -> float:

@@ -76,13 +76,13 @@ class Runs:
                 rows = [tuple(row) for row in csv.reader(file) if row][1:]
             there = {(row[0], row[1], int(row[2])) for row in rows}
             totals = [t for t in found["runs"] if (t["strategy"], t["task"], t["seed"]) in there]
-            spaces: dict[str, str] = {**found["spaces"]}
+            spaces: Mapping[str, str] = {**found["spaces"]}
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise InputError(f"--out: {path} holds other things ({error!r}); give another file") from error
         # Another model may join; the same one must have the same space.
         joined = {**facts, "spaces": {**spaces, **facts["spaces"]}}
-        wanted = {**facts, "spaces": {**spaces, **{k: v for k, v in facts["spaces"].items() if k in spaces}}}
-        if differing := [k for k, v in wanted.items() if found.get(k) != v]:
+        held = {**found, "spaces": {**facts["spaces"], **spaces}}
+        if differing := [k for k, v in joined.items() if held.get(k) != v]:
             told = "; ".join(f"{k} was {found.get(k)}, not {facts[k]}" for k in differing)
             raise InputError(f"--out: {path} holds runs made otherwise ({told}); give another file")
         return cls(joined, tuple(totals), tuple(rows))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.errors import InputError
+from search.flags import known_names, whole
 from search.places import storage_url
-from search.registry import nearest
 from search.simulation.experiment import Experiment
 from search.simulation.lcbench import LCBench
 from search.simulation.replay import replay_of
@@ -18,7 +18,6 @@ from search.study.library import open_library
 from search.study.reading import read_study
 from search.study.strategy import STRATEGIES
 
-ALL = "all"
 _WHOLE = {"seeds": (1, 10_000), "workers": (1, 256), "samples": (0, 10_000_000), "jobs": (1, 1024)}
 
 
@@ -40,16 +39,16 @@ class Request:
 def check(asked: Request) -> tuple[Experiment, int]:
     """The experiment, and in how many processes it is to run. Raises InputError with every problem."""
     problems: list[str] = []
-    counts = {name: _whole(name, text, problems) for name, text in asked.counts.items()}
+    counts = {name: whole(f"--{name}", text, _WHOLE[name], problems) for name, text in asked.counts.items()}
     budget = _real(asked.budget)
     if budget is None or budget <= 0:
         problems.append(f"--budget: {asked.budget!r} is not a number of full trainings above 0; give 30, say")
     lose = _real(asked.lose)
     if lose is None or not 0 <= lose < 1:
         problems.append(f"--lose: {asked.lose!r} is not a chance from 0 to below 1; give 0.1, say")
-    strategies = _named("--strategies", asked.strategies, tuple(STRATEGIES), problems)
+    strategies = known_names("--strategies", asked.strategies, STRATEGIES, problems)
     surrogate = _surrogate(asked, problems)
-    tasks = _named("--tasks", asked.tasks, surrogate.tasks, problems) if surrogate else ()
+    tasks = known_names("--tasks", asked.tasks, surrogate.tasks, problems) if surrogate else ()
     if problem := out_problem(asked.out):
         problems.append(problem)
     if problems or surrogate is None:
@@ -86,26 +85,6 @@ def _surrogate(asked: Request, problems: list[str]) -> Surrogate | None:
     except InputError as error:
         problems += error.problems
         return None
-
-
-def _named(flag: str, text: str, known: tuple[str, ...], problems: list[str]) -> tuple[str, ...]:
-    """The names in `text`, each once."""
-    if text == ALL:
-        return known
-    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
-    problems += [f"{flag}: {name!r} is not known; {nearest(name, known)}" for name in names if name not in known]
-    if not names:
-        problems.append(f"{flag}: no names in {text!r}; known: {', '.join(known)}")
-    return names
-
-
-def _whole(name: str, text: str, problems: list[str]) -> int:
-    low, high = _WHOLE[name]
-    with suppress(ValueError):
-        if low <= (value := int(text)) <= high:
-            return value
-    problems.append(f"--{name}: {text!r} is not a whole number from {low} to {high}")
-    return low
 
 
 def _real(text: str) -> float | None:

@@ -6,7 +6,8 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,13 +46,18 @@ def environment(device: str, *, threads: int | None = None) -> dict[str, str]:
         found["flags"] = " ".join(flags)
     if driver := _driver():
         found["gpu_driver"] = driver
-    for package in (*_PACKAGES, *_GPU_PACKAGES):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+    found |= versions((*_PACKAGES, *_GPU_PACKAGES))
     found["code_version"] = code_version()
     found["code_digest"] = code_digest()
+    return found
+
+
+def versions(packages: Sequence[str]) -> dict[str, str]:
+    """The versions of those `packages` that are installed."""
+    found = {}
+    for package in packages:
+        with suppress(PackageNotFoundError):
+            found[package] = version(package)
     return found
 
 
