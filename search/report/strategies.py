@@ -33,6 +33,22 @@ class StrategiesPaths(NamedTuple):
     page: Path
 
 
+class ReachTable(NamedTuple):
+    """What our own system takes to the others' final values, as people read it."""
+
+    heading: str
+    head: tuple[str, ...]
+    rows: list[list[str]]
+    note: str
+
+
+class Compared(NamedTuple):
+    """What is told of the runs with one number of workers."""
+
+    regrets: Regrets
+    reach: ReachTable | None
+
+
 def strategies_report(path: Path) -> StrategiesPaths:
     """Compare the runs in the CSV file `path`: writes <its name>.md and <its name>.html beside it.
 
@@ -40,7 +56,8 @@ def strategies_report(path: Path) -> StrategiesPaths:
     none of runs, and when the folder can't be written.
     """
     found = read_runs(path)
-    groups = [regrets(found, runs, n) for n, runs in by_workers(found.runs).items()]
+    regretted = [regrets(found, runs, n) for n, runs in by_workers(found.runs).items()]
+    groups = [Compared(group, reach_of(found, group)) for group in regretted]
     paths = StrategiesPaths(path.with_suffix(".md"), path.with_suffix(".html"))
     try:
         write_text(paths.markdown, to_text(path.name, found, groups))
@@ -51,21 +68,21 @@ def strategies_report(path: Path) -> StrategiesPaths:
     return paths
 
 
-def to_text(name: str, found: Simulated, groups: Sequence[Regrets]) -> str:
+def to_text(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
     """The comparison as Markdown."""
     lines = [f"# {markdown(name)}: strategies compared", ""]
-    for group in groups:
+    for group, reached in groups:
         lines += [f"## {count(group.n_workers, 'worker')}", "", markdown(heading(group)), ""]
         lines += [*to_markdown(HEAD, [cells(s) for s in group.standings], _LEFT), ""]
         lines += [f"- {markdown(note)}" for note in notes(found, group)]
         lines += [""]
-        if reached := reach_of(found, group):
+        if reached:
             lines += [markdown(reached.heading), ""]
             lines += [*to_markdown(reached.head, reached.rows, _REACH_LEFT), "", f"- {markdown(reached.note)}", ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def to_page(name: str, found: Simulated, groups: Sequence[Regrets]) -> str:
+def to_page(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
     """The comparison as HTML, one file. Every word that comes from the runs is escaped."""
     sections = [
         {
@@ -75,9 +92,9 @@ def to_page(name: str, found: Simulated, groups: Sequence[Regrets]) -> str:
             "rows": [_row(s) for s in group.standings],
             "plot": regret_plot(group),
             "notes": notes(found, group),
-            "reach": reach_of(found, group),
+            "reach": reached,
         }
-        for group in groups
+        for group, reached in groups
     ]
     return (
         jinja()
@@ -130,15 +147,6 @@ def notes(found: Simulated, group: Regrets) -> list[str]:
             f"Left out: {listing(list(group.left_out))}, where not all strategies ran or random search is at the best."
         )
     return said
-
-
-class ReachTable(NamedTuple):
-    """What our own system takes to the others' final values, as people read it."""
-
-    heading: str
-    head: tuple[str, ...]
-    rows: list[list[str]]
-    note: str
 
 
 def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
