@@ -1,9 +1,9 @@
 """Networks and images for systems that train by Keras' own `fit`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import keras
 import numpy as np
@@ -57,15 +57,11 @@ class Fits:
 
     def metering(self) -> keras.callbacks.Callback:
         """A callback that tells the meter of every epoch of the network built last."""
-        return _Metering(self, self._meter)
-
-    def train_begins(self) -> None:
-        """The network built last is trained from now on. Raises BudgetSpentError when nothing is left to spend."""
-        self._meter.begin(self._built)
-
-    def __deepcopy__(self, _memo: object) -> Self:
-        """Itself, as its meter is."""
-        return self
+        # By functions, which scikit-learn's copies of a callback share: all of them count here.
+        return keras.callbacks.LambdaCallback(
+            on_train_begin=lambda _logs: self._meter.begin(self._built),
+            on_epoch_end=lambda _epoch, logs: self._meter.epoch(float(logs["val_accuracy"])),
+        )
 
     def _parts(self, scaling: str) -> tuple[Part, Part]:
         split = self._split
@@ -80,25 +76,6 @@ def scaling_of(setting: Mapping[str, Any]) -> str:
     return str(setting.get("scaling", "unit"))
 
 
-class _Metering(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    def __init__(self, fits: Fits, meter: Meter) -> None:
-        super().__init__()
-        self._fits, self._meter = fits, meter
-
-    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002  # Keras'
-        self._fits.train_begins()
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:  # noqa: ARG002  # Keras'
-        self._meter.epoch(float((logs or {})["val_accuracy"]))
-
-
-class AfterEpoch(keras.callbacks.Callback):  # type: ignore[misc]
-    """Calls a function with (step, validation accuracy) after every epoch."""
-
-    def __init__(self, tell: Any) -> None:
-        super().__init__()
-        self._tell = tell
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        """Call it."""
-        self._tell(epoch + 1, float((logs or {})["val_accuracy"]))
+def after_epoch(tell: Callable[[int, float], None]) -> keras.callbacks.Callback:
+    """A callback that calls `tell` with (step from 1, validation accuracy) after every epoch."""
+    return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: tell(epoch + 1, float(logs["val_accuracy"])))

@@ -8,7 +8,8 @@ import numpy as np
 from search.peers.fitting import Fits, scaling_of
 from search.peers.meter import Meter
 from search.peers.task import Task
-from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
+from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
+from search.study.strategy.grid import combinations
 
 ORDER = ("lr", "optimizer", "units", "filters", "dropout", "batch_size")
 """Who gets points first, as far as a space has them; then the others, as the space has them."""
@@ -49,37 +50,19 @@ def cells(space: Space, n: int) -> list[dict[str, Any]]:
 
 
 def _product(space: Space, counts: Mapping[str, int]) -> list[dict[str, Any]]:
-    settings: list[dict[str, Any]] = [{}]
-    for name in space.order:
-        values = _points(space, name, counts[name])
-        settings = [
-            {**s, name: v} for s in settings for v in (values if name in space.active(s) else [None])
-        ]  # fmt: skip
-        settings = [{k: v for k, v in s.items() if v is not None or k in space.active(s)} for s in settings]
-    return settings
+    return list(combinations(space, {name: _points(space, name, counts[name]) for name in space.order}))
 
 
 def _points(space: Space, name: str, n: int) -> list[Any]:
-    param = space.params[name]
-    if n == 1:
-        own = space.document.get(name)
-        return [own if name in space.document else _middle(param, 1)[0]]
-    if isinstance(param, ChoiceParam):
-        return sorted(param.choices, key=lambda c: c != space.document.get(name))[:n]
-    return _middle(param, n)
-
-
-def _middle(param: Param, n: int) -> list[Any]:
-    match param:
+    if n == 1 and name in space.document:
+        return [space.document[name]]
+    match param := space.params[name]:
         case ConstantParam():
             return [param.value]
         case ChoiceParam():
-            return list(param.choices[:n])
-        case IntParam():
-            return list(dict.fromkeys(_whole(param, v) for v in _even(param, n)))
-        case FloatParam(step=step):
-            values = _even(param, n)
-            return list(dict.fromkeys(values if step is None else (_stepped(param, v, step) for v in values)))
+            return sorted(param.choices, key=lambda c: c != space.document.get(name))[:n]
+        case IntParam() | FloatParam():
+            return list(dict.fromkeys(_stepped(param, v) for v in _even(param, n)))
 
 
 def _even(param: FloatParam | IntParam, n: int) -> list[float]:
@@ -89,13 +72,9 @@ def _even(param: FloatParam | IntParam, n: int) -> list[float]:
     return [float(v) for v in param.low + (param.high - param.low) * parts]
 
 
-def _whole(param: IntParam, value: float) -> int:
-    step = param.step or 1
-    return param.low + round((value - param.low) / step) * step
-
-
-def _stepped(param: FloatParam, value: float, step: float) -> float:
-    return param.low + round((value - param.low) / step) * step
+def _stepped(param: FloatParam | IntParam, value: float) -> float:
+    step = param.step or (1 if isinstance(param, IntParam) else None)
+    return value if step is None else param.low + round((value - param.low) / step) * step
 
 
 def search(task: Task, meter: Meter) -> None:

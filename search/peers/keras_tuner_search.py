@@ -33,15 +33,11 @@ def ask(hp: Any, space: Space) -> dict[str, Any]:
         param = space.params[name]
         with ExitStack() as scopes:
             for parent, values in (param.when or {}).items():
-                scopes.enter_context(hp.conditional_scope(parent, list(_several(values))))
+                scopes.enter_context(hp.conditional_scope(parent, list(values)))
             value = _ask(hp, name, param, space.document.get(name))
         if name in space.active(setting):
             setting[name] = value
     return setting
-
-
-def _several(values: Any) -> tuple[Any, ...]:
-    return tuple(values) if isinstance(values, list | tuple) else (values,)
 
 
 def _ask(hp: Any, name: str, param: FloatParam | IntParam | ChoiceParam | ConstantParam, default: Any) -> Any:

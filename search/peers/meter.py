@@ -27,10 +27,6 @@ class Meter:
     seconds: list[float] = field(default_factory=list)
     """When each epoch ended, seconds since `started`."""
 
-    def __deepcopy__(self, _memo: object) -> Self:
-        """Itself: some systems copy the callbacks that they are given, and all copies count here."""
-        return self
-
     def begin(self, setting: Mapping[str, Any]) -> None:
         """Note that `setting` is trained from now on. Raises BudgetSpentError when nothing is left to spend on it."""
         self._check()

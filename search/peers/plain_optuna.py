@@ -1,10 +1,8 @@
 """Optuna as its tutorial has it: TPE and the median pruner, one process."""
 
-from typing import Any
-
 import optuna
 
-from search.peers.fitting import AfterEpoch, Fits
+from search.peers.fitting import Fits, after_epoch
 from search.peers.meter import Meter
 from search.peers.task import Task
 from search.study.distributions import suggest
@@ -15,17 +13,14 @@ def search(task: Task, meter: Meter) -> None:
     fits, space = Fits(task, meter), task.search_space
 
     def objective(trial: optuna.Trial) -> float:
-        setting: dict[str, Any] = {}
-        for name in space.order:
-            if name in space.active(setting):
-                setting[name] = suggest(trial, name, space.params[name])
+        setting = space.setting(lambda name: suggest(trial, name, space.params[name]))
 
         def report(step: int, value: float) -> None:
             trial.report(value, step)
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        history = fits.fit(fits.build(setting), setting, callbacks=[AfterEpoch(report)], epochs=task.epochs)
+        history = fits.fit(fits.build(setting), setting, callbacks=[after_epoch(report)], epochs=task.epochs)
         return float(history.history["val_accuracy"][-1])
 
     sampler = optuna.samplers.TPESampler(seed=task.seed)

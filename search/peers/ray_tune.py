@@ -47,16 +47,12 @@ def search(task: Task, meter: Meter) -> None:
 
 def train(config: Mapping[str, Any], task: Task) -> None:
     """One trial, in a process of Ray's: reports each epoch, and is ended by the scheduler."""
-    from search.peers.fitting import AfterEpoch, Fits  # noqa: PLC0415  # the driver needs no framework
+    from search.peers.fitting import Fits, after_epoch  # noqa: PLC0415  # the driver needs no framework
 
-    space = task.search_space
-    setting: dict[str, Any] = {}
-    for name in space.order:
-        if name in space.active(setting):
-            setting[name] = config[name]
+    setting = task.search_space.setting(config.__getitem__)
     # Its own meter bounds nothing; the driver's counts what arrives there.
     fits = Fits(replace(task, seed=int(config[_SEED])), Meter(None))
-    fits.fit(fits.build(setting), setting, callbacks=[AfterEpoch(_report)], epochs=task.epochs)
+    fits.fit(fits.build(setting), setting, callbacks=[after_epoch(_report)], epochs=task.epochs)
 
 
 def _report(_step: int, value: float) -> None:

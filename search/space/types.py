@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -86,6 +86,14 @@ class Space(Head):
     def active(self, params: Mapping[str, Any]) -> list[str]:
         """Names that the values in `params` make active, parents first; a missing parent makes none."""
         return settings.active(self.params, params)
+
+    def setting(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
+        """A setting of `value_of(name)` for every parameter that the values before it make active, parents first."""
+        made: dict[str, Any] = {}
+        for name in self.order:
+            if name in self.active(made):
+                made[name] = value_of(name)
+        return made
 
     def problems_of(self, params: Mapping[str, Any]) -> list[str]:
         """List what keeps `params` from being a complete valid setting, one sentence each with the remedy."""

@@ -39,6 +39,11 @@ def walk(space: Space, max_epochs: int) -> Iterator[dict[str, Any]]:
         ordered = sorted(values["epochs"])
         n = sum(v < max_epochs for v in ordered)
         values["epochs"] = tuple(ordered[: n + 1])
+    return combinations(space, values)
+
+
+def combinations(space: Space, values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every setting of the `values` of each parameter, the last one changing fastest; inactive ones left out."""
 
     def extend(names: Sequence[str], setting: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if not names:

@@ -81,11 +81,7 @@ class TPESettings:
         study = optuna.create_study(storage=InMemoryStorage(), sampler=sampler, direction="maximize")
         study.add_trials(told)
         trial = study.ask()
-        params: dict[str, Any] = {}
-        for name in self._space.order:
-            if name in self._space.active(params):
-                params[name] = suggest(trial, name, self._space.params[name])
-        return params
+        return self._space.setting(lambda name: suggest(trial, name, self._space.params[name]))
 
 
 def _telling(trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
