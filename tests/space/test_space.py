@@ -80,6 +80,20 @@ def test_complete_keeps_what_is_given_and_adds_what_is_needed(any_space: Space, 
 
 
 @steadily
+@given(spaces(), st.data())
+def test_a_setting_is_made_of_values_for_what_is_active(any_space: Space, data: st.DataObject) -> None:
+    asked: list[str] = []
+
+    def draw(name: str) -> Any:
+        asked.append(name)
+        return data.draw(st.sampled_from(values_of(any_space.params[name])))
+
+    setting = any_space.setting(draw)
+    assert any_space.problems_of(setting) == []
+    assert asked == list(setting)
+
+
+@steadily
 @given(spaces())
 def test_corners_are_valid_distinct_and_reach_every_end(any_space: Space) -> None:
     corners = any_space.corners()
