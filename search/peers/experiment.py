@@ -15,9 +15,11 @@ from search.peers.meter import Trace
 from search.peers.task import Task
 from search.study.environment import cpu_name
 from search.worker.devices import Device, environment_for
+from search.worker.local import STOP_WAIT_S
 
 _LOG_LINES = 3
-_GRACE_S = 15.0
+_GRACE_S = 2 * STOP_WAIT_S
+"""A study waits for its workers, and then has its own end to see to."""
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """scikit-learn's GridSearchCV over scikeras' KerasClassifier, as the document tunes its networks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 from search.peers.fitting import Fits, scaling_of
 from search.peers.meter import Meter
 from search.peers.task import Task
+from search.space.fields import n_points
 from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
-from search.study.strategy.grid import combinations
+from search.study.strategy.grid import combinations, points
 
 ORDER = ("lr", "optimizer", "units", "filters", "dropout", "batch_size")
 """Who gets points first, as far as a space has them; then the others, as the space has them."""
@@ -20,8 +22,9 @@ def grid_settings(space: Space, n: int) -> list[dict[str, Any]]:
 
     A second point is given to one parameter after the other, then a third, as long as the grid is not too large: a
     person's way with a small grid. Points of a number lie in the middle of equal parts of its range, of its logarithm
-    where the space searches that, never at the ends, which are seldom good. Of choices the document's comes first, and
-    the others follow as the space has them. A parameter with one point has the document's value.
+    where the space searches that, and so away from the ends, which are seldom good; unless all of its values are
+    taken. Of choices the document's comes first, and the others follow as the space has them. A parameter with one
+    point has the document's value.
     """
     names = [n for n in ORDER if n in space.params] + [n for n in space.order if n not in ORDER]
     counts = dict.fromkeys(names, 1)
@@ -61,6 +64,10 @@ def _points(space: Space, name: str, n: int) -> list[Any]:
             return [param.value]
         case ChoiceParam():
             return sorted(param.choices, key=lambda c: c != space.document.get(name))[:n]
+        case FloatParam(step=None):
+            return list(dict.fromkeys(_even(param, n)))
+        case _ if n >= n_points(param):
+            return list(points(param))
         case IntParam() | FloatParam():
             return list(dict.fromkeys(_stepped(param, v) for v in _even(param, n)))
 
@@ -73,8 +80,10 @@ def _even(param: FloatParam | IntParam, n: int) -> list[float]:
 
 
 def _stepped(param: FloatParam | IntParam, value: float) -> float:
-    step = param.step or (1 if isinstance(param, IntParam) else None)
-    return value if step is None else param.low + round((value - param.low) / step) * step
+    step = param.step or 1
+    # Halves go up, all of them, so that points a step apart stay apart.
+    place = min(math.floor((value - param.low) / step + 0.5), n_points(param) - 1)
+    return min(param.low + place * step, param.high)
 
 
 def search(task: Task, meter: Meter) -> None:

@@ -1,5 +1,6 @@
 """KerasTuner's Hyperband and BayesianOptimization."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,11 @@ import keras_tuner
 from search.peers.fitting import Fits
 from search.peers.meter import Meter
 from search.peers.task import Task
-from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
+from search.space.fields import own
+from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
 
 _PLENTY = 1_000_000
+_SEEDS_APART = 100_003
 
 
 def hyperband(task: Task, meter: Meter) -> None:
@@ -27,25 +30,64 @@ def bayesian(task: Task, meter: Meter) -> None:
 
 
 def ask(hp: Any, space: Space) -> dict[str, Any]:
-    """A setting of `space` by KerasTuner's `hp`, the document's values as defaults, conditions as its scopes."""
+    """A setting of `space` by KerasTuner's `hp`, the document's values as defaults, conditions as its scopes.
+
+    Its scopes have no conditions on two parameters that don't depend on each other: what hangs on such is asked for
+    when it is active, which KerasTuner then takes to be always so.
+    """
     setting: dict[str, Any] = {}
     for name in space.order:
-        param = space.params[name]
-        with ExitStack() as scopes:
-            for parent, values in (param.when or {}).items():
-                scopes.enter_context(hp.conditional_scope(parent, list(values)))
-            value = _ask(hp, name, param, space.document.get(name))
-        if name in space.active(setting):
-            setting[name] = value
+        is_active = name in space.active(setting)
+        scopes = _scopes(space, name)
+        if scopes is None and not is_active:
+            continue
+        with ExitStack() as opened:
+            for parent, values in scopes or ():
+                opened.enter_context(hp.conditional_scope(parent, values))
+            answer = _ask(hp, name, space.params[name], space.document.get(name))
+        if is_active:
+            setting[name] = _own(space.params[name], answer)
     return setting
 
 
-def _ask(hp: Any, name: str, param: FloatParam | IntParam | ChoiceParam | ConstantParam, default: Any) -> Any:
+def _scopes(space: Space, name: str) -> list[tuple[str, list[Any]]] | None:
+    """Parents of `name` with the values that it needs of them, outermost first; None where one needs two."""
+    when = space.params[name].when or {}
+    if not when:
+        return []
+    parent, values = next(iter(when.items()))
+    outer = _scopes(space, parent)
+    if len(when) > 1 or outer is None:
+        return None
+    match space.params[parent]:
+        case ConstantParam():
+            return outer
+        case ChoiceParam(choices=choices):
+            return [*outer, (parent, [_told(choices)[choices.index(own(space.params[parent], v))] for v in values])]
+        case _:
+            return [*outer, (parent, list(values))]
+
+
+def _told(choices: Sequence[Any]) -> list[Any]:
+    """`choices` as KerasTuner takes them: of one type, none of them null or a truth value."""
+    kinds = {type(choice) for choice in choices}
+    if len(kinds) == 1 and kinds <= {int, float, str}:
+        return list(choices)
+    return [float(choice) for choice in choices] if kinds <= {int, float} else [repr(choice) for choice in choices]
+
+
+def _own(param: Param, answer: Any) -> Any:
+    """What KerasTuner's `answer` means."""
+    return param.choices[_told(param.choices).index(answer)] if isinstance(param, ChoiceParam) else answer
+
+
+def _ask(hp: Any, name: str, param: Param, default: Any) -> Any:
     match param:
         case ConstantParam():
-            return hp.Fixed(name, param.value)
-        case ChoiceParam():
-            return hp.Choice(name, list(param.choices), default=default)
+            return param.value
+        case ChoiceParam(choices=choices):
+            told = _told(choices)
+            return hp.Choice(name, told, default=told[choices.index(default)] if default in choices else None)
         case IntParam() | FloatParam():
             kind = hp.Int if isinstance(param, IntParam) else hp.Float
             return kind(
@@ -67,8 +109,10 @@ class _Model(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has n
 
 
 def _search(tuner: Any, task: Task, meter: Meter, **options: Any) -> None:
+    # KerasTuner takes 0 for no seed, and adds 1 to its seed for every value that it draws.
+    seed = 1 + task.seed * _SEEDS_APART
     searcher = tuner(
-        _Model(task, meter), objective="val_accuracy", seed=task.seed, directory=str(Path.cwd()), project_name="tuner",
+        _Model(task, meter), objective="val_accuracy", seed=seed, directory=str(Path.cwd()), project_name="tuner",
         **options,
     )  # fmt: skip
     searcher.search(epochs=task.epochs, verbose=0)

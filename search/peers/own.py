@@ -15,6 +15,10 @@ from search.study.library import open_library
 from search.study.reading import read_study
 
 _NAME = "ours"
+_ELSEWHERE = {
+    "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD_FILE", "GRIDLESS_ARTIFACTS", "GRIDLESS_STORAGE_PASSWORD_FILE",
+}  # fmt: skip
+"""Variables that lead out of a search's own folder, or are for what does."""
 _PLENTY = 100_000
 
 
@@ -31,7 +35,7 @@ def search(task: Task, meter: Meter) -> None:
         "--seed": task.seed, "--workers": 1, "--threads": task.threads, "--gpus": "none", "--finalists": 0,
     }  # fmt: skip
     command = [sys.executable, "-c", "from search.cli import main; main()", "study", str(task.space["model"])]
-    variables = {k: v for k, v in os.environ.items() if k not in {"MLFLOW_TRACKING_URI", "GRIDLESS_ARTIFACTS"}}
+    variables = {k: v for k, v in os.environ.items() if k not in _ELSEWHERE}
     process = subprocess.Popen(  # noqa: S603  # this very package
         [*command, task.images, *(str(word) for pair in flags.items() for word in pair), "--quiet"],
         env=variables | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url},

@@ -1,6 +1,7 @@
 """Ray Tune's ASHA over random settings."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from ray import tune
 
 from search.peers.meter import BudgetSpentError, Meter
 from search.peers.task import Task
-from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param
+from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
 from search.study.strategy.grid import points
 
 _SEED = "seed of its weights"
@@ -24,7 +25,7 @@ def search(task: Task, meter: Meter) -> None:
     """ASHA with Ray's defaults, one trial at a time, until the budget is spent."""
     os.environ.update(_QUIET | _ALIKE)
     # One more than the one trial needs: an actor that ends must not stand in the way of the next.
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray_here = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     try:
         space = task.search_space
         params = {name: domain(param) for name, param in space.params.items()}
@@ -39,13 +40,14 @@ def search(task: Task, meter: Meter) -> None:
         # Each trial's weights begin from a seed of its own.
         params |= {_SEED: tune.randint(0, 2**31 - 1)}
         run = tune.RunConfig(
-            storage_path=str(Path.cwd() / "ray"), stop=_Budget(meter), verbose=0, callbacks=[_Counting(meter)],
+            storage_path=str(Path.cwd() / "ray"), stop=_Budget(meter), verbose=0, callbacks=[_Counting(space, meter)],
             failure_config=tune.FailureConfig(fail_fast="raise"),
         )  # fmt: skip
         trainable = tune.with_parameters(train, task=task)
         tune.Tuner(trainable, param_space=params, tune_config=config, run_config=run).fit()
     finally:
         ray.shutdown()
+        shutil.rmtree(ray_here.address_info["session_dir"], ignore_errors=True)
 
 
 def train(config: Mapping[str, Any], task: Task) -> None:
@@ -63,11 +65,11 @@ def _report(_step: int, value: float) -> None:
 
 
 class _Counting(tune.Callback):  # type: ignore[misc]  # ray is not followed
-    def __init__(self, meter: Meter) -> None:
-        self._meter = meter
+    def __init__(self, space: Space, meter: Meter) -> None:
+        self._space, self._meter = space, meter
 
     def on_trial_start(self, iteration: int, trials: Any, trial: Any, **_info: Any) -> None:  # noqa: ARG002  # Ray's
-        self._meter.begin(trial.config)
+        self._meter.begin(self._space.setting(trial.config.__getitem__))
 
 
 class _Budget(tune.Stopper):  # type: ignore[misc]

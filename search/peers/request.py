@@ -123,7 +123,9 @@ def _attempt(problems: list[str], part: Callable[[], T]) -> T | None:
 def _systems(text: str, problems: list[str]) -> tuple[str, ...]:
     found = known_names("--systems", text, SYSTEMS, problems)
     if needed := sorted({need for name in found if name in SYSTEMS for need in missing(name)}):
-        problems.append(f"not installed: {', '.join(needed)}; pip install 'gridless[bench]', or leave out --systems")
+        problems.append(
+            f"not installed: {', '.join(needed)}; pip install 'gridless[bench]', or name others in --systems"
+        )
     return found
 
 
@@ -134,7 +136,8 @@ def _spaces(asked: Request, problems: list[str]) -> dict[str, Space]:
         problems.append(f"--models: no names in {asked.models!r}; give mlp,convNN, say")
     pins = [pin.strip() for text in asked.fixes for pin in text.split(",")]
     found = {m: s for m in models if (s := _attempt(problems, lambda m=m: load_space(find_space(m))))}  # type: ignore[misc]
-    problems += _pin_problems(pins, found)
+    if found:
+        problems += _pin_problems(pins, found)
     return {m: s for m, f in found.items() if (s := _attempt(problems, lambda f=f: _pinned(f, pins)))}  # type: ignore[misc]
 
 

@@ -1,10 +1,12 @@
 """Every system searches the same space on the same images and spends what it may, no more."""
 
 import importlib
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import keras
 import keras_tuner
 import pytest
 from hypothesis import given, settings
@@ -12,13 +14,14 @@ from hypothesis import strategies as st
 
 from search.peers.fitting import Fits
 from search.peers.grid import cells, grid_settings
-from search.peers.keras_tuner_search import ask
+from search.peers.keras_tuner_search import ask, bayesian
 from search.peers.meter import BudgetSpentError, Meter
 from search.peers.systems import GRID, OURS, SYSTEMS, missing
 from search.peers.task import Task
 from search.space.load import find_space, load_space
 from search.space.types import Space
 from tests.peers.conftest import SPACE
+from tests.space.strategies import spaces, steadily
 
 OTHERS = [name for name in SYSTEMS if name != OURS]
 
@@ -54,9 +57,10 @@ def test_a_system_spends_its_budget_on_valid_settings(
     assert all(0 <= v <= 1 for v in meter.values)
     # A trained network is better than one guess in ten; what was metered are validation accuracies.
     assert max(meter.values) > 0.15
-    assert [problem for setting in built for problem in SPACE.problems_of(setting)] == []
-    if name in {GRID, "Optuna"}:  # KerasTuner has no place for a setting that is known
-        assert built[0] == SPACE.document
+    trained = [json.loads(setting) for setting in meter.settings]
+    assert [problem for setting in [*trained, *built] for problem in SPACE.problems_of(setting)] == []
+    if not name.startswith("KerasTuner"):  # which has no place for a setting that is known
+        assert SPACE.document in trained
 
 
 def test_the_grid_has_the_settings_of_the_product() -> None:
@@ -100,6 +104,57 @@ def test_a_grid_is_no_larger_than_allowed_and_all_of_it_can_be_trained(n: int, m
     assert 1 <= len(found) <= n
     assert [p for s in found for p in space.problems_of(s)] == []
     assert len({str(sorted(s.items(), key=str)) for s in found}) == len(found)
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(space=spaces(), n=st.integers(1, 12))
+def test_a_grid_of_any_space_is_of_valid_settings(space: Space, n: int) -> None:
+    found = grid_settings(space, n)
+    assert 1 <= len(found) <= n
+    assert [p for s in found for p in space.problems_of(s)] == []
+
+
+@steadily
+@given(space=spaces(discrete=True))
+def test_a_grid_grows_to_the_whole_of_a_space(space: Space) -> None:
+    assert len(grid_settings(space, 10_000)) == space.n_combinations
+
+
+@steadily
+@given(space=spaces(), seed=st.integers(0, 1000))
+def test_keras_tuner_draws_valid_settings_of_any_space(space: Space, seed: int) -> None:
+    hp = keras_tuner.HyperParameters()
+    assert ask(hp, space) == space.document
+    for drawn in (seed, seed + 1):
+        for param in list(hp.space):
+            hp.values[param.name] = param.random_sample(drawn)
+        assert space.problems_of(ask(hp, space)) == []
+
+
+def test_keras_tuner_has_other_settings_for_every_seed_and_the_same_for_one(
+    make_task: Callable[..., Task],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def untrained(self: Fits, _model: Any, setting: Mapping[str, Any], **_options: Any) -> dict[str, float]:
+        self._meter.begin(setting)
+        self._meter.epoch(0.5)
+        return {"val_accuracy": 0.5}
+
+    monkeypatch.setattr(Fits, "build", lambda *_: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    monkeypatch.setattr(Fits, "fit", untrained)
+
+    def settings_of(seed: int, folder: str) -> set[str]:
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        meter = Meter(3)
+        with pytest.raises(BudgetSpentError):
+            bayesian(make_task(seed=seed, epochs=1), meter)
+        return meter.settings
+
+    first = settings_of(0, "a")
+    assert settings_of(0, "b") == first
+    assert first.isdisjoint(settings_of(1, "c"))
 
 
 def test_keras_tuner_asks_for_what_is_active_only() -> None:
