@@ -5,7 +5,10 @@ from pathlib import Path
 from tests.cli.helpers import gridless
 
 
-def test_a_search_is_kept_in_a_file_that_can_be_reported(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_a_search_is_kept_in_a_file_that_can_be_reported(command, tmp_path, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    # A team's database and its password are not for such searches.
+    monkeypatch.setenv("GRIDLESS_STORAGE", "postgresql://nobody@nowhere/studies")
+    monkeypatch.setenv("GRIDLESS_STORAGE_PASSWORD_FILE", str(tmp_path / "password"))
     out = tmp_path / "peers.csv"
     given = (
         "bench-peers", "--models", "mlp", "--data", "digits", "--images", "600", "--epochs", "3", "--budget", "1",
