@@ -42,6 +42,7 @@ def simulate(
     """
     from search.errors import InputError
     from search.files import unwritable
+    from search.report.words import count
     from search.simulation.experiment import run_experiment
     from search.simulation.request import Request, check
     from search.simulation.runs_file import write_runs
@@ -50,7 +51,7 @@ def simulate(
     experiment, n_jobs = check(Request(surrogate, replay, tasks, strategies, out, budget, lose, counts))
     say = sayer(quiet)
     if left_out := getattr(experiment.surrogate, "n_left_out", 0):
-        say(f"note: {left_out} trials are left out: they were not trained to their end, or repeat a setting")
+        say(f"note: left out {count(left_out, 'trial')} that were not trained to their end, or repeat a setting")
     n_setups = len(experiment.setups)
     with _progress(n_setups + len(experiment.tasks), quiet=quiet) as advance:
         results = run_experiment(experiment, jobs=n_jobs, done=advance)
@@ -79,7 +80,13 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
         TimeRemainingColumn,
     )
 
-    columns = (TextColumn("simulating"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("runs, and tasks’ best values"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=Console(stderr=True), disable=quiet) as bar:
         task = bar.add_task("runs", total=total)
         yield lambda: bar.advance(task)

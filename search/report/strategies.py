@@ -138,6 +138,8 @@ def notes(found: Simulated, group: Regrets) -> list[str]:
             "A task’s regret is (best − value) / (best − mean of random’s final values); best is the best value known "
             "of the task, by sampling or by any run of the file, and is taken as exact."
         )
+    elif BASELINE in {standing.strategy for standing in group.standings}:
+        said.append(f"No regret can be normalised: {BASELINE!r} ends with the best value known of every task.")
     elif found.made_on is None:
         said.append(f"No regret can be normalised without runs of {BASELINE!r}; add them to the file.")
     if not found.is_budget_known:

@@ -153,3 +153,11 @@ def test_a_file_that_holds_no_runs_is_refused(tmp_path: Path, text: str, told: s
 def test_a_damaged_file_beside_the_runs_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"runs\.best\.json can't be read"):
         read_runs(write(tmp_path, best="[]"))
+
+
+def test_where_random_search_ends_at_the_best_the_report_says_so(tmp_path: Path) -> None:
+    head = RUNS.splitlines()[0]
+    path = write(tmp_path, f"{head}\nrandom,a,0,1,1.0,0.5\nours,a,0,1,1.0,0.4\n", best='{"budget": 1, "best": {}}')
+    table = strategies_report(path).markdown.read_text()
+    assert "'random' ends with the best value known of every task" in table
+    assert "add them to the file" not in table
