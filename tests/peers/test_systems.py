@@ -61,6 +61,8 @@ def test_a_system_spends_its_budget_on_valid_settings(
     assert [problem for setting in [*trained, *built] for problem in SPACE.problems_of(setting)] == []
     if not name.startswith("KerasTuner"):  # which has no place for a setting that is known
         assert SPACE.document in trained
+    if name in {GRID, "Optuna"}:  # Ray builds elsewhere
+        assert built[0] == SPACE.document
 
 
 def test_the_grid_has_the_settings_of_the_product() -> None:
@@ -96,7 +98,7 @@ def test_ray_draws_every_value_of_a_range() -> None:
     assert drawn({"type": "float", "low": 0.1, "high": 0.3, "step": 0.1}) == {0.1, 0.2, 0.3}
 
 
-@settings(max_examples=6, deadline=None)  # how long it takes tells of the machine
+@settings(max_examples=15, deadline=None)  # how long it takes tells of the machine
 @given(n=st.integers(1, 60), model=st.sampled_from(["mlp", "convNN", "lenet5", "small_cnn"]))
 def test_a_grid_is_no_larger_than_allowed_and_all_of_it_can_be_trained(n: int, model: str) -> None:
     space = load_space(find_space(model))
