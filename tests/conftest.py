@@ -16,7 +16,7 @@ from search.study.storage import LedgerStorage
 LONG = {
     "cli/test_study.py", "cli/test_service.py", "cli/test_worker.py", "cli/test_bench.py", "cli/test_peers.py",
     "worker/test_service.py", "worker/test_suite.py", "worker/test_sandbox.py", "worker/test_reproduce.py",
-    "peers/test_systems.py",
+    "peers/test_systems.py", "test_earlier_version.py",
 }  # fmt: skip
 """Modules whose tests take long."""
 

@@ -1,0 +1,101 @@
+"""What an earlier version stored is read, reported, gone on with and sent to MLflow."""
+
+import json
+import shutil
+import sqlite3
+import tarfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import search
+from search.report import report_study
+from search.study.storage import LedgerStorage
+from tests.cli.helpers import gridless, rows
+from tests.cli.test_study import finished, mlflow_runs
+
+STORED = Path(__file__).parent / "stored" / "version-0.1.0.tar.xz"
+MADE_IN = "file:///tmp/fx/home"
+"""Where the stored home lay: MLflow keeps absolute paths."""
+STATES = {
+    "finished": ["COMPLETE", "PRUNED", "COMPLETE"],
+    "finalists": ["COMPLETE", "PRUNED", "COMPLETE"],
+    "paused": ["COMPLETE", "WAITING", "WAITING", "WAITING", "WAITING"],
+    "cancelled": ["COMPLETE", "PRUNED", "PRUNED", "PRUNED", "PRUNED", "PRUNED"],
+    "unsent": ["COMPLETE", "COMPLETE"],
+}
+
+
+@pytest.fixture
+def home(own_home: Path) -> Path:
+    """The home as it was stored, moved here."""
+    with tarfile.open(STORED) as tar:
+        tar.extractall(own_home.parent, filter="data")
+    shutil.move(own_home.parent / "home", own_home)
+    with sqlite3.connect(own_home / "mlflow.db") as database:
+        for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+            # The names are those of this loop.
+            database.execute(
+                f"UPDATE {table} SET {column} = replace({column}, ?, ?)",
+                (MADE_IN, own_home.as_uri()),
+            )
+    return own_home
+
+
+def curves(name: str) -> pd.DataFrame:
+    """Every epoch of a study, in order."""
+    return search.load_study(name).curves.sort_values(["trial", "step"], ignore_index=True)
+
+
+def test_every_study_and_the_archive_are_read(home: Path) -> None:
+    assert set(search.list_studies()) == set(STATES)
+    for name, states in STATES.items():
+        assert search.load_study(name).trials["state"].tolist() == states
+    listed = {row["study"]: row["state"] for row in json.loads(gridless("status", "--json").stdout)["studies"]}
+    assert {name: listed[name].split(" ")[0] for name in STATES} == {
+        "finished": "done", "finalists": "done", "paused": "paused", "cancelled": "cancelled", "unsent": "done",
+    }  # fmt: skip
+    archived = search.load_study(str(home.parent / "finalists.tar.gz"))
+    kept = search.load_study("finalists")
+    pd.testing.assert_frame_equal(archived.leaderboard, kept.leaderboard)
+    pd.testing.assert_frame_equal(archived.finalists, kept.finalists)
+    assert archived.finalists["n_replicates"].tolist() == [2, 2]
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_every_leaderboard_is_written_as_it_was(home: Path, name: str) -> None:
+    before = rows(home, name)
+    report_study(LedgerStorage(f"sqlite:///{home / 'studies.db'}"), name, home / name)
+    after = rows(home, name)
+    assert len(after) == len(before)
+    for old, new in zip(before, after, strict=True):
+        assert {column: new[column] for column in old} == old
+    assert {file.name for file in (home / name).iterdir()} >= {"report.html", "classes.csv", "figures"}
+
+
+def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(home: Path) -> None:
+    before = {name: curves(name) for name in STATES}
+    command = ("submit", "mlp", "digits", "--space", str(home.parent / "small.yaml"))
+    finals = ("--finalists", "1", "--n-replicates", "2")
+    for going_on in (("finalists", "--n-trials", "4", *finals), ("paused", "--n-trials", "8", "--finalists", "0")):
+        done = gridless(*command, "--name", *going_on)
+        assert done.returncode == 0, done.stderr
+    assert gridless("resume", "cancelled").returncode == 0
+    done = gridless("worker", "--until-idle", "--workers", "1")
+    assert done.returncode == 0, done.stderr
+
+    for name, n_trials in {"finalists": 4, "paused": 8}.items():
+        assert set(finished(home, name)) <= {"COMPLETE", "PRUNED"}
+        assert len(finished(home, name)) == n_trials
+    for name, curve in before.items():
+        pd.testing.assert_frame_equal(curves(name).merge(curve[["trial", "step"]]), curve)
+    assert len(curves("paused")) > len(before["paused"])
+    assert set(finished(home, "finalists.final")) == {"COMPLETE"}
+    assert len(finished(home, "finalists.final")) in {4, 6}  # another best trial is trained again, too
+
+    for name in ("unsent", "paused"):
+        sent = gridless("sync", name)
+        assert sent.returncode == 0, sent.stderr
+        n_points = curves(name).groupby("trial").size()
+        assert mlflow_runs(home, name) == {"study": 1, **{str(n): size for n, size in n_points.items()}}
