@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from search.files import unwritable, whole_file
 from search.places import artifacts
 from search.report.classes import class_table, confusion_plot, write_classes
 from search.report.contents import Contents, contents
-from search.report.evidence import read_evidence
+from search.report.evidence import Evidence, is_there, read_evidence
 from search.report.finalists import judge, read_correct
 from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
@@ -118,28 +119,44 @@ def write_report(
 
     What workers kept of the best trial is read from the folder `evidence`, a path or a store's URL, by default
     `folder`/evidence; without its predictions there is no classes.csv. What they kept of the replicates in `final` is
-    read from `final_evidence`. Each file is written in one step; older files of these names are replaced or removed.
-    Raises InputError when `folder` can't be written.
+    read from `final_evidence`. Each file is written in one step; older files of these names are replaced or removed,
+    but kept, with a warning, while what they are made from is out of reach. Raises InputError when `folder` can't be
+    written.
     """
     found = gather(study, evidence or folder / "evidence", final, final_evidence)
     kept = found.evidence
-    classes = folder / "classes.csv"
+    is_known = kept.predictions is not None or not kept.is_out_of_reach
+    is_kept = not is_known and (folder / "figures" / "confusion.html").exists()
+    plots = found.plots if is_kept else (*found.plots, confusion_plot(kept))
     try:
         write_leaderboard(study, folder / "leaderboard.csv", found.finals)
         write_page(found, folder / "report.html")
-        write_figures(study, folder / "figures", (*found.plots, confusion_plot(kept)))
-        if kept.predictions:
-            write_classes(class_table(kept.predictions, kept.class_names), classes)
-        else:
-            classes.unlink(missing_ok=True)
+        write_figures(study, folder / "figures", plots)
+        classes = _write_classes(kept, folder / "classes.csv")
         model = _keep_model(study, final, final_evidence, folder / "model.keras")
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
-    paths = ReportPaths(
-        folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes if kept.predictions else None,
-        model,
-    )  # fmt: skip
+    paths = ReportPaths(folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes, model)
     return Report(study, final, found.finals, paths)
+
+
+def _write_classes(kept: Evidence, path: Path) -> Path | None:
+    """Write the figures per class of the best trial to `path`; where they are."""
+    if kept.predictions:
+        write_classes(class_table(kept.predictions, kept.class_names), path)
+        return path
+    if kept.is_out_of_reach:
+        return _older(path)
+    path.unlink(missing_ok=True)
+    return None
+
+
+def _older(path: Path) -> Path | None:
+    """An earlier report's file at `path`, which what it was made from is out of reach to make anew."""
+    if not path.exists():
+        return None
+    logger.warning("%s is left as an earlier report wrote it: what it is made from is out of reach", path)
+    return path
 
 
 def _keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Path, path: Path) -> Path | None:
@@ -154,13 +171,17 @@ def _keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | P
     if number is None:
         path.unlink(missing_ok=True)
         return None
-    try:
-        with reading(join(evidence, model_file(number))) as source, whole_file(path) as target:
+    with ExitStack() as stack:
+        try:
+            source = stack.enter_context(reading(join(evidence, model_file(number))))
+        except FileNotFoundError:
+            if not is_there(evidence):
+                return _older(path)
+            path.unlink(missing_ok=True)
+            return None
+        except OSError as error:
+            logger.warning("the network of replicate %d can't be fetched: %s", number, error)
+            return _older(path)
+        with whole_file(path) as target:
             shutil.copyfileobj(source, target)
-    except FileNotFoundError:
-        path.unlink(missing_ok=True)
-        return None
-    except (ConnectionError, TimeoutError) as error:
-        logger.warning("the network of replicate %d can't be fetched: %s", number, error)
-        return path if path.exists() else None
     return path

@@ -25,6 +25,7 @@ def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
     found, network = evidence.predictions, evidence.network
     wrong = mistakes(evidence)
     return {
+        "is_out_of_reach": evidence.is_out_of_reach,
         "samples": class_samples(evidence),
         "n_classes": len(evidence.class_names),
         "diagram": diagram(network) if network else None,

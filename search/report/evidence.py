@@ -1,14 +1,15 @@
 """A study's evidence folder → plain values: sample images, the best trial's predictions and its network.
 
-Workers write these files; older studies have none. A file that is missing or damaged is read as None: evidence
-explains a result and is never a reason to refuse the report.
+Workers write these files; older studies have none. A file that is missing, damaged or out of reach is read as None:
+evidence explains a result and is never a reason to refuse the report.
 """
 
+import io
 import logging
 import zipfile
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from search.artifacts import join, reading, shown
+from search.artifacts import exists, join, reading, shown
 
 logger = logging.getLogger(__name__)
 SPLITS = ("validation", "test", "train")
@@ -92,6 +93,8 @@ class Evidence:
     samples: Samples | None = None
     predictions: Predictions | None = None
     network: Network | None = None
+    is_out_of_reach: bool = False
+    """Whether there may be more: the store doesn't answer, or has no such folder (a share that isn't mounted)."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -106,22 +109,36 @@ def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
     """Read the samples in `folder`, a path or a store's URL, and what was kept of trial number `trial` (None: no trial
     has been chosen). Raises InputError when the store's package is missing.
     """
-    samples = _read(join(folder, "samples.npz"), _samples)
-    if trial is None:
-        return Evidence(samples)
-    return Evidence(
-        samples,
-        _read(join(folder, f"trial-{trial:04}.npz"), _predictions),
-        _read(join(folder, f"network-{trial:04}.json"), _network),
-    )
+    found = Evidence()
+    try:
+        found = replace(found, samples=_read(join(folder, "samples.npz"), _samples))
+        if trial is not None:
+            found = replace(found, predictions=_read(join(folder, f"trial-{trial:04}.npz"), _predictions))
+            found = replace(found, network=_read(join(folder, f"network-{trial:04}.json"), _network))
+    except OSError as error:  # the rest would only wait for the same store
+        logger.warning("%s is out of reach, and what was kept there is left out: %s", shown(folder), error)
+        return replace(found, is_out_of_reach=True)
+    is_empty = not (found.samples or found.predictions or found.network)
+    return replace(found, is_out_of_reach=is_empty and not is_there(folder))
+
+
+def is_there(folder: str | Path) -> bool:
+    """Whether the folder can be asked what it holds: only then is a missing file known to be missing."""
+    try:
+        return exists(folder)
+    except OSError:
+        return False
 
 
 def _read(location: str, load: Callable[[IO[bytes]], _Kept]) -> _Kept | None:
+    """What is at `location`, None when it is missing or damaged. Raises OSError when it is out of reach."""
     try:
         with reading(location) as file:
-            return load(file)
-    except FileNotFoundError:
+            content = io.BytesIO(file.read())
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
+    try:
+        return load(content)
     except _DAMAGE as error:
         logger.warning("%s can't be read and is left out: %s", shown(location), error)
         return None

@@ -37,7 +37,7 @@ _OVER = {
     "of the seeds) would easily have turned it around; the larger p and the wider interval are given.",
     "images": "Where a side has one replicate only, its seed can’t be judged, and a difference is tested over the test "
     "images alone: by McNemar’s exact test between two single replicates, else by the paired bootstrap.",
-    "seeds": "Where predictions were not kept or don’t fit the recorded accuracies, a difference is tested over the "
+    "seeds": "Where predictions can’t be read or don’t fit the recorded accuracies, a difference is tested over the "
     "seeds alone, on these very test images, by Welch’s t test (by a permutation test where no replicate "
     "differs from its like).",
 }
@@ -76,8 +76,13 @@ def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDA
     Raises InputError when the store's package is missing.
     """
     done = [t.number for t in final.trials if _score(t)] if final else []
-    found = {number: read_evidence(folder, number).predictions for number in done}
-    kept = {number: p for number, p in found.items() if p is not None and p.split == "test"}
+    kept = {}
+    for number in done:
+        found = read_evidence(folder, number)
+        if found.is_out_of_reach:  # asking for the others would only take as long again
+            return {}
+        if found.predictions is not None and found.predictions.split == "test":
+            kept[number] = found.predictions
     order = Counter(p.true.tobytes() for p in kept.values()).most_common(1)
     odd = [number for number, p in kept.items() if p.true.tobytes() != order[0][0]]
     if odd:

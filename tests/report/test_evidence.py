@@ -2,6 +2,7 @@ import base64
 import csv
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
@@ -16,6 +17,7 @@ from search.report.classes import class_table, confusion, confusion_plot, most_c
 from search.report.evidence import Evidence, Layer, Network, Predictions, Samples, read_evidence
 from search.report.images import picture
 from search.report.network import BOX_HEIGHT, BOX_WIDTH, diagram
+from tests.report.finished import final_of, finished
 from tests.report.test_page import Page
 
 EVIL = "</script><script>alert(1)</script>"
@@ -60,6 +62,13 @@ def write(folder, found, names, trial=3, **changed):
     network = {"layers": layers, "n_params": 721430, "n_trainable": 721430}
     (evidence / f"network-{trial:04}.json").write_text(json.dumps(network))
     return evidence
+
+
+def replicated(search):
+    """The study of its replicates, with what each of them repeats."""
+    each = {"setting": {}, "seed": 1, "epochs": 2, "stop_at": 2, "train_on": "all", "evaluate": "test"}
+    replicates = [each | {"source": source} for source in (1, 1, 0, 0)]
+    return replace(final_of(search), spec={**search.spec, "replicates": replicates})
 
 
 def read_page(path: Path) -> Page:
@@ -130,8 +139,36 @@ def test_evidence_is_read_from_wherever_workers_kept_it(study, tmp_path, monkeyp
         assert len(page.every("img")) == 10 * 8 + 48
     assert not caplog.records
     monkeypatch.setattr(MemoryFileSystem, "get_file", lambda *_: 1 / 0)
-    assert write_report(study, tmp_path / "report", store).paths.classes is None
-    assert f"{store}/samples.npz can't be read and is left out" in caplog.text
+    read_page(write_report(study, tmp_path / "report", store).paths.page)
+    assert f"{store} is out of reach" in caplog.text
+
+
+@pytest.mark.parametrize("trouble", ["the store is down", "the share is not mounted", "another host's file"])
+def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(study, tmp_path, monkeypatch, caplog, trouble):
+    def down(*_):
+        raise PermissionError("no") if trouble == "another host's file" else OSError("no route")
+
+    search = finished(study)
+    final = replicated(search)
+    store, report = f"memory://{tmp_path}/evidence", tmp_path / "report"
+    evidence = write(tmp_path / "elsewhere", predictions(), list("abcdefghij"), trial=1)
+    (evidence / "model-0000.keras").write_bytes(b"network")
+    memory = fsspec.filesystem("memory")
+    memory.put(str(evidence), store, recursive=True)
+    before = write_report(search, report, store, final, store).paths
+    files = {path: path.read_bytes() for path in (before.classes, before.model, before.figures / "confusion.html")}
+    if trouble == "the share is not mounted":
+        memory.rm(store, recursive=True)
+    else:
+        monkeypatch.setattr(MemoryFileSystem, "get_file", down)
+    after = write_report(search, report, store, final, store).paths
+    assert (after.classes, after.model) == (before.classes, before.model)
+    assert {path: path.read_bytes() for path in files} == files
+    assert "classes.csv is left as an earlier report wrote it" in caplog.text
+    assert "model.keras is left as an earlier report wrote it" in caplog.text
+    page = read_page(after.page)
+    assert page.text.count("can’t be shown now: the study’s evidence is out of reach") == 3
+    assert "were not kept" not in page.text
 
 
 def test_the_page_says_which_images_were_judged(study, tmp_path):
