@@ -188,6 +188,8 @@ def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
         return
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(leaderboard_table(found.study))
+    for sentence in found.cautions:
+        console.print(f"caution: {sentence}", style="yellow", highlight=False)
     for sentence in finals_words(found.finals) if found.finals else ():
         console.print(sentence, highlight=False)
     for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):

@@ -4,6 +4,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,10 +14,11 @@ from search.files import unwritable, whole_file
 from search.places import artifacts
 from search.report.classes import class_table, confusion_plot, write_classes
 from search.report.contents import Contents, contents
-from search.report.evidence import Evidence, is_there, read_evidence
+from search.report.evidence import Evidence, Predictions, is_there, read_evidence, read_predictions
 from search.report.finalists import judge, read_correct
 from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
+from search.report.majority import cautions
 from search.report.page import page, write_figures, write_page
 from search.report.table import leaderboard_table
 from search.study.finals import champion, model_file, replicates_of
@@ -66,6 +68,8 @@ class Report(NamedTuple):
     final: StudyRecord | None
     """The study of its finalists."""
     finals: Finals | None
+    cautions: list[str]
+    """What must be known before an accuracy is believed: see `search.report.majority`."""
     paths: ReportPaths
 
 
@@ -108,7 +112,18 @@ def gather(
     """All that the page of `study` shows, with what workers kept in the folders `evidence` and `final_evidence`."""
     best = best_trial(study)
     kept = read_evidence(evidence, best.number if best else None)
+    kept = replace(kept, exported=_exported(study, final, final_evidence))
     return contents(study, kept, final, judge(study, final, read_correct(final_evidence, final)))
+
+
+def _exported(study: StudyRecord, final: StudyRecord | None, evidence: str | Path) -> Predictions | None:
+    """What the network of the search's first finalist said of the test set, where that was kept and can be read."""
+    number = champion(replicates_of(final), study.trials)
+    try:
+        found = None if number is None else read_predictions(evidence, number)
+    except OSError:  # `read_correct` asks there, too, and says so
+        return None
+    return found if found is not None and found.split == "test" else None
 
 
 def write_report(
@@ -137,7 +152,7 @@ def write_report(
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
     paths = ReportPaths(folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes, model)
-    return Report(study, final, found.finals, paths)
+    return Report(study, final, found.finals, cautions(study, kept), paths)
 
 
 def _write_classes(kept: Evidence, path: Path) -> Path | None:

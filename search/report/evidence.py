@@ -93,16 +93,18 @@ class Evidence:
     samples: Samples | None = None
     predictions: Predictions | None = None
     network: Network | None = None
+    exported: Predictions | None = None
+    """Of the test set, by the network that is the search's result: the first replicate of its first finalist."""
     is_out_of_reach: bool = False
     """Whether there may be more: the store doesn't answer, or has no such folder (a share that isn't mounted)."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """A name for every label of the predictions and samples; its number where no name was kept."""
-        known = self.samples.class_names if self.samples else ()
-        found = self.predictions
-        n = max(len(known), int(max(found.true.max(), found.predicted.max())) + 1 if found else 0)
-        return known + tuple(str(label) for label in range(len(known), n))
+        names = self.samples.class_names if self.samples else ()
+        labels = [array.max() for p in (self.predictions, self.exported) if p for array in (p.true, p.predicted)]
+        n = max(len(names), int(max(labels, default=-1)) + 1)
+        return names + tuple(str(label) for label in range(len(names), n))
 
 
 def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
@@ -113,13 +115,18 @@ def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
     try:
         found = replace(found, samples=_read(join(folder, "samples.npz"), _samples))
         if trial is not None:
-            found = replace(found, predictions=_read(join(folder, f"trial-{trial:04}.npz"), _predictions))
+            found = replace(found, predictions=read_predictions(folder, trial))
             found = replace(found, network=_read(join(folder, f"network-{trial:04}.json"), _network))
     except OSError as error:  # the rest would only wait for the same store
         logger.warning("%s is out of reach, and what was kept there is left out: %s", shown(folder), error)
         return replace(found, is_out_of_reach=True)
     is_empty = not (found.samples or found.predictions or found.network)
     return replace(found, is_out_of_reach=is_empty and not is_there(folder))
+
+
+def read_predictions(folder: str | Path, trial: int) -> Predictions | None:
+    """What was kept of the predictions of trial number `trial`. Raises OSError when the store is out of reach."""
+    return _read(join(folder, f"trial-{trial:04}.npz"), _predictions)
 
 
 def is_there(folder: str | Path) -> bool:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.report.evidence import read_evidence
+from search.artifacts import shown
+from search.report.evidence import read_predictions
 from search.report.finals import Finalist, Finals
 from search.report.frame import has_rank, ranking
 from search.report.statistics import (
@@ -76,13 +77,12 @@ def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDA
     Raises InputError when the store's package is missing.
     """
     done = [t.number for t in final.trials if _score(t)] if final else []
-    kept = {}
-    for number in done:
-        found = read_evidence(folder, number)
-        if found.is_out_of_reach:  # asking for the others would only take as long again
-            return {}
-        if found.predictions is not None and found.predictions.split == "test":
-            kept[number] = found.predictions
+    try:
+        found = {number: read_predictions(folder, number) for number in done}
+    except OSError as error:
+        logger.warning("%s is out of reach, so finalists are judged without predictions: %s", shown(folder), error)
+        return {}
+    kept = {number: p for number, p in found.items() if p is not None and p.split == "test"}
     order = Counter(p.true.tobytes() for p in kept.values()).most_common(1)
     odd = [number for number, p in kept.items() if p.true.tobytes() != order[0][0]]
     if odd:

@@ -9,6 +9,7 @@ from search.report.contents import Contents
 from search.report.cost import advice_words, cost_words
 from search.report.finals import Finals, finals_words
 from search.report.frame import best_trial, has_rank, param_names, started_trials
+from search.report.majority import cautions
 from search.report.plots import published_value
 from search.report.style import STATES
 from search.report.words import count, duration, listing, percent, points, show
@@ -69,6 +70,7 @@ def story(found: Contents) -> list[Passage]:
     n_first = 3 if finals and not finals.is_complete else 2  # of an unfinished set that is told first
     passages = [
         Passage("Result", said[:n_first]),
+        Passage("Caution", cautions(study, found.evidence)),
         Passage("How sure", said[n_first:]),
         Passage("Setting", _setting(found)),
         Passage("Search", [*(_result(study, found) if finals else []), _states(trials), *_published(study)]),

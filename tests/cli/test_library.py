@@ -21,6 +21,7 @@ from search.study.queue import QueueState
 from search.study.storage import LedgerStorage
 from search.tracking.mirror import sync
 from search.tracking.outbox import write_header
+from search.training.evidence import write_predictions
 from tests.kept import ME, SHAPE, keep, samples
 from tests.study.helpers import begin
 from tests.training.test_inference import save
@@ -165,6 +166,19 @@ def test_a_network_stays_until_a_new_best_was_trained_again(run: Run, storage: L
     assert (code, "Of those trained again validation ranks trial 1 first" in " ".join(out.split())) == (0, True)
     assert "being trained again" not in out
     assert (own_home / "mine" / "model.keras").read_bytes() == kept.read_bytes()
+
+
+def test_the_screen_says_that_a_network_answers_with_one_class_only(
+    run: Run, storage: LedgerStorage, own_home: Path
+) -> None:
+    keep(storage, own_home)
+    labels, pixels = np.array([0] * 9 + [1]), np.zeros((10, *SHAPE), np.uint8)
+    always = np.tile(np.float32([0.8, 0.2]), (10, 1))
+    where = {"split": "validation", "step": 1, "labels": labels, "images": pixels}
+    write_predictions(own_home / "mine" / "evidence", 1, probabilities=always, **where)
+    out = " ".join(run("report", "mine")[1].split())
+    assert "caution: Trial 1 calls every one of 10 validation images" in out
+    assert "gets 90.00 %." in out
 
 
 def test_an_archive_that_was_cut_short_between_packing_and_deleting_goes_on(

@@ -17,6 +17,7 @@ from search.report.classes import class_table, confusion, confusion_plot, most_c
 from search.report.evidence import Evidence, Layer, Network, Predictions, Samples, read_evidence
 from search.report.images import picture
 from search.report.network import BOX_HEIGHT, BOX_WIDTH, diagram
+from search.report.words import percent
 from tests.report.finished import final_of, finished
 from tests.report.test_page import Page
 
@@ -278,6 +279,38 @@ def test_a_thousand_classes_are_bounded_and_it_is_said(study, tmp_path):
     assert {777, 778} <= set(most_confused(found, 1000))
     shown = confusion_plot(Evidence(predictions=found)).panels[0].figure.data[0]
     assert (len(shown.z), len(shown.z[0])) == (30, 30)
+
+
+@pytest.mark.parametrize(
+    ("true", "predicted", "expected"),
+    [
+        ([0] * 90 + [1] * 10, [0] * 100, "calls every one of 100 validation images “cat” and is right on 90.00\u00a0%"),
+        ([1] * 90 + [0] * 10, [0] * 100, "and is right on 10.00\u00a0%; naming the largest class, “dog”"),
+        ([0] * 60 + [1] * 40, [0] * 99 + [1], "calls 99.00\u00a0% of 100 validation images “cat”"),
+        ([0] * 70 + [1] * 30, [0] * 60 + [1] * 10 + [0] * 20 + [2] * 10, "is right on 60.00\u00a0% of 100"),
+        ([0] * 98 + [1] * 2, [0] * 98 + [1] * 2, ""),  # few images of other classes, and all of them recognised
+        ([0] * 50 + [1] * 50, [0] * 40 + [1] * 60, ""),
+        ([2] * 10, [2] * 10, ""),
+    ],
+)
+def test_a_network_no_better_than_a_constant_answer_is_said_to_be(study, tmp_path, true, predicted, expected):
+    none = np.zeros(0, np.int64)
+    images = np.zeros((0, 28, 28, 1), np.uint8)
+    found = Predictions("validation", 2, np.array(true), np.array(predicted), np.ones(len(true)), none, images)
+    write(tmp_path, found, ["cat", "dog", "bird"])
+    report = write_report(study, tmp_path)
+    page = read_page(report.paths.page).text
+    if not expected:
+        assert report.cautions == []
+        assert " Caution " not in page
+        return
+    (caution,) = report.cautions
+    assert caution.startswith("Trial 3 ")
+    assert expected in caution
+    largest = max(true.count(label) for label in set(true)) / len(true)
+    assert caution.endswith(f"whatever the image, gets {percent(largest)}.")
+    assert " ".join(caution.split()) in page
+    assert page.index(caution.split(";")[0].replace("\u00a0", " ")) < page.index("Ranked by")
 
 
 def test_labels_without_a_name_are_shown_by_number():
