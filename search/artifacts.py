@@ -5,7 +5,6 @@ FSSPEC_<PROTOCOL>_<SETTING>. Packages for it are loaded when its first file is t
 """
 
 import contextlib
-import re
 import shutil
 import stat
 import tempfile
@@ -15,6 +14,7 @@ from typing import IO, Any
 
 from search.errors import InputError
 from search.files import remove_file, whole_file
+from search.secret import masked, redacted
 
 _IN_MEMORY = 16 * 2**20
 
@@ -22,11 +22,6 @@ _IN_MEMORY = 16 * 2**20
 def join(root: str | Path, *names: str) -> str:
     """The location of the file or folder `names` under `root`."""
     return "/".join([str(root).rstrip("/"), *names])
-
-
-def shown(location: str | Path) -> str:
-    """`location` without user and password, for people and logs."""
-    return re.sub(r"://[^/@]*@", "://***@", str(location))
 
 
 @contextlib.contextmanager
@@ -130,9 +125,11 @@ def _store(location: str | Path) -> Iterator[tuple[Any, str]]:
     except ImportError as error:
         package = getattr(error.__cause__ or error, "name", None)
         remedy = f"run: pip install {package}" if package else "install its package"
-        raise InputError(f"{shown(location)} can't be used: {error}; {remedy}") from error
+        reason = redacted(str(error), str(location))
+        raise InputError(f"{masked(location)} can't be used: {reason}; {remedy}") from error
     except ValueError as error:
-        rule = f"{shown(location)} is neither a path nor a URL of a store that fsspec knows: {error}"
+        reason = redacted(str(error), str(location))
+        rule = f"{masked(location)} is neither a path nor a URL of a store that fsspec knows: {reason}"
         raise InputError(f"{rule}; mend GRIDLESS_ARTIFACTS") from error
     except Exception as error:  # some stores are connected to at once
         raise _failed(location, error) from error
@@ -145,7 +142,8 @@ def _store(location: str | Path) -> Iterator[tuple[Any, str]]:
 
 
 def _failed(location: str | Path, error: Exception) -> ConnectionError:
-    return ConnectionError(f"{shown(location)}: {type(error).__name__}: {error}")
+    text = redacted(f"{type(error).__name__}: {error}", str(location))
+    return ConnectionError(f"{masked(location)}: {text}")
 
 
 def _upload(part: IO[bytes], store: Any, place: str) -> None:

@@ -5,10 +5,12 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
-from search.artifacts import join, reading, remove, shown, whole
+from search.artifacts import join, reading, remove, whole
 from search.errors import InputError
+from search.secret import masked
 
 MIN_FREE_MB = 100
 
@@ -21,12 +23,16 @@ def home() -> Path:
 def storage_url() -> str:
     """The studies' database: GRIDLESS_STORAGE, or an SQLite file in the home folder.
 
-    The password in the file GRIDLESS_STORAGE_PASSWORD_FILE, if that is set, is put into the URL. Raises InputError
-    when there is no such file, it is empty, or the database knows no passwords.
+    The password in the file GRIDLESS_STORAGE_PASSWORD_FILE, if that is set, or PGPASSWORD is put into the URL: workers,
+    which get the URL, go without these variables. Raises InputError when there is no such file, it is empty, or the
+    database knows no passwords.
     """
     url = os.environ.get("GRIDLESS_STORAGE") or f"sqlite:///{home() / 'studies.db'}"
     file = os.environ.get("GRIDLESS_STORAGE_PASSWORD_FILE")
-    return _with_password(url, Path(file)) if file else url
+    if file:
+        return _with_password(url, Path(file))
+    password = os.environ.get("PGPASSWORD")
+    return _with_own_password(url, password) if password and url.startswith("postgres") else url
 
 
 def artifacts(study: str) -> str:
@@ -68,8 +74,8 @@ def check_artifacts() -> str | None:
     except InputError as error:
         return f"GRIDLESS_ARTIFACTS: {error}"
     except OSError as error:
-        return f"GRIDLESS_ARTIFACTS: {shown(root)} can't be used ({error.strerror or error}); {remedy}"
-    return None if sound else f"GRIDLESS_ARTIFACTS: {shown(root)} does not give back what was written; {remedy}"
+        return f"GRIDLESS_ARTIFACTS: {masked(root)} can't be used ({error.strerror or error}); {remedy}"
+    return None if sound else f"GRIDLESS_ARTIFACTS: {masked(root)} does not give back what was written; {remedy}"
 
 
 def _gives_back(location: str) -> bool:
@@ -92,8 +98,6 @@ def _artifacts_root() -> str:
 
 
 def _with_password(url: str, file: Path) -> str:
-    import sqlalchemy as sa  # noqa: PLC0415  # takes longer to load than --help may
-
     named = f"GRIDLESS_STORAGE_PASSWORD_FILE: {file}"
     try:
         password = file.read_text(encoding="utf-8").rstrip("\r\n")
@@ -101,11 +105,27 @@ def _with_password(url: str, file: Path) -> str:
         raise InputError(f"{named} can't be read ({error}); give a file with the password, or unset it") from error
     if not password:
         raise InputError(f"{named} is empty; write the password into it, or unset it")
-    try:
-        parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
-        return url  # refused, with its reason, by whoever opens it
+    parsed = _parsed(url)
+    if parsed is None:
+        return url
     if parsed.get_backend_name() == "sqlite":
         rule = f"{named} is for a database server, but the studies are in the file {parsed.database}"
         raise InputError(f"{rule}; set GRIDLESS_STORAGE to postgresql://…, or unset it")
-    return parsed.set(password=password).render_as_string(hide_password=False)
+    return str(parsed.set(password=password).render_as_string(hide_password=False))
+
+
+def _with_own_password(url: str, password: str) -> str:
+    parsed = _parsed(url)
+    if parsed is None or parsed.password is not None or "password" in parsed.query:
+        return url
+    return str(parsed.set(password=password).render_as_string(hide_password=False))
+
+
+def _parsed(url: str) -> Any:
+    """SQLAlchemy's URL; None for one that it can't take: refused, with its reason, by whoever opens it."""
+    import sqlalchemy as sa  # noqa: PLC0415  # takes longer to load than --help may
+
+    try:
+        return sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):
+        return None

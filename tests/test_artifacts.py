@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
-from search.artifacts import exists, join, reading, remove, remove_tree, shown, sizes_below, whole
+from search.artifacts import exists, join, reading, remove, remove_tree, sizes_below, whole
 from search.errors import InputError
 from search.places import artifacts, check_artifacts, home, storage_url
+from search.secret import masked
 
 
 class StoreError(Exception):
@@ -122,7 +123,7 @@ def test_a_store_out_of_reach_is_told_from_a_file_that_is_not_there(faulty: type
     put(location, b"old")
     faulty.fault = fault
     for use in (lambda: put(location, b"new"), lambda: get(location)):
-        with pytest.raises(ConnectionError, match=r"faulty://\*\*\*@box/x: \w+: ") as caught:
+        with pytest.raises(ConnectionError, match=r"faulty://user:\*\*\*@box/x: \w+: ") as caught:
             use()
         assert "secret" not in str(caught.value)
     faulty.fault = None
@@ -149,7 +150,7 @@ def test_a_store_that_can_not_be_connected_to_is_out_of_reach_as_well(monkeypatc
     monkeypatch.setattr(fsspec, "url_to_fs", connect)
     for fault in (ConnectionRefusedError(111, "refused"), FileNotFoundError("~/.key"), StoreError("no route")):
         for use in (get, remove, remove_tree, sizes_below):
-            with pytest.raises(ConnectionError, match=rf"ftp://\*\*\*@box/x: {type(fault).__name__}: "):
+            with pytest.raises(ConnectionError, match=rf"ftp://me:\*\*\*@box/x: {type(fault).__name__}: "):
                 use("ftp://me:secret@box/x")
 
 
@@ -167,7 +168,7 @@ def test_artifacts_are_at_home_unless_the_environment_says_otherwise(monkeypatch
     assert artifacts("s") == str(Path.cwd() / "shared" / "s")
     monkeypatch.setenv("GRIDLESS_ARTIFACTS", "s3://box/runs/")
     assert artifacts("s") == "s3://box/runs/s"
-    assert shown("s3://key:secret@box/runs") == "s3://***@box/runs"
+    assert masked("s3://key:secret@box/runs") == "s3://key:***@box/runs"
 
 
 def test_a_place_for_artifacts_is_tried_and_left_as_it_was(

@@ -10,6 +10,7 @@ import click
 from search.cli import importing, library, peers, reproduce, service, simulating, studies, suites, tools
 from search.cli.common import INTERRUPTED
 from search.errors import GridlessError, InputError
+from search.secret import hide_environment
 
 _EPILOG = """\b
 Examples:
@@ -25,6 +26,7 @@ def main() -> None:
 
     A worker with --until-idle that is told to stop exits 143, so that a scheduler starts it again elsewhere.
     """
+    hide_environment()
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:

@@ -11,6 +11,7 @@ import click
 
 from search.cli.chatter import without_chatter
 from search.errors import InputError
+from search.secret import masked
 
 if TYPE_CHECKING:
     from search.study.removal import Removal
@@ -171,19 +172,16 @@ def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> in
 
 def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json: bool) -> None:
     """What goes, and what stays."""
-    from search.artifacts import shown
-    from search.study.database import shown_url
-
     stays = _stays(removal, mlflow=mlflow)
     if as_json:
-        told = {"study": removal.name, "n_trials": dict(removal.n_trials), "storage": shown_url(storage.url)}
-        sizes = {shown(place): round(n / 2**20, 2) for place, n in removal.places.items()}
+        told = {"study": removal.name, "n_trials": dict(removal.n_trials), "storage": masked(storage.url)}
+        sizes = {masked(place): round(n / 2**20, 2) for place, n in removal.places.items()}
         click.echo(json.dumps(told | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays}, indent=1))
         return
     for study, n in removal.n_trials.items():
-        click.echo(f"{study}: {n} trials in {shown_url(storage.url)}")
+        click.echo(f"{study}: {n} trials in {masked(storage.url)}")
     for place, n in removal.places.items():
-        click.echo(f"{n / 2**20:10.1f} MB  {shown(place)}")
+        click.echo(f"{n / 2**20:10.1f} MB  {masked(place)}")
     click.echo(f"{removal.freed_mb:10.1f} MB  are freed")
     for text in stays:
         click.echo(f"stays: {text}")
@@ -192,13 +190,13 @@ def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json
 def _stays(removal: "Removal", *, mlflow: bool) -> list[str]:
     from search.places import cache, home
     from search.tracking.forget import has_store
-    from search.tracking.uri import default_uri, shown_uri
+    from search.tracking.uri import default_uri
 
     found = []
     if has_store(uri := default_uri(home())):
         which = "files and registered models" if mlflow else "runs, files and registered models"
         how = "`mlflow gc` removes the files" if mlflow else "--mlflow deletes the runs"
-        found.append(f"MLflow's {which} of experiment {removal.name} at {shown_uri(uri)}; {how}")
+        found.append(f"MLflow's {which} of experiment {removal.name} at {masked(uri)}; {how}")
     if any(cache().glob("features-*.npy")):
         found.append(f"features of frozen networks in {cache()}, which studies share; they can be removed at any time")
     return found

@@ -12,6 +12,7 @@ import click
 
 from search.cli.common import crew_options, sayer
 from search.errors import InputError, RetryLaterError, StudyError
+from search.secret import masked
 
 if TYPE_CHECKING:
     from search.study.ledger import Ledger
@@ -47,7 +48,6 @@ def worker(
     something is left to do; another worker goes on with it.
     """
     from search.places import home
-    from search.study.database import shown_url
     from search.worker.order import Order
     from search.worker.staff import mirrored, staffed
 
@@ -65,7 +65,7 @@ def worker(
         ):
             workers.go(Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow))
             where = f"{len(crew.devices)} × {crew.devices[0].name}" if engine == "local" else "Ray"
-            say(f"serving {shown_url(storage.url)} on {where}; logs in {folder / 'logs'}")
+            say(f"serving {masked(storage.url)} on {where}; logs in {folder / 'logs'}")
             _watch(workers, keep_mirror)
             trouble = workers.trouble()
     except _TerminatedError:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
-from search.artifacts import exists, join, reading, shown
+from search.artifacts import exists, join, reading
+from search.secret import masked
 
 logger = logging.getLogger(__name__)
 SPLITS = ("validation", "test", "train")
@@ -118,7 +119,7 @@ def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
             found = replace(found, predictions=read_predictions(folder, trial))
             found = replace(found, network=_read(join(folder, f"network-{trial:04}.json"), _network))
     except OSError as error:  # the rest would only wait for the same store
-        logger.warning("%s is out of reach, and what was kept there is left out: %s", shown(folder), error)
+        logger.warning("%s is out of reach, and what was kept there is left out: %s", masked(folder), error)
         return replace(found, is_out_of_reach=True)
     is_empty = not (found.samples or found.predictions or found.network)
     return replace(found, is_out_of_reach=is_empty and not is_there(folder))
@@ -147,7 +148,7 @@ def _read(location: str, load: Callable[[IO[bytes]], _Kept]) -> _Kept | None:
     try:
         return load(content)
     except _DAMAGE as error:
-        logger.warning("%s can't be read and is left out: %s", shown(location), error)
+        logger.warning("%s can't be read and is left out: %s", masked(location), error)
         return None
 
 

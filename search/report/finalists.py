@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from search.artifacts import shown
 from search.report.evidence import read_predictions
 from search.report.finals import Finalist, Finals
 from search.report.frame import has_rank, ranking
@@ -22,6 +21,7 @@ from search.report.statistics import (
     mean_interval,
 )
 from search.report.words import count
+from search.secret import masked
 from search.study.finals import choose, replicates_of, sources
 from search.study.records import StudyRecord, TrialRecord
 
@@ -80,7 +80,7 @@ def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDA
     try:
         found = {number: read_predictions(folder, number) for number in done}
     except OSError as error:
-        logger.warning("%s is out of reach, so finalists are judged without predictions: %s", shown(folder), error)
+        logger.warning("%s is out of reach, so finalists are judged without predictions: %s", masked(folder), error)
         return {}
     kept = {number: p for number, p in found.items() if p is not None and p.split == "test"}
     order = Counter(p.true.tobytes() for p in kept.values()).most_common(1)

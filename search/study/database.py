@@ -10,6 +10,7 @@ from optuna.storages._rdb import models as _models
 
 from search.errors import GridlessError, InputError, RetryLaterError
 from search.files import locked
+from search.secret import masked, redacted
 
 models: Any = _models
 """Optuna's tables. They are declared in SQLAlchemy's old style, whose attributes a type checker takes for columns."""
@@ -42,7 +43,7 @@ def normalize_url(url: str) -> str:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: a port that is no number, a host like [::1
         # Not shown: it may hold a password.
         raise InputError("GRIDLESS_STORAGE is not a database URL; give sqlite:///… or postgresql://…") from error
     backend = parsed.get_backend_name()
@@ -51,11 +52,6 @@ def normalize_url(url: str) -> str:
     if backend == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     return parsed.render_as_string(hide_password=False)
-
-
-def shown_url(url: str) -> str:
-    """`url` without its password, for people and logs."""
-    return sa.make_url(url).render_as_string(hide_password=True)
 
 
 def engine_options(url: str) -> dict[str, Any]:
@@ -131,10 +127,10 @@ def tune_sqlite(engine: sa.Engine, is_reading: Callable[[], bool]) -> None:
 
 def translated(url: str, error: BaseException) -> GridlessError:
     """What the caller should do about a database's error: InputError for damage, otherwise RetryLaterError."""
-    cause = root_cause(error)
-    if any(sign in str(cause) for sign in _DAMAGE):
-        return InputError(f"storage {shown_url(url)} is damaged: {cause}; bring back a copy, or move it away")
-    return RetryLaterError(f"storage {shown_url(url)}: {cause}")
+    cause = redacted(str(root_cause(error)), url)
+    if any(sign in cause for sign in _DAMAGE):
+        return InputError(f"storage {masked(url)} is damaged: {cause}; bring back a copy, or move it away")
+    return RetryLaterError(f"storage {masked(url)}: {cause}")
 
 
 def root_cause(error: BaseException) -> BaseException:
@@ -147,10 +143,10 @@ def root_cause(error: BaseException) -> BaseException:
 def cannot_open(url: str, error: BaseException) -> str:
     """What to tell a user whose database can't be opened."""
     cause = root_cause(error)
-    reason = str(cause).strip().splitlines()[0] if str(cause).strip() else type(cause).__name__
+    reason = redacted(str(cause).strip(), url).splitlines()[0] if str(cause).strip() else type(cause).__name__
     remedy = (
         "check that the folder can be written, the disk has room and the file is a Gridless database"
         if url.startswith("sqlite")
         else "check that the server runs and that host, port, user, password and database are right"
     )
-    return f"storage {shown_url(url)} can't be used: {reason}; {remedy}"
+    return f"storage {masked(url)} can't be used: {reason}; {remedy}"

@@ -11,7 +11,8 @@ from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import InputError
-from search.study.database import engine_options, normalize_url, root_cause, shown_url
+from search.secret import masked, redacted
+from search.study.database import engine_options, normalize_url, root_cause
 from search.study.importing_rows import Past, PastTrial
 
 _PREFIX = "optuna:"
@@ -36,7 +37,7 @@ def read_optuna(source: str, study: str | None) -> Past:
     if is_file and not file.is_file():
         raise InputError(f"{place}: there is no such file; give optuna:URL#study or the path of a .db file")
     url = f"sqlite:///{file.resolve()}" if is_file else normalize_url(place)
-    shown = str(file.resolve()) if is_file else shown_url(url)
+    shown = str(file.resolve()) if is_file else masked(url)
     try:
         if is_file and file.suffix in _JOURNALS:
             return _past(shown, optuna.storages.JournalStorage(JournalFileBackend(str(file))), name)
@@ -47,7 +48,7 @@ def read_optuna(source: str, study: str | None) -> Past:
             storage.remove_session()
             storage.engine.dispose()
     except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError, OSError, ValueError) as error:
-        reason = str(root_cause(error)).strip().splitlines() or [type(error).__name__]
+        reason = redacted(str(root_cause(error)), url).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{shown} can't be read as a storage of Optuna's: {reason[0]}; is it one?") from error
 
 

@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from search.errors import InputError
 from search.registry import nearest
-from search.study.database import is_sqlite, models, normalize_url, shown_url
+from search.secret import masked
+from search.study.database import is_sqlite, models, normalize_url
 from search.study.reading import find_study
 from search.study.replicates import FINAL
 from search.study.spec import name_problem
@@ -36,7 +37,7 @@ def open_library(url: str) -> LedgerStorage:
     url = normalize_url(url)
     file = sa.make_url(url).database
     if is_sqlite(url) and file and file != ":memory:" and not Path(file).is_file():
-        rule = f"there are no studies yet: {shown_url(url)} does not exist"
+        rule = f"there are no studies yet: {masked(url)} does not exist"
         raise InputError(f"{rule}; check GRIDLESS_HOME and GRIDLESS_STORAGE, or begin with `gridless study`")
     return LedgerStorage(url)
 
@@ -72,7 +73,7 @@ def stored_studies(storage: LedgerStorage, name: str) -> tuple[StoredStudy, ...]
     found = [n for n in (name, name + FINAL) if n in known]
     if not found:
         searches = {n.removesuffix(FINAL) for n in known}
-        rule = f"study {name!r} is not in the storage {shown_url(storage.url)}"
+        rule = f"study {name!r} is not in the storage {masked(storage.url)}"
         raise InputError(f"{rule}; check GRIDLESS_HOME and GRIDLESS_STORAGE; {nearest(name, searches)}")
     return tuple(_stored(storage, n) for n in found)
 

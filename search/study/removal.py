@@ -14,10 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from search.artifacts import join, remove_tree, shown, sizes_below
+from search.artifacts import join, remove_tree, sizes_below
 from search.datasets.split import find_prepared
 from search.errors import InputError
 from search.places import artifacts, cache, home
+from search.secret import masked
 from search.study.database import models
 from search.study.library import StoredStudy, stored_studies
 from search.study.owner import is_lost
@@ -100,7 +101,7 @@ def remove(storage: LedgerStorage, removal: Removal) -> None:
         try:
             remove_tree(place)
         except OSError as error:
-            rule = f"{shown(place)} can't be removed ({error.strerror or error})"
+            rule = f"{masked(place)} can't be removed ({error.strerror or error})"
             raise InputError(f"{rule}; mend that and give the same command again, which goes on") from error
     for study in removal.studies:
         with suppress(OSError):  # it is gone, holds something else, or is in a store, which knows no folders

@@ -24,6 +24,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from search.errors import ClaimLostError, InputError
+from search.secret import masked
 from search.study.database import (
     cannot_open,
     check_sqlite,
@@ -33,7 +34,6 @@ from search.study.database import (
     models,
     normalize_url,
     schema_lock,
-    shown_url,
     translated,
     tune_sqlite,
 )
@@ -79,7 +79,7 @@ class LedgerStorage(RDBStorage):
         except RuntimeError as error:
             self.engine.dispose()
             remedy = "`gridless storage upgrade` carries it over, after a copy was made"
-            raise InputError(f"{shown_url(url)} was made by another version of Optuna; {remedy}") from error
+            raise InputError(f"{masked(url)} was made by another version of Optuna; {remedy}") from error
         if is_sqlite(url):
             tune_sqlite(self.engine, self._is_reading)
         self._insert: Any = sqlite.insert if is_sqlite(url) else postgresql.insert

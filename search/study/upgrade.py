@@ -21,6 +21,7 @@ from pydantic import ValidationError
 
 from search.errors import InputError
 from search.files import whole_file
+from search.secret import masked
 from search.study.database import (
     create_schema,
     engine_options,
@@ -29,7 +30,6 @@ from search.study.database import (
     normalize_url,
     root_cause,
     schema_lock,
-    shown_url,
     tune_sqlite,
 )
 from search.study.spec import StudySpec
@@ -50,7 +50,7 @@ def upgrade(url: str) -> list[str]:
     """
     url = normalize_url(url)
     if is_sqlite(url) and not Path(sa.make_url(url).database or "").is_file():
-        raise InputError(f"storage {shown_url(url)} does not exist; check GRIDLESS_STORAGE and GRIDLESS_HOME")
+        raise InputError(f"storage {masked(url)} does not exist; check GRIDLESS_STORAGE and GRIDLESS_HOME")
     done: list[str] = []
     try:
         with schema_lock(url), _engine(url) as engine:
@@ -64,7 +64,7 @@ def upgrade(url: str) -> list[str]:
 
 def _failed(url: str, error: BaseException, done: list[str]) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return "; ".join([f"storage {shown_url(url)} could not be upgraded: {reason}", *done, "mend that and try again"])
+    return "; ".join([f"storage {masked(url)} could not be upgraded: {reason}", *done, "mend that and try again"])
 
 
 @contextmanager

@@ -14,10 +14,11 @@ import time
 from pathlib import Path
 
 from search.places import home
+from search.secret import redacted
 from search.tracking.follow import DRAIN_S, Follower, outboxes
 from search.tracking.mirror import sync, write_result
 from search.tracking.outbox import is_outbox
-from search.tracking.uri import default_uri, redacted
+from search.tracking.uri import default_uri
 
 _GRACE_S = 5.0
 

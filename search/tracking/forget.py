@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from search.errors import RetryLaterError
+from search.secret import redacted
 from search.tracking.database import open_client
 from search.tracking.runs import find_runs
-from search.tracking.uri import redacted
 
 
 def has_store(uri: str) -> bool:

@@ -12,11 +12,11 @@ from typing import Any
 from uuid import uuid4
 
 from search.files import locked, write_text
+from search.secret import masked, redacted
 from search.tracking.fold import fold
 from search.tracking.outbox import LAST_SYNC, file_sizes, read_events, read_header
 from search.tracking.runs import RunMovedError
 from search.tracking.store import StudyStore
-from search.tracking.uri import redacted, shown_uri
 
 _log = logging.getLogger(__name__)
 
@@ -198,7 +198,7 @@ class Mirror:
     @property
     def _key(self) -> str:
         """Tells stores apart without writing down a password that the address may hold."""
-        return sha256(shown_uri(self._uri).encode()).hexdigest()[:16]
+        return sha256(masked(self._uri).encode()).hexdigest()[:16]
 
     def count(self) -> int:
         """Return how many events wait to be sent."""

@@ -10,10 +10,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from search.secret import masked, redacted
 from search.tracking.fold import Point, State, Summary, Update, marker
 from search.tracking.outbox import Input
 from search.tracking.runs import ENDED, ENDED_AT, REFUSED, STATE, STATE_AT, SUMMED_AT, Run, RunMovedError, as_run
-from search.tracking.uri import redacted, shown_uri
 
 _log = logging.getLogger(__name__)
 
@@ -141,8 +141,8 @@ class RunWriter:
         """Send all `points`, and those of `params` and `tags` that `run` has not."""
         from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415 (takes seconds)
 
-        texts = {_name(key): shown_uri(str(value)) for key, value in params.items()}
-        labels = {_name(key): shown_uri(value) for key, value in tags.items()}
+        texts = {_name(key): masked(str(value)) for key, value in params.items()}
+        labels = {_name(key): masked(value) for key, value in tags.items()}
         new_params = [Param(key, text) for key, text in texts.items() if key not in run.params]
         new_tags = [RunTag(key, text) for key, text in labels.items() if run.tags.get(key) != text]
         *first, last = _batches(points) or [[]]

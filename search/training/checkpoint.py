@@ -17,7 +17,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.artifacts import reading, shown, whole
+from search.artifacts import reading, whole
+from search.secret import masked
 
 logger = logging.getLogger(__name__)
 _DIGEST_BYTES = hashlib.sha256().digest_size
@@ -65,7 +66,7 @@ def load_checkpoint(location: str | Path, fingerprint: str) -> Checkpoint | None
     try:
         with reading(location) as file:
             if not _is_whole(file):
-                logger.warning("%s is torn and is ignored: training starts again from epoch 1", shown(location))
+                logger.warning("%s is torn and is ignored: training starts again from epoch 1", masked(location))
                 return None
             return _parse(file, location, fingerprint)
     except FileNotFoundError:
@@ -77,7 +78,7 @@ def _parse(file: IO[bytes], location: str | Path, fingerprint: str) -> Checkpoin
     with np.load(file, allow_pickle=False) as found:
         meta = json.loads(found["meta"].tobytes())
         if meta["fingerprint"] != fingerprint:
-            logger.warning("%s belongs to another setting and is ignored", shown(location))
+            logger.warning("%s belongs to another setting and is ignored", masked(location))
             return None
         return Checkpoint(
             fingerprint=fingerprint,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from search.errors import InputError, StudyError
+from search.secret import without_secrets
 from search.space.hyperparameters import COMPILED
 from search.space.types import ChoiceParam, Space
 from search.training.recorder import Recorder
@@ -98,7 +99,8 @@ def build_all(questions: Sequence[Question], *, weights: bool = False) -> list[A
 
 def ask(question: Mapping[str, Any]) -> dict[str, Any]:
     """The answer of a fresh process. Raises InputError with the problems that it found, StudyError when it breaks."""
-    variables = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+    variables = without_secrets(os.environ) | quiet
     done = subprocess.run(
         [sys.executable, "-m", "search.training.probe"],
         input=json.dumps(question), capture_output=True, text=True, check=False, env=variables,

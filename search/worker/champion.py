@@ -22,10 +22,11 @@ from search.errors import StudyError
 from search.files import locked
 from search.places import artifacts, home
 from search.report.evidence import read_evidence
+from search.secret import redacted
 from search.tracking.database import open_client
 from search.tracking.outbox import read_header
 from search.tracking.runs import KIND, find_runs
-from search.tracking.uri import default_uri, redacted
+from search.tracking.uri import default_uri
 from search.worker.prediction import builder_name, model_file
 
 ALIAS = "champion"

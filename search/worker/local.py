@@ -11,6 +11,7 @@ from typing import Protocol
 
 from search.errors import InputError
 from search.files import unwritable
+from search.secret import without_secrets
 from search.worker.devices import Device, environment_for
 from search.worker.order import Order
 from search.worker.restarts import MAX_RESTARTS, Kept, Restarts
@@ -90,7 +91,7 @@ class LocalWorkers:
         logs.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, "-m", "search.worker", "--index", str(slot.index), "--device", slot.device.name]
         own = environment_for(slot.device, threads=self.threads, share=self.share)
-        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | own
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | own
         with self._log(slot).open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 command, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,

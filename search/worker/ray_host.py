@@ -11,6 +11,7 @@ from pathlib import Path
 
 from search.errors import InputError
 from search.files import locked, unwritable
+from search.secret import without_secrets
 from search.study.environment import code_version
 from search.worker.claims import GpuClaims, claim_gpus
 from search.worker.devices import Device, environment_for, find_devices
@@ -128,7 +129,7 @@ class Keeper:
             self._claims = claim_gpus([device], wanted="all", holder="Ray")
         command = [*terms.program, "--index", str(self._index), "--device", device.name]
         own = environment_for(device, threads=terms.threads, share=terms.share)
-        return _start(command, variables | own, log, self._claims.fds if self._claims else ())
+        return _start(command, without_secrets(variables) | own, log, self._claims.fds if self._claims else ())
 
     def _tell(self, order: bytes) -> None:
         process = self._kept.process

@@ -16,6 +16,7 @@ from search.datasets import load
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError, StudyError
 from search.places import cache, check_home
+from search.secret import without_secrets
 from search.study.environment import backend, environment
 from search.study.recorded import Recorded
 from search.study.records import Epoch, Evaluation, TrialRecord
@@ -66,7 +67,7 @@ def reproduce(
             stack.callback(claims.close)
         device = crew.devices[0]
         variables = environment_for(device, threads=crew.threads) | {"KERAS_BACKEND": _backend(recorded)}
-        stack.enter_context(_environ({"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | variables))
+        stack.enter_context(_environ({"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | variables))
         here = environment(device.name, threads=crew.threads)
         again = _train(recorded, data, tolerance, show)
     found = compare(recorded.trial, again, tolerance=tolerance)
@@ -111,8 +112,9 @@ def _crew(recorded: Recorded, gpus: str | None) -> Crew:
 
 @contextmanager
 def _environ(variables: Mapping[str, str]) -> Iterator[None]:
-    """These environment variables, which the process that forks trials inherits when it starts."""
+    """These environment variables only, which the process that forks trials inherits when it starts."""
     before = dict(os.environ)
+    os.environ.clear()
     os.environ.update(variables)
     try:
         yield

@@ -13,6 +13,8 @@ from search.study.storage import LedgerStorage
 from tests.kept import keep
 from tests.study.helpers import begin, spec
 
+SECRET = "s3cr3t-w0rd"
+
 
 @pytest.fixture
 def fails(command, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
@@ -242,3 +244,21 @@ def test_a_store_out_of_reach_holds_up_what_would_remove_its_files(  # type: ign
     assert "what 'mine' keeps can't be looked at (ftp://127.0.0.1:9/x/mine/checkpoints: ConnectionRefused" in said
     assert "GRIDLESS_ARTIFACTS" in said
     assert storage.study_names() == ["mine"]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql://u@127.0.0.1:1/db?password={SECRET}",
+        f"postgresql://u@127.0.0.1:1/db?sslpassword={SECRET}&connect_timeout=3",
+        f"postgresql://u:{SECRET}@127.0.0.1:notaport/db",
+        f"postgresql://u:{SECRET}@[::1/db",
+        f"postgresql://u:{SECRET}@127.0.0.1:1/db?x=1",
+        f"sqlite:////proc/at/all.db?password={SECRET}",
+    ],
+)
+@pytest.mark.parametrize("arguments", [("status",), ("delete", "s", "--dry-run"), ("worker", "--until-idle")])
+def test_a_storage_that_can_not_be_opened_is_told_without_a_secret(fails, url: str, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+    err = fails(*arguments, storage=url)
+    assert SECRET not in err
+    assert "GRIDLESS_STORAGE" in err or "storage" in err

@@ -22,7 +22,7 @@ from tests.cli.helpers import (
     wait_for,
     workers_of,
 )
-from tests.cli.own_models import SPACE
+from tests.cli.own_models import SECRET, SPACE
 
 FIRST_COLUMNS = [
     "rank", "study", "model", "data", "trial", "state", "val_accuracy", "best_epoch", "epochs", "train_s", "n_params",
@@ -141,7 +141,12 @@ def test_whatever_ends_a_study_the_same_command_goes_on_from_the_last_epoch(own_
     assert sum(t.n_retries for t in whole.trials) == 2
 
 
-def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(own_home: Path, tmp_path: Path) -> None:
+def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(
+    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, SECRET)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://u:{SECRET}@127.0.0.1:1")
     file = tmp_path / "own.yaml"
     file.write_text(SPACE)
     faults = ["raises", "exits", "is killed", "hangs", "runs out of memory", "goes nan"]

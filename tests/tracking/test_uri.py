@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
+from search.secret import masked, redacted
 from search.tracking import store
 from search.tracking.database import open_client
 from search.tracking.mirror import sync
 from search.tracking.outbox import Outbox
-from search.tracking.uri import redacted, shown_uri
 from tests.tracking.helpers import runs
 
 SECRET = "s3cr3t-w0rd"
@@ -33,7 +33,7 @@ SECRET = "s3cr3t-w0rd"
     ],
 )
 def test_an_address_is_shown_without_its_password(uri, shown):
-    assert shown_uri(uri) == shown
+    assert masked(uri) == shown
 
 
 def test_pieces_of_a_password_that_a_driver_quotes_are_hidden(monkeypatch):
