@@ -4,10 +4,28 @@ import contextlib
 import fcntl
 import glob
 import os
+import re
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 from uuid import uuid4
+
+
+def plain_name(text: str) -> str:
+    """`text` as a file may be called on any system: letters, marks and digits of any script, dots, dashes, underscores.
+
+    What lies between becomes a dash. Letters are composed (NFC), as macOS gives them decomposed.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    kept = (c if _is_plain(before, c) else "/" for before, c in zip(f" {composed}", composed, strict=False))
+    return re.sub("/+", "-", "".join(kept))
+
+
+def _is_plain(before: str, char: str) -> bool:
+    kind = unicodedata.category(char)[0]
+    # A mark without a letter is what emoji leave behind, and can't be seen.
+    return char in "._-" or kind in "LN" or (kind == "M" and unicodedata.category(before)[0] in "LMN")
 
 
 @contextlib.contextmanager

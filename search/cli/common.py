@@ -24,6 +24,10 @@ def _all(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
     return decorate
 
 
+resize_option = click.option(
+    "--resize", metavar="WIDTHxHEIGHT", help="Bring all images to one size, such as 64x64; the same as DATA@64x64."
+)
+
 study_options = _all(
     click.argument("model"),
     click.argument("data"),
@@ -45,6 +49,7 @@ study_options = _all(
     click.option("--finalists", help="The best settings to train again and score on the test set [3]; 0 for none."),
     click.option("--n-replicates", help="Fresh seeds that each finalist is trained on [5]."),
     click.option("--stop-when-flat", is_flag=True, default=None, help="End once more promises less than noise."),
+    resize_option,
     click.option("--space", "space_file", type=click.Path(path_type=Path), help="A space file [spaces/MODEL.yaml]."),
     click.option("--try", "tries", multiple=True, metavar="NAME=VALUE,…", help="Run this setting first; repeatable."),
     click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="Pin a parameter; repeatable."),

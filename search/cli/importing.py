@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.cli.common import sayer
+from search.cli.common import resize_option, sayer
 
 if TYPE_CHECKING:
     from search.study.importing import Imported
@@ -28,14 +28,15 @@ _MAX_SHOWN = 20
 @click.option("--into", required=True, metavar="STUDY", help="A name of its own, or one imported before.")
 @click.option("--model", help="The model that its trials are of; needed once.")
 @click.option("--data", help="The data set that they were trained on; needed once.")
+@resize_option
 @click.option("--space", "space_file", type=click.Path(path_type=Path), help="A space file [spaces/MODEL.yaml].")
 @click.option("--study", metavar="NAME", help="Which of the studies in a database of Optuna's.")
 @click.option("--rename", "renames", multiple=True, metavar="THEIRS=OURS", help="What a parameter is called here.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def import_(
-    source: str, into: str, model: str | None, data: str | None, space_file: Path | None, study: str | None,
-    renames: tuple[str, ...], as_json: bool, quiet: bool,
+    source: str, into: str, model: str | None, data: str | None, resize: str | None, space_file: Path | None,
+    study: str | None, renames: tuple[str, ...], as_json: bool, quiet: bool,
 ) -> int:  # fmt: skip
     """Bring finished trials of another program into STUDY, as past trials, each with where it came from.
 
@@ -43,10 +44,11 @@ def import_(
     (optuna:URL#study, or a .db file), or a .csv with the columns val_accuracy and param.*. What does not fit is listed
     with the reason, also in runs/STUDY/import-rejected.csv. Doing it again adds nothing twice.
     """
+    from search.datasets import sized
     from search.worker.past import ImportRequest, import_past
 
     sys.path.append(str(Path.cwd()))  # where a user's own model may be
-    request = ImportRequest(source, into, model, data, space_file, study, renames)
+    request = ImportRequest(source, into, model, data and sized(data, resize), space_file, study, renames)
     past, found = import_past(request, sayer(quiet))
     _tell(into, past, found)
     if as_json:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from search.cli.common import INTERRUPTED, sayer
+from search.cli.common import INTERRUPTED, resize_option, sayer
 
 _EPILOG = """\b
 Examples:
@@ -20,6 +20,7 @@ Examples:
 @click.command("bench-peers", epilog=_EPILOG)
 @click.option("--models", default="mlp,convNN", help="Models, with commas between [mlp,convNN].")
 @click.option("--data", default="fashion", help="The data [fashion].")
+@resize_option
 @click.option("--systems", default="all", help="Systems, with commas between [all].")
 @click.option("--images", default="10000", help="Training images, validation's among them [10000].")
 @click.option("--epochs", default="6", help="Epochs of a full training [6].")
@@ -31,14 +32,15 @@ Examples:
 @click.option("--out", required=True, metavar="FILE.csv", type=click.Path(path_type=Path), help="Where runs are kept.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def bench_peers(
-    models: str, data: str, systems: str, images: str, epochs: str, budget: str, seeds: str, fixes: tuple[str, ...],
-    threads: str, jobs: str | None, out: Path, quiet: bool,
+    models: str, data: str, resize: str | None, systems: str, images: str, epochs: str, budget: str, seeds: str,
+    fixes: tuple[str, ...], threads: str, jobs: str | None, out: Path, quiet: bool,
 ) -> int:  # fmt: skip
     """Search by this and by other systems: same space, images, split, budget and machine.
 
     Compute is counted alike for all, in epochs over the same training images. Runs are kept as they end, and the same
     command goes on with those that are missing. About an hour on 2 cores as it stands.
     """
+    from search.datasets import sized
     from search.errors import InputError
     from search.files import locked, unwritable
     from search.peers.experiment import Done, Searches
@@ -52,7 +54,7 @@ def bench_peers(
     counts = {
         "images": images, "epochs": epochs, "seeds": seeds, "threads": threads, "jobs": jobs or str(os.cpu_count() or 1)
     }  # fmt: skip
-    asked = check(Request(models, data, systems, fixes, budget, counts, out))
+    asked = check(Request(models, sized(data, resize), systems, fixes, budget, counts, out))
     runs, n_failed = asked.runs, 0
     if n := len(runs.keys):
         say(f"{out} holds {count(n, 'run')} already")

@@ -37,7 +37,7 @@ Examples:
 @crew_options
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror the study to MLflow.")
 def study(
-    model: str, data: str, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
+    model: str, data: str, resize: str | None, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
     dry_run: bool, no_mlflow: bool, as_json: bool, quiet: bool, engine: str, address: str | None, **flags: Any,
 ) -> int:  # fmt: skip
     """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and report.
@@ -46,11 +46,12 @@ def study(
     `gridless datasets`, or the path of an .npz file or of a folder of images by class.
     It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
+    from search.datasets import sized
     from search.worker.prepare import Request, check
     from search.worker.staff import staffed
 
     say = sayer(quiet)
-    request = Request(model, data, flags, space_file, tries, fixes, engine)
+    request = Request(model, sized(data, resize), flags, space_file, tries, fixes, engine)
     if dry_run:
         return _show_plan(request, say, as_json=as_json)
     checked = check(request, say)
@@ -66,17 +67,18 @@ def study(
 @study_options
 @click.option("--priority", type=int, help="Studies of a larger one are served first [0].")
 def submit(
-    model: str, data: str, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
+    model: str, data: str, resize: str | None, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
     dry_run: bool, as_json: bool, quiet: bool, priority: int | None, **flags: Any,
 ) -> int:  # fmt: skip
     """Put a study on the queue, for workers on this or other machines, and return.
 
     MODEL and DATA are as for `gridless study`; a path must lead to the same data on every worker's machine.
     """
+    from search.datasets import sized
     from search.worker.prepare import Request, check, open_study
 
     say = sayer(quiet)
-    request = Request(model, data, flags, space_file, tries, fixes)
+    request = Request(model, sized(data, resize), flags, space_file, tries, fixes)
     if dry_run:
         return _show_plan(request, say, as_json=as_json)
     checked = check(request, say)

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from search.cli.common import resize_option
 from search.errors import InputError
 
 
@@ -106,11 +107,15 @@ def space() -> None:
 @space.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--data", default=None, help="Build on this data set [the space's own shape, 28×28×1].")
-def check(file: Path, data: str | None) -> int:
+@resize_option
+def check(file: Path, data: str | None, resize: str | None) -> int:
     """Lint a space FILE, and build its model at the space's corners."""
+    from search.datasets import sized
     from search.training.catalogue import check_space
 
-    lines, sound = check_space(file, data)
+    if resize and not data:
+        raise InputError("--resize: there is no data to be resized; give --data")
+    lines, sound = check_space(file, data and sized(data, resize))
     for line in lines:
         click.echo(line)
     return 0 if sound else 2

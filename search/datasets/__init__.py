@@ -1,60 +1,89 @@
 """Data sets: one module per registered name, each a loader `load() -> ImageData`, and users' own files and folders."""
 
+import logging
 import os
-import re
 from pathlib import Path
 
 import numpy as np
 
 from search import registry
 from search.datasets import folder, npz
-from search.datasets.image_data import ARRAYS, ImageData, from_arrays
+from search.datasets.image_data import ARRAYS, ImageData, from_arrays, some
+from search.datasets.resize import Size, resized, size_of
 from search.errors import InputError
+from search.files import plain_name
+
+log = logging.getLogger(__name__)
 
 
 def load(data: str) -> ImageData:
     """Load a data set: a registered name, the path of an .npz file, or the path of a folder of images by class.
 
     What is no registered name is a path if it ends in .npz, has a path separator or exists: `digits` is the
-    registered set, `./digits` a folder.
+    registered set, `./digits` a folder. After an @ may stand a size that images are brought to: `photos@64x64`.
     The file holds x_train, y_train, x_test, y_test (images uint8 (n, h, w[, c]), labels integers (n,) from 0)
     and may hold class_names. The folder is laid out as `folder` says.
 
     Raises InputError with everything that is wrong: an unknown name, no source reachable, an unreadable file,
-    or arrays that break a rule of `image_data.problems`.
+    or arrays that break a rule of `image_data.problems`. A class without test images is told in the log.
     """
-    if _is_path(data):
-        return _load_path(data)
-    loaded = registry.load_loader(data)()
-    if not isinstance(loaded, ImageData):
-        raise InputError(f"{data}: its loader must return search.datasets.image_data.ImageData, not {type(loaded)}")
-    arrays = {key: np.asarray(getattr(loaded, key)) for key in ARRAYS}
-    return from_arrays(data_name(data), arrays, loaded.class_names)
+    source, text = _apart(data)
+    size = size_of(text) if text else None
+    loaded = _load_path(source, data_name(data), size) if _is_path(source) else _load_registered(source, data, size)
+    if absent := sorted(set(range(loaded.n_classes)) - set(loaded.y_test.tolist())):
+        names = some([loaded.class_names[label] for label in absent])
+        log.warning("%s: the test set has no image of %s: what it measures says nothing of them", loaded.name, names)
+    return loaded
+
+
+def sized(data: str, size: str | None) -> str:
+    """What names `data` with its images brought to `size`, such as 64x64; `data` itself where that is None."""
+    return data if size is None else f"{data}@{size}"
 
 
 def data_name(data: str) -> str:
-    """Give the short name that studies and folders use: a path's last part without .npz, fit for a path.
+    """Give the short name that studies and folders use: a path's last part without .npz, fit for a path; and the size.
 
     A path never gets a registered name: what was found on that data says nothing about the user's own.
     """
-    if not _is_path(data):
-        return _clean(data)
-    own = _absolute(data)
-    name = _clean(own.stem if _is_npz(data) else own.name)
-    return f"{name}-own" if name in registry.names(registry.DATASETS) else name
+    source, size = _apart(data)
+    if not _is_path(source):
+        return _clean(f"{source}-{size}" if size else source)
+    own = _absolute(source)
+    name = _clean(own.stem if _is_npz(source) else own.name)
+    name = f"{name}-own" if name in registry.names(registry.DATASETS) else name
+    return _clean(f"{name}-{size}") if size else name
 
 
 def data_source(data: str) -> str:
     """Give what loads the data from any working folder: a registered name, or an absolute path."""
-    return str(_absolute(data)) if _is_path(data) else data
+    source, size = _apart(data)
+    return sized(str(_absolute(source)), size or None) if _is_path(source) else data
 
 
-def _load_path(data: str) -> ImageData:
+def _apart(data: str) -> tuple[str, str]:
+    """What names the data, and the size after the @, empty where there is none; a name or path with an @ is one."""
+    source, _, size = data.rpartition("@")
+    is_whole = not source or os.sep in size or data in registry.names(registry.DATASETS) or _absolute(data).exists()
+    return (data, "") if is_whole or _is_npz(size) else (source, size)
+
+
+def _load_registered(name: str, data: str, size: Size | None) -> ImageData:
+    loaded = registry.load_loader(name)()
+    if not isinstance(loaded, ImageData):
+        raise InputError(f"{name}: its loader must return search.datasets.image_data.ImageData, not {type(loaded)}")
+    arrays = {key: np.asarray(getattr(loaded, key)) for key in ARRAYS}
+    found = from_arrays(data_name(data), arrays, loaded.class_names)
+    return resized(found, size) if size else found
+
+
+def _load_path(data: str, name: str, size: Size | None) -> ImageData:
     path = _absolute(data)
     if path.is_dir() and not _is_npz(data):
-        return folder.load(path, data_name(data))
+        return folder.load(path, name, size)
     if path.is_file() and _is_npz(data):
-        return npz.load(path, data_name(data))
+        found = npz.load(path, name)
+        return resized(found, size) if size else found
     if path.is_file():
         raise InputError(f"DATA: {data}: neither an .npz file nor a folder; unpack an archive and give its folder")
     near = registry.nearest(path.stem, registry.names(registry.DATASETS))
@@ -79,4 +108,4 @@ def _absolute(data: str) -> Path:
 
 
 def _clean(name: str) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "data"
+    return plain_name(name).strip("-.") or "data"

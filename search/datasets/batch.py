@@ -44,9 +44,9 @@ class Batch:
 def read_batch(files: Sequence[str], shape: Shape) -> Batch:
     """Read `files` as images of `shape`, (height, width, channels), in their order.
 
-    A picture is decoded as those of a folder are (`search.datasets.pictures`), and brought to the size as
-    `search.datasets.resize` does. An .npz file holds `x` or `x_test`, uint8 (n, height, width[, channels]) of just
-    this shape. Raises InputError with everything that is wrong with any file.
+    A picture is decoded and brought to the size as those of a folder are (`search.datasets.pictures`). An .npz file
+    holds `x` or `x_test`, uint8 (n, height, width[, channels]) of just this shape. Raises InputError with everything
+    that is wrong with any file.
     """
     batch = Batch()
     problems: list[str] = []
@@ -74,8 +74,7 @@ def _add_picture(batch: Batch, file: str, path: Path, shape: Shape) -> None:
         raise InputError(f"the network takes images of {channels} channels, which no picture has; give an .npz file")
     image = pictures.pixels(path, grey=channels == 1)
     if image.shape != shape:
-        fitted = pictures.fitted(path, width=width, height=height).convert("L" if channels == 1 else "RGB")
-        image = np.asarray(fitted).reshape(shape)
+        image = pictures.pixels(path, grey=channels == 1, size=(width, height))
         batch.resized.append(file)
     if channels == 1 and not pictures.header(path).grey:
         batch.greyed.append(file)

@@ -2,7 +2,7 @@
 
 Two layouts: train/<class>/* with test/<class>/*; or <class>/* alone, of which a fixed stratified sixth is the
 test part. The classes are the folders' names, sorted. Files are taken in the order of their names, so that the
-digest is the same on any machine; hidden ones are passed over.
+digest is the same on any machine; hidden ones are passed over, and what archivers leave (__MACOSX).
 """
 
 import logging
@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
 from search.datasets import pictures
 from search.datasets.image_data import Array, ImageData, from_arrays, some
-from search.datasets.resize import command
+from search.datasets.resize import Size, too_large
 from search.datasets.stratify import stratified
 from search.errors import InputError
 
@@ -30,12 +29,15 @@ LOG_EVERY = 10_000
 DEFAULT_SIZE = (64, 64)
 """Proposed (width, height) where the images suggest none."""
 
+_LITTER = frozenset({"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"})
+"""Folders that archivers and file systems leave beside a user's own; hidden ones are passed over anyway."""
+
 _Classes = Mapping[str, Sequence[Path]]
 """Class name → its image files; both sorted."""
 
 _LEAST = {
     "train": (2, "one of them to validate on"),
-    "test": (1, "to test on"),
+    "test": (0, ""),
     "all": (3, "one of them to test and one to validate on"),
 }
 """Images that each class must have, and why."""
@@ -58,26 +60,26 @@ class _Read:
     failed: list[str] = field(default_factory=list)
 
 
-def load(folder: Path, name: str) -> ImageData:
+def load(folder: Path, name: str, size: Size | None = None) -> ImageData:
     """Load the images below `folder` (absolute): uint8 with one channel if every file is grey, else RGB.
 
-    Raises InputError with every problem: classes that differ between train and test or have too few images,
+    With a `size` all are brought to it. Raises InputError with every problem: classes without or with too few images,
     files that can't be read, images of different sizes, and more of them than half of the memory holds.
     """
     parts = _parts(folder)
     found = _class_problems(folder, parts)
     files = [path for classes in parts.values() for images in classes.values() for path in images]
     log.info("reading %s images from %s", f"{len(files):,}", folder)
-    grey, too_large = _look(folder, files)
-    if too_large:
-        raise InputError([*found, too_large])
+    grey, memory_problem = _look(folder, files, size)
+    if memory_problem:
+        raise InputError([*found, memory_problem])
     read = _Read()
     if found:  # there is no knowing which images are whose, but each can be looked at
-        _pixels(files, read, grey=grey)
+        _pixels(files, read, grey=grey, size=size)
         raise InputError([*found, *_image_problems(folder, read)])
     arrays: dict[str, Array] = {}
     for part, (paths, labels) in _split(parts).items():
-        arrays |= {f"x_{part}": _pixels(paths, read, grey=grey), f"y_{part}": labels}
+        arrays |= {f"x_{part}": _pixels(paths, read, grey=grey, size=size), f"y_{part}": labels}
     if found := _image_problems(folder, read):
         raise InputError(found)
     return from_arrays(name, arrays, list(next(iter(parts.values()))))
@@ -98,6 +100,9 @@ def _parts(folder: Path) -> dict[str, _Classes]:
         if roots:
             left += [*listing.images, *listing.others]
         parts[part] = {label: each.images for label, each in inside.items()}
+    if roots:  # labels are numbered by all classes, whether or not there are images to test them on
+        untested = {label: () for label in parts["train"] if label not in parts["test"]}
+        parts["test"] = dict(sorted({**parts["test"], **untested}.items()))
     if left:
         log.warning("%s: left out, being no image of a class: %s", folder, _names(folder, left))
     return parts
@@ -123,7 +128,7 @@ def _list(folder: Path) -> _Listing:
     found = _Listing([], [], [])
     try:
         for path in sorted(folder.iterdir(), key=lambda p: p.name):
-            if not path.name.startswith("."):
+            if not path.name.startswith(".") and path.name not in _LITTER:
                 is_image = path.suffix.lower() in pictures.SUFFIXES
                 (found.folders if path.is_dir() else found.images if is_image else found.others).append(path)
     except OSError as error:
@@ -134,13 +139,13 @@ def _list(folder: Path) -> _Listing:
 def _class_problems(folder: Path, parts: Mapping[str, _Classes]) -> list[str]:
     layout = "put the images in <class>/ folders, or in train/<class>/ and test/<class>/; deeper ones are not read"
     found = []
-    if len(parts) == 2 and set(parts["train"]) != set(parts["test"]):
-        for part, other in (("train", "test"), ("test", "train")):
-            if missing := sorted(set(parts[other]) - set(parts[part])):
-                found.append(
-                    f"{folder}: train and test must have the same classes, but {part} lacks {some(missing)}; "
-                    f"add images of them, or remove them from {other}"
-                )
+    if "all" not in parts and (missing := sorted(set(parts["test"]) - set(parts["train"]))):
+        found.append(
+            f"{folder}: train must have the classes of test, but lacks {some(missing)}; "
+            f"add images of them, or remove them from test"
+        )
+    if "all" not in parts and not any(parts["test"].values()):
+        found.append(f"{folder}: test has no images; {layout}")
     for part, classes in parts.items():
         where = folder if part == "all" else folder / part
         if len(classes) < 2:
@@ -153,7 +158,7 @@ def _class_problems(folder: Path, parts: Mapping[str, _Classes]) -> list[str]:
     return found
 
 
-def _look(folder: Path, files: Sequence[Path]) -> tuple[bool, str | None]:
+def _look(folder: Path, files: Sequence[Path], size: Size | None) -> tuple[bool, str | None]:
     """Whether all images are grey, and what is wrong if they don't fit into half of the machine's memory.
 
     An image that can't be read is passed over: it is reported when it is decoded.
@@ -165,13 +170,10 @@ def _look(folder: Path, files: Sequence[Path]) -> tuple[bool, str | None]:
         except InputError:
             continue
         n_pixels, grey = max(n_pixels, seen.n_pixels), grey and seen.grey
-    needed, memory = len(files) * n_pixels * (1 if grey else 3), psutil.virtual_memory().total
-    if needed <= memory / 2:
-        return grey, None
-    return grey, (
-        f"{folder}: {len(files):,} images of up to {n_pixels:,} pixels take {needed / 1e9:.1f} GB, more than half of "
-        f"this machine's {memory / 1e9:.1f} GB; make a smaller copy: {command(folder, *DEFAULT_SIZE)}"
-    )
+    n_pixels = size[0] * size[1] if size else n_pixels
+    problem = too_large(len(files), n_pixels * (1 if grey else 3))
+    remedy = f"bring them to {'a smaller' if size else 'one'} size, such as {_resize(DEFAULT_SIZE)}"
+    return grey, problem and f"{folder}: at up to {n_pixels:,} pixels each {problem}; {remedy}"
 
 
 def _split(parts: Mapping[str, _Classes]) -> dict[str, tuple[list[Path], NDArray[np.int64]]]:
@@ -192,14 +194,14 @@ def _labelled(classes: _Classes) -> tuple[list[Path], NDArray[np.int64]]:
     return [path for images in classes.values() for path in images], np.repeat(np.arange(len(counts)), counts)
 
 
-def _pixels(paths: Sequence[Path], read: _Read, *, grey: bool) -> NDArray[np.uint8]:
+def _pixels(paths: Sequence[Path], read: _Read, *, grey: bool, size: Size | None) -> NDArray[np.uint8]:
     """Decode `paths` into one array with the shape of the first image; `read` notes all sizes and failures."""
     array: NDArray[np.uint8] | None = None
     for i, path in enumerate(paths):
         if i and i % LOG_EVERY == 0:
             log.info("read %s of %s", f"{i:,}", f"{len(paths):,}")
         try:
-            image = pictures.pixels(path, grey=grey)
+            image = pictures.pixels(path, grey=grey, size=size)
         except InputError as error:
             read.failed.append(f"{path} ({error})")
             continue
@@ -222,9 +224,13 @@ def _image_problems(folder: Path, read: _Read) -> list[str]:
         sizes = [f"{w}×{h} ({len(paths):,}: {_names(folder, paths, 3)})" for (w, h), paths in most_first]
         found.append(
             f"{folder}: all images must have one size (width×height), not {len(sizes)}: {some(sizes)}; "
-            f"make a copy with one size, such as: {command(folder, *size)}"
+            f"bring them to one by {_resize(size)}"
         )
     return found
+
+
+def _resize(size: Size) -> str:
+    return f"--resize {size[0]}x{size[1]}"
 
 
 def _names(folder: Path, paths: Sequence[Path], n: int = 10) -> str:

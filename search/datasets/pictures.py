@@ -47,20 +47,15 @@ def header(path: Path) -> Header:
         return Header(image.width * image.height, image.mode in _GREY)
 
 
-def pixels(path: Path, *, grey: bool) -> NDArray[np.uint8]:
-    """Decode an image: uint8 (height, width, 1) if `grey`, else (height, width, 3). Raises InputError as `header`."""
-    with _opened(path) as image:
-        array = np.asarray(_flat(image, grey=grey))
-    return array[:, :, np.newaxis] if grey else array
+def pixels(path: Path, *, grey: bool, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Decode an image: uint8 (height, width, 1) if `grey`, else (height, width, 3). Raises InputError as `header`.
 
-
-def fitted(path: Path, *, width: int, height: int) -> Image.Image:
-    """Decode an image and bring it to one size, its proportions kept: what is too long is cut at both ends.
-
-    Raises InputError as `header`.
+    With a `size` (width, height) it is brought to that, its proportions kept: what is too long is cut at both ends.
     """
     with _opened(path) as image:
-        return ImageOps.fit(_flat(image, grey=image.mode in _GREY), (width, height))
+        flat = _flat(image, grey=grey)
+        array = np.asarray(ImageOps.fit(flat, size) if size else flat)
+    return array[:, :, np.newaxis] if grey else array
 
 
 def _flat(image: Image.Image, *, grey: bool) -> Image.Image:

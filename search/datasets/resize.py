@@ -1,42 +1,51 @@
-"""Bringing the images of a folder to one size, in a copy: what `folder` asks for when sizes differ."""
+"""Bringing images to one size, their proportions kept: what is too long is cut at both ends."""
 
-import shlex
-import sys
-from pathlib import Path
+import re
+from typing import TypeAlias
 
-from search.datasets import pictures
+import numpy as np
+import psutil
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays
 from search.errors import InputError
 
+Size: TypeAlias = tuple[int, int]
+"""Width and height, pixels."""
 
-def resize(source: str, target: str, width: int, height: int) -> None:
-    """Write every image below `source`, `width`×`height` pixels, as PNG to the same place below `target`.
-
-    Hidden files and folders are left out. Proportions are kept; what is too long is cut at both ends.
-    Raises InputError when `target` exists, and with every image that can't be read; the others are then written.
-    """
-    old, new = Path(source).expanduser(), Path(target).expanduser()
-    if new.exists():
-        raise InputError(f"{new} exists; remove it, or name another folder")
-    failed = []
-    for path in sorted(old.rglob("*")):
-        inside = path.relative_to(old)
-        if path.suffix.lower() not in pictures.SUFFIXES or any(part.startswith(".") for part in inside.parts):
-            continue
-        # The whole old name stays in the new one: a.jpg and a.png may lie side by side.
-        written = new / inside.with_name(f"{path.name}.png")
-        try:
-            image = pictures.fitted(path, width=width, height=height)
-        except InputError as error:
-            failed.append(f"{path}: {error}")
-            continue
-        written.parent.mkdir(parents=True, exist_ok=True)
-        image.save(written)
-    if failed:
-        raise InputError(failed)
+_SIZE = re.compile(r"([1-9][0-9]{0,3})x([1-9][0-9]{0,3})")
 
 
-def command(folder: Path, width: int, height: int) -> str:
-    """The shell command that makes such a copy beside `folder`, and how to use it."""
-    target = folder.with_name(f"{folder.name}-{width}x{height}")
-    code = f"from search.datasets.resize import resize; resize({str(folder)!r}, {str(target)!r}, {width}, {height})"
-    return f"{shlex.join([sys.executable, '-c', code])} and then DATA={shlex.quote(str(target))}"
+def size_of(text: str) -> Size:
+    """The size that "64x64" is, width before height. Raises InputError."""
+    if match := _SIZE.fullmatch(text):
+        return int(match[1]), int(match[2])
+    raise InputError(f"--resize: {text!r} is no size; give WIDTHxHEIGHT in pixels, 1 to 9999 each, such as 64x64")
+
+
+def resized(data: ImageData, size: Size) -> ImageData:
+    """`data` with images of `size`. Raises InputError when they would not fit into half of the memory."""
+    n, channels = len(data.y_train) + len(data.y_test), data.input_shape[2]
+    if problem := too_large(n, size[0] * size[1] * channels):
+        raise InputError(f"{data.name}: {problem}; give a smaller --resize")
+    arrays: dict[str, Array] = {key: getattr(data, key) for key in ARRAYS}
+    arrays |= {key: _fitted(array, size) for key, array in arrays.items() if key.startswith("x")}
+    return from_arrays(data.name, arrays, data.class_names)
+
+
+def too_large(n_images: int, n_values: int) -> str | None:
+    """What is wrong with `n_images` of `n_values` bytes each, if they take more than half of the machine's memory."""
+    needed, memory = n_images * n_values, psutil.virtual_memory().total
+    if needed <= memory / 2:
+        return None
+    sizes = f"{needed / 1e9:.1f} GB, more than half of this machine's {memory / 1e9:.1f} GB"
+    return f"{n_images:,} images take {sizes}"
+
+
+def _fitted(images: Array, size: Size) -> NDArray[np.uint8]:
+    found = np.empty((len(images), size[1], size[0], images.shape[3]), np.uint8)
+    for place, image in zip(found, images, strict=True):
+        for channel in range(image.shape[2]):
+            place[..., channel] = np.asarray(ImageOps.fit(Image.fromarray(image[..., channel]), size))
+    return found

@@ -1,6 +1,6 @@
 """What a study is: settings from YAML files and flags, checked all at once, and the resolved StudySpec."""
 
-import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from search.errors import InputError
+from search.files import plain_name
 from search.registry import data_folders, nearest
 from search.space.types import Space
 from search.study.strategy import STRATEGIES
@@ -27,7 +28,8 @@ _FIXED = (
     "deterministic",
 )
 """What a resumed study must not change; n_trials may only grow, and everything else is free."""
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_LONGEST, _MOST_BYTES = 100, 200
+"""Characters and bytes of a name: file systems allow 255 bytes, of which endings need some."""
 _RESERVED = {"comparisons", "mlflow-artifacts"}
 _NOT_NAMES = {"true", "false", "na", "nan", "null", "none", "auto"}
 """What CSV readers take for truth or for nothing, and what `--warm-start` does."""
@@ -95,6 +97,7 @@ class Settings(BaseModel):
     @field_validator("name")
     @classmethod
     def _name_is_a_folder(cls, name: str | None) -> str | None:
+        name = name and unicodedata.normalize("NFC", name)
         if name is not None and (problem := name_problem(name)):
             raise ValueError(problem)
         return name
@@ -200,8 +203,10 @@ class StudySpec(BaseModel):
 
 def name_problem(name: str) -> str | None:
     """What is wrong with `name` as a study's name, or None."""
-    if not _NAME.fullmatch(name):
-        return "use 1 to 100 letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+    if not name or plain_name(name) != name or name[0] in "._-":
+        return "use letters, digits, dots, dashes and underscores, beginning with a letter or digit"
+    if len(name) > _LONGEST or len(name.encode()) > _MOST_BYTES:
+        return f"use at most {_LONGEST} letters, {_MOST_BYTES} bytes as UTF-8; this has {len(name.encode())} bytes"
     if name in _RESERVED or name.endswith(".final"):
         return "this name is kept for the program's own files; choose another"
     if name.lower() in _NOT_NAMES or _is_number(name):

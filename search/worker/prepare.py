@@ -125,6 +125,8 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     if stored is not None and resolved.strategy == DEFAULT_STRATEGY and checked.request.flags.get("strategy") is None:
         # A study goes on as it began, whatever has become the default since.
         resolved = resolved.model_copy(update={"strategy": stored.strategy})
+    if stored is not None and resolved.data_digest == stored.data_digest:
+        resolved = resolved.model_copy(update={"data": stored.data})  # the same images by another name
     spec = warmed(resolved, stored, checked.storage)
     if n_points := len(spec.first) - len(resolved.first):
         notices.append(f"{n_points} starting points from earlier studies come after the document's setting")

@@ -43,7 +43,9 @@ def test_n_trials_must_be_a_whole_number_from_1(fails, value: str) -> None:  # t
     assert "n_trials" in fails("study", "mlp", "digits", "--n-trials", value)
 
 
-@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "x.final", "mlflow-artifacts", "1e5", "NA"])
+@pytest.mark.parametrize(
+    "name", ["../x", "a/b", "", ".hidden", "x.final", "mlflow-artifacts", "1e5", "NA", "٣", "é" * 101, "像" * 70]
+)
 def test_a_name_must_be_a_folder_of_its_own(fails, name: str) -> None:  # type: ignore[no-untyped-def]
     assert "NAME" in fails("study", "mlp", "digits", "--name", name)
 

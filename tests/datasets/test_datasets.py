@@ -82,7 +82,7 @@ def test_digest_sees_every_array(tmp_path):
 
 def test_names_and_sources_of_paths(tmp_path):
     assert datasets.data_name("fashion") == datasets.data_source("fashion") == "fashion"
-    assert datasets.data_name("a/b/../Größe 3.NPZ") == "Gr-e-3"
+    assert datasets.data_name("a/b/../Größe 3.NPZ") == "Größe-3"
     assert datasets.data_name("/x/....npz") == datasets.data_name("/") == "data"
     (tmp_path / "my shoes.v2").mkdir()
     for way in ("my shoes.v2", "./my shoes.v2/", "x/../my shoes.v2", str(tmp_path / "my shoes.v2")):
@@ -231,3 +231,39 @@ def test_own_file_that_is_not_what_its_name_says(changes, message, tmp_path, mon
     if "known" in message:
         assert f"give DATA={path}, or mend or remove the file" in str(refused.value)
         assert datasets.load(path).name == "fashion-own"  # the remedy works
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("画像.npz", "画像"),
+        ("./Übungs bilder", "Übungs-bilder"),
+        ("./U\u0308bungs", "Übungs"),  # as macOS writes it
+        ("./हिन्दी", "हिन्दी"),
+        ("./صور/", "صور"),
+        ("./🐱️.x", "x"),
+        ("./🐱️", "data"),
+        ("fashion@32x32", "fashion-32x32"),
+        ("./digits@9x9", "digits-own-9x9"),
+    ],
+)
+def test_names_keep_letters_of_any_script(path, name):
+    assert datasets.data_name(path) == name
+
+
+def test_any_data_can_be_brought_to_a_size(tmp_path, caplog):
+    data = datasets.load("digits@16x12")
+    assert (data.name, data.input_shape, len(data.y_train)) == ("digits-16x12", (12, 16, 1), 1437)
+    saved(
+        tmp_path / "own.npz",
+        x_train=np.full((60, 4, 8, 2), 7, np.uint8),
+        x_test=np.full((30, 4, 8, 2), 7, np.uint8),
+        y_test=np.arange(30, dtype=np.uint8) % 9,
+    )
+    own = datasets.load("own.npz@3x3")
+    assert own.x_test.shape == (30, 3, 3, 2)
+    assert own.x_test.min() == own.x_test.max() == 7
+    assert "no image of 9" in caplog.text
+    for wrong in ("64", "0x4", "4x", "4×4", "99999x4"):
+        with pytest.raises(InputError, match=f"--resize: '{wrong}' is no size"):
+            datasets.load(datasets.sized("digits", wrong))

@@ -3,8 +3,6 @@
 import errno
 import logging
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,11 +14,8 @@ from PIL import Image
 
 from search import datasets
 from search.datasets import folder as folder_module
-from search.datasets.resize import resize
 from search.errors import InputError
 from tests.datasets.conftest import pictures
-
-PYTHON = sys.executable
 
 
 def numbered(n: int, first: int = 0) -> list[np.ndarray]:
@@ -169,9 +164,8 @@ def test_everything_wrong_comes_at_once(tmp_path):
     Image.new("I;16", (6, 4)).save(root / "train/a/3.png")
     program = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 4\n%%EndComments\n%%EOF\n"  # Pillow would have it run
     (root / "train/a/4.png").write_text(program)
-    train_lacks, test_lacks, few, failed, sizes = problems(root)
-    assert "train lacks strange;" in train_lacks
-    assert "test lacks only;" in test_lacks
+    train_lacks, few, failed, sizes = problems(root)
+    assert "train must have the classes of test, but lacks strange;" in train_lacks
     assert "each class needs at least 2 images, one of them to validate on; with fewer: b (1)" in few
     assert "6 files can't be read; mend or remove them" in failed
     for part in (
@@ -227,31 +221,47 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
     assert problems(tmp_path / "x") == (f"{tmp_path / 'x'} can't be read (Permission denied)",)
 
 
-def test_the_remedy_for_different_sizes_is_a_command_that_works(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "executable", PYTHON)
-    root = pictures(tmp_path / "it's mine", {"a": numbered(6), "b": [*numbered(4), np.zeros((9, 9, 3))]})
-    (root / ".hidden.png").write_bytes(b"")
+def test_the_remedy_for_different_sizes_is_an_option_that_works(tmp_path):
+    root = pictures(tmp_path / "it's@mine", {"a": numbered(6), "b": [*numbered(4), np.zeros((9, 9, 3))]})
     (problem,) = problems(root)
-    command, _, use = problem.partition(" such as: ")[2].partition(" and then ")
-    subprocess.run(["/bin/sh", "-c", command], check=True, cwd=tmp_path)
-    target = root.with_name("it's mine-6x4")
-    assert use == f"DATA='{str(target).replace(chr(39), chr(39) + chr(34) + chr(39) + chr(34) + chr(39))}'"
-    assert datasets.load(str(target)).input_shape == (4, 6, 3)
-    assert len(list(target.rglob("*.png"))) == 11
-    assert (root / "b" / "4.png").stat().st_size
-    with pytest.raises(InputError, match="6x4 exists; remove it"):
-        resize(str(root), str(target), 6, 4)
+    assert problem.endswith("bring them to one by --resize 6x4")
+    named = datasets.sized(str(root), "6x4")
+    data = datasets.load(named)
+    assert (data.name, data.input_shape) == ("it-s-mine-6x4", (4, 6, 3))
+    assert datasets.data_source("./it's@mine@6x4") == named
+    assert datasets.load(datasets.sized(str(root), "4x4")).digest != data.digest
 
 
 def test_resizing_keeps_proportions_and_names_what_it_can_not_read(tmp_path):
     wide = np.zeros((4, 12))
     wide[:, 4:8] = 255
-    pictures(tmp_path / "x", {"a": [wide]})
+    pictures(tmp_path / "x", {"a": [wide] * 3, "b": [wide] * 3})
+    assert datasets.load("x@2x2").x_train.min() > 200  # the middle third
     (tmp_path / "x/a/bad.jpg").write_bytes(b"")
-    with pytest.raises(InputError, match=r"bad\.jpg: not an image"):
-        resize(str(tmp_path / "x"), str(tmp_path / "y"), 2, 2)
-    with Image.open(tmp_path / "y/a/0.png.png") as image:
-        assert np.asarray(image).min() > 200  # the middle third
+    with pytest.raises(InputError, match=r"bad\.jpg \(not an image"):
+        datasets.load("x@2x2")
+
+
+def test_litter_of_archivers_is_no_class(tmp_path):
+    classes = {"a": numbered(6), "b": numbered(6)}
+    digest = datasets.load(str(pictures(tmp_path / "clean", classes))).digest
+    for litter in ("__MACOSX/a", "@eaDir", "$RECYCLE.BIN"):
+        pictures(tmp_path / "x", classes | {litter: numbered(3)})
+    assert datasets.load("x").digest == digest
+    pictures(tmp_path / "y", {f"{part}/{name}": n for part in ("train", "test") for name, n in classes.items()})
+    pictures(tmp_path / "y", {f"{part}/__MACOSX": numbered(1) for part in ("train", "test", ".")})
+    assert datasets.load("y").class_names == ("a", "b")
+
+
+def test_a_class_that_the_test_set_lacks_is_told_and_keeps_its_number(tmp_path, caplog):
+    root = pictures(tmp_path / "x" / "train", {"a": numbered(3), "b": numbered(3), "c": numbered(3)}).parent
+    pictures(root / "test", {"c": numbered(2), "a": []})
+    data = datasets.load("x")
+    assert data.class_names == ("a", "b", "c")
+    assert data.y_test.tolist() == [2, 2]
+    assert "the test set has no image of a, b" in caplog.text
+    shutil.rmtree(root / "test" / "c")
+    assert "test has no images" in " ".join(problems(root))
 
 
 def test_images_that_would_fill_the_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
@@ -262,5 +272,5 @@ def test_images_that_would_fill_the_memory_are_refused_before_they_are_read(tmp_
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=2 * need - 1))
     monkeypatch.setattr(folder_module, "_pixels", None)
     (problem,) = problems(tmp_path / "x")
-    for part in ("6 images of up to 24 pixels", "more than half", "resize", "64, 64"):
+    for part in ("at up to 24 pixels each 6 images", "more than half", "--resize 64x64"):
         assert part in problem
