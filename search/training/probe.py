@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from search.errors import InputError, StudyError
+from search.keeper import stay_kept
 from search.secret import without_secrets
 from search.space.hyperparameters import COMPILED
 from search.space.types import ChoiceParam, Space
@@ -223,4 +224,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    stay_kept()  # what a builder starts would keep whoever asks waiting
     main()

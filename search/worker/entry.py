@@ -3,12 +3,10 @@
 import multiprocessing
 import os
 import signal
-import threading
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import NoReturn
 
+from search.keeper import stay_kept
 from search.training.job import Job
 from search.worker.messages import Message
 from search.worker.oom import volunteer
@@ -25,14 +23,14 @@ class WorkerPipe:
         try:
             self._pipe.send(message)
         except ConnectionError:
-            _end_group()
+            os._exit(1)
 
     def hear(self) -> str:
         """What the worker answers."""
         try:
             answer: str = self._pipe.recv()
         except (EOFError, ConnectionError):
-            _end_group()
+            os._exit(1)
         return answer
 
 
@@ -45,12 +43,12 @@ def run(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
 
 
 def settle_in(lifeline: Connection) -> None:
-    """Make this process one that its worker alone stops, together with all that it starts."""
-    os.setpgid(0, 0)
+    """Become a process that its worker alone stops, together with all that it starts."""
+    stay_kept(lifeline)
+    os.setpgid(0, 0)  # what it starts is not interrupted from a terminal, either
     # Whoever stops a machine or a container signals every process: the worker gives the trial back in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _deaf(os.getpid()))
-    threading.Thread(target=_die_with, args=(lifeline,), daemon=True).start()
     # A user's builder may feed itself by processes, and a daemon may start none.
     multiprocessing.current_process().daemon = False
     volunteer()
@@ -64,14 +62,3 @@ def _deaf(trial: int) -> Callable[[int, object], None]:
             os._exit(128 + number)
 
     return handle
-
-
-def _die_with(lifeline: Connection) -> None:
-    with suppress(EOFError, OSError):
-        lifeline.recv_bytes()
-    _end_group()
-
-
-def _end_group() -> NoReturn:
-    os.killpg(0, signal.SIGKILL)
-    raise SystemExit  # for type checkers: a process does not outlive that signal

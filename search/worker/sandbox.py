@@ -6,16 +6,15 @@ A crash, a leak or an out-of-memory kill ends the trial and not the worker, whic
 import logging
 import multiprocessing
 import os
-import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from search.errors import StudyError
+from search.keeper import end_descendants
 from search.training.job import Job
 from search.worker.entry import run
 from search.worker.messages import Message
@@ -24,9 +23,9 @@ from search.worker.oom import count_kills, was_killed
 logger = logging.getLogger(__name__)
 
 END_WAIT_S = 2.0
-"""How long a process may take to end by itself: it flushes a log, no more."""
-KILL_WAIT_S = 5.0
-"""How long the kernel may take to end one; it does not while a driver holds on to it."""
+"""How long the end of a process that ended by itself may take to be told."""
+CLOSE_WAIT_S = 6.0
+"""How long a process's keeper may take to end all that there is, and then the kernel to end the keeper."""
 MAX_STARTS = 5
 RESTART_WAIT_S = 0.2
 _SERVER_LOST = 255
@@ -88,30 +87,19 @@ class Segment:
         except ConnectionError:
             return
 
-    def close(self, wait_s: float = END_WAIT_S) -> None:
-        """End the process, with all that it started, and free what it held.
-
-        It ends by itself when its pipes close; one that is stopped, or hangs in foreign code, is made to after
-        `wait_s` seconds.
-        """
+    def close(self) -> None:
+        """End the process, with all that it started, and free what it held."""
         self._lifeline.close()
         self._pipe.close()
-        self._process.join(wait_s)
-        if self._process.is_alive():
-            self._process.kill()  # by itself: it may not have come to make its group
-        # What the trial started is in its process group, which outlives its leader.
-        if self._process.pid is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.join(KILL_WAIT_S)
+        self._process.join(CLOSE_WAIT_S)
+        if self._process.is_alive() and self._process.pid is not None:  # its keeper is stopped
+            end_descendants(self._process.pid)
+            self._process.kill()
+            self._process.join(CLOSE_WAIT_S)
         if self._process.is_alive():
             logger.warning("process %s of a trial does not end: a driver may hold on to it", self._process.pid)
         else:
             self._process.close()
-
-    def kill(self) -> None:
-        """End the process at once."""
-        self.close(wait_s=0)
 
 
 class Sandbox:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from search.study.reading import read_study
@@ -41,7 +41,8 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 def kill_all(process: subprocess.Popen[str]) -> None:
     """What a power cut does to a command, its workers and their trials: no one says good-bye."""
     for pid in [*workers_of(process.pid, deep=True), process.pid]:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # the end of one may be the end of another
+            os.kill(pid, signal.SIGKILL)
     process.communicate()
 
 

@@ -1,9 +1,11 @@
 """What a space's model can't be built with is known before a search."""
 
 import json
+import subprocess
 from pathlib import Path
 from typing import Any, cast
 
+import psutil
 import pytest
 
 from search import registry
@@ -80,18 +82,26 @@ def test_starting_weights_are_tried_where_the_document_asks_for_them(wrong_weigh
         probe(space, input_shape=(28, 28, 1), n_classes=10, corners=False, weights=True)
 
 
+def leaves_a_daemon(params: Any, **facts: Any) -> None:
+    nothing = subprocess.DEVNULL
+    daemon = subprocess.Popen(["sleep", "60"], start_new_session=True, stdin=nothing, stdout=nothing, stderr=nothing)
+    raise ValueError(f"{daemon.pid} is a daemon")
+
+
 def test_many_networks_are_built_at_once_and_each_says_why_it_can_not(wrong_weights: str) -> None:
     grey, small = (28, 28, 1), (8, 8, 1)
     asked = [
         Question("mlp", {"depth": 1, "units": 4}, small, 3),
         Question("convNN_7", {}, small, 10),
         Question("tests.nothing:here", {}, small, 10),
+        Question(f"{__name__}:leaves_a_daemon", {}, small, 10),
         Question("vgg16_features", {"weights": "imagenet", "size": 32}, grey, 10),
         Question("vgg16_features", {"weights": "none", "size": 32}, grey, 10),
     ]
     n_params, errors = zip(*build_all(asked, weights=True), strict=True)
-    assert n_params == (64 * 4 + 4 + 4 * 3 + 3, None, None, None, 14_714_688 + 267_786)
-    parts = (None, "28×28", "tests.nothing", "weights=none", None)
+    assert n_params == (64 * 4 + 4 + 4 * 3 + 3, None, None, None, None, 14_714_688 + 267_786)
+    parts = (None, "28×28", "tests.nothing", "a daemon", "weights=none", None)
     assert [(e is None) if part is None else part in str(e) for part, e in zip(parts, errors, strict=True)] == [
         True
-    ] * 5
+    ] * 6
+    assert not psutil.pid_exists(int(str(errors[3]).split()[0]))

@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
@@ -64,6 +65,33 @@ def feeds_itself_by_a_process(job: Job, pipe: Connection, lifeline: Connection, 
     WorkerPipe(pipe).hear()
 
 
+def leaves_a_daemon(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+    settle_in(lifeline)
+    ours, theirs = multiprocessing.Pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if (daemon := os.fork()) == 0:
+            time.sleep(60)
+        theirs.send(daemon)
+        os._exit(0)
+    os.wait()
+    pipe.send(Built(ours.recv()))
+    if log.endswith("crashes"):
+        os._exit(7)
+    WorkerPipe(pipe).hear()
+
+
+def leaves_files(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+    settle_in(lifeline)
+    Path(tempfile.mkdtemp(), "left").touch()
+    subprocess.run(["mktemp"], check=True, capture_output=True)
+    multiprocessing.get_context("fork").Manager().list()  # its socket's path is short enough
+    pipe.send(Built(0))
+    if log == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    pipe.recv()
+
+
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Segment, int]]]:
     """Starts a process that does as told; it and the number that it told."""
@@ -93,19 +121,26 @@ def is_over(pid: int) -> bool:
 def test_whatever_a_trial_does_it_ends_when_it_is_closed(start: Callable[..., tuple[Segment, int]], main) -> None:
     segment, pid = start(main)
     began = time.monotonic()
-    segment.close(wait_s=0.3)
+    segment.close()
     assert is_over(pid)
     assert time.monotonic() - began < 5
 
 
+STARTS = [feeds_itself_by_a_process, leaves_a_daemon]
+
+
+@pytest.mark.parametrize("main", STARTS)
 @pytest.mark.parametrize("log", ["waits", "crashes"])
-def test_what_a_trial_started_does_not_outlive_it(start: Callable[..., tuple[Segment, int]], log: str) -> None:
-    segment, feeder = start(feeds_itself_by_a_process, log)
+def test_what_a_trial_started_does_not_outlive_it(
+    start: Callable[..., tuple[Segment, int]], main: Callable[..., None], log: str
+) -> None:
+    segment, feeder = start(main, log)
     if log == "crashes":
         with pytest.raises(CrashedError, match="exit code 7"):
             segment.receive(30)
-    assert psutil.Process(feeder).status() != psutil.STATUS_ZOMBIE
-    segment.close()
+    else:
+        assert psutil.Process(feeder).status() != psutil.STATUS_ZOMBIE
+        segment.close()
     assert is_over(feeder)
 
 
@@ -113,20 +148,58 @@ WORKER = """
 import sys
 from pathlib import Path
 from search.worker.sandbox import Sandbox
-from tests.worker.test_sandbox import JOB, feeds_itself_by_a_process
+from tests.worker.test_sandbox import JOB, {main}
 
-segment = Sandbox(feeds_itself_by_a_process, preload=()).start(JOB, Path("log"))
+segment = Sandbox({main}, preload=()).start(JOB, Path("log"))
 print(segment.receive(30).n_params, flush=True)
 sys.stdin.read()
 """
 
 
-def test_a_trial_with_all_that_it_started_ends_with_its_worker() -> None:
-    with subprocess.Popen([sys.executable, "-c", WORKER], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
+@pytest.mark.parametrize("main", STARTS)
+def test_a_trial_with_all_that_it_started_ends_with_its_worker(main: Callable[..., None]) -> None:
+    program = [sys.executable, "-c", WORKER.format(main=main.__name__)]
+    with subprocess.Popen(program, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as worker:
         assert worker.stdout is not None
         feeder = int(worker.stdout.readline())
         worker.kill()
         assert is_over(feeder)
+
+
+def test_a_trial_whose_keeper_hangs_ends_with_all_that_it_started(
+    start: Callable[..., tuple[Segment, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.worker.sandbox.CLOSE_WAIT_S", 0.2)
+    segment, daemon = start(leaves_a_daemon)
+    keeper = psutil.Process(daemon).parent()
+    assert keeper is not None
+    keeper.suspend()
+    segment.close()
+    assert is_over(daemon)
+    assert is_over(keeper.pid)
+
+
+LEAVES_FILES = """
+import sys
+from contextlib import suppress
+from pathlib import Path
+from search.worker.sandbox import CrashedError, Sandbox
+from tests.worker.test_sandbox import JOB, leaves_files
+
+segment = Sandbox(leaves_files, preload=()).start(JOB, Path(sys.argv[1]))
+segment.receive(30)
+if sys.argv[1] == "killed":
+    with suppress(CrashedError):
+        segment.receive(30)
+segment.close()
+"""
+
+
+@pytest.mark.parametrize("end", ["closed", "killed"])
+def test_a_trial_leaves_no_temporary_files(end: str) -> None:
+    with tempfile.TemporaryDirectory(prefix="t") as folder:
+        subprocess.run([sys.executable, "-c", LEAVES_FILES, end], env=os.environ | {"TMPDIR": folder}, check=True)
+        assert [path.name for path in Path(folder).iterdir()] == []
 
 
 def test_a_trial_that_hears_of_its_workers_end_first_takes_along_what_it_started() -> None:
