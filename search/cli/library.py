@@ -55,12 +55,14 @@ def delete(name: str, yes: bool, dry_run: bool, mlflow: bool, as_json: bool) -> 
         return 0
     if not _agreed(f"Delete {name}?", yes):
         return 1
-    n_runs = _remove(storage, removal, mlflow=mlflow)
+    n_runs, kept = _remove(storage, removal, mlflow=mlflow)
+    freed_mb = removal.freed_without(kept)
     if as_json:
-        click.echo(json.dumps({"deleted": name, "freed_mb": round(removal.freed_mb, 2), "n_mlflow_runs": n_runs}))
+        click.echo(json.dumps({"deleted": name, "freed_mb": round(freed_mb, 2), "n_mlflow_runs": n_runs, "kept": kept}))
     else:
         told = f"; runs marked as deleted in MLflow: {n_runs}" if mlflow else ""
-        click.echo(f"{name} is deleted, {removal.freed_mb:.1f} MB freed{told}")
+        click.echo(f"{name} is deleted, {freed_mb:.1f} MB freed{told}")
+    _tell_kept(kept)
     return 0
 
 
@@ -97,14 +99,14 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     except BaseException:
         put_back(storage, places)
         raise
-    if not keep:
-        remove(storage, removal)
-    size_mb, freed_mb = n_bytes / 2**20, 0.0 if keep else removal.freed_mb
+    kept = [] if keep else remove(storage, removal)
+    size_mb, freed_mb = n_bytes / 2**20, 0.0 if keep else removal.freed_without(kept)
     if as_json:
         told = {"archived": name, "file": str(path), "size_mb": round(size_mb, 2), "freed_mb": round(freed_mb, 2)}
         click.echo(json.dumps(told))
     else:
         click.echo(f"{name} is in {path}, {size_mb:.1f} MB" + ("" if keep else f"; {freed_mb:.1f} MB freed"))
+    _tell_kept(kept)
     return 0
 
 
@@ -156,8 +158,13 @@ def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
     return storage, plan_removal(storage, name, grace_s=grace_s())
 
 
-def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> int:
-    """Delete the study; how many runs of MLflow were marked as deleted."""
+def _tell_kept(kept: Sequence[str]) -> None:
+    for place in kept:
+        click.echo(f"note: {place} stays: another study or command uses this data", err=True)
+
+
+def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tuple[int, list[str]]:
+    """Delete the study; how many runs of MLflow were marked as deleted, and which prepared data stays."""
     from search.places import home
     from search.study.removal import remove, take_off
     from search.tracking.forget import forget
@@ -166,8 +173,7 @@ def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> in
 
     take_off(storage, removal, grace_s=grace_s())
     n_runs = sum(forget(default_uri(home()), s.name, s.uid) for s in removal.studies) if mlflow else 0
-    remove(storage, removal)
-    return n_runs
+    return n_runs, remove(storage, removal)
 
 
 def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json: bool) -> None:

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from search.datasets.image_data import Array, ImageData
+from search.datasets.in_use import Use
 from search.datasets.stratify import stratified
 from search.errors import InputError, StudyError
 
@@ -33,6 +34,8 @@ class Split:
     y_train: NDArray[np.int64]
     x_val: NDArray[np.uint8]
     y_val: NDArray[np.int64]
+    use: Use | None = None
+    """Keeps others from removing the files for as long as it lives."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,8 @@ class Prepared:
     n_train: int
     n_val: int
     n_test: int
+    use: Use | None = field(default=None, compare=False, repr=False)
+    """Keeps others from removing the folders for as long as it lives; None when read back."""
 
     @staticmethod
     def read(folder: Path) -> "Prepared":
@@ -66,7 +71,7 @@ def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Pa
 
     The split is stratified and depends on the labels, `seed` (≥ 0) and `validation_fraction` (0–1, exclusive)
     alone. What an earlier call wrote is used again if it holds exactly these values, otherwise replaced; any
-    number of processes may call this at once.
+    number of processes may call this at once. It is in use for as long as the result, or a copy of it, lives.
 
     Raises InputError when a class can't be on both sides, for a bad seed or fraction, or when `cache` can't
     be written.
@@ -77,6 +82,7 @@ def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Pa
     meta = _meta(data, val, seed, validation_fraction)
     folder, test_folder = _folders(data.name, data.digest, seed, validation_fraction, cache)
     every = np.ones(len(data.y_test), dtype=np.bool_)
+    use = Use(folder, test_folder)
     try:
         _ensure(
             folder,
@@ -91,7 +97,7 @@ def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Pa
         _ensure(test_folder, {"x_test": (data.x_test, every), "y_test": (data.y_test, every)}, None)
     except OSError as error:
         raise InputError(f"{cache} can't be written ({error}); free space or choose another GRIDLESS_HOME") from error
-    return _prepared(folder, test_folder, meta)
+    return replace(_prepared(folder, test_folder, meta), use=use)
 
 
 def find_prepared(name: str, digest: str, *, seed: int, validation_fraction: float, cache: Path) -> Prepared | None:
@@ -112,7 +118,8 @@ def _folders(name: str, digest: str, seed: int, fraction: float, cache: Path) ->
 def read_split(folder: Path) -> Split:
     """Map the training and validation arrays of a prepared folder. Raises StudyError when it can't."""
     try:
-        return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in _SPLIT})
+        use = Use(folder)
+        return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in _SPLIT}, use=use)
     except (OSError, ValueError) as error:
         raise _gone(folder, error) from error
 

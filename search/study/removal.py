@@ -5,7 +5,7 @@ removing it once more finishes.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from search.artifacts import join, remove_tree, sizes_below
+from search.datasets.in_use import unused
 from search.datasets.split import find_prepared
 from search.errors import InputError
 from search.places import artifacts, cache, home
@@ -46,7 +47,11 @@ class Removal:
     @property
     def freed_mb(self) -> float:
         """The disk that it frees, MB (2**20 bytes)."""
-        return sum(self.places.values()) / 2**20
+        return self.freed_without(())
+
+    def freed_without(self, kept: Collection[str]) -> float:
+        """The same, MB, if the places `kept` stay."""
+        return sum(n_bytes for place, n_bytes in self.places.items() if place not in kept) / 2**20
 
 
 def plan_removal(storage: LedgerStorage, name: str, *, grace_s: float) -> Removal:
@@ -95,11 +100,18 @@ def put_back(storage: LedgerStorage, places: Mapping[int, Place]) -> None:
             put_place(storage, session, study_id, place)
 
 
-def remove(storage: LedgerStorage, removal: Removal) -> None:
-    """Remove what `take_off` was called for. Raises InputError when files can't be removed; a second call goes on."""
+def remove(storage: LedgerStorage, removal: Removal) -> list[str]:
+    """Remove what `take_off` was called for; the prepared data that stays, since somebody began to use it.
+
+    Raises InputError when files can't be removed; a second call goes on.
+    """
+    kept = []
     for place in removal.places:
         try:
-            remove_tree(place)
+            if Path(place).parent != cache():
+                remove_tree(place)
+            elif not _remove_prepared(storage, removal, place):
+                kept.append(place)
         except OSError as error:
             rule = f"{masked(place)} can't be removed ({error.strerror or error})"
             raise InputError(f"{rule}; mend that and give the same command again, which goes on") from error
@@ -107,6 +119,15 @@ def remove(storage: LedgerStorage, removal: Removal) -> None:
         with suppress(OSError):  # it is gone, holds something else, or is in a store, which knows no folders
             Path(artifacts(study.name)).rmdir()
     delete_rows(storage, [s.study_id for s in removal.studies])
+    return kept
+
+
+def _remove_prepared(storage: LedgerStorage, removal: Removal, place: str) -> bool:
+    """Whether `place` could be removed: a study that was stored meanwhile, or is about to be, may use it."""
+    with unused(Path(place)) as is_unused:
+        if is_unused := is_unused and place in _prepared(storage, removal.studies):
+            remove_tree(place)
+    return is_unused
 
 
 def delete_rows(storage: LedgerStorage, study_ids: Sequence[int]) -> None:

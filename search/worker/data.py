@@ -29,6 +29,7 @@ def data_for(spec: StudySpec) -> Prepared:
     if found is None:
         logger.info("preparing %s for study %s", spec.data_source, spec.name)
         found = prepare(load(spec.data_source), seed=seed, validation_fraction=fraction, cache=cache())
+        found = replace(found, use=None)  # each trial uses it on its own
     if found.digest != spec.data_digest:
         rule = f"study {spec.name!r} can't be served on this machine: {spec.data_source} holds other data here"
         raise StudyError(f"{rule} (digest {found.digest[:12]}, the study's {spec.data_digest[:12]}); copy it over")

@@ -3,6 +3,8 @@
 import re
 import shutil
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,9 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
+from search.artifacts import remove_tree
 from search.datasets.image_data import from_arrays
-from search.datasets.split import prepare
+from search.datasets.split import Prepared, prepare, read_split
 from search.errors import InputError
 from search.places import cache
 from search.study.database import models
@@ -34,6 +37,18 @@ def delete(storage: LedgerStorage, name: str = "mine") -> Any:
     take_off(storage, removal, grace_s=60)
     remove(storage, removal)
     return removal
+
+
+def toy(seed: int = 0) -> Prepared:
+    rng = np.random.default_rng(0)
+    arrays = {f"x_{p}": rng.integers(0, 255, (12, 4, 4), np.uint8) for p in ("train", "test")}
+    data = from_arrays("toy", arrays | {f"y_{p}": np.arange(12) % 2 for p in ("train", "test")})
+    return prepare(data, seed=seed, validation_fraction=0.2, cache=cache())
+
+
+def folders_of(prepared: Prepared) -> list[Path]:
+    assert prepared.test_folder is not None
+    return [prepared.folder, prepared.test_folder]
 
 
 def n_rows(storage: LedgerStorage) -> dict[str, int]:
@@ -160,7 +175,7 @@ def test_a_store_out_of_reach_holds_it_up(
 
     monkeypatch.setattr("fsspec.url_to_fs", connect)
     monkeypatch.setenv("GRIDLESS_ARTIFACTS", "ftp://me:secret@host/box")
-    with pytest.raises(InputError, match=r"ftp://\*\*\*@host/box.*GRIDLESS_ARTIFACTS"):
+    with pytest.raises(InputError, match=r"ftp://me:\*\*\*@host/box.*GRIDLESS_ARTIFACTS"):
         delete(storage)
     assert storage.study_names() == ["mine", "mine.final"]
     assert (own_home / "mine" / "report.html").exists()
@@ -186,18 +201,51 @@ def test_checkpoints_and_evidence_elsewhere_go_and_what_lies_beside_them_stays(
 @on_sqlite
 def test_prepared_data_goes_with_the_last_study_that_uses_it(open_storage: Open, own_home: Path) -> None:
     storage = open_storage()
-    rng = np.random.default_rng(0)
-    arrays = {f"x_{p}": rng.integers(0, 255, (12, 4, 4), np.uint8) for p in ("train", "test")}
-    data = from_arrays("toy", arrays | {f"y_{p}": np.arange(12) % 2 for p in ("train", "test")})
-    made = [prepare(data, seed=seed, validation_fraction=0.2, cache=cache()) for seed in (0, 1)]
+    made = [replace(toy(seed), use=None) for seed in (0, 1)]
     for name, seed in (("a", 0), ("b", 1), ("c", 1)):
-        keep(storage, own_home, name, data="toy", data_digest=data.digest, seed=seed)
+        keep(storage, own_home, name, data="toy", data_digest=made[0].digest, seed=seed)
     folders = [*(p.folder for p in made), made[0].test_folder]
     left = []
     for name in ("a", "b", "c"):
         delete(storage, name)
         left.append([f is not None and f.exists() for f in folders])
     assert left == [[False, True, True], [False, True, True], [False, False, False]]
+
+
+@on_sqlite
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_prepared_data_stays_for_a_study_that_begins_meanwhile(
+    open_storage: Open, own_home: Path, is_stored: bool
+) -> None:
+    storage, data = open_storage(), toy()
+    keep(storage, own_home, data="toy", data_digest=data.digest, seed=0)
+    removal = plan_removal(storage, "mine", grace_s=60)
+    take_off(storage, removal, grace_s=60)
+    if is_stored:
+        keep(storage, own_home, "other", data="toy", data_digest=data.digest, seed=0)
+        data = replace(data, use=None)
+    assert set(remove(storage, removal)) == {str(folder) for folder in folders_of(data)}
+    assert read_split(data.folder).x_train.shape == (10, 4, 4, 1)
+
+
+@on_sqlite
+def test_a_study_that_begins_while_its_data_is_removed_waits_and_prepares_it_again(
+    open_storage: Open, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, data = open_storage(), replace(toy(), use=None)
+    keep(storage, own_home, data="toy", data_digest=data.digest, seed=0)
+    began: list[Future[Prepared]] = []
+    with ThreadPoolExecutor() as threads:
+
+        def slowly(place: str) -> None:
+            began.append(threads.submit(toy))
+            wait(began, timeout=0.2)
+            remove_tree(place)
+
+        monkeypatch.setattr("search.study.removal.remove_tree", slowly)
+        delete(storage)
+    assert began
+    assert all(folder.exists() for study in began for folder in folders_of(study.result()))
 
 
 @on_sqlite
