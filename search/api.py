@@ -18,7 +18,7 @@ from search.report.frame import best_trial, leaderboard, trial_frame
 from search.study.archive import SUFFIXES, read_archive
 from search.study.library import open_library, search_names, stored_studies
 from search.study.reading import read_study
-from search.study.records import StudyRecord
+from search.study.records import StudyRecord, as_trained
 from search.study.replicates import FINAL
 
 _EPOCH = ("step", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "at")
@@ -49,7 +49,7 @@ def load_study(name: str) -> "Study":
     final = next((s for n, s in found.items() if n.endswith(FINAL)), None)
     if search is None:
         raise InputError(f"{name!r} has replicates only and searched nothing; `gridless compare` shows its suite")
-    return Study(search, final, is_archived=is_archived)
+    return Study(as_trained(search), final, is_archived=is_archived)
 
 
 class Study:

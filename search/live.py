@@ -1,7 +1,7 @@
 """What is shown while a study runs: a snapshot of its trials, as a live table or as plain lines."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from rich.console import Console, Group, RenderableType
@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search.study.finals_cost import Rule, expected_s, left_to_train_s
 from search.study.records import TrialRecord
 from search.study.spec import StudySpec
 
@@ -31,6 +32,8 @@ class Snapshot:
     """RUNNING trials, by worker."""
     left_s: float | None
     """Estimated seconds to the end; None before there is anything to judge by."""
+    finals_s: float = 0.0
+    """The part of them in which finalists are trained again."""
 
 
 def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> Snapshot:
@@ -64,6 +67,20 @@ def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> fl
     return pace * (typical * max(0, n_trials - len(trials)) + begun) / max(1, workers)
 
 
+def with_finals(shot: Snapshot, studies: "Shown") -> Snapshot:
+    """The search's `shot` with the time that its finalists will take; `studies` holds them too once they are there."""
+    if shot.left_s is None:
+        return shot
+    (spec, trials), rule = studies[0], Rule.of(dict(studies[0][0]))
+    spent_s = sum(t.train_s for t in trials)
+    if len(studies) > 1:
+        final, made = studies[1]
+        finals_s = left_to_train_s(rule, final.replicates, made, trials) / spec.workers
+        return replace(shot, left_s=finals_s, finals_s=finals_s)  # the search is over, of whatever it left paused
+    finals_s = expected_s(rule, trials, spent_s + shot.left_s * spec.workers) / spec.workers
+    return replace(shot, left_s=shot.left_s + finals_s, finals_s=finals_s)
+
+
 def render(shot: Snapshot) -> RenderableType:
     """The live view of a terminal."""
     settled = shot.done + shot.pruned + shot.failed + shot.paused
@@ -89,6 +106,7 @@ def counts(shot: Snapshot) -> str:
         line += f" · best {100 * shot.best.val_accuracy:.2f} % (trial {shot.best.number})"
     if shot.left_s is not None:
         line += f" · about {duration(shot.left_s)} left"
+        line += f", {duration(shot.finals_s)} of it for finalists" if 0 < shot.finals_s < shot.left_s else ""
     return line
 
 
@@ -125,10 +143,10 @@ class _View:
             self._said.add(key)
             self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _say_row(self, title: str, name: str, done: str, accuracy: str, _running: str) -> None:
+    def _say_row(self, title: str, name: str, done: str, accuracy: str, _running: str, *, after: str = "") -> None:
         line = f"{title}: {done} done{f', {accuracy} %' if accuracy else ''}"
         if not done.startswith("0"):
-            self._say(line, f"{name} {line}")
+            self._say(line + after, f"{name} {line}")
 
 
 Shown = Sequence[tuple[StudySpec, Sequence[TrialRecord]]]
@@ -143,13 +161,15 @@ class LiveView(_View):
     def update(self, studies: Shown) -> None:
         """Show the trials of a study, the first of `studies`, and those of its finalists, if there is a second."""
         (spec, trials), finals = studies[0], [suite_row(*found) for found in studies[1:]]
-        shot = snapshot(trials, n_trials=spec.n_trials, workers=spec.workers)
+        shot = with_finals(snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies)
         if self._is_live:
             self._live.update(Group(render(shot), _suite_table(finals)) if finals else render(shot))
             return
         self._say(counts(shot), f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}")
+        left = f", about {duration(shot.left_s)} left" if shot.left_s else ""
         for row in finals:
-            self._say_row("finalists on the test set", *row)
+            self._say(f"the best settings again, {studies[1][0].n_trials} trainings{left}", "finalists")
+            self._say_row("finalists on the test set", *row, after=left)
 
 
 class SuiteView(_View):
@@ -167,11 +187,13 @@ class SuiteView(_View):
 
 def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:
     """A study's name, trials ended of how many, mean accuracy so far in percent, and epochs of running trials."""
-    values = [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in trials if t.state == "COMPLETE"]
+    ended = [t for t in trials if t.state == "COMPLETE"]
+    scored = [t for t in ended if not ((replicate := spec.replicate(t.number)) and replicate.is_pilot)]
+    values = [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
     known = [v for v in values if v is not None]
     failed = sum(t.state == "FAIL" for t in trials)
     running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == "RUNNING"]
-    done = f"{len(values) + failed} of {spec.n_trials}" + (f" ({failed} failed)" if failed else "")
+    done = f"{len(ended) + failed} of {spec.n_trials}" + (f" ({failed} failed)" if failed else "")
     return spec.name, done, f"{100 * sum(known) / len(known):.2f}" if known else "", ", ".join(running)
 
 

@@ -1,12 +1,14 @@
 """What a person is told while a study runs."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from search.live import LiveView, SuiteView, counts, duration, render, snapshot, suite_row
+from search.study.finals import final_spec
 from search.study.records import Evaluation, TrialRecord
 from tests.study.helpers import spec, trial
 
@@ -87,4 +89,22 @@ def test_once_a_search_is_over_its_finalists_are_counted(capsys: pytest.CaptureF
         view.update([ended, (final, [replicate(0, 0.9)])])
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("of 1 trials: 1 done, 0 running · best 50.00 %")
-    assert lines[1:] == ["finalists on the test set: 1 of 4 done, 90.00 %"]
+    assert lines[1:] == ["the best settings again, 4 trainings", "finalists on the test set: 1 of 4 done, 90.00 %"]
+
+
+def test_finalists_are_part_of_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of two trials one is done, of two epochs of 2 s; three replicates of it, the baseline, train nine each."""
+    search = spec(name="s", n_trials=2, finalists=1, n_replicates=3, workers=2)
+    trials = [trial(0, [0.5, 0.6], "COMPLETE")]
+    final = final_spec(search, trials)
+    assert final is not None
+    with LiveView(quiet=False) as view:
+        view.update([(search, trials)])
+        view.update([(search, trials), (final, [])])
+        view.update([(search, trials), (final, [replace(replicate(0, 0.9), ended=datetime.now(UTC))])])
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].endswith("about 35 s left, 33 s of it for finalists")
+    assert lines[1:] == [
+        "the best settings again, 3 trainings, about 27 s left",
+        "finalists on the test set: 1 of 3 done, 90.00 %, about 18 s left",
+    ]

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from search.study.spec import StudySpec
 
 INTERRUPTED = 130
 F = TypeVar("F", bound=Callable[..., Any])
@@ -13,6 +16,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 def sayer(quiet: bool) -> Callable[[str], None]:
     """A function that tells the user what is going on, or nobody."""
     return (lambda _text: None) if quiet else (lambda text: click.echo(text, err=True))
+
+
+def finalists_words(spec: "StudySpec") -> str:
+    """Which settings will be trained again after a search, and what that takes."""
+    from search.study.finals_cost import Rule
+
+    rule = Rule.of(dict(spec))
+    if rule.finalists == 0:
+        return "none are trained again: no test accuracy, and no gain over the baseline is claimed"
+    best = "the best setting" if rule.finalists == 1 else f"the {rule.finalists} best settings"
+    if rule.finalists is None:
+        best = "as many of the best settings as take about as long again as the search"
+    epochs = f" for its {rule.baseline_epochs} epochs" if rule.baseline_epochs else ""
+    return f"{best}, and the baseline{epochs}: {rule.n_replicates} fresh seeds each"
 
 
 def _all(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:
@@ -46,8 +63,12 @@ study_options = _all(
     click.option(
         "--deterministic", is_flag=True, default=None, help="Repeatable operations on GPUs, too; on CPUs all are."
     ),
-    click.option("--finalists", help="The best settings to train again and score on the test set [3]; 0 for none."),
-    click.option("--n-replicates", help="Fresh seeds that each finalist is trained on [5]."),
+    click.option(
+        "--finalists",
+        help="The best settings to train again and score on the test set; 0 for none [as many as the search's own time "
+        "pays for, and the baseline].",
+    ),
+    click.option("--n-replicates", help="Fresh seeds that each finalist is trained on [3]."),
     click.option("--stop-when-flat", is_flag=True, default=None, help="End once more promises less than noise."),
     resize_option,
     click.option("--space", "space_file", type=click.Path(path_type=Path), help="A space file [spaces/MODEL.yaml]."),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, crew_options, sayer, study_options
+from search.cli.common import INTERRUPTED, crew_options, finalists_words, sayer, study_options
 from search.errors import StudyError
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def report(name: str, port: int | None, as_json: bool) -> None:
 def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
     from rich.console import Console
 
-    from search.report import leaderboard_table
+    from search.report import finalists_table, leaderboard_table
     from search.report.finals import finals_words
 
     paths = {name: str(path) for name, path in found.paths._asdict().items() if path}
@@ -192,6 +192,8 @@ def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
     console.print(leaderboard_table(found.study))
     for sentence in found.cautions:
         console.print(f"caution: {sentence}", style="yellow", highlight=False)
+    if found.finals:
+        console.print(finalists_table(found.study, found.finals))
     for sentence in finals_words(found.finals) if found.finals else ():
         console.print(sentence, highlight=False)
     for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):
@@ -203,8 +205,10 @@ def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
 
 
 def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
+    from search.space.settings import n_trained
+
     spec, data = plan.spec, plan.data
-    n_params = len(spec.space["params"])
+    n_params, n_settings = len(spec.space["params"]), n_trained(spec.search_space.params, spec.epochs)
     limits = [f"{spec.n_trials} trials", f"up to {spec.epochs} epochs each"]
     limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
     limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
@@ -215,8 +219,9 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
         "model": spec.model,
         "data": f"{spec.data}: {data.n_train:,} training, {data.n_val:,} validation and {data.n_test:,} test images "
         f"of {shape}, {data.n_classes} classes",
-        "space": f"{n_params} parameters, {plan.spec.search_space.n_combinations:,} combinations in a full grid",
+        "space": f"{n_params} parameters, {n_settings:,} combinations in a full grid",
         "budget": ", ".join(limits),
+        "finalists": finalists_words(spec),
         "strategy": f"{spec.strategy}, seed {spec.seed}",
         "workers": "whoever runs `gridless worker`; `gridless status --watch` shows them" if on_queue else here,
     }

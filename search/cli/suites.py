@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, crew_options, sayer
+from search.cli.common import INTERRUPTED, crew_options, finalists_words, sayer
 from search.errors import InputError, StudyError
 
 if TYPE_CHECKING:
@@ -193,8 +193,7 @@ def _search_words(plan: "Plan") -> str:
     limits = [count(spec.n_trials, "trial"), f"up to {count(spec.epochs, 'epoch')} each"]
     limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
     limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
-    best = "the best setting" if spec.finalists == 1 else f"the {spec.finalists} best settings"
-    return f"{', '.join(limits)}; {best} and the document's again on {count(spec.n_replicates, 'seed')}"
+    return f"{', '.join(limits)}; {finalists_words(spec)}"
 
 
 COMMANDS = (bench, compare)

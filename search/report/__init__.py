@@ -20,16 +20,17 @@ from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
 from search.report.majority import cautions
 from search.report.page import page, write_figures, write_page
-from search.report.table import leaderboard_table
+from search.report.table import finalists_table, leaderboard_table
 from search.study.finals import champion, model_file, replicates_of
 from search.study.ledger import finals_of
 from search.study.reading import TrialReader, find_study, read_study
-from search.study.records import StudyRecord
+from search.study.records import StudyRecord, as_trained
 from search.study.storage import LedgerStorage
 
 __all__ = [
     "Report",
     "ReportPaths",
+    "finalists_table",
     "gather",
     "leaderboard",
     "leaderboard_table",
@@ -110,6 +111,7 @@ def gather(
     study: StudyRecord, evidence: str | Path, final: StudyRecord | None = None, final_evidence: str | Path = ""
 ) -> Contents:
     """All that the page of `study` shows, with what workers kept in the folders `evidence` and `final_evidence`."""
+    study = as_trained(study)
     best = best_trial(study)
     kept = read_evidence(evidence, best.number if best else None)
     kept = replace(kept, exported=_exported(study, final, final_evidence))
@@ -139,6 +141,7 @@ def write_report(
     written.
     """
     found = gather(study, evidence or folder / "evidence", final, final_evidence)
+    study = found.study
     kept = found.evidence
     is_known = kept.predictions is not None or not kept.is_out_of_reach
     is_kept = not is_known and (folder / "figures" / "confusion.html").exists()
@@ -180,7 +183,7 @@ def _keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | P
     What an earlier finalist left stays until a new best trial has been trained again, too.
     """
     replicates = replicates_of(final)
-    number = champion(replicates, study.trials)
+    number = champion(study, final)
     if number is None and replicates:
         return path if path.exists() else None
     if number is None:

@@ -19,7 +19,8 @@ from search.report.finalists import judge, mean_hits, read_correct
 from search.report.finals import Finals
 from search.report.frame import has_rank, started_trials
 from search.report.words import listing, show
-from search.study.finals import replicates_of, sources
+from search.study.finals import sources
+from search.study.finals_cost import Rule
 from search.study.library import stored_studies
 from search.study.reading import read_study
 from search.study.records import StudyRecord, TrialRecord
@@ -166,7 +167,7 @@ def searched(
         trial=champion.trial if champion else None,
         search_accuracy=champion.search_accuracy if champion else None,
         gain=finals.gain if finals else None,
-        document=next((r for r in finals.rows[1:] if r.is_document and r.interval), None) if finals else None,
+        document=next((r for r in finals.rows[1:] if r.is_baseline and r.interval), None) if finals else None,
         n_trials=len(started_trials(study)),
         n_params=next((t.n_params for t in own if t.n_params is not None), None),
         train_s=median(t.train_s for t in own) if own else None,
@@ -206,8 +207,8 @@ def _label(system: System) -> str:
 def _missing(study: StudyRecord, finals: Finals | None) -> str:
     if not any(has_rank(t) for t in study.trials):
         return "no trial has a validation accuracy yet; the command that began the study goes on with it"
-    if finals is None and not study.spec.get("finalists"):
-        return "nothing was trained again for the test set; the same command with --finalists 3 does that"
+    if finals is None and Rule.of(study.spec).finalists == 0:
+        return "nothing was trained again for the test set; the same command with --finalists 1 does that"
     if finals is None:
         return "its finalists have not been trained again yet; the command that began the study goes on with it"
     row = finals.champion
@@ -216,13 +217,14 @@ def _missing(study: StudyRecord, finals: Finals | None) -> str:
 
 
 def _later(finals: Finals | None, is_scored: bool) -> str:
-    if finals and is_scored and finals.champion.rank != 1:
-        return "a setting that is better by validation has not been trained again yet"
-    return ""
+    if not finals or not is_scored:
+        return ""
+    later = "a setting that is better by validation has not been trained again yet"
+    return "; ".join([later] * (finals.champion.rank != 1) + [finals.no_gain.rstrip(".")] * bool(finals.no_gain))
 
 
 def _replicates_of(study: StudyRecord, final: StudyRecord, trial: int) -> list[TrialRecord]:
-    made = sources(replicates_of(final), study.trials)
+    made = sources(study, final)
     return [t for t in final.trials if made.get(t.number) == trial and _is_scored(t)]
 
 

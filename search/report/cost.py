@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median, variance
 from typing import Any, NamedTuple
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 from search.errors import InputError
 from search.report.frame import started_trials
 from search.report.words import count, duration, listing, percent, points
-from search.space.fields import GRID_POINTS, ConstantParam, IntParam, Param, ends
-from search.space.settings import n_combinations
+from search.space.fields import GRID_POINTS
+from search.space.settings import n_trained, totals
 from search.space.types import Space
 from search.study.forecast import FURTHER, MIN_TRIALS, Forecast, Gain
 from search.study.records import StudyRecord
@@ -177,20 +177,12 @@ def _grid(study: StudyRecord, limit: float, spent: Spent) -> Grid | None:
         space = None
     if space is None or not spent.train_s:
         return None
-    totals = _totals(space.params.get("epochs"), limit)
-    n = n_combinations({**space.params, "epochs": ConstantParam(value=totals[0])})
+    lengths, n = totals(space.params, limit), n_trained(space.params, limit)
+    epochs = n // len(lengths) * sum(lengths)
     epoch_s = median(e.seconds for t in study.trials for e in t.curve)
-    factor = n * sum(totals) * epoch_s / spent.train_s
+    factor = epochs * epoch_s / spent.train_s
     hours = Hours(spent.hours.core * factor, spent.hours.gpu * factor)
-    return Grid(n * len(totals), n * sum(totals), epoch_s, hours, factor)
-
-
-def _totals(param: Param | None, limit: float) -> list[int]:
-    """How long a grid trains: each value of the parameter `epochs`, those above the study's limit cut to it."""
-    values: Iterable[Any] = ends(param) if param else (limit,)
-    if isinstance(param, IntParam):
-        values = range(param.low, param.high + 1, param.step or 1)
-    return sorted({int(min(v, limit)) for v in values if isinstance(v, int | float)})
+    return Grid(n, epochs, epoch_s, hours, factor)
 
 
 def _positive(value: Any) -> float:

@@ -20,9 +20,10 @@ from search.report.statistics import (
     holm,
     mean_interval,
 )
-from search.report.words import count
+from search.report.words import baseline_name, count, duration
 from search.secret import masked
-from search.study.finals import choose, replicates_of, sources
+from search.study.finals import replicates_of, sources, whole_baseline
+from search.study.finals_cost import Rule, baseline_s, choose, ranked
 from search.study.records import StudyRecord, TrialRecord
 
 logger = logging.getLogger(__name__)
@@ -54,19 +55,62 @@ def judge(study: StudyRecord, final: StudyRecord | None, correct: Mapping[int, N
     wrote the replicates.
     """
     trials = {t.number: t for t in final.trials} if final else {}
-    wanted, n_test = _by_source(study, final), _n_test(list(trials.values()))
-    n_best = int(study.spec.get("finalists") or 0)
-    rows, runs = [], []
+    rule, asked, n_test = Rule.of(study.spec), _by_source(study, final), _n_test(list(trials.values()))
+    n_best = len(asked.keys() - {0}) + 1 if rule.finalists is None else rule.finalists
+    whole, rows, runs = whole_baseline(study, final), [], []
     for place, source in enumerate(ranking(study), start=1):
-        if own := [trials.get(n) for n in wanted.get(source.number, ())]:
-            rows.append(_finalist(source, place if has_rank(source) else None, n_best, own))
+        if numbers := asked.get(source.number):
+            own = [trials.get(n) for n in numbers]
+            row = _finalist(source, place if has_rank(source) else None, n_best, own)
+            is_baseline = row.is_document and rule.baseline_epochs is not None
+            rows.append(_as_baseline(row, study, final, numbers, whole) if is_baseline else row)
             runs.append(_runs([t for t in own if t], correct, n_test))
     if not rows:
         return None
-    missing = {t.number for t in choose(study.trials, n_best)} - {row.trial for row in rows}
+    missing = {t.number for t in _chosen(rule, study.trials)} - {row.trial for row in rows}
     is_complete = not missing and all(len(row.values) + row.n_failed == row.n_wanted for row in rows)
     order = sorted(range(len(rows)), key=lambda i: rows[i].is_extra)
-    return _compared([rows[i] for i in order], [runs[i] for i in order], n_test, is_complete)
+    compared = _compared([rows[i] for i in order], [runs[i] for i in order], n_test, is_complete)
+    name = baseline_name(study)
+    return replace(compared, baseline=name, no_gain=_no_gain(name, rule, compared, study))
+
+
+def _chosen(rule: Rule, trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
+    """The finalists that there must be: where cost decides how many, less time may have left out all but the first."""
+    return ranked(trials)[:1] if rule.finalists is None else choose(rule, trials).trials[: rule.finalists]
+
+
+def _as_baseline(
+    row: Finalist, study: StudyRecord, final: StudyRecord | None, numbers: Sequence[int], whole: set[int]
+) -> Finalist:
+    """`row` with the epochs that it was trained for."""
+    epochs = Rule.of(study.spec).baseline_epochs or 0
+    replicates = replicates_of(final)
+    if numbers[0] in whole or replicates[numbers[0]].is_pilot:
+        was_cut = epochs > max((t.total_epochs or 0 for t in study.trials if t.number == 0), default=0)
+        # What the search saw of it was another, shorter training.
+        return replace(row, trained=(epochs, epochs), optimism=None if was_cut else row.optimism)
+    return replace(row, trained=(replicates[numbers[0]].last_epoch, epochs))
+
+
+def _no_gain(name: str, rule: Rule, finals: Finals, study: StudyRecord) -> str:
+    """Why no gain over the baseline called `name` is claimed, and what one would take; empty where one may be."""
+    own = next((row for row in finals.rows if row.is_document), None)
+    first = next((t for t in study.trials if t.number == 0), None)
+    if rule.baseline_epochs is None:
+        return ""
+    if own and own.is_baseline:
+        if own is finals.champion or own.n_failed < own.n_wanted:
+            return ""
+        return f"No gain over {name} can be told: none of its {count(own.n_wanted, 'replicate')} ended well."
+    if first is None or not has_rank(first):
+        return f"No gain over {name} can be told: trial 0 has no value."
+    why = f"it was cut to {own.trained[0]} of its {own.trained[1]} epochs" if own and own.trained else "it was left out"
+    takes = f"{rule.n_replicates} × {count(rule.baseline_epochs, 'epoch')}, about {duration(baseline_s(rule, first))}"
+    return (
+        f"No gain over {name} is claimed: {why}. To train it in full takes {takes} of training; the same "
+        f"command with --finalists {rule.finalists or 1}, and time enough, does that."
+    )
 
 
 def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDArray[np.bool_]]:
@@ -91,10 +135,13 @@ def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDA
 
 
 def _by_source(study: StudyRecord, final: StudyRecord | None) -> dict[int, list[int]]:
-    """Numbers of the replicate trials by the trial that they repeat."""
+    """Numbers of the replicate trials by the trial that they repeat; a pilot's for each replicate that awaits it."""
     found: dict[int, list[int]] = {}
-    for number, source in sources(replicates_of(final), study.trials).items():
+    for number, source in sources(study, final).items():
         found.setdefault(source, []).append(number)
+    for number, replicate in enumerate(replicates_of(final)):
+        if replicate.is_pilot and replicate.source is not None:
+            found.setdefault(replicate.source, [number] * Rule.of(study.spec).n_replicates)
     return found
 
 
@@ -120,7 +167,8 @@ def _finalist(source: TrialRecord, rank: int | None, n_best: int, own: Sequence[
         interval=interval,
         values=values,
         n_wanted=len(own),
-        n_failed=sum(t.state in _ENDED and _score(t) is None for t in begun),
+        # A pilot that came to a good end has replicates soon.
+        n_failed=sum(t.state in _ENDED and t.evaluation is None for t in begun),
         optimism=search - interval.mean if interval else None,
     )
 
@@ -162,7 +210,7 @@ def _compared(rows: Sequence[Finalist], runs: Sequence[Runs], n_test: int | None
         return found
     best = found.best.trial
     judged = tuple(_judged(row, best, corrected.get(frozenset((row.trial, best)))) for row in rows)
-    own = next((row.trial for row in rows[1:] if row.is_document), None)
+    own = next((row.trial for row in rows[1:] if row.is_baseline), None)
     gain = None if own is None else by_trial.get(frozenset((rows[0].trial, own)))
     return replace(found, rows=judged, gain=gain, how=_how(list(pairs.values()), len(told)))
 
@@ -179,6 +227,6 @@ def _how(pairs: Sequence[Difference], n_told: int) -> str:
     if n_told:
         found.append(
             f"P values are corrected by Holm for {count(n_told, 'comparison')} (all pairs); from {SIGNIFICANCE} on, "
-            "two settings are tied. The p of the gain over the document is not: it is a single question."
+            "two settings are tied. The p of the gain over the baseline is not: it is a single question."
         )
     return " ".join(found)

@@ -20,9 +20,9 @@ class Finalist:
     rank: int | None
     """Its place in the leaderboard, by validation."""
     is_document: bool
-    """It is the document's own setting, trial 0."""
+    """It is the baseline: the document's own setting, trial 0."""
     is_extra: bool
-    """It was trained again only for the gain over the document, not as one of the best."""
+    """It was trained again only for the gain over the baseline, not as one of the best."""
     search_accuracy: float
     """On the validation images, as the search saw it."""
     interval: Interval | None
@@ -39,6 +39,18 @@ class Finalist:
     """Of no difference from the finalist with the highest mean, corrected; None for that one and where untold."""
     tied_with_best: bool | None = None
     """Whether chance explains that it is not the one with the highest mean, or it is; None where untold."""
+    trained: tuple[int, int] | None = None
+    """Of a baseline: the epochs that its replicates train, and those that its document trains it for."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is what gains are claimed over: a baseline, trained as its document trains it."""
+        return self.is_document and not self.is_cut
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is a baseline that was not trained as its document trains it."""
+        return self.trained is not None and self.trained[0] < self.trained[1]
 
 
 @dataclass(frozen=True)
@@ -47,14 +59,18 @@ class Finals:
 
     rows: tuple[Finalist, ...]
     gain: Difference | None
-    """Mean test accuracy of the champion minus the document's. Its p is not corrected: it is one question, asked
-    before the test set was opened. None where they are the same or one has no value."""
+    """Mean test accuracy of the champion minus the baseline's. Its p is not corrected: it is one question, asked
+    before the test set was opened. None where they are the same, one has no value or the baseline was cut short."""
     n_test: int | None
     """Images in the test set; None while no replicate was scored."""
     is_complete: bool
     """Every replicate has ended, well or not."""
     how: str
     """How all this was judged, in sentences."""
+    baseline: str = DOCUMENT
+    """What the baseline is called."""
+    no_gain: str = ""
+    """Why no gain over the baseline is claimed, a sentence; empty where one is, or may come yet."""
 
     @property
     def optimism(self) -> float | None:
@@ -137,7 +153,7 @@ def _row(finals: Finals, row: Finalist) -> FinalistRow:
     return FinalistRow(
         rank="–" if row.rank is None else str(row.rank),
         trial=str(row.trial),
-        note="; ".join(["chosen by the search"] * (row is finals.champion) + [DOCUMENT] * row.is_document),
+        note="; ".join(["chosen by the search"] * (row is finals.champion) + [_named(finals, row)] * row.is_document),
         search=percent(row.search_accuracy),
         test=percent(found.mean if found else None),
         interval=_ends(found.low, found.high) or ("one replicate: none" if found else "–") if found else "–",
@@ -146,6 +162,14 @@ def _row(finals: Finals, row: Finalist) -> FinalistRow:
         p_value="–" if row.p_value is None else _p(row.p_value),
         verdict=_verdict(finals, row),
     )
+
+
+def _named(finals: Finals, row: Finalist) -> str:
+    """The baseline, and how long it was trained."""
+    if row.trained is None:
+        return finals.baseline
+    n, of = row.trained
+    return f"{finals.baseline}, cut to {n} of its {of} epochs" if row.is_cut else f"{finals.baseline}, its {of} epochs"
 
 
 def _verdict(finals: Finals, row: Finalist) -> str:
@@ -172,7 +196,7 @@ def _progress(finals: Finals) -> list[str]:
 def _chosen(finals: Finals) -> str:
     row = finals.champion
     found = row.interval
-    name = f"{DOCUMENT} (trial 0)" if row.is_document else f"trial {row.trial}"
+    name = f"{_named(finals, row)} (trial 0)" if row.is_document else f"trial {row.trial}"
     which = f"The search chose {name}" if row.rank == 1 else f"Of those trained again validation ranks {name} first"
     if found is None or finals.n_test is None:
         ended = row.n_failed >= row.n_wanted
@@ -188,10 +212,11 @@ def _gain(finals: Finals) -> list[str]:
     gain = finals.gain
     own = next((row for row in finals.rows if row.is_document and row.interval), None)
     if gain is None or own is None or own.interval is None:
-        return []
+        return [finals.no_gain] if finals.no_gain else []
     side = "above" if gain.value > 0 else "below"
     apart = f"{points(gain.value)} {side}" if round(gain.value, 6) else "the same as"
-    text = f"That is {apart} {DOCUMENT} (trial 0, {percent(own.interval.mean)})"
+    epochs = f", trained for its {count(own.trained[1], 'epoch')}" if own.trained else ""
+    text = f"That is {apart} {finals.baseline} (trial 0, {percent(own.interval.mean)}{epochs})"
     if gain.low is None or gain.high is None:
         return [f"{text}; too few replicates for an interval."]
     text = f"{text}, with a 95 % interval from {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f} points"
@@ -209,7 +234,7 @@ def _standings(finals: Finals) -> list[str]:
         return []
     found = []
     if best is not chosen:
-        found.append(f"{_trials([best])} has the highest mean on the test set, {percent(_mean(best))}.")
+        found.append(f"{_trials(finals, [best])} has the highest mean on the test set, {percent(_mean(best))}.")
         if chosen.tied_with_best is False:
             found.append("The choice stays with validation all the same: a test set that chooses is no test any more.")
     for verdict, text in (
@@ -218,7 +243,7 @@ def _standings(finals: Finals) -> list[str]:
         (None, f"not comparable with trial {best.trial}: too few replicates, and no predictions kept"),
     ):
         if rows := [row for row in others if row.tied_with_best is verdict]:
-            found.append(f"{_trials(rows)} {'is' if len(rows) == 1 else 'are'} {text}.")
+            found.append(f"{_trials(finals, rows)} {'is' if len(rows) == 1 else 'are'} {text}.")
     return found
 
 
@@ -238,8 +263,8 @@ def _optimism(finals: Finals) -> list[str]:
     return [text, f"Over {n} finalists search scores lie {points(mean)} {side} test accuracies on average."]
 
 
-def _trials(rows: Sequence[Finalist]) -> str:
-    names = [str(row.trial) + (f" ({DOCUMENT})" if row.is_document else "") for row in rows]
+def _trials(finals: Finals, rows: Sequence[Finalist]) -> str:
+    names = [str(row.trial) + (f" ({_named(finals, row)})" if row.is_document else "") for row in rows]
     return f"{'Trial' if len(rows) == 1 else 'Trials'} {listing(names)}"
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from search.report.finals import Finalist, Finals
 from search.report.plots import Panel, Plot
 from search.report.style import BEST, REFERENCE, STATES, figure
-from search.report.words import count, percent
+from search.report.words import DOCUMENT, count, percent
 
 _ROW = 58
 _APART = 0.24
@@ -26,14 +26,14 @@ def finalists_plot(finals: Finals | None) -> Plot:
     )
     said = [f"trial {row.trial} {percent(row.interval.mean if row.interval else None)}" for row in rows]
     alt = f"Mean test accuracy by finalist, in the order of validation: {', '.join(said)}. The table has the intervals."
-    return Plot("finalists", title, caption, (Panel(alt, _drawn(rows, finals.champion)),))
+    return Plot("finalists", title, caption, (Panel(alt, _drawn(rows, finals.champion, finals.baseline)),))
 
 
 def _alone(rows: Sequence[Finalist]) -> str:
     return " (none for a single replicate)" if any(len(row.values) == 1 for row in rows) else ""
 
 
-def _drawn(rows: Sequence[Finalist], champion: Finalist) -> Any:
+def _drawn(rows: Sequence[Finalist], champion: Finalist, baseline: str) -> Any:
     at = {row.trial: i for i, row in enumerate(rows)}
     others = [row for row in rows if row is not champion]
     traces = [_replicates(rows, at), _promised(rows, at), _means([champion], at, "mean of the chosen", BEST, "diamond")]
@@ -46,7 +46,7 @@ def _drawn(rows: Sequence[Finalist], champion: Finalist) -> Any:
         xaxis={"title": {"text": "accuracy (%)"}},
         yaxis={
             "tickvals": list(at.values()),
-            "ticktext": [_name(row) for row in rows],
+            "ticktext": [_name(row, baseline) for row in rows],
             "range": [len(rows) - 0.4, -0.6],
             "showgrid": False,
             "ticks": "",
@@ -54,8 +54,11 @@ def _drawn(rows: Sequence[Finalist], champion: Finalist) -> Any:
     )
 
 
-def _name(row: Finalist) -> str:
-    return f"trial {row.trial}" + ("<br>document’s" if row.is_document else "")
+def _name(row: Finalist, baseline: str) -> str:
+    if not row.is_document:
+        return f"trial {row.trial}"
+    of = f"<br>{row.trained[0]} of {row.trained[1]} epochs" if row.trained and row.is_cut else ""
+    return f"trial {row.trial}<br>{'document’s' if baseline == DOCUMENT else 'baseline'}{of}"
 
 
 def _replicates(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from search.report.frame import best_trial, has_rank
 from search.report.style import BEST, REFERENCE, STATES, Window, literal
-from search.report.words import DOCUMENT, count, percent, settings
+from search.report.words import baseline_cut, baseline_name, count, percent, settings
 from search.study.records import StudyRecord, TrialRecord
 
 ACCURACY = "validation accuracy (%)"
@@ -63,7 +63,8 @@ def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[
     own = study.document
     marks = []
     if own and has_rank(own) and own.val_accuracy is not None:
-        marks.append((own.val_accuracy, f"{DOCUMENT} (trial 0)", "dash"))
+        cut = f", {cut}" if (cut := baseline_cut(study)) else ""
+        marks.append((own.val_accuracy, f"{baseline_name(study)} (trial 0{cut})", "dash"))
     if (value := published_value(study)) is not None:
         split = literal(dict(study.published or {}).get("split", "unknown"))
         marks.append((value, f"published, {split} split", "dot"))

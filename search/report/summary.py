@@ -12,7 +12,8 @@ from search.report.frame import best_trial, has_rank, param_names, started_trial
 from search.report.majority import cautions
 from search.report.plots import published_value
 from search.report.style import STATES
-from search.report.words import count, duration, listing, percent, points, show
+from search.report.words import baseline_cut, baseline_name, count, duration, listing, percent, points, show
+from search.study.finals_cost import Rule
 from search.study.records import StudyRecord, TrialRecord
 
 OPTIMISM = (
@@ -81,7 +82,7 @@ def story(found: Contents) -> list[Passage]:
 
 
 def headline(found: Contents) -> list[Tile]:
-    """The key numbers: accuracy, gain over the document, what going on may gain, trials, training time."""
+    """The key numbers: accuracy, gain over the baseline, what going on may gain, trials, training time."""
     trials = started_trials(found.study)
     spent = found.cost.replicates if found.cost else None
     ahead = found.forecast.gain if found.forecast else None
@@ -106,9 +107,9 @@ def _is_over(found: Contents) -> bool:
 
 
 def _finals_status(found: Contents, begun: str) -> tuple[str, str]:
-    wanted, finals = found.study.spec.get("finalists"), found.finals
+    wanted, finals = Rule.of(found.study.spec).finalists != 0, found.finals
     if finals is None or finals.is_complete:
-        missing = finals is None and bool(wanted) and best_trial(found.study) is not None
+        missing = finals is None and wanted and best_trial(found.study) is not None
         return (
             ("unfinished", f"{begun}; its finalists have not been trained again yet.")
             if missing
@@ -127,33 +128,38 @@ def _unopened(found: Contents) -> list[str]:
         return []
     if found.is_test_set_opened:
         return [OPTIMISM]
-    n, again = found.study.spec.get("finalists"), found.study.spec.get("n_replicates")
-    plan = []
-    if isinstance(n, int) and isinstance(again, int) and n:
-        which = "best setting" if n == 1 else f"best {n} settings"
-        plan = [
-            f"After the search, its {which} will be trained again on {count(again, 'fresh seed')} and scored on it."
-        ]
-    return [OPTIMISM, UNOPENED, *plan]
+    rule = Rule.of(found.study.spec)
+    if rule.finalists == 0:
+        return [OPTIMISM, UNOPENED]
+    which = {None: "best settings, as many as about the search’s own time pays for,", 1: "best setting"}.get(
+        rule.finalists, f"best {rule.finalists} settings"
+    )
+    plan = f"After the search, its {which} will be trained again on {count(rule.n_replicates, 'fresh seed')} and"
+    return [OPTIMISM, UNOPENED, f"{plan} scored on it."]
 
 
 def _scores(found: Contents) -> list[Tile]:
     """Accuracy and gain: on the test set once the champion was scored there, on validation images before."""
     finals = found.finals
     best, own = best_trial(found.study), _own(found.study)
+    label = f"over {_baseline(found.study)}"
     if finals and finals.champion.interval:
-        return _test_scores(finals)
-    gain = "–"
-    if best and own and best.val_accuracy is not None and own.val_accuracy is not None:
+        return _test_scores(finals, label)
+    gain, cut = "–", baseline_cut(found.study)
+    if best and own and best.val_accuracy is not None and own.val_accuracy is not None and not cut:
         gain = f"{100 * (best.val_accuracy - own.val_accuracy):+.2f} points"
     where = f"trial {best.number}, epoch {best.best_epoch}" if best else ""
     return [
         Tile("best validation accuracy", percent(best.val_accuracy if best else None), where),
-        Tile("over the document’s setting", gain, "on validation images"),
+        Tile(label, gain, f"not claimed: it had {cut}" if cut else "on validation images"),
     ]
 
 
-def _test_scores(finals: Finals) -> list[Tile]:
+def _baseline(study: StudyRecord) -> str:
+    return baseline_name(study).replace("'", "’")
+
+
+def _test_scores(finals: Finals, label: str) -> list[Tile]:
     row, gain = finals.champion, finals.gain
     found = row.interval
     note = "one replicate, no interval"
@@ -161,12 +167,12 @@ def _test_scores(finals: Finals) -> list[Tile]:
         note = f"95 % interval over seeds {100 * found.low:.2f} to {100 * found.high:.2f}"
     tiles = [Tile(f"test accuracy, trial {row.trial}", percent(found.mean if found else None), note)]
     if gain is None:
-        own = "it is the document’s own setting" if row.is_document else ""
-        return [*tiles, Tile("over the document’s setting", "–", own)]
+        itself = "it is that setting itself" if row.is_document else ""
+        return [*tiles, Tile(label, "–", "not claimed, see below" if finals.no_gain else itself)]
     ends = "too few replicates for an interval"
     if gain.low is not None and gain.high is not None:
         ends = f"95 % interval {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f}"
-    return [*tiles, Tile("over the document’s setting", f"{100 * gain.value:+z.2f} points", ends)]
+    return [*tiles, Tile(label, f"{100 * gain.value:+z.2f} points", ends)]
 
 
 def _span(seconds: float) -> str:
@@ -186,32 +192,35 @@ def _result(study: StudyRecord, found: Contents) -> list[str]:
         f"The best setting {word}reached {percent(best.val_accuracy)} validation accuracy, at epoch {best.best_epoch} "
         f"of trial {best.number}."
     )
+    name = _baseline(study)
     if own is None or own.val_accuracy is None:
-        return [f"{text} The document’s own setting (trial 0) has no value to compare it with."]
+        return [f"{text} {name.capitalize()} (trial 0) has no value to compare it with."]
     if best is own:
-        return [f"{text} That is the document’s own setting: no other trial has beaten it."]
+        return [f"{text} That is {name}: no other trial has beaten it."]
     gain = best.val_accuracy - own.val_accuracy
+    if cut := baseline_cut(study):
+        reached = f"in {cut}, to which the study’s limit cut it: no gain over it is claimed"
+        return [text, f"{name.capitalize()} (trial 0) reached {percent(own.val_accuracy)} {reached}."]
     if gain == 0:
-        return [f"{text} The document’s own setting (trial 0) reached the same."]
-    return [f"{text} That is {points(gain)} above the document’s own setting (trial 0, {percent(own.val_accuracy)})."]
+        return [f"{text} {name.capitalize()} (trial 0) reached the same."]
+    return [f"{text} That is {points(gain)} above {name} (trial 0, {percent(own.val_accuracy)})."]
 
 
 def _setting(found: Contents) -> list[str]:
-    """The chosen trial's parameters in words, and where the document's setting differs."""
+    """The chosen trial's parameters in words, and where the baseline differs."""
     trials = {t.number: t for t in found.study.trials}
     best, own = best_trial(found.study), found.study.document
+    epochs = Rule.of(found.study.spec).baseline_epochs
     if found.finals:
         best = trials.get(found.finals.champion.trial, best)
     if best is None or not best.params:
         return []
     names = [n for n in param_names(found.study) if n in best.params]
     text = f"Trial {best.number} has {listing([f'{n} {show(best.params[n])}' for n in names])}."
-    if best.total_epochs is not None and best.total_epochs < best.params.get("epochs", 0):
-        text += f" The study’s limit cut its epochs to {best.total_epochs}."
-    changed = [n for n in names if own and n in own.params and show(own.params[n]) != show(best.params[n])]
-    if own is None or not changed:
-        return [text]
-    return [text, f"The document’s setting has {listing([f'{n} {show(own.params[n])}' for n in changed])} instead."]
+    theirs = dict(own.params) if own else {}
+    theirs |= {"epochs": epochs} if "epochs" in theirs else {}
+    changed = [f"{n} {show(theirs[n])}" for n in names if n in theirs and show(theirs[n]) != show(best.params[n])]
+    return [text, f"{_baseline(found.study).capitalize()} has {listing(changed)} instead."] if changed else [text]
 
 
 def _counted(trials: list[TrialRecord]) -> str:

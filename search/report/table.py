@@ -1,11 +1,15 @@
 """The leaderboard as a terminal shows it."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from search.report.finals import Finals, finals_table
 from search.report.frame import has_rank, ranking, varied_params
-from search.report.words import show
+from search.report.words import baseline_cut, baseline_name, show
 from search.study.records import StudyRecord, TrialRecord
 
 _COLORS = {
@@ -26,16 +30,7 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     ranks = {t.number: str(i) if has_rank(t) else "" for i, t in enumerate(order, start=1)}
     own = [t for t in order[top:] if t is study.document]
     varied = varied_params(study)
-    table = Table(
-        title=f"Leaderboard of {escape(study.name)}",
-        caption=_caption(study, order, top),
-        title_justify="left",
-        caption_justify="left",
-        title_style="bold",
-        box=None,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    table = _table(f"Leaderboard of {escape(study.name)}", _caption(study, order, top))
     for name in ("rank", "trial"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
@@ -50,6 +45,38 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     return table
 
 
+def finalists_table(study: StudyRecord, finals: Finals) -> Table:
+    """The finalists with what they reached on the test set, in the order of validation; fits 80 columns."""
+    trials = {t.number: t for t in study.trials}
+    varied = varied_params(study, [trials[row.trial] for row in finals.rows])
+    table = _table("Finalists on the test set")
+    for name in ("rank", "trial", "test %", "95 % interval", "seeds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("standing", overflow="fold")
+    table.add_column("params", ratio=1, overflow="fold")
+    for row, text in zip(finals.rows, finals_table(finals), strict=True):
+        params = dict(trials[row.trial].params)
+        if row.trained and "epochs" in params:
+            params["epochs"] = row.trained[0]
+        number = f"*{text.trial}" if row.is_document else text.trial
+        mean, ends = (cell.removesuffix("\u00a0%") for cell in (text.test, text.interval))
+        table.add_row(text.rank, number, mean, ends, text.replicates, text.verdict, _params(params, varied))
+    return table
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    return Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+
+
 def _cells(trial: TrialRecord, rank: str, varied: list[str], is_document: bool) -> list[Text]:
     mark = "*" if is_document else ""
     value = trial.val_accuracy
@@ -61,8 +88,12 @@ def _cells(trial: TrialRecord, rank: str, varied: list[str], is_document: bool) 
         Text("–" if value is None else f"{100 * value:.2f}", style="bold" if rank == "1" else ""),
         Text("–" if trial.best_epoch is None else str(trial.best_epoch)),
         Text(f"{trial.train_s:.1f}"),
-        Text(" ").join(Text.assemble((f"{n}=", "dim"), _short(trial.params[n])) for n in varied if n in trial.params),
+        _params(trial.params, varied),
     ]
+
+
+def _params(params: Mapping[str, Any], varied: list[str]) -> Text:
+    return Text(" ").join(Text.assemble((f"{n}=", "dim"), _short(params[n])) for n in varied if n in params)
 
 
 def _short(value: object) -> str:
@@ -70,7 +101,8 @@ def _short(value: object) -> str:
 
 
 def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | None:
-    notes = ["* the document's setting"] if study.document in order else []
+    cut = f", cut to {cut}" if (cut := baseline_cut(study)) else ""
+    notes = [f"* {baseline_name(study)}{cut}"] if study.document in order else []
     if len(order) > top:
         notes.append(f"{len(order) - top:,} more in leaderboard.csv")
     failed = sum(t.state == "FAIL" for t in order)

@@ -4,7 +4,25 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from search.study.finals_cost import Rule
+from search.study.records import StudyRecord
+
 DOCUMENT = "the document's setting"
+
+
+def baseline_name(study: StudyRecord) -> str:
+    """What trial 0 of `study` is called: only a space that names its source has a document."""
+    space = study.spec.get("space")
+    has_document = isinstance(space, Mapping) and bool(space.get("source") or space.get("published"))
+    return DOCUMENT if has_document else "the baseline"
+
+
+def baseline_cut(study: StudyRecord) -> str:
+    """How far the study's limit let trial 0 train where that is less than its own epochs, `4 of its 10 epochs`."""
+    epochs, trial = Rule.of(study.spec).baseline_epochs, study.document
+    if epochs is None or trial is None or trial.total_epochs is None or trial.total_epochs >= epochs:
+        return ""
+    return f"{trial.total_epochs} of its {count(epochs, 'epoch')}"
 
 
 def percent(fraction: float | None) -> str:

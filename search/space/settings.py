@@ -4,11 +4,11 @@ They expect parameters that `search.space.lint` finds no fault with; conditions 
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from search.registry import nearest
-from search.space.fields import Param, ends, n_points, own, problem_of
+from search.space.fields import ConstantParam, IntParam, Param, ends, n_points, own, problem_of
 from search.space.values import Value, is_in
 
 Params: TypeAlias = Mapping[str, Param]
@@ -127,6 +127,21 @@ def corners(params: Params, document: Mapping[str, Any]) -> list[dict[str, Value
 def _kept(document: Mapping[str, Any], name: str, allowed: tuple[Value, ...]) -> Value:
     keep = name in document and is_in(document[name], allowed)
     return document[name] if keep else allowed[0]
+
+
+def totals(params: Params, max_epochs: float) -> list[int]:
+    """How long the settings of a full grid train: each value of `epochs`, those above `max_epochs` cut to it."""
+    param = params.get("epochs")
+    values: Iterable[Any] = ends(param) if param else (max_epochs,)
+    if isinstance(param, IntParam):
+        values = range(param.low, param.high + 1, param.step or 1)
+    return sorted({int(min(v, max_epochs)) for v in values if isinstance(v, int | float)})
+
+
+def n_trained(params: Params, max_epochs: float) -> int:
+    """Count a full grid as it would be trained: more `epochs` than `max_epochs` make no difference."""
+    fixed = {"epochs": ConstantParam(value=1, when=params["epochs"].when)} if "epochs" in params else {}
+    return n_combinations({**params, **fixed}) * len(totals(params, max_epochs))
 
 
 def n_combinations(params: Params) -> int:

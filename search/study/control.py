@@ -10,6 +10,7 @@ from typing import Any
 from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
+from search.errors import InputError
 from search.study.database import models
 from search.study.finals import final_spec
 from search.study.ledger import CANCELLED_REASON, Ledger, best_value, stored_spec
@@ -18,6 +19,7 @@ from search.study.queue import Place, QueueState, n_started, opened, put_place
 from search.study.reading import CLAIM_LOST_REASON
 from search.study.records import TrialRecord
 from search.study.replicates import FINAL
+from search.study.spec import StudySpec
 from search.study.storage import database_time
 
 MAX_RETRIES = 10
@@ -105,15 +107,43 @@ def open_finals(ledger: Ledger, trials: Sequence[TrialRecord], environment: Mapp
     It has the search's priority, and what is left of its time.
     """
     storage = ledger.storage
-    name = ledger.name + FINAL
-    spec = final_spec(ledger.spec, trials, stored_spec(storage, name))
-    if spec is None:
-        return None
     with storage.reading(), storage.session() as session:
         place, now = ledger.place_in(session), database_time(session)
     left_s = place.left_s(now)
-    timed = spec.model_copy(update={"timeout_s": None if left_s is None else max(left_s, 1.0)})
-    return Ledger.open(storage, timed, environment, priority=place.priority)
+    for is_last in (False, True):
+        spec = _final_spec(ledger, trials, left_s)
+        if spec is None:
+            return None
+        timed = spec.model_copy(update={"timeout_s": None if left_s is None else max(left_s, 1.0)})
+        try:
+            return Ledger.open(storage, timed, environment, priority=place.priority)
+        except InputError:
+            # Another worker may just have opened it with other finalists, since more time was left.
+            if is_last:
+                raise
+    return None
+
+
+def grow_finals(ledger: Ledger, environment: Mapping[str, str]) -> bool:
+    """Add the replicates of a baseline to `ledger`, the study of finalists, once the training that they replay is over.
+
+    Whether there were any to add.
+    """
+    if not any(replicate.is_pilot for replicate in ledger.spec.replicates):
+        return False
+    search = Ledger(ledger.storage, ledger.name.removesuffix(FINAL))
+    trials = search.trials()
+    spec = _final_spec(search, trials, None)
+    if spec is None or len(spec.replicates) <= len(ledger.spec.replicates):
+        return False
+    return open_finals(search, trials, environment) is not None
+
+
+def _final_spec(ledger: Ledger, trials: Sequence[TrialRecord], left_s: float | None) -> StudySpec | None:
+    stored = stored_spec(ledger.storage, ledger.name + FINAL)
+    made = Ledger(ledger.storage, ledger.name + FINAL).trials() if stored else ()
+    to_train_s = None if left_s is None else left_s * ledger.spec.workers
+    return final_spec(ledger.spec, trials, stored, made=made, left_s=to_train_s)
 
 
 def pause(ledger: Ledger, reason: str = "") -> QueueState:

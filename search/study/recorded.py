@@ -59,7 +59,7 @@ def _replicate(storage: LedgerStorage, record: StudyRecord, number: int, k: int)
     spec = stored_spec(storage, record.name + FINAL)
     if spec is None:
         raise InputError(f"study {record.name!r} has no replicates: there is no study {record.name + FINAL!r}")
-    own = [i for i, replicate in enumerate(spec.replicates) if replicate.source == number]
+    own = [i for i, replicate in enumerate(spec.replicates) if replicate.source == number and not replicate.is_pilot]
     if not own:
         finalists = sorted({r.source for r in spec.replicates if r.source is not None})
         raise InputError(f"trial {number} has no replicates; trials {', '.join(map(str, finalists))} have")

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
@@ -79,6 +79,13 @@ class TrialRecord:
     started: datetime | None = None
     ended: datetime | None = None
 
+    @property
+    def trained_params(self) -> Mapping[str, Any]:
+        """Its params, `epochs` as the study's limit let it train: a larger value made no difference."""
+        asked, most = self.params.get("epochs"), self.total_epochs
+        is_cut = isinstance(asked, int) and most is not None and asked > most
+        return {**self.params, "epochs": most} if is_cut else self.params
+
     @cached_property
     def best(self) -> Epoch | None:
         """The epoch with the largest val_accuracy, the earliest of equals; None before the first one that has any."""
@@ -132,6 +139,13 @@ class StudyRecord:
     def document(self) -> TrialRecord | None:
         """Trial 0, which has the document's own setting; None before it is started, and in an imported study."""
         return next((t for t in self.trials if t.number == 0), None) if self.spec.get("first", True) else None
+
+
+def as_trained(study: StudyRecord) -> StudyRecord:
+    """A search with its trials' params as they were trained, for reports: see `TrialRecord.trained_params`."""
+    if study.spec.get("replicates"):
+        return study
+    return replace(study, trials=tuple(replace(t, params=t.trained_params) for t in study.trials))
 
 
 def has_rank(trial: TrialRecord) -> bool:

@@ -1,6 +1,7 @@
 """Which trainings a setting is judged by: the same setting again, on fresh seeds. Pure."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -70,3 +71,20 @@ def of_trial(
         )
         for k in range(n)
     )
+
+
+def of_baseline(
+    trial: TrialRecord, *, epochs: int, n: int, seed: int, validated: TrialRecord | None
+) -> tuple[Replicate, ...]:
+    """`n` replicates of a baseline as its document trains it: for its own `epochs`, with its schedule over these.
+
+    One that watches validation images replays what `validated` did, a training of it that had them: its rates, and
+    where it stopped. While there is none, a single replicate is such a training, scored on the validation images.
+    """
+    if not watches(trial.params):
+        return of_trial(replace(trial, total_epochs=epochs), n=n, seed=seed, evaluate="test", stop_at=epochs)
+    if validated is None:
+        [pilot] = of_setting(trial.params, epochs=epochs, n=1, seed=seed, evaluate="validation")
+        return (pilot.model_copy(update={"source": trial.number}),)
+    replayed = replace(trial, total_epochs=epochs, curve=validated.curve)
+    return of_trial(replayed, n=n, seed=seed, evaluate="test", stop_at=validated.epochs)

@@ -46,6 +46,8 @@ _RULE = {
 }
 
 DEFAULT_STRATEGY = "default"
+N_REPLICATES = 3
+"""Fresh seeds for each finalist unless a number is given: the fewest whose interval is of use."""
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -87,10 +89,11 @@ class Settings(BaseModel):
     """Keras' dtype policy: mixed_bfloat16 and mixed_float16 are faster where the hardware has them."""
     deterministic: bool = False
     """Only operations that give the same bits each time. CPUs give them anyway; on a GPU it costs speed."""
-    finalists: Annotated[int, Field(ge=0, le=50)] = 3
-    """How many of the best settings are trained again after the search and scored on the test set; 0 for none."""
-    n_replicates: Annotated[int, Field(ge=1, le=1000)] = 5
-    """Fresh seeds that each finalist is trained on."""
+    finalists: Annotated[int, Field(ge=0, le=50)] | None = None
+    """How many of the best settings are trained again after the search and scored on the test set; 0 for none, None
+    for as many as about the search's own time pays for."""
+    n_replicates: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Fresh seeds that each finalist is trained on; None for N_REPLICATES."""
     stop_when_flat: bool = False
     """End the search once another hour is not expected to gain more than the noise of its validation images."""
 
@@ -140,6 +143,11 @@ class Replicate(BaseModel):
         """The epochs that it trains."""
         return min(self.epochs, self.stop_at or self.epochs)
 
+    @property
+    def is_pilot(self) -> bool:
+        """Whether it watches validation images for replicates of the same trial that have none to watch."""
+        return self.source is not None and self.train_on == "train"
+
 
 class StudySpec(BaseModel):
     """A resolved study: everything that decides what its trials do. Stored with the study and in study.yaml."""
@@ -173,7 +181,8 @@ class StudySpec(BaseModel):
     precision: Precision = "float32"
     deterministic: bool = False
     trials_per_gpu: int = 1
-    finalists: int = 0
+    finalists: int | None = 0
+    """None for as many as about the search's own time pays for."""
     n_replicates: int = 5
     stop_when_flat: bool = False
     replicates: tuple[Replicate, ...] = ()

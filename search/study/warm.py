@@ -5,7 +5,7 @@ from itertools import zip_longest
 from typing import Any
 
 from search.space.types import Space
-from search.study.finals import choose
+from search.study.finals_cost import ranked
 from search.study.records import StudyRecord
 
 N_POINTS = 3
@@ -21,9 +21,9 @@ def starting_points(
     compared. Meta-learned starting points as in Feurer et al., 2015, «Initializing Bayesian hyperparameter
     optimization via meta-learning».
     """
-    ranked = [choose(s.trials, len(s.trials)) for s in earlier]
+    orders = [ranked(s.trials) for s in earlier]
     found: list[dict[str, Any]] = []
-    for trial in (t for rank in zip_longest(*ranked) for t in rank if t is not None):
+    for trial in (t for rank in zip_longest(*orders) for t in rank if t is not None):
         params = dict(trial.params)
         if params not in [*known, *found] and not space.problems_of(params):
             found.append(params)

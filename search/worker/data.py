@@ -33,7 +33,8 @@ def data_for(spec: StudySpec) -> Prepared:
     if found.digest != spec.data_digest:
         rule = f"study {spec.name!r} can't be served on this machine: {spec.data_source} holds other data here"
         raise StudyError(f"{rule} (digest {found.digest[:12]}, the study's {spec.data_digest[:12]}); copy it over")
-    tests = any(replicate.evaluate == "test" for replicate in spec.replicates)
+    # Those that replay a pilot come later.
+    tests = any(replicate.evaluate == "test" or replicate.is_pilot for replicate in spec.replicates)
     return found if tests else replace(found, test_folder=None)
 
 

@@ -14,7 +14,7 @@ from search.datasets.split import Prepared
 from search.errors import ClaimLostError, GridlessError, StudyError
 from search.places import artifacts as artifacts_of
 from search.places import cache, home
-from search.study.control import close, finish, open_finals, requeue_lost
+from search.study.control import close, finish, grow_finals, open_finals, requeue_lost
 from search.study.environment import code_version, environment
 from search.study.forecast import forecast
 from search.study.ledger import CANCELLED_REASON, Ledger
@@ -157,7 +157,10 @@ class StudyWorker:
 
     def _open_finals(self, trials: Sequence[TrialRecord]) -> None:
         """Put the finalists' study on the queue; before this one is closed, so that no crash can leave it out."""
-        if open_finals(self._ledger, trials, environment(self._places.device)):
+        here = environment(self._places.device)
+        if grow_finals(self._ledger, here):
+            logger.info("%s has replicates of its baseline", self._ledger.name)
+        elif open_finals(self._ledger, trials, here):
             logger.info("the finalists of %s are on the queue", self._ledger.name)
 
     def _conclude(self, trials: Sequence[TrialRecord]) -> None:
@@ -230,7 +233,7 @@ class StudyWorker:
         if (replicate := self._ledger.spec.replicate(claim.number)) and replicate.source is not None:
             tags["source_trial"] = str(replicate.source)
         self._tracker.start(claim.number, at=time.time(), tags=tags)
-        self._tracker.params(claim.number, trial.params)
+        self._tracker.params(claim.number, trial.trained_params if replicate is None else trial.params)
         return trial
 
     def _environments(self, trial: TrialRecord) -> list[str]:

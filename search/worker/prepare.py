@@ -21,6 +21,7 @@ from search.study.environment import environment
 from search.study.ledger import Ledger, stored_spec
 from search.study.spec import (
     DEFAULT_STRATEGY,
+    N_REPLICATES,
     Settings,
     StudySpec,
     check_goes_on,
@@ -121,7 +122,7 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     unread = () if checked.notices else report.unread
     notices += [f"parameter {name} is never read by model {usable.model}" for name in unread]
     stored = stored_spec(checked.storage, checked.name)
-    resolved = _resolve(checked, usable)
+    resolved = _resolve(checked, usable, stored)
     if stored is not None and resolved.strategy == DEFAULT_STRATEGY and checked.request.flags.get("strategy") is None:
         # A study goes on as it began, whatever has become the default since.
         resolved = resolved.model_copy(update={"strategy": stored.strategy})
@@ -214,7 +215,7 @@ def _torn_study_file(name: str) -> str | None:
     return None
 
 
-def _resolve(checked: Checked, space: Space) -> StudySpec:
+def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudySpec:
     request, settings, data = checked.request, checked.settings, checked.data
     epochs = settings.epochs or space.max_epochs or (FOUND_EPOCHS if checked.notices else None)
     if epochs is None:
@@ -222,9 +223,12 @@ def _resolve(checked: Checked, space: Space) -> StudySpec:
     first = [space.document, *(space.complete(typed_pairs(space, [t])) for t in request.tries)]
     own = {
         "n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction", "precision",
-        "deterministic", "trials_per_gpu", "finalists", "n_replicates", "stop_when_flat",
-        "warm_start",
+        "deterministic", "trials_per_gpu", "stop_when_flat", "warm_start",
     }  # fmt: skip
+    finalists, n_replicates = settings.finalists, settings.n_replicates
+    if stored is not None:  # a study goes on as it began; one that had no finalists may have some now
+        finalists = (stored.finalists or None) if finalists is None else finalists
+        n_replicates = n_replicates or stored.n_replicates
     return StudySpec(
         name=checked.name,
         model=request.model,
@@ -237,5 +241,7 @@ def _resolve(checked: Checked, space: Space) -> StudySpec:
         space_digest=space.digest,
         first=tuple(dict(s) for s in first),
         space=space.as_dict(),
+        finalists=finalists,
+        n_replicates=n_replicates or N_REPLICATES,
         **settings.model_dump(include=own),
     )

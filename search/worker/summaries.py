@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from search.study.finals import choose, replicates_of, sources
+from search.study.finals import replicates_of, sources
+from search.study.finals_cost import Rule, choose, ranked
 from search.study.records import StudyRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -38,9 +39,12 @@ def of_search(study: StudyRecord, finals: "Finals | None" = None) -> dict[int | 
     `tied_with_best`; metrics named as the leaderboard's columns, `val_accuracy` as `best_val_accuracy`: MLflow shows
     the last epoch's under the name of the curve.
     """
-    ranked = choose(study.trials, len(study.trials))
-    places = {trial.number: place for place, trial in enumerate(ranked, start=1)}
-    chosen = {trial.number for trial in ranked[: int(study.spec.get("finalists") or 0)]}
+    order = ranked(study.trials)
+    places = {trial.number: place for place, trial in enumerate(order, start=1)}
+    best = choose(Rule.of(study.spec), study.trials).trials
+    chosen = {trial.number for trial, by_rank in zip(best, order, strict=False) if trial is by_rank}
+    if finals:
+        chosen = {row.trial for row in finals.rows if not row.is_extra}
     judged = {row.trial: row for row in finals.rows} if finals else {}
     found: dict[int | None, Summary] = {}
     for trial in study.trials:
@@ -52,7 +56,7 @@ def of_search(study: StudyRecord, finals: "Finals | None" = None) -> dict[int | 
             tags |= {} if row.tied_with_best is None else {"tied_with_best": _YES_NO[row.tied_with_best]}
         if trial.curve:
             found[trial.number] = Summary(tags, _measured(trial) | _tested(row))
-    found[None] = _whole(study, ranked[:1], finals)
+    found[None] = _whole(study, order[:1], finals)
     return found
 
 
@@ -63,9 +67,9 @@ def of_replicates(final: StudyRecord, study: StudyRecord) -> dict[int | None, Su
     `test_accuracy`, once it was scored.
     """
     replicates = replicates_of(final)
-    ranks = {t.number: n for n, t in enumerate(choose(study.trials, len(study.trials)), start=1)}
+    ranks = {t.number: n for n, t in enumerate(ranked(study.trials), start=1)}
     found: dict[int | None, Summary] = {}
-    current = sources(replicates, study.trials)
+    current = sources(study, final)
     for trial in final.trials:
         replicate = replicates[trial.number]
         tags = {"source_trial": str(replicate.source), "seed": str(replicate.seed)}

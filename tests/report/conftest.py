@@ -25,12 +25,13 @@ def trial(number: int, state: str, accuracies: tuple[float, ...] = (), **fields:
 
 
 SPACE: Mapping[str, Any] = {
+    "source": "a paper",
     "params": {
         "optimizer": {"type": "choice", "choices": ["adam", "sgd"]},
         "momentum": {"type": "float", "low": 0.5, "high": 0.99, "log": False, "when": {"optimizer": ["sgd"]}},
         "lr": {"type": "float", "low": 1e-5, "high": 0.1, "log": True},
         "units": {"type": "int", "low": 16, "high": 512, "log": False, "step": 16},
-    }
+    },
 }
 
 

@@ -134,7 +134,7 @@ def test_what_a_study_lacks_is_said_in_words_and_only_when_all_lack_it_is_an_err
 
     bare = StudyRecord("s", "m", "d", {}, (trial(0, "FAIL", (0.9,)), trial(1, "RUNNING")))
     assert missing(bare, None).startswith("no trial has a validation accuracy yet")
-    assert "--finalists 3" in missing(search(finalists=0), None)
+    assert "--finalists 1" in missing(search(finalists=0), None)
     assert missing(search(), None).startswith("its finalists have not been trained again yet")
     assert missing(search(), final({1: ("RUNNING", "not begun")})) == "no replicate of its best setting is finished yet"
     assert missing(search(), final({1: ("FAIL", "FAIL")})) == "all replicates of its best setting failed"

@@ -173,7 +173,7 @@ def test_the_figure_sets_the_best_so_far_against_all_compute_spent():
     assert list(found["best so far"].y) == pytest.approx([50, 80, 80])
     assert list(found["pruned"].x) == pytest.approx([2.0])
     assert (list(found["finalists"].x), list(found["finalists"].y)) == ([pytest.approx(2.0)], [pytest.approx(70)])
-    assert found["the document's setting (trial 0): 80.00\u00a0%"].x[-1] == pytest.approx(2.5)
+    assert found["the baseline (trial 0, 3 of its 10 epochs): 80.00\u00a0%"].x[-1] == pytest.approx(2.5)
     assert plot.panels[0].figure.layout.xaxis.title.text == "compute spent by the search (core-hours)"
     assert "fail" not in found
 

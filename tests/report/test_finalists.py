@@ -18,19 +18,20 @@ SEARCH = (0.80, 0.95, 0.90, 0.93)
 SCORES = {1: (0.90, 0.91, 0.92), 3: (0.91, 0.93, 0.92), 0: (0.70, 0.71, 0.69)}
 
 
-def search(finalists=2, accuracies=SEARCH):
+def search(finalists=2, accuracies=SEARCH, **changes):
     rows = tuple(trial(i, "COMPLETE", (a,)) for i, a in enumerate(accuracies))
-    return StudyRecord("s", "m", "d", {"finalists": finalists, "n_replicates": 3}, rows)
+    spec = {"finalists": finalists, "n_replicates": 3, "epochs": 3, "space": {"source": "a paper"}} | changes
+    return StudyRecord("s", "m", "d", spec, rows)
 
 
-def final(scores, n=N, stop_at=1):
+def final(scores, n=N, stop_at=1, baseline_stop_at=3):
     """`scores` by source: the test accuracy of each replicate, or the state of one that has none."""
     replicates, rows = [], []
     for source, values in scores.items():
         for value in values:
             number = len(replicates)
-            made = Replicate(setting={}, seed=number, source=source, epochs=3, stop_at=stop_at, train_on="all",
-                             evaluate="test")  # fmt: skip
+            made = Replicate(setting={}, seed=number, source=source, epochs=3, train_on="all", evaluate="test",
+                             stop_at=stop_at if source else baseline_stop_at)  # fmt: skip
             replicates.append(made.model_dump(mode="json"))
             scored = isinstance(value, float)
             found = Evaluation("test", value, 0.3, n) if scored else None
@@ -111,7 +112,48 @@ def test_what_has_not_ended_is_waited_for_and_what_failed_is_left_out():
 
 
 def test_a_replicate_of_what_a_trial_was_before_it_trained_on_does_not_count():
-    assert judged(stop_at=2) is None
+    assert [row.trial for row in judged(stop_at=2).rows] == [0]
+    assert judged(stop_at=2, baseline_stop_at=2) is None
+
+
+def test_a_baseline_that_was_cut_short_is_said_to_be_and_no_gain_over_it_is_claimed():
+    """As an earlier version trained it: to its best epoch."""
+    found = judged(baseline_stop_at=1)
+    assert (found.gain, by_trial(found)[0].trained, by_trial(found)[0].is_cut) == (None, (1, 3), True)
+    words = finals_words(found)
+    assert words[1].startswith("No gain over the document's setting is claimed: it was cut to 1 of its 3 epochs. ")
+    assert "3 × 3 epochs, about 13.5 s of training" in words[1]
+    assert "Trial 0 (the document's setting, cut to 1 of its 3 epochs) is lower" in " ".join(words)
+    assert finals_table(found)[2].note == "the document's setting, cut to 1 of its 3 epochs"
+    other = finals_words(judged(study=search(space={}), baseline_stop_at=1))
+    assert other[1].startswith("No gain over the baseline is claimed")
+
+
+def test_a_baseline_that_was_left_out_or_failed_leaves_no_gain_and_its_cost_is_named():
+    left_out = judged({1: (0.9, 0.91), 3: (0.9, 0.92)}, study=search(finalists=None))
+    assert left_out.is_complete
+    assert "is claimed: it was left out. To train it in full takes 3 × 3 epochs, about 13.5 s" in left_out.no_gain
+    failed = judged({1: (0.9, 0.91), 3: (0.9, 0.92), 0: ("FAIL", "FAIL")})
+    assert "can be told: none of its 2 replicates ended well" in failed.no_gain
+    without = search()
+    without = replace(without, trials=(replace(without.trials[0], state="FAIL"), *without.trials[1:]))
+    assert "can be told: trial 0 has no value" in judged({1: (0.9,), 3: (0.9,)}, study=without).no_gain
+    assert (judged().no_gain, judged({1: (0.9,), 3: (0.9,), 0: ("RUNNING",)}).no_gain) == ("", "")
+
+
+def test_a_baseline_waits_for_the_validated_training_that_it_replays():
+    record = final({1: (0.9,), 3: (0.9,)})
+    pilot = Replicate(
+        setting={"early_stopping": 2}, seed=9, source=0, epochs=3, train_on="train", evaluate="validation"
+    )
+    record = replace(record, spec={"replicates": [*record.spec["replicates"], pilot.model_dump(mode="json")]})
+    for state, n_failed in ((None, 0), ("RUNNING", 0), ("COMPLETE", 0), ("FAIL", 3)):
+        done = {"evaluation": Evaluation("validation", 0.9, 0.3, 50)} if state == "COMPLETE" else {}
+        rows = (trial(2, state, (0.8,), **done),) if state else ()
+        found = judge(search(), replace(record, trials=(*record.trials, *rows)), {})
+        row = by_trial(found)[0]
+        assert (row.n_wanted, row.n_failed, row.values, found.n_test) == (3, n_failed, (), N)
+        assert (found.is_complete, bool(found.no_gain)) == (bool(n_failed), bool(n_failed))
 
 
 @pytest.mark.parametrize("spec", [{}, {"replicates": []}])
@@ -153,7 +195,9 @@ def test_single_replicates_are_judged_over_images_alone_and_without_predictions_
     blind = judge(search(), final(one), {})
     assert [r.tied_with_best for r in blind.rows] == [True, None, None]
     assert blind.gain[1:4] == (None, None, None)
-    assert "Trials 3 and 0 (the document's setting) are not comparable with trial 1" in " ".join(finals_words(blind))
+    assert "Trials 3 and 0 (the document's setting, its 3 epochs) are not comparable with trial 1" in " ".join(
+        finals_words(blind)
+    )
 
 
 def test_equal_predictions_are_tied_with_p_1():
@@ -204,11 +248,11 @@ def test_the_words_say_what_was_chosen_gained_and_tied():
         "The search chose trial 1: trained again on 3 fresh seeds, it gets 91.00\u00a0% of 200 test images right on "
         "average (95 % interval over seeds 88.52 to 93.48\u00a0%)."
     )
-    assert words[1].startswith("That is 21.00 points above the document's setting (trial 0, 70.00\u00a0%), with a 95 %")
+    assert words[1].startswith("That is 21.00 points above the document's setting (trial 0, 70.00\u00a0%, ")
     assert words[2:5] == [
         "Trial 3 has the highest mean on the test set, 92.00\u00a0%.",
         "Trial 1 is tied with trial 3: chance alone can explain the difference.",
-        "Trial 0 (the document's setting) is lower than trial 3 by more than chance explains.",
+        "Trial 0 (the document's setting, its 3 epochs) is lower than trial 3 by more than chance explains.",
     ]
     assert "4.00 points above its test accuracy" in words[5]
     assert "Over 2 finalists search scores lie 2.50 points above test accuracies on average" in words[6]
@@ -229,7 +273,7 @@ def test_where_the_search_chose_the_documents_own_setting_nothing_was_gained():
     found = judged({0: (0.9, 0.91), 1: (0.91, 0.9)}, study=search(accuracies=(0.95, 0.9, 0.8)))
     assert found.gain is None
     assert [(r.trial, r.is_extra) for r in found.rows] == [(0, False), (1, False)]
-    assert finals_words(found)[0].startswith("The search chose the document's setting (trial 0): ")
+    assert finals_words(found)[0].startswith("The search chose the document's setting, its 3 epochs (trial 0): ")
 
 
 def test_a_test_set_that_disagrees_with_validation_does_not_choose():
@@ -246,7 +290,7 @@ def test_the_table_is_text_and_the_columns_are_numbers():
     assert (first.p_value, first.optimism) == ("–", "+3.50")
     assert (second.interval, second.replicates) == ("one replicate: none", "1 of 2, 1 failed")
     assert second.verdict == "tied with the best"
-    assert (last.note, last.verdict, last.p_value) == ("the document's setting", "lower", "0.002")
+    assert (last.note, last.verdict, last.p_value) == ("the document's setting, its 3 epochs", "lower", "0.002")
     columns = finalist_columns(found, [2, 3, 1])
     assert columns["test_accuracy_mean"] == [None, 0.90, pytest.approx(0.915)]
     assert columns["test_accuracy_ci_low"] == [None, None, mean_interval((0.91, 0.92)).low]
