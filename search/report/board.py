@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from search.report.finals import Finalist, Finals
 from search.report.frame import best_trial, has_rank, ranking, varied_params
+from search.report.words import DOCUMENT, baseline_cut, baseline_name
 from search.study.records import StudyRecord, TrialRecord
 
 N_SHOWN = 200
@@ -28,6 +29,12 @@ class Board:
     """Parameters with one value throughout, and that value."""
     best: TrialRecord | None
     document: TrialRecord | None
+    baseline: str
+    """What `document` is called."""
+    tag: str
+    """The same in a few letters."""
+    cut: str
+    """How far the study's limit let it train, empty where it cut nothing."""
     finals: Finals | None
     n_shown: int
     """Rows that are seen before the reader asks for all: a browser takes seconds to lay out a thousand."""
@@ -45,6 +52,9 @@ def board(study: StudyRecord, finals: Finals | None) -> Board:
         fixed={n: v for t in trials for n, v in t.params.items() if n not in varied},
         best=best_trial(study),
         document=study.document,
+        baseline=baseline_name(study).replace("'", "’"),
+        tag="doc" if baseline_name(study) == DOCUMENT else "base",
+        cut=baseline_cut(study),
         finals=finals,
         n_shown=N_SHOWN,
         example=_example(study, varied),

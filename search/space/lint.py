@@ -15,7 +15,7 @@ from search.space.values import show, values_by_parent, when_problem
 Where: TypeAlias = tuple[str | int, ...]
 """Keys and list positions that lead to a place in the data, outermost first."""
 
-TOP_KEYS = ("extends", "model", "data", "source", "document", "published", "params")
+TOP_KEYS = ("extends", "model", "data", "source", "document", "baseline", "published", "params")
 _MAPPINGS = {"params": "name: {type: float, low: 0, high: 1}", "document": "name: value"}
 
 
@@ -36,6 +36,8 @@ def lint(raw: Mapping[str, Any]) -> list[Problem]:
     head = {k: v for k, v in raw.items() if k not in {*_MAPPINGS, "published"}}
     found = _shape(Head, head, (), TOP_KEYS) + _published(raw.get("published"))
     for key, example in _MAPPINGS.items():
+        if key == "document" and key not in raw:
+            continue  # the middle of the ranges
         if key not in raw:
             found.append(Problem((), f"key {key!r} is missing; add `{key}:` with lines like `{example}`"))
         elif not isinstance(raw[key], Mapping) or (key == "params" and not raw[key]):

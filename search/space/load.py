@@ -13,6 +13,8 @@ from search.space.values import show
 from search.space.yaml_file import read_yaml
 
 _MERGED = ("params", "document")
+_BASELINE = "baseline"
+"""Another name of `document`, for models that have none."""
 
 
 class _Mistake(NamedTuple):
@@ -28,11 +30,13 @@ class _Source:
     data: dict[str, Any]
     lines: dict[Where, tuple[str, int]]
     mistakes: tuple[_Mistake, ...]
+    calls_it_baseline: bool = False
 
     def mistake(self, where: Where, text: str) -> _Mistake:
         """One at the line of the innermost known part that leads to `where`."""
         known = next(where[:n] for n in range(len(where), -1, -1) if where[:n] in self.lines)
-        return _Mistake(*self.lines[known], f"{place(where)}: {text}" if where else text)
+        shown = (_BASELINE, *where[1:]) if self.calls_it_baseline and where[:1] == ("document",) else where
+        return _Mistake(*self.lines[known], f"{place(shown)}: {text}" if where else text)
 
 
 def load_space(path: str | Path) -> Space:
@@ -81,7 +85,7 @@ def _names(folders: list[Path]) -> list[str]:
 def _read(path: Path, chain: tuple[Path, ...]) -> _Source:
     file = read_yaml(path)
     lines = {where: (str(path), line) for where, line in file.lines.items()}
-    source = _Source(file.data, lines, tuple(_Mistake(str(path), *p) for p in file.problems))
+    source = _renamed(_Source(file.data, lines, tuple(_Mistake(str(path), *p) for p in file.problems)))
     if "extends" not in source.data:
         return source
     chain = (*chain, path.resolve())
@@ -90,6 +94,18 @@ def _read(path: Path, chain: tuple[Path, ...]) -> _Source:
         # Without its parent nearly everything would be called missing, so only this is said.
         raise _error([*source.mistakes, source.mistake(("extends",), parent)])
     return _merged(_read(parent, chain), source)
+
+
+def _renamed(source: _Source) -> _Source:
+    """`source` with its `baseline` as the document that it is another name of."""
+    if _BASELINE not in source.data:
+        return source
+    if "document" in source.data:
+        twice = source.mistake((_BASELINE,), "is another name of `document`, which is there, too; remove one")
+        raise _error([*source.mistakes, twice])
+    data = {"document" if key == _BASELINE else key: value for key, value in source.data.items()}
+    lines = {("document", *w[1:]) if w[:1] == (_BASELINE,) else w: at for w, at in source.lines.items()}
+    return _Source(data, lines, source.mistakes, calls_it_baseline=True)
 
 
 def _parent(name: Any, path: Path, chain: tuple[Path, ...]) -> Path | str:
@@ -121,7 +137,8 @@ def _merged(parent: _Source, child: _Source) -> _Source:
         mine, theirs = own.get(key), inherited.get(key)
         if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
             data[key] = _over(theirs, mine) if key == "params" else {**theirs, **mine}
-    return _Source(data, parent.lines | child.lines, (*parent.mistakes, *child.mistakes, *mistakes))
+    says_baseline = child.calls_it_baseline or ("document" not in child.data and parent.calls_it_baseline)
+    return _Source(data, parent.lines | child.lines, (*parent.mistakes, *child.mistakes, *mistakes), says_baseline)
 
 
 def _removed_in_vain(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:

@@ -4,11 +4,12 @@ They expect parameters that `search.space.lint` finds no fault with; conditions 
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from search.registry import nearest
-from search.space.fields import ConstantParam, IntParam, Param, ends, n_points, own, problem_of
+from search.space.fields import ChoiceParam, ConstantParam, IntParam, Param, ends, n_points, own, problem_of
 from search.space.values import Value, is_in
 
 Params: TypeAlias = Mapping[str, Param]
@@ -102,6 +103,22 @@ def fill(params: Params, base: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
         value = wanted[name] if name in wanted else base[name] if usable else ends(param)[0]
         setting[name] = own(param, value)
     return setting
+
+
+def middle(params: Params) -> dict[str, Value]:
+    """Make the setting in the middle of each range, by its logarithm where that is searched; the first of choices."""
+    return fill(params, {name: _middle(param) for name, param in params.items()}, {})
+
+
+def _middle(param: Param) -> Value:
+    if isinstance(param, ChoiceParam | ConstantParam):
+        return ends(param)[0]
+    low, high = param.low, param.high
+    value = math.sqrt(low * high) if param.log else (low + high) / 2
+    if isinstance(param, IntParam):
+        step = param.step or 1
+        return low + int((value - low) / step) * step
+    return low + int((value - low) / param.step) * param.step if param.step else value
 
 
 def complete(params: Params, base: Mapping[str, Any], partial: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:

@@ -44,13 +44,14 @@ def _pin_problem(name: str, param: Param, value: Any) -> str | None:
 class Space(Head):
     """What can vary for one model. Immutable, and valid: building one of bad parts raises InputError.
 
-    `document` is the setting of the source document, trial 0 of every study: a complete valid setting.
+    `document` is the baseline, the setting of the source document where there is one, and trial 0 of every study: a
+    complete valid setting, by default in the middle of the ranges.
     """
 
     published: Published | None = None
     # Before `document`, whose values are brought to their parameters' types.
     params: dict[str, Annotated[Param, Field(discriminator="type")]]
-    document: dict[str, AnyValue]
+    document: dict[str, AnyValue] = Field(default_factory=lambda data: settings.middle(data.get("params", {})))
 
     @field_validator("document")
     @classmethod

@@ -244,3 +244,33 @@ def test_find_space(write: Callable[..., Path], tmp_path: Path) -> None:
     assert str(tmp_path / "spaces") in str(error.value)
     write(GOOD, "mlp")
     assert find_space("mlp") == tmp_path / "spaces" / "mlp.yaml"
+
+
+def test_a_baseline_is_a_document_by_another_name_and_may_be_left_out(tmp_path: Path) -> None:
+    """Neither changes the digest of a space that means the same."""
+    params = (
+        "params:\n"
+        "  units: {type: int, low: 8, high: 32}\n"
+        "  lr: {type: float, low: 0.01, high: 1, log: true}\n"
+        "  solver: {type: choice, choices: [adam, sgd]}\n"
+        "  mix: {type: float, low: 0, high: 1, step: 0.25, when: {solver: adam}}\n"
+        "  depth: {type: int, low: 1, high: 8, step: 7}\n"
+    )
+    middle = "{units: 20, lr: 0.1, solver: adam, mix: 0.5, depth: 1}\n"
+    texts = {"a": f"document: {middle}", "b": f"baseline: {middle}", "c": "", "d": f"extends: b\n{params}"}
+    for name, head in texts.items():
+        (tmp_path / f"{name}.yaml").write_text(f"model: m\n{head}" + ("" if name == "d" else params))
+    spaces = [load_space(tmp_path / f"{name}.yaml") for name in texts]
+    assert {space.digest for space in spaces} == {spaces[0].digest}
+    assert spaces[2].document == {"units": 20, "lr": 0.1, "solver": "adam", "mix": 0.5, "depth": 1}
+
+
+def test_mistakes_in_a_baseline_are_told_by_the_name_that_the_file_has(tmp_path: Path) -> None:
+    file = tmp_path / "s.yaml"
+    body = "model: m\nparams: {units: {type: int, low: 1, high: 9}}\nbaseline: {units: 30}\n"
+    file.write_text(body)
+    with pytest.raises(InputError, match=r":3: baseline\.units: 30 is out of range"):
+        load_space(file)
+    file.write_text(body + "document: {units: 3}\n")
+    with pytest.raises(InputError, match=r":3: baseline: is another name of `document`"):
+        load_space(file)
