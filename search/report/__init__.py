@@ -120,7 +120,7 @@ def gather(
 
 def _exported(study: StudyRecord, final: StudyRecord | None, evidence: str | Path) -> Predictions | None:
     """What the network of the search's first finalist said of the test set, where that was kept and can be read."""
-    number = champion(replicates_of(final), study.trials)
+    number = champion(study, final)
     try:
         found = None if number is None else read_predictions(evidence, number)
     except OSError:  # `read_correct` asks there, too, and says so
