@@ -9,8 +9,13 @@ Nothing is imported until it is asked for.
 import difflib
 import importlib
 import inspect
-from collections.abc import Callable, Iterable
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,7 @@ _BUILDER = "build(params, *, input_shape, n_classes) -> keras.Model, or for Kera
 _HP = ("hp", "hps", "hyperparameters", "hyper_parameters")
 """What the one argument of a function for KerasTuner is called."""
 _LOADER = "load() -> ImageData"
+_SAFE_PATH, _BY_US = "PYTHONSAFEPATH", "gridless"
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -40,7 +46,7 @@ def names(group: str) -> list[str]:
 
 def check_name(group: str, name: str) -> str | None:
     """What is wrong with `name` as a member of `group`, without importing anything; None if it is known."""
-    if name in names(group) or (group == MODELS and ":" in name):
+    if name in names(group) or (group == MODELS and EntryPoint.pattern.fullmatch(name) and ":" in name):
         return None
     what = "MODEL" if group == MODELS else "DATA"
     own = (
@@ -88,15 +94,83 @@ def _is_builder(found: object) -> bool:
 def _load(group: str, name: str, contract: str, fits: Callable[[object], bool]) -> Callable[..., Any]:
     if problem := check_name(group, name):
         raise InputError(problem)
-    found = [e for e in entry_points(group=group) if e.name == name]
-    point = found[0] if found else EntryPoint(name, name, group)
+    point = _entry_point(group, name)
     try:
-        function = point.load()
-    except Exception as error:  # a user's module may raise whatever it likes
-        raise InputError(f"{point.value} can't be imported ({error}); check the name and PYTHONPATH") from error
+        with _importing():
+            function = point.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's module may raise whatever it likes
+        remedy = _hidden(point.module) or "check the name and PYTHONPATH"
+        raise InputError(f"{point.value} can't be imported ({_said(error)}); {remedy}") from error
     if not fits(function):
-        raise InputError(f"{name}: {point.value} must be callable as {contract}")
+        hidden = _hidden(point.module)
+        raise InputError(f"{name}: {point.value} must be callable as {contract}{f'; {hidden}' if hidden else ''}")
     return function  # type: ignore[no-any-return]
+
+
+def _entry_point(group: str, name: str) -> EntryPoint:
+    return next((e for e in entry_points(group=group) if e.name == name), EntryPoint(name, name, group))
+
+
+def module_of(model: str) -> str:
+    """The dotted name of the module that holds the builder of `model`, a registered name or package.module:function."""
+    return _entry_point(MODELS, model).module
+
+
+def spec_of(top: str) -> ModuleSpec | None:
+    """Where the top-level module `top` would be imported from, without importing it; None where there is none.
+
+    A module of the working folder counts last, so that no file there hides one that is installed.
+    """
+    try:
+        spec = find_spec(top)
+    except ValueError:  # a program's own __main__
+        spec = None
+    return spec or PathFinder.find_spec(top, [str(Path.cwd())])
+
+
+def keep_folder_last() -> None:
+    """Let no Python that this process starts put the working folder before all others, as `-m` and `-c` would."""
+    os.environ.setdefault(_SAFE_PATH, _BY_US)
+
+
+def become_users() -> None:
+    """Make this process, which runs nothing but a user's code, one that has no arguments or rules of ours."""
+    del sys.argv[1:]
+    if os.environ.get(_SAFE_PATH) == _BY_US:
+        del os.environ[_SAFE_PATH]
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """Modules of the working folder are found, after all others; to a script that parses them, there are no arguments.
+
+    The folder stays on the path: a builder may import more when it is called.
+    """
+    if (folder := str(Path.cwd())) not in sys.path:
+        sys.path.append(folder)
+    arguments = sys.argv
+    sys.argv = arguments[:1]
+    try:
+        yield
+    finally:
+        sys.argv = arguments
+
+
+def _hidden(module: str) -> str | None:
+    """What to tell of a module of the working folder in whose place another of its name was imported."""
+    top = module.partition(".")[0]
+    here, spec = PathFinder.find_spec(top, [str(Path.cwd())]), spec_of(top)
+    if here is None or spec is None or here.origin == spec.origin:
+        return None
+    return f"{spec.origin} comes before {here.origin or top}: rename that"
+
+
+def _said(error: BaseException) -> str:
+    if isinstance(error, SystemExit):
+        return f"it ends the program, SystemExit: {error}; a script that parses arguments must not at import"
+    return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
 
 
 def _fits(function: object, n_positional: int, keywords: tuple[str, ...]) -> bool:

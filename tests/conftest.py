@@ -45,6 +45,8 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for name in ("DATA", "STORAGE", "STORAGE_PASSWORD_FILE", "ARTIFACTS", "GPU_LOCKS", "GRACE_S"):
         monkeypatch.delenv(f"GRIDLESS_{name}", raising=False)
+    monkeypatch.setenv("PYTHONSAFEPATH", "")  # which commands set for what they start: it goes with the test
+    monkeypatch.delenv("PYTHONSAFEPATH")
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD_FILE"):
         monkeypatch.delenv(name, raising=False)
     return home

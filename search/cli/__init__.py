@@ -10,7 +10,9 @@ import click
 from search.cli import importing, library, peers, reproduce, service, simulating, studies, suites, tools
 from search.cli.common import INTERRUPTED
 from search.errors import GridlessError, InputError
+from search.registry import keep_folder_last
 from search.secret import hide_environment
+from search.training.memory import LEAST_ADDRESS_SPACE_MB, address_space_mb
 
 _EPILOG = """\b
 Examples:
@@ -27,6 +29,7 @@ def main() -> None:
     A worker with --until-idle that is told to stop exits 143, so that a scheduler starts it again elsewhere.
     """
     hide_environment()
+    keep_folder_last()
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -48,6 +51,10 @@ def main() -> None:
 @click.version_option(package_name="gridless", prog_name="gridless")
 def cli() -> None:
     """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
+    limit_mb = address_space_mb()
+    if limit_mb is not None and limit_mb < LEAST_ADDRESS_SPACE_MB:
+        rule = f"`ulimit -v` allows a process {limit_mb:,.0f} MB, and {LEAST_ADDRESS_SPACE_MB:,} MB is the least"
+        raise InputError(f"{rule} that the frameworks can be loaded in: raise it, to `unlimited` best")
 
 
 for group in (studies, service, suites, library, importing, simulating, peers, reproduce, tools):

@@ -74,6 +74,7 @@ study_options = _all(
     click.option("--space", "space_file", type=click.Path(path_type=Path), help="A space file [spaces/MODEL.yaml]."),
     click.option("--try", "tries", multiple=True, metavar="NAME=VALUE,…", help="Run this setting first; repeatable."),
     click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="Pin a parameter; repeatable."),
+    click.option("--allow-changed-code", is_flag=True, help="Go on though the model's own files have changed."),
     click.option("--dry-run", is_flag=True, help="Check everything and show what would be done."),
     click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
     click.option("--quiet", is_flag=True, help="No progress."),

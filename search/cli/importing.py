@@ -1,7 +1,6 @@
 """`gridless import`: finished trials of other programs, as a study."""
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +46,6 @@ def import_(
     from search.datasets import sized
     from search.worker.past import ImportRequest, import_past
 
-    sys.path.append(str(Path.cwd()))  # where a user's own model may be
     request = ImportRequest(source, into, model, data and sized(data, resize), space_file, study, renames)
     past, found = import_past(request, sayer(quiet))
     _tell(into, past, found)

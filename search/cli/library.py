@@ -136,7 +136,6 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
     """
     from search.worker.prediction import predict as answer
 
-    sys.path.append(str(Path.cwd()))  # where a user's own model may be, as for the workers that trained it
     with without_chatter():
         answers, notices = answer(name, files, top=top)
     for notice in notices:

@@ -95,6 +95,8 @@ def _print(done: "Reproduced", *, as_json: bool) -> None:
 
 
 def _verdict(done: "Reproduced") -> list[str]:
+    from search.study.user_code import code_difference, code_in
+
     found = done.comparison
     recorded = done.recorded
     title = f"trial {recorded.trial.number} of {recorded.spec.name}: {found.verdict}"
@@ -109,6 +111,9 @@ def _verdict(done: "Reproduced") -> list[str]:
         lines.append(
             f"it was trained in parts, on {recorded.n_environments} different environments; the last counts here"
         )
+    here = {c.name: c.here for c in done.changes if c.here}
+    if changes := code_difference(code_in({c.name: c.recorded for c in done.changes if c.recorded}), code_in(here)):
+        lines.append(f"the code of the model is not what the trial ran with ({changes})")
     if not done.changes:
         lines.append("the environment is the recorded one: packages, code, CPU, threads, device")
     return lines

@@ -38,7 +38,8 @@ Examples:
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror the study to MLflow.")
 def study(
     model: str, data: str, resize: str | None, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
-    dry_run: bool, no_mlflow: bool, as_json: bool, quiet: bool, engine: str, address: str | None, **flags: Any,
+    allow_changed_code: bool, dry_run: bool, no_mlflow: bool, as_json: bool, quiet: bool, engine: str,
+    address: str | None, **flags: Any,
 ) -> int:  # fmt: skip
     """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and report.
 
@@ -51,7 +52,7 @@ def study(
     from search.worker.staff import staffed
 
     say = sayer(quiet)
-    request = Request(model, sized(data, resize), flags, space_file, tries, fixes, engine)
+    request = Request(model, sized(data, resize), flags, space_file, tries, fixes, engine, allow_changed_code)
     if dry_run:
         return _show_plan(request, say, as_json=as_json)
     checked = check(request, say)
@@ -68,7 +69,7 @@ def study(
 @click.option("--priority", type=int, help="Studies of a larger one are served first [0].")
 def submit(
     model: str, data: str, resize: str | None, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
-    dry_run: bool, as_json: bool, quiet: bool, priority: int | None, **flags: Any,
+    allow_changed_code: bool, dry_run: bool, as_json: bool, quiet: bool, priority: int | None, **flags: Any,
 ) -> int:  # fmt: skip
     """Put a study on the queue, for workers on this or other machines, and return.
 
@@ -78,7 +79,7 @@ def submit(
     from search.worker.prepare import Request, check, open_study
 
     say = sayer(quiet)
-    request = Request(model, sized(data, resize), flags, space_file, tries, fixes)
+    request = Request(model, sized(data, resize), flags, space_file, tries, fixes, other_code=allow_changed_code)
     if dry_run:
         return _show_plan(request, say, as_json=as_json)
     checked = check(request, say)
@@ -141,7 +142,13 @@ def _search(
         return INTERRUPTED
     if end in {End.PAUSED, End.CANCELLED}:
         click.echo(f"the study was {end} by somebody else", err=True)
-    return 0 if end is End.TIMEOUT or any(t.val_accuracy is not None for t in found.study.trials) else 1
+    if end is End.TIMEOUT or any(t.val_accuracy is not None for t in found.study.trials):
+        return 0
+    if end is End.DONE and (why := found.study.ended_by):
+        n_left = plan.spec.n_trials - len(found.study.trials)
+        rest = f"; {n_left} of {plan.spec.n_trials} trials are left: mend that, and the same command goes on with them"
+        click.echo(f"error: the study ended: {why}{rest if n_left else ''}", err=True)
+    return 1
 
 
 @click.command()
@@ -182,6 +189,7 @@ def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
     from rich.console import Console
 
     from search.report import finalists_table, leaderboard_table
+    from search.report.code import code_words
     from search.report.finals import finals_words
 
     paths = {name: str(path) for name, path in found.paths._asdict().items() if path}
@@ -194,7 +202,7 @@ def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
         console.print(f"caution: {sentence}", style="yellow", highlight=False)
     if found.finals:
         console.print(finalists_table(found.study, found.finals))
-    for sentence in finals_words(found.finals) if found.finals else ():
+    for sentence in [*code_words(found.study), *(finals_words(found.finals) if found.finals else ())]:
         console.print(sentence, highlight=False)
     for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):
         if name in paths:

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from search.files import write_text
+from search.report.code import code_names
 from search.report.finals import COLUMNS, Finals, finalist_columns
 from search.study.records import StudyRecord, TrialRecord
 from search.study.records import has_rank as has_rank  # noqa: PLC0414  # a leaderboard's word, too
@@ -75,7 +76,8 @@ def trial_frame(study: StudyRecord, finals: Finals | None = None) -> pd.DataFram
     Columns: study, model, data, trial, state; val_accuracy (fraction), best_epoch and epochs (completed),
     train_s (seconds), n_params; `param.*` in the space's order; then, in the rows of finalists, test_accuracy_mean,
     test_accuracy_ci_low and test_accuracy_ci_high (fractions, 95 %), n_replicates (finished ones) and tied_with_best.
-    Integer columns are Int64, tied_with_best is boolean, blanks are missing values.
+    Where trials ran with different code of the user's, `code` names it at the end. Integer columns are Int64,
+    tied_with_best is boolean, blanks are missing values.
     """
     return _frame(study, started_trials(study), finals).drop(columns="rank")
 
@@ -125,7 +127,9 @@ def _frame(study: StudyRecord, trials: Sequence[TrialRecord], finals: Finals | N
     fixed = {c: _column([row[c] for row in rows], c) for c in LEADING + MEASURED}
     params = {f"param.{n}": _column([t.params.get(n) for t in trials]) for n in param_names(study)}
     final = finalist_columns(finals, [t.number for t in trials])
-    return pd.DataFrame(fixed | params | {name: _column(final[name], name) for name in COLUMNS})
+    frame = pd.DataFrame(fixed | params | {name: _column(final[name], name) for name in COLUMNS})
+    codes = code_names(study)
+    return frame.assign(code=_column([codes.get(t.number) for t in trials])) if codes else frame
 
 
 def _column(values: list[Any], name: str = "") -> "pd.Series[Any]":

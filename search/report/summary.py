@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from search.report.appendix import failures
+from search.report.code import code_words
 from search.report.contents import Contents
 from search.report.cost import advice_words, cost_words
 from search.report.finals import Finals, finals_words
@@ -57,8 +59,8 @@ def status(found: Contents) -> tuple[str, str]:
         isinstance(asked, int) and len(trials) < asked and not _is_over(found)
     ):
         word, now = "unfinished", "none training at the moment; the command that began the study goes on with it."
-        return word, f"{begun}, {now}"
-    return _finals_status(found, begun)
+        return _all_failed(found.study, begun) or (word, f"{begun}, {now}")
+    return _all_failed(found.study, begun) or _finals_status(found, begun)
 
 
 def story(found: Contents) -> list[Passage]:
@@ -74,7 +76,10 @@ def story(found: Contents) -> list[Passage]:
         Passage("Caution", cautions(study, found.evidence)),
         Passage("How sure", said[n_first:]),
         Passage("Setting", _setting(found)),
-        Passage("Search", [*(_result(study, found) if finals else []), _states(trials), *_published(study)]),
+        Passage(
+            "Search",
+            [*(_result(study, found) if finals else []), _states(trials), *code_words(study), *_published(study)],
+        ),
         Passage("Cost", cost_words(found.cost) if found.cost else []),
         Passage("Going on", advice_words(found.forecast) if found.forecast else []),
     ]
@@ -99,6 +104,18 @@ def as_of(found: Contents) -> str | None:
     trials = (*found.study.trials, *(found.final.trials if found.final else ()))
     last = max((e.at for t in trials for e in t.curve), default=None)
     return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
+
+
+def _all_failed(study: StudyRecord, begun: str) -> tuple[str, str] | None:
+    """What to say of a study in which no trial came to a value; None of any other."""
+    groups = failures(study)
+    if not groups or any(t.state != "FAIL" for t in study.trials):
+        return None
+    if study.ended_by:
+        return "failed", f"{begun}: {study.ended_by}. Once that is mended, its command goes on with the rest."
+    (reason, trials), *others = groups
+    share = f"{len(trials):,} of them by: " if others else ""
+    return "failed", f"{begun}, and all of them failed, {share}{reason}."
 
 
 def _is_over(found: Contents) -> bool:

@@ -110,7 +110,7 @@ class SimulatedWorker(StudyWorker):
         self._shared = ledger
         self._any_lost = any_lost
         self._strategy = surrogate.adapted(self._strategy)
-        self._environment = "simulated"
+        self._noted = {}, "simulated"
         self._places = Nowhere(ledger.name, "simulated")
 
     def run(self, claim: Claim) -> Outcome:
@@ -120,7 +120,7 @@ class SimulatedWorker(StudyWorker):
         raises, which costs a real worker's trial only, but would spoil a comparison unseen.
         """
         with self._shared.courier(claim, self._patience) as courier:
-            trial = self._started(claim, courier)
+            trial = self._started(claim, courier, {})
             try:
                 outcome = self._run(claim, trial, courier)
             except WorkerLostError:

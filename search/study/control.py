@@ -92,12 +92,14 @@ def close(ledger: Ledger) -> list[int] | None:
         return [t.number for t in waiting]
 
 
-def finish(ledger: Ledger, reason: str) -> None:
-    """Take an open study off the queue that is to start no more trials; its paused ones stay, for a larger budget."""
+def finish(ledger: Ledger, reason: str, n_before: int) -> None:
+    """Take an open study off the queue that is to start no more trials; its paused ones stay, for a larger budget.
+
+    It stays open if another command has just opened it again: with another spec, or more than `n_before` trials.
+    """
     known = ledger.spec
     with _settling(ledger) as (session, place):
-        # Another command may just have opened it again, with a larger budget.
-        if place.state is QueueState.OPEN and ledger.spec == known:
+        if place.state is QueueState.OPEN and ledger.spec == known and place.n_before == n_before:
             _put(ledger, session, place, QueueState.DONE, reason)
 
 
@@ -116,7 +118,7 @@ def open_finals(ledger: Ledger, trials: Sequence[TrialRecord], environment: Mapp
             return None
         timed = spec.model_copy(update={"timeout_s": None if left_s is None else max(left_s, 1.0)})
         try:
-            return Ledger.open(storage, timed, environment, priority=place.priority)
+            return Ledger.open(storage, timed, environment, priority=place.priority, other_code=True)
         except InputError:
             # Another worker may just have opened it with other finalists, since more time was left.
             if is_last:
@@ -159,7 +161,8 @@ def resume(ledger: Ledger) -> QueueState:
     with _settling(ledger) as (session, place):
         if place.state not in {QueueState.PAUSED, QueueState.CANCELLED}:
             return place.state
-        again = opened(priority=place.priority, timeout_s=ledger.spec.timeout_s)
+        n_before = n_started(session, ledger.study_id)
+        again = opened(priority=place.priority, timeout_s=ledger.spec.timeout_s, n_before=n_before)
         return _put(ledger, session, again, again.state)
 
 

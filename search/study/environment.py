@@ -12,6 +12,8 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from search.study.user_code import code_facts
+
 _PACKAGES = ("gridless", "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "numpy", "optuna", "mlflow")
 _GPU_PACKAGES = ("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cublas-cu12", "nvidia-cudnn-cu12")
 _FLAGS = re.compile(
@@ -29,11 +31,12 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _DRIVER_INFO = Path("/proc/driver/nvidia/version")
 
 
-def environment(device: str, *, threads: int | None = None) -> dict[str, str]:
+def environment(device: str, *, threads: int | None = None, code: Mapping[str, str] | None = None) -> dict[str, str]:
     """What the numbers of a trial on `device` may depend on besides its setting, seed and images.
 
-    Versions of Python, packages and this code; CPU, threads (of this process, if not given), platform, backend,
-    and the variables that frameworks heed. What is not there, such as a GPU's driver, has no key.
+    Versions of Python, packages and this code; the user's own `code`, as `user_code` tells it; CPU, threads (of this
+    process, if not given), platform, backend, and the variables that frameworks heed. What is not there, such as a
+    GPU's driver, has no key.
     """
     found = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
     found["backend"] = backend()
@@ -49,7 +52,7 @@ def environment(device: str, *, threads: int | None = None) -> dict[str, str]:
     found |= versions((*_PACKAGES, *_GPU_PACKAGES))
     found["code_version"] = code_version()
     found["code_digest"] = code_digest()
-    return found
+    return found | code_facts(code or {})
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:

@@ -52,12 +52,13 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, storage: LedgerStorage, spec: StudySpec, environment: Mapping[str, str], *, priority: int | None = None
-    ) -> "Ledger":
+        cls, storage: LedgerStorage, spec: StudySpec, environment: Mapping[str, str], *, priority: int | None = None,
+        other_code: bool = False,
+    ) -> "Ledger":  # fmt: skip
         """Make the study of `spec`, or go on with it, and put it on the queue.
 
         `priority` stays what it was when it is None, at first 0. Raises InputError with every difference when the
-        study can't go on with `spec`.
+        study can't go on with `spec`; with `other_code`, the code of its model may have changed.
         """
         attrs = {"spec": spec.model_dump(mode="json"), "environment": dict(environment), "uid": uuid.uuid4().hex}
         storage.create_study(spec.name, attrs)
@@ -65,9 +66,10 @@ class Ledger:
         with storage.session() as session:
             storage.lock_study(session, study_id)
             stored = storage.study_attrs(session, study_id)
-            check_goes_on(stored_spec_of(spec.name, {"spec": json.loads(stored["spec"])}), spec)
+            check_goes_on(stored_spec_of(spec.name, {"spec": json.loads(stored["spec"])}), spec, other_code=other_code)
             kept = Place.of(stored).priority if priority is None else priority
-            put_place(storage, session, study_id, opened(priority=kept, timeout_s=spec.timeout_s))
+            n_before = n_started(session, study_id)
+            put_place(storage, session, study_id, opened(priority=kept, timeout_s=spec.timeout_s, n_before=n_before))
             storage.put_study(session, study_id, {"spec": spec.model_dump(mode="json")})
         return cls(storage, spec.name)
 
@@ -128,6 +130,14 @@ class Ledger:
             if ENVIRONMENT + name not in self.storage.study_attrs(session, self.study_id):
                 self.storage.put_study(session, self.study_id, {ENVIRONMENT + name: dict(found)})
         return name
+
+    def environment(self, name: str) -> dict[str, str]:
+        """What was noted under `name`; empty where nothing was."""
+        with self.storage.reading(), self.storage.session() as session:
+            found: dict[str, str] = json.loads(
+                self.storage.study_attrs(session, self.study_id).get(ENVIRONMENT + name, "{}")
+            )
+        return found
 
     def waiting(self, session: Session, *, paused: bool) -> Any:
         """The WAITING trials by number that are paused, or that are not."""

@@ -44,7 +44,9 @@ class Place:
     timeout_s: float | None = None
     """How long it may be served since then."""
     reason: str = ""
-    """Why it is paused or cancelled."""
+    """Why it is paused or cancelled, or done before all of its trials were started."""
+    n_before: int = 0
+    """Trials that had been started when it was opened."""
 
     @classmethod
     def of(cls, attrs: Mapping[str, str]) -> "Place":
@@ -73,9 +75,9 @@ class Served:
     n_running: int
 
 
-def opened(*, priority: int, timeout_s: float | None) -> Place:
+def opened(*, priority: int, timeout_s: float | None, n_before: int) -> Place:
     """The place of a study that is put on the queue now. Its time begins when a worker takes up a trial."""
-    return Place(QueueState.OPEN, priority, timeout_s=timeout_s)
+    return Place(QueueState.OPEN, priority, timeout_s=timeout_s, n_before=n_before)
 
 
 def put_place(storage: LedgerStorage, session: Session, study_id: int, place: Place) -> None:

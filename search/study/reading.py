@@ -5,6 +5,7 @@ from typing import Any
 from optuna.trial import TrialState
 
 from search.errors import InputError
+from search.study.queue import QUEUE, QueueState
 from search.study.records import Epoch, Evaluation, StudyRecord, TrialRecord
 from search.study.rows import StoredTrial, decoding
 from search.study.storage import LedgerStorage
@@ -31,6 +32,7 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
             trials=trials,
             environment=attrs.get("environment", {}),
             environments={k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)},
+            ended_by=queue["reason"] if (queue := attrs.get(QUEUE, {})).get("state") == QueueState.DONE else "",
             # A figure for other images would be compared with nothing.
             published=spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None,
         )

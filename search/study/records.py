@@ -132,6 +132,8 @@ class StudyRecord:
     """Python, package and machine versions, as recorded when the study was made."""
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """What its workers ran on, by the names that trials have for it; empty for studies of older versions."""
+    ended_by: str = ""
+    """Why its search ended before all trials were started; empty where it did not."""
     published: Mapping[str, Any] | None = None
     """The document's own figure on this data: {value, split, source}; None where it has none."""
 

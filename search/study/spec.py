@@ -14,6 +14,7 @@ from search.files import plain_name
 from search.registry import data_folders, nearest
 from search.space.types import Space
 from search.study.strategy import STRATEGIES
+from search.study.user_code import code_difference
 
 _FIXED = (
     "model",
@@ -187,6 +188,8 @@ class StudySpec(BaseModel):
     stop_when_flat: bool = False
     replicates: tuple[Replicate, ...] = ()
     """What a study of replicates runs, one per trial; such a study searches nothing."""
+    code: dict[str, str] | None = None
+    """The user's files that build its networks, with their digests; None where an older version did not record them."""
 
     @property
     def search_space(self) -> Space:
@@ -295,12 +298,23 @@ def _explain(error: Any, origin: Mapping[str, str]) -> str:
     return f"{origin[key]}: {key} = {error['input']!r} {'is wrong: ' if kind == 'value_error' else ''}{rule}"
 
 
-def check_goes_on(stored: StudySpec, wanted: StudySpec) -> None:
-    """Raise InputError with every difference when `wanted` can't go on with the study that `stored` describes."""
-    if lines := differences(stored, wanted):
-        rule = f"study {stored.name!r} can't go on with other settings"
-        remedy = "give another NAME (--name), or undo the change; the study is untouched"
-        raise InputError([f"{rule}: {line}; {remedy}" for line in lines])
+def check_goes_on(stored: StudySpec, wanted: StudySpec, *, other_code: bool = False) -> None:
+    """Raise InputError with every difference when `wanted` can't go on with the study that `stored` describes.
+
+    With `other_code`, the code of the model may have changed.
+    """
+    rule, remedy = f"study {stored.name!r} can't go on with other", "give another NAME (--name), or undo the change"
+    problems = [f"{rule} settings: {line}; {remedy}; the study is untouched" for line in differences(stored, wanted)]
+    if not other_code and (changes := changed_code(stored, wanted)):
+        allow = "`gridless study … --allow-changed-code` goes on, and says which trials ran with what"
+        problems.append(f"{rule} code of its model ({changes}); {remedy}; {allow}")
+    if problems:
+        raise InputError(problems)
+
+
+def changed_code(stored: StudySpec, wanted: StudySpec) -> str:
+    """Which files of the model's code are not what they were, in words; empty if all are, or one says nothing of it."""
+    return "" if stored.code is None or wanted.code is None else code_difference(stored.code, wanted.code)
 
 
 def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:

@@ -109,7 +109,7 @@ class _Exploration:
             self.n_builds += 1
             try:
                 self.compiles |= self._build(hp)
-            except Exception as error:  # whatever a builder raises says that this setting can't be built
+            except BaseException as error:  # whatever a builder raises says that this setting can't be built
                 n_failed += 1
                 self._errors.append(str(error) or type(error).__name__)
             self._learn(hp, wanted)

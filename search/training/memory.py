@@ -11,6 +11,8 @@ DEVICE_MEMORY_VARIABLE = "GRIDLESS_DEVICE_MEMORY_MB"
 """How much of its GPU's memory a process may take under TensorFlow; unset or empty for all of it."""
 OUT_OF_HOST = "out of memory: take a smaller batch_size or network, or fewer workers"
 OUT_OF_DEVICE = "out of GPU memory: take a smaller batch_size or network, or fewer trials per GPU"
+LEAST_ADDRESS_SPACE_MB = 2500
+"""What a process needs to load its frameworks; below, they fail in ways that tell nothing."""
 _SIGNS = ("resource_exhausted", "resourceexhausted", "out of memory", "out_of_memory", "oom when", "alloc_failed")
 _CPU_SIGNS = ("device:cpu", "allocator cpu", "allocator mklcpu")
 
@@ -23,6 +25,18 @@ class Memory:
     """Resident in main memory, what it shares with the fork server included."""
     device_mb: float | None
     """On its GPU, by the framework's own count; None on the CPU."""
+
+
+def address_space_mb() -> float | None:
+    """What `ulimit -v` allows a process to map, in MB of 2**20 bytes; None without a limit."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    return None if limit == resource.RLIM_INFINITY else limit / 2**20
+
+
+def address_space_note() -> str:
+    """What to add to the words on a process that died of nothing it could name; empty without a limit on memory."""
+    limit_mb = address_space_mb()
+    return "" if limit_mb is None else f"; `ulimit -v` allows it {limit_mb:,.0f} MB, which may be too little"
 
 
 def limit_device_memory() -> None:

@@ -6,6 +6,7 @@ Runs in a process of its own (`python -m search.training.probe`, JSON in and out
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,9 +15,11 @@ from typing import Any, NamedTuple
 
 from search.errors import InputError, StudyError
 from search.keeper import stay_kept
+from search.registry import become_users
 from search.secret import without_secrets
 from search.space.hyperparameters import COMPILED
 from search.space.types import ChoiceParam, Space
+from search.training.memory import address_space_note
 from search.training.recorder import Recorder
 
 MARK = "gridless-probe:"
@@ -108,7 +111,8 @@ def ask(question: Mapping[str, Any]) -> dict[str, Any]:
     )  # fmt: skip
     lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     if not lines:
-        raise StudyError(f"building the model ended with exit code {done.returncode}:\n{done.stderr[-2000:]}")
+        rule = f"building the model ended with exit code {done.returncode}{address_space_note()}"
+        raise StudyError(f"{rule}:\n{done.stderr[-2000:]}")
     answer: dict[str, Any] = json.loads(lines[-1].removeprefix(MARK))
     if "problems" in answer:
         raise InputError(answer["problems"])
@@ -136,7 +140,7 @@ def _build(wanted: Question, *, weights: bool) -> tuple[int | None, str | None]:
         if weights:
             load_weights(model, wanted.setting)
         return int(model.count_params()), None
-    except Exception as problem:  # whatever a builder raises says that this setting can't be built
+    except BaseException as problem:  # whatever a builder raises says that this setting can't be built
         return None, str(problem) or type(problem).__name__
     finally:
         keras.backend.clear_session()
@@ -193,7 +197,7 @@ class _Builds:
             model = self._build(Recorder(setting, asked), **self._facts)
             n_params = int(model.count_params())
             self.asked |= set() if model.compiled else set(COMPILED)
-        except Exception as problem:  # whatever a builder raises says that this setting can't be built
+        except BaseException as problem:  # whatever a builder raises says that this setting can't be built
             error = str(problem) or type(problem).__name__
         finally:
             keras.backend.clear_session()
@@ -216,10 +220,14 @@ def _unbuildable(space: Space, sound: Mapping[str, Any], builds: _Builds) -> dic
 
 def main() -> None:
     """Answer the question on stdin."""
+    become_users()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a KeyboardInterrupt is the builder's: whoever asks ends this process
     try:
         answer = _answer(json.load(sys.stdin))
     except InputError as error:
         answer = {"problems": list(error.problems)}
+    except KeyboardInterrupt as error:
+        answer = {"problems": [f"the model's module raised KeyboardInterrupt: {error}"]}
     sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
 
 

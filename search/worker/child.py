@@ -36,7 +36,7 @@ def main(job: Job, worker: WorkerPipe, log: str) -> None:
     worker.tell(ended)
 
 
-def as_failure(error: Exception) -> Ended:
+def as_failure(error: BaseException) -> Ended:
     """What to tell a worker of an `error` that ended the training."""
     match error:
         case TrialError():
@@ -67,13 +67,13 @@ def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
         worker.tell(Started())
         how = train(job, on_built=on_built, on_epoch=on_epoch, on_evaluated=lambda found: worker.tell(Evaluated(found)))
         return Ended(how, memory=peak_memory())
-    except Exception as error:  # whatever a user's builder raises ends this trial with that reason
+    except BaseException as error:  # whatever a user's builder raises ends this trial with that reason
         with suppress(OSError):
             traceback.print_exc()
         return replace(as_failure(error), memory=peak_memory(device=built))
 
 
-def _disk_failure(error: Exception) -> Ended | None:
+def _disk_failure(error: BaseException) -> Ended | None:
     number = error.errno if isinstance(error, OSError) else None
     if number in _DISK_FAULTS:
         return Ended("halt", f"the disk refused: {error}")
@@ -82,13 +82,13 @@ def _disk_failure(error: Exception) -> Ended | None:
     return None
 
 
-def _store_failure(error: Exception) -> Ended | None:
+def _store_failure(error: BaseException) -> Ended | None:
     if isinstance(error, ConnectionError | TimeoutError):
         return Ended("halt", f"the store of checkpoints can't be reached: {error}"[:300])
     return None
 
 
-def _memory_failure(error: Exception) -> Ended | None:
+def _memory_failure(error: BaseException) -> Ended | None:
     reason = out_of_memory(error)
     return Ended("fail", reason, untrainable=True) if reason else None
 

@@ -1,10 +1,8 @@
 """The data of a study on this machine: found where it was prepared before, or loaded and prepared again."""
 
-import importlib.machinery
-import importlib.util
 import logging
+from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from search import registry
 from search.datasets import load
@@ -12,6 +10,7 @@ from search.datasets.split import Prepared, find_prepared, prepare
 from search.errors import StudyError
 from search.places import cache
 from search.study.spec import StudySpec
+from search.study.user_code import code_difference, user_code
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +18,10 @@ logger = logging.getLogger(__name__)
 def data_for(spec: StudySpec) -> Prepared:
     """The prepared data of a study, whose test folder is known only if the study's replicates are scored on it.
 
-    Raises InputError when the data can't be found on this machine, StudyError when it is other data or the model is
-    not here.
+    Raises InputError when the data can't be found on this machine, StudyError when it is other data, or the model is
+    not here or other code.
     """
-    if problem := model_problem(spec.model):
+    if problem := model_problem(spec.model) or code_problem(spec, user_code(spec.model)):
         raise StudyError(f"study {spec.name!r} can't be served on this machine: {problem}")
     seed, fraction = spec.seed, spec.validation_fraction
     found = find_prepared(spec.data, spec.data_digest, seed=seed, validation_fraction=fraction, cache=cache())
@@ -38,12 +37,20 @@ def data_for(spec: StudySpec) -> Prepared:
     return found if tests else replace(found, test_folder=None)
 
 
+def code_problem(spec: StudySpec, here: Mapping[str, str]) -> str | None:
+    """Why no trial of a study may be trained where its model's code is `here`, or None."""
+    if spec.code is None or not (changes := code_difference(spec.code, here)):
+        return None
+    remedy = "undo that, or let its `gridless study` or `submit` command go on with --allow-changed-code"
+    return f"the code of model {spec.model} is not the study's ({changes}); {remedy}"
+
+
 def model_problem(model: str) -> str | None:
     """Why `model` can't be built on this machine, as far as can be told without loading a framework; or None."""
     module, colon, _ = model.partition(":")
     if (problem := registry.check_name(registry.MODELS, model)) or not colon:
         return problem
     top = module.partition(".")[0]
-    if importlib.util.find_spec(top) or importlib.machinery.PathFinder.find_spec(top, [str(Path.cwd())]):
+    if registry.spec_of(top):
         return None
     return f"model {model}: there is no module {top!r}; install it here, or start the worker where it is"

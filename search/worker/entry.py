@@ -7,6 +7,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 
 from search.keeper import stay_kept
+from search.registry import become_users
 from search.training.job import Job
 from search.worker.messages import Message
 from search.worker.oom import volunteer
@@ -37,6 +38,7 @@ class WorkerPipe:
 def run(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
     """Train `job` as `search.worker.child.main` does; end at once when `lifeline` closes."""
     settle_in(lifeline)
+    become_users()
     from search.worker import child  # noqa: PLC0415  loads Keras, which the fork server already has
 
     child.main(job, WorkerPipe(pipe), log)

@@ -3,7 +3,7 @@
 import dataclasses
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,16 +16,19 @@ from search.places import artifacts as artifacts_of
 from search.places import cache, home
 from search.study.control import close, finish, grow_finals, open_finals, requeue_lost
 from search.study.environment import code_version, environment
+from search.study.failing import alike_failure
 from search.study.forecast import forecast
 from search.study.ledger import CANCELLED_REASON, Ledger
 from search.study.owner import Claim, Owner
-from search.study.queue import QueueState
+from search.study.queue import Place, QueueState
 from search.study.records import TrialRecord
 from search.study.rows import DamagedError
 from search.study.strategy import derive_seed, make_strategy
+from search.study.user_code import code_in, user_code
 from search.tracking.tracker import Tracker
 from search.training.job import Job
 from search.worker.courier import Courier, Unsent
+from search.worker.data import code_problem
 from search.worker.jobs import job_for
 from search.worker.mirror import tell_ends
 from search.worker.patience import Patience
@@ -89,8 +92,10 @@ class StudyWorker:
         self._patience = patience
         self._next_sweep = 0.0
         self._is_concluded = False
-        self._environment: str | None = None
-        """The name of this machine, as it is, among the study's environments."""
+        self._is_sound = False
+        """Whether a trial has come to an epoch since the study was opened."""
+        self._noted: tuple[Mapping[str, str] | None, str] = None, ""
+        """The user's code, and the name of this machine as it is with that among the study's environments."""
         spec = ledger.spec
         self._strategy = make_strategy(
             spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs, n_trials=spec.n_trials,
@@ -104,10 +109,10 @@ class StudyWorker:
     def _claim(self) -> Claim | None:
         self._sweep()
         spec = self._ledger.spec
-        if not self._strategy.has_rungs and spec.budget is None and not spec.stop_when_flat:
+        if self._is_sound and not self._strategy.has_rungs and spec.budget is None and not spec.stop_when_flat:
             return self._ledger.claim(self._owner)
         trials = self._ledger.trials()
-        if self._enough(trials):
+        if self._enough(trials, self._ledger.place):
             return self._ledger.claim(self._owner, new=False)
         return self._ledger.claim(self._owner, promote=self._strategy.promote(trials))
 
@@ -118,9 +123,14 @@ class StudyWorker:
             logger.info("took back trials %s of %s from lost workers", numbers, self._ledger.name)
         self._next_sweep = time.monotonic() + SWEEP_S
 
-    def _enough(self, trials: Sequence[TrialRecord]) -> str | None:
+    def _enough(self, trials: Sequence[TrialRecord], place: Callable[[], Place]) -> str | None:
         """Why no new trial is to be started, although fewer than n_trials were; None while there is no reason."""
         spec = self._ledger.spec
+        if not self._is_sound:
+            n_before = place().n_before
+            self._is_sound = any(t.curve for t in trials if t.number >= n_before)
+            if reason := alike_failure(trials, n_before=n_before, n_trials=spec.n_trials):
+                return reason
         if spec.budget is not None and sum(t.epochs for t in trials) >= spec.budget * spec.epochs:
             return "its budget is spent"
         if spec.stop_when_flat and len(trials) < spec.n_trials:
@@ -135,17 +145,17 @@ class StudyWorker:
 
     def _is_over(self) -> bool:
         self._sweep()
-        trials = self._ledger.trials()
-        if self._ledger.place().state is not QueueState.OPEN:
+        trials, place = self._ledger.trials(), self._ledger.place()
+        if place.state is not QueueState.OPEN:
             is_over = not any(t.state == "RUNNING" for t in trials)
             if is_over and not self._is_concluded:
                 self._conclude(trials)
             return is_over
         if any(t.state == "RUNNING" or (t.state == "WAITING" and not t.paused) for t in trials):
             return False
-        if reason := self._enough(trials):
+        if reason := self._enough(trials, lambda: place):
             self._open_finals(trials)
-            finish(self._ledger, reason)
+            finish(self._ledger, reason, place.n_before)
             return True
         if len(trials) < self._ledger.spec.n_trials or self._strategy.promote(trials) is not None:
             return False
@@ -157,7 +167,7 @@ class StudyWorker:
 
     def _open_finals(self, trials: Sequence[TrialRecord]) -> None:
         """Put the finalists' study on the queue; before this one is closed, so that no crash can leave it out."""
-        here = environment(self._places.device)
+        here = environment(self._places.device, code=self._ledger.spec.code)
         if grow_finals(self._ledger, here):
             logger.info("%s has replicates of its baseline", self._ledger.name)
         elif open_finals(self._ledger, trials, here):
@@ -175,8 +185,11 @@ class StudyWorker:
         Raises StudyError when no trial can be trained here, or the storage stays away.
         """
         try:
+            code = user_code(self._ledger.spec.model)
+            if problem := code_problem(self._ledger.spec, code):  # edited since the study was taken up
+                self._halt(claim, problem)
             with Courier(self._ledger, claim, self._patience) as courier:
-                trial = self._started(claim, courier)
+                trial = self._started(claim, courier, code)
                 outcome = self._run(claim, trial, courier)
             self._settle(claim, outcome)
         except ClaimLostError:
@@ -210,14 +223,21 @@ class StudyWorker:
         runner = SegmentRunner(self._ledger, self._strategy, self._tracker, self._patience, claim, trial)
         return runner.run(self._sandbox.start(self._job(trial), self._places.log(claim.number)), courier)
 
-    def _started(self, claim: Claim, courier: Courier) -> TrialRecord:
-        """The claimed trial, its params chosen if it is new."""
+    def _started(self, claim: Claim, courier: Courier, code: Mapping[str, str]) -> TrialRecord:
+        """The claimed trial, its params chosen if it is new; without its epochs if other `code` trained them."""
         trials: Sequence[TrialRecord] = ()
         if not claim.new or self._strategy.looks:
             trials = self._patience.call(self._ledger.trials)
         unknown = TrialRecord(claim.number, "RUNNING", {})
         trial = next((t for t in trials if t.number == claim.number), unknown)
-        facts = {"device": self._places.device, "environments": self._environments(trial)}
+        here = self._environment(code)
+        if trial.environments and self._is_other_code(trial.environments[-1], code):
+            artifacts.remove(self._places.checkpoint(trial.number))
+            trial = dataclasses.replace(trial, curve=(), environments=())
+        facts = {
+            "device": self._places.device,
+            "environments": [*(name for name in trial.environments if name != here), here],
+        }
         if trial.total_epochs is None:
             trial = self._begin(claim, trial, trials, facts)
         else:
@@ -236,12 +256,17 @@ class StudyWorker:
         self._tracker.params(claim.number, trial.trained_params if replicate is None else trial.params)
         return trial
 
-    def _environments(self, trial: TrialRecord) -> list[str]:
-        """What the trial ran on so far, and now on this, by name."""
-        if self._environment is None:
-            here = environment(self._places.device)
-            self._environment = self._patience.call(lambda: self._ledger.note_environment(here))
-        return [*(name for name in trial.environments if name != self._environment), self._environment]
+    def _environment(self, code: Mapping[str, str]) -> str:
+        """The name of this machine, as it is with the user's `code`, among the study's environments."""
+        if self._noted[0] != code:
+            here = environment(self._places.device, code=code)
+            self._noted = dict(code), self._patience.call(lambda: self._ledger.note_environment(here))
+        return self._noted[1]
+
+    def _is_other_code(self, name: str, code: Mapping[str, str]) -> bool:
+        """Whether what a trial ran on, by its `name`, had other code of the user's than `code`."""
+        then = {} if name == self._noted[1] else code_in(self._patience.call(lambda: self._ledger.environment(name)))
+        return bool(then) and then != code
 
     def _begin(
         self, claim: Claim, trial: TrialRecord, trials: Sequence[TrialRecord], facts: dict[str, Any]

@@ -19,17 +19,20 @@ from search.places import artifacts, cache, check_artifacts, check_home, home, s
 from search.space.types import Space
 from search.study.environment import environment
 from search.study.ledger import Ledger, stored_spec
+from search.study.reading import read_study
 from search.study.spec import (
     DEFAULT_STRATEGY,
     N_REPLICATES,
     Settings,
     StudySpec,
+    changed_code,
     check_goes_on,
     name_problem,
     read_settings,
     settings_for,
 )
 from search.study.storage import LedgerStorage
+from search.study.user_code import user_code
 from search.training.discovery import Found
 from search.training.probe import probe
 from search.worker.devices import Crew, plan_crew, ray_crew
@@ -55,6 +58,8 @@ class Request:
     """Pinned parameters, each "name=value"."""
     engine: str = "local"
     """Where workers will run: local or ray."""
+    other_code: bool = False
+    """Whether a study may go on though the code of its model has changed."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,8 @@ class Plan:
     crew: Crew
     notices: tuple[str, ...]
     resumes: bool
+    other_code: bool = False
+    """Whether the code of its model may be other than the study's."""
 
     @property
     def folder(self) -> Path:
@@ -131,9 +138,13 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     spec = warmed(resolved, stored, checked.storage)
     if n_points := len(spec.first) - len(resolved.first):
         notices.append(f"{n_points} starting points from earlier studies come after the document's setting")
+    other_code = checked.request.other_code
+    if stored is not None and (changes := changed_code(stored, spec)):
+        other_code |= not any(t.curve for t in read_study(checked.storage, stored.name).trials)
+        notices.append(f"the code of model {spec.model} has changed since the study began ({changes})")
     if stored is not None:
-        check_goes_on(stored, spec)
-    return Plan(spec, checked.data, checked.crew, tuple(notices), resumes=stored is not None)
+        check_goes_on(stored, spec, other_code=other_code)
+    return Plan(spec, checked.data, checked.crew, tuple(notices), resumes=stored is not None, other_code=other_code)
 
 
 def open_study(plan: Plan, storage: LedgerStorage, *, priority: int | None = None) -> Ledger:
@@ -141,8 +152,8 @@ def open_study(plan: Plan, storage: LedgerStorage, *, priority: int | None = Non
 
     `priority` on the queue stays what it was when it is None. Raises InputError if it can't.
     """
-    here = environment(plan.crew.devices[0].name, threads=plan.crew.threads)
-    ledger = Ledger.open(storage, plan.spec, here, priority=priority)
+    here = environment(plan.crew.devices[0].name, threads=plan.crew.threads, code=plan.spec.code)
+    ledger = Ledger.open(storage, plan.spec, here, priority=priority, other_code=plan.other_code)
     try:
         write_samples(plan.data, join(artifacts(plan.spec.name), "evidence", "samples.npz"))
         with whole_file(_study_file(plan.spec.name)) as file:
@@ -243,5 +254,6 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
         space=space.as_dict(),
         finalists=finalists,
         n_replicates=n_replicates or N_REPLICATES,
+        code=user_code(request.model),
         **settings.model_dump(include=own),
     )

@@ -198,7 +198,7 @@ def _start(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, *arguments], env=variables, stdin=subprocess.PIPE, stdout=file, stderr=file,
+            [sys.executable, "-P", *arguments], env=variables, stdin=subprocess.PIPE, stdout=file, stderr=file,
             start_new_session=True, pass_fds=fds,
         )  # fmt: skip
 

@@ -21,6 +21,7 @@ from search.study.environment import backend, environment
 from search.study.recorded import Recorded
 from search.study.records import Epoch, Evaluation, TrialRecord
 from search.study.reproduction import Change, Compared, Reproduction, changes, compare, compare_epoch
+from search.study.user_code import user_code
 from search.worker.claims import claim_crew
 from search.worker.data import model_problem
 from search.worker.devices import Crew, environment_for, plan_crew
@@ -68,7 +69,7 @@ def reproduce(
         device = crew.devices[0]
         variables = environment_for(device, threads=crew.threads) | {"KERAS_BACKEND": _backend(recorded)}
         stack.enter_context(_environ({"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | variables))
-        here = environment(device.name, threads=crew.threads)
+        here = environment(device.name, threads=crew.threads, code=user_code(recorded.spec.model))
         again = _train(recorded, data, tolerance, show)
     found = compare(recorded.trial, again, tolerance=tolerance)
     return Reproduced(recorded, again, found, changes(recorded.environment, here))

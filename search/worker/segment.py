@@ -13,7 +13,7 @@ from search.study.queue import QueueState
 from search.study.records import Epoch, Evaluation, TrialRecord
 from search.study.strategy import Decision, Strategy
 from search.tracking.tracker import Tracker
-from search.training.memory import Memory
+from search.training.memory import Memory, address_space_note
 from search.worker.courier import Courier, Unsent
 from search.worker.messages import Built, Ended, EpochDone, Evaluated, Started
 from search.worker.oom import KILLED
@@ -166,4 +166,4 @@ def crash_reason(error: CrashedError) -> str:
         return "its process ended without a word"
     if exitcode >= 0:
         return f"its process ended with exit code {exitcode}"
-    return f"its process was killed by {signal.Signals(-exitcode).name}"
+    return f"its process was killed by {signal.Signals(-exitcode).name}{address_space_note()}"

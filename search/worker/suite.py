@@ -18,6 +18,7 @@ from search.study.replicates import FINAL, of_setting, of_trial, watches
 from search.study.spec import Replicate, Settings, StudySpec, check_goes_on, settings_for
 from search.study.storage import LedgerStorage
 from search.study.suite import Suite, SuiteFile, System, read_suite, stored_systems, suite_name, write_suite
+from search.study.user_code import user_code
 from search.training.probe import Question, build_all
 from search.worker.devices import Crew
 from search.worker.prepare import Plan, crew_for, open_study
@@ -120,7 +121,7 @@ class Bench:
             n_trials=len(replicates) or 1, epochs=system.epochs, seed=self.file.seed, strategy="random",
             workers=len(self.crew.devices), threads=self.crew.threads, validation_fraction=system.validation_fraction,
             data_digest=data.digest, space_digest=space.digest, first=(dict(system.setting),), space=space.as_dict(),
-            precision=self.file.precision, replicates=replicates, **limits,
+            precision=self.file.precision, replicates=replicates, code=user_code(system.model), **limits,
         )  # fmt: skip
         stored = stored_spec(self.storage, name)
         if stored is not None:

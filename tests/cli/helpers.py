@@ -21,9 +21,9 @@ QUICK = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "4", "--finalis
 SLOW = ("--fix", "units=1000,depth=5,batch_size=10", "--epochs", "24", "--finalists", "0")
 
 
-def gridless(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run to the end."""
-    return subprocess.run([GRIDLESS, *arguments], capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
+def gridless(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """Run to the end in `folder`."""
+    return subprocess.run([GRIDLESS, *arguments], capture_output=True, text=True, check=False, cwd=folder, timeout=300)
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

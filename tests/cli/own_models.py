@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -11,10 +12,12 @@ import keras
 SECRET = "s3cr3t-w0rd"
 """Stands in tests for passwords of the database and of MLflow."""
 SPACE = """
-model: tests.cli.own_models:build
+model: own_models:build
 document: {fault: none, lr: 0.1, batch_size: 100, epochs: 2}
 params:
-  fault: {type: choice, choices: [none, raises, exits, is killed, hangs, runs out of memory, goes nan]}
+  fault:
+    type: choice
+    choices: [none, raises, exits, is killed, hangs, runs out of memory, goes nan, interrupts, quits, stops]
   lr: {type: float, low: 1e-3, high: 1, log: true}
   batch_size: {type: constant, value: 100}
   epochs: {type: constant, value: 2}
@@ -50,3 +53,13 @@ def _fail(fault: str) -> None:
             time.sleep(600)
         case "runs out of memory":
             raise MemoryError("cannot allocate 9 TiB")
+        case "interrupts":
+            raise KeyboardInterrupt
+        case "quits":
+            sys.exit("enough")
+        case "stops":
+            raise StopError("enough")
+
+
+class StopError(BaseException):
+    """No Exception, as some libraries have them."""

@@ -10,6 +10,7 @@ from typing import Any
 import mlflow
 import pytest
 
+from tests.cli import own_models
 from tests.cli.helpers import (
     QUICK,
     SLOW,
@@ -22,7 +23,6 @@ from tests.cli.helpers import (
     wait_for,
     workers_of,
 )
-from tests.cli.own_models import SECRET, SPACE
 
 FIRST_COLUMNS = [
     "rank", "study", "model", "data", "trial", "state", "val_accuracy", "best_epoch", "epochs", "train_s", "n_params",
@@ -144,28 +144,38 @@ def test_whatever_ends_a_study_the_same_command_goes_on_from_the_last_epoch(own_
 def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(
     own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of a script that takes arguments, in a folder whose other files have the names of modules."""
     for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, SECRET)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://u:{SECRET}@127.0.0.1:1")
-    file = tmp_path / "own.yaml"
-    file.write_text(SPACE)
-    faults = ["raises", "exits", "is killed", "hangs", "runs out of memory", "goes nan"]
-    tries = [part for fault in faults for part in ("--try", f"fault={fault}")]
-    own = "tests.cli.own_models:build"
+        monkeypatch.setenv(name, own_models.SECRET)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://u:{own_models.SECRET}@127.0.0.1:1")
+    arguments = (
+        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--units')\nparser.parse_args()\n"
+    )
+    (tmp_path / "own_models.py").write_text(arguments + Path(own_models.__file__).read_text())
+    (tmp_path / "own.yaml").write_text(own_models.SPACE)
+    for name in ("search", "queue", "random", "test", "keras", "tensorflow"):
+        (tmp_path / f"{name}.py").write_text("raise RuntimeError('it is not me that you mean')")
+    reasons = {
+        "raises": "no such layer", "exits": "exit code 7", "is killed": "SIGKILL", "hangs": "time limit",
+        "runs out of memory": "out of memory", "goes nan": "NaN", "interrupts": "KeyboardInterrupt",
+        "quits": "SystemExit: enough", "stops": "StopError: enough",
+    }  # fmt: skip
+    tries = [part for fault in reasons for part in ("--try", f"fault={fault}")]
     done = gridless(
-        "study", own, "digits", "--space", str(file), "--name", "own", "--n-trials", "7", "--trial-timeout", "20",
-        "--no-mlflow", "--finalists", "0", *tries,
+        "study", "own_models:build", "digits", "--space", "own.yaml", "--name", "own", "--n-trials", "10",
+        "--trial-timeout", "20", "--no-mlflow", "--finalists", "0", *tries, folder=tmp_path,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     record = study(own_home, "own")
     assert record is not None
-    reasons = [t.reason or "" for t in record.trials]
-    expected = ["", "no such layer", "exit code 7", "SIGKILL", "time limit", "out of memory", "NaN"]
-    assert all(part in reason for part, reason in zip(expected, reasons, strict=True)), reasons
-    assert [t.state for t in record.trials] == ["COMPLETE"] + ["FAIL"] * 6
+    assert [t.state for t in record.trials] == ["COMPLETE"] + ["FAIL"] * 9
+    for trial, part in zip(record.trials[1:], reasons.values(), strict=True):
+        assert part in (trial.reason or ""), trial.reason
     assert "Traceback" in (record.trials[1].log_tail or "")
-    assert [r["rank"] for r in rows(own_home, "own")] == ["1", *[""] * 6]
+    assert [r["rank"] for r in rows(own_home, "own")] == ["1", *[""] * 9]
     assert "no such layer" in (own_home / "own" / "report.html").read_text()
+    again = gridless("reproduce", "own", "0", folder=tmp_path)
+    assert "trial 0 of own: bit-equal" in again.stdout, again.stderr
 
 
 def fail(*_: object, **__: object) -> str:
@@ -174,9 +184,14 @@ def fail(*_: object, **__: object) -> str:
 
 @pytest.mark.parametrize("pretending", [fail], indirect=True)
 def test_a_study_in_which_nothing_could_be_trained_exits_with_1(own_home: Path, command: Any, pretending: None) -> None:
-    code, out, _ = command("study", "mlp", "digits", "--n-trials", "2", "--no-mlflow")
-    assert (code, "2 failed" in out) == (1, True)
-    assert finished(own_home, "mlp-digits") == ["FAIL"] * 2
+    code, out, err = command("study", "mlp", "digits", "--n-trials", "7", "--no-mlflow")
+    assert (code, "3 failed" in out) == (1, True)
+    why = "its first 3 trials failed alike, before an epoch: RuntimeError('no such layer')"
+    assert f"error: the study ended: {why}; 4 of 7 trials are left" in err
+    assert finished(own_home, "mlp-digits") == ["FAIL"] * 3
+    page = (own_home / "mlp-digits" / "report.html").read_text()
+    assert '<p class="status failed"><b>Failed</b> 3 of 7 trials started: its first 3 trials failed alike' in page
+    assert "its first 3 trials failed alike" in " ".join(command("status", "mlp-digits", "--json")[1].split())
 
 
 def test_a_dry_run_changes_nothing(own_home: Path, command: Any, pretending: None) -> None:

@@ -93,7 +93,7 @@ def test_a_trial_given_back_as_its_study_is_cancelled_does_not_wait_for_ever(ope
 def test_a_study_is_done_once_closed_or_once_its_budget_is_spent_and_a_larger_one_goes_on(open_storage: Open) -> None:
     ledger = Ledger.open(open_storage(), spec(name="b", budget=1.0), {})
     ledger.give_back(begin(ledger, ME, [0.5] * 3), paused=True)
-    finish(ledger, "its budget is spent")
+    finish(ledger, "its budget is spent", n_before=0)
     assert (ledger.place().state, states(ledger)) == (QueueState.DONE, ["WAITING"])
     assert ledger.claim(ME) is None
     assert pause(ledger) is QueueState.DONE

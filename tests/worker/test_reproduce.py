@@ -53,7 +53,7 @@ def put(storage: LedgerStorage, monkeypatch: pytest.MonkeyPatch) -> Put:
     """Puts a study of the digits on the queue, whose command and workers run on what is `recorded`."""
 
     def put_one(name: str = "s", recorded: Mapping[str, str] = {}, **changes: Any) -> Ledger:
-        monkeypatch.setattr(loop, "environment", lambda _device: dict(recorded))
+        monkeypatch.setattr(loop, "environment", lambda _device, code=None: dict(recorded))
         source = {"data_digest": load("digits").digest, "strategy": "random", "n_trials": 1, "epochs": 3}
         return Ledger.open(storage, spec(name=name, **source | changes), recorded)
 

@@ -14,18 +14,22 @@ import pytest
 
 from search.datasets.image_data import ImageData, from_arrays
 from search.datasets.split import prepare
-from search.errors import GridlessError, InputError, RetryLaterError, StudyError
+from search.errors import GridlessError, InputError, RetryLaterError, StudyError, TrialError
 from search.places import cache
+from search.report.code import code_words
 from search.study.control import CANCELLED_REASON, cancel, pause, requeue_lost, resume
 from search.study.ledger import Ledger
 from search.study.owner import Owner
 from search.study.queue import QueueState
+from search.study.reading import read_study
 from search.study.records import TrialRecord
 from search.study.roster import Roster, WorkerRecord
 from search.study.storage import LedgerStorage
+from search.study.user_code import user_code
 from search.tracking.tracker import NullTracker
 from search.training.job import Job
 from search.worker import courier, patience, segment, service
+from search.worker.loop import Places
 from search.worker.order import Order
 from search.worker.patience import Patience
 from search.worker.service import Service
@@ -138,13 +142,16 @@ def images(name: str) -> ImageData:
 def put(storage: LedgerStorage) -> Put:
     """Puts a study on the queue whose data is here, unless it is called otherwise."""
 
-    def put_one(name: str, *, priority: int = 0, data: str = "small", **changes: Any) -> Ledger:
+    def put_one(
+        name: str, *, priority: int = 0, data: str = "small", other_code: bool = False, **changes: Any
+    ) -> Ledger:
         found = images(data)
         if data == "small":
             prepare(found, seed=3, validation_fraction=0.25, cache=cache())
         quick = {"n_trials": 2, "epochs": 2, "strategy": "random", "validation_fraction": 0.25}
         source = {"data": data, "data_source": f"/nowhere/{data}.npz", "data_digest": found.digest}
-        return Ledger.open(storage, spec(name=name, **quick | source | changes), {}, priority=priority)
+        wanted = spec(name=name, **quick | source | changes)
+        return Ledger.open(storage, wanted, {}, priority=priority, other_code=other_code)
 
     return put_one
 
@@ -345,6 +352,91 @@ def test_a_worker_kept_for_one_study_waits_while_that_is_paused(put: Put, serve:
     resume(ledger)
     wait_until(lambda: states(ledger) == ["COMPLETE"] * 2)
     assert states(other) == []
+
+
+def test_code_that_changes_on_the_way_is_not_mixed_in_unless_allowed(
+    put: Put, storage: Flaky, serve: Callable[..., Stop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither in a study that runs, nor by a command or a worker that has other code; nor within one trial."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "edited.py").write_text("import deeper\n")
+    (tmp_path / "deeper.py").write_text("")
+    before = user_code("edited:build")
+    ledger = put("s", model="edited:build", code=before, n_trials=3, epochs=3)
+
+    def edit_and_pause(job: Job, step: int) -> None:
+        if (job.number, step) == (0, 1):
+            (tmp_path / "deeper.py").write_text("more = True\n")
+        if (job.number, step) == (1, 3):
+            pause(ledger)
+            sandbox.closing.wait(20)
+
+    sandbox = Sandbox(Training(edit_and_pause))
+    with pytest.raises(StudyError, match=r"not the study's \(changed: deeper\.py\)"):
+        serve(sandbox, "s")
+    assert states(ledger) == ["COMPLETE", "WAITING"]
+    (tmp_path / "deeper.py").write_text("")
+    serve(sandbox, "s")
+    assert states(ledger) == ["COMPLETE", "WAITING"]
+    old = ledger.trials()[1].curve
+    assert [e.step for e in old] == [1, 2]
+
+    (tmp_path / "deeper.py").write_text("more = 2\n")
+    resume(ledger)
+    with pytest.raises(StudyError, match=r"can't be served on this machine: .*changed: deeper\.py"):
+        serve(sandbox, "s")
+    wanted = {"model": "edited:build", "code": user_code("edited:build"), "n_trials": 3, "epochs": 3}
+    with pytest.raises(InputError, match=r"changed: deeper\.py.*--allow-changed-code"):
+        put("s", **wanted)
+    put("s", other_code=True, **wanted)
+    training = Training()  # whose checkpoints are gone, as the real ones are
+    checkpoint = Path(Places("s", "").checkpoint(1))
+    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+    checkpoint.touch()
+    serve(Sandbox(training), "s")
+    assert not checkpoint.exists()
+    assert [number for _, number, _ in training.trained] == [1, 1, 1, 2, 2, 2]
+    study = read_study(storage, "s")
+    assert [t.state for t in study.trials] == ["COMPLETE"] * 3
+    assert all(new.val_accuracy != then.val_accuracy for new, then in zip(study.trials[1].curve, old, strict=False))
+    assert [len(t.environments) for t in study.trials] == [1, 1, 1]
+    [told] = code_words(study)
+    assert told.startswith("Trial 0 ran with other code of the model than the last ones (since then changed: deeper.py")
+
+
+FAULTS = {
+    "alike": (lambda n: ValueError(f"shape (?, {n}) of <object at 0x{n:x}f>"), 3, "its first 3 trials failed alike"),
+    "unlike": (lambda n: ValueError("abc"[n % 3]), 7, ""),
+    "by their settings": (lambda n: TrialError(f"the loss became NaN in epoch {n}"), 7, ""),
+}
+
+
+@pytest.mark.parametrize(("fault", "n_failed", "why"), FAULTS.values(), ids=FAULTS)
+@pytest.mark.parametrize("strategy", ["random", "halving"])
+def test_a_study_whose_first_trials_fail_alike_keeps_the_rest_for_when_it_is_mended(
+    put: Put, storage: Flaky, serve: Callable[..., Stop], strategy: str, fault: Any, n_failed: int, why: str
+) -> None:
+    is_mended = False
+
+    def fail(job: Job, step: int) -> None:
+        if not is_mended:
+            raise fault(job.number)
+
+    ledger = put("s", n_trials=7, strategy=strategy)
+    sandbox = Sandbox(Training(fail))
+    serve(sandbox, "s")
+    assert states(ledger) == ["FAIL"] * n_failed
+    assert ledger.place().state is QueueState.DONE
+    assert read_study(storage, "s").ended_by.startswith(why)
+    if n_failed == 7:
+        return
+    put("s", n_trials=7, strategy=strategy)
+    is_mended = True
+    serve(sandbox, "s")
+    assert states(ledger)[:4] == ["FAIL"] * 3 + ["COMPLETE"]
+    assert len(states(ledger)) == 7
+    assert "FAIL" not in states(ledger)[3:]
+    assert read_study(storage, "s").ended_by == ""
 
 
 @pytest.mark.parametrize("stop_when_flat", [False, True])
