@@ -1,5 +1,6 @@
 """`gridless study` from start to end, on the digits."""
 
+import csv
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 import mlflow
 import pytest
 
+from search.training.job import Job
 from tests.cli import own_models
 from tests.cli.helpers import (
     QUICK,
@@ -23,6 +25,7 @@ from tests.cli.helpers import (
     wait_for,
     workers_of,
 )
+from tests.worker.helpers import pretend
 
 FIRST_COLUMNS = [
     "rank", "study", "model", "data", "trial", "state", "val_accuracy", "best_epoch", "epochs", "train_s", "n_params",
@@ -192,6 +195,38 @@ def test_a_study_in_which_nothing_could_be_trained_exits_with_1(own_home: Path, 
     page = (own_home / "mlp-digits" / "report.html").read_text()
     assert '<p class="status failed"><b>Failed</b> 3 of 7 trials started: its first 3 trials failed alike' in page
     assert "its first 3 trials failed alike" in " ".join(command("status", "mlp-digits", "--json")[1].split())
+
+
+def fail_until_mended(job: Job, **told: Any) -> str:
+    return pretend(job, **told) if "mended" in Path("edited.py").read_text() else fail()
+
+
+@pytest.mark.parametrize("pretending", [fail_until_mended], indirect=True)
+def test_code_may_change_until_a_trial_has_a_value_and_by_the_flag_after_that(
+    own_home: Path, tmp_path: Path, command: Any, pretending: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("space.yaml").write_text(own_models.SPACE)
+    study_of = ("study", "edited:build", "digits", "--space", "space.yaml", "--name", "own", "--finalists", "0")
+    Path("edited.py").write_text("")
+    assert command(*study_of, "--n-trials", "4", "--no-mlflow")[0] == 1
+    Path("edited.py").write_text("mended = 1")
+    code, _, err = command(*study_of, "--n-trials", "4", "--no-mlflow")
+    told = "note: the code of model edited:build has changed since the study began (changed: edited.py)"
+    assert (code, told in err) == (0, True)
+    assert finished(own_home, "own") == ["FAIL"] * 3 + ["COMPLETE"]
+
+    Path("edited.py").write_text("mended = 2")
+    more = (*study_of, "--n-trials", "5", "--no-mlflow")
+    for refused in (more, (*more, "--dry-run")):
+        code, _, err = command(*refused)
+        assert (code, "can't go on with other code of its model (changed: edited.py)" in err) == (2, True)
+    code, out, _ = command(*more, "--allow-changed-code")
+    assert (code, "ran with other code of the model" in out) == (0, True)
+    with (own_home / "own" / "leaderboard.csv").open(newline="") as file:
+        codes = {row["trial"]: row["code"] for row in csv.DictReader(file)}
+    assert codes["0"] == codes["1"] == codes["2"] != codes["3"] != codes["4"]
+    assert "Trial 3 ran with other code of the model" in (own_home / "own" / "report.html").read_text()
 
 
 def test_a_dry_run_changes_nothing(own_home: Path, command: Any, pretending: None) -> None:
