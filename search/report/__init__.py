@@ -143,13 +143,15 @@ def write_report(
     found = gather(study, evidence or folder / "evidence", final, final_evidence)
     study = found.study
     kept = found.evidence
-    is_known = kept.predictions is not None or not kept.is_out_of_reach
-    is_kept = not is_known and (folder / "figures" / "confusion.html").exists()
-    plots = found.plots if is_kept else (*found.plots, confusion_plot(kept))
+    matrices = [
+        confusion_plot(predictions, kept.class_names, key)
+        for predictions, key in ((kept.predictions, "confusion"), (kept.exported, "confusion_test"))
+        if predictions or not (kept.is_out_of_reach and (folder / "figures" / f"{key}.html").exists())
+    ]
     try:
         write_leaderboard(study, folder / "leaderboard.csv", found.finals)
         write_page(found, folder / "report.html")
-        write_figures(study, folder / "figures", plots)
+        write_figures(study, folder / "figures", (*found.plots, *matrices))
         classes = _write_classes(kept, folder / "classes.csv")
         model = _keep_model(study, final, final_evidence, folder / "model.keras")
     except OSError as error:

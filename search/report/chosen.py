@@ -1,12 +1,15 @@
 """What the page shows of the data and of the best trial's network. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from search.report.classes import class_rows, class_table, confusion_plot
 from search.report.evidence import Evidence, Predictions
 from search.report.frame import best_trial
-from search.report.images import class_samples, mistakes
+from search.report.images import Mistake, class_samples, mistakes
 from search.report.network import BOX_HEIGHT, BOX_WIDTH, diagram, is_frozen, network_words
+from search.report.plots import Plot
 from search.report.words import count, percent
 from search.study.records import StudyRecord
 
@@ -20,35 +23,50 @@ _ORIGIN = {
 _IN_WORDS = {"validation": "validation", "test": "test", "train": "training"}
 
 
+@dataclass(frozen=True)
+class Side:
+    """One network on one split."""
+
+    split: str
+    """As a word: validation, test or training."""
+    origin: tuple[str, ...]
+    """How many images it recognised, and what that says."""
+    confusion: Plot
+    mistakes: tuple[Mistake, ...]
+    mistakes_words: str
+
+
 def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
     """The values of the template `evidence.html.j2`."""
-    found, network = evidence.predictions, evidence.network
-    wrong = mistakes(evidence)
+    network, names = evidence.network, evidence.class_names
+    best = best_trial(study)
+    found = (
+        (evidence.exported, "the exported network (model.keras)", "confusion_test"),
+        (evidence.predictions, f"trial {best.number}" if best else "the best trial", "confusion"),
+    )
+    tables = [class_table(p, names) for p, _, _ in found if p]
+    table = class_rows(tables) if tables else None
     return {
         "is_out_of_reach": evidence.is_out_of_reach,
         "samples": class_samples(evidence),
-        "n_classes": len(evidence.class_names),
+        "n_classes": len(names),
         "diagram": diagram(network) if network else None,
         "box_size": (BOX_WIDTH, BOX_HEIGHT),
         "any_frozen": any(is_frozen(layer) for layer in network.layers) if network else False,
         "network_words": network_words(network) if network else "",
-        "origin": _origin(study, found) if found else (),
-        "confusion": confusion_plot(evidence),
-        "table": class_rows(class_table(found, evidence.class_names)) if found else None,
-        "mistakes": wrong,
-        "mistakes_words": _mistakes_words(found, len(wrong)) if found else "",
+        "sides": [_side(p, names, who, key) for p, who, key in found if p],
+        "table": table,
+        "worst": min(table.rows, key=lambda row: row.scores[0].f1) if table else None,
     }
 
 
-def _origin(study: StudyRecord, found: Predictions) -> tuple[str, ...]:
-    best = best_trial(study)
-    of = f"trial {best.number}" if best else "the best trial"
-    n, right = len(found.true), len(found.true) - found.n_wrong
-    return (
-        f"After epoch {found.step}, {of} recognises {right:,} of {n:,} {_IN_WORDS[found.split]} images, "
-        f"{percent(right / n)}.",
-        _ORIGIN[found.split],
-    )
+def _side(found: Predictions, names: Sequence[str], who: str, key: str) -> Side:
+    wrong = mistakes(found, names)
+    split, n = _IN_WORDS[found.split], len(found.true)
+    right = n - found.n_wrong
+    first = f"After epoch {found.step}, {who} recognises {right:,} of {n:,} {split} images, {percent(right / n)}."
+    words = _mistakes_words(found, len(wrong))
+    return Side(split, (first, _ORIGIN[found.split]), confusion_plot(found, names, key), wrong, words)
 
 
 def _mistakes_words(found: Predictions, n_shown: int) -> str:

@@ -6,13 +6,14 @@ Nothing here makes a table of classes × classes unless asked for, so that thous
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from search.files import write_text
-from search.report.evidence import Evidence, Predictions
+from search.report.evidence import Predictions
 from search.report.frame import safe_cell
 from search.report.plots import Panel, Plot
 from search.report.style import STATES, figure, literal
@@ -83,13 +84,11 @@ def most_confused(found: Predictions, n_classes: int, limit: int = N_CLASSES) ->
     return np.sort(np.argsort(-np.asarray(mistakes), kind="stable")[:limit])
 
 
-def confusion_plot(evidence: Evidence) -> Plot:
+def confusion_plot(found: Predictions | None, names: Sequence[str], key: str = "confusion") -> Plot:
     """The confusion matrix as a heat map, of the most confused classes where there are more than `N_CLASSES`."""
-    found = evidence.predictions
-    title = "Confusion matrix"
+    title = "Confusion matrix (images)"
     if found is None:
-        return Plot("confusion", title, "", ())
-    names = evidence.class_names
+        return Plot(key, title, "", ())
     classes = most_confused(found, len(names))
     matrix = confusion(found.true, found.predicted, classes)
     support = np.bincount(found.true, minlength=len(names))[classes]
@@ -108,37 +107,49 @@ def confusion_plot(evidence: Evidence) -> Plot:
     alt = f"Heat map of {len(classes)} true by {len(classes)} predicted classes; the table below has the totals."
     shown = [names[c] for c in classes]
     panel = Panel(alt, figure(_traces(matrix, share, worst, shown), height=_height(len(classes)), **_layout(shown)))
-    return Plot("confusion", title, caption, (panel,))
+    return Plot(key, title, caption, (panel,))
 
 
-@dataclass(frozen=True)
-class ClassRow:
-    """A row of the page's table: precision, recall and F1 as fractions (NaN where there is none)."""
+class Scores(NamedTuple):
+    """Precision, recall and F1 of a class as fractions (NaN where there is none), and its images."""
 
-    name: str
-    scores: tuple[float, float, float]
+    precision: float
+    recall: float
+    f1: float
     support: int
 
 
 @dataclass(frozen=True)
+class ClassRow:
+    """A row of the page's table: a class or an average, by each of the tables that it was made from."""
+
+    name: str
+    scores: tuple[Scores, ...]
+
+
+@dataclass(frozen=True)
 class ClassRows:
-    """The page's table: at most `N_ROWS` classes, those with the lowest F1, in the order of their labels."""
+    """The page's table: at most `N_ROWS` classes, those with the lowest F1 in the first of its tables, by label."""
 
     rows: tuple[ClassRow, ...]
     averages: tuple[ClassRow, ...]
     n_left_out: int
 
 
-def class_rows(table: pd.DataFrame) -> ClassRows:
-    """`class_table` as the page shows it."""
-    classes, averages = table.iloc[: -len(AVERAGES)], table.iloc[-len(AVERAGES) :]
-    shown = classes.loc[classes["f1"].nsmallest(N_ROWS).index.sort_values()]
-    return ClassRows(_rows(shown), _rows(averages), len(classes) - len(shown))
+def class_rows(tables: Sequence[pd.DataFrame]) -> ClassRows:
+    """`class_table` of one or more splits as the page shows them side by side. All are of the same classes."""
+    n = len(tables[0]) - len(AVERAGES)
+    shown = tables[0].iloc[:n]["f1"].nsmallest(N_ROWS).index.sort_values()
+    averages = tables[0].index[n:]
+    return ClassRows(_rows(tables, shown), _rows(tables, averages), n - len(shown))
 
 
-def _rows(table: pd.DataFrame) -> tuple[ClassRow, ...]:
-    columns = (table[c].tolist() for c in ("class", "precision", "recall", "f1", "support"))
-    return tuple(ClassRow(name, (p, r, f), n) for name, p, r, f, n in zip(*columns, strict=True))
+def _rows(tables: Sequence[pd.DataFrame], labels: "pd.Index[int]") -> tuple[ClassRow, ...]:
+    names = tables[0].loc[labels, "class"]
+    columns = [table.loc[labels, list(Scores._fields)].itertuples(index=False, name=None) for table in tables]
+    return tuple(
+        ClassRow(name, tuple(Scores(*row) for row in rows)) for name, *rows in zip(names, *columns, strict=True)
+    )
 
 
 def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -210,4 +221,4 @@ def _layout(names: list[str]) -> dict[str, object]:
 
 
 def _height(n: int) -> int:
-    return min(max(140 + 38 * n, 300), 860)
+    return min(max(130 + 28 * n, 280), 860)

@@ -9,6 +9,7 @@ from search.report.cost import hours_by_second
 from search.report.frame import has_rank, started_trials
 from search.report.plots import (
     ACCURACY,
+    HEIGHT,
     N_POINTS,
     Panel,
     Plot,
@@ -53,8 +54,13 @@ def accuracy_by_compute(study: StudyRecord, final: StudyRecord | None) -> Plot:
     traces += [*lines, _best_so_far(paid)]
     traces += [_rings(finalists, [came[t.number] for t in finalists])] if finalists else []
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": f"compute spent by the search ({unit})"}, "rangemode": "tozero"},
+        "xaxis": {
+            "title": {"text": f"compute spent by the search ({unit})"},
+            "rangemode": "tozero",
+            "exponentformat": "power",
+        },
         "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+        "height": HEIGHT,
     }
     caption = (
         "The line is the best validation accuracy so far against the compute that the whole search had spent by then, "

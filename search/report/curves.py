@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from search.report.frame import best_trial, ranking
 from search.report.plots import (
     ACCURACY,
+    HEIGHT,
     N_LINES,
     Panel,
     Plot,
@@ -46,6 +47,7 @@ def learning_curves(study: StudyRecord) -> Plot:
             **whole(longest),
         },
         "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+        "height": HEIGHT,
     }
     caption = (
         "One line per trial, with a mark at the last epoch it trained: a pruned trial's line ends where it "
@@ -73,6 +75,7 @@ def _near(trials: Sequence[TrialRecord], best: TrialRecord) -> Panel:
         "showlegend": True,
         "xaxis": {"title": {"text": "epoch"}, "range": [1 - 0.03 * longest, 1.03 * longest], **whole(longest)},
         "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+        "height": HEIGHT,
     }
     alt = f"Validation accuracy by epoch of the {len(trials)} best trials, from {window.low:.1f} % up."
     return Panel(alt, figure(traces, **layout))
@@ -180,7 +183,7 @@ def _training_and_validation(
     mark = {"type": "line", "x0": best.best_epoch, "x1": best.best_epoch, "y0": 0, "y1": 1, "yref": "paper"}
     return figure(
         traces,
-        height=340,
+        height=260,
         xaxis={"title": {"text": "epoch"}, **whole(steps[-1])},
         yaxis={"title": {"text": title}},
         shapes=[mark | {"line": {"color": BEST, "width": 1.5, "dash": "dot"}}],

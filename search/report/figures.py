@@ -12,6 +12,7 @@ from search.report.importances import importances
 from search.report.parallel import parallel_coordinates
 from search.report.plots import (
     ACCURACY,
+    HEIGHT,
     N_BARS,
     N_PATTERNED,
     N_POINTS,
@@ -40,11 +41,11 @@ def all_plots(study: StudyRecord, final: StudyRecord | None = None, finals: Fina
         accuracy_by_trial(study),
         accuracy_by_compute(study, final),
         learning_curves(study),
+        compute(study),
         best_trial_epochs(study),
         importances(study),
         parallel_coordinates(study),
         parameters(study),
-        compute(study),
     )
 
 
@@ -63,6 +64,7 @@ def accuracy_by_trial(study: StudyRecord) -> Plot:
     layout: dict[str, Any] = {
         "xaxis": {"title": {"text": "trial (number)"}, "range": [-0.5, last + 0.5], **whole(last + 1)},
         "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+        "height": HEIGHT,
     }
     if failed:
         traces.append(_add_strip(layout, thin(failed, N_POINTS, [])))
@@ -98,7 +100,7 @@ def compute(study: StudyRecord) -> Plot:
         f" Each bar sums {width} consecutive trials." if width > 1 else ""
     )
     alt = f"Training seconds of {count(len(trials), 'trial')} by trial number, coloured by state."
-    panels = (Panel(alt, figure(traces, height=340, **layout)),) if trials else ()
+    panels = (Panel(alt, figure(traces, height=HEIGHT, **layout)),) if trials else ()
     return Plot("compute", "Where the time went: training time (s) by trial", caption, panels)
 
 

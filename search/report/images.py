@@ -2,13 +2,14 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from search.report.evidence import Evidence
+from search.report.evidence import Evidence, Predictions
 
 SIDE = 64
 """The most pixels of the longer side as shown."""
@@ -74,12 +75,8 @@ def class_samples(evidence: Evidence) -> tuple[ClassSamples, ...]:
     return tuple(ClassSamples(name, n, tuple(picture(i) for i in images[:most])) for name, n, images in rows)
 
 
-def mistakes(evidence: Evidence) -> tuple[Mistake, ...]:
+def mistakes(found: Predictions, names: Sequence[str]) -> tuple[Mistake, ...]:
     """The misclassified images that were kept, the most confident first."""
-    found = evidence.predictions
-    if found is None:
-        return ()
-    names = evidence.class_names
     return tuple(
         Mistake(names[found.true[i]], names[found.predicted[i]], float(found.confidence[i]), int(i), picture(image))
         for i, image in zip(found.wrong_index, found.wrong_images, strict=True)

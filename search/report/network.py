@@ -2,8 +2,10 @@
 
 Layers on the longest path stand in the first column, one per row. A branch stands in a column further right, in
 rows between the layer that it leaves and the one that it joins; a shortcut without layers is a line beside its column.
+Where one layer alone is read by what stands below it, the drawing may go on in another strip beside the first.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.report.evidence import Layer, Network
@@ -16,6 +18,8 @@ _MARGIN = 12
 _LANE = 12
 _CORNER = 6
 _N_LETTERS = 28
+_N_ROWS = 4
+"""A strip begins anew after so many rows, as soon as it can."""
 
 
 @dataclass(frozen=True)
@@ -31,15 +35,27 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Diagram:
+class Strip:
     """What is drawn, in pixels: boxes of `BOX_WIDTH` × `BOX_HEIGHT`, and lines as SVG paths ending in an arrow."""
 
     width: float
     height: float
     boxes: tuple[Box, ...]
     lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Diagram:
+    """A network from top to bottom, strip by strip."""
+
+    strips: tuple[Strip, ...]
     branched: bool
     """Some layer reads another one than that before it."""
+
+    @property
+    def boxes(self) -> tuple[Box, ...]:
+        """Those of all strips."""
+        return tuple(box for strip in self.strips for box in strip.boxes)
 
 
 @dataclass(frozen=True)
@@ -71,27 +87,57 @@ def network_words(network: Network) -> str:
 def diagram(network: Network) -> Diagram:
     """Lay out `network` from top to bottom."""
     grid = _grid(network.layers)
+    branched = any(sources != ((j - 1,) if j else ()) for j, sources in enumerate(grid.inputs))
+    starts = _starts(grid)
+    ends = [*starts[1:], max(grid.rows, default=-1) + 1]
+    return Diagram(
+        tuple(_strip(network.layers, grid, rows) for rows in map(range, starts, ends) if len(network.layers)), branched
+    )
+
+
+def _starts(grid: _Grid) -> list[int]:
+    """The first row of each strip: where all lines from above come from one layer."""
+    crossing: list[set[int]] = [set() for _ in range(max(grid.rows, default=0) + 1)]
+    for j, sources in enumerate(grid.inputs):
+        for i in sources:
+            for row in range(grid.rows[i] + 1, grid.rows[j] + 1):
+                crossing[row].add(i)
+    starts = [0]
+    for row, sources_above in enumerate(crossing):
+        if len(sources_above) == 1 and row - starts[-1] >= _N_ROWS:
+            starts.append(row)
+    return starts
+
+
+def _strip(layers: Sequence[Layer], whole: _Grid, rows: range) -> Strip:
+    """The layers in `rows` with the lines to and between them; one that leads to a later strip ends at the edge."""
+    inside = [i for i in range(len(layers)) if whole.rows[i] in rows]
+    above = sorted({s for i in inside for s in whole.inputs[i]} - set(inside))
+    place = {i: k for k, i in enumerate([*above, *inside])}
+    grid = _Grid(
+        tuple(tuple(place[s] for s in whole.inputs[i]) if i in inside else () for i in place),
+        tuple(whole.rows[i] - rows.start if i in inside else -1 for i in place),
+        tuple(whole.columns[i] for i in place),
+    )
     lanes, widths = _lanes(grid)
     lefts = [_MARGIN]
     for width in widths:
         lefts.append(lefts[-1] + BOX_WIDTH + width)
-    boxes = tuple(
-        Box(
-            layer,
-            layer.type if len(layer.type) <= _N_LETTERS else f"{layer.type[: _N_LETTERS - 1]}…",
-            f"{shape_text(layer)}{f' · {layer.n_params:,}' if layer.n_params else ''}",
-            lefts[grid.columns[i]],
-            _MARGIN + _ROW * grid.rows[i],
-            is_frozen(layer),
-        )
-        for i, layer in enumerate(network.layers)
-    )
-    lines = tuple(
-        _line(boxes[i], boxes[j], lanes.get((i, j))) for j, sources in enumerate(grid.inputs) for i in sources
-    )
-    height = 2 * _MARGIN + _ROW * max(grid.rows, default=0) + BOX_HEIGHT
-    branched = any(sources != ((j - 1,) if j else ()) for j, sources in enumerate(grid.inputs))
-    return Diagram(lefts[-1] + _MARGIN, height, boxes, lines, branched)
+    top = _ROW - BOX_HEIGHT if above else _MARGIN  # what stands above ends where the strip begins
+    boxes = [_box(layers[i], lefts[whole.columns[i]], top + _ROW * grid.rows[k]) for i, k in place.items()]
+    lines = [_line(boxes[i], boxes[j], lanes.get((i, j))) for j, sources in enumerate(grid.inputs) for i in sources]
+    height: float = top + _ROW * (len(rows) - 1) + BOX_HEIGHT + _MARGIN
+    later = {s for j, sources in enumerate(whole.inputs) if whole.rows[j] >= rows.stop for s in sources}
+    for box in (boxes[place[i]] for i in inside if i in later):
+        height = max(height, box.y + _ROW)
+        lines.append(f"M{box.x + BOX_WIDTH / 2:g} {box.y + BOX_HEIGHT:g}V{height:g}")
+    return Strip(lefts[-1] + _MARGIN, height, tuple(boxes[len(above) :]), tuple(lines))
+
+
+def _box(layer: Layer, x: float, y: float) -> Box:
+    title = layer.type if len(layer.type) <= _N_LETTERS else f"{layer.type[: _N_LETTERS - 1]}…"
+    facts = f"{shape_text(layer)}{f' · {layer.n_params:,}' if layer.n_params else ''}"
+    return Box(layer, title, facts, x, y, is_frozen(layer))
 
 
 def _grid(layers: tuple[Layer, ...]) -> _Grid:

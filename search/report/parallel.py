@@ -18,7 +18,7 @@ from search.study.records import StudyRecord, TrialRecord
 _GOLDEN = 0.6180339887498949
 _UNSET = -0.14
 """Where a parameter lies that a trial does not have."""
-_ROW = 72
+_ROW = 56
 _N_LABELS = 7
 _N_LEVEL = 5
 _N_TOP = 20

@@ -12,6 +12,8 @@ from search.report.words import baseline_cut, baseline_name, count, percent, set
 from search.study.records import StudyRecord, TrialRecord
 
 ACCURACY = "validation accuracy (%)"
+HEIGHT = 310
+"""Pixels of a figure that shares the page's width with another."""
 N_LINES = 150
 N_POINTS = 2000
 N_BARS = 400

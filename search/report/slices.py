@@ -73,7 +73,7 @@ def _panel(name: str, trials: list[TrialRecord], study: StudyRecord, window: Win
 def _small(traces: list[dict[str, Any]], name: str, axis: dict[str, Any], window: Window) -> go.Figure:
     return figure(
         traces,
-        height=270,
+        height=200,
         showlegend=False,
         margin={"l": 52, "r": 12, "t": 10, "b": 44},
         xaxis={"title": {"text": literal(name) + (" (log scale)" if axis.get("type") == "log" else "")}, **axis},

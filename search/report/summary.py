@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from search.report.appendix import failures
+from search.report.clock import Elapsed, elapsed, elapsed_words
 from search.report.code import code_words
 from search.report.contents import Contents
 from search.report.cost import advice_words, cost_words
@@ -80,7 +81,7 @@ def story(found: Contents) -> list[Passage]:
             "Search",
             [*(_result(study, found) if finals else []), _states(trials), *code_words(study), *_published(study)],
         ),
-        Passage("Cost", cost_words(found.cost) if found.cost else []),
+        Passage("Cost", [*(cost_words(found.cost) if found.cost else []), elapsed_words(*_clocks(found))]),
         Passage("Going on", advice_words(found.forecast) if found.forecast else []),
     ]
     return [p for p in passages if p.sentences]
@@ -95,8 +96,18 @@ def headline(found: Contents) -> list[Tile]:
     if ahead:
         ends = f"90 % interval {100 * ahead.low:.2f} to {100 * ahead.high:.2f}"
         tiles.append(Tile(f"may still come in {_span(ahead.horizon_s)}", f"+{points(ahead.expected)}", ends))
-    again = f"and {duration(spent.train_s)} for replicates" if spent and spent.n_trials else ""
-    return [*tiles, Tile("training time", duration(sum(t.train_s for t in trials)), again)]
+    again = f", and {duration(spent.train_s)} for replicates" if spent and spent.n_trials else ""
+    clock, clock_again = _clocks(found)
+    both = f"and {duration(clock_again.seconds)} for replicates" if clock_again.seconds else ""
+    return [
+        *tiles,
+        Tile("wall-clock time", duration(clock.seconds), both),
+        Tile("training time", duration(sum(t.train_s for t in trials)), f"summed over trials{again}"),
+    ]
+
+
+def _clocks(found: Contents) -> tuple[Elapsed, Elapsed]:
+    return elapsed(found.study.trials), elapsed(found.final.trials if found.final else ())
 
 
 def as_of(found: Contents) -> str | None:
@@ -249,7 +260,7 @@ def _states(trials: list[TrialRecord]) -> str:
     states = Counter(t.state for t in trials)
     parts = [f"{states[s]:,} {_IN_WORDS[s]}" for s in STATES if states[s]]
     text = f"Of {count(len(trials), 'started trial')}, {listing(parts)}. "
-    text += f"Training took {duration(sum(t.train_s for t in trials))} in all."
+    text += f"Training took {duration(sum(t.train_s for t in trials))}, summed over trials."
     retried = sum(t.n_retries > 0 for t in trials)
     if retried:
         text += f" {count(retried, 'trial')} lost a worker on the way and went on from the last epoch."

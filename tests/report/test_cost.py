@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from search.report.clock import elapsed, elapsed_words
 from search.report.cost import Hours, advice_words, cost, cost_words, seed_spread
 from search.report.cost_plot import accuracy_by_compute
 from search.study.forecast import Forecast, Gain, forecast
@@ -193,3 +194,18 @@ def test_devices_of_both_kinds_share_one_axis():
     plot = accuracy_by_compute(rows, None)
     assert "hours on CPUs and GPUs" in plot.panels[0].figure.layout.xaxis.title.text
     assert traces(plot)["best so far"].x[-1] == pytest.approx(2.0)
+
+
+def test_the_clock_counts_what_ran_at_once_a_single_time_and_no_breaks():
+    first = timed(0, "COMPLETE", (0.7, 0.8), 60.0)  # from 0 to 120
+    beside = timed(1, "COMPLETE", (0.7,), 90.0, start=60.0)  # from 60 to 150
+    after_a_pause = timed(2, "COMPLETE", (0.9,), 30.0, start=170.0)  # 20 s later a process had started
+    next_day = timed(3, "COMPLETE", (0.9,), 30.0, start=86400.0)
+    assert elapsed([first, beside, after_a_pause]) == (200.0, 0.0)
+    assert elapsed([next_day, first]) == (150.0, 86400.0 - 120.0)
+    assert elapsed([trial(0, "RUNNING")]) == (0.0, 0.0)
+    words = elapsed_words(elapsed([first, next_day]), elapsed([beside]))
+    assert words == (
+        "By the clock the search took 2 min 30 s and its replicates 1 min 30 s; "
+        "breaks of 23 h 58 min in all are not counted."
+    )

@@ -131,6 +131,28 @@ def test_a_reader_sees_the_chosen_model(study, tmp_path):
     assert "heatmap" in (paths.figures / "confusion.html").read_text(encoding="utf-8")
 
 
+def test_the_exported_network_is_judged_on_the_test_set_beside_the_best_trial(study, tmp_path):
+    search, names = finished(study), list("abcdefghij")
+    write(tmp_path, predictions(), names, trial=1)
+    exported = predictions(200, seed=1, split="test")
+    write(tmp_path / "final", exported, names, trial=0)
+    paths = write_report(search, tmp_path, None, replicated(search), tmp_path / "final" / "evidence").paths
+    page = read_page(paths.page)
+    right = 200 - exported.n_wrong
+    assert f"the exported network (model.keras) recognises {right} of 200 test images" in page.text
+    assert "trial 1 recognises" in page.text
+    assert page.text.index("Misclassified test images") < page.text.index("Misclassified validation images")
+    assert {"confusion-1", "confusion_test-1"} <= set(page.ids)
+    assert {"confusion.html", "confusion_test.html"} <= {path.name for path in paths.figures.iterdir()}
+    expected = class_table(exported, names)
+    cells = [a["data-value"] for a in page.every("td") if "data-value" in a]
+    assert str(expected.loc[0, "precision"]) in cells
+    assert f"lowest F1 on test images is {100 * expected['f1'][:10].min():.2f} %" in page.text
+    assert not page.unbalanced
+    rows = list(csv.reader(io.StringIO(paths.classes.read_text(encoding="utf-8"))))
+    assert rows[-1][-1] == "500", "classes.csv is of the validation images"
+
+
 def test_evidence_is_read_from_wherever_workers_kept_it(study, tmp_path, monkeypatch, caplog):
     write(tmp_path / "elsewhere", predictions(), list("abcdefghij"))
     store = f"memory://{tmp_path}/evidence"
@@ -259,7 +281,8 @@ def test_names_are_shown_letter_by_letter(study, tmp_path):
     page = read_page(paths.page)
     assert EVIL in page.text
     assert any(EVIL in a["alt"] for a in page.every("img"))
-    plot = confusion_plot(read_evidence(tmp_path / "evidence", 3)).panels[0].figure
+    kept = read_evidence(tmp_path / "evidence", 3)
+    plot = confusion_plot(kept.predictions, kept.class_names).panels[0].figure
     assert "true &lt;/script&gt;" in plot.data[0].text[0][0]  # Plotly reads tags in its labels
     assert plot.layout.xaxis.ticktext[0].startswith("&lt;/script&gt;")
     rows = list(csv.reader(io.StringIO(paths.classes.read_text(encoding="utf-8"))))
@@ -277,7 +300,7 @@ def test_a_thousand_classes_are_bounded_and_it_is_said(study, tmp_path):
     assert len(page.every("img")) <= 120 + 48
     assert paths.page.stat().st_size < 7e6
     assert {777, 778} <= set(most_confused(found, 1000))
-    shown = confusion_plot(Evidence(predictions=found)).panels[0].figure.data[0]
+    shown = confusion_plot(found, Evidence(predictions=found).class_names).panels[0].figure.data[0]
     assert (len(shown.z), len(shown.z[0])) == (30, 30)
 
 
@@ -330,12 +353,14 @@ def test_pictures_keep_their_pixels_and_are_shown_at_a_whole_factor(shape):
         assert (np.asarray(drawn).reshape(shape) == image).all()
 
 
-def test_a_chain_is_one_column_from_top_to_bottom():
+def test_a_chain_goes_from_top_to_bottom_and_on_in_another_strip():
     drawn = diagram(Network(tuple(chain(SIX)), 30, 30))
     assert [b.title for b in drawn.boxes] == SIX
-    assert len({b.x for b in drawn.boxes}) == 1
-    assert [b.y for b in drawn.boxes] == sorted({b.y for b in drawn.boxes})
-    assert len(drawn.lines) == 5
+    assert [len(strip.boxes) for strip in drawn.strips] == [4, 2]
+    for strip in drawn.strips:
+        assert len({b.x for b in strip.boxes}) == 1
+        assert [b.y for b in strip.boxes] == sorted({b.y for b in strip.boxes})
+    assert [len(strip.lines) for strip in drawn.strips] == [3 + 1, 1 + 1]  # one leaves the first, one enters the next
     assert not drawn.branched
     assert diagram(Network((), 0, 0)).boxes == ()
 
@@ -360,11 +385,16 @@ def test_branches_stand_beside_the_main_path_and_no_boxes_overlap(n_blocks):
     drawn = diagram(network)
     boxes = {b.layer.name: b for b in drawn.boxes}
     assert drawn.branched
-    assert len(drawn.lines) == sum(len(x.inputs) for x in network.layers)
-    places = {(b.x, b.y) for b in drawn.boxes}
-    assert len(places) == len(network.layers)
-    assert all(b.x + BOX_WIDTH <= drawn.width and b.y + BOX_HEIGHT <= drawn.height for b in drawn.boxes)
-    assert all(boxes[i].y < b.y for b in drawn.boxes for i in b.layer.inputs)
+    n_strips = len(drawn.strips)
+    assert (n_strips > 1) is (n_blocks > 1)
+    n_lines = sum(len(strip.lines) for strip in drawn.strips)
+    assert n_lines == sum(len(x.inputs) for x in network.layers) + n_strips - 1
+    for strip in drawn.strips:
+        assert len({(b.x, b.y) for b in strip.boxes}) == len(strip.boxes)
+        assert all(b.x + BOX_WIDTH <= strip.width and b.y + BOX_HEIGHT <= strip.height for b in strip.boxes)
+    place = {b.layer.name: (k, b.y) for k, strip in enumerate(drawn.strips) for b in strip.boxes}
+    assert len(place) == len(network.layers)
+    assert all(place[i] < place[b.layer.name] for b in drawn.boxes for i in b.layer.inputs)
     sides = {name for name, b in boxes.items() if b.x != boxes["in"].x}
     assert sides == {f"p{k}" for k in range(n_blocks) if k % 2}
 
@@ -372,6 +402,6 @@ def test_branches_stand_beside_the_main_path_and_no_boxes_overlap(n_blocks):
 def test_layers_that_name_unknown_inputs_or_themselves_are_still_drawn():
     odd = Network((layer("a", "a", "nowhere", shape=(None, 3)), layer("b", "a", "a", trainable=False)), 0, 0)
     drawn = diagram(odd)
-    assert len(drawn.lines) == 1
+    assert [len(strip.lines) for strip in drawn.strips] == [1]
     assert drawn.boxes[0].facts == "? × 3 · 5"
     assert [b.frozen for b in drawn.boxes] == [False, True]

@@ -68,6 +68,24 @@ def test_the_page_says_what_was_found_in_words_first(study):
     assert text.index("The best setting so far") < text.index("Ranked by")
 
 
+def test_the_time_by_the_clock_stands_beside_the_summed_training_time(study):
+    text = read(study).text  # all five trials began at once, and the longest took three epochs of 1.5 s
+    assert "wall-clock time 3.5 s training time 12.0 s summed over trials" in text
+    search = finished(study)
+    assert "By the clock the search took 2.5 s." in Page(page(contents(search, final=final_of(search)))).text
+
+
+def test_what_has_nothing_to_show_is_a_line(study):
+    found = read(replace(study, trials=(trial(0, "COMPLETE", (0.5,)),)))
+    assert {a["data-part"] for a in found.every("section") if "brief" in a.get("class", "")} == {
+        "samples",
+        "network",
+        "predictions",
+    }
+    brief = {a["data-part"] for a in found.every("figure") if "brief" in a["class"]}
+    assert brief == {"importances", "parallel", "parameters"}
+
+
 def test_the_test_set_is_called_unopened_only_while_it_is(study):
     search = finished(study)
     plan = "After the search, its best 2 settings will be trained again on 2 fresh seeds and scored on it."

@@ -16,10 +16,14 @@ const gridless = (() => {
   const canHover = window.matchMedia("(hover: hover)").matches;
   const drawn = new Set();
 
-  // On a narrow screen the legend takes a line per entry, which must not come out of the plot's own height.
+  const printing = () => document.documentElement.classList.contains("printing");
+  const PAPER = 650; // the tallest figure that shares a page with its title and caption
+
+  // Where there is little room the legend takes a line per entry, which must not come out of the plot's own height.
   const heightOf = (place, figure) => {
     const entries = figure.layout.showlegend === false ? 0 : figure.data.filter((t) => t.showlegend !== false).length;
-    return figure.layout.height + (place.clientWidth < 520 && entries > 2 ? 17 * entries : 0);
+    const height = figure.layout.height + (place.clientWidth < 620 && entries > 2 ? 17 * (entries - 1) : 0);
+    return printing() ? Math.min(height, place.closest(".small") ? 165 : PAPER) : height;
   };
   const figureOf = (place) => JSON.parse(document.getElementById(place.dataset.figure).textContent);
 
@@ -43,7 +47,8 @@ const gridless = (() => {
         if (title) axes[axis] = { ...figure.layout[axis], title: { ...title, font: { size: 11.5 } } };
       }
     }
-    const layout = { ...figure.layout, ...axes, width: place.clientWidth, height, template: looks[look] };
+    const font = printing() ? { font: { ...figure.layout.font, size: 10 } } : {};
+    const layout = { ...figure.layout, ...axes, ...font, width: place.clientWidth, height, template: looks[look] };
     const small = place.closest(".small") !== null;
     Plotly.react(place, figure.data, layout, canHover && !small ? config : bare);
     drawn.add(place);
@@ -82,8 +87,49 @@ const gridless = (() => {
   if (document.readyState === "complete") idle(() => watch());
   else window.addEventListener("load", () => idle(() => watch()));
   dark.addEventListener("change", () => again());
-  window.addEventListener("beforeprint", () => { for (const place of every()) draw(place, "light"); });
-  window.addEventListener("afterprint", () => again());
+  // On paper: everything opened, and figures and tables as wide as the page. Browsers lay the paper out only later,
+  // so they are measured on a screen that is as narrow; drawings scale, should the paper be another.
+  let closed = [];
+  const tables = () => document.querySelectorAll(".scroll > table");
+  const wrap = (table) => {
+    const names = [...table.tHead.rows[0].cells].map((cell) => cell.textContent.trim());
+    table.classList.add("wrapped");
+    for (const row of table.tBodies[0].querySelectorAll("tr:not([hidden])")) {
+      const cells = [...row.cells].filter((cell) => cell.matches(".param") && cell.dataset.value !== "");
+      const rest = document.createElement("tr");
+      rest.className = "rest";
+      rest.insertCell().colSpan = row.cells.length - row.querySelectorAll(".param").length;
+      rest.cells[0].textContent = cells.map((cell) => `${names[cell.cellIndex]} ${cell.textContent}`).join(" · ");
+      row.after(rest);
+    }
+  };
+  window.addEventListener("beforeprint", () => {
+    document.documentElement.classList.add("printing");
+    closed = [...document.querySelectorAll("details:not([open])")];
+    for (const one of closed) one.open = true;
+    for (const place of every()) {
+      draw(place, "light");
+      for (const svg of place.querySelectorAll(".main-svg")) {
+        svg.setAttribute("viewBox", `0 0 ${svg.getAttribute("width")} ${svg.getAttribute("height")}`);
+      }
+    }
+    for (const table of tables()) {
+      const room = table.parentElement.clientWidth;
+      if (table.querySelector("th.param") && table.offsetWidth > room) wrap(table);
+      table.style.zoom = Math.min(1, room / table.offsetWidth);
+    }
+  });
+  window.addEventListener("afterprint", () => {
+    document.documentElement.classList.remove("printing");
+    for (const one of closed) one.open = false;
+    for (const table of tables()) {
+      table.style.zoom = "";
+      table.classList.remove("wrapped");
+    }
+    for (const row of document.querySelectorAll("tr.rest")) row.remove();
+    for (const svg of document.querySelectorAll(".main-svg")) svg.removeAttribute("viewBox");
+    again();
+  });
   const forget = (place) => {
     if (drawn.delete(place)) Plotly.purge(place);
     near.unobserve(place);
