@@ -1,22 +1,21 @@
-"""Finds what a model for KerasTuner can vary, by building it with a few settings.
+"""Finds what a model for KerasTuner can vary, by building it with many settings."""
 
-As KerasTuner does: with the defaults, and again until every conditional scope was active. Beyond that, with every
-choice and both ends of every range, one at a time, since most loops and branches over `hp` are in no scope.
-"""
-
-import json
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+import ast
+import inspect
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.errors import InputError
-from search.space.hyperparameters import space_of
+from search.space.conditions import learned
+from search.space.hyper import Hyper, fits
+from search.space.hyperparameters import space_from
 from search.space.types import Space
+from search.space.values import show
+from search.training.exploration import MAX_BUILDS, Exploration
 from search.training.probe import ask
 
-MAX_BUILDS = 100
-"""A space that is not known after so many has more ways than one can build."""
+_KINDS = ("Boolean", "Choice", "Fixed", "Float", "Int")
 
 
 @dataclass(frozen=True)
@@ -36,25 +35,30 @@ def find(model: str, *, input_shape: tuple[int, int, int], n_classes: int) -> Fo
     answer = ask({"discover": {"model": model, "input_shape": input_shape, "n_classes": n_classes}})
     if answer["hyperparameters"] is None:
         return None
-    compiles = answer["compiles"]
-    space = space_of(model, answer["hyperparameters"], compiles=compiles)
-    n, own = (
-        len(answer["hyperparameters"]),
-        "its own optimizer and loss are kept" if compiles else "it is compiled here",
-    )
-    told = [f"{n} hyperparameters of {model} found by building it {answer['n_builds']} times; {own}"]
+    hypers = hypers_of(answer)
+    names = {h.name for h in hypers}
+    compiling = "its own optimizer and loss are kept" if answer["compiles"] else "it is compiled here"
+    notices = [
+        f"{len(names)} hyperparameters of {model} found by building it {answer['n_builds']} times; {compiling}",
+        *answer["notices"],
+        *_range_notices(hypers),
+    ]
     if answer["cut"]:
-        told.append(f"after {MAX_BUILDS} builds there were more ways to try: what was not found keeps its default")
-    if answer["trains_itself"]:
-        told.append("its own fit() is not called: batch_size and epochs are chosen here")
-    return Found(space, tuple(told))
+        notices.append(f"after {MAX_BUILDS} builds there were more ways to try: what was not found keeps its default")
+    return Found(space_from(model, hypers, compiles=answer["compiles"]), tuple(notices))
+
+
+def hypers_of(answer: Mapping[str, Any]) -> list[Hyper]:
+    """The hyperparameters of an answer of `explore`, which may have been JSON."""
+    whens = [{n: tuple(v) for n, v in h["when"].items()} for h in answer["hyperparameters"]]
+    return [Hyper(**{**h, "when": w}) for h, w in zip(answer["hyperparameters"], whens, strict=True)]
 
 
 def explore(question: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to `find`'s question, in the process that builds."""
     import keras  # noqa: PLC0415  only the probe's own process loads it
 
-    from search.training.hypermodel import HyperBuilder, builder_of, fitted  # noqa: PLC0415
+    from search.training.hypermodel import HyperBuilder, asking_hp, builder_of, fitted  # noqa: PLC0415
 
     builder = builder_of(question["model"])
     if not isinstance(builder, HyperBuilder):
@@ -67,79 +71,40 @@ def explore(question: Mapping[str, Any]) -> dict[str, Any]:
         finally:
             keras.backend.clear_session()
 
-    found = _Exploration(build)
-    found.run()
+    exploration = Exploration(build, asking_hp, shape[:2])
+    exploration.run()
+    hypers = learned(exploration.hypers, exploration.builds)
     return {
-        "hyperparameters": found.space.get_config()["space"],
-        "compiles": found.compiles,
-        "n_builds": found.n_builds,
-        "cut": bool(found.ahead),
-        "trains_itself": builder.trains_itself,
+        "hyperparameters": [h._asdict() for h in hypers],
+        "compiles": exploration.compiles,
+        "n_builds": len(exploration.builds),
+        "cut": exploration.cut,
+        "notices": [*exploration.notices, *([_fit_notice(builder.own_fit)] if builder.own_fit else [])],
     }
 
 
-class _Exploration:
-    """Builds until nothing new is asked for."""
-
-    def __init__(self, build: Callable[[Any], bool]) -> None:
-        from search.training.hypermodel import keras_tuner  # noqa: PLC0415  only the probe's own process loads it
-
-        self.space = keras_tuner().HyperParameters()
-        self.compiles = False
-        self.n_builds = 0
-        self.ahead: deque[dict[str, Any]] = deque([{}])
-        """Settings to build with, by what differs from the defaults."""
-        self._build = build
-        self._built: set[str] = set()
-        self._known = 0
-        self._active: list[Any] = []
-        """Conditional scopes that were active once."""
-        self._errors: list[str] = []
-
-    def run(self) -> None:
-        """Raises InputError when nothing can be built."""
-        n_failed = 0
-        while self.ahead and self.n_builds < MAX_BUILDS:
-            wanted = self.ahead.popleft()
-            hp = self._filled(wanted)
-            key = json.dumps(hp.values, sort_keys=True)
-            if key in self._built:
-                continue
-            self._built.add(key)
-            self.n_builds += 1
-            try:
-                self.compiles |= self._build(hp)
-            except BaseException as error:  # whatever a builder raises says that this setting can't be built
-                n_failed += 1
-                self._errors.append(str(error) or type(error).__name__)
-            self._learn(hp, wanted)
-        if n_failed == self.n_builds:
-            raise InputError(f"the model can't be built on this data: {self._errors[0]}")
-
-    def _filled(self, wanted: Mapping[str, Any]) -> Any:
-        hp = self.space.copy()
-        hp.values = {}
-        for one in hp.space:  # parents come first
-            if hp.is_active(one):
-                hp.values[one.name] = wanted.get(one.name, one.default)
-        return hp
-
-    def _learn(self, hp: Any, wanted: Mapping[str, Any]) -> None:
-        self.space.merge(hp, overwrite=False)
-        new, self._known = self.space.space[self._known :], len(self.space.space)
-        self._active += hp.active_scopes
-        for scope in hp.inactive_scopes:
-            if scope not in self._active:
-                self.ahead.append({**wanted, **_holding(scope)})
-        for one in new:
-            self.ahead += ({**wanted, **_holding(one.conditions), one.name: value} for value in _ends(one))
+def _range_notices(hypers: Sequence[Hyper]) -> Iterator[str]:
+    for name in dict.fromkeys(h.name for h in hypers):
+        twins = [h for h in hypers if h.name == name]
+        if twins[0].loose:
+            yield (
+                f"the range of {name} depends on other hyperparameters: all of its ranges are searched at once, and "
+                "each build takes the nearest value in its own"
+            )
+        elif len(twins) > 1:
+            yield f"{name} is asked for with {len(twins)} different ranges: each is searched as a parameter of its own"
+        if not fits(twins[0].raw, twins[0].default):
+            yield f"trial 0 has the nearest {name} in its range: its default, {show(twins[0].default)}, is beyond it"
 
 
-def _holding(conditions: Any) -> dict[str, Any]:
-    return {condition.name: condition.values[0] for condition in conditions}
-
-
-def _ends(one: Any) -> Iterator[Any]:
-    """The values of a hyperparameter that are tried: every choice, or both ends."""
-    low = getattr(one, "min_value", None)
-    yield from one.values if low is None else (low, one.max_value)
+def _fit_notice(fit: Any) -> str:
+    rule = "its own fit() is not called: batch_size and epochs are chosen here"
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(fit)))
+    except (OSError, TypeError, SyntaxError):
+        return rule
+    calls = [(n.func.attr, n) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+    passed = [k.arg for name, call in calls if name == "fit" for k in call.keywords if k.arg]
+    asked = [ast.unparse(call.args[0]) for name, call in calls if name in _KINDS and call.args]
+    lost = [*passed, *(f"hyperparameter {name}" for name in asked)]
+    return f"{rule}; what it has beside is not used: {', '.join(dict.fromkeys(lost))}" if lost else rule

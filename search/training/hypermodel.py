@@ -14,7 +14,8 @@ import keras
 
 from search.errors import InputError
 from search.registry import is_hypermodel, load_builder, takes_hp
-from search.space.hyperparameters import value_of
+from search.space.hyper import Hyper, fits, hyper_of, nearest_value, overlap
+from search.space.hyperparameters import LOOSE, names_of
 from search.training.own_compile import loss_of_numbers
 
 logger = logging.getLogger(__name__)
@@ -50,16 +51,21 @@ class HyperBuilder:
         return {name: known[name] for name in inspect.signature(self._source).parameters if name in known}
 
     @property
-    def trains_itself(self) -> bool:
-        """Whether it is a HyperModel with its own `fit`, which is not called here."""
+    def own_fit(self) -> Any:
+        """The `fit` of a HyperModel that has one, which is not called here; None if it has none."""
         kind = self._source if isinstance(self._source, type) else type(self._source)
-        return is_hypermodel(self._source) and getattr(kind, "fit", None) is not keras_tuner().HyperModel.fit
+        fit = getattr(kind, "fit", None) if is_hypermodel(self._source) else None
+        return None if fit is keras_tuner().HyperModel.fit else fit
 
 
 def builder_of(name: str) -> Callable[..., Any]:
     """The builder of model `name`, KerasTuner's as a HyperBuilder. Raises InputError as `load_builder` does."""
-    found = load_builder(name)
-    return HyperBuilder(found) if takes_hp(found) else found
+    source: Any = load_builder(name)
+    if not takes_hp(source):
+        return source  # type: ignore[no-any-return]
+    if is_hypermodel(source) and getattr(source.build, "__func__", source.build) is keras_tuner().HyperModel.build:
+        raise InputError(f"{name} is a HyperModel without a build(hp) of its own; write one that returns the network")
+    return HyperBuilder(source)
 
 
 def keras_tuner() -> Any:
@@ -69,22 +75,68 @@ def keras_tuner() -> Any:
     return keras_tuner
 
 
-def setting_hp(params: Mapping[str, Any]) -> Any:
-    """KerasTuner's HyperParameters with the values of a setting of ours."""
+def asking_hp(choose: Callable[[Hyper], Any]) -> Any:
+    """KerasTuner's HyperParameters whose values are what `choose` says when a builder asks for them.
+
+    Its `asks` hold each hyperparameter that was active, with its value. A name that is asked for again in the same
+    build keeps its value, taken into the range if that is another (`clipped` has such names); where no value can be
+    in both ranges, each has its own.
+    """
     HyperParameters: Any = keras_tuner().HyperParameters
 
-    class Setting(HyperParameters):  # type: ignore[misc]  # keras_tuner has no types
-        def _register(self, hyperparameter: Any, overwrite: bool = False) -> Any:
-            name = hyperparameter.name
-            if self.is_active(hyperparameter) and name not in self.values:
-                chosen = value_of(params, name)
-                if chosen is None:
-                    logger.warning("%s is not in the space: its default is used, %r", name, hyperparameter.default)
-                else:
-                    self.values[name] = chosen[0]
-            return super()._register(hyperparameter, overwrite)
+    class Asking(HyperParameters):  # type: ignore[misc]  # keras_tuner has no types
+        def __init__(self) -> None:
+            super().__init__()
+            self.asks: list[tuple[Hyper, Any]] = []
+            self.clipped: set[str] = set()
 
-    return Setting()
+        def _retrieve(self, one: Any) -> Any:
+            value = self._answer(one) if self.is_active(one) else None
+            if not self._exists(one.name, one.conditions):
+                self._register(one)
+            return value
+
+        def _answer(self, one: Any) -> Any:
+            hyper = hyper_of({"class_name": type(one).__name__, "config": one.get_config()})
+            earlier = [(h, v) for h, v in self.asks if h.name == hyper.name]
+            for other, value in sorted(earlier, key=lambda ask: ask[0].raw != hyper.raw):
+                if other.raw == hyper.raw:
+                    return value
+                if overlap(other.raw, hyper.raw):
+                    self.clipped.add(hyper.name)
+                    return _within(hyper, value)
+            value = choose(hyper)
+            self.asks.append((hyper, value))
+            self.values.setdefault(hyper.name, value)
+            return value
+
+    return Asking()
+
+
+def setting_hp(params: Mapping[str, Any]) -> Any:
+    """KerasTuner's HyperParameters with the values of a setting of ours.
+
+    Of a hyperparameter that several parameters stand for, it is the one in whose range the builder asks. A value that
+    is in no such range comes from a space file, which may say otherwise than the builder.
+    """
+
+    def choose(hyper: Hyper) -> Any:
+        names = [name for name in names_of(hyper.name) if name in params]
+        fitting = next((n for n in names if fits(hyper.raw, params[n])), None)
+        if fitting is not None:
+            return params[fitting]
+        if not names:
+            logger.warning("%s is not in the space: its default is used, %r", hyper.name, hyper.default)
+            return hyper.default
+        value = params[names[0]]
+        return _within(hyper, value) if names[0].endswith(LOOSE) else value
+
+    return asking_hp(choose)
+
+
+def _within(hyper: Hyper, value: Any) -> Any:
+    near = nearest_value(hyper.raw, value)
+    return hyper.default if near is None else near[0]
 
 
 def fitted(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:

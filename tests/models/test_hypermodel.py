@@ -14,10 +14,10 @@ from search.datasets import load
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.registry import load_builder
-from search.space.hyperparameters import space_of
+from search.space.hyperparameters import space_from, space_of
 from search.space.types import Space
 from search.study.importing_sources import read_past
-from search.training.discovery import explore
+from search.training.discovery import explore, hypers_of
 from search.training.hypermodel import builder_of, setting_hp
 from search.training.job import Job
 from search.training.network import build_network
@@ -50,7 +50,7 @@ def job(digits: Prepared, tmp_path: Path) -> Callable[..., Job]:
 def found(model: str) -> Space:
     """As `gridless study` finds it, but in this process."""
     answer = explore({"model": MODELS + model, "input_shape": SHAPE, "n_classes": 10})
-    return space_of(MODELS + model, answer["hyperparameters"], compiles=answer["compiles"])
+    return space_from(MODELS + model, hypers_of(answer), compiles=answer["compiles"])
 
 
 def converted(ask: Callable[[Any], None]) -> Space:
