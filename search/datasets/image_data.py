@@ -94,6 +94,9 @@ def _alone(key: str, array: Array) -> list[str]:
             found.append(f"{key} must be uint8, 0–255, not {array.dtype}; scale and convert it")
         if array.ndim not in (3, 4):
             found.append(f"{key} must have the shape (n, height, width[, channels]), not {array.shape}")
+        elif _channels_first(array.shape):
+            rule = f"{key} must have its channels last, (n, height, width, channels), but has the shape {array.shape}"
+            found.append(f"{rule}; save numpy.moveaxis({key}, 1, -1)")
     else:
         if array.dtype.kind not in "iu":
             found.append(f"{key} must hold integers, not {array.dtype}; number the classes from 0")
@@ -102,6 +105,14 @@ def _alone(key: str, array: Array) -> list[str]:
     if array.size == 0:
         found.append(f"{key} is empty (shape {array.shape}); it must hold at least one image or label")
     return found
+
+
+def _channels_first(shape: tuple[int, ...]) -> bool:
+    """Whether images (n, a, b, c) can only be meant as (n, channels, height, width)."""
+    if len(shape) != 4:
+        return False
+    channels, height, width = shape[1:]
+    return channels in {1, 3, 4} and min(height, width) > 4 and max(height, width) <= 4 * min(height, width)
 
 
 def _together(arrays: Arrays) -> list[str]:

@@ -1,5 +1,7 @@
 """Reading and writing data sets as .npz files."""
 
+import logging
+import re
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -9,18 +11,22 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays, problems
+from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays, problems, some
 from search.errors import InputError
 from search.files import whole_file
 
+log = logging.getLogger(__name__)
+_READ = (*ARRAYS, "class_names")
+_WEIGHTS = re.compile(r"(sample|class)_?weight")
 # What NumPy and zipfile raise on a file that is not what its name says, or was cut short.
 UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
 
 def read(path: Path) -> dict[str, Array]:
-    """Read the arrays `ARRAYS` and, where there is one, `class_names` from an .npz file; others are ignored.
+    """Read the arrays `ARRAYS` and, where there is one, `class_names` from an .npz file; others are named in the log.
 
-    Nothing is unpickled. Raises InputError when the file is missing, is no .npz, is damaged or needs pickle.
+    Nothing is unpickled. Raises InputError when the file is missing, is no .npz, is damaged or needs pickle, or weighs
+    images or classes, which no training here does.
     An array that the file lacks is left out: `from_arrays` reports it with all else that is wrong.
     """
     if not path.is_file():
@@ -28,9 +34,15 @@ def read(path: Path) -> dict[str, Array]:
     try:
         # Not numpy.load: given a path, it leaves the file open when the archive is broken.
         with path.open("rb") as raw, NpzFile(raw, allow_pickle=False) as file:
-            read_or_not = {k: _member(file, k) for k in (*ARRAYS, "class_names") if k in file.files}
+            others = [k for k in file.files if k not in _READ]
+            read_or_not = {k: _member(file, k) for k in _READ if k in file.files}
     except UNREADABLE as error:
         raise InputError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from error
+    if weights := [k for k in others if _WEIGHTS.search(k.lower())]:
+        rule = f"{path}: {', '.join(weights)} can't be used: all images weigh the same here"
+        raise InputError(f"{rule}; leave it out, and repeat images that are to count for more")
+    if others:
+        log.warning("%s: not read: %s; images and labels are %s", path, some(sorted(others)), ", ".join(ARRAYS))
     unread = {key: reason for key, reason in read_or_not.items() if isinstance(reason, str)}
     if unread:
         raise InputError(

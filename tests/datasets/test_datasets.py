@@ -70,6 +70,17 @@ def test_own_file_loads_with_or_without_a_channel_axis(tmp_path):
     assert (plain.x_train[:, :, :, 0] == arrays["x_train"]).all()
 
 
+def test_arrays_that_are_not_read_are_named(tmp_path, caplog):
+    path = saved(tmp_path / "own.npz", x_val=np.zeros(3), fold=np.ones(60))
+    with caplog.at_level(logging.WARNING):
+        assert datasets.load(path).input_shape == (28, 28, 1)
+    assert "own.npz: not read: fold, x_val;" in caplog.text
+    caplog.clear()
+    signals = {f"x_{part}": np.ones((n, 1, 96, 9), np.uint8) for part, n in (("train", 60), ("test", 30))}
+    assert datasets.load(saved(tmp_path / "own.npz", **signals)).input_shape == (1, 96, 9)
+    assert not caplog.text
+
+
 def test_digest_sees_every_array(tmp_path):
     arrays = some_arrays()
     digests = {datasets.load(saved(tmp_path / "a.npz")).digest}
@@ -141,6 +152,11 @@ BAD = {
     "y_test has labels that y_train has not: 10;": {"y_test": ARRAYS["y_test"] + 1},
     "2 training images, .*; classes with 1: 10$": {"y_train": np.append(ARRAYS["y_train"][:-1], 10)},
     "name each of the 10 classes, but has 3 names": {"class_names": ["a", "b", "c"]},
+    r"channels last, .* shape \(60, 3, 28, 28\); save numpy.moveaxis\(x_train, 1, -1\)": {
+        "x_train": np.zeros((60, 3, 28, 28), np.uint8),
+        "x_test": np.zeros((30, 3, 28, 28), np.uint8),
+    },
+    "sample_weight can't be used: all images weigh the same here": {"sample_weight": np.ones(60)},
     "array y_train can't be read: Object arrays cannot be loaded": {
         "y_train": np.array([str(y) for y in ARRAYS["y_train"]], dtype=object)
     },
