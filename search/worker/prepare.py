@@ -37,7 +37,7 @@ from search.training.discovery import Found
 from search.training.probe import probe
 from search.worker.devices import Crew, plan_crew, ray_crew
 from search.worker.patience import grace_s
-from search.worker.spaces import FOUND_EPOCHS, check_settings, space_for, typed_pairs
+from search.worker.spaces import FOUND_EPOCHS, check_settings, differs_in_conditions, space_for, typed_pairs
 from search.worker.warm_start import warmed
 
 T = TypeVar("T")
@@ -129,6 +129,9 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     unread = () if checked.notices else report.unread
     notices += [f"parameter {name} is never read by model {usable.model}" for name in unread]
     stored = stored_spec(checked.storage, checked.name)
+    if checked.notices and stored is not None and differs_in_conditions(stored.search_space, usable):
+        notices.append("the study goes on with the conditions that its space began with")
+        usable = stored.search_space
     resolved = _resolve(checked, usable, stored)
     if stored is not None and resolved.strategy == DEFAULT_STRATEGY and checked.request.flags.get("strategy") is None:
         # A study goes on as it began, whatever has become the default since.

@@ -36,6 +36,12 @@ def space_for(model: str, file: Path | None, data: ImageData | None, say: Callab
     return Found(load_space(path).model_copy(update={"model": model}), ())
 
 
+def differs_in_conditions(stored: Space, now: Space) -> bool:
+    """Whether two spaces found by building have the same parameters, of which a version knew other conditions."""
+    bare = ({n: p.model_copy(update={"when": None}) for n, p in s.params.items()} for s in (stored, now))
+    return stored.digest != now.digest and next(bare) == next(bare)
+
+
 def check_settings(space: Space, tries: Sequence[str], fixes: Sequence[str]) -> None:
     """Raise InputError with every "name=value,name=value" text that `space` does not take."""
     problems = []
