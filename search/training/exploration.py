@@ -9,7 +9,8 @@ import itertools
 import json
 import math
 import random
-from collections import deque
+import re
+from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,9 +22,10 @@ from search.space.values import is_in, show, shown
 
 MAX_BUILDS = 100
 """A space that is not known after so many has more ways than one can build."""
-_MAX_ON_LINE = {"int": 18, "float": 8}
+_MAX_ON_LINE = {"int": 24, "float": 8}
 """The most values of one hyperparameter that are tried to find where a network changes."""
 _N_DRAWS = 6
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Exploration:
@@ -51,6 +53,7 @@ class Exploration:
         """What else was chosen where a definition was first asked for."""
         self._planned: list[tuple[str, Any]] = []
         """Values between others that are being tried, each once."""
+        self._n_ranges: Counter[str] = Counter()
         self._clipped: set[str] = set()
 
     def run(self) -> None:
@@ -73,12 +76,14 @@ class Exploration:
         self._contexts, self._planned = {}, []
         self._ahead = deque([dict(base)])
         scopes: set[str] = set()
-        while self._ahead or self._refine():
+        while self._refine() or self._ahead:
             if len(self.builds) >= MAX_BUILDS:
                 self.cut = True
                 return
             wanted = self._ahead.popleft()
             build, hp = self._try(wanted)
+            if self.builds[0].reason is not None and build.reason is None and not base:
+                return  # what can be built is where to begin from
             for key in build.values:
                 if key not in self._contexts:
                     self._contexts[key] = {k: v for k, v in build.wanted.items() if k != key}
@@ -103,10 +108,11 @@ class Exploration:
         try:
             self.compiles |= self._build(hp)
         except Exception as error:  # whatever a builder raises says that this setting can't be built
-            reason = str(error) or type(error).__name__
+            reason = _line(error)
         values = {}
         for hyper, value in hp.asks:
             values[_key(hyper)] = value
+            self._n_ranges[hyper.name] += _key(hyper) not in self.hypers
             before = self.hypers.setdefault(_key(hyper), hyper)
             if before.when != hyper.when:
                 self.hypers[_key(hyper)] = before._replace(when={})
@@ -117,13 +123,10 @@ class Exploration:
     def _ends(self, key: str) -> list[Any]:
         """The values of a definition that are tried: every choice, or both ends and the images' sizes."""
         hyper = self.hypers[key]
-        if self._n_ranges(hyper.name) > MAX_RANGES:
+        if self._n_ranges[hyper.name] > MAX_RANGES:
             return []
         sizes = [s for s in self._sizes if hyper.raw["type"] == "int" and fits(hyper.raw, s)]
         return list(dict.fromkeys([*ends(parsed(hyper.raw)), *sizes]))
-
-    def _n_ranges(self, name: str) -> int:
-        return sum(h.name == name for h in self.hypers.values())
 
     def _line(self, key: str) -> dict[Any, Build]:
         """The builds that differ in this definition only from where it was first asked for, by its value."""
@@ -135,7 +138,7 @@ class Exploration:
         }
 
     def _refine(self) -> bool:
-        """Plan builds with the values halfway between neighbours that differ; whether there are any."""
+        """Plan builds with the values halfway between neighbours that differ, before others; whether there are any."""
         plans: list[tuple[str, Any]] = []
         for key in self._contexts:
             raw = self.hypers[key].raw
@@ -148,7 +151,7 @@ class Exploration:
                     plans.append((key, middle[0]))
         new = [plan for plan in plans if plan not in self._planned]
         self._planned += new
-        self._ahead += ({**self._contexts[key], key: value} for key, value in new)
+        self._ahead.extendleft({**self._contexts[key], key: value} for key, value in new)
         return bool(new)
 
     def _looks(self, build: Build, raw: Raw) -> Any:
@@ -156,7 +159,7 @@ class Exploration:
         if build.reason is not None or raw["type"] == "float":
             return build.reason is None
         names = ((k, self.hypers[k].name) for k in build.values)
-        return frozenset(k if self._n_ranges(name) <= MAX_RANGES else name for k, name in names)
+        return frozenset(k if self._n_ranges[name] <= MAX_RANGES else name for k, name in names)
 
     def _narrow(self) -> None:
         """Drop values that could never be built, and let defaults that can't be built give way."""
@@ -184,6 +187,12 @@ class Exploration:
         if failed:
             rule = f"{len(failed)} of {_N_DRAWS} settings drawn at random can't be built, and trials with such fail"
             self.notices.append(f"{rule}: {failed[0]}")
+
+
+def _line(error: Exception) -> str:
+    """What went wrong, in one line: Keras puts words of its own around it."""
+    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines()]
+    return next((line for line in lines if line and not line.startswith("Exception encountered")), type(error).__name__)
 
 
 def _key(hyper: Hyper) -> str:

@@ -80,6 +80,14 @@ def layers(hp: Any) -> None:
         hp.Int(f"units_{i}", 8, 64, step=8)
 
 
+def many(hp: Any) -> None:
+    """More than can be tried."""
+    for i in range(hp.Int("n_layers", 1, 20)):
+        hp.Int(f"units_{i}", 8, 64)
+        hp.Choice(f"activation_{i}", [f"{a}{i}" for a in "abc"])
+        hp.Boolean(f"dropout_{i}")
+
+
 def branches(hp: Any) -> None:
     if hp.Choice("kind", ["mlp", "cnn"]) == "mlp":
         hp.Int("k", 16, 24)
@@ -161,6 +169,12 @@ def test_each_range_of_a_name_is_a_parameter_and_one_that_depends_on_a_number_sp
     assert explored(again)[1] == [
         "k is asked for again in one build with another range: it is one value there, taken to the nearest in each"
     ]
+
+
+def test_of_a_space_too_large_to_try_all_the_conditions_come_first() -> None:
+    space, _ = explored(many)
+    for i in range(1, 20):
+        assert space.params[f"dropout_{i}"].when == {"n_layers": tuple(range(i + 1, 21))}
 
 
 def test_a_space_file_may_have_values_that_the_builder_does_not_list() -> None:
@@ -266,7 +280,7 @@ def run(hp: Any, block: Any, path: str = "") -> None:
                     run(hp, other, f"{path}{i}")
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(BLOCK)
 def test_of_random_programs_trial_0_has_the_defaults_and_values_stay_in_their_ranges(block: Any) -> None:
     def program(hp: Any) -> None:
@@ -285,7 +299,7 @@ def test_of_random_programs_trial_0_has_the_defaults_and_values_stay_in_their_ra
         replayed(program, setting)
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(BLOCK)
 def test_of_random_programs_that_keras_tuner_stored_trial_0_has_the_defaults(block: Any) -> None:
     stored = keras_tuner.HyperParameters()
