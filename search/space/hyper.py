@@ -1,7 +1,7 @@
 """One hyperparameter of KerasTuner's as a parameter of ours, and which values that can have. Pure."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from search.errors import InputError
@@ -126,14 +126,13 @@ def _number(config: Mapping[str, Any], *, whole: bool) -> Raw:
     number = round if whole else float
     if low == high:
         return {"type": "constant", "value": number(low)}
-    if step is not None and sampling != "linear":
-        values = [number(v) for v in _multiples(low, high, step)]
+    if step is not None and sampling != "linear" and (values := [number(v) for v in _multiples(low, high, step)]):
         mirrored = [number(high + low - v) for v in values]
         return {"type": "choice", "choices": list(dict.fromkeys(values if sampling == "log" else mirrored))}
     found: Raw = {"type": "int" if whole else "float", "low": number(low), "high": number(high)}
     if sampling == "log":
         return found | {"log": True}
-    if step is None or (whole and step == 1):
+    if step is None or sampling != "linear" or (whole and step == 1):
         return found  # reverse_log, too: which part of a range is searched more densely is the sampler's to find
     n_steps = int((high - low) / step + 1e-9)
     if n_steps == 0:
@@ -141,6 +140,7 @@ def _number(config: Mapping[str, Any], *, whole: bool) -> Raw:
     return found | {"high": number(low + n_steps * step), "step": number(step)}
 
 
-def _multiples(low: float, high: float, factor: float) -> Iterator[float]:
+def _multiples(low: float, high: float, factor: float) -> list[float]:
+    """The values of steps that multiply; none if there are more than MAX_LISTED, which are as good as no steps."""
     n_values = int(math.log(high / low, factor) + 1e-8) + 1
-    yield from (low * math.pow(factor, i) for i in range(n_values))
+    return [low * math.pow(factor, i) for i in range(n_values)] if n_values <= MAX_LISTED else []

@@ -88,7 +88,7 @@ def _space(model: str, data: str, file: Path | None, past: Past, say: Callable[[
     if past.hyperparameters:
         try:
             return space_of(model, past.hyperparameters, compiles=True)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
             rule = f"{past.place}: its hyperparameters can't be read ({type(error).__name__}: {error})"
             raise InputError(f"{rule}; give a space file by --space") from error
     return space_for(model, None, load(data), say).space

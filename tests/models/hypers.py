@@ -65,6 +65,30 @@ class Hyper(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no
         return model
 
 
+class Weighing(Hyper):
+    """Trains itself, with what no trial here has."""
+
+    def fit(self, hp: Any, model: keras.Model, *args: Any, **kwargs: Any) -> Any:
+        """Weigh the classes."""
+        weights = dict.fromkeys(range(10), 1.0)
+        return model.fit(*args, shuffle=hp.Boolean("shuffle"), class_weight=weights, **kwargs)
+
+
+class Unbuilt(keras_tuner.HyperModel):  # type: ignore[misc]
+    """Has no `build` of its own."""
+
+
+def one_size(hp: Any) -> keras.Model:
+    """Only one value of `image_size` fits the data, and it is not the default."""
+    size = hp.Choice("image_size", [16, 8, 32])
+    model = keras.Sequential([keras.Input((size, size, 1)), layers.Flatten()])
+    for i in range(hp.Int("n_layers", 1, 3)):
+        model.add(layers.Dense(hp.Int(f"units_{i}", 4, 8)))
+    model.add(layers.Dense(10, activation="softmax"))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
 by_rows = Hyper((8, 8, 1), 10)
 by_numbers = Hyper((8, 8, 1), 10, loss="sparse_categorical_crossentropy")
 for_five_classes = Hyper((8, 8, 1), 5)

@@ -23,6 +23,7 @@ from search.training.job import Job
 from search.training.network import build_network
 from search.training.own_compile import RowsOfLabels, gives_logits, loss_of_numbers
 from search.training.trainer import train
+from search.worker.spaces import differs_in_conditions
 from tests.cli.helpers import gridless, rows
 
 SHAPE = (8, 8, 1)
@@ -157,6 +158,30 @@ def test_a_hypermodel_is_told_of_the_data_and_one_that_leaves_compiling_is_compi
 def test_what_can_not_learn_these_data_is_refused_with_the_reason(model: str, part: str) -> None:
     with pytest.raises(InputError, match=part):
         builder_of(MODELS + model)({}, input_shape=SHAPE, n_classes=10)
+
+
+def test_a_hypermodel_without_a_build_and_what_a_fit_of_its_own_would_do_are_named() -> None:
+    with pytest.raises(InputError, match=r"hypers:Unbuilt is a HyperModel without a build\(hp\) of its own"):
+        builder_of(MODELS + "Unbuilt")
+    (notice,) = explore({"model": MODELS + "Weighing", "input_shape": SHAPE, "n_classes": 10})["notices"]
+    assert "fit() is not called" in notice
+    assert "not used: shuffle, class_weight, hyperparameter 'shuffle'" in notice
+
+
+def test_of_an_image_size_only_what_fits_the_data_is_left() -> None:
+    space = found("one_size")
+    assert space.as_dict()["params"]["image_size"] == {"type": "choice", "choices": [8]}
+    assert space.params["units_2"].when == {"n_layers": (3,)}
+    assert space.document == {"image_size": 8, "n_layers": 1, "units_0": 4, "batch_size": 32}
+    builder_of(MODELS + "one_size")(space.document, input_shape=SHAPE, n_classes=10)
+
+
+def test_a_study_may_go_on_with_a_space_found_without_conditions() -> None:
+    now = converted(lambda hp: [hp.Boolean("a"), hp.Int("b", 1, 9, parent_name="a", parent_values=[True])])
+    before = converted(lambda hp: [hp.Boolean("a"), hp.Int("b", 1, 9)])
+    assert differs_in_conditions(before, now)
+    assert not differs_in_conditions(converted(lambda hp: [hp.Boolean("a"), hp.Int("b", 1, 8)]), now)
+    assert not differs_in_conditions(now, now)
 
 
 def test_a_model_that_can_not_be_built_at_all_has_no_space() -> None:
