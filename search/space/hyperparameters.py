@@ -119,9 +119,9 @@ def _merged(entries: list[tuple[str, Raw, dict[str, tuple[Any, ...]]]]) -> list[
     """One entry of those that are the same but for the values of one condition."""
     kept: list[tuple[str, Raw, dict[str, Any]]] = []
     for hp, raw, conditions in entries:
-        twin = next(
-            (i for i, e in enumerate(kept) if e[:2] == (hp, raw) and _joined(e[2], conditions) is not None), None
-        )
+        # Text tells 1 from true.
+        same = (i for i, e in enumerate(kept) if repr(e[:2]) == repr((hp, raw)))
+        twin = next((i for i in same if _joined(kept[i][2], conditions) is not None), None)
         if twin is None:
             kept.append((hp, raw, conditions))
         else:

@@ -99,8 +99,8 @@ def asking_hp(choose: Callable[[Hyper], Any]) -> Any:
         def _answer(self, one: Any) -> Any:
             hyper = hyper_of({"class_name": type(one).__name__, "config": one.get_config()})
             earlier = [(h, v) for h, v in self.asks if h.name == hyper.name]
-            for other, value in sorted(earlier, key=lambda ask: ask[0].raw != hyper.raw):
-                if other.raw == hyper.raw:
+            for other, value in sorted(earlier, key=lambda ask: repr(ask[0].raw) != repr(hyper.raw)):
+                if repr(other.raw) == repr(hyper.raw):
                     return value
                 if overlap(other.raw, hyper.raw):
                     self.clipped.add(hyper.name)
