@@ -107,7 +107,7 @@ class Exploration:
         reason = None
         try:
             self.compiles |= self._build(hp)
-        except Exception as error:  # whatever a builder raises says that this setting can't be built
+        except BaseException as error:  # whatever a builder raises says that this setting can't be built
             reason = _line(error)
         values = {}
         for hyper, value in hp.asks:
@@ -189,7 +189,7 @@ class Exploration:
             self.notices.append(f"{rule}: {failed[0]}")
 
 
-def _line(error: Exception) -> str:
+def _line(error: BaseException) -> str:
     """What went wrong, in one line: Keras puts words of its own around it."""
     lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines()]
     return next((line for line in lines if line and not line.startswith("Exception encountered")), type(error).__name__)

@@ -25,8 +25,10 @@ def space_for(model: str, file: Path | None, data: ImageData | None, say: Callab
     try:
         path = find_space(model, file)
     except InputError:
-        if data is None or ":" not in model:
+        if ":" not in model:
             raise
+        if data is None:
+            raise InputError([]) from None  # what is wrong with the data is told already
         say("building the model to find its hyperparameters …")
         found = find(model, input_shape=data.input_shape, n_classes=data.n_classes)
         if found is None:
