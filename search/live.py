@@ -73,10 +73,11 @@ def with_finals(shot: Snapshot, studies: "Shown") -> Snapshot:
         return shot
     (spec, trials), rule = studies[0], Rule.of(dict(studies[0][0]))
     spent_s = sum(t.train_s for t in trials)
-    if len(studies) > 1:
+    # Finalists that are there while trials run are those of the search before it went on.
+    if len(studies) > 1 and not shot.running and not shot.waiting:
         final, made = studies[1]
         finals_s = left_to_train_s(rule, final.replicates, made, trials) / spec.workers
-        return replace(shot, left_s=finals_s, finals_s=finals_s)  # the search is over, of whatever it left paused
+        return replace(shot, left_s=finals_s, finals_s=finals_s)
     finals_s = expected_s(rule, trials, spent_s + shot.left_s * spec.workers) / spec.workers
     return replace(shot, left_s=shot.left_s + finals_s, finals_s=finals_s)
 

@@ -102,9 +102,12 @@ def test_finalists_are_part_of_the_time_left(capsys: pytest.CaptureFixture[str])
         view.update([(search, trials)])
         view.update([(search, trials), (final, [])])
         view.update([(search, trials), (final, [replace(replicate(0, 0.9), ended=datetime.now(UTC))])])
+        again = [*trials, trial(1, [0.5], "RUNNING"), trial(2, [0.5, 0.5], "COMPLETE")]
+        view.update([(search.model_copy(update={"n_trials": 3}), again), (final, [])])
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].endswith("about 35 s left, 33 s of it for finalists")
     assert lines[1:] == [
         "the best settings again, 3 trainings, about 27 s left",
         "finalists on the test set: 1 of 3 done, 90.00 %, about 18 s left",
+        "of 3 trials: 2 done, 1 running · best 60.00 % (trial 0) · about 34 s left, 33 s of it for finalists",
     ]

@@ -478,6 +478,27 @@ def test_after_a_search_its_finalists_are_trained_again_and_nobody_else_is_told_
     assert [Path(j.model_file or "").name for j in replicated] == ["model-0000.keras", "model-0001.keras", "", ""]
 
 
+@pytest.mark.parametrize("names", [("s",), ()], ids=["its own workers", "a service"])
+def test_a_baseline_that_watches_is_replicated_once_it_was_watched_for_all_its_epochs(
+    put: Put, serve: Callable[..., Stop], storage: Flaky, names: tuple[str, ...]
+) -> None:
+    document = {"units": 64, "early_stopping": 3, "epochs": 5}
+    params = {name: {"type": "constant", "value": value} for name, value in document.items()}
+    space = {"model": "mlp", "document": document, "params": params | {"lr": {"type": "float", "low": 0.1, "high": 1}}}
+    space["document"] = document | {"lr": 0.1}
+    put("s", finalists=1, n_replicates=2, first=(space["document"],), space=space)
+    sandbox = Sandbox(Training())
+    serve(sandbox, *names)
+    final = Ledger(storage, "s.final")
+    assert (states(final), final.place().state) == (["COMPLETE"] * 5, QueueState.DONE)
+    assert [r.source for r in final.spec.replicates] == [0, 1, 1, 0, 0]  # every epoch is better than all before it
+    pilot, *others = sandbox.jobs[2:]
+    assert (pilot.train_on, pilot.evaluate, pilot.last_epoch) == ("train", "validation", 5)
+    assert (pilot.test_data, pilot.model_file) == (None, None)
+    assert [(j.train_on, j.evaluate, j.last_epoch) for j in others] == [("all", "test", n) for n in (2, 2, 5, 5)]
+    assert all(Path(j.test_data or "").is_dir() for j in others)
+
+
 def test_a_search_that_goes_on_has_its_new_finalists_trained_and_the_old_ones_kept(
     put: Put, serve: Callable[..., Stop], storage: Flaky
 ) -> None:
