@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 
+from search.text import cut
+
 
 class GridlessError(Exception):
     """Base of all our exceptions."""
 
 
 class InputError(GridlessError):
-    """The user should fix the input. Carries every problem found, not only the first."""
+    """The user should fix the input. Carries every problem found, not only the first, none longer than makes sense."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        self.problems: tuple[str, ...] = tuple(map(cut, (problems,) if isinstance(problems, str) else problems))
         super().__init__("\n".join(self.problems))
 
 

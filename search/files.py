@@ -59,9 +59,9 @@ def unwritable(folder: Path, error: OSError) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8, line ends as given) by `whole_file`."""
+    """Write `text` (UTF-8, line ends as given) by `whole_file`; what has no place in UTF-8 is written out."""
     with whole_file(path) as file:
-        file.write(text.encode())
+        file.write(text.encode(errors="backslashreplace"))
 
 
 @contextlib.contextmanager

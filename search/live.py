@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -13,6 +13,7 @@ from rich.text import Text
 from search.study.finals_cost import Rule, expected_s, left_to_train_s
 from search.study.records import TrialRecord
 from search.study.spec import StudySpec
+from search.terminal import Console
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,17 @@
 One module per group of commands; each command imports what it needs, so that `--help` is quick.
 """
 
+import logging
 import sys
 
 import click
 
 from search.cli import importing, library, peers, reproduce, service, simulating, studies, suites, tools
-from search.cli.common import INTERRUPTED
+from search.cli.common import INTERRUPTED, echo
 from search.errors import GridlessError, InputError
 from search.registry import keep_folder_last
 from search.secret import hide_environment
+from search.text import visible
 from search.training.memory import LEAST_ADDRESS_SPACE_MB, address_space_mb
 
 _EPILOG = """\b
@@ -30,6 +32,8 @@ def main() -> None:
     """
     hide_environment()
     keep_folder_last()
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Visible())
     try:
         code = cli.main(standalone_mode=False)
     except click.ClickException as error:
@@ -39,12 +43,19 @@ def main() -> None:
         sys.exit(INTERRUPTED)
     except InputError as error:
         for problem in error.problems:
-            click.echo(f"error: {problem}", err=True)
+            echo(f"error: {problem}", err=True)
         sys.exit(2)
     except GridlessError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(1)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+class _Visible(logging.Formatter):
+    """Of warnings that quote names from files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return visible(super().format(record))
 
 
 @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
+from search.cli.common import echo
 
 _CHATTER = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d|WARNING: All log messages before absl::InitializeLog")
 """How TensorFlow's C++ begins its lines; it writes some before it looks at TF_CPP_MIN_LOG_LEVEL."""
@@ -29,4 +29,4 @@ def without_chatter() -> Iterator[None]:
             said.seek(0)
             for line in said.read().decode(errors="replace").splitlines():
                 if not _CHATTER.match(line):
-                    click.echo(line, err=True)
+                    echo(line, err=True)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from search.text import cut, visible
+
 if TYPE_CHECKING:
     from search.study.spec import StudySpec
 
@@ -15,7 +17,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def sayer(quiet: bool) -> Callable[[str], None]:
     """A function that tells the user what is going on, or nobody."""
-    return (lambda _text: None) if quiet else (lambda text: click.echo(text, err=True))
+    return (lambda _text: None) if quiet else (lambda text: echo(cut(text), err=True))
+
+
+def echo(text: object = "", *, err: bool = False) -> None:
+    """Print `text` without anything in it that steers the terminal."""
+    click.echo(visible(str(text)), err=err)
 
 
 def finalists_words(spec: "StudySpec") -> str:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import click
-
+from search.cli.common import echo
 from search.errors import InputError
 from search.places import home, storage_url
 from search.report.comparison import comparison_frame
@@ -70,9 +69,9 @@ def print_comparison(found: Compared, *, as_json: bool) -> None:
     """Print a comparison and where it is."""
     paths = {name: str(path) for name, path in found.paths._asdict().items()}
     if as_json:
-        click.echo(json.dumps({**paths, "rows": found.rows}, ensure_ascii=False))
+        echo(json.dumps({**paths, "rows": found.rows}, ensure_ascii=False))
         return
-    from rich.console import Console
+    from search.terminal import Console
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(found.paths.markdown.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)

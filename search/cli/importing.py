@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.cli.common import resize_option, sayer
+from search.cli.common import echo, resize_option, sayer
 
 if TYPE_CHECKING:
     from search.study.importing import Imported
@@ -50,11 +50,11 @@ def import_(
     past, found = import_past(request, sayer(quiet))
     _tell(into, past, found)
     if as_json:
-        click.echo(json.dumps(_as_dict(into, past, found)))
+        echo(json.dumps(_as_dict(into, past, found)))
     else:
         known = f", {found.n_known} were there already" if found.n_known else ""
         left_out = f", {len(found.rejected)} do not fit" if found.rejected else ""
-        click.echo(f"{into}: {found.n_new} trials from {past.kind} came in{known}{left_out}")
+        echo(f"{into}: {found.n_new} trials from {past.kind} came in{known}{left_out}")
     return 0 if found.n_new or found.n_known else 1
 
 
@@ -64,13 +64,13 @@ def _tell(into: str, past: "Past", found: "Imported") -> None:
     from search.worker.past import REJECTED
 
     for row, reason in found.rejected[:_MAX_SHOWN]:
-        click.echo(f"row {row} of {past.place} was left out: {reason}", err=True)
+        echo(f"row {row} of {past.place} was left out: {reason}", err=True)
     if found.rejected:
         more = len(found.rejected) - _MAX_SHOWN
-        click.echo(f"{f'{more} more, ' if more > 0 else ''}all in {home() / into / REJECTED}", err=True)
+        echo(f"{f'{more} more, ' if more > 0 else ''}all in {home() / into / REJECTED}", err=True)
     if found.assumed:
         values = ", ".join(f"{name}={value}" for name, value in found.assumed.items())
-        click.echo(f"note: the source says nothing of {values}: these are the document's values", err=True)
+        echo(f"note: the source says nothing of {values}: these are the document's values", err=True)
 
 
 def _as_dict(into: str, past: "Past", found: "Imported") -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.cli.chatter import without_chatter
+from search.cli.common import echo
 from search.errors import InputError
 from search.secret import masked
 
@@ -58,10 +59,10 @@ def delete(name: str, yes: bool, dry_run: bool, mlflow: bool, as_json: bool) -> 
     n_runs, kept = _remove(storage, removal, mlflow=mlflow)
     freed_mb = removal.freed_without(kept)
     if as_json:
-        click.echo(json.dumps({"deleted": name, "freed_mb": round(freed_mb, 2), "n_mlflow_runs": n_runs, "kept": kept}))
+        echo(json.dumps({"deleted": name, "freed_mb": round(freed_mb, 2), "n_mlflow_runs": n_runs, "kept": kept}))
     else:
         told = f"; runs marked as deleted in MLflow: {n_runs}" if mlflow else ""
-        click.echo(f"{name} is deleted, {freed_mb:.1f} MB freed{told}")
+        echo(f"{name} is deleted, {freed_mb:.1f} MB freed{told}")
     _tell_kept(kept)
     return 0
 
@@ -103,9 +104,9 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     size_mb, freed_mb = n_bytes / 2**20, 0.0 if keep else removal.freed_without(kept)
     if as_json:
         told = {"archived": name, "file": str(path), "size_mb": round(size_mb, 2), "freed_mb": round(freed_mb, 2)}
-        click.echo(json.dumps(told))
+        echo(json.dumps(told))
     else:
-        click.echo(f"{name} is in {path}, {size_mb:.1f} MB" + ("" if keep else f"; {freed_mb:.1f} MB freed"))
+        echo(f"{name} is in {path}, {size_mb:.1f} MB" + ("" if keep else f"; {freed_mb:.1f} MB freed"))
     _tell_kept(kept)
     return 0
 
@@ -120,7 +121,7 @@ def export(name: str, format_: str, to: Path | None) -> None:
     from search.places import home
 
     study = search.load_study(name)
-    click.echo(study.export(to or home() / study.name, format_))
+    echo(study.export(to or home() / study.name, format_))
 
 
 @click.command(epilog=_PREDICT_EPILOG)
@@ -139,9 +140,9 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
     with without_chatter():
         answers, notices = answer(name, files, top=top)
     for notice in notices:
-        click.echo(f"note: {notice}", err=True)
+        echo(f"note: {notice}", err=True)
     if as_json:
-        click.echo(json.dumps([_as_dict(a) for a in answers], indent=1, ensure_ascii=False))
+        echo(json.dumps([_as_dict(a) for a in answers], indent=1, ensure_ascii=False))
     else:
         _print_csv(answers)
 
@@ -159,7 +160,7 @@ def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
 
 def _tell_kept(kept: Sequence[str]) -> None:
     for place in kept:
-        click.echo(f"note: {place} stays: another study or command uses this data", err=True)
+        echo(f"note: {place} stays: another study or command uses this data", err=True)
 
 
 def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tuple[int, list[str]]:
@@ -181,15 +182,15 @@ def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json
     if as_json:
         told = {"study": removal.name, "n_trials": dict(removal.n_trials), "storage": masked(storage.url)}
         sizes = {masked(place): round(n / 2**20, 2) for place, n in removal.places.items()}
-        click.echo(json.dumps(told | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays}, indent=1))
+        echo(json.dumps(told | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays}, indent=1))
         return
     for study, n in removal.n_trials.items():
-        click.echo(f"{study}: {n} trials in {masked(storage.url)}")
+        echo(f"{study}: {n} trials in {masked(storage.url)}")
     for place, n in removal.places.items():
-        click.echo(f"{n / 2**20:10.1f} MB  {masked(place)}")
-    click.echo(f"{removal.freed_mb:10.1f} MB  are freed")
+        echo(f"{n / 2**20:10.1f} MB  {masked(place)}")
+    echo(f"{removal.freed_mb:10.1f} MB  are freed")
     for text in stays:
-        click.echo(f"stays: {text}")
+        echo(f"stays: {text}")
 
 
 def _stays(removal: "Removal", *, mlflow: bool) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from search.cli.common import INTERRUPTED, resize_option, sayer
+from search.cli.common import INTERRUPTED, echo, resize_option, sayer
 
 _EPILOG = """\b
 Examples:
@@ -64,7 +64,7 @@ def bench_peers(
         name = " ".join(map(str, done.setup.key[:2])) + f", seed {done.setup.key[2]}"
         if done.trace is None or not done.trace.values:
             n_failed += 1
-            click.echo(f"failed: {name}: {done.reason or 'no epoch was trained'}", err=True)
+            echo(f"failed: {name}: {done.reason or 'no epoch was trained'}", err=True)
             return
         runs = runs.joined(done.setup, done.trace)
         try:
@@ -80,9 +80,9 @@ def bench_peers(
             raise InputError(f"--out: another command writes {out} right now; wait for it, or give another file")
         is_whole = Searches(asked.jobs).run(asked.setups, keep)
     if not is_whole:
-        click.echo(f"stopped: {out} holds {count(len(runs.keys), 'run')}; the same command goes on", err=True)
+        echo(f"stopped: {out} holds {count(len(runs.keys), 'run')}; the same command goes on", err=True)
         return INTERRUPTED
-    click.echo(str(out))
+    echo(str(out))
     return 1 if n_failed else 0
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import sayer
+from search.cli.common import echo, sayer
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -80,9 +80,9 @@ def _describe(recorded: "Recorded") -> str:
 
 def _print(done: "Reproduced", *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(_as_dict(done), indent=2, allow_nan=False))
+        echo(json.dumps(_as_dict(done), indent=2, allow_nan=False))
         return
-    from rich.console import Console
+    from search.terminal import Console
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     if done.comparison.parts:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import crew_options, sayer
+from search.cli.common import crew_options, echo, sayer
 from search.errors import InputError, RetryLaterError, StudyError
 from search.secret import masked
 
@@ -82,7 +82,7 @@ def _watch(workers: "Workers", keep_mirror: Callable[[], None]) -> None:
     while workers.check():
         keep_mirror()
         if (trouble := workers.trouble()) and trouble != told:
-            click.echo(f"note: {trouble}", err=True)
+            echo(f"note: {trouble}", err=True)
             told = trouble
         time.sleep(_TICK_S)
 
@@ -122,17 +122,17 @@ def status(names: tuple[str, ...], watch: bool, as_json: bool) -> int:
     """Show the studies on the queue, their trials and rates, and the workers."""
     from datetime import datetime
 
-    from rich.console import Console
     from rich.live import Live
 
     from search.places import storage_url
     from search.status import StatusReader, as_dict, render_status
     from search.study.storage import LedgerStorage
+    from search.terminal import Console
     from search.worker.patience import grace_s
 
     reader = StatusReader(LedgerStorage(storage_url()), names)
     if as_json:
-        click.echo(json.dumps(as_dict(reader.read(datetime.now())), indent=2))
+        echo(json.dumps(as_dict(reader.read(datetime.now())), indent=2))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 140)
     if not watch:
@@ -185,7 +185,7 @@ def _steer(name: str, verb: str, act: "Callable[[Any, Ledger], QueueState]") -> 
     ledgers = [Ledger(storage, name), *(Ledger(storage, final) for final in finals_of(storage, [name]))]
     states = {ledger.name: act(control, ledger) for ledger in ledgers}
     for study, state in states.items():
-        click.echo(f"{study}: {state}")
+        echo(f"{study}: {state}")
     wanted = {"pause": "paused", "resume": "open", "cancel": "cancelled"}[verb]
     if wanted not in states.values():
         raise InputError(f"study {name!r} is {states[name]}, so there is nothing to {verb}")
@@ -204,7 +204,7 @@ def upgrade() -> None:
     from search.study.upgrade import upgrade as carry_over
 
     for line in carry_over(storage_url()):
-        click.echo(line)
+        echo(line)
 
 
 COMMANDS = (worker, status, pause, resume, cancel, storage)

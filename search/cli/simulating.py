@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from search.cli.common import INTERRUPTED, sayer
+from search.cli.common import INTERRUPTED, echo, sayer
 
 _EPILOG = """\b
 Examples:
@@ -60,17 +60,16 @@ def simulate(
     except OSError as error:
         raise InputError(unwritable(out.parent, error)) from error
     if not results.is_whole:
-        click.echo(f"stopped: {out} holds {len(results.runs)} of {n_setups} runs", err=True)
+        echo(f"stopped: {out} holds {len(results.runs)} of {n_setups} runs", err=True)
         return INTERRUPTED
     say(f"{len(results.runs)} runs, {n_rows:,} improvements; `gridless report {out}` compares them")
-    click.echo(str(out))
+    echo(str(out))
     return 0
 
 
 @contextmanager
 def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
     """A bar on stderr; yields what moves it on by one."""
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -79,6 +78,8 @@ def _progress(total: int, *, quiet: bool) -> Iterator[Callable[[], None]]:
         TimeElapsedColumn,
         TimeRemainingColumn,
     )
+
+    from search.terminal import Console
 
     columns = (
         TextColumn("runs, and tasks’ best values"),

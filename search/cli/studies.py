@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, crew_options, finalists_words, sayer, study_options
+from search.cli.common import INTERRUPTED, crew_options, echo, finalists_words, sayer, study_options
 from search.errors import StudyError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def submit(
     plan = _make_plan(checked, say)
     open_study(plan, checked.storage, priority=priority)
     say(_describe(plan, on_queue=True))
-    click.echo(json.dumps({"study": plan.spec.name, "n_trials": plan.spec.n_trials}) if as_json else plan.spec.name)
+    echo(json.dumps({"study": plan.spec.name, "n_trials": plan.spec.n_trials}) if as_json else plan.spec.name)
     return 0
 
 
@@ -94,7 +94,7 @@ def _show_plan(request: "Request", say: Callable[[str], None], *, as_json: bool)
     from search.worker.prepare import check
 
     plan = _make_plan(check(request, say), say)
-    click.echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
+    echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
     return 0
 
 
@@ -125,7 +125,7 @@ def _search(
         with LiveView(quiet=quiet) as view:
             end = run([ledger], workers, mlflow=mlflow, show=view.update)
     except KeyboardInterrupt:
-        click.echo("stopped", err=True)
+        echo("stopped", err=True)
     except StudyError as error:
         trouble = str(error)
     found = report_study(ledger.storage, plan.spec.name, plan.folder)
@@ -134,20 +134,20 @@ def _search(
         say("sending the rest to MLflow …")
     if mirror and (missing := mirror.finish(found, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)):
         remedy = f"`gridless sync {found.study.name}` sends the rest"
-        click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
+        echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
     if trouble:
-        click.echo(f"error: {trouble}", err=True)
+        echo(f"error: {trouble}", err=True)
         return 1
     if end is None:
         return INTERRUPTED
     if end in {End.PAUSED, End.CANCELLED}:
-        click.echo(f"the study was {end} by somebody else", err=True)
+        echo(f"the study was {end} by somebody else", err=True)
     if end is End.TIMEOUT or any(t.val_accuracy is not None for t in found.study.trials):
         return 0
     if end is End.DONE and (why := found.study.ended_by):
         n_left = plan.spec.n_trials - len(found.study.trials)
         rest = f"; {n_left} of {plan.spec.n_trials} trials are left: mend that, and the same command goes on with them"
-        click.echo(f"error: the study ended: {why}{rest if n_left else ''}", err=True)
+        echo(f"error: the study ended: {why}{rest if n_left else ''}", err=True)
     return 1
 
 
@@ -172,29 +172,28 @@ def report(name: str, port: int | None, as_json: bool) -> None:
 
         written = strategies_report(Path(name))
         told = {"markdown": str(written.markdown), "page": str(written.page)}
-        click.echo(json.dumps(told) if as_json else "\n".join([written.markdown.read_text(), *told.values()]))
+        echo(json.dumps(told) if as_json else "\n".join([written.markdown.read_text(), *told.values()]))
         return
     storage = open_library(storage_url())
     if port is not None:
         find_study(storage, name)
         serve(
             lambda: page_of(storage, name), port, stamp=news_of(storage, name),
-            ready=lambda address: click.echo(f"{address} shows {name}; Ctrl-C ends it", err=True),
+            ready=lambda address: echo(f"{address} shows {name}; Ctrl-C ends it", err=True),
         )  # fmt: skip
         return
     _print_result(report_study(storage, name, home() / name), as_json=as_json, again=False)
 
 
 def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
-    from rich.console import Console
-
     from search.report import finalists_table, leaderboard_table
     from search.report.code import code_words
     from search.report.finals import finals_words
+    from search.terminal import Console
 
     paths = {name: str(path) for name, path in found.paths._asdict().items() if path}
     if as_json:
-        click.echo(json.dumps({"study": found.study.name, **paths}))
+        echo(json.dumps({"study": found.study.name, **paths}))
         return
     console = Console(width=None if sys.stdout.isatty() else 100)
     console.print(leaderboard_table(found.study))
@@ -209,7 +208,7 @@ def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
             console.print(f"{title:<12} {paths[name]}", highlight=False, soft_wrap=True)
     console.print("MLflow UI    gridless ui", highlight=False)
     if again:
-        click.echo("the same command goes on where this one stopped", err=True)
+        echo("the same command goes on where this one stopped", err=True)
 
 
 def _describe(plan: "Plan", *, on_queue: bool = False) -> str:

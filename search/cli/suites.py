@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, crew_options, finalists_words, sayer
+from search.cli.common import INTERRUPTED, crew_options, echo, finalists_words, sayer
 from search.errors import InputError, StudyError
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def bench(
     found = prepare_suite(suite, flags, only, skip, say, engine)
     found.first_plans()  # a study of an earlier command that can't go on is told now
     if dry_run:
-        click.echo(json.dumps(found.suite.model_dump(mode="json"), indent=2) if as_json else _describe(found))
+        echo(json.dumps(found.suite.model_dump(mode="json"), indent=2) if as_json else _describe(found))
         return 0
     say(_describe(found))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
@@ -86,10 +86,10 @@ def bench(
                 ) as workers:  # fmt: skip
                     ends.append(_run(found, batch, workers, mlflow=not no_mlflow, quiet=quiet))
     except KeyboardInterrupt:
-        click.echo("stopped; the same command goes on where this one stopped", err=True)
+        echo("stopped; the same command goes on where this one stopped", err=True)
         code = INTERRUPTED
     except StudyError as error:
-        click.echo(f"error: {error}", err=True)
+        echo(f"error: {error}", err=True)
         code = 1
     open_suite(found, [])
     return code or _result(found, ends, as_json=as_json)
@@ -114,7 +114,7 @@ def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow:
     for plan in plans if mlflow else ():
         if missing := _mirror(found, plan, reports.get(plan.spec.name)):
             remedy = f"`gridless sync {plan.spec.name}` sends the rest"
-            click.echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
+            echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
     return end
 
 
@@ -140,12 +140,12 @@ def _result(found: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
     from search.worker.run import End
 
     if any(end is not End.DONE for end in ends):
-        click.echo("not all studies came to their end; the same command goes on where this one stopped", err=True)
+        echo("not all studies came to their end; the same command goes on where this one stopped", err=True)
     try:
         return _compare([found.suite.name], None, as_json=as_json)
     except InputError as error:  # it was the end of a run, not of an input
         for problem in error.problems:
-            click.echo(f"note: {problem}", err=True)
+            echo(f"note: {problem}", err=True)
         return 0 if End.TIMEOUT in ends else 1
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from search.cli.common import resize_option
+from search.cli.common import echo, resize_option
 from search.errors import InputError
 
 
@@ -26,11 +26,11 @@ def sync(name: str) -> int:
         raise InputError(f"study {name!r} has no outbox in {home() / name}; check the name and GRIDLESS_HOME")
     with suppress(InputError):  # an outbox may outlive its study
         conclude(report_study(LedgerStorage(storage_url()), name, home() / name))
-    click.echo("sending to MLflow …", err=True)
+    echo("sending to MLflow …", err=True)
     result = send(name)
-    click.echo(f"sent {result.n_sent} events, {'?' if result.n_left is None else result.n_left} left")
+    echo(f"sent {result.n_sent} events, {'?' if result.n_left is None else result.n_left} left")
     if result.error:
-        click.echo(f"error: not everything was sent: {result.error}", err=True)
+        echo(f"error: not everything was sent: {result.error}", err=True)
         return 1
     return 0
 
@@ -41,9 +41,9 @@ def register(name: str) -> int:
     """Make the network of study NAME's best finalist the model that MLflow serves as models:/NAME@champion."""
     from search.worker.mirror import register as registered
 
-    click.echo("loading the network and MLflow …", err=True)
+    echo("loading the network and MLflow …", err=True)
     version, trouble = registered(name)
-    click.echo(f"error: {trouble}" if trouble else f"models:/{name}@champion is version {version}", err=bool(trouble))
+    echo(f"error: {trouble}" if trouble else f"models:/{name}@champion is version {version}", err=bool(trouble))
     return 1 if trouble else 0
 
 
@@ -65,7 +65,7 @@ def models(as_json: bool) -> None:
     """List the models: parameters at the document's setting, its data set and its published accuracy."""
     from search.training.catalogue import model_rows
 
-    click.echo("building every network to count its parameters …", err=True)
+    echo("building every network to count its parameters …", err=True)
     _print_rows(model_rows(), as_json)
 
 
@@ -79,11 +79,12 @@ def datasets(as_json: bool) -> None:
 
 
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
-    from rich.console import Console
     from rich.table import Table
 
+    from search.terminal import Console
+
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
         return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for name in rows[0]:
@@ -117,7 +118,7 @@ def check(file: Path, data: str | None, resize: str | None) -> int:
         raise InputError("--resize: there is no data to be resized; give --data")
     lines, sound = check_space(file, data and sized(data, resize))
     for line in lines:
-        click.echo(line)
+        echo(line)
     return 0 if sound else 2
 
 

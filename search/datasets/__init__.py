@@ -12,6 +12,7 @@ from search.datasets.image_data import ARRAYS, ImageData, from_arrays, some
 from search.datasets.resize import Size, resized, size_of
 from search.errors import InputError
 from search.files import plain_name
+from search.text import text_problem
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ def _load_registered(name: str, data: str, size: Size | None) -> ImageData:
 
 def _load_path(data: str, name: str, size: Size | None) -> ImageData:
     path = _absolute(data)
+    if problem := text_problem(str(path)):
+        raise InputError(f"DATA: {data!r}: a path {problem}, or rename it")
     if path.is_dir() and not _is_npz(data):
         return folder.load(path, name, size)
     if path.is_file() and _is_npz(data):

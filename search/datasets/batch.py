@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from search.datasets import pictures
 from search.datasets.image_data import some
-from search.datasets.npz import UNREADABLE
+from search.datasets.npz import UNREADABLE, check_fits
 from search.errors import InputError
+from search.incoming import opened
 
 KEYS = ("x", "x_test")
 """What a file of arrays calls its images; the first that is there counts."""
@@ -85,11 +86,12 @@ def _add_picture(batch: Batch, file: str, path: Path, shape: Shape) -> None:
 def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape) -> None:
     try:
         # Not numpy.load: given a path, it leaves the file open when the archive is broken.
-        with path.open("rb") as raw, NpzFile(raw, allow_pickle=False) as found:
+        with opened(path) as raw, NpzFile(raw, allow_pickle=False) as found:
             key = next((k for k in KEYS if k in found.files), None)
             if key is None:
                 known = some(found.files) or "nothing"
                 raise InputError(f"it holds {known}, but neither x nor x_test; save the images as x")
+            check_fits(path, found, (key,))
             array = np.asarray(found[key])
     except UNREADABLE as error:
         raise InputError(f"not a readable .npz file ({error}); write it with numpy.savez") from error

@@ -104,7 +104,8 @@ def _parts(folder: Path) -> dict[str, _Classes]:
         untested = {label: () for label in parts["train"] if label not in parts["test"]}
         parts["test"] = dict(sorted({**parts["test"], **untested}.items()))
     if left:
-        log.warning("%s: left out, being no image of a class: %s", folder, _names(folder, left))
+        links = "; links to folders are not followed" if any(p.is_symlink() and p.is_dir() for p in left) else ""
+        log.warning("%s: left out, being no image of a class: %s%s", folder, _names(folder, left), links)
     return parts
 
 
@@ -130,7 +131,9 @@ def _list(folder: Path) -> _Listing:
         for path in sorted(folder.iterdir(), key=lambda p: p.name):
             if not path.name.startswith(".") and path.name not in _LITTER:
                 is_image = path.suffix.lower() in pictures.SUFFIXES
-                (found.folders if path.is_dir() else found.images if is_image else found.others).append(path)
+                # A link to a folder may lead anywhere, to a folder above it as well.
+                is_folder = path.is_dir() and not path.is_symlink()
+                (found.folders if is_folder else found.images if is_image else found.others).append(path)
     except OSError as error:
         raise InputError(f"{folder} can't be read ({error.strerror or error})") from error
     return found

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import InputError
+from search.text import text_problem
 
 Array = NDArray[np.generic]
 Arrays = Mapping[str, Array]
@@ -70,6 +71,7 @@ def problems(arrays: Arrays, class_names: Sequence[str] | None = None) -> list[s
     """Return every rule that `arrays` break, one sentence each; an empty list when they can be used."""
     found = [f"array {key} is missing; save {', '.join(ARRAYS)}" for key in ARRAYS if key not in arrays]
     found += [problem for key in arrays if key in ARRAYS for problem in _alone(key, arrays[key])]
+    found += [f"class {name!r}: its name {why}" for name in class_names or () if (why := text_problem(str(name)))]
     if found:  # what follows compares sound arrays
         return found
     return [

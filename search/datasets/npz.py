@@ -4,7 +4,7 @@ import logging
 import re
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +14,13 @@ from numpy.lib.npyio import NpzFile
 from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays, problems, some
 from search.errors import InputError
 from search.files import whole_file
+from search.incoming import check_memory, opened
 
 log = logging.getLogger(__name__)
 _READ = (*ARRAYS, "class_names")
 _WEIGHTS = re.compile(r"(sample|class)_?weight")
+_COPIES = 2
+"""How often the images are in memory while they are split."""
 # What NumPy and zipfile raise on a file that is not what its name says, or was cut short.
 UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
 
@@ -29,11 +32,12 @@ def read(path: Path) -> dict[str, Array]:
     images or classes, which no training here does.
     An array that the file lacks is left out: `from_arrays` reports it with all else that is wrong.
     """
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file")
     try:
         # Not numpy.load: given a path, it leaves the file open when the archive is broken.
-        with path.open("rb") as raw, NpzFile(raw, allow_pickle=False) as file:
+        with opened(path) as raw, NpzFile(raw, allow_pickle=False) as file:
+            check_fits(path, file, _READ)
             others = [k for k in file.files if k not in _READ]
             read_or_not = {k: _member(file, k) for k in _READ if k in file.files}
     except UNREADABLE as error:
@@ -49,6 +53,13 @@ def read(path: Path) -> dict[str, Array]:
             [f"{path}: array {key} can't be read: {why}; save it anew as numbers" for key, why in unread.items()]
         )
     return {key: array for key, array in read_or_not.items() if not isinstance(array, str)}
+
+
+def check_fits(path: Path, file: NpzFile, names: Collection[str]) -> None:
+    """Raise InputError unless the arrays of these `names` in `file` fit into memory: a small file may unpack to any."""
+    members = file.zip.infolist() if file.zip else []
+    sizes = [m.file_size for m in members if m.filename.removesuffix(".npy") in names]
+    check_memory(_COPIES * sum(sizes), f"{path}: unpacked and split, it")
 
 
 def _member(file: NpzFile, key: str) -> Array | str:

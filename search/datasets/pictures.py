@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from search.errors import InputError
+from search.incoming import opened
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 # Only these: Pillow would hand a file that is PostScript, whatever its name, to another program.
@@ -70,7 +71,7 @@ def _flat(image: Image.Image, *, grey: bool) -> Image.Image:
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(path, formats=_FORMATS) as image:
+        with opened(path) as file, Image.open(file, formats=_FORMATS) as image:
             if image.mode.startswith("I") or image.mode == "F":
                 raise InputError(f"more than 8 bits a pixel, mode {image.mode}; save it with 8")
             yield image

@@ -11,12 +11,13 @@ from search.report.code import code_names
 from search.report.finals import COLUMNS, Finals, finalist_columns
 from search.study.records import StudyRecord, TrialRecord
 from search.study.records import has_rank as has_rank  # noqa: PLC0414  # a leaderboard's word, too
+from search.text import cut, visible
 
 LEADING = ("rank", "study", "model", "data", "trial", "state")
 MEASURED = ("val_accuracy", "best_epoch", "epochs", "train_s", "n_params")
 _INTEGERS = ("rank", "trial", "best_epoch", "epochs", "n_params", "n_replicates")
 _FRACTIONS = (*MEASURED, "test_accuracy_mean", "test_accuracy_ci_low", "test_accuracy_ci_high")
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t")
 
 
 def started_trials(study: StudyRecord) -> list[TrialRecord]:
@@ -125,7 +126,7 @@ def _frame(study: StudyRecord, trials: Sequence[TrialRecord], finals: Finals | N
         for place, t in enumerate(trials, start=1)
     ]
     fixed = {c: _column([row[c] for row in rows], c) for c in LEADING + MEASURED}
-    params = {f"param.{n}": _column([t.params.get(n) for t in trials]) for n in param_names(study)}
+    params = {f"param.{visible(n)}": _column([t.params.get(n) for t in trials]) for n in param_names(study)}
     final = finalist_columns(finals, [t.number for t in trials])
     frame = pd.DataFrame(fixed | params | {name: _column(final[name], name) for name in COLUMNS})
     codes = code_names(study)
@@ -148,5 +149,5 @@ def safe_cell(value: Any) -> Any:
     """`value` as a spreadsheet may see it: text that it would run as a formula gets a leading apostrophe."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    text = str(value)
+    text = cut(visible(str(value)))
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -22,8 +22,11 @@ from search.report.style import STATES, template
 from search.report.summary import as_of, headline, status, story
 from search.report.words import duration, percent, show
 from search.study.records import StudyRecord
+from search.text import cut, visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
+_MAX_TEXT = 20_000
+"""Characters of one text; a log's tail is the longest that is meant to be there."""
 _LOG_CHARACTERS = 8000
 _LOGS_PER_REASON = 5
 REFRESH_S = 3.0
@@ -86,6 +89,7 @@ def jinja() -> Environment:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_visible,
     )
     environment.filters |= {
         "percent": percent,
@@ -103,6 +107,11 @@ def jinja() -> Environment:
         "live_script": _own("live.js"),
     }
     return environment
+
+
+def _visible(value: object) -> object:
+    """What a page prints of `value`: plain text without control characters and of bearable length."""
+    return cut(visible(value), _MAX_TEXT) if type(value) is str else value
 
 
 def _own(name: str) -> Markup:

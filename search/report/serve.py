@@ -54,7 +54,7 @@ class Fresh:
             return self._page
         stamp = self._stamp()
         if self._page is None or stamp != self._known:
-            content = self._render().encode()
+            content = self._render().encode(errors="backslashreplace")
             self._page = _Page(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
             self._known = stamp
         # From its end: a page that takes longer to make than `every_s` must not be made all the time.
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, found.content, "text/html; charset=utf-8", {"ETag": found.tag})
 
     def _tell(self, status: HTTPStatus, text: str) -> None:
-        self._send(status, text.encode(), "text/plain; charset=utf-8", {})
+        self._send(status, text.encode(errors="backslashreplace"), "text/plain; charset=utf-8", {})
 
     def _send(self, status: HTTPStatus, content: bytes, kind: str, more: dict[str, str]) -> None:
         self.send_response(status)

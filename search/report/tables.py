@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from search.report.frame import safe_cell
+from search.text import visible
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -60,7 +61,7 @@ def to_markdown(head: Sequence[str], rows: Sequence[Sequence[str]], left: Collec
 
 def markdown(text: str) -> str:
     """Text that Markdown shows letter by letter, on one line."""
-    return re.sub(r"([\\`*<>|]|\](?=[(\[:]))", r"\\\1", " ".join(str(text).split()))
+    return re.sub(r"([\\`*<>|]|\](?=[(\[:]))", r"\\\1", " ".join(visible(str(text)).split()))
 
 
 def to_latex(

@@ -6,7 +6,9 @@ from typing import Any
 
 from search.study.finals_cost import Rule
 from search.study.records import StudyRecord
+from search.text import cut, visible
 
+_MAX_VALUE = 200
 DOCUMENT = "the document's setting"
 
 
@@ -57,12 +59,12 @@ def show(value: object) -> str:
     """One parameter's value, floats to four significant digits."""
     if isinstance(value, float):
         return f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
-    return str(value)
+    return cut(visible(str(value)), _MAX_VALUE)
 
 
 def settings(params: Mapping[str, Any], separator: str = ", ") -> str:
     """All of `params` on one line: `lr=0.001, units=128`."""
-    return separator.join(f"{name}={show(value)}" for name, value in params.items())
+    return separator.join(f"{visible(name)}={show(value)}" for name, value in params.items())
 
 
 def listing(parts: list[str]) -> str:

@@ -9,13 +9,17 @@ from pydantic import PlainValidator
 from pydantic_core import PydanticCustomError
 
 from search.registry import nearest
+from search.text import visible
 
 SPLITS = ("test", "validation", "train")
 
 
 def show(value: object) -> str:
     """`value` as it would stand in a space file, on one line: text in quotes, true, null."""
-    return json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        return visible(json.dumps(value, ensure_ascii=False, default=str))
+    except ValueError:  # Python writes no whole number of more than 4,300 digits
+        return "a number of thousands of digits"
 
 
 def shown(values: Sequence[object]) -> str:

@@ -12,14 +12,15 @@ import json
 import tarfile
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from search.artifacts import join, reading, sizes_below
 from search.errors import InputError
 from search.files import whole_file
+from search.incoming import check_memory, opened, parse_json
 from search.places import artifacts, home
 from search.study.environment import code_version
 from search.study.library import StoredStudy
@@ -34,7 +35,12 @@ LEFT_OUT = ("checkpoints", "logs")
 """Of no use once no trial goes on. The outbox is kept: MLflow may not have all of it."""
 _KEPT = "nothing was removed"
 # What a file that is cut short, altered or none makes tarfile, gzip and zlib raise.
-_DAMAGE = (tarfile.TarError, zlib.error, EOFError, ValueError, KeyError)
+_DAMAGE = (tarfile.TarError, zlib.error, EOFError, ValueError, LookupError, TypeError, OverflowError, RecursionError)
+_MAX_FILES = 100_000
+_MAX_READ = 16 * 2**20
+"""The most that is read at once: what an archive says of its files may itself be packed to any size."""
+_GROWTH = 10
+"""How many times its size a record takes once it is read."""
 
 
 def write_archive(storage: LedgerStorage, studies: Sequence[StoredStudy], path: Path) -> int:
@@ -64,7 +70,7 @@ def write_archive(storage: LedgerStorage, studies: Sequence[StoredStudy], path: 
 def read_archive(path: Path) -> dict[str, StudyRecord]:
     """The studies in the archive at `path` by name. Raises InputError when it is none, damaged, or can't be read."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             return _read(file)[0]
     except (OSError, InputError, *_DAMAGE) as error:
         reason = getattr(error, "strerror", None) or error
@@ -73,7 +79,7 @@ def read_archive(path: Path) -> dict[str, StudyRecord]:
 
 def _holds(path: Path, records: Mapping[str, bytes]) -> bool:
     """Whether the file at `path` is a whole archive of just these records."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         found = _digests(file) or {}
     own = {name: digest for name, digest in found.items() if name.endswith(f"/{RECORD}")}
     return own == {name: hashlib.sha256(record).hexdigest() for name, record in records.items()}
@@ -133,32 +139,54 @@ class _Digested:
         self._source = source
         self.digest = hashlib.sha256()
 
+    def __iter__(self) -> Iterator[bytes]:
+        for line in self._source:
+            self.digest.update(line)
+            yield line
+
     def read(self, n: int = -1) -> bytes:
         data = self._source.read(n)
         self.digest.update(data)
         return data
 
 
+class _Bounded:
+    """A file that gives no more at once than _MAX_READ bytes."""
+
+    def __init__(self, source: gzip.GzipFile) -> None:
+        self.seek, self.tell, self._source = source.seek, source.tell, source
+
+    def read(self, n: int = -1) -> bytes:
+        if not 0 <= n <= _MAX_READ:
+            raise ValueError(f"{n:,} bytes are to be read at once")
+        return self._source.read(n)
+
+
 def _read(file: IO[bytes]) -> tuple[dict[str, StudyRecord], dict[str, str]]:
     """The studies in an archive, and the SHA-256 of every file in it. Raises InputError, or one of `_DAMAGE`."""
     studies: dict[str, StudyRecord] = {}
     digests: dict[str, str] = {}
-    manifest: dict[str, Any] = {}
-    with tarfile.open(fileobj=file, mode="r:gz") as tar:
-        for info in tar:
-            member = tar.extractfile(info)
-            if member is None:
-                raise ValueError(f"{info.name} is no plain file")
+    manifest: Any = {}
+    bounded = cast(IO[bytes], _Bounded(gzip.GzipFile(fileobj=file)))
+    with tarfile.open(fileobj=bounded, mode="r:") as tar:
+        for n_files, info in enumerate(tar):
+            member = tar.extractfile(info) if info.isreg() else None
+            if member is None or n_files > _MAX_FILES:
+                raise ValueError(f"{info.name} is no plain file" if member is None else f"over {_MAX_FILES:,} files")
             if info.name.endswith(f"/{MANIFEST}"):
-                manifest = json.load(member)
+                check_memory(info.size * _GROWTH, "its manifest")
+                manifest = parse_json(member.read())
                 continue
             digested = _Digested(member)
             if info.name.count("/") == 1 and info.name.endswith(f"/{RECORD}"):
-                study = read_lines(digested.read().splitlines())
+                check_memory(info.size * _GROWTH, "its record")
+                study = read_lines(digested)
                 studies[study.name] = study
             while digested.read(2**20):
                 pass
             digests[info.name] = digested.digest.hexdigest()
+    if not isinstance(manifest, dict):
+        raise ValueError("its manifest is no mapping")
     if manifest.get("schema") != SCHEMA:
         raise ValueError(f"its schema is {manifest.get('schema')!r}, here {SCHEMA!r} is read")
     if manifest["sha256"] != digests or not studies:

@@ -4,13 +4,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import optuna
-import sqlalchemy as sa
 from optuna.storages import RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.study import Study, StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import InputError
+from search.incoming import check_memory
 from search.secret import masked, redacted
 from search.study.database import engine_options, normalize_url, root_cause
 from search.study.importing_rows import Past, PastTrial
@@ -18,6 +18,8 @@ from search.study.importing_rows import Past, PastTrial
 _PREFIX = "optuna:"
 _FILES = (".db", ".sqlite", ".sqlite3", ".log", ".journal")
 _JOURNALS = (".log", ".journal")
+_GROWTH = 10
+"""How many times its size a journal takes once it is read."""
 
 
 def is_optuna(source: str) -> bool:
@@ -40,6 +42,7 @@ def read_optuna(source: str, study: str | None) -> Past:
     shown = str(file.resolve()) if is_file else masked(url)
     try:
         if is_file and file.suffix in _JOURNALS:
+            check_memory(file.stat().st_size * _GROWTH, f"{file}: its trials")
             return _past(shown, optuna.storages.JournalStorage(JournalFileBackend(str(file))), name)
         storage = RDBStorage(url, engine_kwargs=engine_options(url), skip_table_creation=True)
         try:
@@ -47,7 +50,9 @@ def read_optuna(source: str, study: str | None) -> Past:
         finally:
             storage.remove_session()
             storage.engine.dispose()
-    except (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, RuntimeError, OSError, ValueError) as error:
+    except InputError:
+        raise
+    except Exception as error:  # whatever Optuna and its drivers raise of what it did not write
         reason = redacted(str(root_cause(error)), url).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{shown} can't be read as a storage of Optuna's: {reason[0]}; is it one?") from error
 

@@ -4,13 +4,15 @@ Never a pickle, which runs whatever code it holds while it is read.
 """
 
 import csv
-import json
+import io
 import math
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from search.errors import InputError
+from search.incoming import check_memory, opened, read_json
 from search.study.importing_optuna import is_optuna, read_optuna
 from search.study.importing_rows import Past, PastTrial
 
@@ -20,6 +22,8 @@ _HOW = (
     "optuna:URL#study or a .db file with --study, or a .csv with val_accuracy and param.* columns"
 )
 _REMEDY = "pandas.DataFrame(search.cv_results_).to_csv('results.csv') writes what is read here"
+_GROWTH = 10
+"""How many times its size a table takes once it is read."""
 _TUNER = "tuner/"
 """What names begin with under which KerasTuner's Hyperband keeps its own account among the hyperparameters."""
 
@@ -42,9 +46,9 @@ def read_past(source: str, study: str | None) -> Past:
         if path.suffix in _PICKLES:
             raise InputError(f"{path}: a pickle runs whatever code it holds while it is read, so none is; {_REMEDY}")
         if path.suffix == ".json":
-            return _grid_search(path, _columns(json.loads(path.read_text(encoding="utf-8")), path))
+            return _grid_search(path, _columns(read_json(path), path))
         return _table(path)
-    except (OSError, UnicodeDecodeError, csv.Error, json.JSONDecodeError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"{path}: can't be read ({error}); {_HOW}") from error
 
 
@@ -54,7 +58,7 @@ def _keras_tuner(folder: Path) -> Past:
         hint = f"give the project inside it: {', '.join(inside)}" if inside else _HOW
         raise InputError(f"{folder}: there is no oracle.json in it; {hint}")
     try:
-        space = json.loads((folder / "oracle.json").read_text(encoding="utf-8"))["hyperparameters"]["space"]
+        space = read_json(folder / "oracle.json")["hyperparameters"]["space"]
         own = [e for e in space if not e["config"]["name"].startswith(_TUNER)]
     except (KeyError, TypeError) as error:
         raise InputError(f"{folder}/oracle.json: is not KerasTuner's ({error} is missing); {_HOW}") from error
@@ -65,7 +69,7 @@ def _keras_tuner(folder: Path) -> Past:
 def _keras_tuner_trial(file: Path) -> PastTrial:
     row = file.parent.name.removeprefix("trial_")
     try:
-        raw = json.loads(file.read_text(encoding="utf-8"))
+        raw = read_json(file)
         values = dict(raw["hyperparameters"]["values"])
         # An observation holds a value for each execution of the same trial.
         seen = {
@@ -97,7 +101,8 @@ def _columns(content: Any, path: Path) -> dict[str, Sequence[Any]]:
 
 
 def _table(path: Path) -> Past:
-    with path.open(encoding="utf-8-sig", newline="") as file:
+    with opened(path) as raw, io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as file:
+        check_memory(os.fstat(raw.fileno()).st_size * _GROWTH, f"{path}: its table")
         reader = csv.DictReader(file, strict=True)
         rows = list(reader)
         names = list(reader.fieldnames or ())

@@ -9,6 +9,7 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import InputError
+from search.incoming import parse_json
 from search.study.library import StoredStudy
 from search.study.queue import QUEUE
 from search.study.reading import read_study
@@ -34,8 +35,10 @@ def study_lines(storage: LedgerStorage, study: StoredStudy) -> Iterator[bytes]:
 def read_lines(lines: Iterable[bytes]) -> StudyRecord:
     """The study that `study_lines` wrote. Raises InputError when it was cut short, or another version wrote it."""
     try:
-        head, *rows = (json.loads(line) for line in lines)
+        head, *rows = (parse_json(line) for line in lines)
         schema = head["schema"]
+        if not isinstance(head["study"], str):
+            raise TypeError(f"the study's name is {head['study']!r}")
         if schema == SCHEMA:
             return read_study(cast(LedgerStorage, _Lines(head, rows)), head["study"])
     except DamagedError as error:  # of a file another copy is the remedy

@@ -3,15 +3,18 @@
 from typing import Any
 
 from optuna.trial import TrialState
+from pydantic import TypeAdapter
 
 from search.errors import InputError
 from search.study.queue import QUEUE, QueueState
-from search.study.records import Epoch, Evaluation, StudyRecord, TrialRecord
+from search.study.records import StudyRecord, TrialRecord
 from search.study.rows import StoredTrial, decoding
 from search.study.storage import LedgerStorage
+from search.study.stored import checked_spec
 
 ENVIRONMENT = "environment:"
 """What the names of the study's attributes begin with that hold what its workers ran on."""
+_STUDY, _TRIAL = TypeAdapter(StudyRecord), TypeAdapter(TrialRecord)
 CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
 
 
@@ -23,18 +26,23 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
     study_id, attrs = find_study(storage, name)
     trials = tuple(_record(name, row) for row in storage.read_trials(study_id, set(), -1))
     with decoding(name):
-        spec: dict[str, Any] = attrs["spec"]
-        return StudyRecord(
-            name=name,
-            model=spec["model"],
-            data=spec["data"],
-            spec=spec,
-            trials=trials,
-            environment=attrs.get("environment", {}),
-            environments={k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)},
-            ended_by=queue["reason"] if (queue := attrs.get(QUEUE, {})).get("state") == QueueState.DONE else "",
-            # A figure for other images would be compared with nothing.
-            published=spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None,
+        spec = checked_spec(attrs["spec"])
+        environments = {k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)}
+        queue = attrs.get(QUEUE, {})
+        # A figure for other images would be compared with nothing.
+        published = spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None
+        return _STUDY.validate_python(
+            {
+                "name": name,
+                "model": spec["model"],
+                "data": spec["data"],
+                "spec": spec,
+                "trials": trials,
+                "environment": attrs.get("environment", {}),
+                "environments": environments,
+                "ended_by": queue["reason"] if queue.get("state") == QueueState.DONE else "",
+                "published": published,
+            }
         )
 
 
@@ -86,26 +94,28 @@ def as_record(row: StoredTrial) -> TrialRecord:
     attrs = row.attrs
     untrainable = bool(attrs.get("untrainable", False))
     steps = sorted(int(k.removeprefix("epoch:")) for k in attrs if k.startswith("epoch:"))
-    return TrialRecord(
-        number=row.number,
-        state="FAIL" if untrainable and row.state == TrialState.PRUNED else row.state.name,
-        params=row.params,
-        curve=tuple(Epoch(**attrs[f"epoch:{s}"]) for s in steps),
-        total_epochs=attrs.get("total_epochs"),
-        n_params=attrs.get("n_params"),
-        seed=attrs.get("seed"),
-        device=attrs.get("device"),
-        worker=attrs.get("worker"),
-        environments=tuple(attrs.get("environments", ())),
-        paused=bool(attrs.get("paused", False)),
-        n_segments=attrs.get("n_segments", 0),
-        n_retries=attrs.get("n_retries", 0),
-        untrainable=untrainable,
-        reason=attrs.get("reason"),
-        log_tail=attrs.get("log_tail"),
-        evaluation=Evaluation(**attrs["evaluation"]) if "evaluation" in attrs else None,
-        peak_host_mb=attrs.get("peak_host_mb"),
-        peak_device_mb=attrs.get("peak_device_mb"),
-        started=row.started,
-        ended=row.ended,
+    return _TRIAL.validate_python(
+        {
+            "number": row.number,
+            "state": "FAIL" if untrainable and row.state == TrialState.PRUNED else row.state.name,
+            "params": row.params,
+            "curve": [attrs[f"epoch:{s}"] for s in steps],
+            "total_epochs": attrs.get("total_epochs"),
+            "n_params": attrs.get("n_params"),
+            "seed": attrs.get("seed"),
+            "device": attrs.get("device"),
+            "worker": attrs.get("worker"),
+            "environments": attrs.get("environments", ()),
+            "paused": bool(attrs.get("paused", False)),
+            "n_segments": attrs.get("n_segments", 0),
+            "n_retries": attrs.get("n_retries", 0),
+            "untrainable": untrainable,
+            "reason": attrs.get("reason"),
+            "log_tail": attrs.get("log_tail"),
+            "evaluation": attrs.get("evaluation"),
+            "peak_host_mb": attrs.get("peak_host_mb"),
+            "peak_device_mb": attrs.get("peak_device_mb"),
+            "started": row.started,
+            "ended": row.ended,
+        }
     )

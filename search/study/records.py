@@ -6,14 +6,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from itertools import accumulate
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field
+
+Whole = Annotated[int, Field(ge=0, lt=2**63)]
+"""A count, as tables can hold it."""
 
 
 @dataclass(frozen=True)
 class Epoch:
     """One completed epoch of a trial. Accuracies are fractions, losses mean cross-entropies in nats."""
 
-    step: int
+    step: Whole
     loss: float
     accuracy: float
     val_loss: float | None
@@ -45,14 +50,14 @@ class Evaluation:
 class TrialRecord:
     """One row of the study. `state` is as shown to people: a NaN loss or a lack of memory reads FAIL."""
 
-    number: int
+    number: Whole
     state: str
     """WAITING, RUNNING, COMPLETE, PRUNED or FAIL."""
     params: Mapping[str, Any]
     curve: tuple[Epoch, ...] = ()
-    total_epochs: int | None = None
+    total_epochs: Whole | None = None
     """The most epochs that this trial may train."""
-    n_params: int | None = None
+    n_params: Whole | None = None
     seed: int | None = None
     device: str | None = None
     worker: str | None = None

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.exceptions import StorageInternalError
 from optuna.trial import TrialState
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from search.errors import InputError
@@ -48,7 +49,11 @@ def decoding(study: str, trial: int | None = None) -> Iterator[None]:
 
 def _told(study: str, trial: int | None, error: BaseException) -> str:
     where = "" if trial is None else f"trial {trial}: "
-    reason = f"{where}{type(error).__name__}: {' '.join(str(error).split())[:_REASON_CHARS]}"
+    text = str(error)
+    if isinstance(error, ValidationError):
+        first = error.errors(include_url=False)[0]
+        text = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+    reason = f"{where}{type(error).__name__}: {' '.join(text.split())[:_REASON_CHARS]}"
     rule = f"study {study!r}: its stored record is damaged ({reason})"
     return f"{rule}; bring back a copy of the database, or `gridless delete` the study"
 

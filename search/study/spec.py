@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 from search.errors import InputError
 from search.files import plain_name
 from search.registry import data_folders, nearest
 from search.space.types import Space
+from search.space.yaml_file import read_yaml
 from search.study.strategy import STRATEGIES
 from search.study.user_code import code_difference
 
@@ -236,20 +235,10 @@ def _is_number(text: str) -> bool:
 
 def read_settings(path: Path) -> dict[str, Any]:
     """The keys of a studies/*.yaml file. Raises InputError when it is not a readable YAML mapping."""
-    try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        where = getattr(error, "problem_mark", None)
-        line = f":{where.line + 1}" if where else ""
-        reason = getattr(error, "problem", error)
-        raise InputError(f"{path}{line}: not valid YAML ({reason}); mend or remove it") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: can't be read ({error}); mend or remove it") from error
-    if content is None:
-        return {}
-    if not isinstance(content, dict) or not all(isinstance(k, str) for k in content):
-        raise InputError(f"{path}: must be a mapping of settings, found {type(content).__name__}; mend or remove it")
-    return content
+    file = read_yaml(path, may_be_empty=True)
+    if file.problems:
+        raise InputError([f"{path}:{line}: {problem}" for line, problem in file.problems])
+    return file.data
 
 
 def settings_for(stem: str, flags: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:

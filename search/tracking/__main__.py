@@ -15,6 +15,7 @@ from pathlib import Path
 
 from search.places import home
 from search.secret import redacted
+from search.text import visible
 from search.tracking.follow import DRAIN_S, Follower, outboxes
 from search.tracking.mirror import sync, write_result
 from search.tracking.outbox import is_outbox
@@ -31,7 +32,7 @@ class _Formatter(logging.Formatter):
         self._uri = uri
 
     def format(self, record: logging.LogRecord) -> str:
-        return redacted(super().format(record), self._uri)
+        return visible(redacted(super().format(record), self._uri))
 
 
 def main() -> int:

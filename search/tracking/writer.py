@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 from search.secret import masked, redacted
+from search.text import cut, visible
 from search.tracking.fold import Point, State, Summary, Update, marker
 from search.tracking.outbox import Input
 from search.tracking.runs import ENDED, ENDED_AT, REFUSED, STATE, STATE_AT, SUMMED_AT, Run, RunMovedError, as_run
@@ -141,8 +142,8 @@ class RunWriter:
         """Send all `points`, and those of `params` and `tags` that `run` has not."""
         from mlflow.entities import Metric, Param, RunTag  # noqa: PLC0415 (takes seconds)
 
-        texts = {_name(key): masked(str(value)) for key, value in params.items()}
-        labels = {_name(key): masked(value) for key, value in tags.items()}
+        texts = {_name(key): _sendable(str(value)) for key, value in params.items()}
+        labels = {_name(key): _sendable(value) for key, value in tags.items()}
         new_params = [Param(key, text) for key, text in texts.items() if key not in run.params]
         new_tags = [RunTag(key, text) for key, text in labels.items() if run.tags.get(key) != text]
         *first, last = _batches(points) or [[]]
@@ -231,6 +232,11 @@ def _greatest(state: State, run: Run) -> State:
 def _halves(things: Sequence[Any]) -> list[Sequence[Any]]:
     middle = len(things) // 2
     return [half for half in (things[:middle], things[middle:]) if half]
+
+
+def _sendable(text: str) -> str:
+    """`text` as MLflow takes and shows it, without passwords."""
+    return cut(visible(masked(text)))
 
 
 def _name(key: str) -> str:

@@ -9,6 +9,8 @@ import hashlib
 import json
 import logging
 import os
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,8 @@ from search.secret import masked
 logger = logging.getLogger(__name__)
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _CHUNK = 2**20
+# What NumPy, zipfile and json raise of a file that is whole, but none of ours.
+_DAMAGE = (ValueError, LookupError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,9 @@ def load_checkpoint(location: str | Path, fingerprint: str) -> Checkpoint | None
                 return None
             return _parse(file, location, fingerprint)
     except FileNotFoundError:
+        return None
+    except _DAMAGE as error:
+        logger.warning("%s is damaged and is ignored (%s): training starts again", masked(location), error)
         return None
 
 

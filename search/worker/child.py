@@ -14,6 +14,7 @@ from typing import Any
 import tensorflow  # noqa: F401
 
 from search.errors import InputError, StudyError, TrialError
+from search.text import cut, visible
 from search.training.job import Job
 from search.training.memory import limit_device_memory, out_of_memory, peak_memory
 from search.training.trainer import train
@@ -45,7 +46,7 @@ def as_failure(error: BaseException) -> Ended:
             return Ended("fail", str(error))
         case StudyError():
             return Ended("halt", str(error))
-    text = f"{type(error).__name__}: {error}".strip().splitlines()[0][:300]
+    text = cut(visible(f"{type(error).__name__}: {error}".strip().splitlines()[0]), 300)
     return _disk_failure(error) or _store_failure(error) or _memory_failure(error) or Ended("fail", text)
 
 
@@ -70,7 +71,8 @@ def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
     except BaseException as error:  # whatever a user's builder raises ends this trial with that reason
         with suppress(OSError):
             traceback.print_exc()
-        return replace(as_failure(error), memory=peak_memory(device=built))
+        ended = as_failure(error)
+        return replace(ended, reason=cut(visible(ended.reason)), memory=peak_memory(device=built))
 
 
 def _disk_failure(error: BaseException) -> Ended | None:

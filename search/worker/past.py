@@ -12,6 +12,7 @@ from search.errors import InputError
 from search.files import unwritable, whole_file
 from search.places import check_home, home, storage_url
 from search.registry import nearest
+from search.report.frame import safe_cell
 from search.space.hyperparameters import space_of
 from search.space.load import find_space, load_space
 from search.space.types import Space
@@ -24,7 +25,8 @@ from search.study.storage import LedgerStorage
 from search.worker.spaces import space_for
 
 REJECTED = "import-rejected.csv"
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+NO_SPACE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError)
+"""What `space_of` raises of hyperparameters that are none of KerasTuner's."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def _space(model: str, data: str, file: Path | None, past: Past, say: Callable[[
     if past.hyperparameters:
         try:
             return space_of(model, past.hyperparameters, compiles=True)
-        except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        except NO_SPACE as error:
             rule = f"{past.place}: its hyperparameters can't be read ({type(error).__name__}: {error})"
             raise InputError(f"{rule}; give a space file by --space") from error
     return space_for(model, None, load(data), say).space
@@ -113,15 +115,10 @@ def _write_rejected(file: Path, past: Past, found: Imported) -> None:
     if file.is_file():
         with file.open(encoding="utf-8", newline="") as old:
             kept = [row for row in list(csv.reader(old))[1:] if row[:1] != [past.place]]
-    rows = [*kept, *([past.place, _cell(r.row), _cell(r.reason)] for r in found.rejected)]
+    rows = [*kept, *([past.place, safe_cell(r.row), safe_cell(r.reason)] for r in found.rejected)]
     if not rows and not file.is_file():
         return
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([["source", "row", "reason"], *rows])
     with whole_file(file) as target:
-        target.write(text.getvalue().encode())
-
-
-def _cell(text: str) -> str:
-    """A text that a spreadsheet does not run as a formula."""
-    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
+        target.write(text.getvalue().encode(errors="backslashreplace"))

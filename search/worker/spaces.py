@@ -4,13 +4,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from search.datasets.image_data import ImageData
 from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.types import Space
+from search.space.yaml_file import typed
 from search.training.discovery import Found, find
 
 FOUND_EPOCHS = 10
@@ -70,9 +68,5 @@ def typed_pairs(space: Space, texts: Sequence[str]) -> dict[str, Any]:
 
 
 def _typed(space: Space, name: str, text: str) -> Any:
-    try:
-        value = YAML(typ="safe", pure=True).load(text)
-    except YAMLError:
-        return text
     choices = getattr(space.params.get(name), "choices", ())
-    return text if text in choices else value
+    return text if text in choices else typed(text)

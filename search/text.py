@@ -1,0 +1,29 @@
+"""Text from elsewhere: what may come in, and how anything is shown on a terminal, in a page, a table and MLflow."""
+
+import re
+
+MAX_CHARS = 4_000
+"""Of an error's text, no more is shown or stored: some hold an array."""
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, marks that turn the direction of writing, and halves of surrogate pairs."""
+
+
+def visible(text: str) -> str:
+    r"""`text` with all that steers a terminal, hides something or can't be encoded written out, like \x1b."""
+    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+
+
+def cut(text: str, most: int = MAX_CHARS) -> str:
+    """`text`, or its beginning and its end with what is left out between them counted."""
+    if len(text) <= most:
+        return text
+    half = most // 2
+    return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
+
+
+def text_problem(text: str, *, lines: bool = False) -> str | None:
+    """Why `text` may not come in, or None: it must be visible and, unless `lines` may be in it, on one line."""
+    if match := _UNSEEN.search(text) or (None if lines else re.search(r"[\n\t]", text)):
+        shown = match[0].encode("unicode_escape").decode()
+        return f"must be plain text, but holds the control character {shown}; take it out"
+    return None
