@@ -10,6 +10,8 @@ import sqlalchemy as sa
 
 from search.study.ledger import Ledger, Owner
 from search.study.storage import LedgerStorage
+from search.worker.sandbox import CrashedError
+from search.worker.segment import crash_reason
 from tests.kept import keep
 from tests.study.helpers import begin, spec
 
@@ -264,3 +266,13 @@ def test_a_storage_that_can_not_be_opened_is_told_without_a_secret(fails, url: s
     err = fails(*arguments, storage=url)
     assert SECRET not in err
     assert "GRIDLESS_STORAGE" in err or "storage" in err
+
+
+def test_a_limit_on_memory_that_no_framework_loads_in(fails, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("resource.getrlimit", lambda _what: (2**30, -1))
+    assert "`ulimit -v` allows a process 1,024 MB, and 2,500 MB is the least" in fails("study", "mlp", "digits")
+    assert crash_reason(CrashedError(-6)).startswith(
+        "its process was killed by SIGABRT; `ulimit -v` allows it 1,024 MB"
+    )
+    monkeypatch.undo()
+    assert crash_reason(CrashedError(-6)) == "its process was killed by SIGABRT"
