@@ -23,7 +23,7 @@ from search.report.statistics import (
 from search.report.words import baseline_name, count, duration
 from search.secret import masked
 from search.study.finals import replicates_of, sources, whole_baseline
-from search.study.finals_cost import Rule, baseline_s, choose, ranked
+from search.study.finals_cost import Rule, baseline_s, choose, n_trainings, ranked
 from search.study.records import StudyRecord, TrialRecord
 
 logger = logging.getLogger(__name__)
@@ -106,7 +106,8 @@ def _no_gain(name: str, rule: Rule, finals: Finals, study: StudyRecord) -> str:
     if first is None or not has_rank(first):
         return f"No gain over {name} can be told: trial 0 has no value."
     why = f"it was cut to {own.trained[0]} of its {own.trained[1]} epochs" if own and own.trained else "it was left out"
-    takes = f"{rule.n_replicates} × {count(rule.baseline_epochs, 'epoch')}, about {duration(baseline_s(rule, first))}"
+    n, cost_s = n_trainings(rule, first), baseline_s(rule, first)
+    takes = f"{n} × {count(rule.baseline_epochs, 'epoch')}, about {duration(cost_s)}"
     return (
         f"No gain over {name} is claimed: {why}. To train it in full takes {takes} of training; the same "
         f"command with --finalists {rule.finalists or 1}, and time enough, does that."

@@ -245,6 +245,9 @@ def _setting(found: Contents) -> list[str]:
         return []
     names = [n for n in param_names(found.study) if n in best.params]
     text = f"Trial {best.number} has {listing([f'{n} {show(best.params[n])}' for n in names])}."
+    if best is own:
+        cut = baseline_cut(found.study)
+        return [f"{text} The study’s limit cut it in the search to {cut}."] if cut else [text]
     theirs = dict(own.params) if own else {}
     theirs |= {"epochs": epochs} if "epochs" in theirs else {}
     changed = [f"{n} {show(theirs[n])}" for n in names if n in theirs and show(theirs[n]) != show(best.params[n])]

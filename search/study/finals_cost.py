@@ -102,9 +102,13 @@ def _finalist_s(rule: Rule, trial: TrialRecord) -> float:
 
 
 def baseline_s(rule: Rule, baseline: TrialRecord) -> float:
-    """Seconds that the replicates of a `baseline` train, each for its own epochs, at the pace of those it had."""
-    n_pilots = int(watches(baseline.params) and not was_whole(rule, baseline))
-    return (rule.n_replicates + n_pilots) * (rule.baseline_epochs or 0) * _pace_s(baseline)
+    """Seconds that a `baseline` trains, each time for its own epochs, at the pace of those it had."""
+    return n_trainings(rule, baseline) * (rule.baseline_epochs or 0) * _pace_s(baseline)
+
+
+def n_trainings(rule: Rule, baseline: TrialRecord) -> int:
+    """How often a `baseline` is trained: its replicates and, where it needs one, the training that they replay."""
+    return rule.n_replicates + int(watches(baseline.params) and not was_whole(rule, baseline))
 
 
 def was_whole(rule: Rule, baseline: TrialRecord) -> bool:

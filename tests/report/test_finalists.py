@@ -133,6 +133,9 @@ def test_a_baseline_that_was_left_out_or_failed_leaves_no_gain_and_its_cost_is_n
     left_out = judged({1: (0.9, 0.91), 3: (0.9, 0.92)}, study=search(finalists=None))
     assert left_out.is_complete
     assert "is claimed: it was left out. To train it in full takes 3 × 3 epochs, about 13.5 s" in left_out.no_gain
+    first = replace(search().trials[0], params={"early_stopping": 2}, total_epochs=2)  # of its 3 epochs
+    watching = replace(search(finalists=None), trials=(first, *search().trials[1:]))
+    assert "takes 4 × 3 epochs, about 18.0 s" in judged({1: (0.9,)}, study=watching).no_gain
     failed = judged({1: (0.9, 0.91), 3: (0.9, 0.92), 0: ("FAIL", "FAIL")})
     assert "can be told: none of its 2 replicates ended well" in failed.no_gain
     without = search()

@@ -122,6 +122,8 @@ def test_epochs_that_the_study_cut_are_said_to_be(study):
     reached = "The document’s setting (trial 0) reached 90.00 % in 3 of its 15 epochs"
     assert f"{reached}, to which the study’s limit cut it: no gain over it is claimed." in text
     assert "the document's setting (trial 0, 3 of its 15 epochs): 90.00" in page(gather(asked, ""))
+    alone = Page(page(gather(replace(asked, trials=asked.trials[:1]), ""))).text
+    assert "and epochs 3. The study’s limit cut it in the search to 3 of its 15 epochs." in alone
 
 
 def test_a_parameter_called_as_a_column_has_a_column_to_itself(study):
