@@ -13,7 +13,7 @@ from search.errors import InputError
 from search.incoming import MAX_VALUES, MAX_YAML_BYTES, opened
 from search.space.lint import Where
 from search.space.values import show
-from search.text import cut, text_problem
+from search.text import cut, text_problem, visible
 
 _MERGE = "tag:yaml.org,2002:merge"
 _EMPTY = "is empty; write `model: NAME`, `params:` and `document:`"
@@ -137,7 +137,7 @@ class _Reader:
             value, problem = None, f"{cut(node.value, 40)!r} is no value ({error}); put it in quotes if it is text"
         if problem:
             self.file.problems.append((node.start_mark.line + 1, problem))
-        return value
+        return visible(value) if isinstance(value, str) else value
 
     def _sequence(self, node: SequenceNode, where: Where, above: tuple[Node, ...]) -> list[Any]:
         items = []

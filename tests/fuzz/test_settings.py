@@ -29,6 +29,7 @@ SUITE = {"systems": [{"model": ["mlp"], "data": "digits", "setting": [{"lr": 1}]
 @fuzz
 @given(damaged((ROOT / "spaces" / "convNN.yaml").read_bytes()) | changed(SPACE).map(dumped))
 @example(b"a: &a [&b [*a, *b]]\nparams: *a\n")
+@example(b'{"\\uDFAA": 0}')
 @example(b"- 2001-13-45\n" * 3)
 @example(b"? [a]\n: !!binary x\nb: !!timestamp z\n<<: 3\n")
 def test_space(content: bytes) -> None:
