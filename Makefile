@@ -4,6 +4,10 @@ BIN := .venv/bin
 # A machine whose NVIDIA driver answers gets TensorFlow with CUDA.
 GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu)
 COMMA := ,
+# Messages name these as `make VERB`.
+export GRIDLESS_MAKE := ui sync report
+# Ctrl-C is no error of a target.
+STOPPED := || { code=$$?; [ $$code -eq 130 ] || exit $$code; }
 COMPOSE := docker compose --file docker/compose.yaml
 SERVICE := worker$(GPU:%=-%)
 FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
@@ -22,19 +26,19 @@ setup: .venv/installed ## Make the environment (done by every other target; quic
 
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	@echo "installing TensorFlow and the rest into .venv (3 GB the first time, some minutes) …" >&2
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.$(GPU:%=[%])'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.$(GPU:%=[%])' >&2
 	@touch $@
 
 .venv/developed: .venv/installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev$(GPU:%=$(COMMA)%)]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev$(GPU:%=$(COMMA)%)]' >&2
 	@touch $@
 
 study: setup ## Search: make study MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TIMEOUT= WORKERS= SEED= NAME= ARGS=]
 	@$(BIN)/gridless study $(or $(MODEL),$(error MODEL is missing: make study MODEL=convNN DATA=fashion)) \
-		$(or $(DATA),$(error DATA is missing: make study MODEL=convNN DATA=fashion)) $(FLAGS)
+		$(or $(DATA),$(error DATA is missing: make study MODEL=convNN DATA=fashion)) $(FLAGS) $(STOPPED)
 
 bench: setup ## Run a suite of searches or fixed settings and compare: make bench SUITE=quick [ARGS="--epochs 5 --only mlp"]
-	@$(BIN)/gridless bench $(or $(SUITE),$(error SUITE is missing: make bench SUITE=documents)) $(ARGS)
+	@$(BIN)/gridless bench $(or $(SUITE),$(error SUITE is missing: make bench SUITE=documents)) $(ARGS) $(STOPPED)
 
 compare: setup ## Compare studies, or a suite that was run: make compare STUDIES="mlp-fashion convNN-fashion" or SUITE=documents
 	@$(BIN)/gridless compare $(or $(SUITE),$(STUDIES),$(error SUITE is missing: make compare SUITE=documents)) $(ARGS)
@@ -46,7 +50,7 @@ sync: setup ## Send to MLflow what has not arrived there yet: make sync NAME=con
 	@$(BIN)/gridless sync $(or $(NAME),$(error NAME is missing: make sync NAME=convNN-fashion))
 
 ui: setup ## Open the MLflow UI
-	@$(BIN)/gridless ui $(ARGS)
+	@$(BIN)/gridless ui $(ARGS) $(STOPPED)
 
 models: setup ## List the models
 	@$(BIN)/gridless models $(ARGS)

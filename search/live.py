@@ -103,7 +103,7 @@ def counts(shot: Snapshot) -> str:
     parts = [f"{shot.done} done", f"{shot.running} running"]
     rest = ((shot.paused, "paused"), (shot.pruned, "pruned"), (shot.failed, "failed"))
     parts += [f"{n} {word}" for n, word in rest if n]
-    line = f"of {shot.n_trials} trials: {', '.join(parts)}"
+    line = f"{shot.n_trials} {'trial' if shot.n_trials == 1 else 'trials'}: {', '.join(parts)}"
     if shot.best is not None and shot.best.val_accuracy is not None:
         line += f" · best {100 * shot.best.val_accuracy:.2f} % (trial {shot.best.number})"
     if shot.left_s is not None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,18 +12,18 @@ from rich.text import Text
 from search.errors import InputError
 from search.live import Snapshot, duration, snapshot
 from search.study.ledger import Ledger
-from search.study.queue import Place, QueueState
+from search.study.queue import Place, QueueState, places
+from search.study.reading import find_study
 from search.study.records import TrialRecord
 from search.study.roster import Roster, WorkerRecord
-from search.study.rows import DamagedError
 from search.study.storage import LedgerStorage
 
 RATE_WINDOW_S = 3600.0
 """Rates are those of the last hour."""
 LOST_S = 600.0
 """A worker that was silent for longer is no longer shown."""
-N_ENDED = 5
-"""Of the studies that are over, the last few are shown."""
+WIDE = 120
+"""Columns of a terminal that takes all that is told of studies."""
 DAMAGED = "damaged"
 """The state of a study of which what is stored can't be read."""
 _FIGURES = (
@@ -57,67 +58,78 @@ class Status:
     """The trials that run, by study and number."""
     damaged: dict[str, str] = field(default_factory=dict)
     """Studies of which what is stored can't be read, each with what to do about it."""
+    n_hidden: int = 0
+    """Studies that are over and left out, since there are too many."""
 
 
 class StatusReader:
     """Reads the storage again and again; of studies that are over, once. Raises RetryLaterError when it is away."""
 
-    def __init__(self, storage: LedgerStorage, names: Sequence[str] = ()) -> None:
-        self._storage, self._wanted = storage, names
+    def __init__(
+        self, storage: LedgerStorage, names: Sequence[str] = (), *, states: Sequence[str] = (), limit: int | None = None
+    ) -> None:
+        """Of studies whose names match one of `names` (all, if none is given) in one of `states` (any, if none is
+        given): those that are not over, and of the others the `limit` that were made last (all where that is None).
+        """
+        self._storage, self._patterns, self._states, self._limit = storage, names, states, limit
         self._ledgers: dict[str, Ledger] = {}
         self._over: dict[str, StudyStatus] = {}
 
     def read(self, now: datetime) -> Status:
-        """The studies asked for (all that are not over and the last few that are, if none was) and all workers.
+        """The studies that are asked for and all workers.
 
-        `now` is this machine's time, without a time zone. Raises InputError for a study that isn't there.
+        `now` is this machine's time, without a time zone. Raises InputError for a name that no study has.
         """
         workers = tuple(w for w in Roster(self._storage).read() if w.silent_s < LOST_S)
         studies: list[StudyStatus] = []
         running: dict[tuple[str, int], TrialRecord] = {}
         damaged: dict[str, str] = {}
-        for name in self._wanted or self._storage.study_names():
+        chosen, n_hidden = self._choose()
+        for name, place in chosen.items():
             try:
-                found, trials = self._study(name, now, n_workers=len(workers))
-            except DamagedError as error:  # the others are as they were
+                study, trials = self._study(name, place, now, n_workers=len(workers))
+            except InputError as error:  # damaged, or of another version; the others are as they were
                 damaged[name] = str(error)
                 continue
-            if found is not None:
-                studies.append(found)
-                running |= {(name, t.number): t for t in trials}
-        ended = [s for s in studies if s.place.state in {QueueState.DONE, QueueState.CANCELLED}]
-        hidden = [] if self._wanted else ended[:-N_ENDED]
-        return Status(tuple(s for s in studies if s not in hidden), workers, running, damaged)
+            studies.append(study)
+            running |= {(name, t.number): t for t in trials}
+        return Status(tuple(studies), workers, running, damaged, n_hidden)
 
-    def _study(self, name: str, now: datetime, *, n_workers: int) -> tuple[StudyStatus | None, list[TrialRecord]]:
-        if not self._wanted and not self._is_ours(name):
-            return None, []
-        ledger = self._ledgers.get(name) or self._ledgers.setdefault(name, Ledger(self._storage, name))
-        place = ledger.place()
+    def _choose(self) -> tuple[dict[str, Place], int]:
+        """The studies to show, and how many are left out for being too many."""
+        stored = places(self._storage)
+        for pattern in self._patterns:
+            if not any(fnmatchcase(name, pattern) for name in stored):
+                find_study(self._storage, pattern)  # says what there is
+        named = {n: p for n, p in stored.items() if any(fnmatchcase(n, pattern) for pattern in self._patterns or "*")}
+        chosen = {n: p for n, p in named.items() if not self._states or p.state in self._states}
+        over = [name for name, place in chosen.items() if place.state.is_over]
+        hidden = [] if self._limit is None else over[: max(0, len(over) - self._limit)]
+        return {name: place for name, place in chosen.items() if name not in hidden}, len(hidden)
+
+    def _study(
+        self, name: str, place: Place, now: datetime, *, n_workers: int
+    ) -> tuple[StudyStatus, list[TrialRecord]]:
         if name in self._over and self._over[name].place == place:
             return self._over[name], []
+        ledger = self._ledgers.get(name) or self._ledgers.setdefault(name, Ledger(self._storage, name))
+        place = ledger.place()
         trials = ledger.trials()
-        found = study_status(name, place, trials, now, n_trials=ledger.spec.n_trials, n_workers=n_workers)
+        study = study_status(name, place, trials, now, n_trials=ledger.spec.n_trials, n_workers=n_workers)
         if place.state is QueueState.DONE:
-            self._over[name] = found
-        return found, [t for t in trials if t.state == "RUNNING"]
-
-    def _is_ours(self, name: str) -> bool:
-        """Whether this version of Gridless made it: others may keep studies in the same database."""
-        if name not in self._ledgers:
-            try:
-                self._ledgers[name] = Ledger(self._storage, name)
-            except DamagedError:
-                raise
-            except InputError:
-                return False
-        return True
+            self._over[name] = study
+        return study, [t for t in trials if t.state == "RUNNING"]
 
 
 def study_status(
     name: str, place: Place, trials: Sequence[TrialRecord], now: datetime, *, n_trials: int, n_workers: int
 ) -> StudyStatus:
-    """One study's figures at `now`, with the time left if `n_workers` go on with it."""
+    """One study's figures at `now`, with the time left if `n_workers` go on with it.
+
+    Of one that is over, rates are those of its last hour.
+    """
+    if place.state.is_over and not any(t.state == "RUNNING" for t in trials):
+        now = max((t.ended for t in trials if t.ended), default=now)
     since = now - timedelta(seconds=RATE_WINDOW_S)
     began = min((t.started for t in trials if t.started), default=now)
     hours = max((now - max(since, began)).total_seconds(), 1.0) / 3600
@@ -174,12 +186,19 @@ def _trial(status: Status, worker: WorkerRecord) -> TrialRecord | None:
     return status.trials.get((worker.study or "", -1 if worker.trial is None else worker.trial))
 
 
-def render_status(status: Status, *, grace_s: float) -> RenderableType:
-    """Two tables; workers silent for more than `grace_s` seconds are marked as lost."""
+def render_status(status: Status, *, grace_s: float, width: int = WIDE) -> RenderableType:
+    """Two tables; workers silent for more than `grace_s` seconds are marked as lost.
+
+    On a terminal of less than WIDE columns studies are told of in less detail.
+    """
     if not status.studies and not status.workers and not status.damaged:
         return Text("no study and no worker; `gridless submit MODEL DATA` puts one on the queue")
-    damaged = [Text(why, style="red") for why in status.damaged.values()]
-    return Group(_studies_table(status), *damaged, Text(), _workers_table(status, grace_s))
+    notes = [Text(why, style="red") for why in status.damaged.values()]
+    if status.n_hidden:
+        notes.append(
+            Text(f"{status.n_hidden:,} older ones that are over are left out; --limit 0 shows all", style="dim")
+        )
+    return Group(_studies_table(status, is_wide=width >= WIDE), *notes, Text(), _workers_table(status, grace_s))
 
 
 def _table(left: Sequence[str], right: Sequence[str]) -> Table:
@@ -187,46 +206,46 @@ def _table(left: Sequence[str], right: Sequence[str]) -> Table:
     for name in left:
         table.add_column(name, overflow="fold")
     for name in right:
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", vertical="bottom")
     return table
 
 
-def _studies_table(status: Status) -> Table:
-    numbers = (
-        "prio",
-        "ended",
-        "running",
-        "paused",
-        "failed",
-        "retries",
-        "best %",
-        "trials/h",
-        "epochs/h",
-        "MB",
-        "left",
-    )
+_SHORT = ("trials\nended", "running", "failed", "best\nval %", "time\nleft")
+_LONG = (
+    "priority", "trials\nended", "running", "paused", "failed", "retries", "best\nval %", "trials\nper hour",
+    "epochs\nper hour", "most\nMB", "time\nleft",
+)  # fmt: skip
+
+
+def _studies_table(status: Status, *, is_wide: bool) -> Table:
+    numbers = _LONG if is_wide else _SHORT
     table = _table(("study", "state"), numbers)
     for s in status.studies:
-        shot, best = s.shot, s.shot.best.val_accuracy if s.shot.best else None
-        ended = shot.done + shot.pruned + shot.failed
-        table.add_row(
-            s.name,
-            f"{s.place.state} ({s.place.reason})" if s.place.reason else str(s.place.state),
-            str(s.place.priority),
-            f"{ended} of {shot.n_trials}",
-            str(shot.running),
-            str(shot.paused),
-            str(shot.failed),
-            str(s.n_retries),
-            "–" if best is None else f"{100 * best:.2f}",
-            f"{s.trials_per_hour:.0f}",
-            f"{s.epochs_per_hour:.0f}",
-            "–" if s.peak_host_mb is None else f"{max(s.peak_host_mb, s.peak_device_mb or 0):.0f}",
-            duration(shot.left_s) if shot.left_s is not None and s.place.state is QueueState.OPEN else "–",
-        )
+        state = f"{s.place.state} ({s.place.reason})" if s.place.reason else str(s.place.state)
+        cells = _cells(s)
+        table.add_row(s.name, state, *(cells[name] for name in numbers))
     for name in status.damaged:
         table.add_row(name, DAMAGED, *["–"] * len(numbers))
     return table
+
+
+def _cells(s: StudyStatus) -> dict[str, str]:
+    """What is told of a study, as text, by `_LONG`."""
+    shot, best = s.shot, s.shot.best.val_accuracy if s.shot.best else None
+    values = (
+        str(s.place.priority),
+        f"{shot.done + shot.pruned + shot.failed} of {shot.n_trials}",
+        str(shot.running),
+        str(shot.paused),
+        str(shot.failed),
+        str(s.n_retries),
+        "–" if best is None else f"{100 * best:.2f}",
+        f"{s.trials_per_hour:.0f}",
+        f"{s.epochs_per_hour:.0f}",
+        "–" if s.peak_host_mb is None else f"{max(s.peak_host_mb, s.peak_device_mb or 0):.0f}",
+        duration(shot.left_s) if shot.left_s is not None and s.place.state is QueueState.OPEN else "–",
+    )
+    return dict(zip(_LONG, values, strict=True))
 
 
 def _workers_table(status: Status, grace_s: float) -> RenderableType:

@@ -1,14 +1,17 @@
 """What `gridless status` tells of the queue and its workers."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from io import StringIO
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from search.errors import InputError
 from search.status import Status, StatusReader, as_dict, render_status, study_status
 from search.study.control import cancel, close, pause
 from search.study.ledger import Ledger
@@ -125,14 +128,62 @@ def test_a_watched_study_is_shown_as_it_is_now(open_storage: Open) -> None:
     assert now() == ("cancelled", 2, 2)
 
 
-def test_of_studies_that_are_over_the_last_few_are_shown_and_foreign_ones_never(open_storage: Open) -> None:
+def names_of(status: Status) -> list[str]:
+    return [s.name for s in status.studies]
+
+
+def test_studies_are_chosen_by_name_and_state_and_what_is_left_out_is_told(open_storage: Open) -> None:
     storage = open_storage()
     for n in range(8):
         ledger = Ledger.open(storage, spec(name=f"s{n}"), {})
         if n != 1:
             cancel(ledger)
+    Ledger.open(storage, spec(name="画像"), {})
     storage.create_study("theirs", {"owner": "another program"})
+
+    def read(*names: str, **options: Any) -> Status:
+        return StatusReader(storage, names, **options).read(datetime.now())
+
+    assert names_of(read()) == [*(f"s{n}" for n in range(8)), "画像"]
+    few = read(limit=2)
+    assert (names_of(few), few.n_hidden) == (["s1", "s6", "s7", "画像"], 5)
+    assert "5 older ones that are over are left out; --limit 0" in shown(few)
+    assert names_of(read("s0", "画*")) == ["s0", "画像"]
+    assert names_of(read("s[12]", states=["open"])) == ["s1"]
+    for unknown in ("nobody", "x*", "theirs"):
+        with pytest.raises(InputError, match=re.escape(unknown)):
+            read("s0", unknown)
+
+
+def test_a_study_that_can_not_be_read_is_told_of_and_those_of_other_programs_never(open_storage: Open) -> None:
+    storage = open_storage()
+    storage.create_study("theirs", {"owner": "another program"})
+    storage.create_study("empty", {"spec": {}})
     storage.create_study("of another version", {"spec": {"model": "mlp"}})
-    read = StatusReader(storage).read(datetime.now())
-    assert [s.name for s in read.studies] == ["s1", "s3", "s4", "s5", "s6", "s7"]
-    assert [s.name for s in StatusReader(storage, ["s0"]).read(datetime.now()).studies] == ["s0"]
+    storage.create_study("older", {"spec": spec(name="older").model_dump(mode="json")})
+    status = StatusReader(storage).read(datetime.now())
+    assert list(status.damaged) == ["empty", "of another version", "older"]
+    assert "gridless storage upgrade" in status.damaged["older"]
+    assert {s["study"]: s["state"] for s in as_dict(status)["studies"]} == dict.fromkeys(status.damaged, "damaged")  # type: ignore[attr-defined]
+    assert "empty" in shown(status)
+
+
+def test_rates_of_a_study_that_is_over_stand_still(storage_url: str) -> None:
+    trials = [at(trial(0, [0.5] * 4, "COMPLETE"), 8, 4), at(trial(1, [0.6] * 8, "COMPLETE"), 5, 3)]
+    rates = set()
+    for hours in (0, 1, 100):
+        over = study_status("s", Place(QueueState.DONE), trials, NOW + timedelta(hours=hours), n_trials=2, n_workers=1)
+        rates.add((over.trials_per_hour, over.epochs_per_hour))
+    assert rates == {(1, 4)}
+
+
+def test_a_narrow_terminal_is_told_less_in_lines_that_fit(open_storage: Open) -> None:
+    storage = open_storage()
+    Ledger.open(storage, spec(name="convNN-fashion.final"), {})
+    status = StatusReader(storage).read(datetime.now())
+    for width, parts in ((80, ("ended", "val %", "left")), (120, ("per hour", "retries", "priority"))):
+        console = Console(width=width, file=StringIO())
+        console.print(render_status(status, grace_s=60, width=width))
+        text = console.file.getvalue()  # type: ignore[attr-defined]
+        assert all(part in text for part in parts)
+        assert any("convNN-fashion.final" in line and "0 of 6" in line for line in text.splitlines())

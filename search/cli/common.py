@@ -1,5 +1,8 @@
 """What commands share."""
 
+import os
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,6 +40,17 @@ def finalists_words(spec: "StudySpec") -> str:
         best = "as many of the best settings as take about as long again as the search"
     epochs = f" for its {rule.baseline_epochs} epochs" if rule.baseline_epochs else ""
     return f"{best}, and the baseline{epochs}: {rule.n_replicates} fresh seeds each"
+
+
+def command(verb: str, study: str = "") -> str:
+    """How whoever started this command would start `verb`, for `study` if it is given: by make, or as gridless.
+
+    The Makefile says by GRIDLESS_MAKE which verbs it has a target for.
+    """
+    if verb in os.environ.get("GRIDLESS_MAKE", "").split():
+        return f"make {verb} NAME={study}" if study else f"make {verb}"
+    program = "gridless" if shutil.which("gridless") else sys.argv[0]
+    return " ".join(filter(None, (program, verb, study)))
 
 
 def _all(*decorators: Callable[[Any], Any]) -> Callable[[F], F]:

@@ -44,6 +44,7 @@ def import_(
     with the reason, also in runs/STUDY/import-rejected.csv. Doing it again adds nothing twice.
     """
     from search.datasets import sized
+    from search.report.words import count
     from search.worker.past import ImportRequest, import_past
 
     request = ImportRequest(source, into, model, data and sized(data, resize), space_file, study, renames)
@@ -54,7 +55,7 @@ def import_(
     else:
         known = f", {found.n_known} were there already" if found.n_known else ""
         left_out = f", {len(found.rejected)} do not fit" if found.rejected else ""
-        echo(f"{into}: {found.n_new} trials from {past.kind} came in{known}{left_out}")
+        echo(f"{into}: {count(found.n_new, 'trial')} from {past.kind} came in{known}{left_out}")
     return 0 if found.n_new or found.n_known else 1
 
 

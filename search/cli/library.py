@@ -178,6 +178,8 @@ def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tu
 
 def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json: bool) -> None:
     """What goes, and what stays."""
+    from search.report.words import count
+
     stays = _stays(removal, mlflow=mlflow)
     if as_json:
         told = {"study": removal.name, "n_trials": dict(removal.n_trials), "storage": masked(storage.url)}
@@ -185,7 +187,7 @@ def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json
         echo(json.dumps(told | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays}, indent=1))
         return
     for study, n in removal.n_trials.items():
-        echo(f"{study}: {n} trials in {masked(storage.url)}")
+        echo(f"{study}: {count(n, 'trial')} in {masked(storage.url)}")
     for place, n in removal.places.items():
         echo(f"{n / 2**20:10.1f} MB  {masked(place)}")
     echo(f"{removal.freed_mb:10.1f} MB  are freed")

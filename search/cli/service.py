@@ -28,6 +28,8 @@ Examples:
 """
 TERMINATED = 128 + signal.SIGTERM
 """Exit code of a worker that SIGTERM ended before the queue was empty, as Kubernetes' Job knows it."""
+N_ENDED = 20
+"""Of the studies that are over, so many are shown."""
 _TICK_S = 1.0
 _REFRESH_S = 2.0
 
@@ -116,10 +118,28 @@ def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tu
 
 @click.command()
 @click.argument("names", nargs=-1, metavar="[STUDY]…")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    metavar="STATE",
+    type=click.Choice(["open", "paused", "done", "cancelled"]),
+    help="Only studies in this one; repeatable.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help="The last N of the studies that are over; 0 for all [20; all with --json].",
+)
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(names: tuple[str, ...], watch: bool, as_json: bool) -> int:
-    """Show the studies on the queue, their trials and rates, and the workers."""
+def status(names: tuple[str, ...], states: tuple[str, ...], limit: int | None, watch: bool, as_json: bool) -> int:
+    """Show the studies on the queue, their trials and rates, and the workers.
+
+    A STUDY may be a pattern in quotes: 'mlp-*'. Rates are those of the last hour, of a study that is over those of its
+    last; retries are trials taken back from lost workers. On less than 120 columns less is shown.
+    """
     from datetime import datetime
 
     from rich.live import Live
@@ -130,18 +150,20 @@ def status(names: tuple[str, ...], watch: bool, as_json: bool) -> int:
     from search.terminal import Console
     from search.worker.patience import grace_s
 
-    reader = StatusReader(LedgerStorage(storage_url()), names)
+    most = (None if as_json else N_ENDED) if limit is None else limit or None
+    reader = StatusReader(LedgerStorage(storage_url()), names, states=states, limit=most)
     if as_json:
         echo(json.dumps(as_dict(reader.read(datetime.now())), indent=2))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 140)
     if not watch:
-        console.print(render_status(reader.read(datetime.now()), grace_s=grace_s()))
+        console.print(render_status(reader.read(datetime.now()), grace_s=grace_s(), width=console.width))
         return 0
     with Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                live.update(render_status(reader.read(datetime.now()), grace_s=grace_s()), refresh=True)
+                shown = render_status(reader.read(datetime.now()), grace_s=grace_s(), width=console.width)
+                live.update(shown, refresh=True)
             except RetryLaterError as error:
                 live.update(f"the storage is out of reach: {error}", refresh=True)
             time.sleep(_REFRESH_S)

@@ -62,7 +62,7 @@ def simulate(
     if not results.is_whole:
         echo(f"stopped: {out} holds {len(results.runs)} of {n_setups} runs", err=True)
         return INTERRUPTED
-    say(f"{len(results.runs)} runs, {n_rows:,} improvements; `gridless report {out}` compares them")
+    say(f"{count(len(results.runs), 'run')}, {n_rows:,} improvements; `gridless report {out}` compares them")
     echo(str(out))
     return 0
 

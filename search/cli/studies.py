@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, crew_options, echo, finalists_words, sayer, study_options
+from search.cli.common import INTERRUPTED, command, crew_options, echo, finalists_words, sayer, study_options
 from search.errors import StudyError
 
 if TYPE_CHECKING:
@@ -111,7 +111,9 @@ def _search(
     checked: "Checked", workers: "Workers", say: Callable[[str], None], *, mlflow: bool, as_json: bool, quiet: bool
 ) -> int:
     from search.live import LiveView
+    from search.places import home
     from search.report import report_study
+    from search.tracking.uri import default_uri, is_remote
     from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
     from search.worker.prepare import open_study
     from search.worker.run import End, run
@@ -129,12 +131,14 @@ def _search(
     except StudyError as error:
         trouble = str(error)
     found = report_study(ledger.storage, plan.spec.name, plan.folder)
-    _print_result(found, as_json=as_json, again=end in {None, End.TIMEOUT})
+    _print_result(found, as_json=as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
     if mirror and end:
         say("sending the rest to MLflow …")
     if mirror and (missing := mirror.finish(found, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)):
-        remedy = f"`gridless sync {found.study.name}` sends the rest"
-        echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
+        # Whoever stops a study does not wait for MLflow, which is none of its failures.
+        why = f" ({missing})" if end or is_remote(default_uri(home())) else ""
+        remedy = f"`{command('sync', found.study.name)}` sends the rest"
+        echo(f"note: MLflow has not everything yet{why}; {remedy}", err=True)
     if trouble:
         echo(f"error: {trouble}", err=True)
         return 1
@@ -185,11 +189,12 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     _print_result(report_study(storage, name, home() / name), as_json=as_json, again=False)
 
 
-def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
+def _print_result(found: "Report", *, as_json: bool, again: bool, mlflow: bool = True) -> None:
     from search.report import finalists_table, leaderboard_table
     from search.report.code import code_words
     from search.report.finals import finals_words
     from search.terminal import Console
+    from search.worker.mirror import outboxes_of
 
     paths = {name: str(path) for name, path in found.paths._asdict().items() if path}
     if as_json:
@@ -206,27 +211,29 @@ def _print_result(found: "Report", *, as_json: bool, again: bool) -> None:
     for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):
         if name in paths:
             console.print(f"{title:<12} {paths[name]}", highlight=False, soft_wrap=True)
-    console.print("MLflow UI    gridless ui", highlight=False)
+    if mlflow and any(folder.is_dir() for folder in outboxes_of(found.study.name)):
+        console.print(f"MLflow UI    {command('ui')}", highlight=False)
     if again:
         echo("the same command goes on where this one stopped", err=True)
 
 
 def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
+    from search.report.words import count
     from search.space.settings import n_trained
 
     spec, data = plan.spec, plan.data
     n_params, n_settings = len(spec.space["params"]), n_trained(spec.search_space.params, spec.epochs)
-    limits = [f"{spec.n_trials} trials", f"up to {spec.epochs} epochs each"]
+    limits = [count(spec.n_trials, "trial"), f"up to {count(spec.epochs, 'epoch')} each"]
     limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
     limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
     shape = "×".join(map(str, data.input_shape))
-    here = f"{spec.workers} × {plan.crew.devices[0].name}, {spec.threads} threads each"
+    here = f"{spec.workers} × {plan.crew.devices[0].name}, {count(spec.threads, 'thread')} each"
     rows = {
         "study": f"{spec.name} ({'goes on' if plan.resumes else 'new'}) in {plan.folder}",
         "model": spec.model,
         "data": f"{spec.data}: {data.n_train:,} training, {data.n_val:,} validation and {data.n_test:,} test images "
         f"of {shape}, {data.n_classes} classes",
-        "space": f"{n_params} parameters, {n_settings:,} combinations in a full grid",
+        "space": f"{count(n_params, 'parameter')}, {n_settings:,} combinations in a full grid",
         "budget": ", ".join(limits),
         "finalists": finalists_words(spec),
         "strategy": f"{spec.strategy}, seed {spec.seed}",

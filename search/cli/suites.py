@@ -173,16 +173,17 @@ def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> int:
 
 
 def _describe(found: "Bench") -> str:
+    from search.report.words import count
+
     lines = [f"suite     {found.suite.name} in {found.folder}"]
     for s in found.chosen:
         what = f"{s.model}{f' ({s.label})' if s.label else ''} on {s.data}"
         if plan := found.searches.get(s.study):
             lines.append(f"search    {what}: {_search_words(plan)}")
         else:
-            lines.append(f"system    {what}: {s.seeds} × {s.epochs} epochs, scored on the {s.evaluate} images")
-    lines.append(
-        f"workers   {len(found.crew.devices)} × {found.crew.devices[0].name}, {found.crew.threads} threads each"
-    )
+            lines.append(f"system    {what}: {s.seeds} × {count(s.epochs, 'epoch')}, scored on the {s.evaluate} images")
+    threads = count(found.crew.threads, "thread")
+    lines.append(f"workers   {len(found.crew.devices)} × {found.crew.devices[0].name}, {threads} each")
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ def sync(name: str) -> int:
     """Send to MLflow what has not arrived there yet of study NAME and its finalists."""
     from search.places import home, storage_url
     from search.report import report_study
+    from search.report.words import count
     from search.study.storage import LedgerStorage
     from search.worker.mirror import conclude, outboxes_of, send
 
@@ -28,7 +29,7 @@ def sync(name: str) -> int:
         conclude(report_study(LedgerStorage(storage_url()), name, home() / name))
     echo("sending to MLflow …", err=True)
     result = send(name)
-    echo(f"sent {result.n_sent} events, {'?' if result.n_left is None else result.n_left} left")
+    echo(f"sent {count(result.n_sent, 'event')}, {'?' if result.n_left is None else result.n_left} left")
     if result.error:
         echo(f"error: not everything was sent: {result.error}", err=True)
         return 1

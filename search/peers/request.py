@@ -135,10 +135,16 @@ def _spaces(asked: Request, problems: list[str]) -> dict[str, Space]:
     if not models:
         problems.append(f"--models: no names in {asked.models!r}; give mlp,convNN, say")
     pins = [pin.strip() for text in asked.fixes for pin in text.split(",")]
-    found = {m: s for m in models if (s := _attempt(problems, lambda m=m: load_space(find_space(m))))}  # type: ignore[misc]
+    found = {m: s for m in models if (s := _attempt(problems, lambda m=m: _space(m)))}  # type: ignore[misc]
     if found:
         problems += _pin_problems(pins, found)
     return {m: s for m, f in found.items() if (s := _attempt(problems, lambda f=f: _pinned(f, pins)))}  # type: ignore[misc]
+
+
+def _space(model: str) -> Space:
+    if problem := registry.check_name(registry.MODELS, model):
+        raise InputError(problem.replace("MODEL:", "--models:", 1))
+    return load_space(find_space(model))
 
 
 def _pin_problems(pins: Sequence[str], spaces: Mapping[str, Space]) -> list[str]:

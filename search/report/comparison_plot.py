@@ -94,11 +94,12 @@ def _words(place: int, row: ComparisonRow, edge: float, middle: float) -> list[N
 
 def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
     done = [(i, r) for i, r in enumerate(rows) if r.values]
-    sure = [(i, r) for i, r in done if len(r.values) > 1]
-    found = [
+    sure = [(i, r) for i, r in done if (found := interval_of(r)) and found.low is not None]
+    unsure = [pair for pair in done if pair not in sure]
+    drawn = [
         _means([(i, r) for i, r in sure if not _other_epochs(r)], "ours, mean and 95 % interval"),
         _means([(i, r) for i, r in sure if _other_epochs(r)], "ours, other number of epochs"),
-        _means([(i, r) for i, r in done if len(r.values) == 1], "ours, one replicate, no interval"),
+        _means(unsure, "ours, too few replicates for an interval"),
         Marks(
             "one replicate",
             tuple((100 * v, i + 0.3) for i, r in done for v in r.values),
@@ -113,8 +114,8 @@ def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
         points = tuple((100 * (r.published or 0.0), float(i)) for i, r in theirs)
         name = f"document, {on(split).removeprefix('the ')}"
         symbol = _SYMBOLS.get(split, _OTHER_SPLIT)
-        found.append(Marks(name, points, tuple(_hover(r) for _, r in theirs), BEST, symbol, size=12))
-    return [marks for marks in found if marks.points]
+        drawn.append(Marks(name, points, tuple(_hover(r) for _, r in theirs), BEST, symbol, size=12))
+    return [marks for marks in drawn if marks.points]
 
 
 def _means(rows: Sequence[tuple[int, ComparisonRow]], name: str) -> Marks:

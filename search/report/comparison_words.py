@@ -69,7 +69,7 @@ def _on(data: str, rows: Sequence[Row]) -> str:
 def _ends(contender: Contender) -> str:
     found = contender.interval
     if found is None or found.low is None or found.high is None:
-        return " with one seed, which leaves no interval"
+        return f" with {count(found.n if found else 1, 'seed')}, too few for an interval"
     return f" on average over {found.n} seeds (95 % interval {100 * found.low:.2f} to {100 * found.high:.2f}\u00a0%)"
 
 

@@ -156,7 +156,7 @@ def _row(finals: Finals, row: Finalist) -> FinalistRow:
         note="; ".join(["chosen by the search"] * (row is finals.champion) + [_named(finals, row)] * row.is_document),
         search=percent(row.search_accuracy),
         test=percent(found.mean if found else None),
-        interval=_ends(found.low, found.high) or ("one replicate: none" if found else "–") if found else "–",
+        interval=_ends(found.low, found.high) or ("too few seeds" if found else "–") if found else "–",
         replicates=f"{done}, {row.n_failed} failed" if row.n_failed else done,
         optimism="–" if row.optimism is None else f"{100 * row.optimism:+z.2f}",
         p_value="–" if row.p_value is None else _p(row.p_value),
@@ -202,10 +202,11 @@ def _chosen(finals: Finals) -> str:
         ended = row.n_failed >= row.n_wanted
         return f"{which}; {'all its replicates failed' if ended else 'no replicate of it is finished'}."
     right = f"it gets {percent(found.mean)} of {count(finals.n_test, 'test image')} right"
-    if ends := _ends(found.low, found.high):
-        again = f"trained again on {found.n} fresh seeds, {right} on average"
-        return f"{which}: {again} (95 % interval over seeds {ends})."
-    return f"{which}: trained again on one fresh seed, {right}. A single replicate has no interval."
+    if found.n == 1:
+        return f"{which}: trained again on one fresh seed, {right}. A single replicate has no interval."
+    ends = _ends(found.low, found.high)
+    interval = f"95 % interval over seeds {ends}" if ends else "too few seeds for an interval"
+    return f"{which}: trained again on {found.n} fresh seeds, {right} on average ({interval})."
 
 
 def _gain(finals: Finals) -> list[str]:

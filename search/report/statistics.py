@@ -21,11 +21,14 @@ _CELLS = 2**22
 _DIGITS = 12
 """Means of the same fractions in another order differ only beyond these decimals; a tie must stay one."""
 
+_FEWEST = 3
+"""Values that leave an interval: of two, whose spread is half a guess, Student's spans most of what can be."""
+
 Chance = Literal["images and seeds", "images", "seeds", "nothing"]
 
 
 class Interval(NamedTuple):
-    """A mean of `n` values with the ends of its interval, all fractions in 0…1; None where n = 1 leaves no interval."""
+    """A mean of `n` values with the ends of its interval, all fractions in 0…1; None where n < 3 leaves no interval."""
 
     mean: float
     low: float | None
@@ -60,7 +63,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """Student's t interval of the mean of `values` (fractions in 0…1), clipped to 0…1.
 
     Half its width is t(1 − (1 − level)/2, n − 1) · s / √n, s the standard deviation with n − 1 degrees of freedom.
-    One value has no interval (both ends None); values that are all the same have one of width zero.
+    One or two values have no interval (both ends None); values that are all the same have one of width zero.
     Raises ValueError without values, for a value outside 0…1 or NaN, and for a level outside (0, 1).
     Source: Student, "The probable error of a mean", Biometrika 6 (1908), 1–25; `scipy.stats.t`.
     """
@@ -80,8 +83,8 @@ def _interval(values: Sequence[float], level: float, spread: Callable[[int], flo
     n = len(values)
     if not n or not all(0 <= v <= 1 for v in values) or not 0 < level < 1:
         raise ValueError(f"an interval needs values in 0…1 and a level between 0 and 1, not {values!r} and {level!r}")
-    if n == 1:
-        return Interval(float(values[0]), None, None, 1)
+    if n < _FEWEST:
+        return Interval(fmean(values), None, None, n)
     if min(values) == max(values):
         same = float(values[0])
         return Interval(same, same, same, n)
@@ -109,7 +112,8 @@ def compare_all(
     one in ten differences of nothing passes both tests.
 
     Replicates that are all alike on both sides add no error. With one replicate on either side the seeds can't be
-    judged: the images alone, with McNemar's exact p between two single replicates. Without `hits` on both sides: the
+    judged: the images alone, with McNemar's exact p between two single replicates. With two there is a p, but no
+    interval. Without `hits` on both sides: the
     seeds alone, with a permutation test where all replicates of a side are alike and Welch's has no denominator.
     Always the same for the same values. Raises ValueError for runs without accuracies and for hits of unlike shape.
     """
@@ -159,6 +163,8 @@ def _over_images(a: Runs, b: Runs, image_error: float, level: float) -> Differen
         half = max(half, float(t.ppf((1 + level) / 2, seed_df)) * seed_error)
     if len(a.accuracies) == len(b.accuracies) == 1:
         p_value = _mcnemar(a, b)
+    if both and not _enough(a.accuracies, b.accuracies):
+        return Difference(value, None, None, p_value, "images and seeds")
     return _bounded(value, value - half, value + half, p_value, "images and seeds" if both else "images")
 
 
@@ -172,8 +178,14 @@ def _over_seeds(a: Sequence[float], b: Sequence[float], level: float) -> Differe
         )
         return Difference(value, None, None, float(found.pvalue), "seeds")
     test = _welch(a, b)
+    if not _enough(a, b):
+        return Difference(value, None, None, float(test.pvalue), "seeds")
     ends = test.confidence_interval(level)
     return _bounded(value, float(ends.low), float(ends.high), float(test.pvalue), "seeds")
+
+
+def _enough(a: Sequence[float], b: Sequence[float]) -> bool:
+    return min(len(a), len(b)) >= _FEWEST
 
 
 def _apart(a: Sequence[float], b: Sequence[float]) -> float:

@@ -190,7 +190,7 @@ def _baseline(study: StudyRecord) -> str:
 def _test_scores(finals: Finals, label: str) -> list[Tile]:
     row, gain = finals.champion, finals.gain
     found = row.interval
-    note = "one replicate, no interval"
+    note = "too few seeds for an interval"
     if found and found.low is not None and found.high is not None:
         note = f"95 % interval over seeds {100 * found.low:.2f} to {100 * found.high:.2f}"
     tiles = [Tile(f"test accuracy, trial {row.trial}", percent(found.mean if found else None), note)]

@@ -24,7 +24,7 @@ _COLORS = {
 def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     """The `top` first rows of the leaderboard, then trial 0 if it isn't among them; fits 80 columns.
 
-    Accuracies in percent, times in seconds; parameters are those that vary, floats to three digits.
+    Accuracies in percent, times in seconds; parameters that do not vary are in the caption, floats to three digits.
     """
     order = ranking(study)
     ranks = {t.number: str(i) if has_rank(t) else "" for i, t in enumerate(order, start=1)}
@@ -102,7 +102,11 @@ def _short(value: object) -> str:
 
 def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | None:
     cut = f", cut to {cut}" if (cut := baseline_cut(study)) else ""
+    varied = varied_params(study)
+    fixed = {name: t.params[name] for t in order for name in t.params if name not in varied}
     notes = [f"* {baseline_name(study)}{cut}"] if study.document in order else []
+    if fixed:
+        notes.append(escape(f"did not vary: {' '.join(f'{n}={_short(v)}' for n, v in fixed.items())}"))
     if len(order) > top:
         notes.append(f"{len(order) - top:,} more in leaderboard.csv")
     failed = sum(t.state == "FAIL" for t in order)

@@ -13,7 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from search.study.database import models
 from search.study.rows import DamagedError, decoding
@@ -30,6 +30,11 @@ class QueueState(StrEnum):
     """By a person or its time limit: running trials were given back, and `resume` goes on."""
     CANCELLED = "cancelled"
     DONE = "done"
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no trial is started any more, unless somebody opens the study again."""
+        return self in {QueueState.CANCELLED, QueueState.DONE}
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,22 @@ def orphaned_studies(storage: LedgerStorage) -> list[str]:
         ids = [study_id for study_id, (_, place) in places.items() if place.state is not QueueState.OPEN]
         running = _running(session, ids)
         return [places[study_id][0] for study_id in ids if study_id in running]
+
+
+def places(storage: LedgerStorage) -> dict[str, Place]:
+    """The place of every study of Gridless by name, in the order in which they were made; a damaged one is paused.
+
+    Raises RetryLaterError when the database is out of reach.
+    """
+    study, spec, queue = models.StudyModel, *(aliased(models.StudyUserAttributeModel) for _ in range(2))
+    query = (
+        sa.select(study.study_name, queue.value_json)
+        .join(spec, (spec.study_id == study.study_id) & (spec.key == "spec"))
+        .outerjoin(queue, (queue.study_id == study.study_id) & (queue.key == QUEUE))
+        .order_by(study.study_id)
+    )
+    with storage.reading(), storage.session() as session:
+        return {name: _legible(name, text) if text else Place.of({}) for name, text in session.execute(query)}
 
 
 def _places(session: Session) -> dict[int, tuple[str, Place]]:

@@ -29,7 +29,7 @@ def test_a_search_is_kept_in_a_file_that_can_be_reported(command, tmp_path, monk
 
 def test_every_problem_is_told_at_once(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, _, err = command(
-        "bench-peers", "--models", "mlp,nope,cifar_cnn", "--data", "digits", "--systems", "Optima", "--images", "x",
+        "bench-peers", "--models", "mlp,mpl,cifar_cnn", "--data", "digits", "--systems", "Optima", "--images", "x",
         "--budget", "0.5", "--fix", "batch_sise=3,epochs=2", "--out", str(tmp_path / "no" / "peers.csv"),
     )  # fmt: skip
     assert code == 2
@@ -37,7 +37,7 @@ def test_every_problem_is_told_at_once(command, tmp_path: Path) -> None:  # type
         "'Optima' is not known",
         "--images: 'x'",
         "--budget: '0.5'",
-        "no nope.yaml",
+        "--models: 'mpl' is not known; did you mean 'mlp'?",
         "is no folder",
         "'batch_sise' is a parameter of none",
         "--fix: epochs is how long to train",

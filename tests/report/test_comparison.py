@@ -132,7 +132,7 @@ def test_the_summary_says_who_reaches_the_figure_who_does_not_and_who_cannot_be_
 
 
 def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
-    plot = as_plot(accuracy_per_model((*ROWS, replace(BASE, model="best", values=(0.99, 0.99)))))
+    plot = as_plot(accuracy_per_model((*ROWS, replace(BASE, model="best", values=(0.99,) * 3))))
     fashion, cifar = (p.figure for p in plot.panels)
     assert fashion.layout.yaxis.ticktext[0] == "best"
     assert set(fashion.layout.yaxis.ticktext) == {r.model for r in ROWS if r is not SHORT} | {"best"}
@@ -147,7 +147,7 @@ def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
     ours = next(t for t in fashion.data if t.name == "ours, mean and 95 % interval")
     whiskers = dict(zip((fashion.layout.yaxis.ticktext[int(y)] for y in ours.y), ours.error_x.array, strict=True))
     assert whiskers["convNN_1"] == pytest.approx(4.96828, abs=1e-5)
-    single = next(t for t in fashion.data if t.name == "ours, one replicate, no interval")
+    single = next(t for t in fashion.data if t.name == "ours, too few replicates for an interval")
     assert points(plot, single.name) == {"one": 84.0}
     assert single.error_x.array is None
 

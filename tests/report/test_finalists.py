@@ -207,7 +207,7 @@ def test_equal_predictions_are_tied_with_p_1():
     record = final({1: (0.9, 0.9), 3: (0.9, 0.9), 0: (0.9, 0.9)})
     found = judge(search(), record, {n: np.arange(N) < 180 for n in range(6)})
     assert [(r.p_value, r.tied_with_best) for r in found.rows] == [(None, True), (1.0, True), (1.0, True)]
-    assert found.gain[:4] == (0.0, 0.0, 0.0, 1.0)
+    assert found.gain[:4] == (0.0, None, None, 1.0)
     assert "That is the same as the document's setting" in " ".join(finals_words(found))
 
 
@@ -265,7 +265,9 @@ def test_the_words_of_an_unfinished_test_say_so():
     words = finals_words(judged({1: (0.91, 0.92, "RUNNING"), 3: (0.90, "FAIL", "not begun"), 0: (0.91, 0.90, 0.92)}))
     assert words[0] == "The finalists are being trained again: 6 of 9 replicates finished so far."
     assert words[1] == "1 replicate failed and is left out."
-    assert "it includes zero, so there may be no difference" in words[3]
+    assert "on 2 fresh seeds" in words[2]
+    assert "(too few seeds for an interval)" in words[2]
+    assert words[3].endswith("; too few replicates for an interval.")
     early = finals_words(judged({1: ("FAIL",), 3: ("RUNNING",), 0: ("not begun",)}))
     assert early[-1] == "The search chose trial 1; all its replicates failed."
     later = finals_words(judged({3: (0.9, 0.91), 0: (0.8, 0.8)}))
@@ -291,12 +293,12 @@ def test_the_table_is_text_and_the_columns_are_numbers():
     assert (first.rank, first.trial, first.note, first.search) == ("1", "1", "chosen by the search", "95.00\u00a0%")
     assert (first.test, first.replicates, first.verdict) == ("91.50\u00a0%", "2 of 3", "best on the test set")
     assert (first.p_value, first.optimism) == ("–", "+3.50")
-    assert (second.interval, second.replicates) == ("one replicate: none", "1 of 2, 1 failed")
+    assert (second.interval, second.replicates) == ("too few seeds", "1 of 2, 1 failed")
     assert second.verdict == "tied with the best"
     assert (last.note, last.verdict, last.p_value) == ("the document's setting, its 3 epochs", "lower", "0.002")
     columns = finalist_columns(found, [2, 3, 1])
     assert columns["test_accuracy_mean"] == [None, 0.90, pytest.approx(0.915)]
-    assert columns["test_accuracy_ci_low"] == [None, None, mean_interval((0.91, 0.92)).low]
+    assert columns["test_accuracy_ci_low"] == [None, None, None]
     assert columns["n_replicates"] == [None, 1, 2]
     assert columns["tied_with_best"] == [None, True, True]
     assert finalist_columns(None, [0, 1]) == {name: [None, None] for name in columns}

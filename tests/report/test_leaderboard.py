@@ -126,6 +126,13 @@ def test_the_terminal_table_fits_80_columns_and_always_shows_the_documents_setti
     assert "2 failed, see report.html" in text
 
 
+def test_what_did_not_vary_is_below_the_terminal_table(study):
+    pinned = tuple(replace(t, params={**t.params, "batch_size": 10}) for t in study.trials)
+    text = printed(replace(study, trials=pinned), top=10)
+    assert text.count("batch_size") == 1
+    assert "did not vary: batch_size=10 momentum=0.9" in text
+
+
 def test_the_terminal_table_prints_names_as_they_are(hostile, study):
     assert "=cmd()=-2+3" in printed(hostile, top=10)
     assert "Leaderboard of [red]x" in printed(replace(study, name="[red]x"), top=10)

@@ -32,14 +32,15 @@ def test_one_more_run_varies_by_the_spread_of_runs_and_of_the_mean():
     assert (found.low, found.high) == pytest.approx((0.84 - 0.0993656, 0.84 + 0.0993656), abs=1e-7)
 
 
-def test_one_value_has_no_interval_and_equal_values_have_one_of_no_width():
+def test_one_value_or_two_have_no_interval_and_equal_values_have_one_of_no_width():
     assert mean_interval((0.9,)) == Interval(0.9, None, None, 1)
+    assert mean_interval((0.5, 0.75)) == single_run_interval((0.5, 0.75)) == Interval(0.625, None, None, 2)
     assert mean_interval((0.1, 0.1, 0.1)) == Interval(0.1, 0.1, 0.1, 3)
 
 
 def test_an_interval_never_leaves_the_range_of_an_accuracy():
-    assert mean_interval((0.90, 0.99)).high == 1.0
-    assert mean_interval((0.01, 0.10)).low == 0.0
+    assert mean_interval((0.90, 0.99, 0.99)).high == 1.0
+    assert mean_interval((0.01, 0.01, 0.10)).low == 0.0
 
 
 @pytest.mark.parametrize(
