@@ -6,7 +6,8 @@ GPU := $(shell nvidia-smi -L >/dev/null 2>&1 && echo gpu)
 COMMA := ,
 # Messages name these as `make VERB`.
 export GRIDLESS_MAKE := ui sync report
-# Ctrl-C is no error of a target.
+# Ctrl-C is no error of a target: the shell outlives it, and what it ended says 130.
+RUN := trap : INT; $(BIN)/gridless
 STOPPED := || { code=$$?; [ $$code -eq 130 ] || exit $$code; }
 COMPOSE := docker compose --file docker/compose.yaml
 SERVICE := worker$(GPU:%=-%)
@@ -34,11 +35,11 @@ setup: .venv/installed ## Make the environment (done by every other target; quic
 	@touch $@
 
 study: setup ## Search: make study MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TIMEOUT= WORKERS= SEED= NAME= ARGS=]
-	@$(BIN)/gridless study $(or $(MODEL),$(error MODEL is missing: make study MODEL=convNN DATA=fashion)) \
+	@$(RUN) study $(or $(MODEL),$(error MODEL is missing: make study MODEL=convNN DATA=fashion)) \
 		$(or $(DATA),$(error DATA is missing: make study MODEL=convNN DATA=fashion)) $(FLAGS) $(STOPPED)
 
 bench: setup ## Run a suite of searches or fixed settings and compare: make bench SUITE=quick [ARGS="--epochs 5 --only mlp"]
-	@$(BIN)/gridless bench $(or $(SUITE),$(error SUITE is missing: make bench SUITE=documents)) $(ARGS) $(STOPPED)
+	@$(RUN) bench $(or $(SUITE),$(error SUITE is missing: make bench SUITE=documents)) $(ARGS) $(STOPPED)
 
 compare: setup ## Compare studies, or a suite that was run: make compare STUDIES="mlp-fashion convNN-fashion" or SUITE=documents
 	@$(BIN)/gridless compare $(or $(SUITE),$(STUDIES),$(error SUITE is missing: make compare SUITE=documents)) $(ARGS)
@@ -50,7 +51,7 @@ sync: setup ## Send to MLflow what has not arrived there yet: make sync NAME=con
 	@$(BIN)/gridless sync $(or $(NAME),$(error NAME is missing: make sync NAME=convNN-fashion))
 
 ui: setup ## Open the MLflow UI
-	@$(BIN)/gridless ui $(ARGS) $(STOPPED)
+	@$(RUN) ui $(ARGS) $(STOPPED)
 
 models: setup ## List the models
 	@$(BIN)/gridless models $(ARGS)

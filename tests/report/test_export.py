@@ -22,10 +22,10 @@ MIXED = {"lr": 0.5, "flag": True, "text": "=1+1", "size": "small", "units": -3}
 
 @pytest.fixture
 def finals():
-    """Trial 3 trained again twice, the document's setting once."""
-    common = {"n_wanted": 2, "n_failed": 0, "optimism": None, "is_extra": False}
+    """Trial 3 trained again three times, the document's setting once."""
+    common = {"n_wanted": 3, "n_failed": 0, "optimism": None, "is_extra": False}
     best = Finalist(
-        3, 1, False, search_accuracy=0.9125, interval=mean_interval([0.9, 0.8]), values=(0.9, 0.8), **common
+        3, 1, False, search_accuracy=0.9125, interval=mean_interval([0.9, 0.85, 0.8]), values=(0.9, 0.85, 0.8), **common
     )
     own = Finalist(0, 2, True, search_accuracy=0.9, interval=mean_interval([0.7]), values=(0.7,), **common)
     return Finals((replace(best, tied_with_best=True), own), None, 10, True, "")
@@ -94,7 +94,7 @@ def test_finalists_fill_their_columns_and_others_leave_them_blank(study, finals,
     by_trial = {row["trial"]: row for row in rows}
     assert by_trial[3]["test_accuracy_mean"] == pytest.approx(0.85)
     assert by_trial[3]["test_accuracy_ci_low"] < 0.85 < by_trial[3]["test_accuracy_ci_high"]
-    assert (by_trial[3]["n_replicates"], by_trial[0]["n_replicates"]) == (2, 1)
+    assert (by_trial[3]["n_replicates"], by_trial[0]["n_replicates"]) == (3, 1)
     assert by_trial[3]["tied_with_best"] is True
     assert by_trial[0]["test_accuracy_ci_low"] is None
     assert by_trial[2]["n_replicates"] is None
