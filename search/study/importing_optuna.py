@@ -1,5 +1,6 @@
 """Finished trials of another study of Optuna's."""
 
+import math
 from datetime import timedelta
 from pathlib import Path
 
@@ -72,14 +73,23 @@ def _past(place: str, storage: optuna.storages.BaseStorage, name: str | None) ->
 
 
 def _trial(trial: FrozenTrial) -> PastTrial:
-    finished = trial.state == TrialState.COMPLETE
-    problem = None if finished else f"it is {trial.state.name}, not COMPLETE"
     steps = sorted(trial.intermediate_values)
+    value, problem = _outcome(trial)
     # Some count epochs from 0.
     contiguous = steps in (list(range(len(steps))), list(range(1, len(steps) + 1)))
     curve = tuple(trial.intermediate_values[s] for s in steps) if contiguous else ()
     took: timedelta | None = trial.duration
     return PastTrial(
-        str(trial.number), dict(trial.params), trial.value if finished else None, problem, curve,
+        str(trial.number), dict(trial.params), value, problem, curve,
         seconds=took.total_seconds() if took else None,
     )  # fmt: skip
+
+
+def _outcome(trial: FrozenTrial) -> tuple[float | None, str | None]:
+    """A trial's accuracy, of a pruned one the best that it reported; or why it has none."""
+    if trial.state == TrialState.COMPLETE:
+        return trial.value, None
+    if trial.state != TrialState.PRUNED:
+        return None, f"it is {trial.state.name}, not COMPLETE or PRUNED"
+    reported = [value for value in trial.intermediate_values.values() if math.isfinite(value)]
+    return (max(reported), None) if reported else (None, "it was pruned before it reported a value")

@@ -1,19 +1,22 @@
 """Past trials as plain values, and how they become settings of a space. Pure."""
 
 import math
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from search.registry import nearest
-from search.space.fields import ChoiceParam, IntParam, Param, problem_of
+from search.space.fields import ChoiceParam, ConstantParam, IntParam, Param, ends, problem_of
 from search.space.hyperparameters import names_of
 from search.space.settings import fill
 from search.space.types import Space
 from search.space.values import same, show
 
-ALIASES = {"learning_rate": "lr"}
-"""What libraries call a parameter that has another name here."""
+ALIASES = {"learning_rate": "lr", "dropout_rate": "dropout", "num_unit": "units", "num_units": "units"}
+"""What libraries and the documents call a parameter that has another name here."""
+_OBJECT = re.compile(r"<(?:class |function |built-in function |bound method )?'?([\w.]+)")
+"""How Python writes a class, a function or an object."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,8 @@ class PastTrial:
     """The validation accuracy after each epoch, where the source kept it."""
     seconds: float | None = None
     """What its training took."""
+    told_as: str = ""
+    """What people are told of as its row, where that is not `row`."""
 
 
 @dataclass(frozen=True)
@@ -69,13 +74,14 @@ def fit(trial: PastTrial, space: Space, *, assumed: Collection[str], renamed: Ma
     Of `assumed` parameters, which the source knows nothing of, it gets the document's values. `renamed` leads from the
     source's names to those of the space.
     """
+    row = trial.told_as or trial.row
     if trial.problem:
-        return Rejected(trial.row, trial.problem)
+        return Rejected(row, trial.problem)
     if problem := _accuracy_problem(trial.val_accuracy):
-        return Rejected(trial.row, problem)
+        return Rejected(row, problem)
     setting, problems = _setting(trial.values, space, assumed, renamed)
     if problems:
-        return Rejected(trial.row, "; ".join(problems))
+        return Rejected(row, "; ".join(problems))
     curve = trial.curve if trial.curve and max(trial.curve) == trial.val_accuracy else (float(trial.val_accuracy),)
     return Fitted(trial.row, setting, curve, trial.seconds)
 
@@ -84,6 +90,16 @@ def unknown_to(past: Past, space: Space, renamed: Mapping[str, str]) -> list[str
     """The parameters of `space` that no trial of `past` has a value for."""
     told = {own for trial in past.trials for name in trial.values for own in _own_names(name, space, renamed)}
     return [name for name in space.params if name not in told]
+
+
+def names_in(past: Past) -> set[str]:
+    """What the parameters of `past` are called, with and without scikit-learn's path of steps before."""
+    names = {name for trial in past.trials for name in trial.values}
+    return names | {_last(name) for name in names}
+
+
+def _last(name: str) -> str:
+    return name.rpartition("__")[2]  # of scikit-learn's path of steps, model__units
 
 
 def _accuracy_problem(value: Any) -> str | None:
@@ -120,9 +136,10 @@ def _setting(
 
 def _own_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[str]:
     """The parameters of `space` that the source's `name` stands for: several where scopes define it differently."""
-    if name in renamed:
-        return [renamed[name]]
-    last = name.rpartition("__")[2]  # of scikit-learn's path of steps, model__units
+    last = _last(name)
+    for theirs in (name, last):
+        if theirs in renamed:
+            return [renamed[theirs]]
     for candidate in dict.fromkeys((name, last, ALIASES.get(name, name), ALIASES.get(last, last))):
         if found := [own for own in names_of(candidate) if own in space.params]:
             return found
@@ -133,6 +150,17 @@ def _as(param: Param, value: Any) -> Any:
     """`value` as the parameter writes it: files of text know no types, and pandas makes numbers with gaps floats."""
     if isinstance(value, float) and value.is_integer() and isinstance(param, IntParam):
         return int(value)
-    if isinstance(param, ChoiceParam) and not any(same(c, value) for c in param.choices):
-        return next((c for c in param.choices if str(c) == str(value)), value)
-    return value
+    listed = ends(param) if isinstance(param, ChoiceParam | ConstantParam) else ()
+    if any(same(c, value) for c in listed):
+        return value
+    twins = (c for plain in (str, _plain) for c in listed if plain(c) == plain(value))
+    return next(twins, value)
+
+
+def _plain(value: Any) -> str:
+    """What a value is called, however it is written: sgd for SGD, for the class and for an object of it."""
+    if isinstance(value, Mapping):  # as Keras writes one
+        value = value.get("class_name")
+    text = str(value)
+    match = _OBJECT.match(text)
+    return (match[1].rpartition(".")[2] if match else text).replace("_", "").lower()

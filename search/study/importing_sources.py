@@ -142,7 +142,8 @@ def _grid_trial(number: int, row: Mapping[str, Any]) -> PastTrial:
     values = {**given, **(params if isinstance(params, dict) else {})}
     known = {n: v for n, v in values.items() if v is not None and not _is_nan(v)}
     score, seconds = row["mean_test_score"], row.get("mean_fit_time")
-    return PastTrial(str(number), known, score, seconds=seconds if _is_number(seconds) else None)
+    took = seconds if _is_number(seconds) else None
+    return PastTrial(str(number), known, score, seconds=took, told_as=str(number + 1))
 
 
 def cell(text: str) -> Any:

@@ -17,7 +17,7 @@ from search.space.hyperparameters import space_of
 from search.space.load import find_space, load_space
 from search.space.types import Space
 from search.study.importing import Imported, known_spec, new_spec, take_in
-from search.study.importing_rows import Past
+from search.study.importing_rows import Past, names_in
 from search.study.importing_sources import read_past
 from search.study.library import check_name
 from search.study.spec import StudySpec
@@ -56,7 +56,7 @@ def import_past(request: ImportRequest, say: Callable[[str], None]) -> tuple[Pas
     past = read_past(request.source, request.study)
     storage = LedgerStorage(storage_url())
     spec = _spec(storage, request, past, say)
-    found = take_in(storage, spec, past, _renamed(request.renames, spec.search_space))
+    found = take_in(storage, spec, past, _renamed(request.renames, spec.search_space, past))
     try:
         _write_rejected(home() / request.into / REJECTED, past, found)
     except OSError as error:
@@ -96,13 +96,16 @@ def _space(model: str, data: str, file: Path | None, past: Past, say: Callable[[
     return space_for(model, None, load(data), say).space
 
 
-def _renamed(texts: Sequence[str], space: Space) -> dict[str, str]:
+def _renamed(texts: Sequence[str], space: Space, past: Past) -> dict[str, str]:
     found, problems = {}, []
+    names = names_in(past)
     for text in texts:
         theirs, _, ours = (part.strip() for part in text.partition("="))
         if not theirs or ours not in space.params:
             problems.append(f"--rename: {text!r} must be THEIRS=OURS with a parameter of the space; "
                             f"{nearest(ours, space.params)}")  # fmt: skip
+        elif theirs not in names:
+            problems.append(f"--rename: {text!r}: no trial of {past.place} has {theirs!r}; {nearest(theirs, names)}")
         found[theirs] = ours
     if problems:
         raise InputError(problems)

@@ -48,6 +48,12 @@ def fitted(values: dict[str, Any], accuracy: Any = 0.5, **options: Any) -> Fitte
         ({"units": 32.0, "optimizer": "sgd", "lr": 0.01}, {"assumed": ["momentum"]}, SGD),
         ({"model__units": 32, "optimizer": "adam", "optimizer__learning_rate": 0.01}, {}, ADAM),
         ({"width": 32, "optimizer": "adam", "lr": 0.01}, {"renamed": {"width": "units"}}, ADAM),
+        ({"model__width": 32, "optimizer": "Adam", "lr": 0.01}, {"renamed": {"width": "units"}}, ADAM),
+        (ADAM | {"optimizer": "<class 'keras.src.optimizers.adam.Adam'>"}, {}, ADAM),
+        (ADAM | {"optimizer": "<class 'keras.optimizers.Adam'>"}, {}, ADAM),
+        (ADAM | {"optimizer": "<keras.src.optimizers.adam.Adam object at 0x7f3c5c0b5e50>"}, {}, ADAM),
+        (ADAM | {"optimizer": "<function adam at 0x7f3c5c0b5e50>"}, {}, ADAM),
+        (ADAM | {"optimizer": {"class_name": "Adam", "config": {"name": "adam"}}}, {}, ADAM),
     ],
 )  # fmt: skip
 def test_values_become_a_setting(values: Any, options: Any, setting: Any) -> None:
@@ -61,6 +67,8 @@ def test_values_become_a_setting(values: Any, options: Any, setting: Any) -> Non
     ("values", "accuracy", "part"),
     [
         (ADAM | {"units": 65}, 0.5, "units: 65 is out of range"),
+        (ADAM | {"optimizer": "<class 'keras.src.optimizers.ftrl.Ftrl'>"}, 0.5, "Ftrl'>\" is not a choice"),
+        (ADAM | {"optimizer": "<function build.<locals>.<lambda> at 0x7f>"}, 0.5, "is not a choice"),
         (ADAM | {"optimizer": "adamx"}, 0.5, 'optimizer: "adamx" is not a choice'),
         (ADAM | {"depth": 3}, 0.5, "depth: is not a parameter"),
         (ADAM | {"optimizer": "sgd"}, 0.5, "momentum: is missing"),

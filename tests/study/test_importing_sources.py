@@ -67,7 +67,7 @@ def test_the_results_of_a_grid_search(tmp_path: Path, content: str) -> None:
     file = tmp_path / ("results.json" if content[0] in "{[" else "results.csv")
     file.write_text(content)
     first, second = read_past(str(file), None).trials
-    assert first == PastTrial("0", {"model__units": 16}, 0.8, seconds=2.5)
+    assert first == PastTrial("0", {"model__units": 16}, 0.8, seconds=2.5, told_as="1")
     assert second.val_accuracy is None
 
 
@@ -110,12 +110,19 @@ def test_another_study_of_optunas(tmp_path: Path) -> None:
             trial.report(value, step)
         study.tell(trial, 0.6)
         study.ask()
+        for reports in ((0.5, float("nan"), 0.3), ()):
+            pruned = study.ask()
+            for step, value in enumerate(reports):
+                pruned.report(value, step)
+            study.tell(pruned, state=optuna.trial.TrialState.PRUNED)
     for source, study_name in ((f"optuna:{url}#up", None), (str(tmp_path / "other.db"), "up")):
         past = read_past(source, study_name)
-        done, running = past.trials
+        done, running, pruned, never = past.trials
         assert (past.kind, done.row, done.val_accuracy, done.curve) == ("optuna", "0", 0.6, (0.4, 0.6))
         assert done.values.keys() == {"lr"}
-        assert running.problem == "it is RUNNING, not COMPLETE"
+        assert running.problem == "it is RUNNING, not COMPLETE or PRUNED"
+        assert (pruned.val_accuracy, pruned.problem) == (0.5, None)
+        assert "before it reported" in (never.problem or "")
     for study_name, part in ((None, "down, up"), ("gone", "no study 'gone'"), ("down", "minimize")):
         with pytest.raises(InputError, match=part):
             read_past(str(tmp_path / "other.db"), study_name)

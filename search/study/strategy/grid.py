@@ -13,7 +13,21 @@ from search.study.strategy.contract import identity
 from search.study.strategy.sampling import RandomSettings
 
 
-def points(param: Param) -> tuple[Any, ...]:
+class _Steps(Sequence[Any]):
+    """The values of a float with steps, made one by one: there may be millions."""
+
+    def __init__(self, param: FloatParam) -> None:
+        self._param = param
+
+    def __len__(self) -> int:
+        return n_points(self._param)
+
+    def __getitem__(self, index: Any) -> Any:
+        step = range(len(self))[index] * (self._param.step or 0.0)
+        return own(self._param, min(self._param.low + step, self._param.high))
+
+
+def points(param: Param) -> Sequence[Any]:
     """The values that a grid takes of `param`, in order: all, or 10 even ones of a float without a step."""
     match param:
         case ConstantParam():
@@ -21,12 +35,12 @@ def points(param: Param) -> tuple[Any, ...]:
         case ChoiceParam():
             return tuple(param.choices)
         case IntParam():
-            return tuple(range(param.low, param.high + 1, param.step or 1))
+            return range(param.low, param.high + 1, param.step or 1)
         case FloatParam(step=None):
             even = np.geomspace if param.log else np.linspace
             return tuple(np.clip(even(param.low, param.high, GRID_POINTS), param.low, param.high).tolist())
         case FloatParam():
-            return tuple(own(param, min(param.low + i * (param.step or 0), param.high)) for i in range(n_points(param)))
+            return _Steps(param)
 
 
 def walk(space: Space, max_epochs: int) -> Iterator[dict[str, Any]]:
