@@ -6,6 +6,8 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -65,10 +67,11 @@ def worker(
                 crew, settings, folder, holder="gridless worker", say=say, engine=engine, address=address, **shared
             ) as workers,
         ):
-            workers.go(Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow))
+            tell_ended = _teller(storage)
+            workers.go(Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow, reports=True))
             where = f"{len(crew.devices)} × {crew.devices[0].name}" if engine == "local" else "Ray"
             say(f"serving {masked(storage.url)} on {where}; logs in {folder / 'logs'}")
-            _watch(workers, keep_mirror)
+            _watch(workers, keep_mirror, tell_ended)
             trouble = workers.trouble()
     except _TerminatedError:
         say("stopped")
@@ -78,15 +81,43 @@ def worker(
     return 0
 
 
-def _watch(workers: "Workers", keep_mirror: Callable[[], None]) -> None:
-    """Keep `workers` and the mirror going until no worker is at work, and say what troubles them."""
+def _watch(workers: "Workers", keep_mirror: Callable[[], None], tell_ended: Callable[[], None]) -> None:
+    """Keep `workers` and the mirror going until no worker is at work; say what troubles them, and which studies end."""
     told = None
     while workers.check():
         keep_mirror()
+        tell_ended()
         if (trouble := workers.trouble()) and trouble != told:
             echo(f"note: {trouble}", err=True)
             told = trouble
         time.sleep(_TICK_S)
+    tell_ended()
+
+
+def _teller(storage: Any) -> Callable[[], None]:
+    """What prints, each time it is called, which studies have come to their end since, and where their results are."""
+    from search.study.queue import places
+
+    told = {name: place.report for name, place in places(storage).items()}
+
+    def tell() -> None:
+        with suppress(RetryLaterError):
+            now = {name: place.report for name, place in places(storage).items()}
+            for name, report in now.items():
+                if report and report != told.get(name):
+                    click.echo(f"{name} is over: {_results(report)}")
+            told.update(now)
+
+    return tell
+
+
+def _results(report: str) -> str:
+    """Where leaderboard, report and model of a study are, by `Place.report`."""
+    host, _, folder = report.partition(":")
+    if host != socket.gethostname():
+        return f"leaderboard, report and model are in {folder} on {host}; `gridless report` writes them here, too"
+    files = [Path(folder, name) for name in ("leaderboard.csv", "report.html", "model.keras")]
+    return ", ".join(str(file) for file in files if file.is_file())
 
 
 class _TerminatedError(Exception):

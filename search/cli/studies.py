@@ -239,6 +239,8 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
         "strategy": f"{spec.strategy}, seed {spec.seed}",
         "workers": "whoever runs `gridless worker`; `gridless status --watch` shows them" if on_queue else here,
     }
+    if on_queue:
+        rows["results"] = f"leaderboard, report and model in {plan.folder}, or in the home of the worker that ends it"
     return "\n".join(f"{name:<9} {text}" for name, text in rows.items())
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import socket
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
@@ -10,7 +11,7 @@ from typing import NamedTuple
 
 from search.artifacts import join, reading
 from search.errors import InputError
-from search.files import unwritable, whole_file
+from search.files import locked, unwritable, whole_file
 from search.places import artifacts
 from search.report.classes import class_table, confusion_plot, write_classes
 from search.report.contents import Contents, contents
@@ -21,6 +22,7 @@ from search.report.frame import best_trial, leaderboard, trial_frame, write_lead
 from search.report.majority import cautions
 from search.report.page import page, write_figures, write_page
 from search.report.table import finalists_table, leaderboard_table
+from search.study.due import note_report
 from search.study.finals import champion, model_file, replicates_of
 from search.study.ledger import finals_of
 from search.study.reading import TrialReader, find_study, read_study
@@ -75,11 +77,19 @@ class Report(NamedTuple):
 
 
 def report_study(storage: LedgerStorage, name: str, folder: Path) -> Report:
-    """Write the report of study `name` as it is stored now into `folder`.
+    """Write the report of study `name` as it is stored now into `folder`, one process at a time, and note that it is.
 
     Raises InputError when there is no such study, or `folder` can't be written.
     """
-    return write_report(read_study(storage, name), folder, *_material(storage, name))
+    find_study(storage, name)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".report.lock", wait=True):
+            written = write_report(read_study(storage, name), folder, *_material(storage, name))
+    except OSError as error:
+        raise InputError(unwritable(folder, error)) from error
+    note_report(storage, name, f"{socket.gethostname()}:{folder}")
+    return written
 
 
 def page_of(storage: LedgerStorage, name: str) -> str:

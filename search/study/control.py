@@ -189,5 +189,6 @@ def _settling(ledger: Ledger) -> Iterator[tuple[Session, Place]]:
 
 
 def _put(ledger: Ledger, session: Session, place: Place, state: QueueState, reason: str = "") -> QueueState:
-    put_place(ledger.storage, session, ledger.study_id, replace(place, state=state, reason=reason))
+    ended = replace(place, state=state, reason=reason, due=state.is_over, writer="", report="")
+    put_place(ledger.storage, session, ledger.study_id, ended)
     return state

@@ -4,7 +4,7 @@ No table and no broker of its own: a study is on the queue when its attribute sa
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -52,6 +52,12 @@ class Place:
     """Why it is paused or cancelled, or done before all of its trials were started."""
     n_before: int = 0
     """Trials that had been started when it was opened."""
+    due: bool = False
+    """It is over, and its report is still to be written (`search.study.due`)."""
+    writer: str = ""
+    """The worker that writes it now, if one does."""
+    report: str = ""
+    """Where it was written: host:folder."""
 
     @classmethod
     def of(cls, attrs: Mapping[str, str]) -> "Place":
@@ -146,6 +152,19 @@ def _legible(name: str, text: str) -> Place:
     with suppress(DamagedError), decoding(name):
         return Place.of({QUEUE: text})
     return Place(QueueState.PAUSED)
+
+
+def n_running(storage: LedgerStorage, names: Collection[str]) -> dict[str, int]:
+    """How many trials run in each of the studies `names` that have any. Raises RetryLaterError as `places` does."""
+    study, trial = models.StudyModel, models.TrialModel
+    query = (
+        sa.select(study.study_name, sa.func.count())
+        .join(trial, trial.study_id == study.study_id)
+        .where(study.study_name.in_(names), trial.state == TrialState.RUNNING)
+        .group_by(study.study_name)
+    )
+    with storage.reading(), storage.session() as session:
+        return dict(session.execute(query).all())
 
 
 def _running(session: Session, ids: list[int]) -> dict[int, int]:

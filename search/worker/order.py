@@ -20,6 +20,8 @@ class Order:
     """End once nothing is left to do; otherwise wait for more."""
     mlflow: bool = True
     """Keep an outbox for MLflow."""
+    reports: bool = False
+    """Write the reports of studies that are over: nobody waits for them who would."""
 
     def to_line(self) -> bytes:
         """The order as one line of JSON, its end included."""

@@ -17,6 +17,7 @@ from search.study.roster import Roster, WorkerRecord
 from search.study.rows import DamagedError
 from search.study.storage import LedgerStorage
 from search.tracking.tracker import Tracker
+from search.worker.closing import Reporter
 from search.worker.data import data_for
 from search.worker.loop import StudyWorker
 from search.worker.order import Order
@@ -64,6 +65,7 @@ class Service:
         self._rest_s = 0.0
         self._ended = threading.Event()
         self._record = WorkerRecord(owner.worker, device)
+        self._reporter = Reporter(storage, owner, order.studies, patience) if order.reports else None
 
     def run(self) -> None:
         """Work until a stop is asked for or, if the order says so, nothing is left to do.
@@ -78,11 +80,13 @@ class Service:
                 if self._run_one():
                     nap_s = SHORTEST_NAP_S
                     continue
-                if self._is_idle() and self._order.until_idle:
+                if self._is_idle() and self._order.until_idle and not (self._reporter and self._reporter.is_busy()):
                     return
                 self._stop.wait(nap_s)
                 nap_s = min(2 * nap_s, LONGEST_NAP_S)
         finally:
+            if self._reporter:
+                self._reporter.stop()
             self._ended.set()
             pulse.join(_GOODBYE_S)
             with suppress(RetryLaterError):
@@ -157,7 +161,9 @@ class Service:
         self._workers.pop(name, None)
 
     def _tidy(self) -> None:
-        """Close studies that nobody is at work on, and end what lost workers left, however busy this one is."""
+        """However busy: close studies that nobody is at work on, end what lost workers left, have reports written."""
+        if self._reporter:
+            self._reporter.is_busy()
         if self._order.studies is not None or time.monotonic() - self._tidied < TIDY_S:
             return
         self._tidied = time.monotonic()

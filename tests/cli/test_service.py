@@ -108,6 +108,10 @@ def test_studies_are_submitted_steered_served_and_given_back(own_home: Path) -> 
     assert by_study(ended[1])["long"]["pruned"] == 1
     idle = gridless("worker", "--until-idle", "--workers", "1", "--no-mlflow")
     assert idle.returncode == 0, idle.stderr
+    for name in ("first", "urgent", "long"):  # by the service, or by this one
+        assert (own_home / name / "report.html").is_file()
+        assert (own_home / name / "leaderboard.csv").is_file()
+    assert f"long is over: {own_home / 'long' / 'leaderboard.csv'}" in idle.stdout
 
 
 def serve_until_the_long_one_runs_and_end(home: Path) -> list[int]:
