@@ -105,7 +105,7 @@ def _teller(storage: Any) -> Callable[[], None]:
             now = {name: place.report for name, place in places(storage).items()}
             for name, report in now.items():
                 if report and report != told.get(name):
-                    click.echo(f"{name} is over: {_results(report)}")
+                    echo(f"{name} is over: {_results(report)}")
             told.update(now)
 
     return tell
