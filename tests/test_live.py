@@ -109,5 +109,5 @@ def test_finalists_are_part_of_the_time_left(capsys: pytest.CaptureFixture[str])
     assert lines[1:] == [
         "the best settings again, 3 trainings, about 27 s left",
         "finalists on the test set: 1 of 3 done, 90.00 %, about 18 s left",
-        "of 3 trials: 2 done, 1 running · best 60.00 % (trial 0) · about 34 s left, 33 s of it for finalists",
+        "3 trials: 2 done, 1 running · best 60.00 % (trial 0) · about 34 s left, 33 s of it for finalists",
     ]
