@@ -20,10 +20,10 @@ from search.report.statistics import (
     holm,
     mean_interval,
 )
-from search.report.words import baseline_name, count, duration
+from search.report.words import baseline_name, count, full_cost
 from search.secret import masked
 from search.study.finals import replicates_of, sources, whole_baseline
-from search.study.finals_cost import Rule, baseline_s, choose, n_trainings, ranked
+from search.study.finals_cost import Rule, choose, ranked
 from search.study.records import StudyRecord, TrialRecord
 
 logger = logging.getLogger(__name__)
@@ -106,10 +106,8 @@ def _no_gain(name: str, rule: Rule, finals: Finals, study: StudyRecord) -> str:
     if first is None or not has_rank(first):
         return f"No gain over {name} can be told: trial 0 has no value."
     why = f"it was cut to {own.trained[0]} of its {own.trained[1]} epochs" if own and own.trained else "it was left out"
-    n, cost_s = n_trainings(rule, first), baseline_s(rule, first)
-    takes = f"{n} × {count(rule.baseline_epochs, 'epoch')}, about {duration(cost_s)}"
     return (
-        f"No gain over {name} is claimed: {why}. To train it in full takes {takes} of training; the same "
+        f"No gain over {name} is claimed: {why}. To train it in full takes {full_cost(study, first)}; the same "
         f"command with --finalists {rule.finalists or 1}, and time enough, does that."
     )
 

@@ -15,7 +15,7 @@ from search.report.frame import best_trial, has_rank, param_names, started_trial
 from search.report.majority import cautions
 from search.report.plots import published_value
 from search.report.style import STATES
-from search.report.words import baseline_cut, baseline_name, count, duration, listing, percent, points, show
+from search.report.words import baseline_cut, baseline_name, count, duration, full_cost, listing, percent, points, show
 from search.study.finals_cost import Rule
 from search.study.records import StudyRecord, TrialRecord
 
@@ -227,8 +227,9 @@ def _result(study: StudyRecord, found: Contents) -> list[str]:
         return [f"{text} That is {name}: no other trial has beaten it."]
     gain = best.val_accuracy - own.val_accuracy
     if cut := baseline_cut(study):
-        reached = f"in {cut}, to which the study’s limit cut it: no gain over it is claimed"
-        return [text, f"{name.capitalize()} (trial 0) reached {percent(own.val_accuracy)} {reached}."]
+        reached = f"{percent(own.val_accuracy)} in {cut}, to which the study’s limit cut it"
+        claims = f": no gain over it is claimed. To train it in full takes {full_cost(study, own)}"
+        return [text, f"{name.capitalize()} (trial 0) reached {reached}{'' if found.finals else claims}."]
     if gain == 0:
         return [f"{text} {name.capitalize()} (trial 0) reached the same."]
     return [f"{text} That is {points(gain)} above {name} (trial 0, {percent(own.val_accuracy)})."]

@@ -4,8 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from search.study.finals_cost import Rule
-from search.study.records import StudyRecord
+from search.study.finals_cost import Rule, baseline_s, n_trainings
+from search.study.records import StudyRecord, TrialRecord
 from search.text import cut, visible
 
 _MAX_VALUE = 200
@@ -25,6 +25,13 @@ def baseline_cut(study: StudyRecord) -> str:
     if epochs is None or trial is None or trial.total_epochs is None or trial.total_epochs >= epochs:
         return ""
     return f"{trial.total_epochs} of its {count(epochs, 'epoch')}"
+
+
+def full_cost(study: StudyRecord, baseline: TrialRecord) -> str:
+    """What it takes to train the `baseline` of `study` as its document does, as often as a finalist."""
+    rule = Rule.of(study.spec)
+    n, cost_s = n_trainings(rule, baseline), baseline_s(rule, baseline)
+    return f"{n} × {count(rule.baseline_epochs or 0, 'epoch')}, about {duration(cost_s)} of training"
 
 
 def percent(fraction: float | None) -> str:
