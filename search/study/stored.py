@@ -46,7 +46,7 @@ class _Spec(_Stored):
     validation_fraction: float = 0.0
     data_digest: str = ""
     first: list[dict[str, Any]] = []
-    finalists: NonNegativeInt = 0
+    finalists: NonNegativeInt | None = 0
     n_replicates: NonNegativeInt = 0
     replicates: list[dict[str, Any]] = []
 

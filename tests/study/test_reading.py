@@ -138,3 +138,9 @@ def test_a_fault_of_ours_or_of_the_database_is_not_taken_for_damage(open_storage
         raise ZeroDivisionError
     with pytest.raises(sa.exc.OperationalError), decoding("s"), open_storage().engine.connect() as connection:
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
+
+
+def test_a_study_of_a_search_with_any_settings_that_a_user_may_give_is_read(open_storage: Open) -> None:
+    storage = open_storage()
+    Ledger.open(storage, spec(finalists=None, timeout_s=None, budget=None), {})
+    assert read_study(storage, "s").spec["finalists"] is None
