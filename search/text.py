@@ -17,7 +17,7 @@ def cut(text: str, most: int = MAX_CHARS) -> str:
     """`text`, or its beginning and its end with what is left out between them counted."""
     if len(text) <= most:
         return text
-    half = most // 2
+    half = (most - 32) // 2  # what says so has room as well: what was cut is not cut again
     return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
 
 

@@ -60,7 +60,7 @@ def _keras_tuner(folder: Path) -> Past:
     try:
         space = read_json(folder / "oracle.json")["hyperparameters"]["space"]
         own = [e for e in space if not e["config"]["name"].startswith(_TUNER)]
-    except (KeyError, TypeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise InputError(f"{folder}/oracle.json: is not KerasTuner's ({error} is missing); {_HOW}") from error
     files = sorted(folder.glob("trial_*/trial.json"))
     return Past("keras-tuner", str(folder.resolve()), tuple(_keras_tuner_trial(file) for file in files), tuple(own))
