@@ -11,6 +11,10 @@ from search.space.values import is_in, number_problem
 Raw: TypeAlias = dict[str, Any]
 """A parameter as a space file writes it."""
 
+FOUND = "found by building the model"
+"""The source of a space whose ranges are the builder's own; one from a file may say otherwise."""
+IN_RANGE = "hp:in_range"
+"""Among params, what tells a builder that a value is to be taken into the range that it asks with."""
 MAX_LISTED = 100
 """Ranges of up to so many values may become lists of choices, and conditions on them."""
 

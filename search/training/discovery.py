@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.space.conditions import learned
-from search.space.hyper import Hyper, fits
+from search.space.hyper import FOUND, Hyper, fits
 from search.space.hyperparameters import space_from
 from search.space.types import Space
 from search.space.values import show
@@ -45,7 +45,8 @@ def find(model: str, *, input_shape: tuple[int, int, int], n_classes: int) -> Fo
     ]
     if answer["cut"]:
         notices.append(f"after {MAX_BUILDS} builds there were more ways to try: what was not found keeps its default")
-    return Found(space_from(model, hypers, compiles=answer["compiles"]), tuple(notices))
+    space = space_from(model, hypers, compiles=answer["compiles"])
+    return Found(space.model_copy(update={"source": FOUND}), tuple(notices))
 
 
 def hypers_of(answer: Mapping[str, Any]) -> list[Hyper]:

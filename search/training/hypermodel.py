@@ -14,7 +14,7 @@ import keras
 
 from search.errors import InputError
 from search.registry import is_hypermodel, load_builder, takes_hp
-from search.space.hyper import Hyper, fits, hyper_of, nearest_value, overlap
+from search.space.hyper import IN_RANGE, Hyper, fits, hyper_of, nearest_value, overlap
 from search.space.hyperparameters import LOOSE, names_of
 from search.training.own_compile import loss_of_numbers
 
@@ -117,7 +117,8 @@ def setting_hp(params: Mapping[str, Any]) -> Any:
     """KerasTuner's HyperParameters with the values of a setting of ours.
 
     Of a hyperparameter that several parameters stand for, it is the one in whose range the builder asks. A value that
-    is in no such range comes from a space file, which may say otherwise than the builder.
+    is in no such range comes from a space file, which may say otherwise than the builder, unless the params hold
+    IN_RANGE: then it is of a range that no build had asked with.
     """
 
     def choose(hyper: Hyper) -> Any:
@@ -129,7 +130,7 @@ def setting_hp(params: Mapping[str, Any]) -> Any:
             logger.warning("%s is not in the space: its default is used, %r", hyper.name, hyper.default)
             return hyper.default
         value = params[names[0]]
-        return _within(hyper, value) if names[0].endswith(LOOSE) else value
+        return _within(hyper, value) if names[0].endswith(LOOSE) or params.get(IN_RANGE) else value
 
     return asking_hp(choose)
 

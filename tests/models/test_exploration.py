@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from search.errors import InputError
 from search.space.conditions import learned
-from search.space.hyper import fits, hyper_of
+from search.space.hyper import IN_RANGE, fits, hyper_of
 from search.space.hyperparameters import space_from, space_of
 from search.space.types import Space
 from search.training.exploration import Exploration
@@ -40,7 +40,7 @@ def defaults(program: Program) -> dict[str, Any]:
 
 def replayed(program: Program, setting: dict[str, Any]) -> list[tuple[str, Any]]:
     """What a setting gives the program, each value checked against the range that it is asked for with."""
-    hp = setting_hp(setting)
+    hp = setting_hp({**setting, IN_RANGE: True})
     retrieve, values = hp._retrieve, []
 
     def checked(one: Any) -> Any:
@@ -115,6 +115,12 @@ def dependent(hp: Any) -> None:
     hp.Int("inner", 8, hp.Int("outer", 16, 128, step=16, default=64))
 
 
+def narrowing(hp: Any) -> None:
+    high = 512
+    for i in range(hp.Int("layers", 1, 4)):
+        high = hp.Int(f"units_{i}", 32, high, step=32)
+
+
 def twice(hp: Any) -> None:
     hp.Int("k", 16, 24)
     hp.Int("k", 1, 3)
@@ -132,7 +138,7 @@ def threshold(hp: Any) -> None:
         hp.Int("child", 1, 2, parent_name="parent", parent_values=[True])
 
 
-FIXED = [layers, branches, scopes, off_the_grid, dependent, twice, again, threshold]
+FIXED = [layers, branches, scopes, off_the_grid, dependent, narrowing, twice, again, threshold]
 
 
 @pytest.mark.parametrize("program", FIXED)

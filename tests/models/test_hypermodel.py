@@ -259,6 +259,7 @@ def test_a_study_of_it_by_one_command(own_home: Path) -> None:
     done = gridless("study", MODELS + "tutorial", "digits", *more)
     assert done.returncode == 0, done.stderr
     assert "2 hyperparameters" in done.stderr
+    assert "source: found by building the model" in (own_home / "tutorial-digits" / "study.yaml").read_text()
     table = rows(own_home, "tutorial-digits")
     assert [r["state"] for r in table] == ["COMPLETE", "COMPLETE"]
     document = next(r for r in table if r["trial"] == "0")
