@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -52,6 +52,20 @@ def workers_of(pid: int, *, deep: bool = False) -> list[int]:
 
     children = psutil.Process(pid).children(recursive=deep)
     return [c.pid for c in children if deep or "search.worker" in c.cmdline()]
+
+
+def all_over(pids: Iterable[int], limit_s: float = 60.0) -> bool:
+    """Whether these processes end within `limit_s` seconds; one that is dead and not yet reaped has ended."""
+    import psutil
+
+    deadline = time.monotonic() + limit_s
+    for pid in pids:
+        with suppress(psutil.NoSuchProcess):
+            while psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                if time.monotonic() > deadline:
+                    return False
+                time.sleep(0.05)
+    return True
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:

@@ -117,7 +117,7 @@ def test_whatever_ends_a_study_the_same_command_goes_on_from_the_last_epoch(own_
     seen = epochs_stored(own_home, "mlp-digits")
     wait_for(lambda: epochs_stored(own_home, "mlp-digits") > seen, process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=120)
     assert process.returncode == 130, err
     assert "goes on" in err
     assert "Leaderboard" in out

@@ -137,7 +137,7 @@ def test_the_process_ends_by_a_signal_and_sends_the_rest(home, uri):
     make_study(home, "s.final")
     run_trial(outbox, 0, [2], "COMPLETE", at=200.0)
     process.terminate()
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (0, b"")
     assert last(home, "s") == {"n_sent": 7, "n_left": 0, "error": None}
     assert last(home, "s.final") == {"n_sent": 4, "n_left": 0, "error": None}

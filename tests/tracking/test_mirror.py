@@ -240,7 +240,7 @@ def test_the_follower_process_ends_with_its_parent_and_sends_the_rest(folder, ur
     command = [sys.executable, "-m", "search.tracking", str(folder), "--uri", uri, "--follow"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     run_trial(outbox, 0, [2], "COMPLETE", at=200.0)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=120)
     assert (process.returncode, out) == (0, b"")
     last = json.loads((folder / "last_sync.json").read_text())
     assert (last["n_left"], last["error"]) == (0, None)

@@ -137,7 +137,7 @@ def serve(ledgers: Sequence[Ledger], sandbox: Any, *, owner: Owner | None = None
         stop.set()  # its heart would beat for as long as this process lives
 
 
-def wait_until(condition: Callable[[], object], limit_s: float = 20.0) -> None:
+def wait_until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
     """Until `condition` holds, which takes a moment; an error after `limit_s` seconds."""
     deadline = time.monotonic() + limit_s
     while not condition():

@@ -114,7 +114,7 @@ def is_over(pid: int) -> bool:
     except ProcessLookupError:
         return True
     with open(process) as file:
-        return bool(select.select([file], [], [], 10)[0])
+        return bool(select.select([file], [], [], 60)[0])
 
 
 @pytest.mark.parametrize("main", [waits, hangs_in_foreign_code, stands_still])
@@ -123,7 +123,7 @@ def test_whatever_a_trial_does_it_ends_when_it_is_closed(start: Callable[..., tu
     began = time.monotonic()
     segment.close()
     assert is_over(pid)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30
 
 
 STARTS = [feeds_itself_by_a_process, leaves_a_daemon]
