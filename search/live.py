@@ -139,6 +139,10 @@ class _View:
         if self._is_live:
             self._live.stop()
 
+    def warn(self, text: str) -> None:
+        """Say, once, what holds workers up."""
+        self._say(f"waiting: {text}", text.partition(" has only ")[0])
+
     def _say(self, line: str, key: str) -> None:
         """Print `line` unless something of the same `key` was printed before."""
         if not self._quiet and key not in self._said:

@@ -56,12 +56,19 @@ def check_home() -> str | None:
             file.write(b"\0" * 65536)
     except OSError as error:
         return f"{folder} can't be written ({error.strerror or error}); free it or set GRIDLESS_HOME to another folder"
-    free_mb = shutil.disk_usage(folder).free // 2**20
-    if free_mb < MIN_FREE_MB:
-        return (
-            f"{folder} has only {free_mb} MB free, at least {MIN_FREE_MB} MB are needed; "
-            "make room or set GRIDLESS_HOME to another folder"
-        )
+    return room_problem()
+
+
+def room_problem() -> str | None:
+    """What to tell of a home folder with too little room for trials to write; None if it has enough, or isn't there."""
+    folder = home()
+    with contextlib.suppress(FileNotFoundError):
+        free_mb = shutil.disk_usage(folder).free // 2**20
+        if free_mb < MIN_FREE_MB:
+            return (
+                f"{folder} has only {free_mb} MB free, at least {MIN_FREE_MB} MB are needed; "
+                "make room or set GRIDLESS_HOME to another folder"
+            )
     return None
 
 

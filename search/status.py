@@ -258,7 +258,7 @@ def _workers_table(status: Status, grace_s: float) -> RenderableType:
         table.add_row(
             w.worker,
             w.device,
-            w.study or w.note or "idle",
+            ": ".join(filter(None, (w.study, w.note))) or "idle",
             "" if w.trial is None else str(w.trial),
             f"{trial.epochs}/{trial.total_epochs or '?'}" if trial else "",
             f"{w.silent_s:.0f} s ago{lost}",

@@ -175,7 +175,7 @@ def status(names: tuple[str, ...], states: tuple[str, ...], limit: int | None, w
 
     from rich.live import Live
 
-    from search.places import storage_url
+    from search.places import room_problem, storage_url
     from search.status import StatusReader, as_dict, render_status
     from search.study.storage import LedgerStorage
     from search.terminal import Console
@@ -187,6 +187,8 @@ def status(names: tuple[str, ...], states: tuple[str, ...], limit: int | None, w
         echo(json.dumps(as_dict(reader.read(datetime.now())), indent=2))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 140)
+    if problem := room_problem():
+        click.echo(f"note: {problem}", err=True)
     if not watch:
         console.print(render_status(reader.read(datetime.now()), grace_s=grace_s(), width=console.width))
         return 0

@@ -125,7 +125,7 @@ def _search(
     end, trouble = None, None
     try:
         with LiveView(quiet=quiet) as view:
-            end = run([ledger], workers, mlflow=mlflow, show=view.update)
+            end = run([ledger], workers, mlflow=mlflow, show=view.update, warn=view.warn)
     except KeyboardInterrupt:
         echo("stopped", err=True)
     except StudyError as error:

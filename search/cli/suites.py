@@ -108,7 +108,7 @@ def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow:
             introduce(plan.spec, ledger.uid, plan.crew.devices[0].name)
     try:
         with SuiteView(quiet=quiet) as view:
-            end = run(ledgers, workers, mlflow=mlflow, show=view.update)
+            end = run(ledgers, workers, mlflow=mlflow, show=view.update, warn=view.warn)
     finally:
         reports = {plan.spec.name: _report(found, plan) for plan in plans if plan.spec.name in found.searches}
     for plan in plans if mlflow else ():

@@ -6,10 +6,12 @@ from contextlib import suppress
 from enum import StrEnum
 
 from search.errors import RetryLaterError, StudyError
+from search.places import room_problem
 from search.study.control import pause
 from search.study.ledger import TIME_OVER, Ledger, finals_of
 from search.study.queue import Place, QueueState
 from search.study.records import TrialRecord
+from search.study.roster import Roster
 from search.study.spec import StudySpec
 from search.worker.local import Workers
 from search.worker.order import Order
@@ -29,9 +31,11 @@ class End(StrEnum):
 Shown = Sequence[tuple[StudySpec, Sequence[TrialRecord]]]
 Show = Callable[[Shown], None]
 """Is given each study and its trials every second; studies of finalists come after the others."""
+Warn = Callable[[str], None]
+"""Is told every second what holds workers up, if something does."""
 
 
-def run(ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show) -> End:
+def run(ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show, warn: Warn) -> End:
     """Serve the studies of `ledgers`, which are on the queue, then their finalists, by `workers` until all are over.
 
     However it ends, KeyboardInterrupt included, the workers have given their trials back before it returns; when it
@@ -44,6 +48,7 @@ def run(ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show
     try:
         while workers.check():
             watch.show(show)
+            watch.warn(warn)
             time.sleep(TICK_S)
         trouble = workers.trouble()
     except BaseException:
@@ -79,6 +84,7 @@ class _Watch:
 
     def __init__(self, ledgers: Sequence[Ledger]) -> None:
         self._ledgers = list(ledgers)
+        self._roster = Roster(ledgers[0].storage)
 
     def look(self) -> Sequence[Ledger]:
         """Raises RetryLaterError when the storage is away."""
@@ -89,3 +95,11 @@ class _Watch:
     def show(self, show: Show) -> None:
         with suppress(RetryLaterError):  # the view stands still while it is away; the workers wait for it themselves
             show([(ledger.spec, ledger.trials()) for ledger in self.look()])
+
+    def warn(self, warn: Warn) -> None:
+        notes = [room_problem()]
+        with suppress(RetryLaterError):
+            names = {ledger.name for ledger in self.look()}
+            notes += [f"{w.worker}: {w.note}" for w in self._roster.read() if w.note and w.study in names]
+        for note in filter(None, notes):
+            warn(note)

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 
 from search.errors import GridlessError, InputError, RetryLaterError, StudyError
 from search.files import unwritable
@@ -122,7 +123,7 @@ class Service:
             if outcome and outcome.how == "cancel":
                 self._is_over(name, worker)
             if outcome and outcome.disk_full:
-                self._rest()
+                self._rest(name)
             elif outcome and outcome.how == "done":
                 self._rest_s = 0.0
             return True
@@ -229,15 +230,17 @@ class Service:
         is_over = [self._is_over(name, worker) for name, worker in workers.items() if worker]
         return all(is_over)
 
-    def _rest(self) -> None:
+    def _rest(self, name: str) -> None:
         """After a full disk failed a trial, wait for room: a little at first, longer if trials go on failing."""
         self._rest_s = min(max(FIRST_REST_S, 2 * self._rest_s), LONGEST_REST_S)
         logger.error("the disk is full: waiting for room, at most %.0f s", self._rest_s)
+        self._record = replace(self._busy(name), note=f"the disk is full: waiting for room below {home()}")
         until = time.monotonic() + self._rest_s
         self._stop.wait(FIRST_REST_S)
         while time.monotonic() < until and shutil.disk_usage(home()).free < MIN_FREE_MB * 2**20:
             if self._stop.wait(1.0):
                 return
+        self._record = self._busy()
 
     def _beat(self) -> None:
         """Say every few seconds that this worker lives, whether or not it has a trial."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -253,14 +254,28 @@ def test_a_study_that_can_not_be_served_here_is_left_alone_until_it_can(
     wait_until(lambda: states(elsewhere) == ["COMPLETE"] * 2)
 
 
-def test_a_full_disk_costs_one_trial_with_its_reason_and_not_the_worker(put: Put, serve: Callable[..., Stop]) -> None:
+def test_a_full_disk_costs_one_trial_with_its_reason_and_not_the_worker_which_says_what_it_waits_for(
+    put: Put, serve: Callable[..., Stop], storage: Flaky, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ledger = put("s", n_trials=3)
+    notes: list[str] = []
+
+    def disk_usage(folder: Path) -> SimpleNamespace:
+        notes.extend(w.note for w in Roster(storage).read() if w.study == "s" and w.note)
+        return SimpleNamespace(free=2**40 if notes else 0)
+
+    monkeypatch.setenv("GRIDLESS_GRACE_S", "3")
+    monkeypatch.setattr(service, "LONGEST_REST_S", 60.0)
+    monkeypatch.setattr(service, "FIRST_REST_S", 60.0)
+    monkeypatch.setattr(service.shutil, "disk_usage", disk_usage)
 
     def fill(job: Job, step: int) -> None:
         if (job.number, step) == (0, 2):
             raise OSError(errno.ENOSPC, "No space left on device")
 
+    monkeypatch.setattr(Stop, "wait", lambda self, timeout=None: threading.Event.wait(self, 0.01))
     serve(Sandbox(Training(fill)))
+    assert "the disk is full: waiting for room" in notes[0]
     first, *others = ledger.trials()
     assert (first.state, steps(first), first.untrainable) == ("FAIL", [1], False)
     assert "No space left" in (first.reason or "")
