@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from search.study.storage import LedgerStorage
 
 NAME = "faults"
 GRACE_S = 15.0
-EPOCHS = 6
-PINNED = ("depth=1", "units=64", "batch_size=10", "optimizer=adam", "epochs=6")
+EPOCHS = 12
+PINNED = ("depth=1", "units=64", "batch_size=10", "optimizer=adam", "epochs=12")
 GRIDLESS = str(Path(sys.executable).with_name("gridless"))
 # Debian's libfaketime 0.9.10 breaks time.sleep of Python 3.11, so the clock is Python's own only.
 AHEAD = """
@@ -34,6 +35,13 @@ time.time = lambda: real() + 3600 * (time.monotonic() > until)
 """A sitecustomize.py: half a minute after a process began, its clock is set an hour forward."""
 
 
+KINDS = (
+    "worker killed", "worker hung", "SIGTERM to trials", "launcher stopped", "launcher killed", "MLflow killed",
+    "database away for 8 s", "database hung", "clock set forward",
+)  # fmt: skip
+"""Faults that must have hit a running trial."""
+
+
 class Rig:
     """The database, MLflow, the launchers of workers, and what is done to them."""
 
@@ -42,6 +50,12 @@ class Rig:
         self.began = time.monotonic()
         self.problems: list[str] = []
         self.n_killed = 0
+        self.n_trials = 0
+        """Of the study, so far."""
+        self.hits: Counter[str] = Counter()
+        """How often each kind of fault met a running trial."""
+        self.outages: list[tuple[str, float, float]] = []
+        """What was out of reach, from when and until when."""
         self.busy_until = 0.0
         self.spared: set[int] = set()
         """Workers that another fault has in hand."""
@@ -51,6 +65,7 @@ class Rig:
         self.postgres = pgserver.get_server(folder / "data", cleanup_mode="stop")
         self.mlflow: psutil.Popen | None = None
         os.environ |= {"GRIDLESS_STORAGE": self.postgres.get_uri(), "GRIDLESS_HOME": str(folder / "home")}
+        os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # for language models
         os.environ |= {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.port}", "GRIDLESS_GRACE_S": str(GRACE_S)}
         self.ledger: Ledger
         self.launcher: psutil.Popen
@@ -60,9 +75,9 @@ class Rig:
         """Print what happens, with the seconds since the beginning."""
         print(f"{time.monotonic() - self.began:6.0f} s  {text}", flush=True)
 
-    def submit(self) -> None:
-        """Put the study on the queue."""
-        command = [GRIDLESS, "submit", "mlp", "digits", "--name", NAME, "--n-trials", str(self.args.trials), "--quiet"]
+    def submit(self, n_trials: int) -> None:
+        """Put the study on the queue, or let it go on to `n_trials`."""
+        command = [GRIDLESS, "submit", "mlp", "digits", "--name", NAME, "--n-trials", str(n_trials), "--quiet"]
         command += [
             "--epochs",
             str(EPOCHS),
@@ -72,7 +87,8 @@ class Rig:
             "1",
             *(f"--fix={pin}" for pin in PINNED),
         ]
-        subprocess.run(command, check=True, cwd=self.folder)
+        if subprocess.run(command, check=False, cwd=self.folder).returncode == 0:  # the database may be away
+            self.n_trials = n_trials
         self.ledger = Ledger(LedgerStorage(os.environ["GRIDLESS_STORAGE"]), NAME)
 
     def launch(self, n_workers: int, *options: str, **variables: str) -> psutil.Popen:
@@ -88,7 +104,13 @@ class Rig:
     def trial_processes(self) -> list[psutil.Process]:
         """Forked by a fork server, which a worker started."""
         servers = {p.pid for w in self.workers() for p in tree(w) if p.ppid() == w.pid and is_forked(p)}
-        return [p for p in tree(self.launcher) if p.ppid() in servers]
+        keepers = {p.pid for p in tree(self.launcher) if p.ppid() in servers}
+        return [p for p in tree(self.launcher) if p.ppid() in keepers and is_forked(p)]
+
+    def holders(self) -> list[psutil.Process]:
+        """The workers that train a trial now, of which at least an epoch is stored."""
+        held = {int((t.worker or "/0").rpartition("/")[2]) for t in self.trials() if t.state == "RUNNING" and t.curve}
+        return [p for p in self.workers() if p.pid in held]
 
     def trials(self) -> list[TrialRecord]:
         """The trials; none while the database is away."""
@@ -98,11 +120,13 @@ class Rig:
             return []
 
     def kill_worker(self) -> None:
-        """Kill -9 of any worker, unless another fault has it in hand."""
-        found = [p for p in self.workers() if p.pid not in self.spared]
-        if found and time.monotonic() > self.busy_until:
-            random.choice(found).kill()
+        """Kill -9 of a worker that trains, or of any if none does, unless another fault has it in hand."""
+        holders = [p for p in self.holders() if p.pid not in self.spared]
+        victims = holders or [p for p in self.workers() if p.pid not in self.spared]
+        if victims and time.monotonic() > self.busy_until:
+            random.choice(victims).kill()
             self.n_killed += 1
+            self.hits["worker killed"] += bool(holders)
 
     def switch_mlflow(self) -> None:
         """Start the MLflow server, or kill it -9."""
@@ -112,6 +136,7 @@ class Rig:
                     process.kill()
             self.mlflow.wait()
             self.mlflow = None
+            self.outages.append(("MLflow killed", time.time(), time.time() + self.args.mlflow_every))
             return
         store = f"sqlite:///{self.folder / 'mlflow.db'}"
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--workers", "1"]
@@ -119,13 +144,17 @@ class Rig:
         with (self.folder / "mlflow.log").open("ab") as log:
             self.mlflow = psutil.Popen(command, stdout=log, stderr=log)
 
-    def kill_database(self, away_s: float) -> None:
+    def kill_database(self, away_s: float) -> bool:
         """Kill -9 of the postmaster and of all its children, as by a machine that loses its power."""
+        if not self.holders():
+            return False
         self.say(f"database killed -9, away for {away_s:.0f} s")
         for process in self.database():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        self.outages.append((f"database away for {away_s:.0f} s", time.time(), time.time() + away_s))
         after(away_s, self.restart_database)
+        return True
 
     def restart_database(self) -> None:
         """Start it again; it replays its log first."""
@@ -141,37 +170,49 @@ class Rig:
         postmaster = psutil.Process(self.postgres.get_pid())
         return [*tree(postmaster), postmaster]
 
-    def hang_database(self) -> None:
+    def hang_database(self) -> bool:
         """It answers nobody, and refuses nobody, for longer than the grace period."""
+        if not self.holders():
+            return False
         self.say(f"database hangs for {GRACE_S + 10:.0f} s")
         stopped = self.database()
         for process in stopped:
             process.suspend()
+        self.outages.append(("database hung", time.time(), time.time() + GRACE_S + 10))
         after(GRACE_S + 10, lambda: [process.resume() for process in stopped])
+        return True
 
-    def hang_worker(self) -> None:
+    def hang_worker(self) -> bool:
         """A worker hangs for longer than the grace period; its trial goes to another, and it finds out."""
-        held = {int((t.worker or "/0").rpartition("/")[2]): t for t in self.trials() if t.state == "RUNNING"}
-        for victim in [p for p in self.workers() if p.pid in held]:
-            self.say(f"worker {victim.pid} hangs for {2 * GRACE_S:.0f} s, with trial {held[victim.pid].number}")
+        for victim in self.holders()[:1]:
+            self.say(f"worker {victim.pid} hangs for {2 * GRACE_S:.0f} s, with a trial")
             self.spared.add(victim.pid)
             victim.suspend()
-            return after(2 * GRACE_S, victim.resume)
-        return self.say("no worker held a trial: none hangs")
+            after(2 * GRACE_S, victim.resume)
+            self.hits["worker hung"] += 1
+            return True
+        return False
 
-    def ask_trials(self) -> None:
+    def ask_trials(self) -> bool:
         """SIGTERM to all trial processes: only their workers may end them."""
-        found = self.trial_processes()
-        for process in found:
+        processes = self.trial_processes()
+        for process in processes:
             with suppress(psutil.NoSuchProcess):
                 process.terminate()
-        self.say(f"SIGTERM to {len(found)} trial processes, which are deaf to it")
+        if processes:
+            self.say(f"SIGTERM to {len(processes)} trial processes, which are deaf to it")
+        self.hits["SIGTERM to trials"] += len(processes)
+        return bool(processes)
 
-    def stop_launcher(self) -> None:
+    def stop_launcher(self) -> bool:
         """SIGTERM while a trial process is stopped: it must exit 0 in seconds, with no trial left RUNNING."""
+        stopped = self.trial_processes()[:1]
+        for process in stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        if not stopped:
+            return False
         self.busy_until = time.monotonic() + 60
-        for process in self.trial_processes()[:1]:
-            process.suspend()
         own = {p.pid for p in tree(self.launcher)}
         began = time.monotonic()
         self.launcher.terminate()
@@ -181,15 +222,32 @@ class Rig:
         self.say(f"SIGTERM to the launcher: exit code {code} after {seconds:.1f} s, trials kept: {kept}")
         if code != 0 or seconds > 20 or kept:
             self.problems.append(f"SIGTERM: exit code {code} after {seconds:.1f} s, trials kept: {kept}")
+        self.hits["launcher stopped"] += 1
         self.busy_until = 0.0
         self.launcher = self.launch(self.args.workers - 1)
+        return True
 
-    def kill_launcher(self) -> None:
+    def kill_launcher(self) -> bool:
         """Kill -9 of `gridless worker` itself: its workers give their trials back and end."""
+        if not {p.pid for p in self.holders()} & {p.pid for p in tree(self.launcher)}:
+            return False
         self.say("launcher killed -9 and started again")
         self.launcher.kill()
         self.launcher.wait()
+        self.hits["launcher killed"] += 1
         self.launcher = self.launch(self.args.workers - 1)
+        return True
+
+    def count_hits(self, trials: Sequence[TrialRecord]) -> list[str]:
+        """Add to `hits` the epochs measured during outages and by the clock set forward; what never hit a trial."""
+        measured = [epoch.at for trial in trials for epoch in trial.curve]
+        for kind, since, until in self.outages:
+            self.hits[kind] += any(since < at < until for at in measured)
+        self.hits["clock set forward"] += sum(at > time.time() + 1800 for at in measured)
+        n_outages = Counter(kind for kind, _, _ in self.outages if kind.startswith("database"))
+        problems = [f"{kind}: no reports under way" for kind, n in n_outages.items() if self.hits[kind] < n]
+        problems += [f"{kind}: never hit a running trial" for kind in KINDS if not self.hits[kind]]
+        return problems
 
 
 def tree(process: psutil.Process) -> list[psutil.Process]:

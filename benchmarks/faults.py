@@ -3,8 +3,9 @@
 Starts a PostgreSQL and an MLflow server, submits `mlp digits` and lets `gridless worker` serve it while, all the time,
 a random worker is killed -9 every few seconds and MLflow is down half the time, and, one after another, the faults of
 `FAULTS` happen. One worker has its clock set an hour forward. Then the rest is trained in peace and everything is
-checked: `fault_checks.py` says for what. The last line tells what came out: `100 of 100 finished, 0 running, 0 lost`,
-or what fell short, with exit code 1. Needs the extra `dev`.
+checked: `fault_checks.py` says for what. The last line tells what came out, `100 of 100 finished, 0 running, 0 lost`,
+and how often each kind of fault hit a trial that was being trained, or what fell short, with exit code 1: a kind that
+never hit falls short, too. Needs the extra `dev`.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from fault_rig import AHEAD, GRIDLESS, NAME, Rig
 from search.study.ledger import Ledger
 from search.study.replicates import FINAL
 
-FAULTS: tuple[tuple[float, Callable[[Rig], object]], ...] = (
+FAULTS: tuple[tuple[float, Callable[[Rig], bool]], ...] = (
     (0.05, lambda rig: rig.kill_database(8)),
     (0.15, Rig.ask_trials),
     (0.20, Rig.hang_worker),
@@ -36,28 +37,36 @@ FAULTS: tuple[tuple[float, Callable[[Rig], object]], ...] = (
     (0.65, Rig.kill_launcher),
     (0.75, lambda rig: rig.kill_database(20)),
 )
-"""What happens once this part of the trials has ended."""
+"""What happens once this part of the trials has ended, as soon as it hits a trial that is being trained."""
+MIN_LOST, MIN_CURVES = 10, 10
+"""Trials that must lose their worker, and be compared with undisturbed ones."""
 PAUSE_S = 35.0
 """Between two of them: each is over before the next."""
 
 
 def disturb(rig: Rig) -> None:
-    """Let the study run under faults until its trials have ended, or its time is over."""
+    """Let the study run under faults until all of them have hit it and its trials have ended, or its time is over.
+
+    On a machine that trains faster than faults hit, trials are added.
+    """
     args = rig.args
     waiting, next_fault = list(FAULTS[: len(FAULTS) - args.quick]), time.monotonic() + 20
     next_kill, next_switch, next_word = time.monotonic() + 20, time.monotonic() + args.mlflow_every, 0.0
-    until, ended = time.monotonic() + args.limit, 0
-    while time.monotonic() < until and (ended < args.trials or waiting):
+    until, ended, n_lost = time.monotonic() + args.limit, 0, 0
+    while time.monotonic() < until and (ended < rig.n_trials or waiting or n_lost < MIN_LOST):
         found, now = rig.trials(), time.monotonic()
         ended = max(ended, sum(t.ended is not None for t in found))
+        n_lost = max(n_lost, sum(t.n_retries > 0 for t in found))
+        if (waiting or n_lost < MIN_LOST) and ended + 2 * args.workers > rig.n_trials and found:
+            rig.submit(rig.n_trials + 2 * args.workers)
         if now > next_kill:
             rig.kill_worker()
             next_kill = now + args.kill_every
         if now > next_switch:
             rig.switch_mlflow()
             next_switch = now + args.mlflow_every
-        if waiting and now > next_fault and ended >= waiting[0][0] * args.trials:
-            waiting.pop(0)[1](rig)
+        if waiting and now > next_fault and ended >= waiting[0][0] * args.trials and waiting[0][1](rig):
+            waiting.pop(0)
             next_fault = time.monotonic() + PAUSE_S
         if found and now > next_word:
             retries = sum(t.n_retries for t in found)
@@ -93,7 +102,7 @@ def finish(rig: Rig) -> None:
 
 def check(rig: Rig) -> int:
     """Say what came out; the exit code."""
-    found, n_trials = rig.trials(), rig.args.trials
+    found, n_trials = rig.trials(), rig.n_trials
     hurt = [t for t in found if t.n_retries or t.n_segments > 1]
     rig.say(f"{rig.n_killed} workers killed; {sum(t.n_retries > 0 for t in found)} trials lost theirs, ")
     rig.say(f"{sum(t.n_retries for t in found)} times in all; {len(hurt)} were trained in segments")
@@ -107,13 +116,18 @@ def check(rig: Rig) -> int:
     again = hurt[: rig.args.again]
     problems += fault_checks.curve_problems(rig.ledger, again)
     rig.say(f"{len(again)} curves compared with undisturbed ones")
+    n_lost = sum(t.n_retries > 0 for t in found)
+    problems += [f"{n_lost} trials lost their worker, fewer than {MIN_LOST}"] * (n_lost < MIN_LOST)
+    problems += [f"{len(again)} curves compared, fewer than {MIN_CURVES}"] * (len(again) < MIN_CURVES)
+    problems += rig.count_hits([*found, *replicates])
     for problem in problems:
         rig.say(f"WRONG: {problem}")
     states = Counter(t.state for t in found)
     ended = sum(states[state] for state in fault_checks.ENDED)
     short = f"; {len(problems)} things WRONG, the first: {problems[0]}" if problems else ""
     lost = n_trials - ended - states["RUNNING"]
-    print(f"{ended} of {n_trials} finished, {states['RUNNING']} running, {lost} lost{short}")
+    hits = ", ".join(f"{kind} {n}" for kind, n in sorted(rig.hits.items()))
+    print(f"{ended} of {n_trials} finished, {states['RUNNING']} running, {lost} lost; hits: {hits}{short}")
     return 1 if problems else 0
 
 
@@ -136,7 +150,7 @@ def main() -> int:
     rig.say(f"everything is in {folder}")
     try:
         rig.switch_mlflow()
-        rig.submit()
+        rig.submit(args.trials)
         rig.launcher = rig.launch(args.workers - 1)
         (folder / "ahead").mkdir()
         (folder / "ahead" / "sitecustomize.py").write_text(AHEAD)
