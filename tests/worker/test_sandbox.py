@@ -343,7 +343,7 @@ def test_a_trial_trains_on_jax_in_silence(tmp_path: Path) -> None:
     script.write_text(ONE_TRIAL)
     variables = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PJRT_NPROC": "1"}
     done = subprocess.run(
-        [sys.executable, script, tmp_path], env=variables, capture_output=True, text=True, check=False, timeout=120
+        [sys.executable, script, tmp_path], env=variables, capture_output=True, text=True, check=False, timeout=600
     )
     assert done.returncode == 0, done.stderr
     assert "fork" not in done.stderr  # JAX warns of forks once it has touched a device
