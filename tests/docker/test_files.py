@@ -31,6 +31,9 @@ def test_ports_are_loopbacks_unless_asked_and_services_may_do_nothing_they_need_
         assert service["read_only"]
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["mem_limit"]
+        assert service["pids_limit"]
+        assert [mount for mount in service["tmpfs"] if re.fullmatch(r"/tmp:size=\S+", mount)]
 
 
 def test_passwords_come_from_files_only(compose: dict[str, Any]) -> None:
@@ -46,6 +49,24 @@ def test_every_setting_is_explained(compose: dict[str, Any]) -> None:
     used = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text()))
     told = set(re.findall(r"^#(\w+)=", (DOCKER / ".env.example").read_text(), re.MULTILINE))
     assert used == told
+
+
+def test_base_images_are_those_of_one_file_and_can_be_pinned(compose: dict[str, Any], tmp_path: Path) -> None:
+    text = (DOCKER / "images.env").read_text()
+    images = dict(re.findall(r"^(\w+)=([^@\n]+)", text, re.MULTILINE))
+    postgres = images["STACK_POSTGRES_IMAGE"]
+    assert compose["services"]["postgres"]["image"] == f"${{STACK_POSTGRES_IMAGE:-{postgres}}}"
+    assert f"ARG PYTHON_IMAGE={images['STACK_PYTHON_IMAGE']}\n" in (DOCKER / "Dockerfile").read_text()
+    engine = tmp_path / "docker"
+    engine.write_text('#!/bin/sh\n[ "$1" = pull ] || echo "library/some@sha256:0a1b"\n')
+    engine.chmod(0o755)
+    file = tmp_path / "images.env"
+    file.write_text(text)
+    for _ in range(2):
+        variables = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+        subprocess.run([DOCKER / "pin-images.sh", file], env=variables, check=True, capture_output=True)
+        pinned = dict(re.findall(r"^(\w+)=(\S+)", file.read_text(), re.MULTILINE))
+        assert pinned == {name: f"{image}@sha256:0a1b" for name, image in images.items()}
 
 
 def test_passwords_are_made_once_and_for_this_user(tmp_path: Path) -> None:
