@@ -23,7 +23,7 @@ SLOW = ("--fix", "units=1000,depth=5,batch_size=10", "--epochs", "24", "--finali
 
 def gridless(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run to the end in `folder`."""
-    return subprocess.run([GRIDLESS, *arguments], capture_output=True, text=True, check=False, cwd=folder, timeout=300)
+    return subprocess.run([GRIDLESS, *arguments], capture_output=True, text=True, check=False, cwd=folder, timeout=900)
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -32,7 +32,7 @@ print(json.dumps(done))
 def several(*commands: tuple[str, ...]) -> list[tuple[int, str, str]]:
     """Exit code, stdout and stderr of each command; in one process, since starting one is what takes time."""
     arguments = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=300)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=900)
     assert done.returncode == 0, done.stderr
     found: list[tuple[int, str, str]] = [tuple(d) for d in json.loads(done.stdout)]
     return found
