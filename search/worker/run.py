@@ -94,7 +94,10 @@ class _Watch:
 
     def show(self, show: Show) -> None:
         with suppress(RetryLaterError):  # the view stands still while it is away; the workers wait for it themselves
-            show([(ledger.spec, ledger.trials()) for ledger in self.look()])
+            ledgers = self.look()
+            for ledger in ledgers:
+                ledger.place()  # reads the spec again: trials may have been added since
+            show([(ledger.spec, ledger.trials()) for ledger in ledgers])
 
     def warn(self, warn: Warn) -> None:
         notes = [room_problem()]
