@@ -211,6 +211,10 @@ def _print_result(found: "Report", *, as_json: bool, again: bool, mlflow: bool =
     for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):
         if name in paths:
             console.print(f"{title:<12} {paths[name]}", highlight=False, soft_wrap=True)
+    if "model_note" in paths:
+        console.print(
+            f"{'' if 'model' in paths else 'model':<12} {paths['model_note']}", highlight=False, soft_wrap=True
+        )
     if mlflow and any(folder.is_dir() for folder in outboxes_of(found.study.name)):
         console.print(f"MLflow UI    {command('ui')}", highlight=False)
     if again:

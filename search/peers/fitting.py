@@ -14,6 +14,7 @@ from search.peers.meter import Meter
 from search.peers.task import Task
 from search.training.job import Job
 from search.training.network import build_network
+from search.training.outputs import Outputs
 from search.training.recipe import compile_model
 from search.training.scaling import scale
 
@@ -43,9 +44,9 @@ class Fits:
             total_epochs=task.epochs, data=task.prepared, input_shape=task.input_shape, n_classes=task.n_classes,
             checkpoint="", evidence="",
         )  # fmt: skip
-        model = build_network(job).whole
-        compile_model(model, setting, total_updates=0)
-        return model
+        network = build_network(job)
+        compile_model(network.whole, setting, total_updates=0, logits=network.outputs is Outputs.LOGITS)
+        return network.whole
 
     def fit(self, model: keras.Model, setting: Mapping[str, Any], *, callbacks: list[Any], **options: Any) -> Any:
         """Train `model` by `fit`, which returns its history; every epoch is metered before `callbacks` see it."""

@@ -1,29 +1,28 @@
 """Leaderboard, page and figures of a study. Reads `search.study.records` and the studies' evidence folders."""
 
 import logging
-import shutil
 import socket
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
-from search.artifacts import join, reading
+from search.artifacts import join
 from search.errors import InputError
-from search.files import locked, unwritable, whole_file
+from search.files import locked, unwritable
 from search.places import artifacts
 from search.report.classes import class_table, confusion_plot, write_classes
 from search.report.contents import Contents, contents
-from search.report.evidence import Evidence, Predictions, is_there, read_evidence, read_predictions
+from search.report.evidence import Evidence, Predictions, read_evidence, read_predictions
 from search.report.finalists import judge, read_correct
 from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
 from search.report.majority import cautions
+from search.report.model import keep_model
 from search.report.page import page, write_figures, write_page
 from search.report.table import finalists_table, leaderboard_table
 from search.study.due import note_report
-from search.study.finals import champion, model_file, replicates_of
+from search.study.finals import champion
 from search.study.ledger import finals_of
 from search.study.reading import TrialReader, find_study, read_study
 from search.study.records import StudyRecord, as_trained
@@ -57,6 +56,8 @@ class ReportPaths(NamedTuple):
     """Precision, recall, F1 and support per class of the best trial; None where its predictions were not kept."""
     model: Path | None = None
     """The network of the setting that validation ranks first; None before it was trained again."""
+    model_note: str | None = None
+    """What is needed to use it, or why there is none."""
 
     @property
     def files(self) -> list[Path]:
@@ -142,7 +143,7 @@ def write_report(
     study: StudyRecord, folder: Path, evidence: str | Path | None = None, final: StudyRecord | None = None,
     final_evidence: str | Path = "",
 ) -> Report:  # fmt: skip
-    """Write `leaderboard.csv`, `report.html`, `figures/*.html`, `classes.csv` and `model.keras` into `folder`.
+    """Write `leaderboard.csv`, `report.html`, `figures/*.html`, `classes.csv` and the network into `folder`.
 
     What workers kept of the best trial is read from the folder `evidence`, a path or a store's URL, by default
     `folder`/evidence; without its predictions there is no classes.csv. What they kept of the replicates in `final` is
@@ -163,10 +164,10 @@ def write_report(
         write_page(found, folder / "report.html")
         write_figures(study, folder / "figures", (*found.plots, *matrices))
         classes = _write_classes(kept, folder / "classes.csv")
-        model = _keep_model(study, final, final_evidence, folder / "model.keras")
+        model = keep_model(study, final, final_evidence, folder)
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
-    paths = ReportPaths(folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes, model)
+    paths = ReportPaths(folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes, *model)
     return Report(study, final, found.finals, cautions(study, kept), paths)
 
 
@@ -186,32 +187,4 @@ def _older(path: Path) -> Path | None:
     if not path.exists():
         return None
     logger.warning("%s is left as an earlier report wrote it: what it is made from is out of reach", path)
-    return path
-
-
-def _keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Path, path: Path) -> Path | None:
-    """Copy the network of the search's first finalist to `path`; removes an older one where there is none.
-
-    What an earlier finalist left stays until a new best trial has been trained again, too.
-    """
-    replicates = replicates_of(final)
-    number = champion(study, final)
-    if number is None and replicates:
-        return path if path.exists() else None
-    if number is None:
-        path.unlink(missing_ok=True)
-        return None
-    with ExitStack() as stack:
-        try:
-            source = stack.enter_context(reading(join(evidence, model_file(number))))
-        except FileNotFoundError:
-            if not is_there(evidence):
-                return _older(path)
-            path.unlink(missing_ok=True)
-            return None
-        except OSError as error:
-            logger.warning("the network of replicate %d can't be fetched: %s", number, error)
-            return _older(path)
-        with whole_file(path) as target:
-            shutil.copyfileobj(source, target)
     return path

@@ -62,7 +62,7 @@ def check_space(file: Path, data: str | None) -> tuple[list[str], bool]:
     ]
     if sizes:
         lines.append(f"{min(sizes):,} to {max(sizes):,} network parameters")
-    lines += _errors(report)
+    lines += [*(f"note: {remark}" for remark in report.remarks), *_errors(report)]
     if sizes:
         lines += [f"warning: {name} is never read by the model or by training" for name in report.unread]
     return lines, bool(sizes)

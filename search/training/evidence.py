@@ -63,7 +63,7 @@ def describe(model: keras.Model) -> dict[str, Any]:
             "name": layer.name,
             "type": type(layer).__name__,
             "output_shape": _shape(layer),
-            "n_params": int(layer.count_params()),
+            "n_params": int(layer.count_params()) if layer.built else 0,
             "trainable": bool(layer.trainable),
             "inputs": _inputs(layer),
         }

@@ -1,24 +1,25 @@
-"""A trained network as a file that stands alone: raw pixels in, class probabilities out."""
+"""A trained network as files: raw pixels in, class probabilities out."""
 
 import logging
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 
 from search.artifacts import whole
+from search.training.kept import FACTS, FILE, WEIGHTS, Kept, write_kept
+from search.training.outputs import Outputs
 
 logger = logging.getLogger(__name__)
 
 
-def standalone(
-    network: keras.Model, input_shape: tuple[int, ...], scaling: str, *, logits: bool = False
-) -> keras.Model:
+def standalone(network: keras.Model, input_shape: tuple[int, ...], scaling: str, outputs: Outputs) -> keras.Model:
     """`network` behind its scaling: images (n, height, width, channels) of pixels 0…255 → probabilities (n, n_classes).
 
-    Softmax follows where it gives `logits`.
-
-    `scaling` is as in `search.training.scaling`; all layers are Keras' own, so that the file loads in safe mode.
+    `scaling` is as in `search.training.scaling`, `outputs` what `network` gives. All layers but the network's are
+    Keras' own, so that the file loads in safe mode.
     """
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
     if scaling == "unit":
@@ -28,31 +29,40 @@ def standalone(
         layer = keras.layers.LayerNormalization(
             axis=(1, 2, 3), center=False, scale=False, epsilon=1e-6, name="scaling", dtype="float32"
         )
-    outputs = _uncompiled(network)(layer(pixels), training=False)
-    if logits:
-        outputs = keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)
-    return keras.Model(pixels, outputs, name="model")
+    given = _uncompiled(network)(layer(pixels), training=False)
+    return keras.Model(pixels, outputs.in_graph(given), name="model")
 
 
 def _uncompiled(network: keras.Model) -> keras.Model:
     """The same layers without loss and optimizer, which would be stored with them."""
     if not getattr(network, "inputs", None):
         return network  # a user's own class of network
-    return keras.Model(network.inputs, network.outputs, name=network.name)
+    return keras.Model(network.inputs[0], network.outputs[0], name=network.name)
 
 
-def save_model(model: keras.Model, location: str) -> None:
-    """Write `model` to `location`, a path or a store's URL that ends in .keras, in one step.
+def save_network(network: keras.Model, scaling: str, kept: Kept, location: str) -> None:
+    """Write the files of a trained `network`, those of `search.training.kept`; `location`, a path or a store's URL, is
+    that of the one that ends in .keras.
 
-    A network that Keras can't write (a user's own layer that isn't registered) is left out with a warning. Raises
-    OSError.
+    What Keras can't write (a layer without a configuration, say) is left out with a warning. The network loses its
+    optimizer, which would be three times as large as its weights. Raises OSError.
     """
+    network.optimizer = None
+    stem, facts = location.removesuffix(FILE), kept.facts
+    _save(lambda file: standalone(network, facts.input_shape, scaling, Outputs(facts.outputs)).save(file), stem + FILE)
+    _save(network.save_weights, stem + WEIGHTS)
+    write_kept(stem + FACTS, kept)
+
+
+def _save(write: Callable[[Path], Any], location: str) -> None:
     with tempfile.TemporaryDirectory(prefix="gridless-") as folder:
-        file = Path(folder) / "model.keras"
+        file = Path(folder, "model" + (WEIGHTS if location.endswith(WEIGHTS) else FILE))
         try:
-            model.save(file)
-        except (TypeError, ValueError, NotImplementedError, RuntimeError) as error:
-            logger.warning("the network can't be written as a file: %s", error)
+            write(file)
+        except OSError:
+            raise
+        except Exception as error:  # whatever a user's layer raises when it is asked for its configuration
+            logger.warning("%s can't be written: %s", file.name, error)
             return
         with whole(location) as target:
             target.write(file.read_bytes())

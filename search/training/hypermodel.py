@@ -1,8 +1,8 @@
-"""KerasTuner's models as builders: a function `build(hp)`, or a HyperModel, unchanged.
+"""Builders, ours and KerasTuner's alike: what they return is made to fit the data, or refused with the reason.
 
-A builder here is told its setting; KerasTuner's asks its `hp` for each value as it goes. So the `hp` that it is given
-holds the setting, and what nobody chose is its default. The space is found by building with a few settings, as
-KerasTuner does before it searches.
+KerasTuner's are a function `build(hp)`, or a HyperModel, unchanged. A builder here is told its setting; KerasTuner's
+asks its `hp` for each value as it goes. So the `hp` that it is given holds the setting, and what nobody chose is its
+default. The space is found by building with a few settings, as KerasTuner does before it searches.
 """
 
 import inspect
@@ -17,10 +17,24 @@ from search.registry import is_hypermodel, load_builder, takes_hp
 from search.space.hyper import IN_RANGE, Hyper, fits, hyper_of, nearest_value, overlap
 from search.space.hyperparameters import LOOSE, names_of
 from search.training.own_compile import loss_of_numbers
+from search.training.recorder import Params
 
 logger = logging.getLogger(__name__)
 _SHAPE_NAMES = ("input_shape",)
 _CLASS_NAMES = ("classes", "n_classes", "num_classes")
+_ONE = "the model must take one image and give one output"
+
+
+class Builder:
+    """A function `build(params, *, input_shape, n_classes)` whose network is looked at before anybody gets it."""
+
+    def __init__(self, source: Callable[..., Any]) -> None:
+        self._source = source
+
+    def __call__(self, params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+        """The network of a setting, built. Raises InputError when it is none for such images."""
+        given = params if isinstance(params, Params) else Params(params)
+        return shaped(self._source(given, input_shape=input_shape, n_classes=n_classes), input_shape, n_classes)
 
 
 class HyperBuilder:
@@ -58,11 +72,11 @@ class HyperBuilder:
         return None if fit is keras_tuner().HyperModel.fit else fit
 
 
-def builder_of(name: str) -> Callable[..., Any]:
-    """The builder of model `name`, KerasTuner's as a HyperBuilder. Raises InputError as `load_builder` does."""
+def builder_of(name: str) -> Builder | HyperBuilder:
+    """The builder of model `name`. Raises InputError as `load_builder` does."""
     source: Any = load_builder(name)
     if not takes_hp(source):
-        return source  # type: ignore[no-any-return]
+        return Builder(source)
     if is_hypermodel(source) and getattr(source.build, "__func__", source.build) is keras_tuner().HyperModel.build:
         raise InputError(f"{name} is a HyperModel without a build(hp) of its own; write one that returns the network")
     return HyperBuilder(source)
@@ -141,29 +155,48 @@ def _within(hyper: Hyper, value: Any) -> Any:
 
 
 def fitted(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """`model` as one from images of `input_shape` to `n_classes` outputs; its own loss takes labels as numbers.
+    """`shaped`; a loss of its own takes labels as numbers. Raises InputError, for such a loss as well."""
+    ready = shaped(model, input_shape, n_classes)
+    if model.compiled:
+        ready.compile(optimizer=model.optimizer, loss=loss_of_numbers(model.loss, n_classes))
+    return ready
+
+
+def shaped(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """`model`, built, as one from images of `input_shape` to `n_classes` outputs.
 
     Images are flattened, or lose their one channel, for a model that takes them so. Raises InputError when it takes
     or gives anything else.
     """
     if not isinstance(model, keras.Model):
         raise InputError(f"the model's builder must return a keras.Model, not {type(model).__name__}")
+    model = _out_of_lists(model)
     takes, gives = _shapes(model, input_shape)
     if gives != (None, n_classes):
         rule = f"its outputs have the shape {gives}, but the data have {n_classes} classes"
-        raise InputError(f"{rule}: end with {n_classes} units, one for each class, of one output")
-    ready = model if _takes(takes, input_shape) else _behind_reshape(model, takes, input_shape)
-    if model.compiled:
-        ready.compile(optimizer=model.optimizer, loss=loss_of_numbers(model.loss, n_classes))
-    return ready
+        flat = "" if len(gives) == 2 else "flatten or pool what comes before, and "
+        raise InputError(f"{rule}: {flat}end with {n_classes} units, one for each class, of one output")
+    return model if _takes(takes, input_shape) else _behind_reshape(model, takes, input_shape)
+
+
+def _out_of_lists(model: keras.Model) -> keras.Model:
+    """`model` without the lists or names around its one input and output, as of `keras.Model([inputs], [outputs])`."""
+    ends = (getattr(model, "input", None), getattr(model, "output", None)) if model.built else ()
+    if not any(isinstance(end, list | tuple | dict) for end in ends):
+        return model
+    if not len(model.inputs) == len(model.outputs) == 1 or type(model).train_step is not keras.Model.train_step:
+        raise InputError(_ONE)
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
 def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]:
-    """What one image and all outputs look like; a model that does not say takes images as they are."""
-    known = model.built and hasattr(model, "input_shape")
-    if known and not (len(model.inputs) == len(model.outputs) == 1):
-        raise InputError("the model must take one image and give one output")
-    return (model.input_shape[1:], model.output_shape) if known else (images, tuple(model(keras.Input(images)).shape))
+    """What one image and all outputs look like; a model that does not say is built for images as they are."""
+    if model.built and getattr(model, "inputs", None):
+        return model.input_shape[1:], model.output_shape
+    outputs = model(keras.Input(images))
+    if not hasattr(outputs, "shape"):
+        raise InputError(_ONE)
+    return images, tuple(outputs.shape)
 
 
 def _takes(shape: tuple[int | None, ...], images: tuple[int, int, int]) -> bool:

@@ -1,7 +1,8 @@
-"""A study's network from its file, and what it says of images."""
+"""A study's network from its files, and what it says of images."""
 
 import os
 import zipfile
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +17,11 @@ import keras
 from search.errors import InputError
 from search.registry import load_builder
 from search.training import augment, recipe
+from search.training.export import standalone
+from search.training.kept import FACTS, FILE, WEIGHTS, Kept, Verdict, read_kept
+from search.training.network import build_whole
+from search.training.outputs import Outputs
+from search.training.reason import reason_of
 
 OWN_LAYERS = (augment.Augmentation, recipe.SmoothedCrossentropy)
 """Registered with Keras by being imported: a file names them."""
@@ -24,6 +30,19 @@ _UNREADABLE = (
     OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RuntimeError, zipfile.BadZipFile,
 )  # fmt: skip
 """What Keras raises, and the packages that it reads with, where a file is damaged: h5py's RuntimeError, say."""
+
+
+def open_network(folder: Path, model: str) -> keras.Model:
+    """The network whose files are in `folder`: raw pixels (n, height, width, channels) → class probabilities.
+
+    From its .keras file, else built again by `model`, the name of its builder. Raises InputError when neither works.
+    """
+    try:
+        return load_network(folder / f"model{FILE}", model)
+    except InputError:
+        if not (folder / f"model{WEIGHTS}").is_file():
+            raise
+    return rebuild(folder, model)
 
 
 def load_network(path: Path, model: str) -> keras.Model:
@@ -47,6 +66,54 @@ def load_network(path: Path, model: str) -> keras.Model:
     if len(takes) != 4 or None in takes[1:] or len(gives) != 2:
         raise InputError(f"{path} is no classifier of images: it takes {takes} and gives {gives}")
     return network
+
+
+def rebuild(folder: Path, model: str) -> keras.Model:
+    """The network whose weights are in `folder`, built by the builder of `model` with the params kept there.
+
+    Raises InputError when the builder can't be imported, or makes a network that the weights don't fit.
+    """
+    weights, policy = folder / f"model{WEIGHTS}", keras.config.dtype_policy()
+    try:
+        facts = read_kept((folder / f"model{FACTS}").read_bytes()).facts
+        keras.config.set_dtype_policy(facts.precision)
+        network, _ = build_whole(model, facts.params, facts.input_shape, facts.n_classes)
+        network.load_weights(weights)
+        scaling = str(facts.params.get("scaling", "unit"))
+        return standalone(network, facts.input_shape, scaling, Outputs(facts.outputs))
+    except Exception as error:  # whatever a builder raises, or Keras of weights that don't fit
+        rule = f"{weights} can't be put into the network of {model or 'its model'}: {reason_of(error)}"
+        raise InputError(f"{rule}; bring the module of its model into reach, as it was when the study ran") from error
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def verified(folder: Path, model: str) -> Verdict:
+    """How the network in `folder` can be used, in a process that knows no layers but Keras' own."""
+    facts, file = folder / f"model{FACTS}", folder / f"model{FILE}"
+    kept = read_kept(facts.read_bytes()) if facts.is_file() else None
+    ways: dict[str, Callable[[], keras.Model]] = {
+        "alone": lambda: load_network(file, ""),
+        "module": lambda: load_network(file, model),
+        "weights": lambda: rebuild(folder, model),
+    }
+    problem = ""
+    for how, load in ways.items():
+        try:
+            if _is_itself(load(), kept):
+                return Verdict(how, problem)
+            problem = "it does not repeat what the network said as it was trained"
+        except InputError as error:
+            problem = str(error)
+    return Verdict(None, problem)
+
+
+def _is_itself(network: keras.Model, kept: Kept | None) -> bool:
+    """Whether `network` says what was kept; of files without that, whether it gives probabilities at all."""
+    if kept is not None:
+        return kept.is_repeated_by(probabilities(network, kept.pixels))
+    noise = np.random.default_rng(0).integers(0, 256, (4, *network.input_shape[1:]), np.uint8)
+    return bool(np.abs(probabilities(network, noise).sum(axis=1) - 1).max() < 0.02)
 
 
 def probabilities(network: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

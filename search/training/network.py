@@ -1,6 +1,6 @@
 """The network of a job: built, given its starting weights, and cut where features can be computed once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ from search.training.engine import Images, Prepare
 from search.training.features import cached_features, split_frozen
 from search.training.hypermodel import HyperBuilder, builder_of
 from search.training.job import Job
-from search.training.own_compile import gives_logits
+from search.training.outputs import Outputs, last_operation, outputs_of
+from search.training.own_compile import matching
 from search.training.pretrained import load_weights
 from search.training.scaling import scale_in_graph
 
@@ -23,7 +24,7 @@ class Network:
     """What is trained, and what stands before it."""
 
     whole: keras.Model
-    """As the builder made it: images scaled by `scaling` → class probabilities."""
+    """As the builder made it: images scaled by `scaling` → `outputs`."""
     trained: keras.Model
     """The part that training changes: `whole`, or the rest of it after `frozen`."""
     frozen: keras.Model | None
@@ -34,8 +35,8 @@ class Network:
     scaling: str
     compiled: bool = False
     """Whether it compiled itself: its own optimizer and loss are kept."""
-    logits: bool = False
-    """Whether its outputs are no probabilities yet, but what softmax makes them of."""
+    outputs: Outputs = Outputs.PROBABILITIES
+    """What `whole` and `trained` give for an image."""
 
     @property
     def prepare(self) -> Prepare:
@@ -65,20 +66,53 @@ def build_network(job: Job) -> Network:
     keras.utils.set_random_seed(job.seed)
     if job.deterministic:
         be_deterministic()
-    build = builder_of(job.model)
-    whole = build(job.params, input_shape=tuple(job.input_shape), n_classes=job.n_classes)
-    compiled = isinstance(build, HyperBuilder) and bool(whole.compiled)
-    if job.precision != "float32":
-        # Probabilities near 1 have no neighbours in 16 bits.
-        whole.layers[-1].dtype_policy = "float32"
+    whole, compiled = build_whole(job.model, job.params, job.input_shape, job.n_classes)
     weights = load_weights(whole, job.params)
     augment = augmentation(job.params, job.input_shape)
     scaling = str(job.params.get("scaling", "unit"))
     # What is cut off a compiled model would lose what it was compiled with.
     cut = not compiled and _can_cache(job.params, augment, job)
     frozen, trained = split_frozen(whole) if cut else (None, whole)
-    logits = compiled and gives_logits(whole)
-    return Network(whole, trained, frozen, augment, weights, scaling, compiled, logits)
+    return Network(whole, trained, frozen, augment, weights, scaling, compiled, outputs_of(whole, job.input_shape))
+
+
+def build_whole(
+    model: str, params: Mapping[str, Any], input_shape: Sequence[int], n_classes: int
+) -> tuple[keras.Model, bool]:
+    """The network that the builder of `model` makes, under Keras' dtype policy of now, and whether it compiled itself
+    in a way that counts. Raises InputError when it is none for such images.
+    """
+    build = builder_of(model)
+    height, width, channels = input_shape
+    whole = build(params, input_shape=(height, width, channels), n_classes=n_classes)
+    last = last_operation(whole)
+    if keras.config.dtype_policy().name != "float32" and last is not whole and isinstance(last, keras.Layer):
+        # Probabilities near 1 have no neighbours in 16 bits.
+        last.dtype_policy = "float32"
+    return whole, isinstance(build, HyperBuilder) and bool(whole.compiled)
+
+
+def remarks(model: str, whole: keras.Model, input_shape: tuple[int, int, int]) -> list[str]:
+    """What a user should know of the network `whole` that the builder of `model` made, before it is trained.
+
+    Raises InputError when its outputs are neither probabilities nor logits.
+    """
+    outputs, remarked = outputs_of(whole, input_shape), []
+    is_kept = isinstance(builder_of(model), HyperBuilder) and whole.compiled
+    if outputs is Outputs.LOGITS:
+        remarked.append("the outputs are logits: softmax makes probabilities of them wherever these are scored or kept")
+    if outputs is Outputs.SCORES:
+        rule = "the outputs are from 0 to 1 for each class by itself, as of a sigmoid, and don't sum to 1"
+        remarked.append(f"{rule}: they are divided by their sum; softmax is the customary end for one class per image")
+    if whole.compiled and not is_kept:
+        remedy = "leave it out, or write build(hp) to keep it"
+        remarked.append(f"the builder's compile() is replaced by the setting's optimizer, rate and loss; {remedy}")
+    if is_kept and matching(whole.loss, outputs) is not whole.loss:
+        value = outputs is Outputs.LOGITS
+        remarked.append(
+            f"compile() has a loss with from_logits={not value}, but the outputs are {outputs}: {value} is taken"
+        )
+    return remarked
 
 
 def _can_cache(params: Mapping[str, Any], augment: keras.Layer | None, job: Job) -> bool:

@@ -1,5 +1,6 @@
-"""Models that compile themselves: what their loss is given, and what their outputs mean."""
+"""Models that compile themselves: what their loss is given."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 
 from search.errors import InputError
+from search.training.outputs import Outputs
 
 _N_TRIED = 3
 
@@ -20,13 +22,13 @@ class RowsOfLabels(keras.losses.Loss):  # type: ignore[misc]  # keras has no typ
         options = {"reduction": found.reduction, "dtype": found.dtype} if isinstance(found, keras.losses.Loss) else {}
         super().__init__(name="rows_of_labels", **options)
         self.loss = found
-        self._n_classes = n_classes
+        self.n_classes = n_classes
         self._call: Callable[[Any, Any], Any] = getattr(found, "call", found)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each image."""
         labels = keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,))
-        return self._call(keras.ops.one_hot(labels, self._n_classes, dtype=y_pred.dtype), y_pred)
+        return self._call(keras.ops.one_hot(labels, self.n_classes, dtype=y_pred.dtype), y_pred)
 
 
 def loss_of_numbers(loss: Any, n_classes: int) -> Any:
@@ -64,25 +66,30 @@ def _is_loss(loss: Callable[..., Any], labels: Any, given: Any) -> bool:
     return found.shape in {(), (_N_TRIED,)} and bool(np.isfinite(found).all())
 
 
-def gives_logits(model: keras.Model) -> bool:
-    """Whether the outputs of a model that compiled itself are no probabilities yet, but what softmax makes them of.
+def matching(loss: Any, outputs: Outputs) -> Any:
+    """A model's own loss, with the `from_logits` that its `outputs` want; as it is where it knows no such thing."""
+    found: Any = keras.losses.get(loss)
+    if isinstance(found, RowsOfLabels):
+        inner = matching(found.loss, outputs)
+        return found if inner is found.loss else RowsOfLabels(inner, found.n_classes)
+    logits = outputs is Outputs.LOGITS
+    if isinstance(found, keras.losses.Loss):
+        config = found.get_config() if type(found).__module__.startswith("keras.") else {}
+        mended = config.get("from_logits", logits) != logits
+        return type(found).from_config({**config, "from_logits": logits}) if mended else loss
+    # Keras' functions have classes of the same names, which take it as an option.
+    name = getattr(found, "__name__", "")
+    of_class = getattr(keras.losses, "".join(part.title() for part in name.split("_")), None)
+    if not (logits and of_class and found is getattr(keras.losses, name, None)):
+        return loss
+    return of_class(from_logits=True) if "from_logits" in inspect.signature(of_class).parameters else loss
 
-    Its loss says so (`from_logits`), or its last layer's activation is linear.
-    """
-    loss = getattr(model.loss, "loss", model.loss)
-    return bool(getattr(loss, "from_logits", False)) or _last_activation(model) is keras.activations.linear
 
-
-def _last_activation(model: keras.Model) -> Any:
-    last = model.layers[-1] if model.layers else None
-    return _last_activation(last) if isinstance(last, keras.Model) else getattr(last, "activation", None)
-
-
-def compile_again(model: keras.Model, *, steps_per_execution: int) -> None:
+def compile_again(model: keras.Model, *, outputs: Outputs, steps_per_execution: int) -> None:
     """Compile with the model's own optimizer and loss, and with the metrics and speed of every other model here."""
     model.compile(
         optimizer=model.optimizer,
-        loss=model.loss,
+        loss=matching(model.loss, outputs),
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution,
         jit_compile=keras.backend.backend() == "jax",

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.errors import InputError, StudyError
@@ -20,6 +21,7 @@ from search.secret import without_secrets
 from search.space.hyperparameters import COMPILED
 from search.space.types import ChoiceParam, Space
 from search.training.memory import address_space_note
+from search.training.reason import reason_of
 from search.training.recorder import Recorder
 
 MARK = "gridless-probe:"
@@ -43,6 +45,8 @@ class ProbeReport:
     """Parameter → {choice, as JSON → why a network with it can't be built}, the rest as in a setting that can."""
     unread: tuple[str, ...]
     """Parameters that neither the builder nor training ever asked for."""
+    remarks: tuple[str, ...] = ()
+    """What a user should know of the networks."""
 
     def usable(self, space: Space) -> tuple[Space, list[str]]:
         """`space` without what can't be built, and a notice for each value dropped.
@@ -51,7 +55,7 @@ class ProbeReport:
         """
         if all(c.error for c in self.corners):
             raise InputError(f"model {space.model}: can't be built on this data: {self.corners[0].error}")
-        notices = []
+        notices = list(self.remarks)
         for name, values in self.unbuildable.items():
             space = space.without(name, [json.loads(v) for v in values])
             notices += [f"dropped {name} = {value}: {why}" for value, why in values.items()]
@@ -73,6 +77,7 @@ def probe(
         corners=tuple(Corner(**c) for c in answer["corners"]),
         unbuildable=answer["unbuildable"],
         unread=tuple(answer["unread"]),
+        remarks=tuple(answer["remarks"]),
     )
 
 
@@ -122,6 +127,9 @@ def ask(question: Mapping[str, Any]) -> dict[str, Any]:
 def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
     if "build" in question:
         return {"built": [_build(Question(**row), weights=question["weights"]) for row in question["build"]]}
+    if "verify" in question:
+        verified = importlib.import_module("search.training.inference").verified  # which asks by this module
+        return dict(verified(Path(question["verify"]["folder"]), question["verify"]["model"])._asdict())
     if "discover" in question:
         explore = importlib.import_module("search.training.discovery").explore  # which asks by this module
         return dict(explore(question["discover"]))
@@ -131,17 +139,18 @@ def _answer(question: Mapping[str, Any]) -> dict[str, Any]:
 def _build(wanted: Question, *, weights: bool) -> tuple[int | None, str | None]:
     import keras  # noqa: PLC0415  only the probe's own process loads it
 
-    from search.training.hypermodel import builder_of  # noqa: PLC0415
+    from search.training.network import build_whole  # noqa: PLC0415
+    from search.training.outputs import outputs_of  # noqa: PLC0415
     from search.training.pretrained import load_weights  # noqa: PLC0415
 
     try:
-        build = builder_of(wanted.model)
-        model = build(wanted.setting, input_shape=tuple(wanted.input_shape), n_classes=wanted.n_classes)
+        model, _ = build_whole(wanted.model, wanted.setting, wanted.input_shape, wanted.n_classes)
+        outputs_of(model, wanted.input_shape)
         if weights:
             load_weights(model, wanted.setting)
         return int(model.count_params()), None
     except BaseException as problem:  # whatever a builder raises says that this setting can't be built
-        return None, str(problem) or type(problem).__name__
+        return None, reason_of(problem)
     finally:
         keras.backend.clear_session()
 
@@ -162,7 +171,7 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
         return _probe({**question, "corners": True})
     unbuildable = {} if sound is None else _unbuildable(space, sound, builds)
     unread = [n for n in space.params if n not in builds.asked]
-    return {"corners": corners, "unbuildable": unbuildable, "unread": unread}
+    return {"corners": corners, "unbuildable": unbuildable, "unread": unread, "remarks": builds.remarks()}
 
 
 class _Builds:
@@ -173,8 +182,10 @@ class _Builds:
         from search.training.recipe import training_params  # noqa: PLC0415
 
         self._build = builder_of(model)
-        self._facts = {"input_shape": input_shape, "n_classes": n_classes}
+        self._facts: dict[str, Any] = {"input_shape": input_shape, "n_classes": n_classes}
+        self._model = model
         self._known: list[tuple[dict[str, Any], int | None, str | None]] = []
+        self._remarks: list[list[str]] = []
         compiling = COMPILED if isinstance(self._build, HyperBuilder) else ()
         self.asked = set(training_params()) - set(compiling)
 
@@ -188,8 +199,15 @@ class _Builds:
             self.asked |= set(found[0])
         return {"setting": dict(setting), "n_params": found[1], "error": found[2]}
 
+    def remarks(self) -> list[str]:
+        """What there is to say of the networks that can be built."""
+        every = dict.fromkeys(remark for one in self._remarks for remark in one)
+        return [r if all(r in one for one in self._remarks) else f"with some settings, {r}" for r in every]
+
     def _try(self, setting: Mapping[str, Any]) -> tuple[dict[str, Any], int | None, str | None]:
         import keras  # noqa: PLC0415  only the probe's own process loads it
+
+        from search.training.network import remarks  # noqa: PLC0415
 
         asked: set[str] = set()
         n_params, error = None, None
@@ -197,8 +215,9 @@ class _Builds:
             model = self._build(Recorder(setting, asked), **self._facts)
             n_params = int(model.count_params())
             self.asked |= set() if model.compiled else set(COMPILED)
+            self._remarks.append(remarks(self._model, model, self._facts["input_shape"]))
         except BaseException as problem:  # whatever a builder raises says that this setting can't be built
-            error = str(problem) or type(problem).__name__
+            n_params, error = None, reason_of(problem)
         finally:
             keras.backend.clear_session()
         return {name: setting.get(name) for name in asked}, n_params, error

@@ -62,8 +62,11 @@ def _learning_rate(params: Mapping[str, Any], total_updates: int, assigned: bool
     return lr
 
 
-def compile_model(model: keras.Model, params: Mapping[str, Any], *, total_updates: int, assigned: bool = False) -> None:
-    """Compile the built `model` for integer labels with cross-entropy and accuracy.
+def compile_model(
+    model: keras.Model, params: Mapping[str, Any], *, total_updates: int, assigned: bool = False, logits: bool = False
+) -> None:
+    """Compile the built `model`, which gives class probabilities or `logits`, for integer labels with cross-entropy
+    and accuracy.
 
     Read are label_smoothing (0 by default), max_norm (of all kernels,
     unless the builder constrained some itself) and what `make_optimizer` reads.
@@ -72,13 +75,20 @@ def compile_model(model: keras.Model, params: Mapping[str, Any], *, total_update
     """
     if max_norm := params.get("max_norm"):
         _constrain(model, float(max_norm))
-    smoothing = float(params.get("label_smoothing", 0.0))
     model.compile(
         optimizer=make_optimizer(params, total_updates=total_updates, assigned=assigned),
-        loss=SmoothedCrossentropy(smoothing) if smoothing else "sparse_categorical_crossentropy",
+        loss=_cross_entropy(float(params.get("label_smoothing", 0.0)), logits),
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution(int(params.get("batch_size", 32))),
         jit_compile=keras.backend.backend() == "jax",
+    )
+
+
+def _cross_entropy(smoothing: float, logits: bool) -> Any:
+    if smoothing:
+        return SmoothedCrossentropy(smoothing, from_logits=logits)
+    return (
+        keras.losses.SparseCategoricalCrossentropy(from_logits=logits) if logits else "sparse_categorical_crossentropy"
     )
 
 
@@ -89,26 +99,28 @@ def steps_per_execution(batch_size: int) -> int:
 
 @keras.saving.register_keras_serializable("gridless")
 class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
-    """Cross-entropy of integer labels (n,) and probabilities (n, classes) with label smoothing in [0, 1).
+    """Cross-entropy of integer labels (n,) and probabilities or logits (n, classes) with label smoothing in [0, 1).
 
     The true class is expected with 1 − smoothing, and smoothing is shared by all classes. Keras has it for one-hot
     labels only.
     """
 
-    def __init__(self, smoothing: float, name: str = "smoothed_crossentropy", **options: Any) -> None:
+    def __init__(
+        self, smoothing: float, name: str = "smoothed_crossentropy", from_logits: bool = False, **options: Any
+    ) -> None:
         super().__init__(name=name, **options)
-        self.smoothing = smoothing
+        self.smoothing, self.from_logits = smoothing, from_logits
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each image."""
         n_classes = y_pred.shape[-1]
         labels = keras.ops.one_hot(keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), n_classes)
         expected = labels * (1.0 - self.smoothing) + self.smoothing / n_classes
-        return keras.ops.categorical_crossentropy(expected, y_pred)
+        return keras.ops.categorical_crossentropy(expected, y_pred, from_logits=self.from_logits)
 
     def get_config(self) -> dict[str, Any]:
         """Return what a saved model needs to make it again."""
-        return {**super().get_config(), "smoothing": self.smoothing}
+        return {**super().get_config(), "smoothing": self.smoothing, "from_logits": self.from_logits}
 
 
 def _constrain(model: keras.Model, max_norm: float) -> None:

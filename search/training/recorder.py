@@ -1,10 +1,29 @@
-"""Params that tell which of them a builder reads."""
+"""Params as builders get them: they say what is missing, and may tell which of them were read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from search.errors import InputError
+from search.registry import nearest
 
-class Recorder(dict[str, Any]):
+
+class MissingParamError(InputError, KeyError):
+    """A builder reads a parameter that its setting doesn't have; a KeyError to a builder that expects one."""
+
+    def __str__(self) -> str:
+        return self.problems[0]
+
+
+class Params(dict[str, Any]):
+    """The values of a setting."""
+
+    def __missing__(self, key: str) -> Any:
+        """Raise MissingParamError."""
+        rule = f"the builder reads params[{key!r}], which is not in this setting"
+        raise MissingParamError(f"{rule}; {nearest(str(key), dict.keys(self))}")
+
+
+class Recorder(Params):
     """Params that remember which of them were asked for."""
 
     def __init__(self, values: Mapping[str, Any], asked: set[str]) -> None:

@@ -10,16 +10,17 @@ from typing import Any
 
 import keras
 import numpy as np
-from scipy.special import softmax
 
 from search.errors import TrialError
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from search.training.engine import Engine, make_engine
 from search.training.evidence import scores, write_network, write_predictions
-from search.training.export import save_model, standalone
+from search.training.export import save_network
 from search.training.feed import Feed, Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
 from search.training.job import Job
+from search.training.kept import N_IMAGES, Facts, Kept
 from search.training.network import Network, build_network
+from search.training.outputs import Outputs
 from search.training.own_compile import compile_again
 from search.training.recipe import compile_model, steps_per_execution
 from search.training.schedule import rate_of, stops_early
@@ -64,8 +65,7 @@ def train(
             return answer
     if job.model_file is not None:
         with _going_on_without("the network"):
-            whole = standalone(network.whole, job.input_shape, network.scaling, logits=network.logits)
-            save_model(whole, job.model_file)
+            save_network(network.whole, network.scaling, run.kept(), job.model_file)
     if job.evaluate is not None:
         on_evaluated(run.evaluate(len(history)))
     return "done"
@@ -85,9 +85,12 @@ class _Run:
         model = network.trained
         replayed = job.rates is not None
         if network.compiled:
-            compile_again(model, steps_per_execution=steps_per_execution(self._batch_size))
+            compile_again(model, outputs=network.outputs, steps_per_execution=steps_per_execution(self._batch_size))
         else:
-            compile_model(model, job.params, total_updates=updates * job.total_epochs, assigned=replayed)
+            compile_model(
+                model, job.params, total_updates=updates * job.total_epochs, assigned=replayed,
+                logits=network.outputs is Outputs.LOGITS,
+            )  # fmt: skip
         model.optimizer.build(model.trainable_variables)
         name = Path(job.data).name
         train = Part(network.features(feed.train.images, job, f"{name}/{job.train_on}"), feed.train.labels)
@@ -179,9 +182,15 @@ class _Run:
         self._keep(split, step, probabilities, images)
         return {"split": split, "n": len(images.labels), **found}
 
+    def kept(self) -> Kept:
+        """What shows of a copy of the network that it is the same."""
+        some = np.unique(np.linspace(0, len(self._feed.train.labels) - 1, N_IMAGES).astype(int))
+        job = self._job
+        facts = Facts(job.params, job.input_shape, job.n_classes, self._network.outputs, job.precision)
+        return Kept(facts, np.asarray(self._images.train.images[some]), self._predict(self._feed.train.images[some]))
+
     def _predict(self, images: Any) -> Any:
-        outputs = self._engine.predict(images)
-        return softmax(outputs, axis=1) if self._network.logits else outputs
+        return self._network.outputs.probabilities(self._engine.predict(images))
 
     def _keep(self, split: str, step: int, probabilities: Any, part: Part) -> None:
         with _going_on_without(f"the predictions of epoch {step}"):

@@ -4,11 +4,10 @@ loads Keras. Prints one line of JSON: {version, error}; the version is that whic
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections.abc import Mapping
-from contextlib import redirect_stdout
+from contextlib import redirect_stdout, suppress
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -22,12 +21,15 @@ from search.errors import StudyError
 from search.files import locked
 from search.places import artifacts, home
 from search.report.evidence import read_evidence
+from search.report.model import how_kept
 from search.secret import redacted
 from search.tracking.database import open_client
 from search.tracking.outbox import read_header
 from search.tracking.runs import KIND, find_runs
 from search.tracking.uri import default_uri
+from search.training.kept import FACTS, WEIGHTS
 from search.worker.prediction import builder_name, model_file
+from search.worker.served import Flavor, UnservableError
 
 ALIAS = "champion"
 DIGEST = "gridless.model_sha256"
@@ -57,11 +59,14 @@ def register(study: str, uri: str) -> str:
     SQLAlchemy or the file system does when the store is out of reach.
     """
     path = model_file(study)
-    with locked(path.with_name(".champion.lock"), wait=True), TemporaryDirectory(prefix="gridless-") as folder:
-        # A report may replace the file at any moment: what is digested must be what is loaded.
-        copy = shutil.copyfile(path, Path(folder, path.name))
-        client, digest = open_client(uri), sha256(copy.read_bytes()).hexdigest()
-        found = _version(client, study, digest) or _log(client, uri, study, copy, digest)
+    with locked(path.with_name(".champion.lock"), wait=True), TemporaryDirectory(prefix="gridless-") as new:
+        folder = Path(new)
+        # A report may replace the files at any moment: what is digested must be what is loaded.
+        for name in (path.name, *(f"model{kind}" for kind in (WEIGHTS, FACTS))):
+            with suppress(FileNotFoundError):
+                shutil.copyfile(path.with_name(name), folder / name)
+        client, digest = open_client(uri), sha256((folder / path.name).read_bytes()).hexdigest()
+        found = _version(client, study, digest) or _log(client, uri, study, folder, digest)
         if _current(client, study) != found:
             client.set_registered_model_alias(study, ALIAS, found)
     return found
@@ -77,21 +82,32 @@ def _version(client: Any, study: str, digest: str) -> str | None:
     return next((str(v.version) for v in known if v.tags.get(DIGEST) == digest), None)
 
 
-def _log(client: Any, uri: str, study: str, file: Path, digest: str) -> str:
-    """Log the network in `file` to the study's run and register it; its version."""
+def _log(client: Any, uri: str, study: str, folder: Path, digest: str) -> str:
+    """Log the network whose files are in `folder` to the study's run and register it; its version.
+
+    Where MLflow's copy does not repeat what the network said as it was trained, nothing is registered: the files
+    become artifacts of the run. Raises StudyError then.
+    """
     import mlflow  # noqa: PLC0415 (takes seconds)
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
     from mlflow.models import Model  # noqa: PLC0415
 
-    from search.training.inference import load_network  # noqa: PLC0415 (loads Keras)
+    from search.training.inference import open_network  # noqa: PLC0415 (loads Keras)
 
-    run = _run(client, study)
-    network = load_network(file, builder_name(study))
+    run, builder = _run(client, study), builder_name(study)
+    network = open_network(folder, builder)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     mlflow.set_experiment(study)
     details = _described(study, network)
-    info = Model.log(None, name=ALIAS, flavor=_Flavor(), model=network, run_id=run, **details)
+    try:
+        alone = how_kept(model_file(study).parent) in {"alone", None}
+        flavor = Flavor(folder, builder, alone=alone)
+        info = Model.log(None, name=ALIAS, flavor=flavor, model=network, run_id=run, **details)
+    except UnservableError as error:
+        client.log_artifacts(run, str(folder), "model")
+        rule = f"MLflow can't serve this network: {error}"
+        raise StudyError(f"{rule}; its weights are among the files of the study's run, under model/") from error
     try:
         client.create_registered_model(study, description=f"Networks of the champions of the study {study}")
     except MlflowException as error:
@@ -99,20 +115,6 @@ def _log(client: Any, uri: str, study: str, file: Path, digest: str) -> str:
             raise
     made = client.create_model_version(study, info.model_uri, run, tags={DIGEST: digest}, model_id=info.model_id)
     return str(made.version)
-
-
-class _Flavor:
-    """MLflow's own for Keras, which wants to write the example into a folder that it makes only afterwards."""
-
-    __name__ = "mlflow.keras"
-
-    @staticmethod
-    def save_model(path: str, **details: Any) -> None:
-        """Write an MLflow model into the new folder `path`."""
-        import mlflow.keras  # noqa: PLC0415 (loads Keras)
-
-        os.mkdir(path)
-        mlflow.keras.save_model(path=path, **details)
 
 
 def _described(study: str, network: Any) -> Mapping[str, Any]:
@@ -123,15 +125,17 @@ def _described(study: str, network: Any) -> Mapping[str, Any]:
     shape, n_classes = tuple(network.input_shape[1:]), int(network.output_shape[-1])
     samples = read_evidence(join(artifacts(study), "evidence"), None).samples
     image = samples.images[0, 0] if samples else np.full(shape, 127)
-    kind = np.dtype(np.float32)
     packages = ("mlflow", "keras", "tensorflow", "numpy")
     return {
-        "signature": ModelSignature(
-            inputs=Schema([TensorSpec(kind, (-1, *shape))]), outputs=Schema([TensorSpec(kind, (-1, n_classes))])
-        ),
+        # A signature of inputs would name one type and refuse all others: pixels come as uint8, int64, float64.
+        "signature": ModelSignature(outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_classes))])),
         "input_example": image[None].astype(np.float32),
         "pip_requirements": [f"{name}=={version(name)}" for name in packages],
-        "metadata": {"study": study, "class_names": list(samples.class_names) if samples else []},
+        "metadata": {
+            "study": study,
+            "input_shape": list(shape),
+            "class_names": list(samples.class_names) if samples else [],
+        },
     }
 
 

@@ -13,10 +13,11 @@ from typing import Any
 # Under JAX, too: Keras' seeding loads it, and every trial's process would again if the fork server had not.
 import tensorflow  # noqa: F401
 
-from search.errors import InputError, StudyError, TrialError
+from search.errors import StudyError, TrialError
 from search.text import cut, visible
 from search.training.job import Job
 from search.training.memory import limit_device_memory, out_of_memory, peak_memory
+from search.training.reason import reason_of
 from search.training.trainer import train
 from search.worker.entry import WorkerPipe
 from search.worker.messages import Built, Ended, EpochDone, Evaluated, Started
@@ -42,12 +43,10 @@ def as_failure(error: BaseException) -> Ended:
     match error:
         case TrialError():
             return Ended("fail", error.reason, untrainable=True)
-        case InputError():
-            return Ended("fail", str(error))
         case StudyError():
             return Ended("halt", str(error))
-    text = cut(visible(f"{type(error).__name__}: {error}".strip().splitlines()[0]), 300)
-    return _disk_failure(error) or _store_failure(error) or _memory_failure(error) or Ended("fail", text)
+    known = _disk_failure(error) or _store_failure(error) or _memory_failure(error)
+    return known or Ended("fail", reason_of(error))
 
 
 def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:

@@ -15,6 +15,7 @@ from search.places import artifacts, home, storage_url
 from search.report.evidence import Samples, read_evidence
 from search.study.library import check_name, open_library, stored_studies
 from search.study.spec import read_settings
+from search.training.kept import FILE, WEIGHTS
 
 
 @dataclass(frozen=True)
@@ -35,22 +36,24 @@ class Answer:
 
 
 def model_file(study: str) -> Path:
-    """The network of a study's best finalist. Raises InputError when there is none, or no such study."""
+    """The network of a study's best finalist, or its weights where it has no file of its own.
+
+    Raises InputError when there is none, or no such study.
+    """
     check_name(study)
-    path = home() / study / "model.keras"
-    if path.is_file():
+    places = [home() / study / f"model{kind}" for kind in (FILE, WEIGHTS)]
+    if path := next((path for path in places if path.is_file()), None):
         return path
     stored_studies(open_library(storage_url()), study)
-    rule = f"study {study!r} has no network yet ({path}); its finalists make one"
+    rule = f"study {study!r} has no network yet ({places[0]}); its finalists make one"
     raise InputError(f"{rule}: give its `gridless study` command again with --finalists 1 or more")
 
 
 def load(study: str) -> Any:
     """The network of a study's best finalist, a keras.Model. Raises InputError when there is none that can be used."""
-    from search.training.inference import load_network  # noqa: PLC0415  # loads the framework
+    from search.training.inference import open_network  # noqa: PLC0415  # loads the framework
 
-    path = model_file(study)
-    return load_network(path, builder_name(study))
+    return open_network(model_file(study).parent, builder_name(study))
 
 
 def predict(study: str, files: Sequence[str], *, top: int) -> tuple[list[Answer], list[str]]:

@@ -22,6 +22,7 @@ from search.study.storage import LedgerStorage
 from search.tracking.mirror import sync
 from search.tracking.outbox import write_header
 from search.training.evidence import write_predictions
+from search.training.kept import Verdict
 from tests.kept import ME, SHAPE, keep, samples
 from tests.study.helpers import begin
 from tests.training.test_inference import save
@@ -156,7 +157,10 @@ def test_archive_packs_and_frees_and_its_file_is_read_again(run: Run, storage: L
         pd.testing.assert_frame_equal(archived.leaderboard[columns], board[columns])
 
 
-def test_a_network_stays_until_a_new_best_was_trained_again(run: Run, storage: LedgerStorage, own_home: Path) -> None:
+def test_a_network_stays_until_a_new_best_was_trained_again(
+    run: Run, storage: LedgerStorage, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.report.model.verify", lambda *_: Verdict("alone", ""))
     ledger = keep(storage, own_home, n_trials=3)
     kept = own_home / "mine.final" / "evidence" / "model-0000.keras"
     kept.write_bytes(b"the network of trial 1")

@@ -21,7 +21,8 @@ from search.training.discovery import explore, hypers_of
 from search.training.hypermodel import builder_of, setting_hp
 from search.training.job import Job
 from search.training.network import build_network
-from search.training.own_compile import RowsOfLabels, gives_logits, loss_of_numbers
+from search.training.outputs import Outputs
+from search.training.own_compile import RowsOfLabels, loss_of_numbers
 from search.training.trainer import train
 from search.worker.spaces import differs_in_conditions
 from tests.cli.helpers import gridless, rows
@@ -222,7 +223,7 @@ def test_a_trial_keeps_its_optimizer_and_goes_on_bit_for_bit(job: Callable[..., 
     params = {"units": 8, "learning_rate": 0.001, "batch_size": 64, "lr": 9.0, "optimizer": "sgd"}
     network = build_network(job("tutorial", params))
     assert network.compiled
-    assert gives_logits(network.whole)
+    assert network.outputs is Outputs.LOGITS
     whole = run(job("tutorial", params, "whole"))
     assert [m["lr"] for m in whole] == [pytest.approx(0.001)] * 3
     assert whole[2]["loss"] < whole[0]["loss"] < 3

@@ -18,6 +18,7 @@ from search.report.evidence import Evidence, Layer, Network, Predictions, Sample
 from search.report.images import picture
 from search.report.network import BOX_HEIGHT, BOX_WIDTH, diagram
 from search.report.words import percent
+from search.training.kept import Verdict
 from tests.report.finished import final_of, finished
 from tests.report.test_page import Page
 
@@ -171,6 +172,7 @@ def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(study, 
     def down(*_):
         raise PermissionError("no") if trouble == "another host's file" else OSError("no route")
 
+    monkeypatch.setattr("search.report.model.verify", lambda *_: Verdict("alone", ""))
     search = finished(study)
     final = replicated(search)
     store, report = f"memory://{tmp_path}/evidence", tmp_path / "report"

@@ -33,7 +33,8 @@ def use(seed):
     version = register("mlp-digits", uri)
     served = mlflow.pyfunc.load_model("models:/mlp-digits@champion")
     own = keras.saving.load_model(file).predict(pixels, verbose=0)
-    same = bool(np.allclose(served.predict(pixels), own, atol=1e-6))
+    kinds = ("float32", "uint8", "int64", "float64")
+    same = all(np.allclose(served.predict(pixels.astype(kind)), own, atol=1e-6) for kind in kinds)
     return [version, same, served.metadata.signature.to_dict(), served.metadata.saved_input_example_info is not None]
 
 print(json.dumps([use(seed) for seed in (1, 1, 2, 1)]), file=sys.stderr)
@@ -49,8 +50,9 @@ def test_the_champion_is_registered_once_and_answers_as_keras_does(uri, monkeypa
     found = json.loads(done.stderr.splitlines()[-1])
     assert [row[0] for row in found] == ["1", "1", "2", "1"]
     assert all(row[1] and row[3] for row in found)
-    (inputs,) = json.loads(found[0][2]["inputs"])
-    assert inputs["tensor-spec"] == {"dtype": "float32", "shape": [-1, 4, 4, 1]}
+    assert found[0][2]["inputs"] is None
+    (outputs,) = json.loads(found[0][2]["outputs"])
+    assert outputs["tensor-spec"] == {"dtype": "float32", "shape": [-1, 3]}
 
 
 @pytest.mark.parametrize("moment", ["the lock", "the digest"])
@@ -74,15 +76,15 @@ def test_the_file_that_is_digested_is_the_one_that_is_loaded_whenever_a_report_r
         seen["digest"] = digest
         report()
 
-    def load_network(path, _model):
-        seen["loaded"] = path.read_bytes()
+    def open_network(folder, _model):
+        seen["loaded"] = (folder / "model.keras").read_bytes()
         raise InputError("that is enough")
 
     monkeypatch.setattr("search.worker.champion.locked", lock)
     monkeypatch.setattr("search.worker.champion._version", version)
     monkeypatch.setattr("search.worker.champion._run", lambda *_: "run")
     monkeypatch.setattr("search.worker.champion.open_client", lambda _uri: None)
-    monkeypatch.setitem(sys.modules, "search.training.inference", SimpleNamespace(load_network=load_network))
+    monkeypatch.setitem(sys.modules, "search.training.inference", SimpleNamespace(open_network=open_network))
     with pytest.raises(InputError, match="enough"):
         register("mlp-digits", "sqlite:///nowhere.db")
     assert seen["loaded"] == (b"new" if moment == "the lock" else b"old")
@@ -98,3 +100,56 @@ def test_without_a_network_or_a_run_it_says_why(uri, monkeypatch, capsys):
         assert (result["version"], reason in result["error"]) == (None, True)
         (home() / "mlp-digits").mkdir(parents=True, exist_ok=True)
         (home() / "mlp-digits" / "model.keras").write_bytes(b"never read")
+
+
+REBUILT = """
+import json, os, sys
+import keras, mlflow, numpy as np
+from search.places import home
+from search.training.export import save_network
+from search.training.kept import Facts, Kept
+from search.training.network import build_whole
+from search.worker.champion import register
+
+uri, folder = os.environ["MLFLOW_TRACKING_URI"], home() / "mlp-digits"
+pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1)).astype("uint8")
+network, _ = build_whole("served_nets:build", {}, (4, 4, 1), 3)
+said = np.asarray(network(pixels / np.float32(255)))
+facts = Facts({}, (4, 4, 1), 3, "probabilities", "float32")
+save_network(network, "unit", Kept(facts, pixels, said), str(folder / "model.keras"))
+(folder / "study.yaml").write_text("model: served_nets:build")
+(folder / ".model.json").write_text('{"digest": "", "how": "weights"}')
+version = register("mlp-digits", uri)
+served = mlflow.pyfunc.load_model("models:/mlp-digits@champion")
+same = all(np.allclose(served.predict(pixels.astype(k)), said, atol=1e-5) for k in ("uint8", "int64", "float64"))
+print(json.dumps([version, same]), file=sys.stderr)
+"""
+NETS = """
+import keras
+from served_parts import Own
+
+def build(params, *, input_shape, n_classes):
+    layers = [keras.layers.Flatten(), Own(), keras.layers.Dense(n_classes, "softmax")]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+"""
+PARTS = """
+import keras
+
+class Own(keras.layers.Layer):
+    def call(self, x):
+        return 2 * x
+"""
+
+
+def test_a_network_that_keras_can_not_restore_is_served_with_the_modules_of_its_builder(uri, monkeypatch, tmp_path):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    outbox = home() / "mlp-digits" / "outbox"
+    write_header(outbox, {"study": "mlp-digits"})
+    assert sync(outbox, uri=uri, artifact_root=home() / "artifacts").error is None
+    (tmp_path / "code").mkdir()
+    for name, text in (("served_nets", NETS), ("served_parts", PARTS)):
+        (tmp_path / "code" / f"{name}.py").write_text(text)
+    done = subprocess.run(
+        [sys.executable, "-c", REBUILT], capture_output=True, text=True, check=False, cwd=tmp_path / "code"
+    )  # fmt: skip
+    assert json.loads(done.stderr.splitlines()[-1]) == ["1", True], done.stderr[-2000:]

@@ -1,0 +1,136 @@
+"""The network of a study's champion in the study's folder, where nothing is left that was not seen to work."""
+
+import json
+import logging
+import shutil
+import tempfile
+from contextlib import suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from search.artifacts import join, reading
+from search.errors import GridlessError
+from search.files import whole_file, write_text
+from search.report.evidence import is_there
+from search.study.finals import champion, model_file, replicates_of
+from search.study.records import StudyRecord
+from search.training.kept import FACTS, FILE, WEIGHTS, Verdict, verify
+
+logger = logging.getLogger(__name__)
+_NAMES = tuple(f"model{kind}" for kind in (FILE, WEIGHTS, FACTS))
+_SEEN = ".model.json"
+"""Which network was seen to work, and how: it takes seconds to see."""
+
+
+class KeptModel(NamedTuple):
+    """The file of the champion's network, if there is one that works, and what to tell of it."""
+
+    path: Path | None = None
+    note: str | None = None
+
+
+def keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Path, folder: Path) -> KeptModel:
+    """Bring the network of the search's first finalist into `folder`; removes an older one where there is none.
+
+    It was loaded before in a fresh process, and said of images what it had said as it was trained. What an earlier
+    finalist left stays until a new best trial has been trained again, too. Raises OSError.
+    """
+    replicates = replicates_of(final)
+    number = champion(study, final)
+    model = str(study.spec.get("model", ""))
+    if number is None and replicates:
+        return _seen(folder, model)
+    if number is None:
+        _remove(folder, _NAMES)
+        return KeptModel()
+    stem = join(evidence, model_file(number)).removesuffix(FILE)
+    with tempfile.TemporaryDirectory(prefix="gridless-") as new:
+        try:
+            there = [n for n in _NAMES if _fetch(stem + n.removeprefix("model"), Path(new, n))]
+            is_out_of_reach = not there and not is_there(evidence)
+        except OSError as error:
+            logger.warning("the network of replicate %d can't be fetched: %s", number, error)
+            is_out_of_reach = True
+        if is_out_of_reach:
+            return _older(folder, model)
+        return _bring(Path(new), there, folder, model)
+
+
+def _older(folder: Path, model: str) -> KeptModel:
+    found = _seen(folder, model)
+    if found.path:
+        logger.warning("%s is left as an earlier report wrote it: what it is made from is out of reach", found.path)
+    return found
+
+
+def _bring(new: Path, there: list[str], folder: Path, model: str) -> KeptModel:
+    """See which of the files `there` in the folder `new` work, and copy these to `folder`."""
+    if not there:
+        _remove(folder, _NAMES)
+        return KeptModel()
+    digest = sha256((new / there[-1]).read_bytes()).hexdigest()
+    if (seen := _read_seen(folder)) and seen["digest"] == digest and (folder / _main(seen["how"])).is_file():
+        return _seen(folder, model)
+    try:
+        verdict = verify(new, model)
+    except GridlessError as error:
+        verdict = Verdict(None, str(error))
+    used = {"weights": [WEIGHTS, FACTS], None: []}.get(verdict.how, [FILE, WEIGHTS, FACTS])
+    _remove(folder, [*_NAMES, _SEEN])
+    for name in there:
+        if name.removeprefix("model") in used:
+            with (new / name).open("rb") as source, whole_file(folder / name) as target:
+                shutil.copyfileobj(source, target)
+    if verdict.how is None:
+        return KeptModel(note=f"can't be used: {verdict.problem}")
+    write_text(folder / _SEEN, json.dumps({"digest": digest, "how": verdict.how}))
+    return _seen(folder, model)
+
+
+def _fetch(location: str, path: Path) -> bool:
+    try:
+        with reading(location) as source, path.open("wb") as target:
+            shutil.copyfileobj(source, target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _seen(folder: Path, model: str) -> KeptModel:
+    """What is in `folder` already."""
+    seen = _read_seen(folder)
+    if seen is None:
+        return KeptModel(next((folder / name for name in _NAMES[:2] if (folder / name).is_file()), None))
+    module = model.partition(":")[0]
+    notes = {
+        "alone": "it stands alone: Keras loads it anywhere",
+        "module": f"its layers are in {module}, which must be in reach where it is loaded",
+        "weights": f"weights only, since Keras can't load this network from a file: `gridless predict` and "
+        f"load_study(…).model() build it again by {model}, whose module must be in reach",
+    }
+    path = folder / _main(seen["how"])
+    return KeptModel(path, notes[seen["how"]]) if path.is_file() else KeptModel()
+
+
+def how_kept(folder: Path) -> str | None:
+    """How the network in the study's `folder` was seen to work, as a Verdict says; None where nobody looked."""
+    seen = _read_seen(folder)
+    return seen["how"] if seen else None
+
+
+def _read_seen(folder: Path) -> dict[str, str] | None:
+    with suppress(OSError, ValueError):
+        found = json.loads((folder / _SEEN).read_text())
+        if isinstance(found, dict) and found.get("how") in {"alone", "module", "weights"} and "digest" in found:
+            return found
+    return None
+
+
+def _main(how: str) -> str:
+    return f"model{WEIGHTS if how == 'weights' else FILE}"
+
+
+def _remove(folder: Path, names: list[str] | tuple[str, ...]) -> None:
+    for name in names:
+        (folder / name).unlink(missing_ok=True)

@@ -1,0 +1,89 @@
+"""A network that was kept, as its files: what they are called, what builds it again and what shows that it is itself.
+
+Beside `model.keras` lie its weights, `model.weights.h5`, and `model.npz` with what is needed to build it again and what
+it said of some images as it was trained. No framework is loaded to read them.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.artifacts import whole
+from search.training.probe import ask
+
+FILE, WEIGHTS, FACTS = ".keras", ".weights.h5", ".npz"
+"""What the names of its files end with."""
+N_IMAGES = 64
+_SHARE = 0.05
+"""How far predictions may differ between devices, as a share of their own spread."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a network is built from, beside its weights and its builder."""
+
+    params: Mapping[str, Any]
+    input_shape: tuple[int, int, int]
+    n_classes: int
+    outputs: str
+    """One of `search.training.outputs.Outputs`."""
+    precision: str
+
+
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """Facts, and what the network said as it was trained."""
+
+    facts: Facts
+    pixels: NDArray[np.uint8]
+    """(n, height, width, channels), at most 64 training images."""
+    probabilities: NDArray[np.float32]
+    """(n, n_classes)."""
+
+    def is_repeated_by(self, probabilities: NDArray[np.float32]) -> bool:
+        """Whether these are the same, but for the rounding of another device."""
+        told = self.probabilities
+        if probabilities.shape != told.shape:
+            return False
+        spread = np.abs(told - told.mean(axis=0)).max()
+        return bool(np.abs(probabilities - told).max() <= 1e-5 + _SHARE * spread)
+
+
+def write_kept(location: str, kept: Kept) -> None:
+    """Write `kept` to `location`, a path or a store's URL. Raises OSError."""
+    facts = np.array(json.dumps(asdict(kept.facts)))
+    with whole(location) as file:
+        np.savez_compressed(file, facts=facts, pixels=kept.pixels, probabilities=kept.probabilities)
+
+
+def read_kept(content: bytes) -> Kept:
+    """What `write_kept` wrote. Raises ValueError, KeyError, OSError or zipfile.BadZipFile for anything else."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as found:
+        raw = json.loads(str(found["facts"]))
+        shape = tuple(int(n) for n in raw["input_shape"])
+        facts = Facts(raw["params"], shape, int(raw["n_classes"]), str(raw["outputs"]), str(raw["precision"]))  # type: ignore[arg-type]
+        return Kept(facts, found["pixels"], found["probabilities"])
+
+
+class Verdict(NamedTuple):
+    """How a kept network can be used."""
+
+    how: str | None
+    """alone: its file loads in any Keras; module: it needs its builder's module, too; weights: it is built again by
+    its builder; None: not at all."""
+    problem: str
+    """Why not, or why not alone."""
+
+
+def verify(folder: Path, model: str) -> Verdict:
+    """Load the network in `folder` in a fresh process and compare what it says with what it said as it was trained.
+
+    `model` is the name of its builder. Raises StudyError when the process breaks.
+    """
+    return Verdict(**ask({"verify": {"folder": str(folder), "model": model}}))
