@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, model_validator
 
 from search.study.records import Whole
 
@@ -25,6 +25,14 @@ class _Param(_Stored):
     log: bool = False
     choices: list[str | bool | int | float | None] | None = None
     when: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _has_values(self) -> "_Param":
+        if (self.type == "choice" and not self.choices) or (
+            self.type in {"float", "int"} and None in {self.low, self.high}
+        ):
+            raise ValueError(f"a parameter of type {self.type} must say its values")
+        return self
 
 
 class _Space(_Stored):
