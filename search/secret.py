@@ -9,7 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _HIDDEN = "***"
-_PASSWORD = re.compile(r"([\w+.-]+://[^\s:/@?#]*):\S*@(?=[\w.\[/-])")
+# Both begin where a scheme does: at every letter of a long word, they would take the square of its length.
+_PASSWORD = re.compile(r"(?<![\w+.-])([\w+.-]+://[^\s:/@?#]*):\S*@(?=[\w.\[/-])")
 _LONE_USER = re.compile(r"(?<![\w+.-])((?!postgres|mysql|mssql)[\w+.-]+://)[^\s:/@?#]+@")
 """Of all but databases a token may stand alone before the @."""
 _NAME = r"[\w.%-]*(?:password|passwd|passphrase|pwd|token|secret|key|signature|credentials?)"

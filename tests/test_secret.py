@@ -21,6 +21,11 @@ def test_a_query_is_shown_without_its_secrets(name: str) -> None:
     assert SECRET not in redacted(f"no host {SECRET}'a;b", uri)
 
 
+def test_text_of_any_length_is_looked_through_at_once() -> None:
+    text = "a" * 1_000_000  # at a cost of the square of its length, this would take hours
+    assert masked(f"{text} http://u:{SECRET}@h") == f"{text} http://u:***@h"
+
+
 def test_a_users_code_gets_no_password() -> None:
     plain = {
         "PATH": "/bin",

@@ -34,8 +34,6 @@ class Split:
     y_train: NDArray[np.int64]
     x_val: NDArray[np.uint8]
     y_val: NDArray[np.int64]
-    use: Use | None = None
-    """Keeps others from removing the files for as long as it lives."""
 
 
 @dataclass(frozen=True)
@@ -118,8 +116,7 @@ def _folders(name: str, digest: str, seed: int, fraction: float, cache: Path) ->
 def read_split(folder: Path) -> Split:
     """Map the training and validation arrays of a prepared folder. Raises StudyError when it can't."""
     try:
-        use = Use(folder)
-        return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in _SPLIT}, use=use)
+        return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in _SPLIT})
     except (OSError, ValueError) as error:
         raise _gone(folder, error) from error
 

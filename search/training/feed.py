@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from search.datasets.in_use import Use
 from search.datasets.split import read_split, read_test
 from search.errors import StudyError
 from search.training.engine import Chunk, Images, Labels
@@ -31,15 +32,18 @@ class Feed:
     train: Part
     validation: Part | None
     """None when the job trains on these, too."""
+    use: Use | None = None
+    """Keeps others from removing the files, those to evaluate on as well, for as long as it lives."""
 
 
 def read_feed(job: Job) -> Feed:
     """Map the arrays of `job`. Raises StudyError when they can't be read."""
+    use = Use(*(Path(folder) for folder in (job.data, job.test_data) if folder))
     split = read_split(Path(job.data))
     if job.train_on == "train":
-        return Feed(Part(split.x_train, split.y_train), Part(split.x_val, split.y_val))
+        return Feed(Part(split.x_train, split.y_train), Part(split.x_val, split.y_val), use)
     images, labels = np.concatenate([split.x_train, split.x_val]), np.concatenate([split.y_train, split.y_val])
-    return Feed(Part(images, labels), None)
+    return Feed(Part(images, labels), None, use)
 
 
 def read_evaluation(job: Job, feed: Feed) -> Part:

@@ -93,9 +93,14 @@ def test_rows_that_are_cut_short_or_alike_are_rows_of_their_own(tmp_path: Path) 
     assert "can't be read" in (read_past(str(folder), None).trials[0].problem or "")
 
 
-@pytest.mark.parametrize(("default", "expected"), [(100, 96), (1000, 512), (1, 32), (64, 64)])
-def test_a_default_between_steps_or_beyond_the_ends_is_the_nearest_value(default: int, expected: int) -> None:
-    config = {"name": "units", "min_value": 32, "max_value": 512, "step": 32, "default": default}
+@pytest.mark.parametrize(
+    ("step", "default", "expected"),
+    [(32, 100, 100), (32, 1000, 1000), (32, 1, 1), (32, 64, 64), (1, 100, 100), (1, 1000, 512), (1, 1, 32)],
+)
+def test_a_default_is_kept_off_the_steps_and_taken_to_the_ends_of_a_range_of_many_values(
+    step: int, default: int, expected: int
+) -> None:
+    config = {"name": "units", "min_value": 32, "max_value": 512, "step": step, "default": default}
     found = [{"class_name": "Int", "config": {**config, "sampling": "linear", "conditions": []}}]
     assert space_of("my:build", found, compiles=True).document["units"] == expected
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.datasets.in_use import unused
 from search.datasets.split import Prepared, read_split, read_test
 from search.errors import StudyError
 from search.training import feed
@@ -112,3 +113,21 @@ def test_data_that_are_gone_stop_the_study(job: Callable[..., Job], digits: Prep
     asked = job(evaluate="test", test_data=str(tmp_path / "gone"))
     with pytest.raises(StudyError, match="can't be read"):
         read_evaluation(asked, read_feed(asked))
+
+
+@pytest.mark.parametrize("train_on", ["train", "all"])
+def test_nobody_removes_the_data_of_a_job_while_it_trains(
+    digits: Prepared, job: Callable[..., Job], tmp_path: Path, train_on: str
+) -> None:
+    data, test_data = tmp_path / "data", tmp_path / "test"
+    shutil.copytree(digits.folder, data)
+    shutil.copytree(str(digits.test_folder), test_data)
+    held = read_feed(job(train_on=train_on, evaluate="test", data=str(data), test_data=str(test_data)))
+    assert not any(is_unused(folder) for folder in (data, test_data))
+    del held
+    assert all(is_unused(folder) for folder in (data, test_data))
+
+
+def is_unused(folder: Path) -> bool:
+    with unused(folder) as answer:
+        return answer
