@@ -68,18 +68,22 @@ def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> fl
     return pace * (typical * max(0, n_trials - len(trials)) + begun) / max(1, workers)
 
 
-def with_finals(shot: Snapshot, studies: "Shown") -> Snapshot:
-    """The search's `shot` with the time that its finalists will take; `studies` holds them too once they are there."""
+def with_finals(shot: Snapshot, studies: "Shown", workers: int) -> Snapshot:
+    """The search's `shot` with the time that its finalists will take on `workers`; `studies` holds them too once they
+    are there.
+    """
+    workers = max(1, workers)
     if shot.left_s is None:
         return shot
-    (spec, trials), rule = studies[0], Rule.of(dict(studies[0][0]))
+    spec, trials = studies[0]
+    rule = Rule.of(dict(spec))
     spent_s = sum(t.train_s for t in trials)
     # Finalists that are there while trials run are those of the search before it went on.
     if len(studies) > 1 and not shot.running and not shot.waiting:
         final, made = studies[1]
-        finals_s = left_to_train_s(rule, final.replicates, made, trials) / spec.workers
+        finals_s = left_to_train_s(rule, final.replicates, made, trials) / workers
         return replace(shot, left_s=finals_s, finals_s=finals_s)
-    finals_s = expected_s(rule, trials, spent_s + shot.left_s * spec.workers) / spec.workers
+    finals_s = expected_s(rule, trials, spent_s + shot.left_s * workers) / workers
     return replace(shot, left_s=shot.left_s + finals_s, finals_s=finals_s)
 
 
@@ -167,7 +171,7 @@ class LiveView(_View):
     def update(self, studies: Shown) -> None:
         """Show the trials of a study, the first of `studies`, and those of its finalists, if there is a second."""
         (spec, trials), finals = studies[0], [suite_row(*found) for found in studies[1:]]
-        shot = with_finals(snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies)
+        shot = with_finals(snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies, spec.workers)
         if self._is_live:
             self._live.update(Group(render(shot), _suite_table(finals)) if finals else render(shot))
             return

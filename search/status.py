@@ -10,12 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from search.errors import InputError
-from search.live import Snapshot, duration, snapshot
+from search.live import Snapshot, duration, snapshot, with_finals
 from search.study.ledger import Ledger
 from search.study.queue import Place, QueueState, places
 from search.study.reading import find_study
 from search.study.records import TrialRecord
 from search.study.roster import Roster, WorkerRecord
+from search.study.spec import StudySpec
 from search.study.storage import LedgerStorage
 
 RATE_WINDOW_S = 3600.0
@@ -115,16 +116,16 @@ class StatusReader:
         ledger = self._ledgers.get(name) or self._ledgers.setdefault(name, Ledger(self._storage, name))
         place = ledger.place()
         trials = ledger.trials()
-        study = study_status(name, place, trials, now, n_trials=ledger.spec.n_trials, n_workers=n_workers)
+        study = study_status(name, place, trials, now, spec=ledger.spec, n_workers=n_workers)
         if place.state is QueueState.DONE:
             self._over[name] = study
         return study, [t for t in trials if t.state == "RUNNING"]
 
 
 def study_status(
-    name: str, place: Place, trials: Sequence[TrialRecord], now: datetime, *, n_trials: int, n_workers: int
+    name: str, place: Place, trials: Sequence[TrialRecord], now: datetime, *, spec: StudySpec, n_workers: int
 ) -> StudyStatus:
-    """One study's figures at `now`, with the time left if `n_workers` go on with it.
+    """One study's figures at `now`, with the time left, its finalists' too, if `n_workers` go on with it.
 
     Of one that is over, rates are those of its last hour.
     """
@@ -135,11 +136,12 @@ def study_status(
     hours = max((now - max(since, began)).total_seconds(), 1.0) / 3600
     n_ended = sum(t.ended is not None and t.ended > since for t in trials)
     n_epochs = sum(e.at > since.timestamp() for t in trials for e in t.curve)
-    busy = sum(t.state == "RUNNING" for t in trials)
+    workers = sum(t.state == "RUNNING" for t in trials) or n_workers
+    shot = snapshot(trials, n_trials=spec.n_trials, workers=workers)
     return StudyStatus(
         name=name,
         place=place,
-        shot=snapshot(trials, n_trials=n_trials, workers=busy or n_workers),
+        shot=with_finals(shot, [(spec, trials)], workers),
         n_retries=sum(t.n_retries for t in trials),
         trials_per_hour=n_ended / hours,
         epochs_per_hour=n_epochs / hours,

@@ -50,17 +50,20 @@ def test_rates_are_those_of_the_last_hour_and_of_a_younger_study_those_of_its_li
         at(trial(2, [0.9] * 2, "FAIL"), 0.5, 0.25),
         at(trial(3, [0.7] * 5, "RUNNING"), 0.25),
     ]
-    found = study_status("s", place, old, NOW, n_trials=10, n_workers=4)
+    found = study_status("s", place, old, NOW, spec=spec(n_trials=10), n_workers=4)
     assert (found.trials_per_hour, found.epochs_per_hour) == (2, 10)
     assert (found.n_retries, found.peak_host_mb, found.peak_device_mb) == (3, 900.0, 2000.0)
-    young = study_status("s", place, old[2:], NOW, n_trials=10, n_workers=4)
+    young = study_status("s", place, old[2:], NOW, spec=spec(n_trials=10), n_workers=4)
     assert (young.trials_per_hour, young.epochs_per_hour) == (2, 14)
-    empty = study_status("s", place, [], NOW, n_trials=10, n_workers=0)
+    empty = study_status("s", place, [], NOW, spec=spec(n_trials=10), n_workers=0)
     assert (empty.trials_per_hour, empty.epochs_per_hour, empty.shot.left_s, empty.peak_host_mb) == (0, 0, None, None)
-    shot = study_status("s", place, old[:2], NOW, n_trials=10, n_workers=4).shot
-    alone = study_status("s", place, old[:2], NOW, n_trials=10, n_workers=1).shot
+    shot = study_status("s", place, old[:2], NOW, spec=spec(n_trials=10), n_workers=4).shot
+    alone = study_status("s", place, old[:2], NOW, spec=spec(n_trials=10), n_workers=1).shot
     assert shot.left_s is not None
     assert alone.left_s == 4 * shot.left_s
+    again = study_status("s", place, old[:2], NOW, spec=spec(n_trials=10, finalists=2), n_workers=4).shot
+    assert again.finals_s > 0
+    assert again.left_s == shot.left_s + again.finals_s
 
 
 def test_everything_in_the_storage_is_told_of_to_people_and_to_scripts(open_storage: Open) -> None:
@@ -172,7 +175,9 @@ def test_rates_of_a_study_that_is_over_stand_still(storage_url: str) -> None:
     trials = [at(trial(0, [0.5] * 4, "COMPLETE"), 8, 4), at(trial(1, [0.6] * 8, "COMPLETE"), 5, 3)]
     rates = set()
     for hours in (0, 1, 100):
-        over = study_status("s", Place(QueueState.DONE), trials, NOW + timedelta(hours=hours), n_trials=2, n_workers=1)
+        over = study_status(
+            "s", Place(QueueState.DONE), trials, NOW + timedelta(hours=hours), spec=spec(n_trials=2), n_workers=1
+        )
         rates.add((over.trials_per_hour, over.epochs_per_hour))
     assert rates == {(1, 4)}
 

@@ -113,10 +113,12 @@ def _teller(storage: Any) -> Callable[[], None]:
 
 def _results(report: str) -> str:
     """Where leaderboard, report and model of a study are, by `Place.report`."""
+    from search.training.kept import FILE, WEIGHTS
+
     host, _, folder = report.partition(":")
     if host != socket.gethostname():
         return f"leaderboard, report and model are in {folder} on {host}; `gridless report` writes them here, too"
-    files = [Path(folder, name) for name in ("leaderboard.csv", "report.html", "model.keras")]
+    files = [Path(folder, name) for name in ("leaderboard.csv", "report.html", f"model{FILE}", f"model{WEIGHTS}")]
     return ", ".join(str(file) for file in files if file.is_file())
 
 

@@ -13,7 +13,7 @@ from search.files import locked, unwritable
 from search.places import artifacts
 from search.report.classes import class_table, confusion_plot, write_classes
 from search.report.contents import Contents, contents
-from search.report.evidence import Evidence, Predictions, read_evidence, read_predictions
+from search.report.evidence import Evidence, read_evidence, read_predictions
 from search.report.finalists import judge, read_correct
 from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
@@ -21,7 +21,7 @@ from search.report.majority import cautions
 from search.report.model import keep_model
 from search.report.page import page, write_figures, write_page
 from search.report.table import finalists_table, leaderboard_table
-from search.study.due import note_report
+from search.study.due import due_reports, note_report
 from search.study.finals import champion
 from search.study.ledger import finals_of
 from search.study.reading import TrialReader, find_study, read_study
@@ -78,18 +78,22 @@ class Report(NamedTuple):
 
 
 def report_study(storage: LedgerStorage, name: str, folder: Path) -> Report:
-    """Write the report of study `name` as it is stored now into `folder`, one process at a time, and note that it is.
+    """Write the report of study `name` as it is stored now into `folder`, one process at a time.
+
+    If the study and its finalists are over, it is noted that this is done.
 
     Raises InputError when there is no such study, or `folder` can't be written.
     """
     find_study(storage, name)
+    is_last = name in due_reports(storage)  # before it is read: it may come to its end meanwhile
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder / ".report.lock", wait=True):
             written = write_report(read_study(storage, name), folder, *_material(storage, name))
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
-    note_report(storage, name, f"{socket.gethostname()}:{folder}")
+    if is_last:
+        note_report(storage, name, f"{socket.gethostname()}:{folder}")
     return written
 
 
@@ -124,19 +128,19 @@ def gather(
     """All that the page of `study` shows, with what workers kept in the folders `evidence` and `final_evidence`."""
     study = as_trained(study)
     best = best_trial(study)
-    kept = read_evidence(evidence, best.number if best else None)
-    kept = replace(kept, exported=_exported(study, final, final_evidence))
+    kept = _with_exported(
+        read_evidence(evidence, best.number if best else None), champion(study, final), final_evidence
+    )
     return contents(study, kept, final, judge(study, final, read_correct(final_evidence, final)))
 
 
-def _exported(study: StudyRecord, final: StudyRecord | None, evidence: str | Path) -> Predictions | None:
-    """What the network of the search's first finalist said of the test set, where that was kept and can be read."""
-    number = champion(study, final)
+def _with_exported(kept: Evidence, replicate: int | None, folder: str | Path) -> Evidence:
+    """`kept` with what the network of the search's first finalist, a `replicate`, said of the test set."""
     try:
-        found = None if number is None else read_predictions(evidence, number)
+        predictions = None if replicate is None else read_predictions(folder, replicate)
     except OSError:  # `read_correct` asks there, too, and says so
-        return None
-    return found if found is not None and found.split == "test" else None
+        return replace(kept, is_out_of_reach=True)
+    return replace(kept, exported=predictions) if predictions and predictions.split == "test" else kept
 
 
 def write_report(

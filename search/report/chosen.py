@@ -41,7 +41,7 @@ def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
     network, names = evidence.network, evidence.class_names
     best = best_trial(study)
     found = (
-        (evidence.exported, "the exported network (model.keras)", "confusion_test"),
+        (evidence.exported, "the exported network", "confusion_test"),
         (evidence.predictions, f"trial {best.number}" if best else "the best trial", "confusion"),
     )
     tables = [class_table(p, names) for p, _, _ in found if p]

@@ -42,7 +42,7 @@ def keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Pa
     if number is None and replicates:
         return _seen(folder, model)
     if number is None:
-        _remove(folder, _NAMES)
+        _remove(folder, (*_NAMES, _SEEN))
         return KeptModel()
     stem = join(evidence, model_file(number)).removesuffix(FILE)
     with tempfile.TemporaryDirectory(prefix="gridless-") as new:
@@ -67,7 +67,7 @@ def _older(folder: Path, model: str) -> KeptModel:
 def _bring(new: Path, there: list[str], folder: Path, model: str) -> KeptModel:
     """See which of the files `there` in the folder `new` work, and copy these to `folder`."""
     if not there:
-        _remove(folder, _NAMES)
+        _remove(folder, (*_NAMES, _SEEN))
         return KeptModel()
     digest = sha256((new / there[-1]).read_bytes()).hexdigest()
     if (seen := _read_seen(folder)) and seen["digest"] == digest and (folder / _main(seen["how"])).is_file():

@@ -135,7 +135,8 @@ def grow_finals(ledger: Ledger, environment: Mapping[str, str]) -> bool:
         return False
     search = Ledger(ledger.storage, ledger.name.removesuffix(FINAL))
     trials = search.trials()
-    spec = _final_spec(search, trials, None)
+    # As if no time were left for other finalists: they are no matter of this training.
+    spec = _final_spec(search, trials, 0.0)
     if spec is None or len(spec.replicates) <= len(ledger.spec.replicates):
         return False
     return open_finals(search, trials, environment) is not None

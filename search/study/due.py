@@ -34,11 +34,10 @@ def take_report(storage: LedgerStorage, name: str, worker: str, alive: Collectio
 
 
 def note_report(storage: LedgerStorage, name: str, where: str) -> None:
-    """Keep with study `name` that its report is written, if it was due, and `where`."""
+    """Keep with study `name` that its report, which was due, is written, and `where`."""
     study_id, _ = find_study(storage, name)
-    if not places(storage)[name].due:
-        return
     with storage.session() as session:
         storage.lock_study(session, study_id)
         place = Place.of(storage.study_attrs(session, study_id))
-        put_place(storage, session, study_id, replace(place, due=False, writer="", report=where))
+        if place.due:
+            put_place(storage, session, study_id, replace(place, due=False, writer="", report=where))

@@ -22,6 +22,8 @@ _HOW = (
     "optuna:URL#study or a .db file with --study, or a .csv with val_accuracy and param.* columns"
 )
 _REMEDY = "pandas.DataFrame(search.cv_results_).to_csv('results.csv') writes what is read here"
+_SCORE, _ACCURACY = "mean_test_score", "mean_test_accuracy"
+"""Where cv_results_ has the score, and where it has the accuracy, one of several metrics."""
 _GROWTH = 10
 """How many times its size a table takes once it is read."""
 _TUNER = "tuner/"
@@ -106,7 +108,7 @@ def _table(path: Path) -> Past:
         reader = csv.DictReader(file, strict=True)
         rows = list(reader)
         names = list(reader.fieldnames or ())
-    if "mean_test_score" in names:
+    if not {_SCORE, _ACCURACY}.isdisjoint(names):
         return _grid_search(path, {name: [cell(row[name] or "") for row in rows] for name in names if name})
     if "val_accuracy" not in names or not any(n.startswith("param.") for n in names):
         raise InputError(f"{path}: has the columns {', '.join(names) or 'none'}; {_HOW}")
@@ -129,21 +131,22 @@ def _csv_trial(number: int, row: Mapping[str, str]) -> PastTrial:
 
 
 def _grid_search(path: Path, columns: Mapping[str, Sequence[Any]]) -> Past:
-    if "mean_test_score" not in columns or not any(c.startswith("param_") or c == "params" for c in columns):
-        rule = f"{path}: cv_results_ has the columns mean_test_score and param_…, this has {', '.join(columns)}"
-        raise InputError(f"{rule}; {_REMEDY}")
+    score = _SCORE if _SCORE in columns else _ACCURACY
+    if score not in columns or not any(c.startswith("param_") or c == "params" for c in columns):
+        rule = f"{path}: cv_results_ has the columns {_SCORE} or {_ACCURACY}, and param_…"
+        raise InputError(f"{rule}; this has {', '.join(columns)}; {_REMEDY}")
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return Past("cv_results_", str(path.resolve()), tuple(_grid_trial(i, row) for i, row in enumerate(rows)))
+    return Past("cv_results_", str(path.resolve()), tuple(_grid_trial(i, row, score) for i, row in enumerate(rows)))
 
 
-def _grid_trial(number: int, row: Mapping[str, Any]) -> PastTrial:
+def _grid_trial(number: int, row: Mapping[str, Any], score: str) -> PastTrial:
     given = {n.removeprefix("param_"): v for n, v in row.items() if n.startswith("param_")}
     params = row.get("params")
     values = {**given, **(params if isinstance(params, dict) else {})}
     known = {n: v for n, v in values.items() if v is not None and not _is_nan(v)}
-    score, seconds = row["mean_test_score"], row.get("mean_fit_time")
+    seconds = row.get("mean_fit_time")
     took = seconds if _is_number(seconds) else None
-    return PastTrial(str(number), known, score, seconds=took, told_as=str(number + 1))
+    return PastTrial(str(number), known, row[score], seconds=took, told_as=str(number + 1))
 
 
 def cell(text: str) -> Any:

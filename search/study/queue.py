@@ -9,10 +9,10 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
+from pydantic import TypeAdapter
 from sqlalchemy.orm import Session, aliased
 
 from search.study.database import models
@@ -62,8 +62,7 @@ class Place:
     @classmethod
     def of(cls, attrs: Mapping[str, str]) -> "Place":
         """The place among a study's stored attributes; studies of earlier versions have none and read paused."""
-        raw: dict[str, Any] = json.loads(attrs[QUEUE]) if QUEUE in attrs else {"state": "paused"}
-        return cls(**raw | {"state": QueueState(raw["state"])})
+        return _PLACE.validate_python(json.loads(attrs[QUEUE]) if QUEUE in attrs else {"state": "paused"})
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether its time is over at `now`, by the database's clock."""
@@ -75,6 +74,9 @@ class Place:
         if self.timeout_s is None or not self.opened:
             return self.timeout_s
         return self.timeout_s - (now - datetime.fromisoformat(self.opened)).total_seconds()
+
+
+_PLACE = TypeAdapter(Place)
 
 
 @dataclass(frozen=True)

@@ -89,6 +89,7 @@ class Reporter:
         if code:
             logger.error("the report of %s could not be written; tried again in %.0f s", self._study, RETRY_S)
             self._resting[self._study] = time.monotonic() + RETRY_S
+            self._patience.call(lambda: take_report(self._storage, self._study, "", ()))  # others may try meanwhile
 
 
 def main() -> int:

@@ -128,6 +128,8 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     # What was found by building has been read; one more build may go another way.
     unread = () if checked.notices else report.unread
     notices += [f"parameter {name} is never read by model {usable.model}" for name in unread]
+    if pinned := typed_pairs(checked.space, checked.request.fixes).get("epochs"):
+        notices.append(f"--fix epochs={pinned} is the baseline's epochs, too, whatever its document says")
     stored = stored_spec(checked.storage, checked.name)
     if checked.notices and stored is not None and differs_in_conditions(stored.search_space, usable):
         notices.append("the study goes on with the conditions that its space began with")

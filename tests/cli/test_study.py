@@ -230,9 +230,11 @@ def test_code_may_change_until_a_trial_has_a_value_and_by_the_flag_after_that(
 
 
 def test_a_dry_run_changes_nothing(own_home: Path, command: Any, pretending: None) -> None:
-    code, out, err = command("study", "mlp", "digits", "--dry-run", "--fix", "optimizer=adam", "--try", "lr=0.5")
+    flags = ("--fix", "optimizer=adam", "--fix", "epochs=2", "--try", "lr=0.5")
+    code, out, err = command("study", "mlp", "digits", "--dry-run", *flags)
     assert code == 0, err
     assert "10 trials" in out
+    assert "--fix epochs=2 is the baseline's epochs, too, whatever its document says" in err
     assert study(own_home, "mlp-digits") is None
 
 

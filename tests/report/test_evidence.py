@@ -140,7 +140,7 @@ def test_the_exported_network_is_judged_on_the_test_set_beside_the_best_trial(st
     paths = write_report(search, tmp_path, None, replicated(search), tmp_path / "final" / "evidence").paths
     page = read_page(paths.page)
     right = 200 - exported.n_wrong
-    assert f"the exported network (model.keras) recognises {right} of 200 test images" in page.text
+    assert f"the exported network recognises {right} of 200 test images" in page.text
     assert "trial 1 recognises" in page.text
     assert page.text.index("Misclassified test images") < page.text.index("Misclassified validation images")
     assert {"confusion-1", "confusion_test-1"} <= set(page.ids)

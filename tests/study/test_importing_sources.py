@@ -61,6 +61,7 @@ CV = {"param_model__units": [16, 32], "mean_test_score": [0.8, None], "mean_fit_
         json.dumps({name: dict(enumerate(column)) for name, column in CV.items()}),
         json.dumps([dict(zip(CV, row, strict=True)) for row in zip(*CV.values(), strict=True)]),
         "param_model__units,mean_test_score,mean_fit_time\n16,0.8,2.5\n32,,0.1\n",
+        "param_model__units,mean_test_f1,mean_test_accuracy,mean_fit_time\n16,0.3,0.8,2.5\n32,0.3,,0.1\n",
     ],
 )
 def test_the_results_of_a_grid_search(tmp_path: Path, content: str) -> None:

@@ -129,3 +129,15 @@ def test_a_study_of_an_earlier_version_reads_paused_and_can_be_put_on_the_queue(
     assert [s.name for s in open_studies(open_storage())] == ["old"]
     assert put("old").claim(ME) is not None
     assert QUEUE in open_storage().read_study("old")[1]  # type: ignore[index]
+
+
+@on_sqlite
+def test_a_place_of_wrong_types_keeps_no_other_study_from_workers(
+    open_storage: Open, put: Callable[..., Ledger]
+) -> None:
+    put("good")
+    bad = put("bad")
+    for place in ({"state": "open", "priority": "high"}, {"state": "open", "n_before": None}, {"priority": 1}, []):
+        with open_storage().session() as session:
+            open_storage().put_study(session, bad.study_id, {QUEUE: place})
+        assert [s.name for s in open_studies(open_storage())] == ["good"]

@@ -99,3 +99,12 @@ def test_a_worker_writes_what_a_lost_one_left_and_rests_where_it_can_not(
         report_study(storage, "bad", home() / "bad")
     report_study(storage, "other", home() / "other")
     assert due_reports(storage) == ["bad"]
+
+
+def test_a_report_that_is_written_while_finalists_train_does_not_count_as_the_last_word(storage: LedgerStorage) -> None:
+    ended(storage, "s")
+    final = Ledger.open(storage, spec(name="s" + FINAL, n_trials=1), {})
+    report_study(storage, "s", home() / "s")
+    cancel(final)
+    assert due_reports(storage) == ["s"]
+    assert not places(storage)["s"].report
