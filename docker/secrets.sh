@@ -6,7 +6,7 @@ set -eu
 folder=${1:-$(dirname "$0")/secrets}
 mkdir -p "$folder"
 chmod 700 "$folder"
-for name in database_password mlflow_database_password mlflow_password mlflow_secret_key; do
+for name in database_password mlflow_database_password mlflow_password mlflow_worker_password mlflow_secret_key; do
     [ -s "$folder/$name" ] && continue
     head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n' >"$folder/.$name"
     chmod 444 "$folder/.$name"

@@ -45,6 +45,17 @@ def test_passwords_come_from_files_only(compose: dict[str, Any]) -> None:
     assert not re.search(r"://[^\s/@:]+:[^\s/@]+@", texts)
 
 
+def test_only_mlflow_itself_has_its_administrators_password(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    assert [name for name, service in services.items() if "mlflow_password" in service.get("secrets", [])] == ["mlflow"]
+    script = (DOCKER / "mlflow.sh").read_text()
+    for name in ("worker", "worker-gpu", "cli"):
+        environment = services[name]["environment"]
+        assert f" mlflow-account.py {environment['MLFLOW_TRACKING_USERNAME']}\n" in script
+        assert environment["MLFLOW_TRACKING_PASSWORD_FILE"] == "/run/secrets/mlflow_worker_password"
+        assert services[name]["secrets"] == ["database_password", "mlflow_worker_password"]
+
+
 def test_every_setting_is_explained(compose: dict[str, Any]) -> None:
     used = set(re.findall(r"\$\{(\w+)", (DOCKER / "compose.yaml").read_text()))
     told = set(re.findall(r"^#(\w+)=", (DOCKER / ".env.example").read_text(), re.MULTILINE))
@@ -78,7 +89,7 @@ def test_passwords_are_made_once_and_for_this_user(tmp_path: Path) -> None:
         (folder / "mlflow_password").write_text("a person's own")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert found.pop("mlflow_password") == "a person's own"
-    assert len(set(found.values())) == 3
+    assert len(set(found.values())) == 4
     assert all(re.fullmatch("[0-9a-f]{64}", password) for password in found.values())
 
 

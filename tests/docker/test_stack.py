@@ -81,6 +81,7 @@ def test_both_databases_and_mlflow_ask_for_their_passwords(stack: Stack) -> None
     assert stack.mlflow(search) == 401
     assert stack.mlflow(search, password="password1234") == 401
     assert stack.mlflow(search, password=stack.secret("mlflow_password"))["experiments"]
+    assert "mlflow_password" not in stack.compose("exec", "worker", "ls", "/run/secrets").split()
     for password in ("", "gridless", stack.secret("mlflow_database_password")):
         with pytest.raises(sa.exc.OperationalError, match="password"):
             sa.create_engine(sa.make_url(stack.storage).set(password=password)).connect()
