@@ -54,9 +54,8 @@ def import_(
         echo(json.dumps(_as_dict(into, past, found)))
     else:
         known = f", {found.n_known} were there already" if found.n_known else ""
-        left_out = (
-            f", {len(found.rejected)} {'does' if len(found.rejected) == 1 else 'do'} not fit" if found.rejected else ""
-        )
+        verb = "does" if len(found.rejected) == 1 else "do"
+        left_out = f", {len(found.rejected)} {verb} not fit" if found.rejected else ""
         echo(f"{into}: {count(found.n_new, 'trial')} from {past.kind} came in{known}{left_out}")
     return 0 if found.n_new or found.n_known else 1
 

@@ -17,6 +17,8 @@ from search.errors import InputError, RetryLaterError, StudyError
 from search.secret import masked
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from search.study.ledger import Ledger
     from search.study.queue import QueueState
     from search.worker.local import Workers
@@ -183,22 +185,26 @@ def status(names: tuple[str, ...], states: tuple[str, ...], limit: int | None, w
     from search.terminal import Console
     from search.worker.patience import grace_s
 
-    most = (None if as_json else N_ENDED) if limit is None else limit or None
-    reader = StatusReader(LedgerStorage(storage_url()), names, states=states, limit=most)
+    if limit is None:
+        limit = 0 if as_json else N_ENDED
+    reader = StatusReader(LedgerStorage(storage_url()), names, states=states, limit=limit or None)
     if as_json:
         echo(json.dumps(as_dict(reader.read(datetime.now())), indent=2))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 140)
     if problem := room_problem():
         click.echo(f"note: {problem}", err=True)
+
+    def shown() -> "RenderableType":
+        return render_status(reader.read(datetime.now()), grace_s=grace_s(), width=console.width)
+
     if not watch:
-        console.print(render_status(reader.read(datetime.now()), grace_s=grace_s(), width=console.width))
+        console.print(shown())
         return 0
     with Live(console=console, auto_refresh=False) as live:
         while True:
             try:
-                shown = render_status(reader.read(datetime.now()), grace_s=grace_s(), width=console.width)
-                live.update(shown, refresh=True)
+                live.update(shown(), refresh=True)
             except RetryLaterError as error:
                 live.update(f"the storage is out of reach: {error}", refresh=True)
             time.sleep(_REFRESH_S)

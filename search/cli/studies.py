@@ -146,13 +146,13 @@ def _search(
         return INTERRUPTED
     if end in {End.PAUSED, End.CANCELLED}:
         echo(f"the study was {end} by somebody else", err=True)
-    if end is End.TIMEOUT or any(t.val_accuracy is not None for t in found.study.trials):
-        return 0
+    is_sound = end is End.TIMEOUT or any(t.val_accuracy is not None for t in found.study.trials)
     if end is End.DONE and (why := found.study.ended_by):
         n_left = plan.spec.n_trials - len(found.study.trials)
-        rest = f"; {n_left} of {plan.spec.n_trials} trials are left: mend that, and the same command goes on with them"
-        echo(f"error: the study ended: {why}{rest if n_left else ''}", err=True)
-    return 1
+        rest = f"; {n_left} of {plan.spec.n_trials} trials are left" if n_left else ""
+        remedy = ": mend that, and the same command goes on with them" if rest and not is_sound else ""
+        echo(f"{'note' if is_sound else 'error'}: the study ended: {why}{rest}{remedy}", err=True)
+    return 0 if is_sound else 1
 
 
 @click.command()

@@ -18,7 +18,7 @@ from search.report.finalists import judge, read_correct
 from search.report.finals import Finals
 from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
 from search.report.majority import cautions
-from search.report.model import keep_model
+from search.report.model import keep_model, older
 from search.report.page import page, write_figures, write_page
 from search.report.table import finalists_table, leaderboard_table
 from search.study.due import due_reports, note_report
@@ -181,14 +181,6 @@ def _write_classes(kept: Evidence, path: Path) -> Path | None:
         write_classes(class_table(kept.predictions, kept.class_names), path)
         return path
     if kept.is_out_of_reach:
-        return _older(path)
+        return older(path) if path.exists() else None
     path.unlink(missing_ok=True)
     return None
-
-
-def _older(path: Path) -> Path | None:
-    """An earlier report's file at `path`, which what it was made from is out of reach to make anew."""
-    if not path.exists():
-        return None
-    logger.warning("%s is left as an earlier report wrote it: what it is made from is out of reach", path)
-    return path

@@ -156,7 +156,7 @@ def _row(finals: Finals, row: Finalist) -> FinalistRow:
         note="; ".join(["chosen by the search"] * (row is finals.champion) + [_named(finals, row)] * row.is_document),
         search=percent(row.search_accuracy),
         test=percent(found.mean if found else None),
-        interval=_ends(found.low, found.high) or ("too few seeds" if found else "–") if found else "–",
+        interval=(_ends(found.low, found.high) or "too few seeds") if found else "–",
         replicates=f"{done}, {row.n_failed} failed" if row.n_failed else done,
         optimism="–" if row.optimism is None else f"{100 * row.optimism:+z.2f}",
         p_value="–" if row.p_value is None else _p(row.p_value),

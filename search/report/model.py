@@ -53,15 +53,15 @@ def keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Pa
             logger.warning("the network of replicate %d can't be fetched: %s", number, error)
             is_out_of_reach = True
         if is_out_of_reach:
-            return _older(folder, model)
+            left = _seen(folder, model)
+            return left._replace(path=left.path and older(left.path))
         return _bring(Path(new), there, folder, model)
 
 
-def _older(folder: Path, model: str) -> KeptModel:
-    found = _seen(folder, model)
-    if found.path:
-        logger.warning("%s is left as an earlier report wrote it: what it is made from is out of reach", found.path)
-    return found
+def older(path: Path) -> Path:
+    """An earlier report's file at `path`, which what it was made from is out of reach to make anew."""
+    logger.warning("%s is left as an earlier report wrote it: what it is made from is out of reach", path)
+    return path
 
 
 def _bring(new: Path, there: list[str], folder: Path, model: str) -> KeptModel:

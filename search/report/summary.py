@@ -61,7 +61,8 @@ def status(found: Contents) -> tuple[str, str]:
     ):
         word, now = "unfinished", "none training at the moment; the command that began the study goes on with it."
         return _all_failed(found.study, begun) or (word, f"{begun}, {now}")
-    return _all_failed(found.study, begun) or _finals_status(found, begun)
+    why = f" ({found.study.ended_by})" if found.study.ended_by else ""
+    return _all_failed(found.study, begun) or _finals_status(found, begun + why)
 
 
 def story(found: Contents) -> list[Passage]:
@@ -92,7 +93,7 @@ def headline(found: Contents) -> list[Tile]:
     trials = started_trials(found.study)
     spent = found.cost.replicates if found.cost else None
     ahead = found.forecast.gain if found.forecast else None
-    tiles = [*_scores(found), Tile("trials started", f"{len(trials):,}", _counted(trials))]
+    tiles = [*_scores(found), Tile("trials started", f"{len(trials):,}", ", ".join(_counted(trials)))]
     if ahead:
         ends = f"90 % interval {100 * ahead.low:.2f} to {100 * ahead.high:.2f}"
         tiles.append(Tile(f"may still come in {_span(ahead.horizon_s)}", f"+{points(ahead.expected)}", ends))
@@ -131,7 +132,7 @@ def _all_failed(study: StudyRecord, begun: str) -> tuple[str, str] | None:
 
 def _is_over(found: Contents) -> bool:
     """Whether the search has ended before its last trial, by its budget, say: finalists are chosen at the end only."""
-    return found.final is not None
+    return found.final is not None or bool(found.study.ended_by)
 
 
 def _finals_status(found: Contents, begun: str) -> tuple[str, str]:
@@ -255,15 +256,13 @@ def _setting(found: Contents) -> list[str]:
     return [text, f"{_baseline(found.study).capitalize()} has {listing(changed)} instead."] if changed else [text]
 
 
-def _counted(trials: list[TrialRecord]) -> str:
+def _counted(trials: list[TrialRecord]) -> list[str]:
     states = Counter(t.state for t in trials)
-    return ", ".join(f"{states[s]:,} {_IN_WORDS[s]}" for s in STATES if states[s])
+    return [f"{states[s]:,} {_IN_WORDS[s]}" for s in STATES if states[s]]
 
 
 def _states(trials: list[TrialRecord]) -> str:
-    states = Counter(t.state for t in trials)
-    parts = [f"{states[s]:,} {_IN_WORDS[s]}" for s in STATES if states[s]]
-    text = f"Of {count(len(trials), 'started trial')}, {listing(parts)}. "
+    text = f"Of {count(len(trials), 'started trial')}, {listing(_counted(trials))}. "
     text += f"Training took {duration(sum(t.train_s for t in trials))}, summed over trials."
     retried = sum(t.n_retries > 0 for t in trials)
     if retried:

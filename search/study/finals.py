@@ -13,9 +13,13 @@ from search.study.spec import Replicate, StudySpec
 
 
 def final_spec(
-    spec: StudySpec, trials: Sequence[TrialRecord], stored: StudySpec | None = None, *,
-    made: Sequence[TrialRecord] = (), left_s: float | None = None,
-) -> StudySpec | None:  # fmt: skip
+    spec: StudySpec,
+    trials: Sequence[TrialRecord],
+    stored: StudySpec | None = None,
+    *,
+    made: Sequence[TrialRecord] = (),
+    left_s: float | None = None,
+) -> StudySpec | None:
     """The study `<name>.final` that trains the finalists of `spec` again, on all images but the test set.
 
     Each is trained on n_replicates fresh seeds and scored on the test set once. Replicates of the `stored` study, of

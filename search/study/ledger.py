@@ -52,9 +52,14 @@ class Ledger:
 
     @classmethod
     def open(
-        cls, storage: LedgerStorage, spec: StudySpec, environment: Mapping[str, str], *, priority: int | None = None,
+        cls,
+        storage: LedgerStorage,
+        spec: StudySpec,
+        environment: Mapping[str, str],
+        *,
+        priority: int | None = None,
         other_code: bool = False,
-    ) -> "Ledger":  # fmt: skip
+    ) -> "Ledger":
         """Make the study of `spec`, or go on with it, and put it on the queue.
 
         `priority` stays what it was when it is None, at first 0. Raises InputError with every difference when the
@@ -134,10 +139,10 @@ class Ledger:
     def environment(self, name: str) -> dict[str, str]:
         """What was noted under `name`; empty where nothing was."""
         with self.storage.reading(), self.storage.session() as session:
-            found: dict[str, str] = json.loads(
+            facts: dict[str, str] = json.loads(
                 self.storage.study_attrs(session, self.study_id).get(ENVIRONMENT + name, "{}")
             )
-        return found
+        return facts
 
     def waiting(self, session: Session, *, paused: bool) -> Any:
         """The WAITING trials by number that are paused, or that are not."""

@@ -12,7 +12,7 @@ from search.errors import InputError
 from search.incoming import parse_json
 from search.study.library import StoredStudy
 from search.study.queue import QUEUE
-from search.study.reading import read_study
+from search.study.reading import ENDED_BY, ended_by, read_study
 from search.study.records import StudyRecord
 from search.study.rows import DamagedError, StoredTrial
 from search.study.storage import LedgerStorage
@@ -22,11 +22,12 @@ SCHEMA = "gridless.study/1"
 
 
 def study_lines(storage: LedgerStorage, study: StoredStudy) -> Iterator[bytes]:
-    """Everything that the storage holds of `study` but its place on the queue: the same bytes for the same content.
+    """Everything that the storage holds of `study`, of its place on the queue only why it ended early.
 
-    Raises RetryLaterError when the storage is out of reach.
+    The same bytes for the same content. Raises RetryLaterError when the storage is out of reach.
     """
     attrs = {key: value for key, value in study.attrs.items() if key != QUEUE}
+    attrs |= {ENDED_BY: why} if (why := ended_by(study.attrs)) else {}
     yield _line({"schema": SCHEMA, "study": study.name, "attrs": _ordered(attrs)})
     for trial in storage.whole_trials(study.study_id):
         yield _line(_as_dict(trial))

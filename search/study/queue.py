@@ -106,20 +106,19 @@ def open_studies(storage: LedgerStorage) -> list[Served]:
     """
     with storage.reading(), storage.session() as session:
         places = _places(session)
-        ids = [study_id for study_id, (_, place) in places.items() if place.state is QueueState.OPEN]
-        running = _running(session, ids)
+        names = [name for name, place in places.items() if place.state is QueueState.OPEN]
+        running = _running(session, names)
     # Sorting is stable, and studies come in the order in which they were made.
-    found = [Served(*places[study_id], running.get(study_id, 0)) for study_id in ids]
-    return sorted(found, key=lambda s: (-s.place.priority, s.n_running))
+    served = [Served(name, places[name], running.get(name, 0)) for name in names]
+    return sorted(served, key=lambda s: (-s.place.priority, s.n_running))
 
 
 def orphaned_studies(storage: LedgerStorage) -> list[str]:
     """Studies that are not open and still have RUNNING trials, perhaps of workers that were lost."""
     with storage.reading(), storage.session() as session:
-        places = _places(session)
-        ids = [study_id for study_id, (_, place) in places.items() if place.state is not QueueState.OPEN]
-        running = _running(session, ids)
-        return [places[study_id][0] for study_id in ids if study_id in running]
+        names = [name for name, place in _places(session).items() if place.state is not QueueState.OPEN]
+        running = _running(session, names)
+        return [name for name in names if name in running]
 
 
 def places(storage: LedgerStorage) -> dict[str, Place]:
@@ -138,15 +137,16 @@ def places(storage: LedgerStorage) -> dict[str, Place]:
         return {name: _legible(name, text) if text else Place.of({}) for name, text in session.execute(query)}
 
 
-def _places(session: Session) -> dict[int, tuple[str, Place]]:
+def _places(session: Session) -> dict[str, Place]:
+    """The places of the studies that were ever on the queue, in the order in which they were made."""
     study, attr = models.StudyModel, models.StudyUserAttributeModel
     query = (
-        sa.select(study.study_id, study.study_name, attr.value_json)
+        sa.select(study.study_name, attr.value_json)
         .join(attr, attr.study_id == study.study_id)
         .where(attr.key == QUEUE)
         .order_by(study.study_id)
     )
-    return {i: (name, _legible(name, text)) for i, name, text in session.execute(query)}
+    return {name: _legible(name, text) for name, text in session.execute(query)}
 
 
 def _legible(name: str, text: str) -> Place:
@@ -158,24 +158,17 @@ def _legible(name: str, text: str) -> Place:
 
 def n_running(storage: LedgerStorage, names: Collection[str]) -> dict[str, int]:
     """How many trials run in each of the studies `names` that have any. Raises RetryLaterError as `places` does."""
+    with storage.reading(), storage.session() as session:
+        return _running(session, names)
+
+
+def _running(session: Session, names: Collection[str]) -> dict[str, int]:
     study, trial = models.StudyModel, models.TrialModel
     query = (
         sa.select(study.study_name, sa.func.count())
         .join(trial, trial.study_id == study.study_id)
         .where(study.study_name.in_(names), trial.state == TrialState.RUNNING)
         .group_by(study.study_name)
-    )
-    with storage.reading(), storage.session() as session:
-        return dict(session.execute(query).all())
-
-
-def _running(session: Session, ids: list[int]) -> dict[int, int]:
-    """How many trials run in each of the studies `ids` that have any."""
-    trial = models.TrialModel
-    query = (
-        sa.select(trial.study_id, sa.func.count())
-        .where(trial.study_id.in_(ids), trial.state == TrialState.RUNNING)
-        .group_by(trial.study_id)
     )
     return dict(session.execute(query).all())
 

@@ -1,5 +1,6 @@
 """From the storage's rows to records. Reports, views and strategies read a study only through here."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from optuna.trial import TrialState
@@ -12,6 +13,8 @@ from search.study.rows import StoredTrial, decoding
 from search.study.storage import LedgerStorage
 from search.study.stored import checked_spec
 
+ENDED_BY = "ended_by"
+"""The attribute of an archived study, which has no place on the queue, that says why it ended early."""
 ENVIRONMENT = "environment:"
 """What the names of the study's attributes begin with that hold what its workers ran on."""
 _STUDY, _TRIAL = TypeAdapter(StudyRecord), TypeAdapter(TrialRecord)
@@ -28,7 +31,6 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
     with decoding(name):
         spec = checked_spec(attrs["spec"])
         environments = {k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)}
-        queue = attrs.get(QUEUE, {})
         # A figure for other images would be compared with nothing.
         published = spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None
         return _STUDY.validate_python(
@@ -40,10 +42,17 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
                 "trials": trials,
                 "environment": attrs.get("environment", {}),
                 "environments": environments,
-                "ended_by": queue["reason"] if queue.get("state") == QueueState.DONE else "",
+                "ended_by": ended_by(attrs),
                 "published": published,
             }
         )
+
+
+def ended_by(attrs: Mapping[str, Any]) -> str:
+    """Why a search, by its attributes, ended before all trials were started; empty where it did not."""
+    queue = attrs.get(QUEUE, {})
+    reason: str = queue.get("reason", "") if queue.get("state") == QueueState.DONE else attrs.get(ENDED_BY, "")
+    return reason
 
 
 def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:

@@ -89,7 +89,9 @@ def take_off(storage: LedgerStorage, removal: Removal, *, grace_s: float, reason
         for study in removal.studies:
             place = _place(storage, session, study)
             places[study.study_id] = place
-            put_place(storage, session, study.study_id, replace(place, state=QueueState.CANCELLED, reason=reason))
+            # Of one that is done, an archive keeps why; nobody begins to write its report any more.
+            off = place if place.state is QueueState.DONE else replace(place, state=QueueState.CANCELLED, reason=reason)
+            put_place(storage, session, study.study_id, replace(off, due=False))
     return places
 
 

@@ -13,10 +13,11 @@ from search.errors import InputError
 from search.study.archive import read_archive, write_archive
 from search.study.library import StoredStudy, stored_studies
 from search.study.lines import read_lines, study_lines
+from search.study.queue import Place, QueueState
 from search.study.reading import read_study
 from search.study.storage import LedgerStorage
 from tests.kept import ME, keep
-from tests.study.helpers import begin
+from tests.study.helpers import begin, store_place
 
 Open = Callable[[], LedgerStorage]
 on_sqlite = pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
@@ -31,6 +32,7 @@ def studies(open_storage: Open, own_home: Path) -> tuple[LedgerStorage, tuple[St
     ledger.fail(begin(ledger, ME), "boom", log_tail="a\nlog, « é »")
     ledger.fail(begin(ledger, ME, [0.4]), "NaN", untrainable=True)
     ledger.give_back(begin(ledger, ME, [0.3]), paused=True)
+    store_place(ledger, Place(QueueState.DONE, reason="its budget is spent"))
     return storage, stored_studies(storage, "mine")
 
 
@@ -43,6 +45,7 @@ def test_what_comes_out_is_what_was_stored_and_what_lay_in_the_folders(
     stored = {name: read_study(storage, name) for name in ("mine", "mine.final")}
     assert [t.state for t in stored["mine"].trials] == ["COMPLETE"] * 2 + ["PRUNED", "FAIL", "FAIL", "WAITING"]
     assert read_archive(path) == stored
+    assert stored["mine"].ended_by == "its budget is spent"
     with tarfile.open(path) as tar:
         names = sorted(tar.getnames())
         tar.extractall(tmp_path / "out", filter="data")
