@@ -17,7 +17,7 @@ MAX_RANGES = 4
 class Build(NamedTuple):
     """One build: what it asked for, and what became of it."""
 
-    wanted: Mapping[str, Any]
+    chosen: Mapping[str, Any]
     """The values that were chosen for it, by definition; all others were defaults."""
     values: Mapping[str, Any]
     """The value of each definition that it asked for, in that order."""
@@ -39,14 +39,14 @@ def learned(hypers: Mapping[str, Hyper], builds: Sequence[Build]) -> list[Hyper]
     result: dict[str, list[Hyper]] = {}
     for name in dict.fromkeys(hypers[k].name for k in keys):
         twins = [k for k in keys if hypers[k].name == name]
-        found = [lessons.conditions({k}, hypers[k].when) for k in twins]
+        conditions = [lessons.conditions({k}, hypers[k].when) for k in twins]
         spanning = _spanning([hypers[k].raw for k in twins])
-        apart = len(twins) <= MAX_RANGES and all(exact for _, exact in found)
+        apart = len(twins) <= MAX_RANGES and all(exact for _, exact in conditions)
         if len(twins) > 1 and not apart and spanning is not None:
             when, _ = lessons.conditions(set(twins), {})
             result[name] = [hypers[twins[0]]._replace(raw=spanning, when=when, loose=True)]
         else:
-            result[name] = [hypers[k]._replace(when=when) for k, (when, _) in zip(twins, found, strict=True)]
+            result[name] = [hypers[k]._replace(when=when) for k, (when, _) in zip(twins, conditions, strict=True)]
     return _parents_first([hyper for name in result for hyper in result[name]])
 
 
@@ -106,13 +106,12 @@ class _Lessons:
 
     def _parents(self, keys: set[str], asking: Sequence[int]) -> list[str]:
         """The names with listed values that every build asked for before `keys`."""
-        own = {self._hypers[k].name for k in keys}
         before = []
         for i in asking:
             first = next(n for n, k in enumerate(self._builds[i].values) if k in keys)
             before.append(set(self._before[i][:first]))
-        shared = set.intersection(*before) - own
-        return [name for name in self._before[asking[0]] if name in shared and name in self._grids]
+        shared = set.intersection(*before) & self._grids.keys() - {self._hypers[k].name for k in keys}
+        return [name for name in self._before[asking[0]] if name in shared]
 
     def _holds(self, conditions: Conditions, build: int) -> bool:
         values = self._named[build]

@@ -13,8 +13,8 @@ Raw: TypeAlias = dict[str, Any]
 
 FOUND = "found by building the model"
 """The source of a space whose ranges are the builder's own; one from a file may say otherwise."""
-IN_RANGE = "hp:in_range"
-"""Among params, what tells a builder that a value is to be taken into the range that it asks with."""
+_IN_RANGE = "hp:in_range"
+"""Among params, what tells a builder of KerasTuner's that a value is to be taken into the range that it asks with."""
 MAX_LISTED = 100
 """Ranges of up to so many values may become lists of choices, and conditions on them."""
 
@@ -59,18 +59,28 @@ def overlap(a: Raw, b: Raw) -> bool:
     return any(problem_of(other, v) is None for v in ends(one))
 
 
-def nearest_value(raw: Raw, value: Any) -> tuple[Any] | None:
-    """The value of the parameter `raw` that is nearest to `value`, in a tuple; None if there is none that is near."""
+def nearest_value(raw: Raw, value: Any, otherwise: Any) -> Any:
+    """The value of the parameter `raw` that is nearest to `value`; `otherwise` where only numbers could be near."""
     if fits(raw, value):
-        return (value,)
+        return value
     listed = ends(parsed(raw))
     if number_problem(value) or any(number_problem(v) for v in listed):
-        return None
+        return otherwise
     if "low" not in raw:
-        return (min(listed, key=lambda v: abs(v - value)),)
+        return min(listed, key=lambda v: abs(v - value))
     low, high, step = raw["low"], raw["high"], _step(raw)
     inside = min(max(value, low), high)
-    return (inside if step is None else low + round((inside - low) / step) * step,)
+    return inside if step is None else low + round((inside - low) / step) * step
+
+
+def for_builder(setting: Mapping[str, Any], source: str | None) -> dict[str, Any]:
+    """A setting of a space from `source` as its builder gets it: with the builder's own ranges, it keeps to them."""
+    return {**setting, _IN_RANGE: True} if source == FOUND else dict(setting)
+
+
+def keeps_to_ranges(params: Mapping[str, Any]) -> bool:
+    """Whether values are to be taken into the ranges that a builder asks with."""
+    return bool(params.get(_IN_RANGE))
 
 
 def values_of(raw: Raw) -> tuple[Any, ...]:
@@ -94,11 +104,11 @@ def parsed(raw: Raw) -> Param:
 
 
 def _conditions(entry: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
-    found: dict[str, tuple[Any, ...]] = {}
+    conditions: dict[str, tuple[Any, ...]] = {}
     for condition in entry["config"].get("conditions") or ():
         parent, values = condition["config"]["name"], tuple(condition["config"]["values"])
-        found[parent] = tuple(v for v in found.get(parent, values) if is_in(v, values))
-    return found
+        conditions[parent] = tuple(v for v in conditions.get(parent, values) if is_in(v, values))
+    return conditions
 
 
 def _default(config: Mapping[str, Any]) -> Any:
@@ -133,15 +143,15 @@ def _number(config: Mapping[str, Any], *, whole: bool) -> Raw:
     if step is not None and sampling != "linear" and (values := [number(v) for v in _multiples(low, high, step)]):
         mirrored = [number(high + low - v) for v in values]
         return {"type": "choice", "choices": list(dict.fromkeys(values if sampling == "log" else mirrored))}
-    found: Raw = {"type": "int" if whole else "float", "low": number(low), "high": number(high)}
+    raw: Raw = {"type": "int" if whole else "float", "low": number(low), "high": number(high)}
     if sampling == "log":
-        return found | {"log": True}
+        return raw | {"log": True}
     if step is None or sampling != "linear" or (whole and step == 1):
-        return found  # reverse_log, too: which part of a range is searched more densely is the sampler's to find
+        return raw  # reverse_log, too: which part of a range is searched more densely is the sampler's to find
     n_steps = int((high - low) / step + 1e-9)
     if n_steps == 0:
         return {"type": "constant", "value": number(low)}
-    return found | {"high": number(low + n_steps * step), "step": number(step)}
+    return raw | {"high": number(low + n_steps * step), "step": number(step)}
 
 
 def _multiples(low: float, high: float, factor: float) -> list[float]:

@@ -57,21 +57,17 @@ def space_from(model: str, hypers: Sequence[Hyper], *, compiles: bool) -> Space:
     """
     params = _params(hypers)
     added = {**TRAINED, **({} if compiles else UNCOMPILED)}
-    raw = {**{n: p.raw | ({"when": p.when} if p.when else {}) for n, p in params.items()}}
+    raw = {n: p.raw | ({"when": p.when} if p.when else {}) for n, p in params.items()}
     raw |= {name: param for name, param in added.items() if name not in raw}
     usable = reachable({n: parsed(r) for n, r in raw.items()})
     first = _first_values(hypers)
-    defaults = {n: _nearest_or(p.raw, first.get(p.hp, p.default), p.default) for n, p in params.items()}
+    defaults = {}
+    for name, param in params.items():
+        value = first.get(param.hp, param.default)
+        defaults[name] = value if fits(param.raw, value) else nearest_value(param.raw, param.default, param.default)
     document = fill(usable, {**_START, **defaults}, {})
     kept = {n: r for n, r in raw.items() if n in usable}
     return Space.from_dict({"model": model, "params": kept, "document": document})
-
-
-def _nearest_or(raw: Raw, value: Any, default: Any) -> Any:
-    if fits(raw, value):
-        return value
-    near = nearest_value(raw, default)
-    return default if near is None else near[0]
 
 
 def _first_values(hypers: Sequence[Hyper]) -> dict[str, Any]:

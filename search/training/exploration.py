@@ -9,7 +9,6 @@ import itertools
 import json
 import math
 import random
-import re
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,13 +18,13 @@ from search.space.conditions import MAX_RANGES, Build
 from search.space.fields import ends
 from search.space.hyper import Hyper, Raw, fits, nearest_value, parsed, values_of
 from search.space.values import is_in, show, shown
+from search.training.reason import reason_of
 
 MAX_BUILDS = 100
 """A space that is not known after so many has more ways than one can build."""
 _MAX_ON_LINE = {"int": 24, "float": 8}
 """The most values of one hyperparameter that are tried to find where a network changes."""
 _N_DRAWS = 6
-_ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Exploration:
@@ -63,13 +62,12 @@ class Exploration:
             sound = next((b for b in self.builds if b.reason is None), None)
             if sound is None:
                 raise InputError(f"the model can't be built on this data: {self.builds[0].reason}")
-            self.base = sound.wanted
+            self.base = sound.chosen
             self._spread(self.base)
         self._narrow()
         self._draw()
-        for name in sorted(self._clipped):
-            self.notices.append(f"{name} is asked for again in one build with another range: it is one value there, "
-                                "taken to the nearest in each")  # fmt: skip
+        rule = "is asked for again in one build with another range: it is one value there, taken to the nearest in each"
+        self.notices += [f"{name} {rule}" for name in sorted(self._clipped)]
 
     def _spread(self, base: Mapping[str, Any]) -> None:
         """Build from `base` on, until no build asks for anything new."""
@@ -80,35 +78,35 @@ class Exploration:
             if len(self.builds) >= MAX_BUILDS:
                 self.cut = True
                 return
-            wanted = self._ahead.popleft()
-            build, hp = self._try(wanted)
+            chosen = self._ahead.popleft()
+            build, hp = self._try(chosen)
             if self.builds[0].reason is not None and build.reason is None and not base:
                 return  # what can be built is where to begin from
             for key in build.values:
                 if key not in self._contexts:
-                    self._contexts[key] = {k: v for k, v in build.wanted.items() if k != key}
-                    self._ahead += ({**wanted, key: value} for value in self._ends(key))
+                    self._contexts[key] = {k: v for k, v in build.chosen.items() if k != key}
+                    self._ahead += ({**chosen, key: value} for value in self._ends(key))
             keys = {self.hypers[k].name: k for k in reversed(list(build.values))}
             for scope in hp.inactive_scopes:
                 held = {keys[c.name]: c.values[0] for c in scope if c.name in keys}
                 if (place := json.dumps(held, default=str)) not in scopes:
                     scopes.add(place)
-                    self._ahead.append({**wanted, **held})
+                    self._ahead.append({**chosen, **held})
 
-    def _try(self, wanted: Mapping[str, Any]) -> tuple[Build, Any]:
-        chosen = {k: v for k, v in wanted.items() if not is_in(v, (self.hypers[k].default,))}
+    def _try(self, values: Mapping[str, Any]) -> tuple[Build, Any]:
+        chosen = {k: v for k, v in values.items() if not is_in(v, (self.hypers[k].default,))}
         place = json.dumps(chosen, sort_keys=True, default=str)
         if place not in self._known:
             self._known[place] = self._record(chosen, lambda hyper: chosen.get(_key(hyper), hyper.default))
         return self._known[place]
 
-    def _record(self, wanted: Mapping[str, Any], choose: Callable[[Hyper], Any]) -> tuple[Build, Any]:
+    def _record(self, chosen: Mapping[str, Any], choose: Callable[[Hyper], Any]) -> tuple[Build, Any]:
         hp = self._asking(choose)
         reason = None
         try:
             self.compiles |= self._build(hp)
         except BaseException as error:  # whatever a builder raises says that this setting can't be built
-            reason = _line(error)
+            reason = reason_of(error)
         values = {}
         for hyper, value in hp.asks:
             values[_key(hyper)] = value
@@ -117,7 +115,7 @@ class Exploration:
             if before.when != hyper.when:
                 self.hypers[_key(hyper)] = before._replace(when={})
         self._clipped |= hp.clipped
-        self.builds.append(Build(wanted, values, reason))
+        self.builds.append(Build(chosen, values, reason))
         return self.builds[-1], hp
 
     def _ends(self, key: str) -> list[Any]:
@@ -134,7 +132,7 @@ class Exploration:
         return {
             b.values[key]: b
             for b in self.builds
-            if key in b.values and {k: v for k, v in b.wanted.items() if k != key} == context
+            if key in b.values and {k: v for k, v in b.chosen.items() if k != key} == context
         }
 
     def _refine(self) -> bool:
@@ -147,8 +145,8 @@ class Exploration:
                 continue
             for (low, one), (high, other) in itertools.pairwise(line):
                 middle = _between(raw, low, high)
-                if middle is not None and self._looks(one, raw) != self._looks(other, raw):
-                    plans.append((key, middle[0]))
+                if low < middle < high and self._looks(one, raw) != self._looks(other, raw):
+                    plans.append((key, middle))
         new = [plan for plan in plans if plan not in self._planned]
         self._planned += new
         self._ahead.extendleft({**self._contexts[key], key: value} for key, value in new)
@@ -169,7 +167,7 @@ class Exploration:
             if not good or not failed:
                 continue
             raw = _without(hyper.raw, list(failed), good)
-            default = hyper.default if fits(raw, hyper.default) else (nearest_value(raw, hyper.default) or good)[0]
+            default = nearest_value(raw, hyper.default, good[0])
             self.hypers[key] = hyper._replace(raw=raw, default=default)
             left = f"{hyper.name} is searched in {_range(raw)}, without {shown(sorted(failed, key=str)[:10])}"
             self.notices.append(f"{left}: {next(iter(failed.values()))}")
@@ -189,12 +187,6 @@ class Exploration:
             self.notices.append(f"{rule}: {failed[0]}")
 
 
-def _line(error: BaseException) -> str:
-    """What went wrong, in one line: Keras puts words of its own around it."""
-    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines()]
-    return next((line for line in lines if line and not line.startswith("Exception encountered")), type(error).__name__)
-
-
 def _key(hyper: Hyper) -> str:
     return json.dumps([hyper.name, hyper.raw])
 
@@ -203,10 +195,9 @@ def _range(raw: Raw) -> str:
     return f"{show(raw['low'])} … {show(raw['high'])}" if "low" in raw else shown(ends(parsed(raw)))
 
 
-def _between(raw: Raw, low: float, high: float) -> tuple[Any] | None:
-    """The value of `raw` halfway between two others, in a tuple; None if there is none."""
-    middle = nearest_value(raw, math.sqrt(low * high) if raw.get("log") else (low + high) / 2)
-    return middle if middle is not None and low < middle[0] < high else None
+def _between(raw: Raw, low: float, high: float) -> Any:
+    """The value of `raw` halfway between two others; one of them if there is none."""
+    return nearest_value(raw, math.sqrt(low * high) if raw.get("log") else (low + high) / 2, low)
 
 
 def _without(raw: Raw, failed: list[Any], good: list[Any]) -> Raw:
@@ -223,6 +214,6 @@ def _drawing(hypers: Mapping[str, Hyper], chance: random.Random) -> Callable[[Hy
         if "low" not in raw or values_of(raw):
             return chance.choice(values_of(raw) or ends(parsed(raw)))
         value = chance.uniform(raw["low"], raw["high"])
-        return (nearest_value(raw, round(value) if raw["type"] == "int" else value) or (hyper.default,))[0]
+        return nearest_value(raw, round(value) if raw["type"] == "int" else value, hyper.default)
 
     return draw

@@ -14,7 +14,7 @@ import keras
 
 from search.errors import InputError
 from search.registry import is_hypermodel, load_builder, takes_hp
-from search.space.hyper import IN_RANGE, Hyper, fits, hyper_of, nearest_value, overlap
+from search.space.hyper import Hyper, fits, hyper_of, keeps_to_ranges, nearest_value, overlap
 from search.space.hyperparameters import LOOSE, names_of
 from search.training.own_compile import loss_of_numbers
 from search.training.recorder import Params
@@ -118,7 +118,7 @@ def asking_hp(choose: Callable[[Hyper], Any]) -> Any:
                     return value
                 if overlap(other.raw, hyper.raw):
                     self.clipped.add(hyper.name)
-                    return _within(hyper, value)
+                    return nearest_value(hyper.raw, value, hyper.default)
             value = choose(hyper)
             self.asks.append((hyper, value))
             self.values.setdefault(hyper.name, value)
@@ -131,8 +131,8 @@ def setting_hp(params: Mapping[str, Any]) -> Any:
     """KerasTuner's HyperParameters with the values of a setting of ours.
 
     Of a hyperparameter that several parameters stand for, it is the one in whose range the builder asks. A value that
-    is in no such range comes from a space file, which may say otherwise than the builder, unless the params hold
-    IN_RANGE: then it is of a range that no build had asked with.
+    is in no such range comes from a space file, which may say otherwise than the builder, unless the params keep to its
+    ranges (`search.space.hyper.for_builder`): then it is of a range that no build had asked with.
     """
 
     def choose(hyper: Hyper) -> Any:
@@ -144,14 +144,11 @@ def setting_hp(params: Mapping[str, Any]) -> Any:
             logger.warning("%s is not in the space: its default is used, %r", hyper.name, hyper.default)
             return hyper.default
         value = params[names[0]]
-        return _within(hyper, value) if names[0].endswith(LOOSE) or params.get(IN_RANGE) else value
+        if names[0].endswith(LOOSE) or keeps_to_ranges(params):
+            return nearest_value(hyper.raw, value, hyper.default)
+        return value
 
     return asking_hp(choose)
-
-
-def _within(hyper: Hyper, value: Any) -> Any:
-    near = nearest_value(hyper.raw, value)
-    return hyper.default if near is None else near[0]
 
 
 def fitted(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:

@@ -92,13 +92,13 @@ def build_whole(
     return whole, isinstance(build, HyperBuilder) and bool(whole.compiled)
 
 
-def remarks(model: str, whole: keras.Model, input_shape: tuple[int, int, int]) -> list[str]:
-    """What a user should know of the network `whole` that the builder of `model` made, before it is trained.
+def remarks(whole: keras.Model, input_shape: tuple[int, int, int], *, is_hp: bool) -> list[str]:
+    """What a user should know of the network `whole`, of a builder for KerasTuner if `is_hp`, before it is trained.
 
     Raises InputError when its outputs are neither probabilities nor logits.
     """
     outputs, remarked = outputs_of(whole, input_shape), []
-    is_kept = isinstance(builder_of(model), HyperBuilder) and whole.compiled
+    is_kept = is_hp and whole.compiled
     if outputs is Outputs.LOGITS:
         remarked.append("the outputs are logits: softmax makes probabilities of them wherever these are scored or kept")
     if outputs is Outputs.SCORES:

@@ -18,6 +18,7 @@ from search.errors import InputError, StudyError
 from search.keeper import stay_kept
 from search.registry import become_users
 from search.secret import without_secrets
+from search.space.hyper import for_builder
 from search.space.hyperparameters import COMPILED
 from search.space.types import ChoiceParam, Space
 from search.training.memory import address_space_note
@@ -162,7 +163,7 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
         _, error = _build(Question(space.model, space.document, **facts), weights=True)
         if error:
             raise InputError(error)
-    builds = _Builds(space.model, tuple(question["input_shape"]), question["n_classes"])
+    builds = _Builds(space, tuple(question["input_shape"]), question["n_classes"])
     settings = space.corners() if question["corners"] else [space.document]
     corners = [builds.corner(setting) for setting in settings]
     sound = next((c["setting"] for c in corners if c["error"] is None), None)
@@ -177,17 +178,17 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
 class _Builds:
     """Networks of one model, each built once for all settings that agree in what its builder reads."""
 
-    def __init__(self, model: str, input_shape: tuple[int, ...], n_classes: int) -> None:
+    def __init__(self, space: Space, input_shape: tuple[int, ...], n_classes: int) -> None:
         from search.training.hypermodel import HyperBuilder, builder_of  # noqa: PLC0415
         from search.training.recipe import training_params  # noqa: PLC0415
 
-        self._build = builder_of(model)
+        self._build = builder_of(space.model)
         self._facts: dict[str, Any] = {"input_shape": input_shape, "n_classes": n_classes}
-        self._model = model
+        self._space = space
         self._known: list[tuple[dict[str, Any], int | None, str | None]] = []
         self._remarks: list[list[str]] = []
-        compiling = COMPILED if isinstance(self._build, HyperBuilder) else ()
-        self.asked = set(training_params()) - set(compiling)
+        self._is_hp = isinstance(self._build, HyperBuilder)
+        self.asked = set(training_params()) - set(COMPILED if self._is_hp else ())
 
     def corner(self, setting: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a `Corner`."""
@@ -212,10 +213,10 @@ class _Builds:
         asked: set[str] = set()
         n_params, error = None, None
         try:
-            model = self._build(Recorder(setting, asked), **self._facts)
+            model = self._build(Recorder(for_builder(setting, self._space.source), asked), **self._facts)
             n_params = int(model.count_params())
             self.asked |= set() if model.compiled else set(COMPILED)
-            self._remarks.append(remarks(self._model, model, self._facts["input_shape"]))
+            self._remarks.append(remarks(model, self._facts["input_shape"], is_hp=self._is_hp))
         except BaseException as problem:  # whatever a builder raises says that this setting can't be built
             n_params, error = None, reason_of(problem)
         finally:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from search.artifacts import join
 from search.datasets.split import Prepared
-from search.space.hyper import FOUND, IN_RANGE
+from search.space.hyper import for_builder
 from search.study.finals import keeps_model, model_file
 from search.study.records import TrialRecord
 from search.study.spec import StudySpec
@@ -21,7 +21,7 @@ def job_for(
     """
     job = Job(
         model=spec.model,
-        params={**trial.params, **({IN_RANGE: True} if spec.space.get("source") == FOUND else {})},
+        params=for_builder(trial.params, spec.space.get("source")),
         seed=trial.seed or 0,
         total_epochs=trial.total_epochs or 1,
         data=str(data.folder),

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from search.errors import InputError
 from search.space.conditions import learned
-from search.space.hyper import IN_RANGE, fits, hyper_of
+from search.space.hyper import FOUND, fits, for_builder, hyper_of
 from search.space.hyperparameters import space_from, space_of
 from search.space.types import Space
 from search.training.exploration import Exploration
@@ -40,7 +40,7 @@ def defaults(program: Program) -> dict[str, Any]:
 
 def replayed(program: Program, setting: dict[str, Any]) -> list[tuple[str, Any]]:
     """What a setting gives the program, each value checked against the range that it is asked for with."""
-    hp = setting_hp({**setting, IN_RANGE: True})
+    hp = setting_hp(for_builder(setting, FOUND))
     retrieve, values = hp._retrieve, []
 
     def checked(one: Any) -> Any:

@@ -10,6 +10,7 @@ import pytest
 
 from search import registry
 from search.errors import InputError
+from search.space.hyper import FOUND
 from search.space.load import find_space, load_space
 from search.space.types import Space
 from search.training import probe as probe_module
@@ -49,6 +50,22 @@ def test_a_model_that_fits_nowhere_is_an_input_error(here: None) -> None:
     space = load_space(find_space("convNN_7"))
     with pytest.raises(InputError, match="28×28"):
         probe(space, input_shape=(8, 8, 1), n_classes=10, corners=False).usable(space)
+
+
+@pytest.mark.parametrize(("source", "n_dropped"), [(FOUND, 0), ("a file", 1)])
+def test_ranges_that_were_read_from_a_builder_are_kept_to_as_in_training(
+    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, n_dropped: int
+) -> None:
+    (tmp_path / "narrow.py").write_text(
+        "import keras\n\n\ndef build(hp):\n    if hp.Int('size', 1, 8) > 8:\n        raise ValueError('too large')\n"
+        "    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, 'softmax')]\n"
+        "    return keras.Sequential(layers)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    sizes = {"size": {"type": "choice", "choices": [4, 9]}}
+    space = Space.from_dict({"model": "narrow:build", "source": source, "params": sizes, "document": {"size": 4}})
+    report = probe(space, input_shape=(8, 8, 1), n_classes=10, corners=False)
+    assert len(report.unbuildable) == n_dropped
 
 
 def test_a_parameter_that_nobody_reads_is_told(here: None) -> None:
