@@ -125,12 +125,11 @@ def _store(location: str | Path) -> Iterator[tuple[Any, str]]:
     except ImportError as error:
         package = getattr(error.__cause__ or error, "name", None)
         remedy = f"run: pip install {package}" if package else "install its package"
-        reason = redacted(str(error), str(location))
-        raise InputError(f"{masked(location)} can't be used: {reason}; {remedy}") from error
+        rule = f"{masked(location)} can't be used"
+        raise InputError(f"{rule}: {redacted(str(error), str(location))}; {remedy}") from error
     except ValueError as error:
-        reason = redacted(str(error), str(location))
-        rule = f"{masked(location)} is neither a path nor a URL of a store that fsspec knows: {reason}"
-        raise InputError(f"{rule}; mend GRIDLESS_ARTIFACTS") from error
+        rule = f"{masked(location)} is neither a path nor a URL of a store that fsspec knows"
+        raise InputError(f"{rule}: {redacted(str(error), str(location))}; mend GRIDLESS_ARTIFACTS") from error
     except Exception as error:  # some stores are connected to at once
         raise _failed(location, error) from error
     try:

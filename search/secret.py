@@ -37,10 +37,10 @@ def redacted(text: str, address: str) -> str:
 
     An address that can't be parsed is quoted by drivers in pieces, so the pieces of its password go as well.
     """
-    told = masked(text)
+    text = masked(text)
     for secret in sorted(_secrets(address), key=len, reverse=True):
-        told = told.replace(secret, _HIDDEN)
-    return told
+        text = text.replace(secret, _HIDDEN)
+    return text
 
 
 def _secrets(address: str) -> set[str]:

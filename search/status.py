@@ -102,7 +102,8 @@ class StatusReader:
         for pattern in self._patterns:
             if not any(fnmatchcase(name, pattern) for name in stored):
                 find_study(self._storage, pattern)  # says what there is
-        named = {n: p for n, p in stored.items() if any(fnmatchcase(n, pattern) for pattern in self._patterns or "*")}
+        patterns = self._patterns or ["*"]
+        named = {n: p for n, p in stored.items() if any(fnmatchcase(n, pattern) for pattern in patterns)}
         chosen = {n: p for n, p in named.items() if not self._states or p.state in self._states}
         over = [name for name, place in chosen.items() if place.state.is_over]
         hidden = [] if self._limit is None else over[: max(0, len(over) - self._limit)]
@@ -214,9 +215,18 @@ def _table(left: Sequence[str], right: Sequence[str]) -> Table:
 
 _SHORT = ("trials\nended", "running", "failed", "best\nval %", "time\nleft")
 _LONG = (
-    "priority", "trials\nended", "running", "paused", "failed", "retries", "best\nval %", "trials\nper hour",
-    "epochs\nper hour", "most\nMB", "time\nleft",
-)  # fmt: skip
+    "priority",
+    "trials\nended",
+    "running",
+    "paused",
+    "failed",
+    "retries",
+    "best\nval %",
+    "trials\nper hour",
+    "epochs\nper hour",
+    "most\nMB",
+    "time\nleft",
+)
 
 
 def _studies_table(status: Status, *, is_wide: bool) -> Table:

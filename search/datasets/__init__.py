@@ -50,8 +50,8 @@ def data_name(data: str) -> str:
     source, size = _apart(data)
     if not _is_path(source):
         return _clean(f"{source}-{size}" if size else source)
-    own = _absolute(source)
-    name = _clean(own.stem if _is_npz(source) else own.name)
+    path = _absolute(source)
+    name = _clean(path.stem if _is_npz(source) else path.name)
     name = f"{name}-own" if name in registry.names(registry.DATASETS) else name
     return _clean(f"{name}-{size}") if size else name
 
@@ -74,8 +74,8 @@ def _load_registered(name: str, data: str, size: Size | None) -> ImageData:
     if not isinstance(loaded, ImageData):
         raise InputError(f"{name}: its loader must return search.datasets.image_data.ImageData, not {type(loaded)}")
     arrays = {key: np.asarray(getattr(loaded, key)) for key in ARRAYS}
-    found = from_arrays(data_name(data), arrays, loaded.class_names)
-    return resized(found, size) if size else found
+    images = from_arrays(data_name(data), arrays, loaded.class_names)
+    return resized(images, size) if size else images
 
 
 def _load_path(data: str, name: str, size: Size | None) -> ImageData:
@@ -85,8 +85,8 @@ def _load_path(data: str, name: str, size: Size | None) -> ImageData:
     if path.is_dir() and not _is_npz(data):
         return folder.load(path, name, size)
     if path.is_file() and _is_npz(data):
-        found = npz.load(path, name)
-        return resized(found, size) if size else found
+        images = npz.load(path, name)
+        return resized(images, size) if size else images
     if path.is_file():
         raise InputError(f"DATA: {data}: neither an .npz file nor a folder; unpack an archive and give its folder")
     near = registry.nearest(path.stem, registry.names(registry.DATASETS))

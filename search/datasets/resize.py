@@ -44,8 +44,8 @@ def too_large(n_images: int, n_values: int) -> str | None:
 
 
 def _fitted(images: Array, size: Size) -> NDArray[np.uint8]:
-    found = np.empty((len(images), size[1], size[0], images.shape[3]), np.uint8)
-    for place, image in zip(found, images, strict=True):
+    fitted = np.empty((len(images), size[1], size[0], images.shape[3]), np.uint8)
+    for place, image in zip(fitted, images, strict=True):
         for channel in range(image.shape[2]):
             place[..., channel] = np.asarray(ImageOps.fit(Image.fromarray(image[..., channel]), size))
-    return found
+    return fitted
