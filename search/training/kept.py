@@ -48,11 +48,11 @@ class Kept:
 
     def is_repeated_by(self, probabilities: NDArray[np.float32]) -> bool:
         """Whether these are the same, but for the rounding of another device."""
-        told = self.probabilities
-        if probabilities.shape != told.shape:
+        kept = self.probabilities
+        if probabilities.shape != kept.shape:
             return False
-        spread = np.abs(told - told.mean(axis=0)).max()
-        return bool(np.abs(probabilities - told).max() <= 1e-5 + _SHARE * spread)
+        spread = np.abs(kept - kept.mean(axis=0)).max()
+        return bool(np.abs(probabilities - kept).max() <= 1e-5 + _SHARE * spread)
 
 
 def write_kept(location: str, kept: Kept) -> None:
@@ -64,11 +64,11 @@ def write_kept(location: str, kept: Kept) -> None:
 
 def read_kept(content: bytes) -> Kept:
     """What `write_kept` wrote. Raises ValueError, KeyError, OSError or zipfile.BadZipFile for anything else."""
-    with np.load(io.BytesIO(content), allow_pickle=False) as found:
-        raw = json.loads(str(found["facts"]))
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        raw = json.loads(str(arrays["facts"]))
         shape = tuple(int(n) for n in raw["input_shape"])
         facts = Facts(raw["params"], shape, int(raw["n_classes"]), str(raw["outputs"]), str(raw["precision"]))  # type: ignore[arg-type]
-        return Kept(facts, found["pixels"], found["probabilities"])
+        return Kept(facts, arrays["pixels"], arrays["probabilities"])
 
 
 class Verdict(NamedTuple):

@@ -94,8 +94,8 @@ def last_operation(model: keras.Model) -> Any:
 
 
 def _ask(model: keras.Model, images: NDArray[np.float32]) -> NDArray[np.float32]:
-    found = model(keras.ops.convert_to_tensor(images), training=False)
-    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(found, "float32")))
+    rows = model(keras.ops.convert_to_tensor(images), training=False)
+    return np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(rows, "float32")))
 
 
 def _is_within_unit(rows: NDArray[np.float32]) -> bool:

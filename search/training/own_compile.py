@@ -68,19 +68,19 @@ def _is_loss(loss: Callable[..., Any], labels: Any, given: Any) -> bool:
 
 def matching(loss: Any, outputs: Outputs) -> Any:
     """A model's own loss, with the `from_logits` that its `outputs` want; as it is where it knows no such thing."""
-    found: Any = keras.losses.get(loss)
-    if isinstance(found, RowsOfLabels):
-        inner = matching(found.loss, outputs)
-        return found if inner is found.loss else RowsOfLabels(inner, found.n_classes)
+    resolved: Any = keras.losses.get(loss)
+    if isinstance(resolved, RowsOfLabels):
+        inner = matching(resolved.loss, outputs)
+        return resolved if inner is resolved.loss else RowsOfLabels(inner, resolved.n_classes)
     logits = outputs is Outputs.LOGITS
-    if isinstance(found, keras.losses.Loss):
-        config = found.get_config() if type(found).__module__.startswith("keras.") else {}
+    if isinstance(resolved, keras.losses.Loss):
+        config = resolved.get_config() if type(resolved).__module__.startswith("keras.") else {}
         mended = config.get("from_logits", logits) != logits
-        return type(found).from_config({**config, "from_logits": logits}) if mended else loss
+        return type(resolved).from_config({**config, "from_logits": logits}) if mended else loss
     # Keras' functions have classes of the same names, which take it as an option.
-    name = getattr(found, "__name__", "")
+    name = getattr(resolved, "__name__", "")
     of_class = getattr(keras.losses, "".join(part.title() for part in name.split("_")), None)
-    if not (logits and of_class and found is getattr(keras.losses, name, None)):
+    if not (logits and of_class and resolved is getattr(keras.losses, name, None)):
         return loss
     return of_class(from_logits=True) if "from_logits" in inspect.signature(of_class).parameters else loss
 

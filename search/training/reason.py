@@ -37,8 +37,7 @@ def _said(lines: list[str]) -> str:
         lines = lines[: end[0]]
     if any(_FRAME.match(line) for line in lines):  # a trace of its own: the last paragraph is the exception
         lines = lines[max(i for i, line in enumerate(lines) if _FRAME.match(line) or not line) + 1 :] or lines
-    told = [line for line in lines if line and not _WRAPPING.search(line)]
-    return told[0] if told else ""
+    return next((line for line in lines if line and not _WRAPPING.search(line)), "")
 
 
 def _places(error: BaseException) -> list[str]:
@@ -49,8 +48,8 @@ def _places(error: BaseException) -> list[str]:
 
 def _named(text: str) -> list[str]:
     """Those that its own text names, as of code that ran inside a graph."""
-    found = (_FRAME.match(line) for line in text.splitlines())
-    return [_shown(m["file"], int(m["line"])) for m in found if m and _is_users(m["file"])]
+    frames = filter(None, (_FRAME.match(line) for line in text.splitlines()))
+    return [_shown(frame["file"], int(frame["line"])) for frame in frames if _is_users(frame["file"])]
 
 
 def _is_users(file: str) -> bool:

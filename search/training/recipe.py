@@ -87,9 +87,7 @@ def compile_model(
 def _cross_entropy(smoothing: float, logits: bool) -> Any:
     if smoothing:
         return SmoothedCrossentropy(smoothing, from_logits=logits)
-    return (
-        keras.losses.SparseCategoricalCrossentropy(from_logits=logits) if logits else "sparse_categorical_crossentropy"
-    )
+    return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if logits else "sparse_categorical_crossentropy"
 
 
 def steps_per_execution(batch_size: int) -> int:
