@@ -100,15 +100,15 @@ def _teller(storage: Any) -> Callable[[], None]:
     """What prints, each time it is called, which studies have come to their end since, and where their results are."""
     from search.study.queue import places
 
-    told = {name: place.report for name, place in places(storage).items()}
+    before = {name: place.report for name, place in places(storage).items()}
 
     def tell() -> None:
         with suppress(RetryLaterError):
             now = {name: place.report for name, place in places(storage).items()}
             for name, report in now.items():
-                if report and report != told.get(name):
+                if report and report != before.get(name):
                     echo(f"{name} is over: {_results(report)}")
-            told.update(now)
+            before.update(now)
 
     return tell
 

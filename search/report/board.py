@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from search.report.finals import Finalist, Finals
 from search.report.frame import best_trial, has_rank, ranking, varied_params
-from search.report.words import DOCUMENT, baseline_cut, baseline_name
+from search.report.words import DOCUMENT, baseline_cut, baseline_name, printed_name
 from search.study.records import StudyRecord, TrialRecord
 
 N_SHOWN = 200
@@ -52,7 +52,7 @@ def board(study: StudyRecord, finals: Finals | None) -> Board:
         fixed={n: v for t in trials for n, v in t.params.items() if n not in varied},
         best=best_trial(study),
         document=study.document,
-        baseline=baseline_name(study).replace("'", "’"),
+        baseline=printed_name(study),
         tag="doc" if baseline_name(study) == DOCUMENT else "base",
         cut=baseline_cut(study),
         finals=finals,

@@ -40,11 +40,11 @@ def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
     """The values of the template `evidence.html.j2`."""
     network, names = evidence.network, evidence.class_names
     best = best_trial(study)
-    found = (
+    networks = (
         (evidence.exported, "the exported network", "confusion_test"),
         (evidence.predictions, f"trial {best.number}" if best else "the best trial", "confusion"),
     )
-    tables = [class_table(p, names) for p, _, _ in found if p]
+    tables = [class_table(p, names) for p, _, _ in networks if p]
     table = class_rows(tables) if tables else None
     return {
         "is_out_of_reach": evidence.is_out_of_reach,
@@ -54,7 +54,7 @@ def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
         "box_size": (BOX_WIDTH, BOX_HEIGHT),
         "any_frozen": any(is_frozen(layer) for layer in network.layers) if network else False,
         "network_words": network_words(network) if network else "",
-        "sides": [_side(p, names, who, key) for p, who, key in found if p],
+        "sides": [_side(p, names, who, key) for p, who, key in networks if p],
         "table": table,
         "worst": min(table.rows, key=lambda row: row.scores[0].f1) if table else None,
     }

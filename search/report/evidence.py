@@ -112,17 +112,17 @@ def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
     """Read the samples in `folder`, a path or a store's URL, and what was kept of trial number `trial` (None: no trial
     has been chosen). Raises InputError when the store's package is missing.
     """
-    found = Evidence()
+    evidence = Evidence()
     try:
-        found = replace(found, samples=_read(join(folder, "samples.npz"), _samples))
+        evidence = replace(evidence, samples=_read(join(folder, "samples.npz"), _samples))
         if trial is not None:
-            found = replace(found, predictions=read_predictions(folder, trial))
-            found = replace(found, network=_read(join(folder, f"network-{trial:04}.json"), _network))
+            evidence = replace(evidence, predictions=read_predictions(folder, trial))
+            evidence = replace(evidence, network=_read(join(folder, f"network-{trial:04}.json"), _network))
     except OSError as error:  # the rest would only wait for the same store
         logger.warning("%s is out of reach, and what was kept there is left out: %s", masked(folder), error)
-        return replace(found, is_out_of_reach=True)
-    is_empty = not (found.samples or found.predictions or found.network)
-    return replace(found, is_out_of_reach=is_empty and not is_there(folder))
+        return replace(evidence, is_out_of_reach=True)
+    is_empty = not (evidence.samples or evidence.predictions or evidence.network)
+    return replace(evidence, is_out_of_reach=is_empty and not is_there(folder))
 
 
 def read_predictions(folder: str | Path, trial: int) -> Predictions | None:

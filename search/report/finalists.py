@@ -95,17 +95,19 @@ def _as_baseline(
 
 def _no_gain(name: str, rule: Rule, finals: Finals, study: StudyRecord) -> str:
     """Why no gain over the baseline called `name` is claimed, and what one would take; empty where one may be."""
-    own = next((row for row in finals.rows if row.is_document), None)
+    baseline = next((row for row in finals.rows if row.is_document), None)
     first = next((t for t in study.trials if t.number == 0), None)
     if rule.baseline_epochs is None:
         return ""
-    if own and own.is_baseline:
-        if own is finals.champion or own.n_failed < own.n_wanted:
+    if baseline and baseline.is_baseline:
+        if baseline is finals.champion or baseline.n_failed < baseline.n_wanted:
             return ""
-        return f"No gain over {name} can be told: none of its {count(own.n_wanted, 'replicate')} ended well."
+        return f"No gain over {name} can be told: none of its {count(baseline.n_wanted, 'replicate')} ended well."
     if first is None or not has_rank(first):
         return f"No gain over {name} can be told: trial 0 has no value."
-    why = f"it was cut to {own.trained[0]} of its {own.trained[1]} epochs" if own and own.trained else "it was left out"
+    why = "it was left out"
+    if baseline and baseline.trained:
+        why = "it was cut to {} of its {} epochs".format(*baseline.trained)
     return (
         f"No gain over {name} is claimed: {why}. To train it in full takes {full_cost(study, first)}; the same "
         f"command with --finalists {rule.finalists or 1}, and time enough, does that."

@@ -20,7 +20,7 @@ def cautions(study: StudyRecord, evidence: Evidence) -> list[str]:
         (evidence.predictions, f"Trial {best.number}" if best else "The best trial"),
         (evidence.exported, "The exported network"),
     )
-    said = [caution(found, evidence.class_names, who) for found, who in both if found]
+    said = [caution(predictions, evidence.class_names, who) for predictions, who in both if predictions]
     return [text for text in said if text]
 
 

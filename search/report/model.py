@@ -121,9 +121,9 @@ def how_kept(folder: Path) -> str | None:
 
 def _read_seen(folder: Path) -> dict[str, str] | None:
     with suppress(OSError, ValueError):
-        found = json.loads((folder / _SEEN).read_text())
-        if isinstance(found, dict) and found.get("how") in {"alone", "module", "weights"} and "digest" in found:
-            return found
+        seen = json.loads((folder / _SEEN).read_text())
+        if isinstance(seen, dict) and seen.get("how") in {"alone", "module", "weights"} and "digest" in seen:
+            return seen
     return None
 
 

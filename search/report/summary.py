@@ -15,7 +15,7 @@ from search.report.frame import best_trial, has_rank, param_names, started_trial
 from search.report.majority import cautions
 from search.report.plots import published_value
 from search.report.style import STATES
-from search.report.words import baseline_cut, baseline_name, count, duration, full_cost, listing, percent, points, show
+from search.report.words import baseline_cut, count, duration, full_cost, listing, percent, points, printed_name, show
 from search.study.finals_cost import Rule
 from search.study.records import StudyRecord, TrialRecord
 
@@ -171,7 +171,7 @@ def _scores(found: Contents) -> list[Tile]:
     """Accuracy and gain: on the test set once the champion was scored there, on validation images before."""
     finals = found.finals
     best, own = best_trial(found.study), _own(found.study)
-    label = f"over {_baseline(found.study)}"
+    label = f"over {printed_name(found.study)}"
     if finals and finals.champion.interval:
         return _test_scores(finals, label)
     gain, cut = "–", baseline_cut(found.study)
@@ -182,10 +182,6 @@ def _scores(found: Contents) -> list[Tile]:
         Tile("best validation accuracy", percent(best.val_accuracy if best else None), where),
         Tile(label, gain, f"not claimed: it had {cut}" if cut else "on validation images"),
     ]
-
-
-def _baseline(study: StudyRecord) -> str:
-    return baseline_name(study).replace("'", "’")
 
 
 def _test_scores(finals: Finals, label: str) -> list[Tile]:
@@ -221,7 +217,7 @@ def _result(study: StudyRecord, found: Contents) -> list[str]:
         f"The best setting {word}reached {percent(best.val_accuracy)} validation accuracy, at epoch {best.best_epoch} "
         f"of trial {best.number}."
     )
-    name = _baseline(study)
+    name = printed_name(study)
     if own is None or own.val_accuracy is None:
         return [f"{text} {name.capitalize()} (trial 0) has no value to compare it with."]
     if best is own:
@@ -253,7 +249,7 @@ def _setting(found: Contents) -> list[str]:
     theirs = dict(own.params) if own else {}
     theirs |= {"epochs": epochs} if "epochs" in theirs else {}
     changed = [f"{n} {show(theirs[n])}" for n in names if n in theirs and show(theirs[n]) != show(best.params[n])]
-    return [text, f"{_baseline(found.study).capitalize()} has {listing(changed)} instead."] if changed else [text]
+    return [text, f"{printed_name(found.study).capitalize()} has {listing(changed)} instead."] if changed else [text]
 
 
 def _counted(trials: list[TrialRecord]) -> list[str]:

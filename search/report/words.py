@@ -19,6 +19,11 @@ def baseline_name(study: StudyRecord) -> str:
     return DOCUMENT if has_document else "the baseline"
 
 
+def printed_name(study: StudyRecord) -> str:
+    """The same on the page."""
+    return baseline_name(study).replace("'", "’")
+
+
 def baseline_cut(study: StudyRecord) -> str:
     """How far the study's limit let trial 0 train where that is less than its own epochs, `4 of its 10 epochs`."""
     epochs, trial = Rule.of(study.spec).baseline_epochs, study.document

@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from optuna.trial import TrialState
-from sqlalchemy import func
+from sqlalchemy import delete, func
 from sqlalchemy.orm import Session
 
 from search.errors import InputError
@@ -180,6 +180,13 @@ class Ledger:
         with self.storage.held(claim.trial_id, claim.token) as (session, _):
             self._keep(session, claim, epochs, facts)
             self.storage.beat(session, claim.trial_id)
+
+    def forget_epochs(self, claim: Claim) -> None:
+        """Drop the epochs of a trial that is to be trained from its beginning again."""
+        steps, attrs = models.TrialIntermediateValueModel, models.TrialUserAttributeModel
+        with self.storage.held(claim.trial_id, claim.token) as (session, _):
+            session.execute(delete(steps).where(steps.trial_id == claim.trial_id))
+            session.execute(delete(attrs).where(attrs.trial_id == claim.trial_id, attrs.key.startswith("epoch:")))
 
     def _keep(self, session: Session, claim: Claim, epochs: Sequence[Epoch], facts: Mapping[str, Any]) -> None:
         self.storage.put_steps(

@@ -45,8 +45,8 @@ def as_failure(error: BaseException) -> Ended:
             return Ended("fail", error.reason, untrainable=True)
         case StudyError():
             return Ended("halt", str(error))
-    known = _disk_failure(error) or _store_failure(error) or _memory_failure(error)
-    return known or Ended("fail", reason_of(error))
+    fault = _disk_failure(error) or _store_failure(error) or _memory_failure(error)
+    return fault or Ended("fail", reason_of(error))
 
 
 def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:

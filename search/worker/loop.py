@@ -233,6 +233,7 @@ class StudyWorker:
         here = self._environment(code)
         if trial.environments and self._is_other_code(trial.environments[-1], code):
             artifacts.remove(self._places.checkpoint(trial.number))
+            self._patience.call(lambda: self._ledger.forget_epochs(claim))
             trial = dataclasses.replace(trial, curve=(), environments=())
         facts = {
             "device": self._places.device,

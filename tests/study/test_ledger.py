@@ -273,3 +273,16 @@ def test_an_end_that_waits_while_the_trial_is_taken_back_is_refused(open_storage
     thread.join(30)
     assert refused == [True]
     assert [t.state for t in ledger.trials()] == ["WAITING"]
+
+
+def test_a_trial_that_begins_again_keeps_nothing_of_its_epochs(open_storage: Open, ledger: Ledger) -> None:
+    claim = begin(ledger, ME, [0.2, 0.9])
+    other = begin(ledger, ME, [0.3])
+    ledger.forget_epochs(claim)
+    ledger.report(claim, [epoch(1, 0.1)])
+    ledger.prune(claim, None, "enough")
+    first, second = Ledger(open_storage(), "s").trials()
+    assert ([e.val_accuracy for e in first.curve], [e.val_accuracy for e in second.curve]) == ([0.1], [0.3])
+    assert (first.total_epochs, first.seed) == (9, 1)
+    with pytest.raises(ClaimLostError):
+        ledger.forget_epochs(replace(other, token="another"))
