@@ -44,6 +44,8 @@ class Flavor:
         # MLflow wants to write the example into a folder that it makes only afterwards.
         os.mkdir(path)
         if self._alone:
+            # It refuses a signature without inputs, and lets one stand that is there already.
+            details["mlflow_model"].signature = details.pop("signature")
             mlflow.keras.save_model(path=path, model=model, **details)
         else:
             self._save_parts(path, **details)
