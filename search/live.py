@@ -199,7 +199,9 @@ def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str,
     """A study's name, trials ended of how many, mean accuracy so far in percent, and epochs of running trials."""
     ended = [t for t in trials if t.state == "COMPLETE"]
     scored = [t for t in ended if not ((replicate := spec.replicate(t.number)) and replicate.is_pilot)]
-    values = [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
+    settings = {replicate.source for n in range(spec.n_trials) if (replicate := spec.replicate(n))}
+    # A mean over the replicates of several settings means nothing.
+    values = [] if len(settings) > 1 else [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
     known = [v for v in values if v is not None]
     failed = sum(t.state == "FAIL" for t in trials)
     running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == "RUNNING"]

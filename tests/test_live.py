@@ -10,6 +10,7 @@ from rich.console import Console
 from search.live import LiveView, SuiteView, counts, duration, render, snapshot, suite_row
 from search.study.finals import final_spec
 from search.study.records import Evaluation, TrialRecord
+from search.study.spec import Replicate
 from tests.study.helpers import spec, trial
 
 TRIALS = [
@@ -64,6 +65,9 @@ def test_a_study_of_a_suite_is_one_row_with_the_scores_of_what_ended() -> None:
     running = [trial(3, [0.4, 0.7], "RUNNING"), replace(trial(4, [], "RUNNING"), total_epochs=None)]
     trials = [replicate(0, 0.9), replicate(1, 0.92), trial(2, [0.99], "FAIL"), *running]
     assert suite_row(study, trials) == ("own.mlp-digits.final", "3 of 5 (1 failed)", "91.00", "2/9, 0/?")
+    repeats = [Replicate(setting={}, seed=n, source=n % 2, epochs=9, train_on="all", evaluate="test") for n in range(5)]
+    several = study.model_copy(update={"replicates": tuple(repeats)})
+    assert suite_row(several, trials[:2])[2] == ""  # a mean over several settings says nothing
     assert suite_row(study, []) == ("own.mlp-digits.final", "0 of 5", "", "")
     assert suite_row(study, [trial(0, [0.5, 0.25], "COMPLETE")])[2] == "50.00"  # a first training, not scored
 

@@ -14,7 +14,6 @@ from search.peers.meter import Meter
 from search.peers.task import Task
 from search.training.job import Job
 from search.training.network import build_network
-from search.training.outputs import Outputs
 from search.training.recipe import compile_model
 from search.training.scaling import scale
 
@@ -45,7 +44,7 @@ class Fits:
             checkpoint="", evidence="",
         )  # fmt: skip
         network = build_network(job)
-        compile_model(network.whole, setting, total_updates=0, logits=network.outputs is Outputs.LOGITS)
+        compile_model(network.whole, setting, total_updates=0, outputs=network.outputs)
         return network.whole
 
     def fit(self, model: keras.Model, setting: Mapping[str, Any], *, callbacks: list[Any], **options: Any) -> Any:

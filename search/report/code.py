@@ -25,7 +25,7 @@ def code_words(study: StudyRecord) -> list[str]:
     return [
         f"{'Trial' if len(numbers) == 1 else 'Trials'} {listing([str(n) for n in numbers])} ran with other code of the "
         f"model than the last ones (since then {code_difference(codes[numbers[0]], now)}): compare them with care. "
-        "Finalists are trained again with the newest."
+        "Finalists trained before the change keep what they gave; later ones are trained with the newest code."
         for name, numbers in groups.items()
         if name != newest
     ]

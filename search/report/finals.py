@@ -238,8 +238,9 @@ def _standings(finals: Finals) -> list[str]:
         found.append(f"{_trials(finals, [best])} has the highest mean on the test set, {percent(_mean(best))}.")
         if chosen.tied_with_best is False:
             found.append("The choice stays with validation all the same: a test set that chooses is no test any more.")
+    at_once = f"with {len(others)} compared to it at once, " if len(others) > 1 else ""
     for verdict, text in (
-        (True, f"tied with trial {best.trial}: chance alone can explain the difference"),
+        (True, f"tied with trial {best.trial}: {at_once}chance alone can explain the difference"),
         (False, f"lower than trial {best.trial} by more than chance explains"),
         (None, f"not comparable with trial {best.trial}: too few replicates, and no predictions kept"),
     ):

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from search.space.hyper import FOUND
 from search.study.finals_cost import Rule, baseline_s, n_trainings
 from search.study.records import StudyRecord, TrialRecord
 from search.text import cut, visible
@@ -15,7 +16,8 @@ DOCUMENT = "the document's setting"
 def baseline_name(study: StudyRecord) -> str:
     """What trial 0 of `study` is called: only a space that names its source has a document."""
     space = study.spec.get("space")
-    has_document = isinstance(space, Mapping) and bool(space.get("source") or space.get("published"))
+    source = space.get("source") or space.get("published") if isinstance(space, Mapping) else None
+    has_document = bool(source) and source != FOUND
     return DOCUMENT if has_document else "the baseline"
 
 

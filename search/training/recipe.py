@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from search.space.known import TRAINING
+from search.training.outputs import Outputs
 from search.training.schedule import base_rate
 
 SMALL_BATCH_STEPS = 32
@@ -63,10 +64,14 @@ def _learning_rate(params: Mapping[str, Any], total_updates: int, assigned: bool
 
 
 def compile_model(
-    model: keras.Model, params: Mapping[str, Any], *, total_updates: int, assigned: bool = False, logits: bool = False
+    model: keras.Model,
+    params: Mapping[str, Any],
+    *,
+    total_updates: int,
+    assigned: bool = False,
+    outputs: Outputs = Outputs.PROBABILITIES,
 ) -> None:
-    """Compile the built `model`, which gives class probabilities or `logits`, for integer labels with cross-entropy
-    and accuracy.
+    """Compile the built `model`, which gives `outputs`, for integer labels with cross-entropy and accuracy.
 
     Read are label_smoothing (0 by default), max_norm (of all kernels,
     unless the builder constrained some itself) and what `make_optimizer` reads.
@@ -77,17 +82,33 @@ def compile_model(
         _constrain(model, float(max_norm))
     model.compile(
         optimizer=make_optimizer(params, total_updates=total_updates, assigned=assigned),
-        loss=_cross_entropy(float(params.get("label_smoothing", 0.0)), logits),
+        loss=_cross_entropy(float(params.get("label_smoothing", 0.0)), outputs),
         metrics=["accuracy"],
         steps_per_execution=steps_per_execution(int(params.get("batch_size", 32))),
         jit_compile=keras.backend.backend() == "jax",
     )
 
 
-def _cross_entropy(smoothing: float, logits: bool) -> Any:
+def _cross_entropy(smoothing: float, outputs: Outputs) -> Any:
+    if outputs is Outputs.PROBABILITIES and not smoothing:
+        return "sparse_categorical_crossentropy"
+    logits = outputs is Outputs.LOGITS
     if smoothing:
-        return SmoothedCrossentropy(smoothing, from_logits=logits)
-    return keras.losses.SparseCategoricalCrossentropy(from_logits=True) if logits else "sparse_categorical_crossentropy"
+        loss = SmoothedCrossentropy(smoothing, from_logits=logits)
+    else:
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=logits)
+    return _of_scores(loss) if outputs is Outputs.SCORES else loss
+
+
+def _of_scores(loss: keras.losses.Loss) -> Any:
+    """`loss` of the probabilities that scores stand for. Keras itself would take softmax of what a sigmoid was given,
+    and so train another network than the one that is scored and kept.
+    """
+
+    def of_scores(y_true: Any, y_pred: Any) -> Any:
+        return loss.call(y_true, Outputs.SCORES.in_graph(y_pred))
+
+    return of_scores
 
 
 def steps_per_execution(batch_size: int) -> int:

@@ -20,7 +20,6 @@ from search.training.feed import Feed, Part, chunks, epoch_order, n_updates, rea
 from search.training.job import Job
 from search.training.kept import N_IMAGES, Facts, Kept
 from search.training.network import Network, build_network
-from search.training.outputs import Outputs
 from search.training.own_compile import compile_again
 from search.training.recipe import compile_model, steps_per_execution
 from search.training.schedule import rate_of, stops_early
@@ -89,7 +88,7 @@ class _Run:
         else:
             compile_model(
                 model, job.params, total_updates=updates * job.total_epochs, assigned=replayed,
-                logits=network.outputs is Outputs.LOGITS,
+                outputs=network.outputs,
             )  # fmt: skip
         model.optimizer.build(model.trainable_variables)
         name = Path(job.data).name

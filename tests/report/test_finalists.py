@@ -254,7 +254,7 @@ def test_the_words_say_what_was_chosen_gained_and_tied():
     assert words[1].startswith("That is 21.00 points above the document's setting (trial 0, 70.00\u00a0%, ")
     assert words[2:5] == [
         "Trial 3 has the highest mean on the test set, 92.00\u00a0%.",
-        "Trial 1 is tied with trial 3: chance alone can explain the difference.",
+        "Trial 1 is tied with trial 3: with 2 compared to it at once, chance alone can explain the difference.",
         "Trial 0 (the document's setting, its 3 epochs) is lower than trial 3 by more than chance explains.",
     ]
     assert "4.00 points above its test accuracy" in words[5]

@@ -107,10 +107,22 @@ def test_logits_and_probabilities_of_one_network_train_alike() -> None:
     for activation, smoothing in [(a, s) for s in (0.0, 0.1) for a in ("softmax", None)]:
         keras.utils.set_random_seed(1)
         model = ending(layers.Dense(3, activation))
-        compile_model(model, {"lr": 0.5, "label_smoothing": smoothing}, total_updates=4, logits=activation is None)
+        outputs = outputs_of(model, SHAPE)
+        compile_model(model, {"lr": 0.5, "label_smoothing": smoothing}, total_updates=4, outputs=outputs)
         losses.append(model.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[2] == pytest.approx(losses[3], rel=1e-4)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_scores_are_trained_as_the_probabilities_that_they_are_scored_as(smoothing: float) -> None:
+    x, y = np.random.default_rng(2).random((40, *SHAPE), np.float32), np.arange(40) % 3
+    model = ending(layers.Dense(3, "sigmoid"))
+    compile_model(model, {"label_smoothing": smoothing}, total_updates=4, outputs=outputs_of(model, SHAPE))
+    rows = Outputs.SCORES.probabilities(model.predict(x, verbose=0))
+    expected = np.eye(3)[y] * (1 - smoothing) + smoothing / 3
+    loss = -(expected * np.log(rows)).sum(axis=1).mean()
+    assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(loss, rel=1e-3)
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "ce"])
