@@ -70,6 +70,8 @@ def test_every_leaderboard_is_written_as_it_was(home: Path, name: str) -> None:
     after = rows(home, name)
     assert len(after) == len(before)
     for old, new in zip(before, after, strict=True):
+        if old.get("n_replicates") == "2":  # that version made an interval of two
+            old |= {"test_accuracy_ci_low": "", "test_accuracy_ci_high": ""}
         assert {column: new[column] for column in old} == old
     assert {file.name for file in (home / name).iterdir()} >= {"report.html", "classes.csv", "figures"}
 

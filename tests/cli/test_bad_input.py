@@ -175,7 +175,7 @@ def test_a_dry_run_says_what_an_older_study_refuses(fails, own_home: Path) -> No
 
 DAMAGE = {
     "an epoch": ("UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'epoch:1'", "trial 0: JSONDecodeError"),
-    "settings": ("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'spec'", "KeyError: 'model'"),
+    "settings": ("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'spec'", "model: Field required"),
 }
 
 
