@@ -24,10 +24,7 @@ class Outputs(StrEnum):
     LOGITS = "logits"
     """What softmax makes probabilities of."""
     SCORES = "scores"
-    """A number from 0 to 1 for each class by itself, as of a sigmoid: divided by their sum they are probabilities.
-
-    So does Keras' cross-entropy of classes take them.
-    """
+    """A number from 0 to 1 for each class by itself, as of a sigmoid: divided by their sum they are probabilities."""
 
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities (n, n_classes) of `outputs` of that shape."""
