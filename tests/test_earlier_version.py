@@ -54,8 +54,12 @@ def test_every_study_and_the_archive_are_read(home: Path) -> None:
         assert search.load_study(name).trials["state"].tolist() == states
     listed = {row["study"]: row["state"] for row in json.loads(gridless("status", "--json").stdout)["studies"]}
     assert {name: listed[name].split(" ")[0] for name in STATES} == {
-        "finished": "done", "finalists": "done", "paused": "paused", "cancelled": "cancelled", "unsent": "done",
-    }  # fmt: skip
+        "finished": "done",
+        "finalists": "done",
+        "paused": "paused",
+        "cancelled": "cancelled",
+        "unsent": "done",
+    }
     archived = search.load_study(str(home.parent / "finalists.tar.gz"))
     kept = search.load_study("finalists")
     pd.testing.assert_frame_equal(archived.leaderboard, kept.leaderboard)

@@ -130,14 +130,14 @@ def _search(
         echo("stopped", err=True)
     except StudyError as error:
         trouble = str(error)
-    found = report_study(ledger.storage, plan.spec.name, plan.folder)
-    _print_result(found, as_json=as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
+    result = report_study(ledger.storage, plan.spec.name, plan.folder)
+    _print_result(result, as_json=as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
     if mirror and end:
         say("sending the rest to MLflow …")
-    if mirror and (missing := mirror.finish(found, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)):
+    if mirror and (missing := mirror.finish(result, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)):
         # Whoever stops a study does not wait for MLflow, which is none of its failures.
         why = f" ({missing})" if end or is_remote(default_uri(home())) else ""
-        remedy = f"`{command('sync', found.study.name)}` sends the rest"
+        remedy = f"`{command('sync', result.study.name)}` sends the rest"
         echo(f"note: MLflow has not everything yet{why}; {remedy}", err=True)
     if trouble:
         echo(f"error: {trouble}", err=True)
@@ -146,9 +146,9 @@ def _search(
         return INTERRUPTED
     if end in {End.PAUSED, End.CANCELLED}:
         echo(f"the study was {end} by somebody else", err=True)
-    is_sound = end is End.TIMEOUT or any(t.val_accuracy is not None for t in found.study.trials)
-    if end is End.DONE and (why := found.study.ended_by):
-        n_left = plan.spec.n_trials - len(found.study.trials)
+    is_sound = end is End.TIMEOUT or any(t.val_accuracy is not None for t in result.study.trials)
+    if end is End.DONE and (why := result.study.ended_by):
+        n_left = plan.spec.n_trials - len(result.study.trials)
         rest = f"; {n_left} of {plan.spec.n_trials} trials are left" if n_left else ""
         remedy = ": mend that, and the same command goes on with them" if rest and not is_sound else ""
         echo(f"{'note' if is_sound else 'error'}: the study ended: {why}{rest}{remedy}", err=True)
@@ -189,24 +189,24 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     _print_result(report_study(storage, name, home() / name), as_json=as_json, again=False)
 
 
-def _print_result(found: "Report", *, as_json: bool, again: bool, mlflow: bool = True) -> None:
+def _print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool = True) -> None:
     from search.report import finalists_table, leaderboard_table
     from search.report.code import code_words
     from search.report.finals import finals_words
     from search.terminal import Console
     from search.worker.mirror import outboxes_of
 
-    paths = {name: str(path) for name, path in found.paths._asdict().items() if path}
+    paths = {name: str(path) for name, path in result.paths._asdict().items() if path}
     if as_json:
-        echo(json.dumps({"study": found.study.name, **paths}))
+        echo(json.dumps({"study": result.study.name, **paths}))
         return
     console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(leaderboard_table(found.study))
-    for sentence in found.cautions:
+    console.print(leaderboard_table(result.study))
+    for sentence in result.cautions:
         console.print(f"caution: {sentence}", style="yellow", highlight=False)
-    if found.finals:
-        console.print(finalists_table(found.study, found.finals))
-    for sentence in [*code_words(found.study), *(finals_words(found.finals) if found.finals else ())]:
+    if result.finals:
+        console.print(finalists_table(result.study, result.finals))
+    for sentence in [*code_words(result.study), *(finals_words(result.finals) if result.finals else ())]:
         console.print(sentence, highlight=False)
     for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):
         if name in paths:
@@ -215,7 +215,7 @@ def _print_result(found: "Report", *, as_json: bool, again: bool, mlflow: bool =
         console.print(
             f"{'' if 'model' in paths else 'model':<12} {paths['model_note']}", highlight=False, soft_wrap=True
         )
-    if mlflow and any(folder.is_dir() for folder in outboxes_of(found.study.name)):
+    if mlflow and any(folder.is_dir() for folder in outboxes_of(result.study.name)):
         console.print(f"MLflow UI    {command('ui')}", highlight=False)
     if again:
         echo("the same command goes on where this one stopped", err=True)

@@ -87,9 +87,12 @@ class _Run:
             compile_again(model, outputs=network.outputs, steps_per_execution=steps_per_execution(self._batch_size))
         else:
             compile_model(
-                model, job.params, total_updates=updates * job.total_epochs, assigned=replayed,
+                model,
+                job.params,
+                total_updates=updates * job.total_epochs,
+                assigned=replayed,
                 outputs=network.outputs,
-            )  # fmt: skip
+            )
         model.optimizer.build(model.trainable_variables)
         name = Path(job.data).name
         train = Part(network.features(feed.train.images, job, f"{name}/{job.train_on}"), feed.train.labels)

@@ -228,8 +228,11 @@ def test_settings_that_can_not_be_built_together_are_told() -> None:
 
 NUMBERS = st.builds(
     lambda low, span, step, default: {"low": low, "high": low + span, "step": step, "default": default},
-    st.integers(1, 9), st.integers(0, 40), st.sampled_from([None, 2, 3]), st.integers(0, 49),
-)  # fmt: skip
+    st.integers(1, 9),
+    st.integers(0, 40),
+    st.sampled_from([None, 2, 3]),
+    st.integers(0, 49),
+)
 ASK = st.one_of(
     st.tuples(st.just("Int"), st.sampled_from(["linear", "log", "reverse_log"]), NUMBERS),
     st.tuples(st.just("Float"), st.sampled_from(["linear", "log"]), NUMBERS),
@@ -241,10 +244,11 @@ BLOCK = st.recursive(
     st.lists(st.tuples(st.sampled_from("abcdef"), ASK), min_size=1, max_size=3),
     lambda block: st.lists(
         st.tuples(st.sampled_from(["if", "scope", "loop", "name"]), st.sampled_from("xyz"), block, block),
-        min_size=1, max_size=2,
+        min_size=1,
+        max_size=2,
     ),
     max_leaves=6,
-)  # fmt: skip
+)
 
 
 def ask(hp: Any, name: str, what: Any) -> None:

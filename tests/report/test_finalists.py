@@ -30,8 +30,15 @@ def final(scores, n=N, stop_at=1, baseline_stop_at=3):
     for source, values in scores.items():
         for value in values:
             number = len(replicates)
-            made = Replicate(setting={}, seed=number, source=source, epochs=3, train_on="all", evaluate="test",
-                             stop_at=stop_at if source else baseline_stop_at)  # fmt: skip
+            made = Replicate(
+                setting={},
+                seed=number,
+                source=source,
+                epochs=3,
+                train_on="all",
+                evaluate="test",
+                stop_at=stop_at if source else baseline_stop_at,
+            )
             replicates.append(made.model_dump(mode="json"))
             scored = isinstance(value, float)
             found = Evaluation("test", value, 0.3, n) if scored else None

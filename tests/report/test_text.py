@@ -27,8 +27,14 @@ def test_what_can_not_be_seen_is_written_out_once() -> None:
     assert cut(long) == long
     assert cut("x") == "x"
     assert [bool(text_problem(t)) for t in ("画像", "a b", "a\nb", "a\tb", "\x1b", "\ud800", "\u202e")] == [
-        False, False, True, True, True, True, True,
-    ]  # fmt: skip
+        False,
+        False,
+        True,
+        True,
+        True,
+        True,
+        True,
+    ]
     assert text_problem("a\nb\tc", lines=True) is None
 
 
