@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from search.files import locked, whole_file
 
 log = logging.getLogger(__name__)
+_N_COMPARED = 4
+_TOLERANCE = 1e-3
+"""How far features that are the same may differ between batches, as a share of the largest."""
 
 
 def split_frozen(model: keras.Model) -> tuple[keras.Model | None, keras.Model]:
@@ -56,24 +59,40 @@ def cached_features(
     """Return `prefix` of all images, mapped read-only from a file in the folder `cache`.
 
     `images`: uint8 (n, h, w, c), which `prefix` sees as float32 in 0…1. The result: float32 (n, ...). `key` must say
-    which images these are, for they are not looked at: its digest and that of the layers, their weights and the
-    backend name the file. `batch_size` changes memory and time only.
+    which images these are: its digest and that of the layers, their weights and the backend name the file.
+    `batch_size` changes memory and time only.
 
-    It is computed once: any number of processes may ask at once, and all but one wait. A file that is torn or of
-    another shape is computed again. Raises OSError when `cache` can't be written or the disk is full; no part of a
+    It is computed once: any number of processes may ask at once, and all but one wait. A file is computed again that
+    is torn, of another shape, or of layers that compute something else now (their code was edited, say), which a few
+    images show. Raises OSError when `cache` can't be written or the disk is full; no part of a
     file is left then.
     """
     path = cache / f"features-{_digest(prefix, key)}.npy"
     shape = (len(images), *prefix.output_shape[1:])
-    if (found := _read(path, shape)) is not None:
-        return found
+    if (features := _sound(path, prefix, images, shape)) is not None:
+        return features
     cache.mkdir(parents=True, exist_ok=True)
     with locked(path.with_suffix(".lock"), wait=True):
-        if (found := _read(path, shape)) is not None:  # another process was first
-            return found
+        if (features := _sound(path, prefix, images, shape)) is not None:  # another process was first
+            return features
         with whole_file(path) as file:
             _write(file, prefix, images, shape, batch_size)
     return npy.open_memmap(path, mode="r")
+
+
+def _sound(
+    path: Path, prefix: keras.Model, images: NDArray[np.uint8], shape: tuple[int, ...]
+) -> NDArray[np.float32] | None:
+    """What the file holds, if that is what `prefix` makes of a few of the images."""
+    features = _read(path, shape)
+    if features is None:
+        return None
+    some = np.unique(np.linspace(0, len(images) - 1, _N_COMPARED).astype(int))
+    again = np.asarray(keras.ops.convert_to_numpy(prefix(_scaled(images[some]), training=False)), "<f4")
+    if np.abs(again - features[some]).max() <= _TOLERANCE * np.abs(features[some]).max():
+        return features
+    log.warning("%s was computed by other code and is computed again", path)
+    return None
 
 
 def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
@@ -98,7 +117,7 @@ def _write(
     n, told = len(images), 0
     log.info("computing the features of %d images, %s numbers each, once for all trials", n, shape[1:])
     for start in range(0, n, batch_size):
-        batch = np.multiply(images[start : start + batch_size], np.float32(1 / 255), dtype=np.float32)
+        batch = _scaled(images[start : start + batch_size])
         file.write(np.asarray(prefix.predict_on_batch(batch), "<f4").tobytes())
         done = start + len(batch)
         if done * 10 // n > told:
@@ -106,13 +125,25 @@ def _write(
             log.info("features of %d of %d images", done, n)
 
 
+def _scaled(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.multiply(images, np.float32(1 / 255), dtype=np.float32)
+
+
 def _digest(prefix: keras.Model, key: Mapping[str, str]) -> str:
     facts = {"key": dict(key), "backend": keras.backend.backend(), "keras": keras.__version__}
-    content = {**facts, "layers": _without_auto_names(prefix.get_config())}
-    total = hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode())
+    content = {**facts, "layers": _described(prefix)}
+    # Objects go by their class: some are shown with their place in memory, which differs between processes.
+    total = hashlib.sha256(json.dumps(content, sort_keys=True, default=lambda value: type(value).__name__).encode())
     for weight in prefix.weights:
         total.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).data)
     return total.hexdigest()[:32]
+
+
+def _described(prefix: keras.Model) -> Any:
+    try:
+        return _without_auto_names(prefix.get_config())
+    except Exception:  # a user's layer may have no configuration, or fail to tell it
+        return [type(layer).__name__ for layer in prefix.layers]
 
 
 def _without_auto_names(config: Any) -> Any:

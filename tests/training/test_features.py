@@ -127,6 +127,32 @@ def test_other_weights_images_or_layers_have_their_own_file(tmp_path: Path) -> N
         assert len(list(tmp_path.glob("*.npy"))) == n
 
 
+class Applied(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
+    """A user's layer, of which Keras can't tell a configuration."""
+
+    def __init__(self, function: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def call(self, x: Any) -> Any:
+        return self.function(x)
+
+
+def test_layers_without_a_configuration_have_features_and_other_code_has_others(tmp_path: Path) -> None:
+    prefix = first_part(network(Applied(lambda x: 2 * x)))
+    with pytest.raises(NotImplementedError):
+        prefix.get_config()
+    doubled = cached_features(prefix, IMAGES, cache=tmp_path, key=KEY)
+    same, edited = (first_part(network(Applied(f))) for f in (lambda x: x + x, lambda x: 3 * x))
+    same.set_weights(prefix.get_weights())
+    edited.set_weights(prefix.get_weights())
+    np.testing.assert_array_equal(cached_features(forbid(same), IMAGES, cache=tmp_path, key=KEY), doubled)
+    tripled = cached_features(edited, IMAGES, cache=tmp_path, key=KEY)
+    scaled = edited.predict(IMAGES / np.float32(255), verbose=0)
+    np.testing.assert_allclose(tripled, scaled, rtol=1e-4, atol=1e-5)
+    assert np.abs(tripled - doubled).max() > 0.01
+
+
 def test_those_who_ask_at_once_wait_for_the_first(tmp_path: Path) -> None:
     prefixes = [first_part(network()) for _ in range(3)]
     for prefix in prefixes:
