@@ -82,9 +82,10 @@ def _bring(new: Path, there: list[str], folder: Path, model: str) -> KeptModel:
         if name.removeprefix("model") in used:
             with (new / name).open("rb") as source, whole_file(folder / name) as target:
                 shutil.copyfileobj(source, target)
+    why_not = {} if verdict.how else {"problem": verdict.problem}
+    write_text(folder / _SEEN, json.dumps({"digest": digest, "how": verdict.how} | why_not))
     if verdict.how is None:
         return KeptModel(note=f"can't be used: {verdict.problem}")
-    write_text(folder / _SEEN, json.dumps({"digest": digest, "how": verdict.how}))
     return _seen(folder, model)
 
 
@@ -119,12 +120,21 @@ def how_kept(folder: Path) -> str | None:
     return seen["how"] if seen else None
 
 
+def why_unusable(folder: Path) -> str | None:
+    """Why the network of the champion of the study in `folder` could not be used when it was last tried."""
+    return _stored(folder).get("problem")
+
+
 def _read_seen(folder: Path) -> dict[str, str] | None:
+    seen = _stored(folder)
+    return seen if seen.get("how") in {"alone", "module", "weights"} and "digest" in seen else None
+
+
+def _stored(folder: Path) -> dict[str, str]:
     with suppress(OSError, ValueError):
-        seen = json.loads((folder / _SEEN).read_text())
-        if isinstance(seen, dict) and seen.get("how") in {"alone", "module", "weights"} and "digest" in seen:
-            return seen
-    return None
+        stored = json.loads((folder / _SEEN).read_text())
+        return stored if isinstance(stored, dict) else {}
+    return {}
 
 
 def _main(how: str) -> str:

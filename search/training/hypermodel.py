@@ -190,9 +190,17 @@ def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]
     """What one image and all outputs look like; a model that does not say is built for images as they are."""
     if model.built and getattr(model, "inputs", None):
         return model.input_shape[1:], model.output_shape
+    if type(model).call is keras.Model.call:
+        rule = f"{type(model).__name__} has no call(images), so that nothing is known but how it trains"
+        raise InputError(f"{rule}: write one that returns its outputs")
     outputs = model(keras.Input(images))
     if not hasattr(outputs, "shape"):
         raise InputError(_ONE)
+    has_own_step = type(model).train_step is not keras.Model.train_step
+    if not has_own_step and not hasattr(model(keras.Input(images), training=True), "shape"):
+        raise InputError(
+            f"{_ONE}, but while it trains it gives several: leave them out, or write a train_step for them"
+        )
     return images, tuple(outputs.shape)
 
 

@@ -20,7 +20,7 @@ from search.training import augment, recipe
 from search.training.export import standalone
 from search.training.kept import FACTS, FILE, WEIGHTS, Kept, Verdict, read_kept
 from search.training.network import build_whole
-from search.training.outputs import Outputs
+from search.training.outputs import Outputs, is_random
 from search.training.reason import reason_of
 
 OWN_LAYERS = (augment.Augmentation, recipe.SmoothedCrossentropy)
@@ -78,6 +78,7 @@ def rebuild(folder: Path, model: str) -> keras.Model:
         facts = read_kept((folder / f"model{FACTS}").read_bytes()).facts
         keras.config.set_dtype_policy(facts.precision)
         network, _ = build_whole(model, facts.params, facts.input_shape, facts.n_classes)
+        network.optimizer = None  # Keras would warn that its state is not in the file
         network.load_weights(weights)
         scaling = str(facts.params.get("scaling", "unit"))
         return standalone(network, facts.input_shape, scaling, Outputs(facts.outputs))
@@ -100,9 +101,12 @@ def verified(folder: Path, model: str) -> Verdict:
     problem = ""
     for how, load in ways.items():
         try:
-            if _is_itself(load(), kept):
+            network = load()
+            if _is_itself(network, kept):
                 return Verdict(how, problem)
             problem = "it does not repeat what the network said as it was trained"
+            if kept and is_random(network, kept.pixels.astype(np.float32)):
+                problem = "it is random outside training, too, and gives another answer each time it is asked"
         except InputError as error:
             problem = str(error)
     return Verdict(None, problem)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from search.training.augment import augmentation
 from search.training.determinism import be_deterministic
@@ -13,10 +14,15 @@ from search.training.engine import Images, Prepare
 from search.training.features import cached_features, split_frozen
 from search.training.hypermodel import HyperBuilder, builder_of
 from search.training.job import Job
-from search.training.outputs import Outputs, last_operation, outputs_of
+from search.training.outputs import Outputs, is_random, last_operation, outputs_of
 from search.training.own_compile import matching
 from search.training.pretrained import load_weights
 from search.training.scaling import scale_in_graph
+
+_MOST_VALUES = 2**16
+"""Of the images that show whether a network is random: many where they are small, since its chances may be rare."""
+_LEAST_SCALE = 0.05
+"""What takes pixels to 0…1 or to -1…1 is far below it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +118,21 @@ def remarks(whole: keras.Model, input_shape: tuple[int, int, int], *, is_hp: boo
         remarked.append(
             f"compile() has a loss with from_logits={not value}, but the outputs are {outputs}: {value} is taken"
         )
+    n_images = int(np.clip(_MOST_VALUES // np.prod(input_shape), 2, 64))
+    if is_random(whole, np.random.default_rng(0).random((n_images, *input_shape), np.float32)):
+        rule = "the network is random outside training, too: asked twice about an image, it gives two answers"
+        remedy = "have its layers look at `training`, as Keras' own do"
+        remarked.append(f"{rule}; its accuracy varies by itself and its file can't be used: {remedy}")
+    if _is_scaled_again(whole):
+        remarked.append("its Rescaling layers divide pixels that come scaled to 0…1 already: leave them out")
     return remarked
+
+
+def _is_scaled_again(whole: keras.Model) -> bool:
+    """Whether Rescaling layers make of 0…1 what they are meant to make of 0…255."""
+    layers = whole._flatten_layers(include_self=False)  # the public `layers` leaves out layers inside layers
+    scales = [np.abs(layer.scale).max() for layer in layers if isinstance(layer, keras.layers.Rescaling)]
+    return bool(np.prod(scales) < _LEAST_SCALE)
 
 
 def _can_cache(params: Mapping[str, Any], augment: keras.Layer | None, job: Job) -> bool:

@@ -80,6 +80,14 @@ def outputs_of(model: keras.Model, input_shape: tuple[int, ...]) -> Outputs:
     return Outputs.SCORES if _stays_within_unit(model, images) else Outputs.LOGITS
 
 
+def is_random(model: keras.Model, images: NDArray[np.float32]) -> bool:
+    """Whether `model` gives different outputs for the same one of `images` outside training, as one whose dropout
+    never ends.
+    """
+    rows = _ask(model, np.concatenate([images, images]))
+    return not np.allclose(rows[: len(images)], rows[len(images) :], rtol=1e-2, atol=1e-4, equal_nan=True)
+
+
 def last_operation(model: keras.Model) -> Any:
     """What gives the outputs of a model: a layer, or an operation of keras.ops; the model itself if it is a class of
     its own.

@@ -13,6 +13,8 @@ _OTHERS = (
     *(Path(sysconfig.get_path(n)) for n in ("stdlib", "platstdlib", "purelib", "platlib")),
 )
 """Folders of code that is not the user's: ours, Python's and what is installed."""
+_GENERATED = "__autograph_generated_file"
+"""What TensorFlow names the files into which it turns code, anew in each process."""
 _MAX_CHARS = 300
 _FRAME = re.compile(r'^\s*File "(?P<file>[^"]+)", line (?P<line>\d+)')
 _WRAPPING = re.compile(r"Exception encountered when calling|Could not automatically infer the output shape")
@@ -25,7 +27,8 @@ def reason_of(error: BaseException) -> str:
     """`file:line: Type: what`; the place is left out where no code of the user took part."""
     lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines()]
     is_ours = isinstance(error, InputError)
-    what = "; ".join(lines) if is_ours else cut(f"{type(error).__name__}: {_said(lines)}", _MAX_CHARS)
+    kind = f"{type(error).__name__}: "  # which a trace in its text tells, too
+    what = "; ".join(lines) if is_ours else cut(kind + _said(lines).removeprefix(kind), _MAX_CHARS)
     places = [*_places(error), *_named(str(error))]
     place = f"{places[-1]}: " if places else ""
     return visible(place + what.strip().rstrip(":"))
@@ -53,7 +56,9 @@ def _named(text: str) -> list[str]:
 
 
 def _is_users(file: str) -> bool:
-    return Path(file).is_file() and not any(Path(file).is_relative_to(folder) for folder in _OTHERS)
+    if not Path(file).is_file() or Path(file).name.startswith(_GENERATED):
+        return False
+    return not any(Path(file).is_relative_to(folder) for folder in _OTHERS)
 
 
 def _shown(file: str, line: int) -> str:

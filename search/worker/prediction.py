@@ -13,6 +13,7 @@ from search.datasets.batch import Batch, Shape, read_batch
 from search.errors import InputError
 from search.places import artifacts, home, storage_url
 from search.report.evidence import Samples, read_evidence
+from search.report.model import why_unusable
 from search.study.library import check_name, open_library, stored_studies
 from search.study.spec import read_settings
 from search.training.kept import FILE, WEIGHTS
@@ -45,6 +46,9 @@ def model_file(study: str) -> Path:
     if path := next((path for path in places if path.is_file()), None):
         return path
     stored_studies(open_library(storage_url()), study)
+    if problem := why_unusable(home() / study):
+        rule = f"the network of study {study!r} can't be used: {problem}"
+        raise InputError(f"{rule}; once that is mended, `gridless report {study}` tries it again")
     rule = f"study {study!r} has no network yet ({places[0]}); its finalists make one"
     raise InputError(f"{rule}: give its `gridless study` command again with --finalists 1 or more")
 

@@ -275,6 +275,9 @@ def test_predict_refuses_what_can_not_be_right(
     image = picture(tmp_path / "a.png", 0)
     code, _, err = run("predict", "mine", image)
     assert (code, "has no network yet" in err, "--finalists 1" in err) == (2, True, True)
+    (own_home / "mine" / ".model.json").write_text('{"digest": "", "how": null, "problem": "it is random"}')
+    code, _, err = run("predict", "mine", image)
+    assert (code, "can't be used: it is random" in err, "--finalists" in err) == (2, True, False)
     for name, told in (("mind", "did you mean 'mine'"), ("../mine", "letters"), ("mine.final", "give mine")):
         code, _, err = run("predict", name, image)
         assert (code, told in err) == (2, True), err

@@ -36,6 +36,10 @@ class Plain(layers.Layer):
     def call(self, x):
         return self.inner(self.factor * x)
 
+class Random(layers.Layer):
+    def call(self, x):
+        return x * keras.random.uniform((keras.ops.shape(x)[0], 1))
+
 class Own(keras.Model):
     def __init__(self, n):
         super().__init__()
@@ -51,7 +55,7 @@ def build(params, *, input_shape, n_classes):
 
     if params["kind"] == "own":
         return Own(n_classes)
-    middle = {"logits": [], "sigmoid": [], "registered": [Twice()], "plain": [Plain(2)],
+    middle = {"logits": [], "sigmoid": [], "registered": [Twice()], "plain": [Plain(2)], "random": [Random()],
               "inside": [Inside(), layers.Lambda(lambda x: 3 * x)]}[params["kind"]]
     last = layers.Dense(n_classes, "sigmoid" if params["kind"] == "sigmoid" else None)
     return keras.Sequential([keras.Input(input_shape), layers.Flatten(), *middle, last])
@@ -137,3 +141,11 @@ def test_a_network_that_does_not_repeat_itself_or_has_lost_its_module_is_not_pas
     source.write_text(NETS.replace("self.factor * x", "-self.factor * x") + "\n")
     sys.modules.pop("kept_nets")
     assert verify(tmp_path, own_nets) == Verdict(None, "it does not repeat what the network said as it was trained")
+
+
+def test_a_network_that_is_random_when_it_is_asked_is_called_so(
+    digits: Prepared, tmp_path: Path, own_nets: str
+) -> None:
+    run(job(digits, tmp_path, own_nets, {"kind": "random"}))
+    verdict = verified(tmp_path, own_nets)
+    assert (verdict.how, "another answer each time" in verdict.problem) == (None, True), verdict

@@ -10,6 +10,7 @@ from keras import layers
 
 from search.errors import InputError
 from search.training.hypermodel import shaped
+from search.training.network import remarks
 from search.training.outputs import Outputs, outputs_of
 from search.training.own_compile import RowsOfLabels, loss_of_numbers, matching
 from search.training.recipe import compile_model
@@ -33,6 +34,28 @@ class Own(keras.Model):  # type: ignore[misc]
 
     def call(self, x: Any) -> Any:
         return self.head(self.hidden(self.flatten(x)))
+
+
+class Rolling(layers.Layer):  # type: ignore[misc]
+    """Random outside training, too."""
+
+    def call(self, x: Any) -> Any:
+        return x * keras.random.uniform((keras.ops.shape(x)[0], 1))
+
+
+class Stepping(keras.Model):  # type: ignore[misc]
+    """What it says of images is known in its steps only."""
+
+    def train_step(self, data: Any) -> Any:
+        raise NotImplementedError
+
+
+class Two(Own):
+    """It has another head while it trains."""
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        outputs = super().call(x)
+        return (outputs, outputs) if training else outputs
 
 
 def in_lists() -> keras.Model:
@@ -94,11 +117,32 @@ def test_outputs_are_what_they_are_however_a_network_ends(make: Callable[[], ker
         ),
         (lambda: None, "keras.Model, not NoneType"),
         (lambda: ending(layers.Dense(3, "tanh")), "tanh.*softmax"),
+        (lambda: Two(None), "while it trains"),
+        (Stepping, r"Stepping has no call\(images\)"),
     ],
 )
 def test_a_network_that_can_not_classify_the_images_is_refused(make: Callable[[], Any], part: str) -> None:
     with pytest.raises(InputError, match=part):
         outputs_of(shaped(make(), SHAPE, 3), SHAPE)
+
+
+@pytest.mark.parametrize(
+    ("make", "parts"),
+    [
+        (lambda: ending(layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(3, "softmax")), []),
+        (lambda: ending(Rolling(), layers.Dense(3, "softmax")), ["random"]),
+        (lambda: ending(layers.Rescaling(1 / 255), layers.Dense(3, "softmax")), ["Rescaling"]),
+        (
+            lambda: ending(keras.Sequential([layers.Rescaling(1 / 127.5, -1)]), layers.Dense(3, "softmax")),
+            ["Rescaling"],
+        ),
+        (lambda: ending(layers.Rescaling(255), layers.Rescaling(1 / 255), layers.Dense(3, "softmax")), []),
+        (lambda: ending(layers.Rescaling(2, -1), layers.Dense(3, "softmax")), []),
+    ],
+)
+def test_what_would_spoil_a_network_unseen_is_told(make: Callable[[], keras.Model], parts: list[str]) -> None:
+    told = remarks(shaped(make(), SHAPE, 3), SHAPE, is_hp=False)
+    assert [part in remark for remark, part in zip(told, parts, strict=True)] == [True] * len(parts), told
 
 
 def test_logits_and_probabilities_of_one_network_train_alike() -> None:

@@ -64,6 +64,14 @@ def test_of_a_trace_in_the_text_the_end_and_the_users_line_are_told(text: str, l
         True,
         False,
     )
+    assert reason.count("ValueError") == 1
+
+
+def test_code_that_tensorflow_generated_is_not_the_users(tmp_path: Path) -> None:
+    generated = tmp_path / "__autograph_generated_file1a2b.py"
+    generated.write_text("{}['path']")
+    reason = raised(lambda: exec(compile(generated.read_text(), str(generated), "exec")))
+    assert reason == f"tests/training/test_reason.py:{line_of('exec(compile')}: KeyError: 'path'"
 
 
 @pytest.mark.parametrize("params", [Params({"units": 1, "rate": 2}), Recorder({"units": 1, "rate": 2}, set())])
