@@ -30,6 +30,7 @@ def echo(text: object = "", *, err: bool = False) -> None:
 
 def finalists_words(spec: "StudySpec") -> str:
     """Which settings will be trained again after a search, and what that takes."""
+    from search.report.words import count
     from search.study.finals_cost import Rule
 
     rule = Rule.of(dict(spec))
@@ -38,8 +39,8 @@ def finalists_words(spec: "StudySpec") -> str:
     best = "the best setting" if rule.finalists == 1 else f"the {rule.finalists} best settings"
     if rule.finalists is None:
         best = "as many of the best settings as take about as long again as the search"
-    epochs = f" for its {rule.baseline_epochs} epochs" if rule.baseline_epochs else ""
-    return f"{best}, and the baseline{epochs}: {rule.n_replicates} fresh seeds each"
+    epochs = f" for its {count(rule.baseline_epochs, 'epoch')}" if rule.baseline_epochs else ""
+    return f"{best}, and the baseline{epochs}: {count(rule.n_replicates, 'fresh seed')} each"
 
 
 def command(verb: str, study: str = "") -> str:
