@@ -178,7 +178,8 @@ class LiveView(_View):
         self._say(counts(shot), f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}")
         left = f", about {duration(shot.left_s)} left" if shot.left_s else ""
         for row in finals:
-            self._say(f"the best settings again, {studies[1][0].n_trials} trainings{left}", "finalists")
+            n = studies[1][0].n_trials
+            self._say(f"the best settings again, {n} {'training' if n == 1 else 'trainings'}{left}", "finalists")
             self._say_row("finalists on the test set", *row, after=left)
 
 

@@ -94,6 +94,9 @@ def test_once_a_search_is_over_its_finalists_are_counted(capsys: pytest.CaptureF
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("1 trial: 1 done, 0 running · best 50.00 %")
     assert lines[1:] == ["the best settings again, 4 trainings", "finalists on the test set: 1 of 4 done, 90.00 %"]
+    with LiveView(quiet=False) as view:
+        view.update([ended, (spec(name="s.final", n_trials=1), [])])
+    assert capsys.readouterr().err.splitlines()[1:] == ["the best settings again, 1 training"]
 
 
 def test_finalists_are_part_of_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
