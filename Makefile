@@ -9,7 +9,7 @@ export GRIDLESS_MAKE := ui sync report
 # Ctrl-C is no error of a target: the shell outlives it, and what it ended says 130.
 RUN := trap : INT; $(BIN)/gridless
 STOPPED := || { code=$$?; [ $$code -eq 130 ] || exit $$code; }
-COMPOSE := docker compose $(addprefix --env-file ,docker/images.env $(wildcard docker/.env)) --file docker/compose.yaml
+COMPOSE := docker compose --file docker/compose.yaml
 SERVICE := worker$(GPU:%=-%)
 FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) $(ARGS)

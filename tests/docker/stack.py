@@ -61,6 +61,7 @@ class Stack:
             "STACK_POSTGRES_PORT": str(self.postgres_port),
             "STACK_MLFLOW_PORT": str(self.mlflow_port),
             "STACK_GRACE_S": "15",
+            "STACK_WORKER_MEMORY": "6g",
         }
         return {k: v for k, v in os.environ.items() if not k.startswith(("STACK_", "COMPOSE_"))} | own
 
@@ -106,13 +107,13 @@ class Stack:
     def is_healthy(self, service: str) -> bool:
         return all(c["State"].get("Health", {}).get("Status") == "healthy" for c in self.containers(service))
 
-    def mlflow(self, path: str, *, password: str | None = None, body: Any = None) -> Any:
+    def mlflow(self, path: str, *, user: str = "gridless", password: str | None = None, body: Any = None) -> Any:
         """MLflow's answer, or the HTTP status if that is none of success."""
         url = f"http://127.0.0.1:{self.mlflow_port}/api/2.0/mlflow/{path}"
         request = urllib.request.Request(url, data=json.dumps(body).encode() if body else None)
         request.add_header("Content-Type", "application/json")
         if password is not None:
-            request.add_header("Authorization", "Basic " + base64.b64encode(f"gridless:{password}".encode()).decode())
+            request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)

@@ -62,22 +62,22 @@ def test_every_setting_is_explained(compose: dict[str, Any]) -> None:
     assert used == told
 
 
-def test_base_images_are_those_of_one_file_and_can_be_pinned(compose: dict[str, Any], tmp_path: Path) -> None:
-    text = (DOCKER / "images.env").read_text()
-    images = dict(re.findall(r"^(\w+)=([^@\n]+)", text, re.MULTILINE))
-    postgres = images["STACK_POSTGRES_IMAGE"]
-    assert compose["services"]["postgres"]["image"] == f"${{STACK_POSTGRES_IMAGE:-{postgres}}}"
-    assert f"ARG PYTHON_IMAGE={images['STACK_PYTHON_IMAGE']}\n" in (DOCKER / "Dockerfile").read_text()
+def test_base_images_are_pinned_where_every_command_reads_them(tmp_path: Path) -> None:
+    """Else `docker compose` would take the database of `make up` for another and replace it."""
+    assert "--env-file" not in (DOCKER.parent / "Makefile").read_text()
+    copies = [Path(shutil.copy(DOCKER / name, tmp_path)) for name in ("pin-images.sh", "compose.yaml", "Dockerfile")]
+    before = [re.sub(r"@sha256:\w+", "", file.read_text()) for file in copies]
     engine = tmp_path / "docker"
     engine.write_text('#!/bin/sh\n[ "$1" = pull ] || echo "library/some@sha256:0a1b"\n')
     engine.chmod(0o755)
-    file = tmp_path / "images.env"
-    file.write_text(text)
     for _ in range(2):
         variables = os.environ | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-        subprocess.run([DOCKER / "pin-images.sh", file], env=variables, check=True, capture_output=True)
-        pinned = dict(re.findall(r"^(\w+)=(\S+)", file.read_text(), re.MULTILINE))
-        assert pinned == {name: f"{image}@sha256:0a1b" for name, image in images.items()}
+        subprocess.run([copies[0]], env=variables, check=True, capture_output=True)
+        assert [file.read_text().count("@sha256:0a1b") for file in copies] == [0, 2, 1]
+        assert [file.read_text().replace("@sha256:0a1b", "") for file in copies] == before
+    python = re.findall(r"PYTHON_IMAGE(?::-|=)([^\s}]+)", copies[1].read_text() + copies[2].read_text())
+    assert len(python) == 2
+    assert len(set(python)) == 1
 
 
 def test_passwords_are_made_once_and_for_this_user(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.docker.stack import IMAGES, ROOT, Stack, free_port, wait_for, why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"the stack of containers was not tried: {why_not()}")
 
+GIB = 2**30
 N_TRIALS = 12
 STUDY = "mlp-digits"
 SLOW = ("--fix", "units=200,depth=3,batch_size=10,lr=0.01", "--epochs", "12", "--finalists", "0")
@@ -85,6 +86,27 @@ def test_both_databases_and_mlflow_ask_for_their_passwords(stack: Stack) -> None
     for password in ("", "gridless", stack.secret("mlflow_database_password")):
         with pytest.raises(sa.exc.OperationalError, match="password"):
             sa.create_engine(sa.make_url(stack.storage).set(password=password)).connect()
+
+
+def test_limits_are_in_force(stack: Stack) -> None:
+    limits = {}
+    for container in stack.containers():
+        service, host = container["Config"]["Labels"]["com.docker.compose.service"], container["HostConfig"]
+        kib = int(stack.docker("exec", container["Id"], "df", "--output=size", "/tmp").split()[-1])
+        limits[service] = (host["Memory"] / GIB, host["PidsLimit"], kib * 1024 / GIB)
+    assert limits == {"postgres": (2, 1024, 1), "mlflow": (2, 1024, 1), "worker": (6, 4096, 1)}
+
+
+def test_the_workers_account_writes_runs_and_does_not_administer(stack: Stack) -> None:
+    experiment = {"name": "a person's"}
+    person = stack.mlflow("experiments/create", password=stack.secret("mlflow_password"), body=experiment)
+    account = {"username": "another", "password": "another's password"}
+    answers = [
+        stack.mlflow(path, user="gridless-worker", password=stack.secret("mlflow_worker_password"), body=body)
+        for path, body in (("runs/create", person), ("experiments/delete", person), ("users/create", account))
+    ]
+    assert answers[0]["run"]["info"]["experiment_id"] == person["experiment_id"]
+    assert answers[1:] == [403, 403]
 
 
 def test_fashion_mnist_is_in_the_image_and_needs_no_network(stack: Stack) -> None:
