@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
 from hashlib import sha256
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -119,18 +118,21 @@ def _log(client: Any, uri: str, study: str, folder: Path, digest: str) -> str:
 
 def _described(study: str, network: Any) -> Mapping[str, Any]:
     """What a server must know of `network`: pixels in, probabilities out, an image to try, and what it needs."""
+    import keras  # noqa: PLC0415 (takes seconds)
+    import mlflow  # noqa: PLC0415 (takes seconds)
+    import tensorflow  # noqa: PLC0415 (takes seconds)
     from mlflow.models import ModelSignature  # noqa: PLC0415 (takes seconds)
     from mlflow.types import Schema, TensorSpec  # noqa: PLC0415
 
     shape, n_classes = tuple(network.input_shape[1:]), int(network.output_shape[-1])
     samples = read_evidence(join(artifacts(study), "evidence"), None).samples
     image = samples.images[0, 0] if samples else np.full(shape, 127)
-    packages = ("mlflow", "keras", "tensorflow", "numpy")
     return {
         # A signature of inputs would name one type and refuse all others: pixels come as uint8, int64, float64.
         "signature": ModelSignature(outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_classes))])),
         "input_example": image[None].astype(np.float32),
-        "pip_requirements": [f"{name}=={version(name)}" for name in packages],
+        # By what was imported: the package that brought TensorFlow may be called tensorflow-cpu.
+        "pip_requirements": [f"{module.__name__}=={module.__version__}" for module in (mlflow, keras, tensorflow, np)],
         "metadata": {
             "study": study,
             "input_shape": list(shape),

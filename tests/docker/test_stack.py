@@ -155,6 +155,17 @@ def test_a_study_survives_the_loss_of_each_service(stack: Stack, storage: Ledger
     _check_mlflow(stack, record)
 
 
+def test_the_champion_is_registered_from_the_image(stack: Stack) -> None:
+    few = ("--n-trials", "1", "--epochs", "1", "--finalists", "1", "--n-replicates", "1")
+    stack.gridless("submit", "mlp", "digits", "--name", "kept", *few)
+    network = ("exec", "worker", "ls", "/runs/kept/model.keras")
+    wait_for(lambda: "No such" not in stack.compose(*network, check=False), "the champion's network", seconds=600)
+    stack.compose("run", "--rm", "cli", "sync", "kept")
+    stack.compose("run", "--rm", "cli", "register", "kept")
+    model = stack.mlflow("registered-models/get?name=kept", password=stack.secret("mlflow_password"))
+    assert model["registered_model"]["aliases"] == [{"alias": "champion", "version": "1"}]
+
+
 def test_workers_that_are_told_to_stop_do_so_well(stack: Stack) -> None:
     since = time.monotonic()
     stack.compose("stop", "worker")

@@ -15,6 +15,19 @@ from search.tracking.mirror import sync
 from search.tracking.outbox import write_header
 from search.worker.champion import main, register
 
+AS_TENSORFLOW_CPU = """
+from importlib.metadata import Distribution, PackageNotFoundError
+
+find = Distribution.from_name
+
+def without_tensorflow(name):
+    if name == "tensorflow":
+        raise PackageNotFoundError(name)
+    return find(name)
+
+Distribution.from_name = without_tensorflow
+"""
+"""The images install TensorFlow by this package, which no other knows under its usual name."""
 SCENARIO = """
 import json, os, shutil, sys
 import keras, mlflow, numpy as np
@@ -35,7 +48,9 @@ def use(seed):
     own = keras.saving.load_model(file).predict(pixels, verbose=0)
     kinds = ("float32", "uint8", "int64", "float64")
     same = all(np.allclose(served.predict(pixels.astype(kind)), own, atol=1e-6) for kind in kinds)
-    return [version, same, served.metadata.signature.to_dict(), served.metadata.saved_input_example_info is not None]
+    needs = open(mlflow.pyfunc.get_model_dependencies("models:/mlp-digits@champion")).read().split()
+    example = served.metadata.saved_input_example_info
+    return [version, same, served.metadata.signature.to_dict(), example is not None, needs]
 
 print(json.dumps([use(seed) for seed in (1, 1, 2, 1)]), file=sys.stderr)
 """
@@ -46,10 +61,12 @@ def test_the_champion_is_registered_once_and_answers_as_keras_does(uri, monkeypa
     outbox = home() / "mlp-digits" / "outbox"
     write_header(outbox, {"study": "mlp-digits"})
     assert sync(outbox, uri=uri, artifact_root=home() / "artifacts").error is None
-    done = subprocess.run([sys.executable, "-c", SCENARIO], capture_output=True, text=True, check=True)
+    program = [sys.executable, "-c", AS_TENSORFLOW_CPU + SCENARIO]
+    done = subprocess.run(program, capture_output=True, text=True, check=True)
     found = json.loads(done.stderr.splitlines()[-1])
     assert [row[0] for row in found] == ["1", "1", "2", "1"]
     assert all(row[1] and row[3] for row in found)
+    assert {need.split("==")[0] for need in found[0][4]} == {"keras", "mlflow", "numpy", "tensorflow"}
     assert found[0][2]["inputs"] is None
     (outputs,) = json.loads(found[0][2]["outputs"])
     assert outputs["tensor-spec"] == {"dtype": "float32", "shape": [-1, 3]}
