@@ -21,10 +21,9 @@ def sync(name: str) -> int:
     from search.report import report_study
     from search.report.words import count
     from search.study.storage import LedgerStorage
-    from search.worker.mirror import conclude, outboxes_of, send
+    from search.worker.mirror import conclude, send
 
-    if not outboxes_of(name)[0].is_dir():
-        raise InputError(f"study {name!r} has no outbox in {home() / name}; check the name and GRIDLESS_HOME")
+    _check_outbox(name)
     with suppress(InputError):  # an outbox may outlive its study
         conclude(report_study(LedgerStorage(storage_url()), name, home() / name))
     echo("sending to MLflow …", err=True)
@@ -42,10 +41,21 @@ def register(name: str) -> int:
     """Make the network of study NAME's best finalist the model that MLflow serves as models:/NAME@champion."""
     from search.worker.mirror import register as registered
 
+    _check_outbox(name)
     echo("loading the network and MLflow …", err=True)
     version, trouble = registered(name)
     echo(f"error: {trouble}" if trouble else f"models:/{name}@champion is version {version}", err=bool(trouble))
     return 1 if trouble else 0
+
+
+def _check_outbox(study: str) -> None:
+    """Raise InputError where nothing of `study` is kept for MLflow on this machine."""
+    from search.places import home
+    from search.worker.mirror import outboxes_of
+
+    if not outboxes_of(study)[0].is_dir():
+        rule = f"study {study!r} has no outbox in {home() / study}, as one that ran with --no-mlflow or elsewhere"
+        raise InputError(f"{rule}; check the name and GRIDLESS_HOME")
 
 
 @click.command()

@@ -289,6 +289,15 @@ def test_predict_refuses_what_can_not_be_right(
     assert (code, "can't be loaded" in err) == (2, True)
 
 
+@pytest.mark.parametrize("command", ["sync", "register"])
+def test_a_study_that_ran_without_mlflow_is_not_sent_on_errands(
+    run: Run, storage: LedgerStorage, own_home: Path, command: str
+) -> None:
+    keep(storage, own_home)
+    code, _, err = run(command, "mine")
+    assert (code, "--no-mlflow" in err, "gridless sync" in err) == (2, True, False)
+
+
 def test_without_a_storage_every_command_says_so_and_makes_none(run: Run, own_home: Path) -> None:
     for command in (("delete", "a", "--yes"), ("archive", "a", "--yes"), ("export", "a"), ("predict", "a", "b.png")):
         code, _, err = run(*command)
