@@ -73,8 +73,10 @@ def reproduce(
 
 
 def _describe(recorded: "Recorded") -> str:
+    from search.report.words import count
+
     trial, spec = recorded.trial, recorded.spec
-    epochs = f"{trial.epochs} of at most {trial.total_epochs} epochs"
+    epochs = f"{trial.epochs} of at most {count(trial.total_epochs or 0, 'epoch')}"
     return f"trial {trial.number} of {spec.name} once more: {spec.model} on {spec.data}, {epochs}, seed {trial.seed}"
 
 

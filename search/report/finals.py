@@ -169,7 +169,8 @@ def _named(finals: Finals, row: Finalist) -> str:
     if row.trained is None:
         return finals.baseline
     n, of = row.trained
-    return f"{finals.baseline}, cut to {n} of its {of} epochs" if row.is_cut else f"{finals.baseline}, its {of} epochs"
+    cut = f"cut to {n} of " if row.is_cut else ""
+    return f"{finals.baseline}, {cut}its {count(of, 'epoch')}"
 
 
 def _verdict(finals: Finals, row: Finalist) -> str:

@@ -303,6 +303,8 @@ def test_the_table_is_text_and_the_columns_are_numbers():
     assert (second.interval, second.replicates) == ("too few seeds", "1 of 2, 1 failed")
     assert second.verdict == "tied with the best"
     assert (last.note, last.verdict, last.p_value) == ("the document's setting, its 3 epochs", "lower", "0.002")
+    short = replace(found, rows=[replace(row, trained=(1, 1)) for row in found.rows])
+    assert finals_table(short)[-1].note == "the document's setting, its 1 epoch"
     columns = finalist_columns(found, [2, 3, 1])
     assert columns["test_accuracy_mean"] == [None, 0.90, pytest.approx(0.915)]
     assert columns["test_accuracy_ci_low"] == [None, None, None]
