@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from optuna.distributions import (
@@ -12,6 +13,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, Trial, TrialState
 
+from search.space.fields import n_points
 from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
 from search.study.records import TrialRecord
 
@@ -28,7 +30,7 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
 def _distribution(param: FloatParam | IntParam | ChoiceParam | ConstantParam) -> BaseDistribution:
     match param:
         case FloatParam():
-            return FloatDistribution(param.low, param.high, log=param.log, step=param.step)
+            return FloatDistribution(param.low, _high(param), log=param.log, step=param.step)
         case IntParam():
             return IntDistribution(param.low, param.high, log=param.log, step=param.step or 1)
         case ChoiceParam():
@@ -37,11 +39,18 @@ def _distribution(param: FloatParam | IntParam | ChoiceParam | ConstantParam) ->
             return CategoricalDistribution((param.value,))
 
 
+def _high(param: FloatParam) -> float:
+    """The highest value; where there are steps the last of them in decimals, which is how Optuna counts them."""
+    if param.step is None:
+        return param.high
+    return float(Decimal(str(param.low)) + (n_points(param) - 1) * Decimal(str(param.step)))
+
+
 def suggest(trial: Trial, name: str, param: FloatParam | IntParam | ChoiceParam | ConstantParam) -> Any:
     """A value of `param` by the sampler behind `trial`."""
     match param:
         case FloatParam():
-            return trial.suggest_float(name, param.low, param.high, log=param.log, step=param.step)
+            return trial.suggest_float(name, param.low, _high(param), log=param.log, step=param.step)
         case IntParam():
             return trial.suggest_int(name, param.low, param.high, log=param.log, step=param.step or 1)
         case ChoiceParam():
