@@ -198,9 +198,7 @@ def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]
         raise InputError(_ONE)
     has_own_step = type(model).train_step is not keras.Model.train_step
     if not has_own_step and not hasattr(model(keras.Input(images), training=True), "shape"):
-        raise InputError(
-            f"{_ONE}, but while it trains it gives several: leave them out, or write a train_step for them"
-        )
+        raise InputError(f"{_ONE}, but while it trains it gives several: give one there, too, or write its train_step")
     return images, tuple(outputs.shape)
 
 
