@@ -5,6 +5,7 @@ rows between the layer that it leaves and the one that it joins; a shortcut with
 Where one layer alone is read by what stands below it, the drawing may go on in another strip beside the first.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -102,9 +103,11 @@ def _starts(grid: _Grid) -> list[int]:
         for i in sources:
             for row in range(grid.rows[i] + 1, grid.rows[j] + 1):
                 crossing[row].add(i)
+    # Strips of about the same length: no last one with a single layer.
+    least = math.ceil(len(crossing) / math.ceil(len(crossing) / _N_ROWS))
     starts = [0]
     for row, sources_above in enumerate(crossing):
-        if len(sources_above) == 1 and row - starts[-1] >= _N_ROWS:
+        if len(sources_above) == 1 and row - starts[-1] >= least:
             starts.append(row)
     return starts
 
