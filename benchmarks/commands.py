@@ -22,12 +22,12 @@ def timed(*arguments: str) -> float:
 
 def fill(n_trials: int, n_epochs: int) -> None:
     """A study with `n_trials` trials of `n_epochs` epochs, stored as workers store them."""
+    from search.records import Epoch
     from search.space.load import find_space, load_space
-    from search.study.ledger import Ledger, Owner
-    from search.study.records import Epoch
+    from search.strategies import make_strategy
     from search.study.spec import StudySpec
-    from search.study.storage import LedgerStorage
-    from search.study.strategy import make_strategy
+    from search.study.storage.ledger import Ledger, Owner
+    from search.study.storage.optuna_storage import LedgerStorage
 
     space = load_space(find_space("convNN"))
     spec = StudySpec(

@@ -15,11 +15,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from search.study.ledger import Ledger
-from search.study.records import Epoch, TrialRecord
+from search.records import Epoch, TrialRecord
+from search.study.storage.ledger import Ledger
 from search.training.job import Job
 from search.worker.data import data_for
-from search.worker.devices import Device, environment_for
+from search.worker.engines.devices import Device, environment_for
 
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 NOT_REPEATED = ("seconds", "at")

@@ -17,9 +17,9 @@ import pgserver
 import psutil
 
 from search.errors import GridlessError
-from search.study.ledger import Ledger
-from search.study.records import TrialRecord
-from search.study.storage import LedgerStorage
+from search.records import TrialRecord
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
 
 NAME = "faults"
 GRACE_S = 15.0

@@ -25,8 +25,8 @@ import fault_checks
 import psutil
 from fault_rig import AHEAD, GRIDLESS, NAME, Rig
 
-from search.study.ledger import Ledger
 from search.study.replicates import FINAL
+from search.study.storage.ledger import Ledger
 
 FAULTS: tuple[tuple[float, Callable[[Rig], bool]], ...] = (
     (0.05, lambda rig: rig.kill_database(8)),

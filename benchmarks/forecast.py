@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import optuna
 
-from search.space.types import Space
-from search.study.forecast import forecast
-from search.study.records import Epoch, TrialRecord
-from search.study.strategy import Decision, derive_seed, make_strategy
+from search.analysis.forecast import forecast
+from search.records import Epoch, TrialRecord
+from search.space.space import Space
+from search.strategies import Decision, derive_seed, make_strategy
 
 TASKS = ("7593", "34539", "126025", "126029", "167104", "167149", "168329", "168908")
 N_EPOCHS = 52

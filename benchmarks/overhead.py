@@ -61,8 +61,8 @@ def service(home: Path, data: str, threads: int) -> tuple[float, float, list[flo
     began = time.perf_counter()
     subprocess.run([*command, *tries], env=os.environ | {"GRIDLESS_HOME": str(home)}, check=True, capture_output=True)
     whole = time.perf_counter() - began
-    from search.study.reading import read_study
-    from search.study.storage import LedgerStorage
+    from search.study.storage.optuna_storage import LedgerStorage
+    from search.study.storage.read import read_study
 
     trials = read_study(LedgerStorage(f"sqlite:///{home / 'studies.db'}"), f"convNN_1-{data}").trials
     assert [t.state for t in trials] == ["COMPLETE"] * N_TRIALS

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from search.study.library import open_library
-from search.study.reading import read_study
-from search.study.records import TrialRecord
+from search.records import TrialRecord
+from search.study.storage.by_name import open_library
+from search.study.storage.read import read_study
 
 MOST_KILLS = 40
 

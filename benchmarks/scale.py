@@ -25,11 +25,11 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from scale_worker import KINDS, N_REPORTS, RUNG, epoch_done, spec_of
 
-from search.study.distributions import distributions
-from search.study.ledger import Ledger
-from search.study.records import Epoch
-from search.study.storage import LedgerStorage
-from search.study.strategy import make_strategy
+from search.records import Epoch
+from search.strategies import make_strategy
+from search.strategies.optuna_trials import distributions
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
 
 SPAN_S = 10.0
 PLAIN_WORKERS = 8

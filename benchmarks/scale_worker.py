@@ -11,17 +11,17 @@ from optuna.storages import RDBStorage
 
 from search.datasets.split import Prepared
 from search.space.load import find_space, load_space
-from search.study.distributions import distributions
-from search.study.ledger import Ledger
-from search.study.owner import Owner
+from search.strategies import Decision, rungs
+from search.strategies.optuna_trials import distributions
 from search.study.spec import StudySpec
-from search.study.storage import LedgerStorage
-from search.study.strategy import Decision, rungs
-from search.tracking.tracker import NullTracker
+from search.study.storage.claim import Owner
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
+from search.tracking.protocol import NullTracker
 from search.training.job import Job
-from search.worker.loop import StudyWorker
-from search.worker.messages import Ended, EpochDone, Message
-from search.worker.patience import Patience
+from search.worker.outages import Patience
+from search.worker.study_worker import StudyWorker
+from search.worker.trial.messages import Ended, EpochDone, Message
 
 N_REPORTS = 10
 [RUNG] = rungs(N_REPORTS)

@@ -8,18 +8,20 @@ from typing import Any
 
 import pandas as pd
 
+from search.analysis.finalists import Finals
+from search.analysis.judging import judge
+from search.analysis.ranking import best_trial
 from search.artifacts import join
 from search.errors import InputError
-from search.places import artifacts, storage_url
-from search.report.export import write_export
-from search.report.finalists import judge, read_correct
-from search.report.finals import Finals
-from search.report.frame import best_trial, leaderboard, trial_frame
-from search.study.archive import SUFFIXES, read_archive
-from search.study.library import open_library, search_names, stored_studies
-from search.study.reading import read_study
-from search.study.records import StudyRecord, as_trained
+from search.paths import artifacts, storage_url
+from search.records import StudyRecord, as_trained
+from search.report.evidence import read_correct
+from search.report.leaderboard.export import write_export
+from search.report.leaderboard.frame import leaderboard, trial_frame
 from search.study.replicates import FINAL
+from search.study.storage.archive import SUFFIXES, read_archive
+from search.study.storage.by_name import open_library, search_names, stored_studies
+from search.study.storage.read import read_study
 
 _EPOCH = ("step", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "at")
 
@@ -138,7 +140,7 @@ class Study:
 
         This loads Keras. Raises search.errors.InputError when the study has no network yet, or it can't be loaded.
         """
-        from search.worker.prediction import load  # noqa: PLC0415  # loads the framework
+        from search.actions.predict import load  # noqa: PLC0415  # loads the framework
 
         if self._is_archived:
             raise InputError(f"the network of {self.name!r} is in the archive; unpack {self.name}/model.keras from it")

@@ -1,9 +1,11 @@
 """Text from elsewhere: what may come in, and how anything is shown on a terminal, in a page, a table and MLflow."""
 
 import re
+from typing import Any
 
 MAX_CHARS = 4_000
 """Of an error's text, no more is shown or stored: some hold an array."""
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t")
 _UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 """Control characters but tab and line feed, marks that turn the direction of writing, and halves of surrogate pairs."""
 
@@ -27,3 +29,11 @@ def text_problem(text: str, *, lines: bool = False) -> str | None:
         shown = match[0].encode("unicode_escape").decode()
         return f"must be plain text, but holds the control character {shown}; take it out"
     return None
+
+
+def csv_safe(value: Any) -> Any:
+    """`value` as a spreadsheet may see it: text that it would run as a formula gets a leading apostrophe."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = cut(visible(str(value)))
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text

@@ -12,12 +12,12 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from search.study.storage import LedgerStorage
+from search.study.storage.optuna_storage import LedgerStorage
 
 LONG = {
-    "cli/test_study.py", "cli/test_service.py", "cli/test_worker.py", "cli/test_bench.py", "cli/test_peers.py",
-    "worker/test_service.py", "worker/test_suite.py", "worker/test_sandbox.py", "worker/test_reproduce.py",
-    "peers/test_systems.py", "test_earlier_version.py",
+    "cli/test_study.py", "cli/test_service.py", "cli/test_worker.py", "cli/test_bench.py", "cli/test_bench_peers.py",
+    "worker/test_service.py", "actions/test_plan_suite.py", "worker/trial/test_sandbox.py", "actions/test_reproduce.py",
+    "lab/peers/test_systems.py", "test_earlier_version.py",
 }  # fmt: skip
 """Modules whose tests take long."""
 

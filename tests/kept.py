@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from search.study.finals import final_spec
-from search.study.ledger import Ledger
-from search.study.owner import Owner
-from search.study.storage import LedgerStorage
+from search.study.finalists import final_spec
+from search.study.storage.claim import Owner
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
 from tests.study.helpers import begin, epoch, spec
 
 ME = Owner.me("me")

@@ -11,10 +11,10 @@ import pytest
 import search
 from search.errors import InputError
 from search.report import write_leaderboard
-from search.study.archive import write_archive
-from search.study.library import stored_studies
-from search.study.reading import read_study
-from search.study.storage import LedgerStorage
+from search.study.storage.archive import write_archive
+from search.study.storage.by_name import stored_studies
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import read_study
 from tests.kept import ME, keep
 from tests.study.helpers import begin
 from tests.training.test_inference import save

@@ -13,7 +13,7 @@ from fsspec.implementations.memory import MemoryFile, MemoryFileSystem
 
 from search.artifacts import exists, join, reading, remove, remove_tree, sizes_below, whole
 from search.errors import InputError
-from search.places import artifacts, check_artifacts, home, storage_url
+from search.paths import artifacts, check_artifacts, home, storage_url
 from search.secret import masked
 
 

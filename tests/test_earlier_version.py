@@ -11,7 +11,7 @@ import pytest
 
 import search
 from search.report import report_study
-from search.study.storage import LedgerStorage
+from search.study.storage.optuna_storage import LedgerStorage
 from tests.cli.helpers import gridless, rows
 from tests.cli.test_study import finished, mlflow_runs
 

@@ -14,13 +14,13 @@ import pytest
 from PIL import Image
 
 from search import incoming
+from search.actions.importing.sources import read_past
 from search.datasets import load
 from search.errors import InputError
 from search.space.load import load_space
 from search.space.yaml_file import typed
-from search.study.archive import read_archive
-from search.study.importing_sources import read_past
 from search.study.spec import read_settings
+from search.study.storage.archive import read_archive
 
 LEVELS = "abcdefgh"
 LAUGHS = "\n".join(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.places import storage_url
+from search.paths import storage_url
 from search.secret import masked, redacted, without_secrets
 
 SECRET = "s3cr3t-w0rd"

@@ -8,7 +8,10 @@ import sys
 
 import click
 
-from search.cli import importing, library, peers, reproduce, service, simulating, studies, suites, tools
+from search.cli import bench_peers as peers
+from search.cli import imports as importing
+from search.cli import library, reproduce, service, studies, suites, tools
+from search.cli import simulate as simulating
 from search.cli.common import INTERRUPTED, echo
 from search.errors import GridlessError, InputError
 from search.registry import keep_folder_last

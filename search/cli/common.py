@@ -30,8 +30,8 @@ def echo(text: object = "", *, err: bool = False) -> None:
 
 def finalists_words(spec: "StudySpec") -> str:
     """Which settings will be trained again after a search, and what that takes."""
-    from search.report.words import count
-    from search.study.finals_cost import Rule
+    from search.study.finalist_costs import Rule
+    from search.words import count
 
     rule = Rule.of(dict(spec))
     if rule.finalists == 0:

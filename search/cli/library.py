@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.chatter import without_chatter
 from search.cli.common import echo
+from search.cli.views.quiet import without_chatter
 from search.errors import InputError
 from search.secret import masked
 
 if TYPE_CHECKING:
-    from search.study.removal import Removal
-    from search.study.storage import LedgerStorage
-    from search.worker.prediction import Answer
+    from search.actions.predict import Answer
+    from search.study.storage.optuna_storage import LedgerStorage
+    from search.study.storage.removal import Removal
 
 _DELETE_EPILOG = """\b
 Examples:
@@ -80,11 +80,11 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     `search.load_study("FILE.tar.gz")` reads it, as `gridless report` would write it now. Checkpoints and logs are not
     kept, so the study can't go on.
     """
-    from search.places import home
+    from search.paths import home
     from search.report import report_study
-    from search.study.archive import write_archive
-    from search.study.removal import put_back, remove, take_off
-    from search.worker.patience import grace_s
+    from search.study.storage.archive import write_archive
+    from search.study.storage.removal import put_back, remove, take_off
+    from search.worker.outages import grace_s
 
     storage, removal = _plan(name)
     path = _target(removal, to)
@@ -118,7 +118,7 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
 def export(name: str, format_: str, to: Path | None) -> None:
     """Write the leaderboard of STUDY for other programs, without its report, and print the file's path."""
     import search
-    from search.places import home
+    from search.paths import home
 
     study = search.load_study(name)
     echo(study.export(to or home() / study.name, format_))
@@ -135,7 +135,7 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
     An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n, height, width
     [, channels]). Pictures are brought to the size and colours of the study's own images.
     """
-    from search.worker.prediction import predict as answer
+    from search.actions.predict import predict as answer
 
     with without_chatter():
         answers, notices = answer(name, files, top=top)
@@ -148,10 +148,10 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
 
 
 def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
-    from search.places import storage_url
-    from search.study.library import check_name, open_library
-    from search.study.removal import plan_removal
-    from search.worker.patience import grace_s
+    from search.paths import storage_url
+    from search.study.storage.by_name import check_name, open_library
+    from search.study.storage.removal import plan_removal
+    from search.worker.outages import grace_s
 
     check_name(name)
     storage = open_library(storage_url())
@@ -165,11 +165,11 @@ def _tell_kept(kept: Sequence[str]) -> None:
 
 def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tuple[int, list[str]]:
     """Delete the study; how many runs of MLflow were marked as deleted, and which prepared data stays."""
-    from search.places import home
-    from search.study.removal import remove, take_off
-    from search.tracking.forget import forget
+    from search.paths import home
+    from search.study.storage.removal import remove, take_off
+    from search.tracking.mlflow.forget import forget
     from search.tracking.uri import default_uri
-    from search.worker.patience import grace_s
+    from search.worker.outages import grace_s
 
     take_off(storage, removal, grace_s=grace_s())
     n_runs = sum(forget(default_uri(home()), s.name, s.uid) for s in removal.studies) if mlflow else 0
@@ -178,7 +178,7 @@ def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tu
 
 def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json: bool) -> None:
     """What goes, and what stays."""
-    from search.report.words import count
+    from search.words import count
 
     stays = _stays(removal, mlflow=mlflow)
     if as_json:
@@ -196,8 +196,8 @@ def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json
 
 
 def _stays(removal: "Removal", *, mlflow: bool) -> list[str]:
-    from search.places import cache, home
-    from search.tracking.forget import has_store
+    from search.paths import cache, home
+    from search.tracking.mlflow.forget import has_store
     from search.tracking.uri import default_uri
 
     found = []
@@ -220,8 +220,8 @@ def _agreed(question: str, yes: bool) -> bool:
 
 def _target(removal: "Removal", to: Path | None) -> Path:
     """Where the archive goes. Raises InputError with every problem."""
-    from search.places import home
-    from search.study.archive import SUFFIXES
+    from search.paths import home
+    from search.study.storage.archive import SUFFIXES
 
     path = (to or home() / f"{removal.name}.tar.gz").expanduser().absolute()
     problems = []
@@ -240,15 +240,15 @@ def _as_dict(answer: "Answer") -> dict[str, Any]:
 
 
 def _print_csv(answers: "Sequence[Answer]") -> None:
-    from search.report.frame import safe_cell
+    from search.text import csv_safe
 
     n = max(len(a.guesses) for a in answers)
     head = [f"{name}{'' if i == 0 else f'_{i + 1}'}" for i in range(n) for name in ("class", "probability")]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", *head])
     for answer in answers:
-        cells = [cell for g in answer.guesses for cell in (safe_cell(g.name), f"{g.probability:.6f}")]
-        writer.writerow([safe_cell(answer.image), *cells])
+        cells = [cell for g in answer.guesses for cell in (csv_safe(g.name), f"{g.probability:.6f}")]
+        writer.writerow([csv_safe(answer.image), *cells])
 
 
 COMMANDS = (delete, archive, export, predict)

@@ -13,9 +13,9 @@ from search.cli.common import echo, sayer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from search.study.recorded import Recorded
-    from search.study.reproduction import Compared, Deviation
-    from search.worker.reproduce import Reproduced
+    from search.actions.recorded_trial import Recorded
+    from search.actions.reproduce import Reproduced
+    from search.analysis.reproduction import Compared, Deviation
 
 _EPILOG = """\b
 Examples:
@@ -48,11 +48,11 @@ def reproduce(
     the last bit. Nothing stored is changed. Exit codes: 0 bit-equal or equal within the tolerance, 1 different,
     2 the input was wrong.
     """
-    from search.places import storage_url
-    from search.study.library import open_library
-    from search.study.recorded import find_recorded
-    from search.study.reproduction import TOLERANCE_POINTS, Verdict
-    from search.worker.reproduce import reproduce as train_again
+    from search.actions.recorded_trial import find_recorded
+    from search.actions.reproduce import reproduce as train_again
+    from search.analysis.reproduction import TOLERANCE_POINTS, Verdict
+    from search.paths import storage_url
+    from search.study.storage.by_name import open_library
 
     say = sayer(quiet)
     recorded = find_recorded(open_library(storage_url()), study, trial, replicate)
@@ -73,7 +73,7 @@ def reproduce(
 
 
 def _describe(recorded: "Recorded") -> str:
-    from search.report.words import count
+    from search.words import count
 
     trial, spec = recorded.trial, recorded.spec
     epochs = f"{trial.epochs} of at most {count(trial.total_epochs or 0, 'epoch')}"
@@ -84,7 +84,7 @@ def _print(done: "Reproduced", *, as_json: bool) -> None:
     if as_json:
         echo(json.dumps(_as_dict(done), indent=2, allow_nan=False))
         return
-    from search.terminal import Console
+    from search.cli.views.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     if done.comparison.parts:

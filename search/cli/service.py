@@ -19,9 +19,9 @@ from search.secret import masked
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from search.study.ledger import Ledger
-    from search.study.queue import QueueState
-    from search.worker.local import Workers
+    from search.study.storage.ledger import Ledger
+    from search.study.storage.queue import QueueState
+    from search.worker.engines.local import Workers
 
 _EPILOG = """\b
 Examples:
@@ -53,9 +53,9 @@ def worker(
     SIGTERM lets every trial end its epoch, gives it back and exits 0 in seconds, or 143 with --until-idle, since
     something is left to do; another worker goes on with it.
     """
-    from search.places import home
-    from search.worker.order import Order
-    from search.worker.staff import mirrored, staffed
+    from search.paths import home
+    from search.worker.engines.order import Order
+    from search.worker.engines.start import mirrored, staffed
 
     say = sayer(quiet)
     settings, crew, storage = _checked(flags, studies, engine)
@@ -98,7 +98,7 @@ def _watch(workers: "Workers", keep_mirror: Callable[[], None], tell_ended: Call
 
 def _teller(storage: Any) -> Callable[[], None]:
     """What prints, each time it is called, which studies have come to their end since, and where their results are."""
-    from search.study.queue import places
+    from search.study.storage.queue import places
 
     before = {name: place.report for name, place in places(storage).items()}
 
@@ -135,11 +135,11 @@ def _terminate(*_: object) -> None:
 
 def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tuple[Any, Any, Any]:
     """Settings, crew and storage; every problem of every part in one error."""
-    from search.places import check_artifacts, check_home, storage_url
-    from search.study.ledger import Ledger
+    from search.actions.plan_study import crew_for
+    from search.paths import check_artifacts, check_home, storage_url
     from search.study.spec import settings_for
-    from search.study.storage import LedgerStorage
-    from search.worker.prepare import crew_for
+    from search.study.storage.ledger import Ledger
+    from search.study.storage.optuna_storage import LedgerStorage
 
     settings, problems = settings_for("default", flags)
     problems += [p for p in (check_home() or check_artifacts(),) if p]
@@ -179,11 +179,11 @@ def status(names: tuple[str, ...], states: tuple[str, ...], limit: int | None, w
 
     from rich.live import Live
 
-    from search.places import room_problem, storage_url
-    from search.status import StatusReader, as_dict, render_status
-    from search.study.storage import LedgerStorage
-    from search.terminal import Console
-    from search.worker.patience import grace_s
+    from search.cli.views.console import Console
+    from search.cli.views.status import StatusReader, as_dict, render_status
+    from search.paths import room_problem, storage_url
+    from search.study.storage.optuna_storage import LedgerStorage
+    from search.worker.outages import grace_s
 
     if limit is None:
         limit = 0 if as_json else N_ENDED
@@ -228,7 +228,7 @@ def resume(name: str) -> int:
 @click.argument("name", metavar="STUDY")
 def cancel(name: str) -> int:
     """End STUDY: what runs or waits becomes PRUNED, what ended stays, and no new trial is started."""
-    from search.worker.loop import drop_checkpoints
+    from search.worker.study_worker import drop_checkpoints
 
     def end(control: Any, ledger: "Ledger") -> "QueueState":
         state: QueueState = control.cancel(ledger)
@@ -239,10 +239,10 @@ def cancel(name: str) -> int:
 
 
 def _steer(name: str, verb: str, act: "Callable[[Any, Ledger], QueueState]") -> int:
-    from search.places import storage_url
-    from search.study import control
-    from search.study.ledger import Ledger, finals_of
-    from search.study.storage import LedgerStorage
+    from search.paths import storage_url
+    from search.study.storage import steering as control
+    from search.study.storage.ledger import Ledger, finals_of
+    from search.study.storage.optuna_storage import LedgerStorage
 
     storage = LedgerStorage(storage_url())
     ledgers = [Ledger(storage, name), *(Ledger(storage, final) for final in finals_of(storage, [name]))]
@@ -263,8 +263,8 @@ def storage() -> None:
 @storage.command()
 def upgrade() -> None:
     """Carry studies of earlier versions over to this one, after a copy of an SQLite database was made."""
-    from search.places import storage_url
-    from search.study.upgrade import upgrade as carry_over
+    from search.paths import storage_url
+    from search.study.storage.upgrade import upgrade as carry_over
 
     for line in carry_over(storage_url()):
         echo(line)

@@ -13,9 +13,9 @@ from search.cli.common import INTERRUPTED, command, crew_options, echo, finalist
 from search.errors import StudyError
 
 if TYPE_CHECKING:
+    from search.actions.plan_study import Checked, Plan, Request
     from search.report import Report
-    from search.worker.local import Workers
-    from search.worker.prepare import Checked, Plan, Request
+    from search.worker.engines.local import Workers
 
 _EPILOG = """\b
 Examples:
@@ -47,9 +47,9 @@ def study(
     `gridless datasets`, or the path of an .npz file or of a folder of images by class.
     It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
+    from search.actions.plan_study import Request, check
     from search.datasets import sized
-    from search.worker.prepare import Request, check
-    from search.worker.staff import staffed
+    from search.worker.engines.start import staffed
 
     say = sayer(quiet)
     request = Request(model, sized(data, resize), flags, space_file, tries, fixes, engine, allow_changed_code)
@@ -75,8 +75,8 @@ def submit(
 
     MODEL and DATA are as for `gridless study`; a path must lead to the same data on every worker's machine.
     """
+    from search.actions.plan_study import Request, check, open_study
     from search.datasets import sized
-    from search.worker.prepare import Request, check, open_study
 
     say = sayer(quiet)
     request = Request(model, sized(data, resize), flags, space_file, tries, fixes, other_code=allow_changed_code)
@@ -91,7 +91,7 @@ def submit(
 
 
 def _show_plan(request: "Request", say: Callable[[str], None], *, as_json: bool) -> int:
-    from search.worker.prepare import check
+    from search.actions.plan_study import check
 
     plan = _make_plan(check(request, say), say)
     echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))
@@ -99,7 +99,7 @@ def _show_plan(request: "Request", say: Callable[[str], None], *, as_json: bool)
 
 
 def _make_plan(checked: "Checked", say: Callable[[str], None]) -> "Plan":
-    from search.worker.prepare import make_plan
+    from search.actions.plan_study import make_plan
 
     plan = make_plan(checked, say)
     for notice in plan.notices:
@@ -110,13 +110,13 @@ def _make_plan(checked: "Checked", say: Callable[[str], None]) -> "Plan":
 def _search(
     checked: "Checked", workers: "Workers", say: Callable[[str], None], *, mlflow: bool, as_json: bool, quiet: bool
 ) -> int:
-    from search.live import LiveView
-    from search.places import home
+    from search.actions.plan_study import open_study
+    from search.actions.run import End, run
+    from search.cli.views.live import LiveView
+    from search.paths import home
     from search.report import report_study
+    from search.tracking.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
     from search.tracking.uri import default_uri, is_remote
-    from search.worker.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
-    from search.worker.prepare import open_study
-    from search.worker.run import End, run
 
     plan = _make_plan(checked, say)
     ledger = open_study(plan, checked.storage)
@@ -165,14 +165,14 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     A FILE.csv of `gridless simulate` in place of NAME gives a comparison of its strategies: FILE.md and FILE.html.
     With --serve, show the page on this machine (port 8321 unless given) and let it follow the study while that runs.
     """
-    from search.places import home, storage_url
+    from search.paths import home, storage_url
     from search.report import news_of, page_of, report_study
     from search.report.serve import serve
-    from search.study.library import open_library
-    from search.study.reading import find_study
+    from search.study.storage.by_name import open_library
+    from search.study.storage.read import find_study
 
     if name.endswith(".csv"):
-        from search.report.strategies import strategies_report
+        from search.lab.report.comparison import strategies_report
 
         written = strategies_report(Path(name))
         told = {"markdown": str(written.markdown), "page": str(written.page)}
@@ -190,11 +190,11 @@ def report(name: str, port: int | None, as_json: bool) -> None:
 
 
 def _print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool = True) -> None:
-    from search.report import finalists_table, leaderboard_table
-    from search.report.code import code_words
-    from search.report.finals import finals_words
-    from search.terminal import Console
-    from search.worker.mirror import outboxes_of
+    from search.cli.views.console import Console
+    from search.cli.views.leaderboard import finalists_table, leaderboard_table
+    from search.report.text.code import code_words
+    from search.report.text.finalists import finals_words
+    from search.tracking.mirror import outboxes_of
 
     paths = {name: str(path) for name, path in result.paths._asdict().items() if path}
     if as_json:
@@ -222,8 +222,8 @@ def _print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool 
 
 
 def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
-    from search.report.words import count
-    from search.space.settings import n_trained
+    from search.space.setting import n_trained
+    from search.words import count
 
     spec, data = plan.spec, plan.data
     n_params, n_settings = len(spec.space["params"]), n_trained(spec.search_space.params, spec.epochs)

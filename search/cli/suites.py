@@ -12,12 +12,12 @@ from search.cli.common import INTERRUPTED, crew_options, echo, finalists_words, 
 from search.errors import InputError, StudyError
 
 if TYPE_CHECKING:
+    from search.actions.plan_study import Plan
+    from search.actions.plan_suite import Bench
+    from search.actions.run import End
     from search.report import Report
-    from search.study.ledger import Ledger
-    from search.worker.local import Workers
-    from search.worker.prepare import Plan
-    from search.worker.run import End
-    from search.worker.suite import Bench
+    from search.study.storage.ledger import Ledger
+    from search.worker.engines.local import Workers
 
 _EPILOG = """\b
 Examples:
@@ -64,8 +64,8 @@ def bench(
     SUITE is a name in studies/ or the path of a suite file. Systems have fixed settings or are searched. Running it
     again goes on where it stopped, and with more --seeds adds to what is there.
     """
-    from search.worker.staff import staffed
-    from search.worker.suite import open_suite, prepare_suite
+    from search.actions.plan_suite import open_suite, prepare_suite
+    from search.worker.engines.start import staffed
 
     say = sayer(quiet)
     found = prepare_suite(suite, flags, only, skip, say, engine)
@@ -97,10 +97,10 @@ def bench(
 
 def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool) -> "End":
     """Serve the studies of `plans` to their end; however that comes, searches then have their reports."""
-    from search.live import SuiteView
-    from search.worker.mirror import introduce
-    from search.worker.run import run
-    from search.worker.suite import open_suite
+    from search.actions.plan_suite import open_suite
+    from search.actions.run import run
+    from search.cli.views.live import SuiteView
+    from search.tracking.mirror import introduce
 
     ledgers: Sequence[Ledger] = open_suite(found, plans)
     if mlflow:
@@ -126,8 +126,8 @@ def _report(found: "Bench", plan: "Plan") -> "Report":
 
 def _mirror(found: "Bench", plan: "Plan", report: "Report | None") -> str | None:
     """Send what the outboxes of a study and its finalists have; what to tell the user if not all arrived."""
-    from search.study.reading import read_study
-    from search.worker.mirror import conclude, conclude_study, send
+    from search.study.storage.read import read_study
+    from search.tracking.mirror import conclude, conclude_study, send
 
     if report:
         conclude(report)
@@ -137,7 +137,7 @@ def _mirror(found: "Bench", plan: "Plan", report: "Report | None") -> str | None
 
 
 def _result(found: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
-    from search.worker.run import End
+    from search.actions.run import End
 
     if any(end is not End.DONE for end in ends):
         echo("not all studies came to their end; the same command goes on where this one stopped", err=True)
@@ -165,7 +165,7 @@ def compare(names: tuple[str, ...], out: Path | None, as_json: bool) -> int:
 
 
 def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> int:
-    from search.cli.comparing import compare_names, print_comparison
+    from search.cli.compare import compare_names, print_comparison
 
     done = compare_names(names, out)
     print_comparison(done, as_json=as_json)
@@ -173,7 +173,7 @@ def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> int:
 
 
 def _describe(found: "Bench") -> str:
-    from search.report.words import count
+    from search.words import count
 
     lines = [f"suite     {found.suite.name} in {found.folder}"]
     for s in found.chosen:
@@ -188,7 +188,7 @@ def _describe(found: "Bench") -> str:
 
 
 def _search_words(plan: "Plan") -> str:
-    from search.report.words import count
+    from search.words import count
 
     spec = plan.spec
     limits = [count(spec.n_trials, "trial"), f"up to {count(spec.epochs, 'epoch')} each"]

@@ -17,11 +17,11 @@ from search.errors import InputError
 @click.argument("name")
 def sync(name: str) -> int:
     """Send to MLflow what has not arrived there yet of study NAME and its finalists."""
-    from search.places import home, storage_url
+    from search.paths import home, storage_url
     from search.report import report_study
-    from search.report.words import count
-    from search.study.storage import LedgerStorage
-    from search.worker.mirror import conclude, send
+    from search.study.storage.optuna_storage import LedgerStorage
+    from search.tracking.mirror import conclude, send
+    from search.words import count
 
     _check_outbox(name)
     with suppress(InputError):  # an outbox may outlive its study
@@ -39,7 +39,7 @@ def sync(name: str) -> int:
 @click.argument("name")
 def register(name: str) -> int:
     """Make the network of study NAME's best finalist the model that MLflow serves as models:/NAME@champion."""
-    from search.worker.mirror import register as registered
+    from search.tracking.mirror import register as registered
 
     _check_outbox(name)
     echo("loading the network and MLflow …", err=True)
@@ -50,8 +50,8 @@ def register(name: str) -> int:
 
 def _check_outbox(study: str) -> None:
     """Raise InputError where nothing of `study` is kept for MLflow on this machine."""
-    from search.places import home
-    from search.worker.mirror import outboxes_of
+    from search.paths import home
+    from search.tracking.mirror import outboxes_of
 
     if not outboxes_of(study)[0].is_dir():
         rule = f"study {study!r} has no outbox in {home() / study}, as one that ran with --no-mlflow or elsewhere"
@@ -62,7 +62,7 @@ def _check_outbox(study: str) -> None:
 @click.option("--port", default="5000", show_default=True, help="Port on this machine.")
 def ui(port: str) -> None:
     """Open the MLflow UI on what was tracked here."""
-    from search.places import home
+    from search.paths import home
     from search.tracking.uri import default_uri
 
     arguments = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1"]
@@ -92,7 +92,7 @@ def datasets(as_json: bool) -> None:
 def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
     from rich.table import Table
 
-    from search.terminal import Console
+    from search.cli.views.console import Console
 
     if as_json:
         echo(json.dumps(rows, indent=2))

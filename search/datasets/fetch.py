@@ -16,7 +16,7 @@ from pathlib import Path
 
 from search.datasets.image_data import Arrays
 from search.errors import InputError
-from search.places import cache
+from search.paths import cache
 
 log = logging.getLogger(__name__)
 

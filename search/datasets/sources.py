@@ -13,7 +13,7 @@ from search.datasets import npz
 from search.datasets.facts import FACTS
 from search.datasets.image_data import ARRAYS, Arrays, ImageData, from_arrays
 from search.errors import InputError
-from search.places import cache
+from search.paths import cache
 
 log = logging.getLogger(__name__)
 

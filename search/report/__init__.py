@@ -1,4 +1,4 @@
-"""Leaderboard, page and figures of a study. Reads `search.study.records` and the studies' evidence folders."""
+"""Leaderboard, page and figures of a study. Reads `search.records` and the studies' evidence folders."""
 
 import logging
 import socket
@@ -7,34 +7,32 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from search.analysis.finalists import Finals
+from search.analysis.judging import judge
+from search.analysis.ranking import best_trial
 from search.artifacts import join
 from search.errors import InputError
 from search.files import locked, unwritable
-from search.places import artifacts
-from search.report.classes import class_table, confusion_plot, write_classes
+from search.paths import artifacts
+from search.records import StudyRecord, as_trained
+from search.report.charts.confusion import class_table, confusion_plot, write_classes
 from search.report.contents import Contents, contents
-from search.report.evidence import Evidence, read_evidence, read_predictions
-from search.report.finalists import judge, read_correct
-from search.report.finals import Finals
-from search.report.frame import best_trial, leaderboard, trial_frame, write_leaderboard
-from search.report.majority import cautions
+from search.report.evidence import Evidence, read_correct, read_evidence, read_predictions
+from search.report.leaderboard.frame import leaderboard, trial_frame, write_leaderboard
 from search.report.model import keep_model, older
 from search.report.page import page, write_figures, write_page
-from search.report.table import finalists_table, leaderboard_table
-from search.study.due import due_reports, note_report
-from search.study.finals import champion
-from search.study.ledger import finals_of
-from search.study.reading import TrialReader, find_study, read_study
-from search.study.records import StudyRecord, as_trained
-from search.study.storage import LedgerStorage
+from search.report.text.majority import cautions
+from search.study.finalists import champion
+from search.study.storage.due_reports import due_reports, note_report
+from search.study.storage.ledger import finals_of
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import TrialReader, find_study, read_study
 
 __all__ = [
     "Report",
     "ReportPaths",
-    "finalists_table",
     "gather",
     "leaderboard",
-    "leaderboard_table",
     "page_of",
     "report_study",
     "trial_frame",
@@ -73,7 +71,7 @@ class Report(NamedTuple):
     """The study of its finalists."""
     finals: Finals | None
     cautions: list[str]
-    """What must be known before an accuracy is believed: see `search.report.majority`."""
+    """What must be known before an accuracy is believed: see `search.report.text.majority`."""
     paths: ReportPaths
 
 

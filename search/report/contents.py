@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from search.report.cost import Cost, cost, seed_spread
+from search.analysis.cost import Cost, cost, seed_spread
+from search.analysis.finalists import Finals
+from search.analysis.forecast import Forecast, forecast
+from search.records import StudyRecord
+from search.report.charts.chart import Plot
+from search.report.charts.history import all_plots
 from search.report.evidence import Evidence
-from search.report.figures import all_plots
-from search.report.finals import Finals
-from search.report.plots import Plot
-from search.study.forecast import Forecast, forecast
-from search.study.records import StudyRecord
 
 _NOTHING = Evidence()
 

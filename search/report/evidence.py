@@ -8,6 +8,7 @@ import io
 import logging
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, TypeAdapter
 
+from search.analysis.judging import test_score
 from search.artifacts import exists, join, reading
+from search.records import StudyRecord
 from search.secret import masked
 
 logger = logging.getLogger(__name__)
@@ -203,3 +206,24 @@ def _images(array: NDArray[Any]) -> NDArray[np.uint8]:
     if array.dtype != np.uint8 or (len(array) and 0 in array.shape[-3:]):
         raise ValueError(f"images must be uint8 and not empty, not {array.dtype} {array.shape}")
     return array
+
+
+def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDArray[np.bool_]]:
+    """Which test images each finished replicate of `final` got right, from its evidence `folder` (a path or URL).
+
+    Left out, with a warning in the log where there is one to give: files that are missing or damaged, that hold
+    another split, and those whose labels are not in the order of most others (they can't be paired with them).
+    Raises InputError when the store's package is missing.
+    """
+    done = [t.number for t in final.trials if test_score(t)] if final else []
+    try:
+        found = {number: read_predictions(folder, number) for number in done}
+    except OSError as error:
+        logger.warning("%s is out of reach, so finalists are judged without predictions: %s", masked(folder), error)
+        return {}
+    kept = {number: p for number, p in found.items() if p is not None and p.split == "test"}
+    order = Counter(p.true.tobytes() for p in kept.values()).most_common(1)
+    odd = [number for number, p in kept.items() if p.true.tobytes() != order[0][0]]
+    if odd:
+        logger.warning("the predictions of replicates %s are of other images than the rest and are left out", odd)
+    return {number: p.true == p.predicted for number, p in kept.items() if number not in odd}

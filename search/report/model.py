@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from search.artifacts import join, reading
-from search.errors import GridlessError
+from search.errors import GridlessError, InputError
 from search.files import whole_file, write_text
+from search.paths import home, storage_url
+from search.records import StudyRecord
 from search.report.evidence import is_there
-from search.study.finals import champion, model_file, replicates_of
-from search.study.records import StudyRecord
+from search.study.finalists import champion, replicate_file, replicates_of
+from search.study.spec import read_settings
+from search.study.storage.by_name import check_name, open_library, stored_studies
 from search.training.kept import FACTS, FILE, WEIGHTS, Verdict, verify
 
 logger = logging.getLogger(__name__)
@@ -44,7 +47,7 @@ def keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Pa
     if number is None:
         _remove(folder, (*_NAMES, _SEEN))
         return KeptModel()
-    stem = join(evidence, model_file(number)).removesuffix(FILE)
+    stem = join(evidence, replicate_file(number)).removesuffix(FILE)
     with tempfile.TemporaryDirectory(prefix="gridless-") as new:
         try:
             there = [n for n in _NAMES if _fetch(stem + n.removeprefix("model"), Path(new, n))]
@@ -144,3 +147,26 @@ def _main(how: str) -> str:
 def _remove(folder: Path, names: list[str] | tuple[str, ...]) -> None:
     for name in names:
         (folder / name).unlink(missing_ok=True)
+
+
+def model_file(study: str) -> Path:
+    """The network of a study's best finalist, or its weights where it has no file of its own.
+
+    Raises InputError when there is none, or no such study.
+    """
+    check_name(study)
+    places = [home() / study / f"model{kind}" for kind in (FILE, WEIGHTS)]
+    if path := next((path for path in places if path.is_file()), None):
+        return path
+    stored_studies(open_library(storage_url()), study)
+    if problem := why_unusable(home() / study):
+        rule = f"the network of study {study!r} can't be used: {problem}"
+        raise InputError(f"{rule}; once that is mended, `gridless report {study}` tries it again")
+    rule = f"study {study!r} has no network yet ({places[0]}); its finalists make one"
+    raise InputError(f"{rule}: give its `gridless study` command again with --finalists 1 or more")
+
+
+def builder_name(study: str) -> str:
+    """The name of the study's model, empty where its folder doesn't say: most networks need nothing but Keras."""
+    path = home() / study / "study.yaml"
+    return str(read_settings(path).get("model", "")) if path.is_file() else ""

@@ -11,18 +11,18 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.files import write_text
-from search.report.appendix import environments, failures, space_table, spec_table
-from search.report.board import board
-from search.report.chosen import chosen
+from search.records import StudyRecord
+from search.report.charts.chart import Plot
+from search.report.charts.network import shape_text
+from search.report.charts.style import STATES, template
 from search.report.contents import Contents
-from search.report.finals import finals_table
-from search.report.network import shape_text
-from search.report.plots import Plot
-from search.report.style import STATES, template
-from search.report.summary import as_of, headline, status, story
-from search.report.words import duration, percent, show
-from search.study.records import StudyRecord
+from search.report.leaderboard.page import board
+from search.report.text.appendix import environments, failures, space_table, spec_table
+from search.report.text.best_trial import chosen
+from search.report.text.finalists import finals_table
+from search.report.text.summary import as_of, headline, status, story
 from search.text import cut, visible
+from search.words import duration, percent, show
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MAX_TEXT = 20_000

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from search.report.frame import safe_cell
-from search.text import visible
+from search.text import csv_safe, visible
 
 _LATEX = {
     "\\": r"\textbackslash{}",
@@ -42,7 +41,7 @@ def to_csv(frame: pd.DataFrame) -> str:
     safe = frame.copy()
     for name in safe.columns:
         if safe[name].dtype == object:
-            safe[name] = pd.Series([safe_cell(v) for v in frame[name]], dtype=object)
+            safe[name] = pd.Series([csv_safe(v) for v in frame[name]], dtype=object)
     # The writer quotes a lone carriage return only where line ends have one, and unquoted it would break the row.
     return str(safe.to_csv(index=False, lineterminator="\r\n")).replace("\r\n", "\n")
 

@@ -7,7 +7,7 @@ learned only where builds show it: values that were never tried keep a hyperpara
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from search.space.hyper import MAX_LISTED, Hyper, Raw, values_of
+from search.space.hyper_choices import MAX_LISTED, Hyper, Raw, values_of
 from search.space.values import number_problem
 
 MAX_RANGES = 4

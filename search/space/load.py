@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from search.errors import InputError
 from search.registry import data_folders, nearest
-from search.space.lint import Where, lint, place
-from search.space.types import Space
+from search.space.problems import Where, lint, place
+from search.space.space import Space
 from search.space.values import show
 from search.space.yaml_file import read_yaml
 

@@ -11,7 +11,7 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from search.errors import InputError
 from search.incoming import MAX_VALUES, MAX_YAML_BYTES, opened
-from search.space.lint import Where
+from search.space.problems import Where
 from search.space.values import show
 from search.text import cut, text_problem, visible
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from search.study.records import TrialRecord
+from search.records import TrialRecord
 
 N_FIRST = 3
 """The first is the document's setting, the others lie anywhere in the space: a fault of all of them is no setting's."""

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from search.errors import InputError
-from search.study.records import TrialRecord
+from search.records import TrialRecord
 from search.study.spec import Replicate
 
 FINAL = ".final"

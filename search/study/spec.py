@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from search.errors import InputError
 from search.files import plain_name
 from search.registry import data_folders, nearest
-from search.space.types import Space
+from search.space.space import Space
 from search.space.yaml_file import read_yaml
-from search.study.strategy import STRATEGIES
+from search.strategies import STRATEGIES
 from search.study.user_code import code_difference
 
 _FIXED = (

@@ -10,9 +10,9 @@ from ruamel.yaml import YAML
 from search.errors import InputError
 from search.files import unwritable, whole_file
 from search.registry import data_folders, nearest
-from search.space.types import Published
+from search.space.space import Published
+from search.strategies import STRATEGIES
 from search.study.spec import Count, Precision, Seconds, name_problem, read_settings
-from search.study.strategy import STRATEGIES
 
 Split = Literal["test", "validation", "train"]
 Seeds = Annotated[int, Field(ge=1, le=1000)]

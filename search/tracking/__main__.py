@@ -13,11 +13,11 @@ import threading
 import time
 from pathlib import Path
 
-from search.places import home
+from search.paths import home
 from search.secret import redacted
 from search.text import visible
 from search.tracking.follow import DRAIN_S, Follower, outboxes
-from search.tracking.mirror import sync, write_result
+from search.tracking.mlflow.send import sync, write_result
 from search.tracking.outbox import is_outbox
 from search.tracking.uri import default_uri
 

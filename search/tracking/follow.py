@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from search.tracking.mirror import Mirror, SyncResult, write_result
+from search.tracking.mlflow.send import Mirror, SyncResult, write_result
 from search.tracking.outbox import is_outbox
 
 _SLOWEST_S = 60.0

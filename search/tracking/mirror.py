@@ -1,214 +1,220 @@
-"""Sending an outbox on to MLflow: as often as one likes, from any point, without doubling anything."""
+"""The MLflow mirror of a command: what the outbox is told of a study, and the process that sends it on."""
 
 import json
-import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from hashlib import sha256
-from itertools import islice
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, NamedTuple
 
-from search.files import locked, write_text
-from search.secret import masked, redacted
-from search.tracking.fold import fold
-from search.tracking.outbox import LAST_SYNC, file_sizes, read_events, read_header
-from search.tracking.runs import RunMovedError
-from search.tracking.store import StudyStore
+from search.paths import home
+from search.records import StudyRecord, TrialRecord
+from search.study.environment import code_version
+from search.study.replicates import FINAL
+from search.study.spec import StudySpec
+from search.tracking.outbox import LAST_SYNC, Input, Outbox, write_header
+from search.tracking.protocol import Tracker
+from search.tracking.summaries import known_at, of_replicates, of_search
+from search.tracking.uri import default_artifact_root, default_uri, is_remote
 
-_log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from search.analysis.finalists import Finals
+    from search.report import Report
 
-_BATCH = 1000
-_N_MOVES = 5
-_MAX_ERROR = 300
+DRAIN_WAIT_S = 60.0
+SEND_WAIT_S = 600.0
+HURRIED_WAIT_S = 3.0
+"""After Ctrl-C nobody wants to wait for MLflow."""
+REGISTER_WAIT_S = 300.0
+_LATE = "MLflow did not answer in time"
+_DIGEST = 12
+"""Characters of a data set's digest, as elsewhere; MLflow takes 36."""
 
 
-@dataclass(frozen=True)
-class SyncResult:
-    """How far an outbox has been sent on."""
+class Sent(NamedTuple):
+    """What came of sending outboxes on."""
 
     n_sent: int
-    """Events that this call sent on."""
-    n_left: int
-    """Events that wait to be sent."""
+    """Events."""
+    n_left: int | None
+    """Events that still wait; None where that isn't known."""
     error: str | None
-    """Why some are left, one line without passwords; None if nothing went wrong."""
-    is_busy: bool = False
-    """Whether another process is at it."""
+    """What to tell the user; None if all went well."""
 
 
-def sync(folder: Path, *, uri: str, artifact_root: Path | None, limit_s: float | None = None) -> SyncResult:
-    """Send what is new in the outbox `folder` to the MLflow store at `uri`, for about `limit_s` seconds.
-
-    `artifact_root` is where a store on this machine keeps artifacts (None: where MLflow would); a server
-    decides that itself. Never raises: what goes wrong is in the result; the outbox keeps what was not sent.
-    """
-    return Mirror(folder, uri, artifact_root).sync(limit_s=limit_s, settle=True)
-
-
-def write_result(folder: Path, result: SyncResult) -> None:
-    """Write `result` into last_sync.json of the outbox `folder`, for whoever started the process."""
-    shown = {name: value for name, value in asdict(result).items() if name != "is_busy"}
-    try:
-        write_text(folder / LAST_SYNC, json.dumps(shown) + "\n")
-    except OSError as error:
-        _log.warning("the result can't be written: %s", error)
-
-
+@dataclass
 class Mirror:
-    """Sends one outbox on, keeping the connection and what is known of the store from one call to the next."""
+    """The process that sends the outboxes of a study and of its finalists on to MLflow while they run."""
 
-    def __init__(self, folder: Path, uri: str, artifact_root: Path | None) -> None:
-        self._folder, self._uri, self._artifact_root = folder, uri, artifact_root
-        self._store: StudyStore | None = None
-        self._token = uuid4().hex
-        self._sent: Mapping[str, int] | None = None
-        self.is_settled = False
-        """Whether the study's run tells how the trials ended that were sent."""
+    outboxes: tuple[Path, ...]
+    process: subprocess.Popen[bytes]
 
-    def is_idle(self) -> bool:
-        """Whether nothing was written since all had been sent; costs no more than a look at the folder."""
+    @classmethod
+    def start(cls, spec: StudySpec, uid: str, device: str) -> "Mirror":
+        """Begin to follow the outboxes of a study, whose id in the storage is `uid`."""
+        introduce(spec, uid, device)
+        outboxes = outboxes_of(spec.name)
+        program = ["-m", "search.tracking", *map(str, outboxes), *mirror_arguments(), "--follow"]
+        return cls(outboxes, follow(program, home() / spec.name / "logs" / "mlflow.log"))
+
+    def finish(self, found: "Report", *, wait_s: float) -> str | None:
+        """Send what came of the study and what is left; what to tell the user if not all arrived in time."""
+        conclude(found)
+        if not end_mirror(self.process, wait_s):
+            return _LATE
+        return _result(self.outboxes).error
+
+
+def follow(program: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a program that sends on what comes in, until its stdin closes; arguments of Python."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, *program], stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True
+        )
+
+
+def end_mirror(process: subprocess.Popen[bytes], wait_s: float) -> bool:
+    """Let a mirror send the rest, for at most `wait_s` seconds; whether it came to an end by itself."""
+    if process.stdin:
+        process.stdin.close()
+    try:
+        process.wait(wait_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
+
+
+def home_mirror(folder: str) -> tuple[str, ...]:
+    """The program that follows all outboxes under the home `folder`, as arguments of Python."""
+    return ("-m", "search.tracking", "--home", folder, *mirror_arguments(), "--follow")
+
+
+def introduce(spec: StudySpec, uid: str, device: str) -> None:
+    """Write into a study's outbox on this machine, once, what MLflow is told of it. `uid` is its id in the storage."""
+    tags = spec.model_dump(include={"model", "data", "data_digest", "space_digest"})
+    tags |= {"code_version": code_version(), "device": device, "kind": "replicates" if spec.replicates else "search"}
+    if spec.name.endswith(FINAL):
+        tags["search_study"] = spec.name.removesuffix(FINAL)
+    settings = spec.model_dump(
+        include={"n_trials", "epochs", "seed", "strategy", "validation_fraction", "precision"}
+    )  # fmt: skip
+    header = {"study": spec.name, "id": uid, "tags": tags, "params": settings, "inputs": data_inputs(spec)}
+    write_header(home() / spec.name / "outbox", header)
+
+
+def data_inputs(spec: StudySpec) -> list[Input]:
+    """The parts of the study's data set that its trials see, and what for."""
+    parts = {"training": "training", "validation": "validation"}
+    if spec.replicates:
+        known = {"train": "training", "all": "training+validation"}
+        parts = {known[r.train_on]: "training" for r in spec.replicates}
+        parts |= {r.evaluate: r.evaluate for r in spec.replicates if r.evaluate != "train"}
+    digest = spec.data_digest[:_DIGEST]
+    return [
+        Input(name=f"{spec.data}.{part}", digest=digest, context=context, source=spec.data_source)
+        for part, context in parts.items()
+    ]
+
+
+def tell_results(study: StudyRecord, final: StudyRecord | None = None, finals: "Finals | None" = None) -> None:
+    """Write into the outboxes on this machine what has come of `study` and of `final`, its finalists' replicates.
+
+    Told again, or by another host, it does no harm: the same trials give the same summaries, of the same time.
+    """
+    found = [(study, of_search(study, finals), known_at(study, final))]
+    found += [(final, of_replicates(final, study), known_at(study, final))] if final else []
+    for record, summaries, at in found:
+        folder = home() / record.name / "outbox"
+        if at and folder.exists():
+            outbox = Outbox(folder, writer="study")
+            for number, (tags, values) in summaries.items():
+                outbox.summary(number, at=at, tags=tags, values=values)
+
+
+def outboxes_of(study: str) -> tuple[Path, ...]:
+    """Where a study and its finalists have their outboxes on this machine, if they have one."""
+    return tuple(home() / name / "outbox" for name in (study, study + FINAL))
+
+
+def conclude(found: "Report") -> None:
+    """Write into the outboxes on this machine what has come of a study, its finalists and its report."""
+    tell_results(found.study, found.final, found.finals)
+    conclude_study(found.study, found.paths.files)
+    if found.final:
+        conclude_study(found.final)
+
+
+def conclude_study(study: StudyRecord, files: Sequence[Path] = ()) -> None:
+    """Write into a study's outbox how its trials ended, and `files` to keep with it.
+
+    A worker may have been killed between storing an end and telling of it.
+    """
+    folder = home() / study.name / "outbox"
+    if not folder.exists():
+        return  # its workers were on other machines, which mirror it themselves
+    outbox = Outbox(folder, writer="study")
+    tell_ends(outbox, study.trials)
+    if files:
+        outbox.artifacts(None, files)
+
+
+def tell_ends(tracker: Tracker, trials: Iterable[TrialRecord]) -> None:
+    """Tell how those of `trials` that are over ended; told again, it does no harm."""
+    for trial in trials:
+        if trial.ended is not None:
+            tags = {"reason": trial.reason} if trial.reason else {}
+            tracker.end(trial.number, trial.state, at=trial.ended.timestamp(), tags=tags)
+
+
+def send(study: str, *, wait_s: float = SEND_WAIT_S) -> Sent:
+    """Send what a study and its finalists have in their outboxes to MLflow now."""
+    folders = [folder for folder in outboxes_of(study) if folder.is_dir()]
+    for folder in folders:
+        (folder / LAST_SYNC).unlink(missing_ok=True)
+    program = [sys.executable, "-m", "search.tracking", *map(str, folders), *mirror_arguments()]
+    try:
+        subprocess.run(program, check=False, capture_output=True, timeout=wait_s)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return Sent(0, None, _LATE)
+    return _result(folders)
+
+
+def _result(outboxes: Iterable[Path]) -> Sent:
+    """What a mirror has said of `outboxes` in the end, taken together."""
+    said = []
+    for folder in filter(Path.is_dir, outboxes):
         try:
-            return self._sent is not None and file_sizes(self._folder) == self._sent
-        except OSError:
-            return False
-
-    def is_done(self) -> bool:
-        """Whether all was sent and settled, by this process or an earlier one; doesn't ask MLflow."""
-        try:
-            return self._is_all_sent() and self.is_settled
-        except OSError:
-            return False
-
-    def sync(
-        self,
-        *,
-        limit_s: float | None = None,
-        n_batches: int | None = None,
-        settle: bool,
-        stop: Callable[[], bool] = lambda: False,
-    ) -> SyncResult:
-        """Send what is new until `stop()`, for about `limit_s` seconds and at most `n_batches` thousand events.
-
-        With `settle`, say at the end whether the study is over by what was sent. Never raises.
-        """
-        until = time.monotonic() + limit_s if limit_s is not None else float("inf")
-        n_sent, error, is_busy = 0, None, False
-        lock = self._folder / ".sync.lock"
-        try:
-            sizes = file_sizes(self._folder)
-            with locked(lock, wait=False) as is_ours:
-                if is_ours:
-                    self._take(lock)
-                    for n in self._send_patiently(settle, n_batches, lambda: stop() or time.monotonic() > until):
-                        n_sent += n
-                else:
-                    error, is_busy = "another process is sending this outbox on", True
-        except Exception as problem:
-            # Stores, servers and drivers each raise their own; the remedy is the same: connect and try again.
-            self._store = None
-            error = _line(problem, self._uri)
-            _log.warning("MLflow: %s", error)
-        n_left = self.count()
-        self._sent = sizes if not n_left and error is None else None
-        return SyncResult(n_sent, n_left, error, is_busy)
-
-    def _take(self, lock: Path) -> None:
-        """Forget what is known of the store if another process had the lock since we did."""
-        if lock.read_text(encoding="utf-8") != self._token:
-            self._store = None
-            lock.write_text(self._token, encoding="utf-8")
-
-    def _send_patiently(self, settle: bool, n_batches: int | None, is_over: Callable[[], bool]) -> Iterator[int]:
-        """Send batch by batch, looking runs up anew where another host has deleted a twin that was written to."""
-        for _ in range(_N_MOVES):
-            try:
-                yield from self._send(settle, n_batches, is_over)
-            except RunMovedError as moved:
-                self._store = None
-                _log.debug("run %s has moved", moved)
-            else:
-                return
-        raise RuntimeError("runs are deleted in MLflow faster than they can be looked up")
-
-    def _send(self, settle: bool, n_batches: int | None, is_over: Callable[[], bool]) -> Iterator[int]:
-        """Send batch by batch, yielding how many events each had."""
-        header = read_header(self._folder)
-        if header is None:
-            if self.count():
-                raise RuntimeError(f"{self._folder / 'study.json'} is missing or damaged")
-            return
-        if not settle and self._is_all_sent():
-            return  # without asking MLflow
-        store = self._store = self._store or StudyStore(self._uri, self._artifact_root, header)
-        while batch := list(islice(read_events(self._folder, positions := self._positions()), _BATCH)):
-            if n_batches == 0:
-                return
-            n_batches = None if n_batches is None else n_batches - 1
-            events = [line.event for line in batch if line.event]
-            if len(events) < len(batch):
-                _log.warning("%d damaged lines skipped in %s", len(batch) - len(events), self._folder)
-            for trial, update in fold(events).items():
-                if is_over():
-                    return
-                store.apply(trial, update)
-            self._save(store, {**positions, **{line.name: line.end for line in batch}}, is_settled=False)
-            yield len(events)
-        if settle:
-            store.settle()
-            self._save(store, self._positions(), is_settled=True)
-            # A study that is quiet costs no memory, and knows no better later than what it looks up then.
-            self._store = None
-
-    def _is_all_sent(self) -> bool:
-        saved = self._saved()
-        self.is_settled = saved.get("is_settled") is True
-        return bool(saved) and next(read_events(self._folder, self._positions()), None) is None
-
-    @property
-    def _file(self) -> Path:
-        return self._folder / "positions.json"
-
-    def _saved(self) -> dict[str, Any]:
-        """What was noted when something was last sent to this store; {}, which is harmless, if that isn't known."""
-        try:
-            saved = json.loads(self._file.read_text(encoding="utf-8"))
-            # What another store got, or this one before it was emptied, says nothing here.
-            if saved["store"] == self._key and (self._store is None or saved["run"] == self._store.run_id):
-                return dict(saved)
-        except (OSError, ValueError, TypeError, KeyError) as error:
-            _log.debug("no positions: %s", error)
-        return {}
-
-    def _positions(self) -> dict[str, int]:
-        """How far each file has been sent to this store."""
-        try:
-            return {str(name): int(end) for name, end in self._saved().get("files", {}).items()}
-        except (ValueError, TypeError, AttributeError) as error:
-            _log.debug("no positions: %s", error)
-        return {}
-
-    def _save(self, store: StudyStore, positions: dict[str, int], *, is_settled: bool) -> None:
-        note = {"store": self._key, "run": store.run_id, "files": positions, "is_settled": is_settled}
-        write_text(self._file, json.dumps(note))
-        self.is_settled = is_settled
-
-    @property
-    def _key(self) -> str:
-        """Tells stores apart without writing down a password that the address may hold."""
-        return sha256(masked(self._uri).encode()).hexdigest()[:16]
-
-    def count(self) -> int:
-        """Return how many events wait to be sent."""
-        try:
-            return sum(line.event is not None for line in read_events(self._folder, self._positions()))
-        except OSError as error:
-            _log.warning("the outbox can't be read: %s", error)
-            return 0
+            said.append(json.loads((folder / LAST_SYNC).read_text()))
+        except (OSError, ValueError):
+            said.append({"n_sent": 0, "n_left": -1, "error": _LATE})
+    return Sent(
+        sum(s["n_sent"] for s in said),
+        None if any(s["n_left"] < 0 for s in said) else sum(s["n_left"] for s in said),
+        "; ".join(sorted({s["error"] for s in said if s["error"]})) or None,
+    )
 
 
-def _line(problem: Exception, uri: str) -> str:
-    text = redacted(" ".join(str(problem).split()), uri) or type(problem).__name__
-    return text if len(text) <= _MAX_ERROR else text[:_MAX_ERROR] + "…"
+def register(study: str, *, wait_s: float = REGISTER_WAIT_S) -> tuple[str | None, str | None]:
+    """Make the network of a study's champion the one that MLflow calls `champion`: its version there and None, or None
+    and why not. In a process of its own, which loads the framework.
+    """
+    program = [sys.executable, "-m", "search.tracking.mlflow.register", study]
+    try:
+        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=wait_s)  # noqa: S603
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return None, f"it took more than {wait_s:g} s"
+    except (OSError, ValueError):
+        return None, "it ended without a word"
+    return found["version"], found["error"]
+
+
+def mirror_arguments() -> list[str]:
+    """Where MLflow keeps artifacts, as arguments of `python -m search.tracking`, which finds its address itself: that
+    may hold a password, and arguments are everybody's to read.
+    """
+    return [] if is_remote(default_uri(home())) else ["--artifact-root", str(default_artifact_root(home()))]

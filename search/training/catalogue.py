@@ -8,7 +8,7 @@ from search.datasets import load
 from search.datasets.facts import FACTS
 from search.errors import InputError
 from search.space.load import find_space, load_space
-from search.space.types import Space
+from search.space.space import Space
 from search.training.probe import Corner, ProbeReport, Question, build_all, probe
 
 DEFAULT_SHAPE = (28, 28, 1)

@@ -15,8 +15,8 @@ from typing import Any
 
 from search.errors import InputError
 from search.space.conditions import MAX_RANGES, Build
-from search.space.fields import ends
-from search.space.hyper import Hyper, Raw, fits, nearest_value, parsed, values_of
+from search.space.hyper_choices import Hyper, Raw, fits, nearest_value, parsed, values_of
+from search.space.params import ends
 from search.space.values import is_in, show, shown
 from search.training.reason import reason_of
 

@@ -14,8 +14,8 @@ import keras
 
 from search.errors import InputError
 from search.registry import is_hypermodel, load_builder, takes_hp
-from search.space.hyper import Hyper, fits, hyper_of, keeps_to_ranges, nearest_value, overlap
-from search.space.hyperparameters import LOOSE, names_of
+from search.space.from_kerastuner import LOOSE, names_of
+from search.space.hyper_choices import Hyper, fits, hyper_of, keeps_to_ranges, nearest_value, overlap
 from search.training.own_compile import loss_of_numbers
 from search.training.recorder import Params
 
@@ -132,7 +132,7 @@ def setting_hp(params: Mapping[str, Any]) -> Any:
 
     Of a hyperparameter that several parameters stand for, it is the one in whose range the builder asks. A value that
     is in no such range comes from a space file, which may say otherwise than the builder, unless the params keep to its
-    ranges (`search.space.hyper.for_builder`): then it is of a range that no build had asked with.
+    ranges (`search.space.hyper_choices.for_builder`): then it is of a range that no build had asked with.
     """
 
     def choose(hyper: Hyper) -> Any:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.artifacts import whole
-from search.training.probe import ask
+from search.training.ask import ask
 
 FILE, WEIGHTS, FACTS = ".keras", ".weights.h5", ".npz"
 """What the names of its files end with."""

@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from search.space.known import TRAINING
+from search.space.training_params import TRAINING
 from search.training.outputs import Outputs
 from search.training.schedule import base_rate
 

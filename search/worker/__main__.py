@@ -16,17 +16,17 @@ import time
 import optuna
 
 from search.errors import GridlessError, InputError
-from search.places import home
-from search.study.ledger import Ledger
-from search.study.owner import Owner
-from search.study.storage import LedgerStorage
+from search.paths import home
+from search.study.storage.claim import Owner
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
+from search.tracking.mirror import introduce
 from search.tracking.outbox import Outbox
-from search.tracking.tracker import NullTracker, Tracker
-from search.worker.mirror import introduce
-from search.worker.order import HOPELESS, STOPPED, Order
-from search.worker.patience import GIVE_UP_S, Patience
-from search.worker.sandbox import Sandbox
+from search.tracking.protocol import NullTracker, Tracker
+from search.worker.engines.order import HOPELESS, STOPPED, Order
+from search.worker.outages import GIVE_UP_S, Patience
 from search.worker.service import Service
+from search.worker.trial.sandbox import Sandbox
 
 logger = logging.getLogger("search.worker")
 

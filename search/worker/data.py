@@ -8,7 +8,7 @@ from search import registry
 from search.datasets import load
 from search.datasets.split import Prepared, find_prepared, prepare
 from search.errors import StudyError
-from search.places import cache
+from search.paths import cache
 from search.study.spec import StudySpec
 from search.study.user_code import code_difference, user_code
 

@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from search.study.ledger import CANCELLED_REASON, Ledger
-from search.study.owner import Claim
-from search.study.queue import QueueState
-from search.study.records import Epoch, Evaluation, TrialRecord
-from search.study.strategy import Decision, Strategy
-from search.tracking.tracker import Tracker
+from search.records import Epoch, Evaluation, TrialRecord
+from search.strategies import Decision, Strategy
+from search.study.storage.claim import Claim
+from search.study.storage.ledger import CANCELLED_REASON, Ledger
+from search.study.storage.queue import QueueState
+from search.tracking.protocol import Tracker
 from search.training.memory import Memory, address_space_note
-from search.worker.courier import Courier, Unsent
-from search.worker.messages import Built, Ended, EpochDone, Evaluated, Started
-from search.worker.oom import KILLED
-from search.worker.patience import Patience
-from search.worker.sandbox import CrashedError, Segment
+from search.worker.outages import Patience
+from search.worker.reporter import Courier, Unsent
+from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started
+from search.worker.trial.oom import KILLED
+from search.worker.trial.sandbox import CrashedError, Segment
 
 POLL_S = 0.2
 START_WAIT_S = 300.0

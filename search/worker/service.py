@@ -10,20 +10,20 @@ from dataclasses import replace
 
 from search.errors import GridlessError, InputError, RetryLaterError, StudyError
 from search.files import unwritable
-from search.places import MIN_FREE_MB, home
-from search.study.ledger import Ledger, finals_of
-from search.study.owner import Owner
-from search.study.queue import Served, open_studies, orphaned_studies
-from search.study.roster import Roster, WorkerRecord
-from search.study.rows import DamagedError
-from search.study.storage import LedgerStorage
-from search.tracking.tracker import Tracker
-from search.worker.closing import Reporter
+from search.paths import MIN_FREE_MB, home
+from search.study.storage.claim import Owner
+from search.study.storage.ledger import Ledger, finals_of
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import Served, open_studies, orphaned_studies
+from search.study.storage.trial_rows import DamagedError
+from search.study.storage.workers import Roster, WorkerRecord
+from search.tracking.protocol import Tracker
 from search.worker.data import data_for
-from search.worker.loop import StudyWorker
-from search.worker.order import Order
-from search.worker.patience import Patience, grace_s
-from search.worker.sandbox import Sandbox
+from search.worker.engines.order import Order
+from search.worker.final_report import Reporter
+from search.worker.outages import Patience, grace_s
+from search.worker.study_worker import StudyWorker
+from search.worker.trial.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 

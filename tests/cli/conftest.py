@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from search.actions import plan_study as prepare
+from search.actions import run
 from search.cli import main
 from search.training.probe import Corner, ProbeReport
-from search.worker import prepare, run, staff
+from search.worker.engines import start as staff
 from tests.worker.helpers import Sandbox, pretend, serve
 
 

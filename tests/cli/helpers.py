@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from contextlib import closing, suppress
 from pathlib import Path
 
-from search.study.reading import read_study
-from search.study.records import StudyRecord
-from search.study.storage import LedgerStorage
+from search.records import StudyRecord
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import read_study
 
 GRIDLESS = str(Path(sys.executable).parent / "gridless")
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from search.study.ledger import Ledger, Owner
-from search.study.storage import LedgerStorage
-from search.worker.sandbox import CrashedError
+from search.study.storage.ledger import Ledger, Owner
+from search.study.storage.optuna_storage import LedgerStorage
 from search.worker.segment import crash_reason
+from search.worker.trial.sandbox import CrashedError
 from tests.kept import keep
 from tests.study.helpers import begin, spec
 

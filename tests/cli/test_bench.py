@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.report.statistics import mean_interval
-from search.study.records import StudyRecord, TrialRecord
+from search.analysis.statistics import mean_interval
+from search.records import StudyRecord, TrialRecord
 from search.study.suite import stored_suite
 from tests.cli.helpers import gridless, study
 

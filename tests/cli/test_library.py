@@ -16,10 +16,10 @@ from PIL import Image
 
 import search
 from search.cli import main
-from search.cli.chatter import without_chatter
-from search.study.queue import QueueState
-from search.study.storage import LedgerStorage
-from search.tracking.mirror import sync
+from search.cli.views.quiet import without_chatter
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import QueueState
+from search.tracking.mlflow.send import sync
 from search.tracking.outbox import write_header
 from search.training.evidence import write_predictions
 from search.training.kept import Verdict
@@ -195,7 +195,7 @@ def test_an_archive_that_was_cut_short_between_packing_and_deleting_goes_on(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("search.study.removal.remove_tree", power_cut)
+        patch.setattr("search.study.storage.removal.remove_tree", power_cut)
         assert run("archive", "mine", "--yes")[0] == 130
     assert ledger.place().reason == "it is being archived"
     packed = (own_home / "mine.tar.gz").read_bytes()

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from search.study.records import StudyRecord
+from search.records import StudyRecord
 from tests.cli.helpers import ROOT, all_over, epochs_stored, gridless, kill_all, start, study, wait_for, workers_of
 
 TINY = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "2", "--finalists", "0")

@@ -12,7 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from search.cli import service
-from search.worker import restarts, staff
+from search.worker.engines import restarts
+from search.worker.engines import start as staff
 
 Run = Callable[..., Result]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.tracking.database import open_client
+from search.tracking.mlflow.client import open_client
 
 pytest.importorskip("flask_wtf", reason="MLflow's accounts need Flask-WTF")
 pytestmark = pytest.mark.filterwarnings("ignore:starlette.middleware.wsgi is deprecated")

@@ -12,7 +12,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from search.cli.service import TERMINATED
-from search.worker.claims import lock_folder
+from search.worker.engines.gpu_locks import lock_folder
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"
 

@@ -14,9 +14,9 @@ import pytest
 import sqlalchemy as sa
 
 from search.errors import RetryLaterError
-from search.study.reading import read_study
-from search.study.records import StudyRecord
-from search.study.storage import LedgerStorage
+from search.records import StudyRecord
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import read_study
 from tests.docker.stack import IMAGES, ROOT, Stack, free_port, wait_for, why_not
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"the stack of containers was not tried: {why_not()}")

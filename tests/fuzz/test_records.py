@@ -11,12 +11,12 @@ from typing import Any
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from search.actions.importing.command import NO_SPACE
+from search.actions.importing.rows import fit, unknown_to
+from search.actions.importing.sources import read_past
 from search.report import write_report
-from search.space.hyperparameters import space_of
-from search.study.archive import read_archive
-from search.study.importing_rows import fit, unknown_to
-from search.study.importing_sources import read_past
-from search.worker.past import NO_SPACE
+from search.space.from_kerastuner import space_of
+from search.study.storage.archive import read_archive
 from tests.fuzz.helpers import TREES, attempt, changed, damaged, dumped, fuzz, written
 from tests.study.helpers import SPACE, epoch, spec
 

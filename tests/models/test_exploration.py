@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from search.errors import InputError
 from search.space.conditions import learned
-from search.space.hyper import FOUND, fits, for_builder, hyper_of
-from search.space.hyperparameters import space_from, space_of
-from search.space.types import Space
+from search.space.from_kerastuner import space_from, space_of
+from search.space.hyper_choices import FOUND, fits, for_builder, hyper_of
+from search.space.space import Space
 from search.training.exploration import Exploration
 from search.training.hypermodel import asking_hp, setting_hp
 

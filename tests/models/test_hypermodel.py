@@ -10,13 +10,14 @@ import keras_tuner
 import numpy as np
 import pytest
 
+from search.actions.importing.sources import read_past
+from search.actions.space_source import differs_in_conditions
 from search.datasets import load
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.registry import load_builder
-from search.space.hyperparameters import space_from, space_of
-from search.space.types import Space
-from search.study.importing_sources import read_past
+from search.space.from_kerastuner import space_from, space_of
+from search.space.space import Space
 from search.training.discovery import explore, hypers_of
 from search.training.hypermodel import builder_of, setting_hp
 from search.training.job import Job
@@ -24,7 +25,6 @@ from search.training.network import build_network
 from search.training.outputs import Outputs
 from search.training.own_compile import RowsOfLabels, loss_of_numbers
 from search.training.trainer import train
-from search.worker.spaces import differs_in_conditions
 from tests.cli.helpers import gridless, rows
 
 SHAPE = (8, 8, 1)

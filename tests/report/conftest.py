@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.study.records import Epoch, StudyRecord, TrialRecord
+from search.records import Epoch, StudyRecord, TrialRecord
 
 STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 

@@ -3,9 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
-from search.report.finals import Finalist, Finals
-from search.report.statistics import Difference, Interval
-from search.study.records import Evaluation, StudyRecord, TrialRecord
+from search.analysis.finalists import Finalist, Finals
+from search.analysis.statistics import Difference, Interval
+from search.records import Evaluation, StudyRecord, TrialRecord
 from tests.report.conftest import trial
 
 REPLICATES = ((0, 0.93), (0, 0.94), (1, 0.90), (1, 0.90))

@@ -13,12 +13,12 @@ from PIL import Image
 from sklearn.metrics import classification_report, confusion_matrix
 
 from search.report import write_report
-from search.report.classes import class_table, confusion, confusion_plot, most_confused
+from search.report.charts.confusion import class_table, confusion, confusion_plot, most_confused
+from search.report.charts.images import picture
+from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram
 from search.report.evidence import Evidence, Layer, Network, Predictions, Samples, read_evidence
-from search.report.images import picture
-from search.report.network import BOX_HEIGHT, BOX_WIDTH, diagram
-from search.report.words import percent
 from search.training.kept import Verdict
+from search.words import percent
 from tests.report.finished import final_of, finished
 from tests.report.test_page import Page
 

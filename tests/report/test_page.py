@@ -7,11 +7,11 @@ from html.parser import HTMLParser
 import plotly.graph_objects as go
 import pytest
 
+from search.analysis.forecast import Forecast, Gain
 from search.report import gather, write_report
+from search.report.charts.chart import Panel, Plot
 from search.report.contents import Contents, contents
 from search.report.page import page
-from search.report.plots import Panel, Plot
-from search.study.forecast import Forecast, Gain
 from tests.report.conftest import trial
 from tests.report.finished import final_of, finals, finished
 

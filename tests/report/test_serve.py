@@ -11,9 +11,9 @@ import pytest
 from search.errors import InputError, RetryLaterError
 from search.report import news_of
 from search.report.serve import Fresh, serve, server_for
-from search.study.finals import final_spec
-from search.study.ledger import Ledger
-from search.study.storage import LedgerStorage
+from search.study.finalists import final_spec
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
 from tests.kept import ME, replicate
 from tests.study.helpers import begin, spec
 

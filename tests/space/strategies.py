@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
+from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
 
 # The same examples in every run, however slow the machine is.
 steadily = settings(deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow])

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from search.errors import InputError
-from search.space.known import EVERYWHERE, problems_of
 from search.space.load import load_space
+from search.space.training_params import EVERYWHERE, problems_of
 
 GOOD: dict[str, list[Any]] = {
     "batch_size": [1, 4096],

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from search.space.load import find_space, load_space
-from search.space.types import Space
+from search.space.space import Space
 
 SEARCHED = {"batch_size", "lr", "dropout", "epochs", "initializer", "units", "optimizer"}
 PUBLISHED = {

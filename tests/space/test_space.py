@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from search.errors import InputError
-from search.space.types import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
+from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
 from search.space.values import is_in
 from tests.space.strategies import settings_of, spaces, steadily, values_of
 

@@ -3,13 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from search.space.types import Space
-from search.study.database import models
-from search.study.ledger import Ledger
-from search.study.owner import Claim, Owner
-from search.study.queue import Place, put_place
-from search.study.records import Epoch, TrialRecord
+from search.records import Epoch, TrialRecord
+from search.space.space import Space
 from search.study.spec import StudySpec
+from search.study.storage.claim import Claim, Owner
+from search.study.storage.database import models
+from search.study.storage.ledger import Ledger
+from search.study.storage.queue import Place, put_place
 
 SPACE = Space.from_dict(
     {

@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 
 from search.errors import InputError
-from search.study.records import TrialRecord
+from search.records import TrialRecord
+from search.strategies import derive_seed
 from search.study.replicates import of_setting, of_trial, watches
 from search.study.spec import Replicate
-from search.study.strategy import derive_seed
 from tests.study.helpers import spec, trial
 
 SETTING = {"optimizer": "sgd", "lr": 0.1}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import InputError
-from search.space.types import Published
+from search.space.space import Published
 from search.study.suite import Search, Suite, System, read_suite, stored_suite, stored_systems, suite_name, write_suite
 
 SYSTEM = System(

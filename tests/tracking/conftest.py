@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.tracking.mirror import sync
+from search.tracking.mlflow.send import sync
 from search.tracking.outbox import write_header
 
 _SERVER_SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")

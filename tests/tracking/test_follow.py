@@ -10,9 +10,10 @@ import time
 import pytest
 
 from search.files import locked
-from search.tracking import follow, mirror
+from search.tracking import follow
 from search.tracking.follow import Follower, outboxes
-from search.tracking.mirror import sync
+from search.tracking.mlflow import send as mirror
+from search.tracking.mlflow.send import sync
 from search.tracking.outbox import Outbox, write_header
 from tests.tracking.helpers import run_trial, runs, steps
 

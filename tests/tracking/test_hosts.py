@@ -7,11 +7,11 @@ from contextlib import suppress
 
 import pytest
 
-from search.tracking import store
-from search.tracking.database import open_client
-from search.tracking.mirror import Mirror, sync
+from search.tracking.mlflow import store
+from search.tracking.mlflow.client import open_client
+from search.tracking.mlflow.runs import Run, choose
+from search.tracking.mlflow.send import Mirror, sync
 from search.tracking.outbox import Outbox, write_header
-from search.tracking.runs import Run, choose
 from tests.tracking.helpers import client, run_trial, runs, steps
 
 N_TRIALS = 3

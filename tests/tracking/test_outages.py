@@ -5,9 +5,10 @@ from collections import Counter
 
 import pytest
 
-from search.tracking import mirror, store
-from search.tracking.database import open_client
-from search.tracking.mirror import sync
+from search.tracking.mlflow import send as mirror
+from search.tracking.mlflow import store
+from search.tracking.mlflow.client import open_client
+from search.tracking.mlflow.send import sync
 from search.tracking.outbox import Outbox
 from tests.tracking.helpers import client, run_trial, runs, steps
 

@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 
 import pytest
 
-from search.places import home
-from search.report.finals import Finalist, Finals
-from search.report.statistics import Interval
-from search.study.records import Epoch, Evaluation, StudyRecord, TrialRecord
+from search.analysis.finalists import Finalist, Finals
+from search.analysis.statistics import Interval
+from search.paths import home
+from search.records import Epoch, Evaluation, StudyRecord, TrialRecord
 from search.study.spec import Replicate, StudySpec
-from search.tracking.mirror import sync
+from search.tracking.mirror import data_inputs, tell_results
+from search.tracking.mlflow.send import sync
 from search.tracking.outbox import Outbox, write_header
-from search.worker.mirror import data_inputs, tell_results
 from tests.tracking.helpers import client, run_trial, runs, steps
 
 INPUTS = [

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from search.tracking.outbox import Event, Outbox, read_events, read_header, write_header
-from search.tracking.tracker import NullTracker, Tracker
+from search.tracking.protocol import NullTracker, Tracker
 
 TRACKERS: dict[str, Callable[[Path], Tracker]] = {
     "null": lambda folder: NullTracker(),

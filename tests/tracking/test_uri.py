@@ -7,9 +7,9 @@ import sys
 import pytest
 
 from search.secret import masked, redacted
-from search.tracking import store
-from search.tracking.database import open_client
-from search.tracking.mirror import sync
+from search.tracking.mlflow import store
+from search.tracking.mlflow.client import open_client
+from search.tracking.mlflow.send import sync
 from search.tracking.outbox import Outbox
 from tests.tracking.helpers import runs
 

@@ -10,10 +10,11 @@ import pytest
 
 from search import registry
 from search.errors import InputError
-from search.space.hyper import FOUND
+from search.space.hyper_choices import FOUND
 from search.space.load import find_space, load_space
-from search.space.types import Space
+from search.space.space import Space
 from search.training import probe as probe_module
+from search.training.answer import answer_to
 from search.training.catalogue import check_space, dataset_rows, model_rows
 from search.training.probe import Question, build_all, probe
 
@@ -33,7 +34,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Questions are answered in this process: that starting one works is seen where many networks are built."""
 
     def answer(question: dict[str, Any]) -> dict[str, Any]:
-        return cast(dict[str, Any], json.loads(json.dumps(probe_module._answer(json.loads(json.dumps(question))))))
+        return cast(dict[str, Any], json.loads(json.dumps(answer_to(json.loads(json.dumps(question))))))
 
     monkeypatch.setattr(probe_module, "ask", answer)
 

@@ -9,16 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from search.actions.plan_suite import Bench, open_suite
 from search.errors import TrialError
-from search.study.ledger import Ledger
-from search.study.owner import Owner
-from search.tracking.tracker import NullTracker
+from search.study.storage.claim import Owner
+from search.study.storage.ledger import Ledger
+from search.tracking.protocol import NullTracker
 from search.training.job import Job
-from search.worker.messages import Built, Ended, EpochDone, Evaluated, Message, Started
-from search.worker.order import Order
-from search.worker.patience import Patience
+from search.worker.engines.order import Order
+from search.worker.outages import Patience
 from search.worker.service import Service
-from search.worker.suite import Bench, open_suite
+from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Message, Started
 
 Train = Callable[..., str]
 """As `search.training.trainer.train`."""

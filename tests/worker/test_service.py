@@ -16,24 +16,26 @@ import pytest
 from search.datasets.image_data import ImageData, from_arrays
 from search.datasets.split import prepare
 from search.errors import GridlessError, InputError, RetryLaterError, StudyError, TrialError
-from search.places import cache
-from search.report.code import code_words
-from search.study.control import CANCELLED_REASON, cancel, pause, requeue_lost, resume
-from search.study.ledger import Ledger
-from search.study.owner import Owner
-from search.study.queue import QueueState
-from search.study.reading import read_study
-from search.study.records import TrialRecord
-from search.study.roster import Roster, WorkerRecord
-from search.study.storage import LedgerStorage
+from search.paths import cache
+from search.records import TrialRecord
+from search.report.text.code import code_words
+from search.study.storage.claim import Owner
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import QueueState
+from search.study.storage.read import read_study
+from search.study.storage.steering import CANCELLED_REASON, cancel, pause, requeue_lost, resume
+from search.study.storage.workers import Roster, WorkerRecord
 from search.study.user_code import user_code
-from search.tracking.tracker import NullTracker
+from search.tracking.protocol import NullTracker
 from search.training.job import Job
-from search.worker import courier, patience, segment, service
-from search.worker.loop import Places
-from search.worker.order import Order
-from search.worker.patience import Patience
+from search.worker import outages as patience
+from search.worker import reporter as courier
+from search.worker import segment, service
+from search.worker.engines.order import Order
+from search.worker.outages import Patience
 from search.worker.service import Service
+from search.worker.study_worker import Places
 from tests.study.helpers import begin, forget_beats, spec
 from tests.worker.helpers import Recorder, Sandbox, wait_until
 

@@ -1,0 +1,166 @@
+"""Past trials as plain values, and how they become settings of a space. Pure."""
+
+import math
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from search.registry import nearest
+from search.space.from_kerastuner import names_of
+from search.space.params import ChoiceParam, ConstantParam, IntParam, Param, ends, problem_of
+from search.space.setting import fill
+from search.space.space import Space
+from search.space.values import same, show
+
+ALIASES = {"learning_rate": "lr", "dropout_rate": "dropout", "num_unit": "units", "num_units": "units"}
+"""What libraries and the documents call a parameter that has another name here."""
+_OBJECT = re.compile(r"<(?:class |function |built-in function |bound method )?'?([\w.]+)")
+"""How Python writes a class, a function or an object."""
+
+
+@dataclass(frozen=True)
+class PastTrial:
+    """One trial that another program ran."""
+
+    row: str
+    """Tells it from the others of its source, whenever that is read."""
+    values: Mapping[str, Any]
+    """By the names that the source has for its parameters."""
+    val_accuracy: Any
+    """As the source has it; a fraction, if it is one that can be taken over."""
+    problem: str | None = None
+    """Why it is no finished trial with a validation accuracy; None if it is one as far as the source says."""
+    curve: tuple[float, ...] = ()
+    """The validation accuracy after each epoch, where the source kept it."""
+    seconds: float | None = None
+    """What its training took."""
+    told_as: str = ""
+    """What people are told of as its row, where that is not `row`."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What one source holds."""
+
+    kind: str
+    """keras-tuner, cv_results_, optuna or csv."""
+    place: str
+    trials: tuple[PastTrial, ...]
+    hyperparameters: tuple[Mapping[str, Any], ...] = ()
+    """KerasTuner's, as `search.space.from_kerastuner` takes them."""
+
+
+class Fitted(NamedTuple):
+    """A past trial as one of ours."""
+
+    row: str
+    setting: dict[str, Any]
+    curve: tuple[float, ...]
+    """Validation accuracies, one at least."""
+    seconds: float | None
+
+
+class Rejected(NamedTuple):
+    """A past trial that can't be one of ours."""
+
+    row: str
+    reason: str
+
+
+def fit(trial: PastTrial, space: Space, *, assumed: Collection[str], renamed: Mapping[str, str]) -> Fitted | Rejected:
+    """`trial` as one of `space`, or why it can't be.
+
+    Of `assumed` parameters, which the source knows nothing of, it gets the document's values. `renamed` leads from the
+    source's names to those of the space.
+    """
+    row = trial.told_as or trial.row
+    if trial.problem:
+        return Rejected(row, trial.problem)
+    if problem := _accuracy_problem(trial.val_accuracy):
+        return Rejected(row, problem)
+    setting, problems = _setting(trial.values, space, assumed, renamed)
+    if problems:
+        return Rejected(row, "; ".join(problems))
+    curve = trial.curve if trial.curve and max(trial.curve) == trial.val_accuracy else (float(trial.val_accuracy),)
+    return Fitted(trial.row, setting, curve, trial.seconds)
+
+
+def unknown_to(past: Past, space: Space, renamed: Mapping[str, str]) -> list[str]:
+    """The parameters of `space` that no trial of `past` has a value for."""
+    told = {own for trial in past.trials for name in trial.values for own in _own_names(name, space, renamed)}
+    return [name for name in space.params if name not in told]
+
+
+def names_in(past: Past) -> set[str]:
+    """What the parameters of `past` are called, with and without scikit-learn's path of steps before."""
+    names = {name for trial in past.trials for name in trial.values}
+    return names | {_last(name) for name in names}
+
+
+def _last(name: str) -> str:
+    return name.rpartition("__")[2]  # of scikit-learn's path of steps, model__units
+
+
+def _accuracy_problem(value: Any) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return f"its validation accuracy is {show(value)}, not a number"
+    return None if 0 <= value <= 1 else f"its score {value:g} is no accuracy, which is a fraction from 0 to 1"
+
+
+def _setting(
+    values: Mapping[str, Any], space: Space, assumed: Collection[str], renamed: Mapping[str, str]
+) -> tuple[dict[str, Any], list[str]]:
+    wanted: dict[str, Any] = {}
+    problems = []
+    for name, value in values.items():
+        owns = _own_names(name, space, renamed)
+        taken = {own: _as(space.params[own], value) for own in owns}
+        fitting = {own: v for own, v in taken.items() if problem_of(space.params[own], v) is None}
+        if not owns:
+            problems.append(f"{name}: is not a parameter of the space; {nearest(name, space.params)}, or give --rename")
+        elif not fitting:
+            problems.append(f"{name}: {problem_of(space.params[owns[0]], taken[owns[0]])}")
+        wanted |= fitting
+    if problems:
+        return {}, problems
+    setting = fill(space.params, space.document, wanted)
+    told = {own: name for name in values for own in _own_names(name, space, renamed)}
+    for own in setting:
+        if own in told and own not in wanted:
+            problems.append(f"{told[own]}: {problem_of(space.params[own], _as(space.params[own], values[told[own]]))}")
+        elif own not in told and own not in assumed:
+            problems.append(f"{own}: is missing")
+    return setting, problems
+
+
+def _own_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[str]:
+    """The parameters of `space` that the source's `name` stands for: several where scopes define it differently."""
+    last = _last(name)
+    for theirs in (name, last):
+        if theirs in renamed:
+            return [renamed[theirs]]
+    for candidate in dict.fromkeys((name, last, ALIASES.get(name, name), ALIASES.get(last, last))):
+        if found := [own for own in names_of(candidate) if own in space.params]:
+            return found
+    return []
+
+
+def _as(param: Param, value: Any) -> Any:
+    """`value` as the parameter writes it: files of text know no types, and pandas makes numbers with gaps floats."""
+    if isinstance(value, float) and value.is_integer() and isinstance(param, IntParam):
+        return int(value)
+    listed = ends(param) if isinstance(param, ChoiceParam | ConstantParam) else ()
+    if any(same(c, value) for c in listed):
+        return value
+    twins = (c for plain in (str, _plain) for c in listed if plain(c) == plain(value))
+    return next(twins, value)
+
+
+def _plain(value: Any) -> str:
+    """What a value is called, however it is written: sgd for SGD, for the class and for an object of it."""
+    if isinstance(value, Mapping):  # as Keras writes one
+        value = value.get("class_name")
+    text = str(value)
+    match = _OBJECT.match(text)
+    return (match[1].rpartition(".")[2] if match else text).replace("_", "").lower()

@@ -1,0 +1,219 @@
+"""From a suite file to studies that workers can serve: every system checked, its data split, its networks built."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search import registry
+from search.actions.plan_study import Plan, crew_for, open_study
+from search.actions.suite_searches import is_searched, plan_searches
+from search.actions.suite_systems import resolve
+from search.datasets import data_source, load
+from search.datasets.image_data import ImageData
+from search.datasets.split import Prepared, prepare
+from search.errors import InputError
+from search.paths import cache, check_home, home, storage_url
+from search.space.space import Space
+from search.study.replicates import FINAL, of_setting, of_trial, watches
+from search.study.spec import Replicate, Settings, StudySpec, check_goes_on, settings_for
+from search.study.storage.ledger import Ledger, stored_spec
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import read_study
+from search.study.suite import Suite, SuiteFile, System, read_suite, stored_systems, suite_name, write_suite
+from search.study.user_code import user_code
+from search.training.probe import Question, build_all
+from search.worker.engines.devices import Crew
+
+Say = Callable[[str], None]
+CREW_FLAGS = ("workers", "threads", "gpus", "trials_per_gpu", "share_gpus", "name")
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A suite that holds together: what it runs, with what, and where."""
+
+    suite: Suite
+    """All systems of the suite."""
+    chosen: tuple[System, ...]
+    """Those to run."""
+    file: SuiteFile
+    spaces: Mapping[str, Space]
+    """By study."""
+    data: Mapping[str, Prepared]
+    """By study."""
+    storage: LedgerStorage
+    crew: Crew
+    settings: Settings
+    searches: Mapping[str, Plan]
+    """The systems to run that are searched, by study."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the suite writes."""
+        return home() / self.suite.name
+
+    def first_plans(self) -> list[Plan]:
+        """Searches, and studies of one trial: of systems whose training watches validation images but is scored on
+        others.
+
+        Raises InputError, naming every system, when a study of an earlier command can't go on.
+        """
+        self.final_plans()
+        first = self._plans([s for s in self.chosen if _needs_trial(s)], lambda _system: ())
+        return [*self.searches.values(), *first]
+
+    def final_plans(self) -> list[Plan]:
+        """Studies of replicates; those of systems that must be tried first, once that has come to a good end.
+
+        Those of a search's finalists are opened by its workers. Raises InputError, naming every system, when a study
+        of an earlier command can't go on.
+        """
+        fixed = [s for s in self.chosen if s.search is None]
+        return self._plans([s for s in fixed if not _needs_trial(s) or self._is_tried(s)], self._replicates)
+
+    def batches(self, plans: Sequence[Plan]) -> list[list[Plan]]:
+        """`plans` that are not done, as they are to run: all together, but one after another where time is limited."""
+        todo = [plan for plan in plans if not self.is_done(plan)]
+        together = [plan for plan in todo if plan.spec.timeout_s is None]
+        return [*([together] if together else []), *([plan] for plan in todo if plan not in together)]
+
+    def is_done(self, plan: Plan) -> bool:
+        """Whether every trial of `plan`, and of the finalists of a search, has ended."""
+        if plan.spec.name in self.searches:
+            return is_searched(self.storage, plan.spec)
+        if not plan.resumes:
+            return False
+        trials = read_study(self.storage, plan.spec.name).trials
+        return len(trials) >= plan.spec.n_trials and all(t.state in {"COMPLETE", "FAIL"} for t in trials)
+
+    def _plans(self, systems: Sequence[System], replicates: Callable[[System], tuple[Replicate, ...]]) -> list[Plan]:
+        plans: list[Plan] = []
+        problems: list[str] = []
+        for system in systems:
+            try:
+                plans.append(self._plan(system, replicates(system)))
+            except InputError as error:
+                problems += error.problems
+        if problems:
+            raise InputError(problems)
+        return plans
+
+    def _is_tried(self, system: System) -> bool:
+        if stored_spec(self.storage, system.study) is None:
+            return False
+        return [t.state for t in read_study(self.storage, system.study).trials] == ["COMPLETE"]
+
+    def _replicates(self, system: System) -> tuple[Replicate, ...]:
+        n, seed, evaluate = system.seeds, self.file.seed, system.evaluate
+        if not _needs_trial(system):
+            return of_setting(system.setting, epochs=system.epochs, n=n, seed=seed, evaluate=evaluate)
+        [trial] = read_study(self.storage, system.study).trials
+        # A published recipe is run to its end, not to the best of its epochs.
+        return of_trial(trial, n=n, seed=seed, evaluate=evaluate, stop_at=trial.epochs)
+
+    def _plan(self, system: System, replicates: tuple[Replicate, ...]) -> Plan:
+        space, data = self.spaces[system.study], self.data[system.study]
+        name = system.study + (FINAL if replicates else "")
+        limits = Settings().model_dump(include={"timeout_s", "budget", "trial_timeout_s"})
+        spec = StudySpec(
+            name=name, model=system.model, data=system.data, data_source=system.data_source,
+            n_trials=len(replicates) or 1, epochs=system.epochs, seed=self.file.seed, strategy="random",
+            workers=len(self.crew.devices), threads=self.crew.threads, validation_fraction=system.validation_fraction,
+            data_digest=data.digest, space_digest=space.digest, first=(dict(system.setting),), space=space.as_dict(),
+            precision=self.file.precision, replicates=replicates, code=user_code(system.model), **limits,
+        )  # fmt: skip
+        stored = stored_spec(self.storage, name)
+        if stored is not None:
+            check_goes_on(stored, spec)
+        return Plan(spec, data, self.crew, (), stored is not None)
+
+
+def prepare_suite(
+    name: str, flags: Mapping[str, Any], only: Sequence[str], skip: Sequence[str], say: Say, engine: str = "local"
+) -> Bench:
+    """Check suite `name` with `flags` (keys of SuiteFile, workers, threads, name): its models `only`, without `skip`.
+
+    Raises InputError with every problem of every system.
+    """
+    settings, problems = settings_for("default", {k: flags.get(k) for k in CREW_FLAGS})
+    problems += [p for p in (check_home(),) if p]
+    try:
+        file = read_suite(name, {k: flags.get(k) for k in ("seeds", "seed", "epochs", "precision")})
+        title = flags.get("name") or suite_name(name)
+    except InputError as error:
+        raise InputError([*problems, *error.problems]) from error
+    systems, spaces, found = resolve(file, title)
+    wanted = {m for entry in file.systems for m in entry.model if (not only or m in only) and m not in skip}
+    chosen = tuple(s for s in systems if s.model in wanted)
+    unknown = [*_unknown("--only", only, file), *_unknown("--skip", skip, file)]
+    problems += [*unknown, *found]
+    if not wanted and not unknown:
+        problems.append("--only and --skip leave no system of the suite")
+    data, found = _load(chosen, wanted, file, say)
+    problems += found
+    if problems or settings is None:
+        raise InputError(problems)
+    if fixed := [s for s in chosen if s.search is None]:
+        say("building each network once …")
+        _check_networks(fixed, data)
+    suite, storage, crew = Suite(name=title, systems=systems), LedgerStorage(storage_url()), crew_for(settings, engine)
+    searches = plan_searches([s for s in chosen if s.search], file, spaces, data, storage, crew, say)
+    return Bench(suite, chosen, file, spaces, data, storage, crew, settings, searches)
+
+
+def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:
+    """Make or resume the studies of `plans`, and keep the suite for `gridless compare`.
+
+    Systems that were not chosen this time stay as an earlier command ran them. Raises InputError when a study can't
+    go on, or nothing can be written.
+    """
+    ledgers = [open_study(plan, bench.storage) for plan in plans]
+    known = {s.study: s for s in stored_systems(bench.folder)} | {s.study: s for s in bench.chosen}
+    merged = tuple(known.get(s.study, s) for s in bench.suite.systems)
+    write_suite(Suite(name=bench.suite.name, systems=merged), bench.folder)
+    return ledgers
+
+
+def _needs_trial(system: System) -> bool:
+    return system.search is None and watches(system.setting) and system.evaluate != "validation"
+
+
+def _unknown(flag: str, models: Sequence[str], file: SuiteFile) -> list[str]:
+    known = {m for entry in file.systems for m in entry.model}
+    return [f"{flag}: {m!r} is not in the suite; {registry.nearest(m, known)}" for m in models if m not in known]
+
+
+def _load(
+    systems: Sequence[System], wanted: set[str], file: SuiteFile, say: Say
+) -> tuple[dict[str, Prepared], list[str]]:
+    """The prepared data of every study, each data set of the models `wanted` loaded once, and every problem."""
+    prepared: dict[str, Prepared] = {}
+    problems: list[str] = []
+    entries = [entry for entry in file.systems if not wanted.isdisjoint(entry.model)]
+    for source in dict.fromkeys(data_source(d) for entry in entries for d in entry.data):
+        own = [s for s in systems if s.data_source == source]
+        say(f"loading {source} …")
+        try:
+            images = load(source)
+            prepared |= {s.study: _split(images, file, s) for s in own}
+        except InputError as error:
+            problems += [*error.problems, *([f"or leave out what needs it: {_skips(own)}"] if own else [])]
+    return prepared, problems
+
+
+def _split(images: ImageData, file: SuiteFile, system: System) -> Prepared:
+    return prepare(images, seed=file.seed, validation_fraction=system.validation_fraction, cache=cache())
+
+
+def _check_networks(systems: Sequence[System], data: Mapping[str, Prepared]) -> None:
+    questions = [Question(s.model, s.setting, data[s.study].input_shape, data[s.study].n_classes) for s in systems]
+    answers = build_all(questions, weights=True)
+    bad = [(s, a.error) for s, a in zip(systems, answers, strict=True) if a.error]
+    if bad:
+        told = [f"{s.model} on {s.data}: {error}" for s, error in bad]
+        raise InputError([*told, f"or leave them out: {_skips([s for s, _ in bad])}"])
+
+
+def _skips(systems: Sequence[System]) -> str:
+    return " ".join(dict.fromkeys(f"--skip {s.model}" for s in systems))

@@ -1,0 +1,108 @@
+"""One command's share of its studies: local workers, watched from start to stop."""
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from enum import StrEnum
+
+from search.errors import RetryLaterError, StudyError
+from search.paths import room_problem
+from search.records import TrialRecord
+from search.study.spec import StudySpec
+from search.study.storage.ledger import TIME_OVER, Ledger, finals_of
+from search.study.storage.queue import Place, QueueState
+from search.study.storage.steering import pause
+from search.study.storage.workers import Roster
+from search.worker.engines.local import Workers
+from search.worker.engines.order import Order
+
+TICK_S = 1.0
+
+
+class End(StrEnum):
+    """Why a command stopped working on its studies."""
+
+    DONE = "done"
+    TIMEOUT = "timeout"
+    PAUSED = "paused"
+    CANCELLED = "cancelled"
+
+
+Shown = Sequence[tuple[StudySpec, Sequence[TrialRecord]]]
+Show = Callable[[Shown], None]
+"""Is given each study and its trials every second; studies of finalists come after the others."""
+Warn = Callable[[str], None]
+"""Is told every second what holds workers up, if something does."""
+
+
+def run(ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show, warn: Warn) -> End:
+    """Serve the studies of `ledgers`, which are on the queue, then their finalists, by `workers` until all are over.
+
+    However it ends, KeyboardInterrupt included, the workers have given their trials back before it returns; when it
+    is interrupted, studies that nobody else works on leave the queue until somebody asks for them again.
+    Raises StudyError when workers ended before the studies were over.
+    """
+    names = tuple(ledger.name for ledger in ledgers)
+    workers.go(Order(storage=ledgers[0].storage.url, studies=names, until_idle=True, mlflow=mlflow))
+    watch = _Watch(ledgers)
+    try:
+        while workers.check():
+            watch.show(show)
+            watch.warn(warn)
+            time.sleep(TICK_S)
+        trouble = workers.trouble()
+    except BaseException:
+        workers.stop()
+        with suppress(RetryLaterError):  # it stays on the queue, which costs nothing until a worker asks
+            for ledger in watch.look():
+                _leave(ledger)
+        raise
+    finally:
+        workers.stop()
+    watch.show(show)
+    places = [ledger.place() for ledger in watch.look()]
+    if trouble and any(place.state is QueueState.OPEN for place in places):
+        raise StudyError(trouble)
+    return max((_end(place) for place in places), key=list(End).index)
+
+
+def _end(place: Place) -> End:
+    if place.state is QueueState.CANCELLED:
+        return End.CANCELLED
+    if place.state is QueueState.PAUSED:
+        return End.TIMEOUT if place.reason == TIME_OVER else End.PAUSED
+    return End.DONE
+
+
+def _leave(ledger: Ledger) -> None:
+    if not any(t.state == "RUNNING" for t in ledger.trials()):
+        pause(ledger, "its command was stopped")
+
+
+class _Watch:
+    """The studies, and those of their finalists once they are there."""
+
+    def __init__(self, ledgers: Sequence[Ledger]) -> None:
+        self._ledgers = list(ledgers)
+        self._roster = Roster(ledgers[0].storage)
+
+    def look(self) -> Sequence[Ledger]:
+        """Raises RetryLaterError when the storage is away."""
+        storage, known = self._ledgers[0].storage, [ledger.name for ledger in self._ledgers]
+        self._ledgers += [Ledger(storage, name) for name in finals_of(storage, known) if name not in known]
+        return self._ledgers
+
+    def show(self, show: Show) -> None:
+        with suppress(RetryLaterError):  # the view stands still while it is away; the workers wait for it themselves
+            ledgers = self.look()
+            for ledger in ledgers:
+                ledger.place()  # reads the spec again: trials may have been added since
+            show([(ledger.spec, ledger.trials()) for ledger in ledgers])
+
+    def warn(self, warn: Warn) -> None:
+        notes = [room_problem()]
+        with suppress(RetryLaterError):
+            names = {ledger.name for ledger in self.look()}
+            notes += [f"{w.worker}: {w.note}" for w in self._roster.read() if w.note and w.study in names]
+        for note in filter(None, notes):
+            warn(note)

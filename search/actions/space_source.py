@@ -1,0 +1,72 @@
+"""The space of a study: from a file, or found by building a model for KerasTuner; and settings in it as people type."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from search.datasets.image_data import ImageData
+from search.errors import InputError
+from search.space.load import find_space, load_space
+from search.space.space import Space
+from search.space.yaml_file import typed
+from search.training.discovery import Found, find
+
+FOUND_EPOCHS = 10
+"""The most that a trial trains of a model for KerasTuner, which says nothing of it."""
+
+
+def space_for(model: str, file: Path | None, data: ImageData | None, say: Callable[[str], None]) -> Found:
+    """The space of `file` or of `model`'s own file, else what a model for KerasTuner says itself that it can vary.
+
+    Raises InputError when there is neither, with every mistake.
+    """
+    try:
+        path = find_space(model, file)
+    except InputError:
+        if ":" not in model:
+            raise
+        if data is None:
+            raise InputError([]) from None  # what is wrong with the data is told already
+        say("building the model to find its hyperparameters …")
+        found = find(model, input_shape=data.input_shape, n_classes=data.n_classes)
+        if found is None:
+            raise
+        return found
+    # A user's own function may share the space of another model.
+    return Found(load_space(path).model_copy(update={"model": model}), ())
+
+
+def differs_in_conditions(stored: Space, now: Space) -> bool:
+    """Whether two spaces found by building have the same parameters, of which a version knew other conditions."""
+    bare = ({n: p.model_copy(update={"when": None}) for n, p in s.params.items()} for s in (stored, now))
+    return stored.digest != now.digest and next(bare) == next(bare)
+
+
+def check_settings(space: Space, tries: Sequence[str], fixes: Sequence[str]) -> None:
+    """Raise InputError with every "name=value,name=value" text that `space` does not take."""
+    problems = []
+    for texts, accept in ((tries, space.complete), (fixes, space.fix)):
+        for text in texts:
+            try:
+                accept(typed_pairs(space, [text]))
+            except InputError as error:
+                problems += [f"{text!r}: {p}" for p in error.problems]
+    if problems:
+        raise InputError(problems)
+
+
+def typed_pairs(space: Space, texts: Sequence[str]) -> dict[str, Any]:
+    """The values of "name=value,name=value" texts, as YAML reads them; text where the choices are text."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        for pair in text.split(","):
+            name, equals, value = (p.strip() for p in pair.partition("="))
+            if not equals or not name or not value:
+                raise InputError(f"{pair!r} is not name=value; write it like lr=0.01,optimizer=adam")
+            found[name] = _typed(space, name, value)
+    return found
+
+
+def _typed(space: Space, name: str, text: str) -> Any:
+    choices = getattr(space.params.get(name), "choices", ())
+    return text if text in choices else typed(text)

@@ -1,0 +1,32 @@
+"""Settings to begin with that earlier studies found to be good. Pure."""
+
+from collections.abc import Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from search.records import StudyRecord
+from search.space.space import Space
+from search.study.finalist_costs import ranked
+
+N_POINTS = 3
+"""Few enough that starting points of another kind of images cost little where they are of no use."""
+
+
+def starting_points(
+    earlier: Sequence[StudyRecord], space: Space, known: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """At most `N_POINTS` settings of `earlier` studies, valid in `space` and none of `known`.
+
+    The best of each study in the order given, then the second best of each: accuracies on different images are not
+    compared. Meta-learned starting points as in Feurer et al., 2015, «Initializing Bayesian hyperparameter
+    optimization via meta-learning».
+    """
+    orders = [ranked(s.trials) for s in earlier]
+    found: list[dict[str, Any]] = []
+    for trial in (t for rank in zip_longest(*orders) for t in rank if t is not None):
+        params = dict(trial.params)
+        if params not in [*known, *found] and not space.problems_of(params):
+            found.append(params)
+        if len(found) == N_POINTS:
+            break
+    return found

@@ -1,0 +1,38 @@
+"""What the baseline of a study is called, how far it was trained and what it takes to train it in full. Pure."""
+
+from collections.abc import Mapping
+
+from search.records import StudyRecord, TrialRecord
+from search.space.hyper_choices import FOUND
+from search.study.finalist_costs import Rule, baseline_s, n_trainings
+from search.words import count, duration
+
+DOCUMENT = "the document's setting"
+
+
+def baseline_name(study: StudyRecord) -> str:
+    """What trial 0 of `study` is called: only a space that names its source has a document."""
+    space = study.spec.get("space")
+    source = space.get("source") or space.get("published") if isinstance(space, Mapping) else None
+    has_document = bool(source) and source != FOUND
+    return DOCUMENT if has_document else "the baseline"
+
+
+def printed_name(study: StudyRecord) -> str:
+    """The same on the page."""
+    return baseline_name(study).replace("'", "’")
+
+
+def baseline_cut(study: StudyRecord) -> str:
+    """How far the study's limit let trial 0 train where that is less than its own epochs, `4 of its 10 epochs`."""
+    epochs, trial = Rule.of(study.spec).baseline_epochs, study.document
+    if epochs is None or trial is None or trial.total_epochs is None or trial.total_epochs >= epochs:
+        return ""
+    return f"{trial.total_epochs} of its {count(epochs, 'epoch')}"
+
+
+def full_cost(study: StudyRecord, baseline: TrialRecord) -> str:
+    """What it takes to train the `baseline` of `study` as its document does, as often as a finalist."""
+    rule = Rule.of(study.spec)
+    n, cost_s = n_trainings(rule, baseline), baseline_s(rule, baseline)
+    return f"{n} × {count(rule.baseline_epochs or 0, 'epoch')}, about {duration(cost_s)} of training"

@@ -1,0 +1,91 @@
+"""What came out when the finalists were trained again, as plain values."""
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from search.analysis.baseline import DOCUMENT
+from search.analysis.statistics import Difference, Interval
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial of the search and its replicates. Accuracies and differences are fractions."""
+
+    trial: int
+    """Its number in the search."""
+    rank: int | None
+    """Its place in the leaderboard, by validation."""
+    is_document: bool
+    """It is the baseline: the document's own setting, trial 0."""
+    is_extra: bool
+    """It was trained again only for the gain over the baseline, not as one of the best."""
+    search_accuracy: float
+    """On the validation images, as the search saw it."""
+    interval: Interval | None
+    """Mean and 95 % interval of `values`; None while there are none."""
+    values: tuple[float, ...]
+    """Test accuracy of each finished replicate."""
+    n_wanted: int
+    """Replicates asked for."""
+    n_failed: int
+    """Replicates that ended without a value."""
+    optimism: float | None
+    """`search_accuracy` minus the mean of `values`."""
+    p_value: float | None = None
+    """Of no difference from the finalist with the highest mean, corrected; None for that one and where untold."""
+    tied_with_best: bool | None = None
+    """Whether chance explains that it is not the one with the highest mean, or it is; None where untold."""
+    trained: tuple[int, int] | None = None
+    """Of a baseline: the epochs that its replicates train, and those that its document trains it for."""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it is what gains are claimed over: a baseline, trained as its document trains it."""
+        return self.is_document and not self.is_cut
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it is a baseline that was not trained as its document trains it."""
+        return self.trained is not None and self.trained[0] < self.trained[1]
+
+
+@dataclass(frozen=True)
+class Finals:
+    """The finalists in the order of validation, the document's own setting last if it is not among the best."""
+
+    rows: tuple[Finalist, ...]
+    gain: Difference | None
+    """Mean test accuracy of the champion minus the baseline's. Its p is not corrected: it is one question, asked
+    before the test set was opened. None where they are the same, one has no value or the baseline was cut short."""
+    n_test: int | None
+    """Images in the test set; None while no replicate was scored."""
+    is_complete: bool
+    """Every replicate has ended, well or not."""
+    how: str
+    """How all this was judged, in sentences."""
+    baseline: str = DOCUMENT
+    """What the baseline is called."""
+    no_gain: str = ""
+    """Why no gain over the baseline is claimed, a sentence; empty where one is, or may come yet."""
+
+    @property
+    def optimism(self) -> float | None:
+        """Mean of the finalists' optimism. It has no interval: they share their images, and so their luck."""
+        values = [row.optimism for row in self.rows if row.optimism is not None and not row.is_extra]
+        return fmean(values) if len(values) > 1 else None
+
+    @property
+    def champion(self) -> Finalist:
+        """The finalist that validation ranks first. The test set has no say in it."""
+        return self.rows[0]
+
+    @property
+    def best(self) -> Finalist | None:
+        """The finalist with the highest mean on the test set, the better rank of equals; None while none has one."""
+        valued = [row for row in self.rows if row.interval]
+        return max(valued, key=mean_of) if valued else None
+
+
+def mean_of(row: Finalist) -> float:
+    """Its mean test accuracy; -1 while no replicate has a value, behind all that have."""
+    return row.interval.mean if row.interval else -1.0

@@ -1,0 +1,62 @@
+"""Which trials a report shows, in which order, and which parameters vary among them. Pure."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from search.records import StudyRecord, TrialRecord, has_rank
+
+
+def started_trials(study: StudyRecord) -> list[TrialRecord]:
+    """The trials that some worker has begun, by number: one that is only queued is no row of any report."""
+    return sorted(
+        (
+            t
+            for t in study.trials
+            if t.state != "WAITING" or t.curve or t.started or t.n_segments or t.n_retries or t.paused
+        ),
+        key=lambda t: t.number,
+    )
+
+
+def ranking(study: StudyRecord) -> list[TrialRecord]:
+    """Started trials as a leaderboard lists them: by val_accuracy, those without a value yet, then FAIL."""
+    return sorted(
+        started_trials(study),
+        key=lambda t: (
+            t.state == "FAIL",
+            not has_rank(t),
+            -(t.val_accuracy or 0.0) if has_rank(t) else 0.0,
+            t.number,
+        ),
+    )
+
+
+def best_trial(study: StudyRecord) -> TrialRecord | None:
+    """The trial of rank 1; None while no trial has a value."""
+    first = next(iter(ranking(study)), None)
+    return first if first and has_rank(first) else None
+
+
+def space_params(study: StudyRecord) -> Mapping[str, Mapping[str, Any]]:
+    """The space's parameters as the spec declares them, in its order; empty when the spec has none."""
+    space = study.spec.get("space")
+    params = space.get("params") if isinstance(space, Mapping) else None
+    return params if isinstance(params, Mapping) else {}
+
+
+def param_names(study: StudyRecord) -> list[str]:
+    """Every parameter of the space in its order, then those only trials know, alphabetically."""
+    declared = list(space_params(study))
+    seen = {name for t in study.trials for name in t.params}
+    return declared + sorted(seen - set(declared))
+
+
+def varied_params(study: StudyRecord, trials: Iterable[TrialRecord] | None = None) -> list[str]:
+    """The parameters with two or more different values among `trials` (all started ones if not given)."""
+    chosen = list(started_trials(study) if trials is None else trials)
+    return [name for name in param_names(study) if len({repr(t.params[name]) for t in chosen if name in t.params}) > 1]
+
+
+def accuracy_of(trial: TrialRecord) -> float:
+    """The trial's validation accuracy in percent (0 when it has none)."""
+    return 100 * (trial.val_accuracy or 0.0)

@@ -1,0 +1,175 @@
+"""How a trial that was trained again compares with its record, and this machine with what it ran on. Pure."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from search.records import Epoch, Evaluation, TrialRecord
+
+TOLERANCE_POINTS = 0.5
+"""What rounding alone may add up to over a training, in points (docs/measurements.md)."""
+_FIRST_DRIFT = 0.01
+"""Points. Another thread count, or oneDNN switched off, came to 0.0054 at most in the first epoch that differed."""
+_GROWTH = 10
+_ROUNDING = 1e-9
+"""Of one image in 200, too, the difference must be 0.5 points."""
+_METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "lr")
+
+
+class Verdict(StrEnum):
+    """How numbers compare with the record."""
+
+    BIT_EQUAL = "bit-equal"
+    WITHIN = "equal within tolerance"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True)
+class Deviation:
+    """A metric that is not what the record says."""
+
+    metric: str
+    recorded: float | None
+    again: float | None
+    """None where one of the two has no such value."""
+    points: float
+    """How far apart they are, as `points` counts; infinite where they can't be compared."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """An epoch, or the evaluation at the end, against the record."""
+
+    what: str
+    """"epoch 3", or the images that were scored, like "test"."""
+    verdict: Verdict
+    deviations: tuple[Deviation, ...] = ()
+
+    @property
+    def largest(self) -> Deviation | None:
+        """The metric that is farthest off; None where all are the same."""
+        return max(self.deviations, key=lambda d: d.points, default=None)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """A whole training against the record."""
+
+    parts: tuple[Compared, ...]
+    """Every recorded epoch that was trained again, and the evaluation if there is one."""
+    problems: tuple[str, ...]
+    """What differs besides numbers, or in their place, one sentence each."""
+    tolerance: float
+    """In points."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """That of the part that is farthest off."""
+        found = {part.verdict for part in self.parts}
+        if self.problems or Verdict.DIFFERENT in found:
+            return Verdict.DIFFERENT
+        return Verdict.WITHIN if Verdict.WITHIN in found else Verdict.BIT_EQUAL
+
+    @property
+    def largest(self) -> tuple[str, Deviation] | None:
+        """The part and the metric that are farthest off; None where all numbers are the same."""
+        found = [(part.what, deviation) for part in self.parts for deviation in part.deviations]
+        return max(found, key=lambda f: f[1].points, default=None)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether numbers part as rounding makes them: by next to nothing first, and farther by the epoch."""
+        found = [part.largest.points if part.largest else 0.0 for part in self.parts]
+        apart = found[next((i for i, p in enumerate(found) if p), len(found)) :]
+        return bool(apart) and all(apart) and apart[0] <= _FIRST_DRIFT and apart[-1] >= _GROWTH * apart[0]
+
+
+@dataclass(frozen=True)
+class Change:
+    """What is not here as it was there."""
+
+    name: str
+    recorded: str | None
+    """None where the record says nothing of it."""
+    here: str | None
+
+
+def points(metric: str, recorded: float | None, again: float | None) -> float:
+    """How far apart two values of `metric` are, in points: hundredths.
+
+    Of an accuracy, of a loss (relative where it is above 1 nat), or of the learning rate itself. Infinite where one
+    of them is missing or no number.
+    """
+    if recorded is None or again is None:
+        return 0.0 if recorded is again else math.inf
+    gap = abs(recorded - again)
+    if metric == "lr":
+        gap = gap / max(abs(recorded), abs(again)) if gap else 0.0
+    elif metric.endswith("loss"):
+        gap /= max(1.0, abs(recorded))
+    return 100 * gap if math.isfinite(gap) else math.inf
+
+
+def compare_epoch(recorded: Epoch, again: Epoch, *, tolerance: float) -> Compared:
+    """An epoch against its record, all metrics but times. `tolerance` is in points."""
+    return _compared(f"epoch {recorded.step}", _METRICS, recorded, again, tolerance)
+
+
+def compare(recorded: TrialRecord, again: TrialRecord, *, tolerance: float = TOLERANCE_POINTS) -> Reproduction:
+    """A trial against its record, whose every epoch counts. `tolerance` is in points (see `points`), 0 or more."""
+    parts = [compare_epoch(r, a, tolerance=tolerance) for r, a in zip(recorded.curve, again.curve, strict=False)]
+    if recorded.evaluation and again.evaluation:
+        split = recorded.evaluation.split
+        parts.append(_compared(split, ("accuracy", "loss"), recorded.evaluation, again.evaluation, tolerance))
+    return Reproduction(tuple(parts), tuple(_problems(recorded, again)), tolerance)
+
+
+def changes(recorded: Mapping[str, str], here: Mapping[str, str]) -> tuple[Change, ...]:
+    """What differs between two environments, in the order of the record, then what only is `here`."""
+    names = [*recorded, *(name for name in here if name not in recorded)]
+    return tuple(
+        Change(name, recorded.get(name), here.get(name)) for name in names if recorded.get(name) != here.get(name)
+    )
+
+
+def _compared(
+    what: str, metrics: Sequence[str], recorded: Epoch | Evaluation, again: Epoch | Evaluation, tolerance: float
+) -> Compared:
+    deviations = []
+    for metric in metrics:
+        then, now = getattr(recorded, metric), getattr(again, metric)
+        if then != now:
+            deviations.append(Deviation(metric, then, now, points(metric, then, now)))
+    largest = max((d.points for d in deviations), default=0.0)
+    is_far = largest > tolerance * (1 + _ROUNDING)
+    verdict = Verdict.DIFFERENT if is_far else Verdict.WITHIN if deviations else Verdict.BIT_EQUAL
+    return Compared(what, verdict, tuple(deviations))
+
+
+def _problems(recorded: TrialRecord, again: TrialRecord) -> list[str]:
+    found = []
+    if recorded.n_params is not None and again.n_params is not None and recorded.n_params != again.n_params:
+        found.append(f"the network has {again.n_params:,} parameters, the record says {recorded.n_params:,}")
+    if recorded.state == "FAIL":
+        found += _other_failure(recorded, again)
+    elif again.state == "FAIL":
+        found.append(f"it failed after {_epochs(again.epochs)}, which it did not then: {again.reason}")
+    elif again.epochs != recorded.epochs:
+        found.append(f"it trained {_epochs(again.epochs)}, the record has {recorded.epochs}")
+    elif recorded.evaluation and not again.evaluation:
+        found.append(f"it was not scored on the {recorded.evaluation.split} images")
+    return found
+
+
+def _other_failure(recorded: TrialRecord, again: TrialRecord) -> list[str]:
+    then = f"then it failed after {_epochs(recorded.epochs)}: {recorded.reason or 'for no recorded reason'}"
+    if again.state != "FAIL":
+        return [f"{then}; this time it did not fail: {_epochs(again.epochs)} came to a good end"]
+    if (again.epochs, again.reason) != (recorded.epochs, recorded.reason):
+        return [f"{then}; this time it failed after {_epochs(again.epochs)}: {again.reason}"]
+    return []
+
+
+def _epochs(n: int) -> str:
+    return "1 epoch" if n == 1 else f"{n} epochs"

@@ -1,0 +1,117 @@
+"""The leaderboard as a terminal shows it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from search.analysis.baseline import baseline_cut, baseline_name
+from search.analysis.finalists import Finals
+from search.analysis.ranking import ranking, varied_params
+from search.records import StudyRecord, TrialRecord, has_rank
+from search.report.text.finalists import finals_table
+from search.words import show
+
+_COLORS = {
+    "COMPLETE": "green",
+    "RUNNING": "cyan",
+    "WAITING": "yellow",
+    "PRUNED": "bright_black",
+    "FAIL": "red",
+}
+
+
+def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
+    """The `top` first rows of the leaderboard, then trial 0 if it isn't among them; fits 80 columns.
+
+    Accuracies in percent, times in seconds; parameters that do not vary are in the caption, floats to three digits.
+    """
+    order = ranking(study)
+    ranks = {t.number: str(i) if has_rank(t) else "" for i, t in enumerate(order, start=1)}
+    own = [t for t in order[top:] if t is study.document]
+    varied = varied_params(study)
+    table = _table(f"Leaderboard of {escape(study.name)}", _caption(study, order, top))
+    for name in ("rank", "trial"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", no_wrap=True)
+    for name in ("val %", "epoch", "train s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("params", ratio=1, overflow="fold")
+    for t in order[:top]:
+        table.add_row(*_cells(t, ranks[t.number], varied, t is study.document), end_section=bool(own))
+    for t in own:
+        table.add_row("…")
+        table.add_row(*_cells(t, ranks[t.number], varied, True))
+    return table
+
+
+def finalists_table(study: StudyRecord, finals: Finals) -> Table:
+    """The finalists with what they reached on the test set, in the order of validation; fits 80 columns."""
+    trials = {t.number: t for t in study.trials}
+    varied = varied_params(study, [trials[row.trial] for row in finals.rows])
+    table = _table("Finalists on the test set")
+    for name in ("rank", "trial", "test %", "95 % interval", "seeds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("standing", overflow="fold")
+    table.add_column("params", ratio=1, overflow="fold")
+    for row, text in zip(finals.rows, finals_table(finals), strict=True):
+        params = dict(trials[row.trial].params)
+        if row.trained and "epochs" in params:
+            params["epochs"] = row.trained[0]
+        number = f"*{text.trial}" if row.is_document else text.trial
+        mean, ends = (cell.removesuffix("\u00a0%") for cell in (text.test, text.interval))
+        table.add_row(text.rank, number, mean, ends, text.replicates, text.verdict, _params(params, varied))
+    return table
+
+
+def _table(title: str, caption: str | None = None) -> Table:
+    return Table(
+        title=title,
+        caption=caption,
+        title_justify="left",
+        caption_justify="left",
+        title_style="bold",
+        box=None,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+
+
+def _cells(trial: TrialRecord, rank: str, varied: list[str], is_document: bool) -> list[Text]:
+    mark = "*" if is_document else ""
+    value = trial.val_accuracy
+    state = Text(trial.state.lower(), style=_COLORS.get(trial.state, ""))
+    return [
+        Text(rank),
+        Text(f"{mark}{trial.number}"),
+        state,
+        Text("–" if value is None else f"{100 * value:.2f}", style="bold" if rank == "1" else ""),
+        Text("–" if trial.best_epoch is None else str(trial.best_epoch)),
+        Text(f"{trial.train_s:.1f}"),
+        _params(trial.params, varied),
+    ]
+
+
+def _params(params: Mapping[str, Any], varied: list[str]) -> Text:
+    return Text(" ").join(Text.assemble((f"{n}=", "dim"), _short(params[n])) for n in varied if n in params)
+
+
+def _short(value: object) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else show(value).replace(" ", "_")
+
+
+def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | None:
+    cut = f", cut to {cut}" if (cut := baseline_cut(study)) else ""
+    varied = varied_params(study)
+    fixed = {name: t.params[name] for t in order for name in t.params if name not in varied}
+    notes = [f"* {baseline_name(study)}{cut}"] if study.document in order else []
+    if fixed:
+        notes.append(escape(f"did not vary: {' '.join(f'{n}={_short(v)}' for n, v in fixed.items())}"))
+    if len(order) > top:
+        notes.append(f"{len(order) - top:,} more in leaderboard.csv")
+    failed = sum(t.state == "FAIL" for t in order)
+    if failed:
+        notes.append(f"{failed:,} failed, see report.html")
+    return "\n".join(notes) or None

@@ -1,0 +1,219 @@
+"""What is shown while a study runs: a snapshot of its trials, as a live table or as plain lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.cli.views.console import Console
+from search.records import TrialRecord
+from search.study.finalist_costs import Rule, expected_s, left_to_train_s
+from search.study.spec import StudySpec
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A study at one moment."""
+
+    n_trials: int
+    done: int
+    running: int
+    paused: int
+    waiting: int
+    """WAITING for a worker, not at a rung."""
+    pruned: int
+    failed: int
+    best: TrialRecord | None
+    active: tuple[TrialRecord, ...]
+    """RUNNING trials, by worker."""
+    left_s: float | None
+    """Estimated seconds to the end; None before there is anything to judge by."""
+    finals_s: float = 0.0
+    """The part of them in which finalists are trained again."""
+
+
+def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> Snapshot:
+    """Count and rank `trials`."""
+    states = [t.state for t in trials]
+    scored = [t for t in trials if t.val_accuracy is not None and t.state != "FAIL"]
+    return Snapshot(
+        n_trials=n_trials,
+        done=states.count("COMPLETE"),
+        running=states.count("RUNNING"),
+        paused=sum(t.paused for t in trials if t.state == "WAITING"),
+        waiting=sum(not t.paused for t in trials if t.state == "WAITING"),
+        pruned=states.count("PRUNED"),
+        failed=states.count("FAIL"),
+        best=max(scored, key=lambda t: (t.val_accuracy or 0.0, -t.number), default=None),
+        active=tuple(sorted((t for t in trials if t.state == "RUNNING"), key=lambda t: t.worker or "")),
+        left_s=_left_s(trials, n_trials=n_trials, workers=workers),
+    )
+
+
+def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> float | None:
+    """Epochs still to be trained, if the rest goes as what was settled so far, at the mean pace so far."""
+    unsettled = [t for t in trials if t.state == "RUNNING" or (t.state == "WAITING" and not t.paused)]
+    settled = [t for t in trials if t.curve and t not in unsettled]
+    epochs = sum(t.epochs for t in trials)
+    if not settled:
+        return None
+    pace = sum(t.train_s for t in trials) / epochs
+    typical = sum(t.epochs for t in settled) / len(settled)
+    begun = sum(max(0.0, min(typical, t.total_epochs or typical) - t.epochs) for t in unsettled)
+    return pace * (typical * max(0, n_trials - len(trials)) + begun) / max(1, workers)
+
+
+def with_finals(shot: Snapshot, studies: "Shown", workers: int) -> Snapshot:
+    """The search's `shot` with the time that its finalists will take on `workers`; `studies` holds them too once they
+    are there.
+    """
+    workers = max(1, workers)
+    if shot.left_s is None:
+        return shot
+    spec, trials = studies[0]
+    rule = Rule.of(dict(spec))
+    spent_s = sum(t.train_s for t in trials)
+    # Finalists that are there while trials run are those of the search before it went on.
+    if len(studies) > 1 and not shot.running and not shot.waiting:
+        final, made = studies[1]
+        finals_s = left_to_train_s(rule, final.replicates, made, trials) / workers
+        return replace(shot, left_s=finals_s, finals_s=finals_s)
+    finals_s = expected_s(rule, trials, spent_s + shot.left_s * workers) / workers
+    return replace(shot, left_s=shot.left_s + finals_s, finals_s=finals_s)
+
+
+def render(shot: Snapshot) -> RenderableType:
+    """The live view of a terminal."""
+    settled = shot.done + shot.pruned + shot.failed + shot.paused
+    head = Table.grid(padding=(0, 1))
+    head.add_row(ProgressBar(total=shot.n_trials, completed=settled, width=30), Text(counts(shot)))
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("worker", "trial", "epoch", "val %"):
+        table.add_column(name, justify="left" if name == "worker" else "right")
+    for trial in shot.active:
+        value = trial.curve[-1].val_accuracy if trial.curve else None
+        last = "–" if value is None else f"{100 * value:.2f}"
+        table.add_row(trial.worker or "?", str(trial.number), f"{trial.epochs}/{trial.total_epochs or '?'}", last)
+    return Group(head, table if shot.active else Text("starting workers …", style="dim"))
+
+
+def counts(shot: Snapshot) -> str:
+    """One line: how far the study is, the best so far and the time left."""
+    parts = [f"{shot.done} done", f"{shot.running} running"]
+    rest = ((shot.paused, "paused"), (shot.pruned, "pruned"), (shot.failed, "failed"))
+    parts += [f"{n} {word}" for n, word in rest if n]
+    line = f"{shot.n_trials} {'trial' if shot.n_trials == 1 else 'trials'}: {', '.join(parts)}"
+    if shot.best is not None and shot.best.val_accuracy is not None:
+        line += f" · best {100 * shot.best.val_accuracy:.2f} % (trial {shot.best.number})"
+    if shot.left_s is not None:
+        line += f" · about {duration(shot.left_s)} left"
+        line += f", {duration(shot.finals_s)} of it for finalists" if 0 < shot.finals_s < shot.left_s else ""
+    return line
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 42 s, 3 min, 2 h 05 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class _View:
+    """Shows something on stderr: live on a terminal, otherwise as lines, each once."""
+
+    def __init__(self, *, quiet: bool) -> None:
+        self._quiet = quiet
+        self._console = Console(stderr=True)
+        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._is_live = self._console.is_terminal and not quiet
+        self._said: set[str] = set()
+
+    def __enter__(self) -> Self:
+        if self._is_live:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_live:
+            self._live.stop()
+
+    def warn(self, text: str) -> None:
+        """Say, once, what holds workers up."""
+        self._say(f"waiting: {text}", text.partition(" has only ")[0])
+
+    def _say(self, line: str, key: str) -> None:
+        """Print `line` unless something of the same `key` was printed before."""
+        if not self._quiet and key not in self._said:
+            self._said.add(key)
+            self._console.print(line, highlight=False, soft_wrap=True)
+
+    def _say_row(self, title: str, name: str, done: str, accuracy: str, _running: str, *, after: str = "") -> None:
+        line = f"{title}: {done} done{f', {accuracy} %' if accuracy else ''}"
+        if not done.startswith("0"):
+            self._say(line + after, f"{name} {line}")
+
+
+Shown = Sequence[tuple[StudySpec, Sequence[TrialRecord]]]
+"""Studies with their trials."""
+
+
+class LiveView(_View):
+    """Shows a running study, and then its finalists: a live table on a terminal, otherwise a line whenever a trial
+    ended.
+    """
+
+    def update(self, studies: Shown) -> None:
+        """Show the trials of a study, the first of `studies`, and those of its finalists, if there is a second."""
+        (spec, trials), finals = studies[0], [suite_row(*found) for found in studies[1:]]
+        shot = with_finals(snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies, spec.workers)
+        if self._is_live:
+            self._live.update(Group(render(shot), _suite_table(finals)) if finals else render(shot))
+            return
+        self._say(counts(shot), f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}")
+        left = f", about {duration(shot.left_s)} left" if shot.left_s else ""
+        for row in finals:
+            n = studies[1][0].n_trials
+            self._say(f"the best settings again, {n} {'training' if n == 1 else 'trainings'}{left}", "finalists")
+            self._say_row("finalists on the test set", *row, after=left)
+
+
+class SuiteView(_View):
+    """Shows the running studies of a suite in the same way."""
+
+    def update(self, studies: Shown) -> None:
+        """Show the trials of each of `studies`."""
+        rows = [suite_row(spec, trials) for spec, trials in studies]
+        if self._is_live:
+            self._live.update(_suite_table(rows))
+            return
+        for row in rows:
+            self._say_row(row[0], *row)
+
+
+def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:
+    """A study's name, trials ended of how many, mean accuracy so far in percent, and epochs of running trials."""
+    ended = [t for t in trials if t.state == "COMPLETE"]
+    scored = [t for t in ended if not ((replicate := spec.replicate(t.number)) and replicate.is_pilot)]
+    settings = {replicate.source for n in range(spec.n_trials) if (replicate := spec.replicate(n))}
+    # A mean over the replicates of several settings means nothing.
+    values = [] if len(settings) > 1 else [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
+    known = [v for v in values if v is not None]
+    failed = sum(t.state == "FAIL" for t in trials)
+    running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == "RUNNING"]
+    done = f"{len(ended) + failed} of {spec.n_trials}" + (f" ({failed} failed)" if failed else "")
+    return spec.name, done, f"{100 * sum(known) / len(known):.2f}" if known else "", ", ".join(running)
+
+
+def _suite_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
+    for name in ("study", "done", "accuracy %", "epochs of running trials"):
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*row)
+    return table

@@ -1,0 +1,146 @@
+"""Many runs: every strategy on every task with every seed, in as many processes as are asked for."""
+
+import multiprocessing
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+
+from search.errors import StudyError
+from search.lab.simulation.run import Run, Setup, make_template, simulate
+from search.lab.simulation.surrogate import Surrogate
+
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_FAST = Path("/dev/shm")  # noqa: S108  # a folder in memory; what is put there has names of its own
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is to be compared."""
+
+    surrogate: Surrogate
+    strategies: tuple[str, ...]
+    tasks: tuple[str, ...]
+    n_seeds: int
+    n_workers: int
+    budget: float
+    """Full trainings that each run may spend."""
+    lose: float = 0.0
+    n_samples: int = 0
+    """Settings to look at, on each task, for the best value known."""
+
+    @property
+    def setups(self) -> list[Setup]:
+        """All runs, a seed at a time: cut short, all strategies have had about as many."""
+        return [
+            Setup(strategy, task, seed, self.n_workers, self.budget, self.lose)
+            for seed in range(self.n_seeds)
+            for task in self.tasks
+            for strategy in self.strategies
+        ]
+
+
+@dataclass(frozen=True)
+class Results:
+    """What came of an experiment."""
+
+    runs: tuple[Run, ...]
+    """In the order of `Experiment.setups`, however they ended."""
+    best: Mapping[str, float]
+    """The best validation accuracy known of each task, by sampling or by a run."""
+    is_whole: bool
+    """Whether nothing was cut short."""
+
+
+def run_experiment(experiment: Experiment, *, jobs: int, done: Callable[[], None]) -> Results:
+    """Run everything, in this process for `jobs` = 1; `done` is called after each task's sampling and each run.
+
+    An interrupt (Ctrl-C) is not raised: what is running is run out, and the results are not whole.
+    Raises StudyError for a run that failed.
+    """
+    runs: dict[Setup, Run] = {}
+    best: dict[str, float] = {}
+    is_whole = True
+    with tempfile.TemporaryDirectory(prefix="gridless-", dir=_FAST if _FAST.is_dir() else None) as folder:
+        template = make_template(Path(folder))
+        work = _in_turn if jobs == 1 else _at_once
+        try:
+            for item in work(experiment, template, jobs):
+                if isinstance(item, Run):
+                    runs[item.setup] = item
+                elif item[1] is not None:
+                    best[item[0]] = item[1]
+                done()
+        except KeyboardInterrupt:
+            is_whole = False
+    for run in runs.values():
+        best[run.setup.task] = max([best.get(run.setup.task, 0.0), *(value for _, value in run.improvements)])
+    return Results(tuple(runs[s] for s in experiment.setups if s in runs), best, is_whole)
+
+
+_Item = Run | tuple[str, float | None]
+
+
+def _in_turn(experiment: Experiment, template: Path, _jobs: int) -> Iterator[_Item]:
+    _prepare(experiment.surrogate, template)
+    yield from (_sample(task, experiment.n_samples) for task in experiment.tasks)
+    yield from (_run(setup) for setup in experiment.setups)
+
+
+def _at_once(experiment: Experiment, template: Path, jobs: int) -> Iterator[_Item]:
+    context = multiprocessing.get_context("spawn")
+    arguments = (experiment.surrogate, template, True)
+    with _single_threaded(), ProcessPoolExecutor(jobs, context, _prepare, arguments) as pool:
+        futures: list[Future[_Item]] = [pool.submit(_sample, t, experiment.n_samples) for t in experiment.tasks]
+        futures += [pool.submit(_run, setup) for setup in experiment.setups]
+        try:
+            yield from (future.result() for future in as_completed(futures))
+        except BrokenProcessPool as error:
+            raise StudyError(f"a process of the simulation died ({error}); give fewer --jobs") from error
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+_OWN: dict[str, tuple[Surrogate, Path]] = {}
+"""What this process simulates with."""
+
+
+def _prepare(surrogate: Surrogate, template: Path, is_child: bool = False) -> None:
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    _OWN["mine"] = surrogate, template
+    if is_child:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
+
+
+def _run(setup: Setup) -> _Item:
+    try:
+        return simulate(setup, *_OWN["mine"])
+    except Exception as error:
+        rule = f"{setup.strategy} on {setup.task} with seed {setup.seed} failed: {type(error).__name__}: {error}"
+        raise StudyError(rule) from error
+
+
+def _sample(task: str, n_samples: int) -> _Item:
+    return task, _OWN["mine"][0].best(task, n_samples)
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Processes started inside have one thread each for linear algebra: all cores are busy as it is."""
+    before = {name: os.environ.get(name) for name in _THREADS}
+    os.environ.update(dict.fromkeys(_THREADS, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,138 @@
+"""The real worker, with what it would send by a thread of its own sent when it is wanted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+from search.datasets.split import Prepared
+from search.lab.simulation.sandbox import SurrogateSandbox, WorkerLostError
+from search.lab.simulation.surrogate import Surrogate
+from search.records import TrialRecord
+from search.study.storage.claim import Claim, Owner
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import QueueState
+from search.tracking.protocol import NullTracker
+from search.worker.outages import Patience
+from search.worker.reporter import Courier, Unsent
+from search.worker.segment import Outcome
+from search.worker.study_worker import Places, StudyWorker
+
+GRACE_S = 1e6
+"""Wall-clock seconds of silence after which a simulated worker counts as lost: longer than any simulation."""
+NO_DATA = Prepared(Path(), None, "surrogate", "", (1, 1, 1), 2, (), 1, 1, 1)
+
+
+class SharedLedger(Ledger):
+    """The ledger of all simulated workers of a study.
+
+    A real worker's epochs are in the storage half a second after they end. Here that is so whenever somebody looks,
+    and only then: most epochs are stored together with the end of their segment.
+    """
+
+    def __init__(self, storage: LedgerStorage, name: str) -> None:
+        super().__init__(storage, name)
+        self._couriers: dict[str, PromptCourier] = {}
+
+    def trials(self) -> list[TrialRecord]:
+        """All trials, with every epoch that has ended."""
+        for courier in self._couriers.values():
+            courier.send()
+        return super().trials()
+
+    def courier(self, claim: Claim, patience: Patience) -> "PromptCourier":
+        """The courier of a claim. A context manager."""
+        return PromptCourier(self, claim, patience, self._couriers)
+
+
+class PromptCourier(Courier):
+    """A courier without a thread."""
+
+    def __init__(self, ledger: Ledger, claim: Claim, patience: Patience, on_duty: "dict[str, PromptCourier]") -> None:
+        super().__init__(ledger, claim, patience)
+        self._on_duty = on_duty
+
+    def __enter__(self) -> Self:
+        self._on_duty[self._claim.token] = self
+        return self
+
+    def state(self) -> QueueState:
+        """Open: nobody pauses or cancels a simulation."""
+        return QueueState.OPEN
+
+    def flush(self) -> None:
+        """Store all that was put."""
+        self.send()
+
+    def send(self) -> None:
+        """Store all that was put."""
+        if self._unsent:
+            sent, self._unsent = self._unsent, Unsent()
+            self._ledger.report(self._claim, sent.epochs, **sent.facts)
+
+    def take(self) -> Unsent:
+        """Leave, and return what was not sent."""
+        self._on_duty.pop(self._claim.token, None)
+        return self._unsent
+
+
+class CalmPatience(Patience):
+    """Patience of a worker whose database can't be away, and whose clock is not the wall's."""
+
+    @property
+    def grace_s(self) -> float:
+        """For how many wall-clock seconds another worker may be silent: from the first moment on, GRACE_S."""
+        return GRACE_S
+
+
+class Nowhere(Places):
+    """Places of trials that write nothing, so that nothing is looked for in a user's folders and stores."""
+
+    @property
+    def evidence(self) -> str:
+        """No folder."""
+        return ""
+
+    def checkpoint(self, number: int) -> str:
+        """A file that nobody ever makes."""
+        return f"/nonexistent/{self.study}/{number}"
+
+
+class SimulatedWorker(StudyWorker):
+    """The real worker: it claims, asks, decides, settles and closes by the very code of one that trains."""
+
+    def __init__(
+        self, ledger: SharedLedger, owner: Owner, sandbox: SurrogateSandbox, surrogate: Surrogate,
+        patience: Patience, *, any_lost: bool,
+    ) -> None:  # fmt: skip
+        anything: Any = sandbox  # what starts trials has no base class
+        super().__init__(ledger, NO_DATA, NullTracker(), "simulated", owner, anything, patience)
+        self._shared = ledger
+        self._any_lost = any_lost
+        self._strategy = surrogate.adapted(self._strategy)
+        self._noted = {}, "simulated"
+        self._places = Nowhere(ledger.name, "simulated")
+
+    def run(self, claim: Claim) -> Outcome:
+        """Run a segment of a claimed trial and store how it ended.
+
+        Raises WorkerLostError when this worker is lost, with the trial's epochs stored; and whatever a strategy
+        raises, which costs a real worker's trial only, but would spoil a comparison unseen.
+        """
+        with self._shared.courier(claim, self._patience) as courier:
+            trial = self._started(claim, courier, {})
+            try:
+                outcome = self._run(claim, trial, courier)
+            except WorkerLostError:
+                courier.send()
+                raise
+        self._settle(claim, outcome)
+        return outcome
+
+    def _sweep(self) -> None:
+        if self._any_lost:
+            self._next_sweep = 0.0  # a real one looks every few seconds, which is often within an epoch
+            super()._sweep()
+
+    def _conclude(self, trials: Sequence[TrialRecord]) -> None:
+        """Do nothing: no tracker is to be told, and no checkpoint lies anywhere."""

@@ -1,0 +1,119 @@
+"""The figure of what a search found for what it spent. Pure: records in, Plotly figures out."""
+
+import math
+from dataclasses import replace
+from itertools import accumulate
+from typing import Any, NamedTuple
+
+from search.analysis.cost import hours_by_second
+from search.analysis.ranking import accuracy_of, started_trials
+from search.records import Epoch, StudyRecord, TrialRecord, has_rank
+from search.report.charts.chart import (
+    ACCURACY,
+    HEIGHT,
+    N_POINTS,
+    Panel,
+    Plot,
+    below_note,
+    best_so_far,
+    hover,
+    marks,
+    notable,
+    reference_lines,
+    thin,
+    thinned_note,
+)
+from search.report.charts.style import BEST, STATES, Window, accuracy_window, figure
+from search.words import count
+
+
+class _Paid(NamedTuple):
+    """An epoch, and the compute that the whole search had spent when it ended."""
+
+    trial: TrialRecord
+    epoch: Epoch
+    spent: float
+
+
+def accuracy_by_compute(study: StudyRecord, final: StudyRecord | None) -> Plot:
+    """The best validation accuracy so far against the compute spent, with each trial where it came to its best.
+
+    `final` is the study of the search's replicates: the trials that it repeats are marked as finalists.
+    """
+    paid, unit = _paid(study)
+    last = paid[-1].spent if paid else 0.0
+    came = {p.trial.number: p.spent for p in paid if p.epoch is p.trial.best}
+    valued = sorted((t for t in started_trials(study) if has_rank(t)), key=lambda t: came[t.number])
+    finalists = [t for t in valued if t.number in _sources(final)]
+    shown = thin(valued, N_POINTS, [*notable(study), *finalists])
+    lines = reference_lines(study, 0.0, last)
+    window = _window([accuracy_of(t) for t in valued], [line["y"][0] for line in lines])
+    groups = [(s, [t for t in shown if t.state == s]) for s in STATES]
+    traces = [marks(g, s, [came[t.number] for t in g], [accuracy_of(t) for t in g]) for s, g in groups if g]
+    traces += [*lines, _best_so_far(paid)]
+    traces += [_rings(finalists, [came[t.number] for t in finalists])] if finalists else []
+    layout: dict[str, Any] = {
+        "xaxis": {
+            "title": {"text": f"compute spent by the search ({unit})"},
+            "rangemode": "tozero",
+            "exponentformat": "power",
+        },
+        "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+        "height": HEIGHT,
+    }
+    caption = (
+        "The line is the best validation accuracy so far against the compute that the whole search had spent by then, "
+        "failed trials included. Each mark is a trial at the epoch of its largest."
+        + (" Rings are the finalists." if finalists else "")
+        + below_note(window, "trial")
+        + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced, best and finalists among them")
+    )
+    alt = f"Best validation accuracy of {count(len(valued), 'trial')} against compute, {last:.3g} {unit} in all."
+    panels = (Panel(alt, figure(traces, **layout)),) if valued else ()
+    return Plot("cost", f"Best validation accuracy (%) by compute spent ({unit})", caption, panels)
+
+
+def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:
+    """Every epoch in the order of their ends, and the unit of compute.
+
+    Where some trials ran on GPUs and some on CPUs, hours of both are added up as hours of training.
+    """
+    by_second = hours_by_second(study)
+    epochs = sorted(((t, e) for t in started_trials(study) for e in t.curve), key=lambda x: x[1].at)
+    on_gpu = {by_second[t.number].gpu > 0 for t, _ in epochs}
+    unit = "hours on CPUs and GPUs" if len(on_gpu) > 1 else "GPU-hours" if True in on_gpu else "core-hours"
+    price = {n: 1 / 3600 if len(on_gpu) > 1 else sum(hours) for n, hours in by_second.items()}
+    spent = accumulate(e.seconds * price[t.number] for t, e in epochs)
+    return [_Paid(t, e, total) for (t, e), total in zip(epochs, spent, strict=True)], unit
+
+
+def _window(values: list[float], also: list[float]) -> Window:
+    """A window over the better half: the line, which soon leaves the others behind, is what the figure is about."""
+    found = accuracy_window(sorted(values)[len(values) // 2 :], also)
+    return replace(found, n_below=sum(v < found.low for v in values))
+
+
+def _best_so_far(paid: list[_Paid]) -> dict[str, Any]:
+    steps: list[tuple[float, float]] = []
+    for trial, epoch, spent in paid:
+        value = 100 * (math.nan if epoch.val_accuracy is None else epoch.val_accuracy)
+        if has_rank(trial) and value > (steps[-1][1] if steps else -1):
+            steps.append((spent, value))
+    return best_so_far(steps, paid[-1].spent if paid else 0.0)
+
+
+def _rings(trials: list[TrialRecord], x: list[float]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": x,
+        "y": [accuracy_of(t) for t in trials],
+        "name": "finalists",
+        "marker": {"color": BEST, "symbol": "circle-open", "size": 17, "line": {"width": 2.5}},
+        "text": [f"finalist<br>{hover(t)}" for t in trials],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _sources(final: StudyRecord | None) -> set[int]:
+    return {r["source"] for r in final.spec.get("replicates", ()) if r.get("source") is not None} if final else set()

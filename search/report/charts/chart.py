@@ -1,0 +1,151 @@
+"""What the page needs to know of a figure, and what figures share."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from search.analysis.baseline import baseline_cut, baseline_name
+from search.analysis.ranking import best_trial
+from search.records import StudyRecord, TrialRecord, has_rank
+from search.report.charts.style import BEST, REFERENCE, STATES, Window, literal
+from search.words import count, percent, settings
+
+ACCURACY = "validation accuracy (%)"
+HEIGHT = 310
+"""Pixels of a figure that shares the page's width with another."""
+N_LINES = 150
+N_POINTS = 2000
+N_BARS = 400
+N_PATTERNED = 100
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One drawing. `alt` says in words what it shows, for those who don't see it."""
+
+    alt: str
+    figure: go.Figure
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A titled set of panels with one caption; no panels when there is nothing to draw yet."""
+
+    key: str
+    title: str
+    caption: str
+    panels: tuple[Panel, ...]
+    why_empty: str = "Nothing to draw yet."
+    """What is said in place of panels."""
+
+
+def hover(trial: TrialRecord) -> str:
+    """What is shown over a trial's mark: its number, state, value and parameters."""
+    lines = [f"<b>trial {trial.number}</b> · {trial.state.lower()}"]
+    if trial.best:
+        lines.append(f"{percent(trial.val_accuracy)} at epoch {trial.best_epoch} of {trial.epochs}")
+    if trial.state == "FAIL" and trial.reason:
+        lines.append(literal(trial.reason[:80]))
+    lines += [literal(settings({name: value})) for name, value in trial.params.items()]
+    return "<br>".join(lines)
+
+
+def thin(trials: Sequence[TrialRecord], limit: int, keep: Sequence[TrialRecord | None]) -> list[TrialRecord]:
+    """At most about `limit` of `trials`, evenly spaced in the order given, with all of `keep` that are among them."""
+    if len(trials) <= limit:
+        return list(trials)
+    kept = {t.number for t in keep if t is not None}
+    chosen = {round(i * (len(trials) - 1) / (limit - 1)) for i in range(limit)}
+    return [t for i, t in enumerate(trials) if i in chosen or t.number in kept]
+
+
+def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[str, Any]]:
+    """Level lines from `first` to `last` on x: the document's own setting (trial 0) and the published figure."""
+    own = study.document
+    marks = []
+    if own and has_rank(own) and own.val_accuracy is not None:
+        cut = f", {cut}" if (cut := baseline_cut(study)) else ""
+        marks.append((own.val_accuracy, f"{baseline_name(study)} (trial 0{cut})", "dash"))
+    if (value := published_value(study)) is not None:
+        split = literal(dict(study.published or {}).get("split", "unknown"))
+        marks.append((value, f"published, {split} split", "dot"))
+    return [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "x": [first, last],
+            "y": [100 * value, 100 * value],
+            "name": f"{name}: {percent(value)}",
+            "line": {"color": REFERENCE, "width": 1.6, "dash": dash},
+            "hoverinfo": "name",
+            "hoverlabel": {"namelength": -1},
+        }
+        for value, name, dash in marks
+    ]
+
+
+def published_value(study: StudyRecord) -> float | None:
+    """The document's published accuracy, a fraction; None when there is none."""
+    published: Mapping[str, Any] = study.published or {}
+    value = published.get("value")
+    return float(value) if isinstance(value, int | float) else None
+
+
+def notable(study: StudyRecord) -> tuple[TrialRecord | None, ...]:
+    """Trials that no thinning may drop: the best and the document's own."""
+    return best_trial(study), study.document
+
+
+def marks(
+    trials: Sequence[TrialRecord],
+    state: str,
+    x: Sequence[float],
+    y: Sequence[float],
+    text: Sequence[str] | None = None,
+) -> dict[str, Any]:
+    """Trials of one state as points at `x`, `y`, in its colour and shape; `text` is shown over them, else `hover`."""
+    look = STATES[state]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": list(x),
+        "y": list(y),
+        "name": state.lower(),
+        "marker": {"color": look.color, "symbol": look.symbol, "size": 9 if len(trials) <= 200 else 6, "opacity": 0.9},
+        "text": [hover(t) for t in trials] if text is None else list(text),
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def whole(n: int) -> dict[str, Any]:
+    """Axis settings for whole numbers up to `n`: no ticks between them."""
+    return {"dtick": 1} if n <= 12 else {"tickformat": ",d"}
+
+
+def below_note(window: Window, noun: str) -> str:
+    """The caption's sentence on values under the axis; empty when there are none."""
+    if not window.n_below:
+        return ""
+    lie = "lies" if window.n_below == 1 else "lie"
+    return f" {count(window.n_below, noun)} below {window.low:.1f} % {lie} off the axis; double-click to see all."
+
+
+def thinned_note(n_shown: int, n_all: int, what: str) -> str:
+    """The caption's sentence on what was left out; empty when nothing was."""
+    return f" Drawn: {n_shown:,} of {n_all:,} {what}." if n_shown < n_all else ""
+
+
+def best_so_far(records: Sequence[tuple[float, float]], last: float) -> dict[str, Any]:
+    """The line through `records` (x, y), each better than all before it, that goes on level to x = `last`."""
+    steps = [*records, *((last, y) for _, y in records[-1:])]
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [x for x, _ in steps],
+        "y": [y for _, y in steps],
+        "name": "best so far",
+        "line": {"shape": "hv", "color": BEST, "width": 2.5},
+        "hoverinfo": "skip",
+    }

@@ -1,0 +1,115 @@
+"""The figure of the finalists: what each replicate scored on the test set, and the mean with its interval. Pure."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from search.analysis.baseline import DOCUMENT
+from search.analysis.finalists import Finalist, Finals
+from search.report.charts.chart import Panel, Plot
+from search.report.charts.style import BEST, REFERENCE, STATES, figure
+from search.words import count, percent
+
+_ROW = 58
+_APART = 0.24
+"""How far single replicates lie under their mean, in rows."""
+
+
+def finalists_plot(finals: Finals | None) -> Plot:
+    """Test accuracy per finalist: a mark per replicate, mean and 95 % interval, and what validation had promised."""
+    title = "Finalists: accuracy on the test set (%)"
+    rows = [row for row in finals.rows if row.values] if finals else []
+    if finals is None or not rows:
+        return Plot("finalists", title, "", (), "No replicate of a finalist is finished yet.")
+    caption = (
+        f"Each small circle is one replicate, trained again on a fresh seed and scored once on the "
+        f"{count(finals.n_test or 0, 'test image')}. The large mark is their mean, its bar the 95 % interval"
+        f"{_alone(rows)}. The open square is what the search had seen on validation images."
+    )
+    said = [f"trial {row.trial} {percent(row.interval.mean if row.interval else None)}" for row in rows]
+    alt = f"Mean test accuracy by finalist, in the order of validation: {', '.join(said)}. The table has the intervals."
+    return Plot("finalists", title, caption, (Panel(alt, _drawn(rows, finals.champion, finals.baseline)),))
+
+
+def _alone(rows: Sequence[Finalist]) -> str:
+    return " (none for a single replicate)" if any(len(row.values) == 1 for row in rows) else ""
+
+
+def _drawn(rows: Sequence[Finalist], champion: Finalist, baseline: str) -> Any:
+    at = {row.trial: i for i, row in enumerate(rows)}
+    others = [row for row in rows if row is not champion]
+    traces = [_replicates(rows, at), _promised(rows, at), _means([champion], at, "mean of the chosen", BEST, "diamond")]
+    if others:
+        traces.append(_means(others, at, "mean", STATES["COMPLETE"].color, "circle"))
+    return figure(
+        [t for t in traces if t["x"]],
+        height=130 + _ROW * len(rows),
+        showlegend=True,
+        xaxis={"title": {"text": "accuracy (%)"}},
+        yaxis={
+            "tickvals": list(at.values()),
+            "ticktext": [_name(row, baseline) for row in rows],
+            "range": [len(rows) - 0.4, -0.6],
+            "showgrid": False,
+            "ticks": "",
+        },
+    )
+
+
+def _name(row: Finalist, baseline: str) -> str:
+    if not row.is_document:
+        return f"trial {row.trial}"
+    of = f"<br>{row.trained[0]} of {row.trained[1]} epochs" if row.trained and row.is_cut else ""
+    return f"trial {row.trial}<br>{'document’s' if baseline == DOCUMENT else 'baseline'}{of}"
+
+
+def _replicates(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
+    pairs = [(100 * value, at[row.trial] + _APART) for row in rows for value in row.values]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [x for x, _ in pairs],
+        "y": [y for _, y in pairs],
+        "name": "one replicate",
+        "marker": {"color": REFERENCE, "symbol": "circle", "size": 8, "opacity": 0.75},
+        "hovertemplate": "one replicate: %{x:.2f} %<extra></extra>",
+    }
+
+
+def _promised(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [100 * row.search_accuracy for row in rows],
+        "y": [at[row.trial] - _APART for row in rows],
+        "name": "validation, in the search",
+        "marker": {"color": STATES["WAITING"].color, "symbol": "square-open", "size": 9, "line": {"width": 2}},
+        "hovertemplate": "validation, in the search: %{x:.2f} %<extra></extra>",
+    }
+
+
+def _means(rows: Sequence[Finalist], at: dict[int, int], name: str, color: str, symbol: str) -> dict[str, Any]:
+    known = [(row, row.interval) for row in rows if row.interval]
+    ends = [
+        (found.mean, found.mean, found.mean)
+        if found.low is None or found.high is None
+        else (found.low, found.mean, found.high)
+        for _, found in known
+    ]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [100 * mean for _, mean, _ in ends],
+        "y": [at[row.trial] for row, _ in known],
+        "name": name,
+        "marker": {"color": color, "symbol": symbol, "size": 13},
+        "error_x": {
+            "type": "data",
+            "symmetric": False,
+            "array": [100 * (high - mean) for _, mean, high in ends],
+            "arrayminus": [100 * (mean - low) for low, mean, _ in ends],
+            "thickness": 2.5,
+            "width": 7,
+            "color": color,
+        },
+        "hovertemplate": f"{name}: %{{x:.2f}} %<extra></extra>",
+    }

@@ -1,0 +1,157 @@
+"""Study → figures over trials. Pure: records in, Plotly figures out."""
+
+import math
+from typing import Any
+
+from search.analysis.finalists import Finals
+from search.analysis.ranking import accuracy_of, started_trials
+from search.records import StudyRecord, TrialRecord, has_rank
+from search.report.charts.by_compute import accuracy_by_compute
+from search.report.charts.chart import (
+    ACCURACY,
+    HEIGHT,
+    N_BARS,
+    N_PATTERNED,
+    N_POINTS,
+    Panel,
+    Plot,
+    below_note,
+    best_so_far,
+    marks,
+    notable,
+    reference_lines,
+    thin,
+    thinned_note,
+    whole,
+)
+from search.report.charts.curves import best_trial_epochs, learning_curves
+from search.report.charts.finalists import finalists_plot
+from search.report.charts.importances import importances
+from search.report.charts.parallel import parallel_coordinates
+from search.report.charts.slices import parameters
+from search.report.charts.style import STATES, accuracy_window, figure
+from search.words import count, duration
+
+
+def all_plots(study: StudyRecord, final: StudyRecord | None = None, finals: Finals | None = None) -> tuple[Plot, ...]:
+    """Every figure over trials, in the report's order; of the finalists only where there are any."""
+    return (
+        *((finalists_plot(finals),) if finals else ()),
+        accuracy_by_trial(study),
+        accuracy_by_compute(study, final),
+        learning_curves(study),
+        compute(study),
+        best_trial_epochs(study),
+        importances(study),
+        parallel_coordinates(study),
+        parameters(study),
+    )
+
+
+def accuracy_by_trial(study: StudyRecord) -> Plot:
+    """Each trial's best validation accuracy by its number, the best so far, and the two reference lines."""
+    trials = started_trials(study)
+    valued = [t for t in trials if has_rank(t)]
+    failed = [t for t in trials if t.state == "FAIL"]
+    records = _records(valued)
+    shown = thin(valued, N_POINTS, [*notable(study), *records])
+    last = max((t.number for t in trials), default=0)
+    lines = reference_lines(study, -0.5, last + 0.5)
+    window = accuracy_window([accuracy_of(t) for t in valued], [line["y"][0] for line in lines])
+    groups = [(s, [t for t in shown if t.state == s]) for s in STATES]
+    traces = [marks(g, s, [t.number for t in g], [accuracy_of(t) for t in g]) for s, g in groups if g]
+    layout: dict[str, Any] = {
+        "xaxis": {"title": {"text": "trial (number)"}, "range": [-0.5, last + 0.5], **whole(last + 1)},
+        "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+        "height": HEIGHT,
+    }
+    if failed:
+        traces.append(_add_strip(layout, thin(failed, N_POINTS, [])))
+    caption = (
+        "Each mark is a trial at the largest validation accuracy of its epochs; the line is the best so far."
+        + (" Failed trials have no rank and lie in the strip below." if failed else "")
+        + below_note(window, "trial")
+        + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced, all records among them")
+    )
+    alt = f"Validation accuracy of {count(len(valued), 'trial')} by trial number, with the best so far."
+    line = best_so_far([(t.number, accuracy_of(t)) for t in records], last)
+    panel = Panel(alt, figure([*traces, *lines, line], **layout))
+    return Plot("accuracy", "Search history: validation accuracy (%) by trial", caption, (panel,) if trials else ())
+
+
+def compute(study: StudyRecord) -> Plot:
+    """Training seconds by trial, coloured by state; where trials are many, neighbours are summed."""
+    trials = [t for t in started_trials(study) if t.curve]
+    last = max((t.number for t in trials), default=0)
+    width = math.ceil((last + 1) / N_BARS)
+    spent = {s: _seconds_by_bin([t for t in trials if t.state == s], width) for s in STATES}
+    totals = {s: sum(bins.values()) for s, bins in spent.items() if bins}
+    total = sum(totals.values())
+    traces = [_bars(state, bins, width, patterns=last < N_PATTERNED) for state, bins in spent.items() if bins]
+    layout = {
+        "barmode": "stack",
+        "showlegend": True,
+        "xaxis": {"title": {"text": "trial (number)"}, "range": [-0.6, last + 0.6], **whole(last + 1)},
+        "yaxis": {"title": {"text": "training time (s)"}, "rangemode": "tozero"},
+    }
+    shares = [f"{s.lower()} {duration(t)} ({_share(t, total)})" for s, t in totals.items()]
+    caption = f"Wall-clock seconds of completed epochs, {duration(total)} in all: {', '.join(shares) or 'none'}." + (
+        f" Each bar sums {width} consecutive trials." if width > 1 else ""
+    )
+    alt = f"Training seconds of {count(len(trials), 'trial')} by trial number, coloured by state."
+    panels = (Panel(alt, figure(traces, height=HEIGHT, **layout)),) if trials else ()
+    return Plot("compute", "Where the time went: training time (s) by trial", caption, panels)
+
+
+def _share(part: float, whole: float) -> str:
+    share = 100 * part / whole if whole else 0.0
+    return "under 1 %" if 0 < share < 1 else f"{share:.0f} %"
+
+
+def _add_strip(layout: dict[str, Any], failed: list[TrialRecord]) -> dict[str, Any]:
+    """Failed trials as marks in a strip under the plot, for which `layout` gets room and a second y axis."""
+    layout["yaxis"]["domain"] = [0.14, 1]
+    layout["xaxis"]["anchor"] = "y2"
+    layout["yaxis2"] = {
+        "domain": [0, 0.09],
+        "range": [-1, 1],
+        "tickvals": [0],
+        "ticktext": ["failed"],
+        "showgrid": False,
+        "fixedrange": True,
+    }
+    return marks(failed, "FAIL", [t.number for t in failed], [0.0] * len(failed)) | {"yaxis": "y2"}
+
+
+def _records(trials: list[TrialRecord]) -> list[TrialRecord]:
+    """The trials that were better than all before them."""
+    found: list[TrialRecord] = []
+    for t in trials:
+        if not found or accuracy_of(t) > accuracy_of(found[-1]):
+            found.append(t)
+    return found
+
+
+def _seconds_by_bin(trials: list[TrialRecord], width: int) -> dict[int, float]:
+    bins: dict[int, float] = {}
+    for t in trials:
+        bins[t.number // width] = bins.get(t.number // width, 0.0) + t.train_s
+    return bins
+
+
+def _bars(state: str, bins: dict[int, float], width: int, *, patterns: bool) -> dict[str, Any]:
+    look = STATES[state]
+    return {
+        "type": "bar",
+        "x": [b * width + (width - 1) / 2 for b in bins],
+        "y": list(bins.values()),
+        "width": 0.8 * width,
+        "name": state.lower(),
+        "marker": {
+            "color": look.color,
+            "line": {"width": 1 if patterns else 0, "color": look.color},
+            # On bars of a few pixels a pattern is only noise.
+            "pattern": {"shape": look.pattern if patterns else "", "size": 6, "solidity": 0.35, "fillmode": "replace"},
+        },
+        "hovertemplate": f"trial %{{x}}: %{{y:.1f}} s<extra>{state.lower()}</extra>",
+    }

@@ -1,0 +1,140 @@
+"""Study → one small figure per varied parameter: validation accuracy against its value. Pure."""
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
+
+import plotly.graph_objects as go
+
+from search.analysis.ranking import accuracy_of, best_trial, space_params, started_trials, varied_params
+from search.records import StudyRecord, TrialRecord, has_rank
+from search.report.charts.chart import ACCURACY, Panel, Plot, below_note, marks, notable, thin, thinned_note
+from search.report.charts.style import BEST, REFERENCE, STATES, Window, accuracy_window, figure, literal, narrow, short
+from search.words import percent, show
+
+_N_POINTS = 500
+"""Of each panel: a search has many parameters."""
+_N_LETTERS = 42
+"""That fit side by side under a panel."""
+_GOLDEN = 0.6180339887498949
+
+
+def parameters(study: StudyRecord) -> Plot:
+    """A panel per parameter that varies among trials with a value, all on one accuracy axis."""
+    valued = [t for t in started_trials(study) if has_rank(t)]
+    shown = thin(valued, _N_POINTS, notable(study))
+    names = varied_params(study, valued)
+    window = accuracy_window([accuracy_of(t) for t in valued])
+    best = best_trial(study)
+    panels = tuple(_panel(name, [t for t in shown if name in t.params], study, window, best) for name in names)
+    caption = (
+        "Validation accuracy against each parameter that was varied, on the same scale; the star is the best "
+        "trial, a short bar the median of a choice. The search itself chose where to look, so a crowd of marks "
+        "shows its interest, and a slope may belong to another parameter that changed along."
+        + below_note(window, "trial")
+        + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced")
+    )
+    return Plot("parameters", "Slices: validation accuracy (%) by parameter", caption, panels)
+
+
+def _panel(name: str, trials: list[TrialRecord], study: StudyRecord, window: Window, best: TrialRecord | None) -> Panel:
+    values = [t.params[name] for t in trials]
+    x: list[float]
+    traces: list[dict[str, Any]]
+    if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
+        x, traces = [float(v) for v in values], []
+        axis = _number_axis(x, space_params(study).get(name))
+    else:
+        x, axis, traces = _strips(trials, values)
+    for state in STATES:
+        picked = [i for i, t in enumerate(trials) if t.state == state and t is not best]
+        if picked:
+            rows = [trials[i] for i in picked]
+            text = [_label(t, name) for t in rows]
+            trace = marks(rows, state, [x[i] for i in picked], [accuracy_of(t) for t in rows], text)
+            trace["marker"] |= {"size": 7 if len(trials) <= 200 else 5, "opacity": 0.8}
+            traces.append(trace)
+    star = next((i for i, t in enumerate(trials) if t is best), None)
+    if star is not None:
+        traces.append(_star(trials[star], x[star], name))
+    return Panel(f"Validation accuracy against {name}.", _small(traces, name, axis, window))
+
+
+def _small(traces: list[dict[str, Any]], name: str, axis: dict[str, Any], window: Window) -> go.Figure:
+    return figure(
+        traces,
+        height=200,
+        showlegend=False,
+        margin={"l": 52, "r": 12, "t": 10, "b": 44},
+        xaxis={"title": {"text": literal(name) + (" (log scale)" if axis.get("type") == "log" else "")}, **axis},
+        yaxis={
+            "title": {"text": ACCURACY, "font": {"size": 12}},
+            "range": [window.low, window.high],
+            "nticks": 6,
+        },
+    )
+
+
+def _number_axis(numbers: Sequence[float], declared: Any) -> dict[str, Any]:
+    """Logarithmic where the space says so or, where it doesn't say, where positive values span decades."""
+    known = declared if isinstance(declared, Mapping) else {}
+    low, high = min(numbers), max(numbers)
+    spans = high >= (8 if "choices" in known else 100) * low
+    log = low > 0 and (bool(known["log"]) if "log" in known else spans)
+    axis: dict[str, Any] = {"type": "log" if log else "linear"}
+    different = sorted(set(numbers))
+    if len(different) <= 7 and ("choices" in known or all(v % 1 == 0 for v in different)):
+        # A few values, as of a choice, are the only ticks that mean something.
+        return axis | {
+            "tickvals": different,
+            "ticktext": [show(v) if v % 1 else f"{v:.0f}" for v in different],
+        }
+    return axis | ({"dtick": 1, "exponentformat": "power"} if log and high > 10 * low else {"nticks": 6})
+
+
+def _strips(
+    trials: Sequence[TrialRecord], values: Sequence[Any]
+) -> tuple[list[float], dict[str, Any], list[dict[str, Any]]]:
+    """Text values as strips: x with a fixed spread by trial number, the axis, and each strip's median."""
+    names = sorted({show(v) for v in values})
+    place = {n: i for i, n in enumerate(names)}
+    labels = [narrow(n) for n in names]
+    level = len(names) * max(len(part) for label in labels for part in label.split("<br>")) <= _N_LETTERS
+    x = [place[show(v)] + 0.5 * ((t.number * _GOLDEN) % 1 - 0.5) for t, v in zip(trials, values, strict=True)]
+    bars: dict[str, list[float | None]] = {"x": [], "y": []}
+    for n, i in place.items():
+        middle = median(accuracy_of(t) for t, v in zip(trials, values, strict=True) if show(v) == n)
+        bars["x"] += [i - 0.32, i + 0.32, None]
+        bars["y"] += [middle, middle, None]
+    line = {
+        "type": "scatter",
+        "mode": "lines",
+        "line": {"color": REFERENCE, "width": 2.5},
+        "hoverinfo": "skip",
+    }
+    axis = {
+        "tickvals": list(range(len(names))),
+        "ticktext": labels if level else [short(n) for n in names],
+        "tickangle": 0 if level else -90,
+        "tickfont": {"size": 11},
+        "range": [-0.6, len(names) - 0.4],
+        "showgrid": False,
+    }
+    return x, axis, [line | bars]
+
+
+def _star(best: TrialRecord, x: float, name: str) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [x],
+        "y": [accuracy_of(best)],
+        "marker": {"color": BEST, "symbol": "star", "size": 14},
+        "text": [f"{_label(best, name)}<br>the best"],
+        "hovertemplate": "%{text}<extra></extra>",
+    }
+
+
+def _label(trial: TrialRecord, name: str) -> str:
+    value = literal(f"{name}={show(trial.params[name])}")
+    return f"<b>trial {trial.number}</b> · {trial.state.lower()}<br>{value}<br>{percent(trial.val_accuracy)}"

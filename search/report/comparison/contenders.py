@@ -1,0 +1,233 @@
+"""Studies by their names, or a suite, and the storage → contenders of a comparison."""
+
+import itertools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.analysis.comparison import Contender, labelled
+from search.analysis.cost import cost
+from search.analysis.finalists import Finals
+from search.analysis.judging import judge, mean_hits
+from search.analysis.ranking import started_trials
+from search.artifacts import join
+from search.errors import InputError
+from search.paths import artifacts
+from search.records import StudyRecord, TrialRecord, has_rank
+from search.report.evidence import read_correct
+from search.study.finalist_costs import Rule
+from search.study.finalists import sources
+from search.study.replicates import FINAL
+from search.study.storage.by_name import stored_studies
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import read_study
+from search.study.suite import System
+from search.words import listing, show
+
+Correct = Mapping[int, NDArray[np.bool_]]
+"""By number of the replicate trial: which test images it got right."""
+_SPLIT = ("seed", "validation_fraction")
+_FACTS = ("precision", "validation_fraction", "seed")
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """Who takes part: a study in the storage, or a suite's system, which may not have been run yet."""
+
+    study: str
+    """The name without `.final`."""
+    model: str
+    """With what is pinned."""
+    data: str
+    search: StudyRecord | None
+    final: StudyRecord | None
+    system: System | None = None
+
+    @property
+    def is_search(self) -> bool:
+        """Whether its setting was searched."""
+        return self.system is None or self.system.search is not None
+
+    @property
+    def record(self) -> StudyRecord | None:
+        """The study that says what it ran on."""
+        return self.search if self.is_search else self.final
+
+
+def stored_entrants(storage: LedgerStorage, names: Sequence[str]) -> list[Entrant]:
+    """The studies `names`, each once. Raises InputError with every name that is not a search in the storage."""
+    found: list[Entrant] = []
+    problems: list[str] = []
+    for name in dict.fromkeys(names):
+        try:
+            records = {s.name: read_study(storage, s.name) for s in stored_studies(storage, name)}
+        except InputError as error:
+            problems += error.problems
+            continue
+        if name in records:
+            own = records[name]
+            found.append(Entrant(name, own.model, own.data, own, records.get(name + FINAL)))
+        else:
+            problems.append(f"study {name!r} has replicates of a fixed setting only; give the suite that it belongs to")
+    if problems:
+        raise InputError(problems)
+    return found
+
+
+def suite_entrants(storage: LedgerStorage, systems: Iterable[System]) -> list[Entrant]:
+    """The systems of a suite; those that were not run yet have no records."""
+    known = set(storage.study_names())
+
+    def read(name: str) -> StudyRecord | None:
+        return read_study(storage, name) if name in known else None
+
+    return [Entrant(s.study, _label(s), s.data, read(s.study), read(s.study + FINAL), s) for s in systems]
+
+
+def contenders(entrants: Sequence[Entrant]) -> list[Contender]:
+    """What each of `entrants` brings to the comparison, with what their workers kept.
+
+    Raises InputError where they can't be compared: on one data set with unlike images or splits, or when none has been
+    scored on the test set.
+    """
+    records = [e.record for e in entrants if e.record]
+    if problems := differences(records, [e.study for e in entrants if e.is_search]):
+        raise InputError(problems)
+    found = [_contender(e, read_correct(join(artifacts(e.study + FINAL), "evidence"), e.final)) for e in entrants]
+    if not any(c.values for c in found):
+        raise InputError(["nothing to compare yet: no test accuracy", *(f"{c.study}: {c.missing}" for c in found)])
+    return labelled(found)
+
+
+def differences(studies: Sequence[StudyRecord], searches: Sequence[str] | None = None) -> list[str]:
+    """Why `studies` can't be compared, one line each: on one data set they must share its images and its split.
+
+    Only those named in `searches` (all by default) have used the split.
+    """
+    found = []
+    for data, key in itertools.product(dict.fromkeys(s.data for s in studies), ("data_digest", *_SPLIT)):
+        groups: dict[Any, list[str]] = {}
+        for study in studies:
+            if study.data == data and (key == "data_digest" or searches is None or study.name in searches):
+                groups.setdefault(study.spec.get(key), []).append(study.name)
+        if len(groups) > 1:
+            who = listing([f"{show(value)[:12]} in {listing(names)}" for value, names in groups.items()])
+            found.append(f"studies on {data} can’t be compared: {key} is {who}; {_REMEDY[key == 'data_digest']}")
+    return found
+
+
+_REMEDY = (
+    "compare those that agree, or search again with the same SEED and validation_fraction under another NAME",
+    "these are other images under one name: compare those that agree, or search again on the same file",
+)
+
+
+def facts(studies: Iterable[StudyRecord]) -> dict[str, str]:
+    """Hardware and versions that `studies` recorded; values that differ between them are all named."""
+    found: dict[str, Counter[str]] = {}
+    for study in studies:
+        spec = {k: str(study.spec[k]) for k in _FACTS if k in study.spec}
+        for name, value in (dict(study.environment) | spec).items():
+            found.setdefault(name.replace("_", " "), Counter())[value] += 1
+    return {name: ", ".join(values) for name, values in found.items()}
+
+
+def _contender(entrant: Entrant, correct: Correct) -> Contender:
+    system, record = entrant.system, entrant.record
+    split = system.evaluate if system else "test"
+    if record is None or split != "test":
+        missing = "not run yet" if split == "test" else f"it is scored on the {split} images, not on the test set"
+        return Contender(entrant.study, entrant.model, entrant.data, is_search=entrant.is_search, missing=missing)
+    if system and system.search is None:
+        return _fixed(system, record, correct)
+    return searched(record, entrant.final, correct, system=system)
+
+
+def searched(
+    study: StudyRecord, final: StudyRecord | None, correct: Correct, *, system: System | None = None
+) -> Contender:
+    """The champion of `study`, from the replicates in `final` and which test images they got right."""
+    finals = judge(study, final, correct)
+    champion = finals.champion if finals and finals.champion.interval else None
+    own = [] if champion is None or final is None else _replicates_of(study, final, champion.trial)
+    spent = cost(study, final)
+    return Contender(
+        study=study.name,
+        model=_label(system) if system else study.model,
+        data=study.data,
+        values=champion.values if champion else (),
+        hits=mean_hits(own, correct),
+        n_test=finals.n_test if finals else None,
+        n_wanted=champion.n_wanted if champion else 0,
+        n_failed=champion.n_failed if champion else 0,
+        trial=champion.trial if champion else None,
+        search_accuracy=champion.search_accuracy if champion else None,
+        gain=finals.gain if finals else None,
+        document=next((r for r in finals.rows[1:] if r.is_baseline and r.interval), None) if finals else None,
+        n_trials=len(started_trials(study)),
+        n_params=next((t.n_params for t in own if t.n_params is not None), None),
+        train_s=median(t.train_s for t in own) if own else None,
+        search=spent.search.hours,
+        replicates=spent.replicates.hours if spent.replicates else None,
+        device=", ".join(dict.fromkeys(t.device for t in own if t.device)) or None,
+        missing="" if champion else _missing(study, finals),
+        note=_later(finals, champion is not None) if system is None else system.note,
+    )
+
+
+def _fixed(system: System, final: StudyRecord, correct: Correct) -> Contender:
+    done = [t for t in final.trials if _is_scored(t)]
+    return Contender(
+        study=system.study,
+        model=_label(system),
+        data=system.data,
+        values=tuple(t.evaluation.accuracy for t in done if t.evaluation),
+        hits=mean_hits(done, correct),
+        n_test=next((t.evaluation.n for t in done if t.evaluation), None),
+        n_wanted=system.seeds,
+        n_failed=sum(t.state == "FAIL" for t in final.trials),
+        is_search=False,
+        n_params=next((t.n_params for t in done if t.n_params is not None), None),
+        train_s=median(t.train_s for t in done) if done else None,
+        replicates=cost(final, None).search.hours,
+        device=", ".join(dict.fromkeys(t.device for t in done if t.device)) or None,
+        missing="" if done else "no replicate of it is finished",
+        note="; ".join(text for text in ("fixed setting, not searched", system.note) if text),
+    )
+
+
+def _label(system: System) -> str:
+    return system.model + (f" ({system.label})" if system.label else "")
+
+
+def _missing(study: StudyRecord, finals: Finals | None) -> str:
+    if not any(has_rank(t) for t in study.trials):
+        return "no trial has a validation accuracy yet; the command that began the study goes on with it"
+    if finals is None and Rule.of(study.spec).finalists == 0:
+        return "nothing was trained again for the test set; the same command with --finalists 1 does that"
+    if finals is None:
+        return "its finalists have not been trained again yet; the command that began the study goes on with it"
+    row = finals.champion
+    ended = row.n_failed >= row.n_wanted
+    return "all replicates of its best setting failed" if ended else "no replicate of its best setting is finished yet"
+
+
+def _later(finals: Finals | None, is_scored: bool) -> str:
+    if not finals or not is_scored:
+        return ""
+    later = "a setting that is better by validation has not been trained again yet"
+    return "; ".join([later] * (finals.champion.rank != 1) + [finals.no_gain.rstrip(".")] * bool(finals.no_gain))
+
+
+def _replicates_of(study: StudyRecord, final: StudyRecord, trial: int) -> list[TrialRecord]:
+    made = sources(study, final)
+    return [t for t in final.trials if made.get(t.number) == trial and _is_scored(t)]
+
+
+def _is_scored(trial: TrialRecord) -> bool:
+    return trial.state == "COMPLETE" and trial.evaluation is not None and trial.evaluation.split == "test"

@@ -1,0 +1,183 @@
+"""A comparison of studies as tables: one row per study for other programs, and the cells that people see."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from search.analysis.comparison import Comparison, Row
+from search.analysis.cost import Hours
+from search.report.comparison.suite import counts_text, interval_text
+from search.report.tables import typed_frame
+
+COLUMNS = {
+    "comparison": "object",
+    "study": "object",
+    "model": "object",
+    "data": "object",
+    "rank": "Float64",
+    "test_accuracy_mean": "float64",
+    "test_accuracy_ci_low": "float64",
+    "test_accuracy_ci_high": "float64",
+    "n_replicates": "Int64",
+    "n_test": "Int64",
+    "p_value": "float64",
+    "tied_with_best": "boolean",
+    "gain": "float64",
+    "gain_ci_low": "float64",
+    "gain_ci_high": "float64",
+    "trial": "Int64",
+    "val_accuracy": "float64",
+    "n_params": "Int64",
+    "train_s": "float64",
+    "n_trials": "Int64",
+    "search_core_hours": "float64",
+    "search_gpu_hours": "float64",
+    "replicates_core_hours": "float64",
+    "replicates_gpu_hours": "float64",
+    "device": "object",
+    "missing": "object",
+    "note": "object",
+}
+"""Of the CSV file, with their pandas types."""
+
+
+def studies_frame(name: str, comparison: Comparison) -> pd.DataFrame:
+    """One row per study, by data set and there by mean test accuracy; accuracies and gains are fractions.
+
+    Columns: comparison (`name`), study, model, data; rank on its data set; test_accuracy_mean with its 95 % interval
+    test_accuracy_ci_low and test_accuracy_ci_high over n_replicates finished ones, on n_test images; p_value (Holm) of
+    no difference from the highest mean, blank for that one, and tied_with_best; gain over the document's own setting
+    with gain_ci_low and gain_ci_high; trial (the champion's number) and its val_accuracy in the search; n_params;
+    train_s (seconds of one replicate, the median); n_trials; core- and GPU-hours of the search and of all replicates;
+    device; missing (why there is no value); note.
+    """
+    return typed_frame([_record(name, row) for row in comparison.rows], COLUMNS)
+
+
+class Cell(NamedTuple):
+    """One cell of the cross table."""
+
+    text: str
+    standing: str
+    """best, tied, lower, or empty where it is untold."""
+    mean: float | None
+
+
+def cross_table(comparison: Comparison) -> list[tuple[str, list[Cell]]]:
+    """Models × data sets, each cell a mean test accuracy with its interval and standing; no rows for one data set."""
+    data = comparison.data
+    if len(data) < 2:
+        return []
+    found = {(row.contender.model, row.contender.data): row for row in comparison.rows}
+    models = dict.fromkeys(row.contender.model for row in comparison.rows)
+    order = [m for m, _ in comparison.ranks.models] if comparison.ranks else []
+    ordered = [*order, *(m for m in models if m not in order)]
+    return [(model, [_cell(found.get((model, d))) for d in data]) for model in ordered]
+
+
+def accuracy_text(row: Row) -> str:
+    """Mean and interval in percent, `91.30 % [90.80, 91.80]`, or a dash."""
+    found = row.contender.interval
+    return interval_text(found) if found else "–"
+
+
+def standing(row: Row) -> str:
+    """How it stands to the highest mean on its data set: best, tied, lower, or empty where it is untold."""
+    if row.tied_with_best is None:
+        return ""
+    return "best" if row.is_best else "tied" if row.tied_with_best else "lower"
+
+
+def standing_text(row: Row) -> str:
+    """The same with its p value, a dash where it is untold."""
+    return standing(row) + (f", {p_text(row.p_value)}" if row.p_value is not None else "") or "–"
+
+
+def p_text(p_value: float) -> str:
+    """A p value with three decimals: `p = 0.340`, `p < 0.001`."""
+    return "p\u00a0<\u00a00.001" if p_value < 0.001 else f"p\u00a0=\u00a0{p_value:.3f}"
+
+
+def gain_text(row: Row) -> str:
+    """Points gained over the document's own setting, with the interval: `+1.20 [0.40, 2.00]`; a dash where untold."""
+    gain = row.contender.gain
+    if gain is None:
+        return "is the document’s" if row.contender.trial == 0 else "–"
+    ends = "" if gain.low is None or gain.high is None else f" [{100 * gain.low:z.2f},\u00a0{100 * gain.high:z.2f}]"
+    return f"{100 * gain.value:+z.2f}" + ends
+
+
+def hours_text(hours: Hours | None) -> str:
+    """Compute in two digits, `0.12 core-hours`, `3.4 GPU-hours`; a dash for none."""
+    named = [(hours.gpu, "GPU-hours"), (hours.core, "core-hours")] if hours else []
+    parts = [f"{value:,.0f} {name}" if value >= 100 else f"{value:.2g} {name}" for value, name in named if value]
+    return " + ".join(parts) or "–"
+
+
+ACCURACY, GAIN = "test accuracy [95 % interval]", "gain over the document (points)"
+CELLS: Mapping[str, Callable[[Row], str]] = {
+    "model": lambda r: r.contender.model,
+    "data": lambda r: r.contender.data,
+    ACCURACY: accuracy_text,
+    "against the best": standing_text,
+    GAIN: gain_text,
+    "n": lambda r: counts_text(len(r.contender.values), r.contender.n_wanted, r.contender.n_failed),
+    "parameters": lambda r: "–" if r.contender.n_params is None else f"{r.contender.n_params:,}",
+    "training once (s)": lambda r: "–" if r.contender.train_s is None else f"{r.contender.train_s:,.1f}",
+    "search": lambda r: hours_text(r.contender.search),
+    "replicates": lambda r: hours_text(r.contender.replicates),
+    "note": lambda r: "; ".join(text for text in (r.contender.missing, r.contender.note) if text),
+}
+"""What people see of a row, by heading; the page, the Markdown and the LaTeX table share it."""
+LEFT = ("model", "data", "against the best", "note")
+KEYS: Mapping[str, Callable[[Row], float | None]] = {
+    ACCURACY: lambda r: r.contender.mean if r.contender.values else None,
+    GAIN: lambda r: r.contender.gain.value if r.contender.gain else None,
+    "n": lambda r: len(r.contender.values),
+    "parameters": lambda r: r.contender.n_params,
+    "training once (s)": lambda r: r.contender.train_s,
+    "search": lambda r: sum(r.contender.search) if r.contender.search else None,
+    "replicates": lambda r: sum(r.contender.replicates) if r.contender.replicates else None,
+}
+"""What a column sorts by where that is not its text."""
+
+
+def _cell(row: Row | None) -> Cell:
+    if row is None or not row.contender.values:
+        return Cell("–", "", None)
+    return Cell(accuracy_text(row), standing(row), row.contender.mean)
+
+
+def _record(name: str, row: Row) -> dict[str, Any]:
+    own = row.contender
+    found, gain = own.interval, own.gain
+    return {
+        "comparison": name,
+        "study": own.study,
+        "model": own.model,
+        "data": own.data,
+        "rank": row.rank,
+        "test_accuracy_mean": found and found.mean,
+        "test_accuracy_ci_low": found and found.low,
+        "test_accuracy_ci_high": found and found.high,
+        "n_replicates": len(own.values),
+        "n_test": own.n_test,
+        "p_value": row.p_value,
+        "tied_with_best": row.tied_with_best,
+        "gain": gain and gain.value,
+        "gain_ci_low": gain and gain.low,
+        "gain_ci_high": gain and gain.high,
+        "trial": own.trial,
+        "val_accuracy": own.search_accuracy,
+        "n_params": own.n_params,
+        "train_s": own.train_s,
+        "n_trials": own.n_trials,
+        "search_core_hours": own.search and own.search.core,
+        "search_gpu_hours": own.search and own.search.gpu,
+        "replicates_core_hours": own.replicates and own.replicates.core,
+        "replicates_gpu_hours": own.replicates and own.replicates.gpu,
+        "device": own.device,
+        "missing": own.missing,
+        "note": own.note,
+    }

@@ -1,0 +1,70 @@
+"""The leaderboard and the finalists as the page's tables show them. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from search.analysis.baseline import DOCUMENT, baseline_cut, baseline_name, printed_name
+from search.analysis.finalists import Finalist, Finals
+from search.analysis.ranking import best_trial, ranking, varied_params
+from search.records import StudyRecord, TrialRecord, has_rank
+
+N_SHOWN = 200
+
+
+class Row(NamedTuple):
+    """A trial of the leaderboard."""
+
+    rank: int | None
+    trial: TrialRecord
+    finalist: Finalist | None
+
+
+@dataclass(frozen=True)
+class Board:
+    """The leaderboard: its rows, and which parameters have a column of their own."""
+
+    rows: tuple[Row, ...]
+    varied: tuple[str, ...]
+    fixed: dict[str, Any]
+    """Parameters with one value throughout, and that value."""
+    best: TrialRecord | None
+    document: TrialRecord | None
+    baseline: str
+    """What `document` is called."""
+    tag: str
+    """The same in a few letters."""
+    cut: str
+    """How far the study's limit let it train, empty where it cut nothing."""
+    finals: Finals | None
+    n_shown: int
+    """Rows that are seen before the reader asks for all: a browser takes seconds to lay out a thousand."""
+    example: str
+    """A filter that finds something in this table."""
+
+
+def board(study: StudyRecord, finals: Finals | None) -> Board:
+    """The leaderboard of `study`."""
+    trials, varied = ranking(study), varied_params(study)
+    known = {row.trial: row for row in finals.rows} if finals else {}
+    return Board(
+        rows=tuple(Row(i if has_rank(t) else None, t, known.get(t.number)) for i, t in enumerate(trials, start=1)),
+        varied=tuple(varied),
+        fixed={n: v for t in trials for n, v in t.params.items() if n not in varied},
+        best=best_trial(study),
+        document=study.document,
+        baseline=printed_name(study),
+        tag="doc" if baseline_name(study) == DOCUMENT else "base",
+        cut=baseline_cut(study),
+        finals=finals,
+        n_shown=N_SHOWN,
+        example=_example(study, varied),
+    )
+
+
+def _example(study: StudyRecord, varied: list[str]) -> str:
+    best = best_trial(study)
+    if best is None or best.val_accuracy is None:
+        return "state=running"
+    words = [f"accuracy>{int(100 * best.val_accuracy) - 1}"]
+    choices = [n for n in varied if isinstance(best.params.get(n), str) and " " not in f"{n}{best.params[n]}"]
+    return " ".join(words + [f"{n}={best.params[n]}" for n in choices[:1]])

@@ -1,0 +1,94 @@
+"""Study → the small tables that close the page: failures, the space, the settings. Pure."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from search.analysis.ranking import param_names, space_params, started_trials
+from search.records import StudyRecord, TrialRecord
+from search.words import listing, show
+
+_N_NAMED = 8
+
+
+def failures(study: StudyRecord) -> list[tuple[str, list[TrialRecord]]]:
+    """Failed trials by reason, the most frequent reason first."""
+    groups: dict[str, list[TrialRecord]] = {}
+    for t in started_trials(study):
+        if t.state == "FAIL":
+            groups.setdefault(t.reason or "no reason recorded", []).append(t)
+    return sorted(groups.items(), key=lambda item: -len(item[1]))
+
+
+def space_table(study: StudyRecord) -> list[dict[str, str]]:
+    """The space as rows of text: name, type, range, when (its condition), document (trial 0's value)."""
+    first = study.spec.get("first")
+    own = first[0] if isinstance(first, list | tuple) and first else {}
+    declared = space_params(study)
+    return [
+        {
+            "name": name,
+            "type": str(declared.get(name, {}).get("type", "not in the space")),
+            "range": _range(declared.get(name, {})),
+            "when": _condition(declared.get(name, {}).get("when")),
+            "document": show(own[name]) if name in own else "–",
+        }
+        for name in param_names(study)
+    ]
+
+
+def spec_table(study: StudyRecord) -> list[tuple[str, str]]:
+    """Budget, seed, digests and the rest of the spec as (name, value), the space and what is repeated left out."""
+    kept = {k: v for k, v in study.spec.items() if k not in ("space", "first", "name", "replicates")}
+    return list(_flat(kept))
+
+
+def environments(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What the study ran on as titled tables: as it was made, then where workers had something else.
+
+    Of those only what differs, with the trials that it holds for.
+    """
+    tables = [("Environment", [(name, str(value)) for name, value in study.environment.items()])]
+    for key, found in study.environments.items():
+        trials = [str(t.number) for t in study.trials if key in t.environments]
+        differs = [
+            (n, str(found.get(n, "–")))
+            for n in {**study.environment, **found}
+            if found.get(n) != study.environment.get(n)
+        ]
+        if trials and differs:
+            shown = listing(
+                [*trials[:_N_NAMED], *([f"{len(trials) - _N_NAMED:,} more"] if len(trials) > _N_NAMED else [])]
+            )
+            tables.append((f"Other environment of {'trial' if len(trials) == 1 else 'trials'} {shown}", differs))
+    return [(title, rows) for title, rows in tables if rows]
+
+
+def _range(declared: Mapping[str, Any]) -> str:
+    if "choices" in declared:
+        return ", ".join(show(c) for c in declared["choices"])
+    if "value" in declared:
+        return show(declared["value"])
+    if "low" not in declared or "high" not in declared:
+        return "–"
+    text = f"{show(declared['low'])} to {show(declared['high'])}"
+    text += ", log scale" if declared.get("log") else ""
+    return text + (f", in steps of {show(declared['step'])}" if declared.get("step") else "")
+
+
+def _condition(when: Any) -> str:
+    if not isinstance(when, Mapping):
+        return "always"
+    return listing(
+        [
+            f"{k} = {' or '.join(show(v) for v in (vs if isinstance(vs, list | tuple) else [vs]))}"
+            for k, vs in when.items()
+        ]
+    )
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", "none" if value is None else show(value)

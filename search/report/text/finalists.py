@@ -1,0 +1,174 @@
+"""What came out when the finalists were trained again: values, columns of the leaderboard, and words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.analysis.finalists import Finalist, Finals, mean_of
+from search.words import count, listing, percent, points
+
+
+@dataclass(frozen=True)
+class FinalistRow:
+    """A finalist as text, for a table."""
+
+    rank: str
+    trial: str
+    note: str
+    """What it is beside a finalist; empty for most."""
+    search: str
+    """Its validation accuracy in the search."""
+    test: str
+    """Mean test accuracy."""
+    interval: str
+    """95 % interval of the mean, or why there is none."""
+    replicates: str
+    """Finished ones, of how many where some are missing."""
+    optimism: str
+    """Search score minus mean test accuracy, in points."""
+    p_value: str
+    """Corrected, against the best on the test set."""
+    verdict: str
+    """best on the test set, tied, lower; a dash where untold."""
+
+
+def finals_table(finals: Finals) -> list[FinalistRow]:
+    """`finals.rows` as text, in their order."""
+    return [_row(finals, row) for row in finals.rows]
+
+
+def finals_words(finals: Finals) -> list[str]:
+    """What training the finalists again has shown, in sentences of plain text, the most important first."""
+    found = [_chosen(finals), *_gain(finals), *_standings(finals), *_optimism(finals)]
+    return [*_progress(finals), *found]
+
+
+def _row(finals: Finals, row: Finalist) -> FinalistRow:
+    found = row.interval
+    done = f"{len(row.values)}" if len(row.values) == row.n_wanted else f"{len(row.values)} of {row.n_wanted}"
+    return FinalistRow(
+        rank="–" if row.rank is None else str(row.rank),
+        trial=str(row.trial),
+        note="; ".join(["chosen by the search"] * (row is finals.champion) + [_named(finals, row)] * row.is_document),
+        search=percent(row.search_accuracy),
+        test=percent(found.mean if found else None),
+        interval=(_ends(found.low, found.high) or "too few seeds") if found else "–",
+        replicates=f"{done}, {row.n_failed} failed" if row.n_failed else done,
+        optimism="–" if row.optimism is None else f"{100 * row.optimism:+z.2f}",
+        p_value="–" if row.p_value is None else _p(row.p_value),
+        verdict=_verdict(finals, row),
+    )
+
+
+def _named(finals: Finals, row: Finalist) -> str:
+    """The baseline, and how long it was trained."""
+    if row.trained is None:
+        return finals.baseline
+    n, of = row.trained
+    cut = f"cut to {n} of " if row.is_cut else ""
+    return f"{finals.baseline}, {cut}its {count(of, 'epoch')}"
+
+
+def _verdict(finals: Finals, row: Finalist) -> str:
+    if row.tied_with_best is None:
+        return "–"
+    if row is finals.best:
+        return "best on the test set"
+    return "tied with the best" if row.tied_with_best else "lower"
+
+
+def _progress(finals: Finals) -> list[str]:
+    done, wanted = sum(len(row.values) for row in finals.rows), sum(row.n_wanted for row in finals.rows)
+    failed = sum(row.n_failed for row in finals.rows)
+    found = []
+    if done + failed < wanted:
+        found.append(f"The finalists are being trained again: {done} of {count(wanted, 'replicate')} finished so far.")
+    if failed:
+        found.append(f"{count(failed, 'replicate')} failed and {'is' if failed == 1 else 'are'} left out.")
+    if finals.champion.rank != 1:
+        found.append("The trial that is first by validation now has not been trained again yet.")
+    return found
+
+
+def _chosen(finals: Finals) -> str:
+    row = finals.champion
+    found = row.interval
+    name = f"{_named(finals, row)} (trial 0)" if row.is_document else f"trial {row.trial}"
+    which = f"The search chose {name}" if row.rank == 1 else f"Of those trained again validation ranks {name} first"
+    if found is None or finals.n_test is None:
+        ended = row.n_failed >= row.n_wanted
+        return f"{which}; {'all its replicates failed' if ended else 'no replicate of it is finished'}."
+    right = f"it gets {percent(found.mean)} of {count(finals.n_test, 'test image')} right"
+    if found.n == 1:
+        return f"{which}: trained again on one fresh seed, {right}. A single replicate has no interval."
+    ends = _ends(found.low, found.high)
+    interval = f"95 % interval over seeds {ends}" if ends else "too few seeds for an interval"
+    return f"{which}: trained again on {found.n} fresh seeds, {right} on average ({interval})."
+
+
+def _gain(finals: Finals) -> list[str]:
+    gain = finals.gain
+    own = next((row for row in finals.rows if row.is_document and row.interval), None)
+    if gain is None or own is None or own.interval is None:
+        return [finals.no_gain] if finals.no_gain else []
+    side = "above" if gain.value > 0 else "below"
+    apart = f"{points(gain.value)} {side}" if round(gain.value, 6) else "the same as"
+    epochs = f", trained for its {count(own.trained[1], 'epoch')}" if own.trained else ""
+    text = f"That is {apart} {finals.baseline} (trial 0, {percent(own.interval.mean)}{epochs})"
+    if gain.low is None or gain.high is None:
+        return [f"{text}; too few replicates for an interval."]
+    text = f"{text}, with a 95 % interval from {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f} points"
+    text += {
+        "images": " over the images only (one replicate can’t speak for other seeds)",
+        "seeds": " over the seeds only (no predictions kept)",
+    }.get(gain.over, "")
+    return [f"{text}: it includes zero, so there may be no difference." if gain.low <= 0 <= gain.high else f"{text}."]
+
+
+def _standings(finals: Finals) -> list[str]:
+    best, chosen = finals.best, finals.champion
+    others = [row for row in finals.rows if row is not best and row.interval]
+    if best is None or not others:
+        return []
+    found = []
+    if best is not chosen:
+        found.append(f"{_trials(finals, [best])} has the highest mean on the test set, {percent(mean_of(best))}.")
+        if chosen.tied_with_best is False:
+            found.append("The choice stays with validation all the same: a test set that chooses is no test any more.")
+    at_once = f"with {len(others)} compared to it at once, " if len(others) > 1 else ""
+    for verdict, text in (
+        (True, f"tied with trial {best.trial}: {at_once}chance alone can explain the difference"),
+        (False, f"lower than trial {best.trial} by more than chance explains"),
+        (None, f"not comparable with trial {best.trial}: too few replicates, and no predictions kept"),
+    ):
+        if rows := [row for row in others if row.tied_with_best is verdict]:
+            found.append(f"{_trials(finals, rows)} {'is' if len(rows) == 1 else 'are'} {text}.")
+    return found
+
+
+def _optimism(finals: Finals) -> list[str]:
+    row, mean = finals.champion, finals.optimism
+    if row.optimism is None:
+        return []
+    text = f"The search had scored trial {row.trial} at {percent(row.search_accuracy)} on validation images, "
+    if row.optimism > 0:
+        text += f"{points(row.optimism)} above its test accuracy: the best of many tries is partly lucky."
+    else:
+        text += f"{points(row.optimism)} below its test accuracy: a replicate learns from the validation images, too."
+    if mean is None:
+        return [text]
+    n = sum(r.optimism is not None and not r.is_extra for r in finals.rows)
+    side = "above" if mean > 0 else "below"
+    return [text, f"Over {n} finalists search scores lie {points(mean)} {side} test accuracies on average."]
+
+
+def _trials(finals: Finals, rows: Sequence[Finalist]) -> str:
+    names = [str(row.trial) + (f" ({_named(finals, row)})" if row.is_document else "") for row in rows]
+    return f"{'Trial' if len(rows) == 1 else 'Trials'} {listing(names)}"
+
+
+def _ends(low: float | None, high: float | None) -> str:
+    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}\u00a0%"
+
+
+def _p(p_value: float) -> str:
+    return "< 0.001" if p_value < 0.001 else f"{p_value:.3f}"

@@ -1,0 +1,281 @@
+"""Study → the words and key numbers that open the page. Pure."""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from search.analysis.baseline import baseline_cut, full_cost, printed_name
+from search.analysis.cost import advice_words, cost_words
+from search.analysis.finalists import Finals
+from search.analysis.ranking import best_trial, param_names, started_trials
+from search.records import StudyRecord, TrialRecord, has_rank
+from search.report.charts.chart import published_value
+from search.report.charts.style import STATES
+from search.report.contents import Contents
+from search.report.text.appendix import failures
+from search.report.text.clock import Elapsed, elapsed, elapsed_words
+from search.report.text.code import code_words
+from search.report.text.finalists import finals_words
+from search.report.text.majority import cautions
+from search.study.finalist_costs import Rule
+from search.words import count, duration, listing, percent, points, show
+
+OPTIMISM = (
+    "These are validation scores of a search. The best of many tries is an optimist’s number: some of its lead is luck."
+)
+UNOPENED = "The test set has not been opened."
+_IN_WORDS = {
+    "COMPLETE": "complete",
+    "PRUNED": "pruned",
+    "RUNNING": "running",
+    "WAITING": "waiting",
+    "FAIL": "failed",
+}
+
+
+class Passage(NamedTuple):
+    """Some sentences of plain text and what they are about."""
+
+    about: str
+    sentences: list[str]
+
+
+class Tile(NamedTuple):
+    """A key number: what it is, the number, and what qualifies it (empty where nothing does)."""
+
+    label: str
+    value: str
+    note: str
+
+
+def status(found: Contents) -> tuple[str, str]:
+    """Where the study stands, as (word, sentence): `running`, `unfinished` or `finished`."""
+    trials, asked = started_trials(found.study), found.study.spec.get("n_trials")
+    running = sum(t.state == "RUNNING" for t in trials)
+    begun = (
+        f"{len(trials):,} of {count(asked, 'trial')} started" if isinstance(asked, int) else f"{len(trials):,} started"
+    )
+    if running:
+        return "running", f"{begun}, {running} training now; every figure below may still change."
+    if any(t.state == "WAITING" for t in trials) or (
+        isinstance(asked, int) and len(trials) < asked and not _is_over(found)
+    ):
+        word, now = "unfinished", "none training at the moment; the command that began the study goes on with it."
+        return _all_failed(found.study, begun) or (word, f"{begun}, {now}")
+    why = f" ({found.study.ended_by})" if found.study.ended_by else ""
+    return _all_failed(found.study, begun) or _finals_status(found, begun + why)
+
+
+def story(found: Contents) -> list[Passage]:
+    """What the study found, in plain words, the most important first."""
+    study, finals = found.study, found.finals
+    trials = started_trials(study)
+    if not trials:
+        return [Passage("Result", ["No trial has been started yet."])]
+    said = finals_words(finals) if finals else [*_result(study, found), *_unopened(found)]
+    n_first = 3 if finals and not finals.is_complete else 2  # of an unfinished set that is told first
+    passages = [
+        Passage("Result", said[:n_first]),
+        Passage("Caution", cautions(study, found.evidence)),
+        Passage("How sure", said[n_first:]),
+        Passage("Setting", _setting(found)),
+        Passage(
+            "Search",
+            [*(_result(study, found) if finals else []), _states(trials), *code_words(study), *_published(study)],
+        ),
+        Passage("Cost", [*(cost_words(found.cost) if found.cost else []), elapsed_words(*_clocks(found))]),
+        Passage("Going on", advice_words(found.forecast) if found.forecast else []),
+    ]
+    return [p for p in passages if p.sentences]
+
+
+def headline(found: Contents) -> list[Tile]:
+    """The key numbers: accuracy, gain over the baseline, what going on may gain, trials, training time."""
+    trials = started_trials(found.study)
+    spent = found.cost.replicates if found.cost else None
+    ahead = found.forecast.gain if found.forecast else None
+    tiles = [*_scores(found), Tile("trials started", f"{len(trials):,}", ", ".join(_counted(trials)))]
+    if ahead:
+        ends = f"90 % interval {100 * ahead.low:.2f} to {100 * ahead.high:.2f}"
+        tiles.append(Tile(f"may still come in {_span(ahead.horizon_s)}", f"+{points(ahead.expected)}", ends))
+    again = f", and {duration(spent.train_s)} for replicates" if spent and spent.n_trials else ""
+    clock, clock_again = _clocks(found)
+    both = f"and {duration(clock_again.seconds)} for replicates" if clock_again.seconds else ""
+    return [
+        *tiles,
+        Tile("wall-clock time", duration(clock.seconds), both),
+        Tile("training time", duration(sum(t.train_s for t in trials)), f"summed over trials{again}"),
+    ]
+
+
+def _clocks(found: Contents) -> tuple[Elapsed, Elapsed]:
+    return elapsed(found.study.trials), elapsed(found.final.trials if found.final else ())
+
+
+def as_of(found: Contents) -> str | None:
+    """When the last epoch ended, in UTC; None before the first. Not the time of writing: same study, same page."""
+    trials = (*found.study.trials, *(found.final.trials if found.final else ()))
+    last = max((e.at for t in trials for e in t.curve), default=None)
+    return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
+
+
+def _all_failed(study: StudyRecord, begun: str) -> tuple[str, str] | None:
+    """What to say of a study in which no trial came to a value; None of any other."""
+    groups = failures(study)
+    if not groups or any(t.state != "FAIL" for t in study.trials):
+        return None
+    if study.ended_by:
+        return "failed", f"{begun}: {study.ended_by}. Once that is mended, its command goes on with the rest."
+    (reason, trials), *others = groups
+    share = f"{len(trials):,} of them by: " if others else ""
+    return "failed", f"{begun}, and all of them failed, {share}{reason}."
+
+
+def _is_over(found: Contents) -> bool:
+    """Whether the search has ended before its last trial, by its budget, say: finalists are chosen at the end only."""
+    return found.final is not None or bool(found.study.ended_by)
+
+
+def _finals_status(found: Contents, begun: str) -> tuple[str, str]:
+    wanted, finals = Rule.of(found.study.spec).finalists != 0, found.finals
+    if finals is None or finals.is_complete:
+        missing = finals is None and wanted and best_trial(found.study) is not None
+        return (
+            ("unfinished", f"{begun}; its finalists have not been trained again yet.")
+            if missing
+            else ("finished", f"{begun}.")
+        )
+    done, asked = sum(len(row.values) + row.n_failed for row in finals.rows), sum(row.n_wanted for row in finals.rows)
+    running = sum(t.state == "RUNNING" for t in found.final.trials) if found.final else 0
+    text = f"{begun}; {done} of {count(asked, 'replicate')} of its finalists done"
+    if running:
+        return "running", f"{text}, {running} training now."
+    return "unfinished", f"{text}, none training at the moment."
+
+
+def _unopened(found: Contents) -> list[str]:
+    if best_trial(found.study) is None:
+        return []
+    if found.is_test_set_opened:
+        return [OPTIMISM]
+    rule = Rule.of(found.study.spec)
+    if rule.finalists == 0:
+        return [OPTIMISM, UNOPENED]
+    which = {None: "best settings, as many as about the search’s own time pays for,", 1: "best setting"}.get(
+        rule.finalists, f"best {rule.finalists} settings"
+    )
+    plan = f"After the search, its {which} will be trained again on {count(rule.n_replicates, 'fresh seed')} and"
+    return [OPTIMISM, UNOPENED, f"{plan} scored on it."]
+
+
+def _scores(found: Contents) -> list[Tile]:
+    """Accuracy and gain: on the test set once the champion was scored there, on validation images before."""
+    finals = found.finals
+    best, own = best_trial(found.study), _own(found.study)
+    label = f"over {printed_name(found.study)}"
+    if finals and finals.champion.interval:
+        return _test_scores(finals, label)
+    gain, cut = "–", baseline_cut(found.study)
+    if best and own and best.val_accuracy is not None and own.val_accuracy is not None and not cut:
+        gain = f"{100 * (best.val_accuracy - own.val_accuracy):+.2f} points"
+    where = f"trial {best.number}, epoch {best.best_epoch}" if best else ""
+    return [
+        Tile("best validation accuracy", percent(best.val_accuracy if best else None), where),
+        Tile(label, gain, f"not claimed: it had {cut}" if cut else "on validation images"),
+    ]
+
+
+def _test_scores(finals: Finals, label: str) -> list[Tile]:
+    row, gain = finals.champion, finals.gain
+    found = row.interval
+    note = "too few seeds for an interval"
+    if found and found.low is not None and found.high is not None:
+        note = f"95 % interval over seeds {100 * found.low:.2f} to {100 * found.high:.2f}"
+    tiles = [Tile(f"test accuracy, trial {row.trial}", percent(found.mean if found else None), note)]
+    if gain is None:
+        itself = "it is that setting itself" if row.is_document else ""
+        return [*tiles, Tile(label, "–", "not claimed, see below" if finals.no_gain else itself)]
+    ends = "too few replicates for an interval"
+    if gain.low is not None and gain.high is not None:
+        ends = f"95 % interval {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f}"
+    return [*tiles, Tile(label, f"{100 * gain.value:+z.2f} points", ends)]
+
+
+def _span(seconds: float) -> str:
+    return "an hour" if seconds == 3600 else duration(seconds)
+
+
+def _own(study: StudyRecord) -> TrialRecord | None:
+    return study.document if study.document and has_rank(study.document) else None
+
+
+def _result(study: StudyRecord, found: Contents) -> list[str]:
+    best, own = best_trial(study), _own(study)
+    if best is None or best.val_accuracy is None:
+        return ["No trial has a validation accuracy yet."]
+    word = "so far " if status(found)[0] != "finished" else ""
+    text = (
+        f"The best setting {word}reached {percent(best.val_accuracy)} validation accuracy, at epoch {best.best_epoch} "
+        f"of trial {best.number}."
+    )
+    name = printed_name(study)
+    if own is None or own.val_accuracy is None:
+        return [f"{text} {name.capitalize()} (trial 0) has no value to compare it with."]
+    if best is own:
+        return [f"{text} That is {name}: no other trial has beaten it."]
+    gain = best.val_accuracy - own.val_accuracy
+    if cut := baseline_cut(study):
+        reached = f"{percent(own.val_accuracy)} in {cut}, to which the study’s limit cut it"
+        claims = f": no gain over it is claimed. To train it in full takes {full_cost(study, own)}"
+        return [text, f"{name.capitalize()} (trial 0) reached {reached}{'' if found.finals else claims}."]
+    if gain == 0:
+        return [f"{text} {name.capitalize()} (trial 0) reached the same."]
+    return [f"{text} That is {points(gain)} above {name} (trial 0, {percent(own.val_accuracy)})."]
+
+
+def _setting(found: Contents) -> list[str]:
+    """The chosen trial's parameters in words, and where the baseline differs."""
+    trials = {t.number: t for t in found.study.trials}
+    best, own = best_trial(found.study), found.study.document
+    epochs = Rule.of(found.study.spec).baseline_epochs
+    if found.finals:
+        best = trials.get(found.finals.champion.trial, best)
+    if best is None or not best.params:
+        return []
+    names = [n for n in param_names(found.study) if n in best.params]
+    text = f"Trial {best.number} has {listing([f'{n} {show(best.params[n])}' for n in names])}."
+    if best is own:
+        cut = baseline_cut(found.study)
+        return [f"{text} The study’s limit cut it in the search to {cut}."] if cut else [text]
+    theirs = dict(own.params) if own else {}
+    theirs |= {"epochs": epochs} if "epochs" in theirs else {}
+    changed = [f"{n} {show(theirs[n])}" for n in names if n in theirs and show(theirs[n]) != show(best.params[n])]
+    return [text, f"{printed_name(found.study).capitalize()} has {listing(changed)} instead."] if changed else [text]
+
+
+def _counted(trials: list[TrialRecord]) -> list[str]:
+    states = Counter(t.state for t in trials)
+    return [f"{states[s]:,} {_IN_WORDS[s]}" for s in STATES if states[s]]
+
+
+def _states(trials: list[TrialRecord]) -> str:
+    text = f"Of {count(len(trials), 'started trial')}, {listing(_counted(trials))}. "
+    text += f"Training took {duration(sum(t.train_s for t in trials))}, summed over trials."
+    retried = sum(t.n_retries > 0 for t in trials)
+    if retried:
+        text += f" {count(retried, 'trial')} lost a worker on the way and went on from the last epoch."
+    return text
+
+
+def _published(study: StudyRecord) -> list[str]:
+    published: Mapping[str, Any] = study.published or {}
+    value = published_value(study)
+    if value is None:
+        return []
+    split = str(published.get("split", "unknown"))
+    source = f" ({published['source']})" if published.get("source") else ""
+    text = f"The document{source} publishes {percent(value)} on its {split} split."
+    if not split.lower().startswith("val"):
+        text += " That is another split than the one used here: compare the two with care."
+    return [text]

@@ -1,0 +1,88 @@
+"""What a study's trials say of all settings: a Gaussian process over what they will be worth at their end."""
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.records import TrialRecord
+from search.strategies.bayes.acquisition import log_improvement
+from search.strategies.bayes.curve_ends import extrapolate
+from search.strategies.bayes.gaussian_process import GaussianProcess
+from search.strategies.encoding import Encoding
+
+Floats = NDArray[np.float64]
+
+N_BEST, N_NEWEST, N_OTHERS = 60, 30, 30
+N_TOLD = N_BEST + N_NEWEST + N_OTHERS
+"""Of many trials the model is told so many of each kind, so that its answers take no longer and longer."""
+FLAT = 0.2
+"""The worst fifth is taken to be no worse than this quantile: how bad a bad setting is tells nothing of good ones."""
+_LEAST_SPREAD = 1e-6
+
+
+class Outlook:
+    """What is to be expected, from `trials` that have params; of failed ones only those whose setting was at fault."""
+
+    def __init__(
+        self, trials: Sequence[TrialRecord], encoding: Encoding, steps: Sequence[int], asked: Collection[int] = ()
+    ) -> None:
+        """`steps` are the rungs and, last, the largest total; the trials numbered `asked` are known in any case."""
+        self._encoding = encoding
+        self.trials = told(trials, steps[0], asked)
+        self.rows = encoding.encode([t.params for t in self.trials])
+        self._points = encoding.features(self.rows)
+        ends, self._doubts = extrapolate(self.trials, steps, self._points)
+        failed = np.array([t.state == "FAIL" for t in self.trials], dtype=bool)
+        known = np.isfinite(ends) & ~failed
+        self.n_known = int(known.sum())
+        self.means = np.zeros(len(self.trials))
+        self.gains: dict[int, float] = {}
+        """The logarithm of the expected improvement of each trial over the best value that any has shown yet."""
+        if self.n_known:
+            self._learn(ends, known, failed)
+
+    def _learn(self, ends: Floats, known: NDArray[np.bool_], failed: NDArray[np.bool_]) -> None:
+        values = ends[known]
+        low = float(np.quantile(values, FLAT))
+        flat = np.maximum(values, low)
+        mean, spread = float(flat.mean()), max(float(flat.std()), _LEAST_SPREAD)
+        # A setting that could not be trained is as bad as the worst.
+        scores = np.full(len(self.trials), (low - mean) / spread)
+        scores[known] = (flat - mean) / spread
+        noise = np.where(known, self._doubts / spread**2, 0.0)
+        have = known | failed
+        groups = self._encoding.groups
+        self._process = GaussianProcess(self._points[have], groups, scores[have], noise[have])
+        self.means, variances = self._process.predict(self._points)
+        self._best_mean = float(self.means[known].max())
+        best = max(t.val_accuracy or 0.0 for t in self.trials if t.state != "FAIL")
+        gains = log_improvement(self.means, np.sqrt(variances), (best - mean) / spread)
+        numbers = [t.number for t in self.trials]
+        self.gains = dict(zip(numbers, gains.tolist(), strict=True))
+        if not have.all():
+            # What runs is taken to end as expected, so that other workers look elsewhere.
+            scores = np.where(have, scores, self.means)
+            self._process.condition(self._points, scores, noise)
+
+    def gain(self, rows: Floats) -> Floats:
+        """The logarithm of the expected improvement of new settings over the best mean.
+
+        As if what runs and what is paused were known exactly: who doubts it should promote it, not try it twice.
+        """
+        mean, variance = self._process.predict(self._encoding.features(rows), if_clear=True)
+        return log_improvement(mean, np.sqrt(variance), self._best_mean)
+
+
+def told(trials: Sequence[TrialRecord], first: int, asked: Collection[int] = ()) -> list[TrialRecord]:
+    """Those of many trials that a model should know: best, newest and `asked`, and others, to keep it away."""
+    if len(trials) <= N_TOLD:
+        return list(trials)
+    older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]
+    ranked = sorted(
+        older, key=lambda t: (-t.epochs if t.epochs > first else 0, -(t.best_so_far[-1] if t.curve else 1.0), t.number)
+    )
+    others = ranked[N_BEST:]
+    spread = [others[round(i)] for i in np.linspace(0, len(others) - 1, min(N_OTHERS, len(others)))]
+    chosen = {t.number: t for t in (*ranked[:N_BEST], *spread, *newest, *(t for t in trials if t.number in asked))}
+    return [chosen[number] for number in sorted(chosen)]

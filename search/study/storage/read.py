@@ -1,0 +1,130 @@
+"""From the storage's rows to records. Reports, views and strategies read a study only through here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from optuna.trial import TrialState
+from pydantic import TypeAdapter
+
+from search.errors import InputError
+from search.records import StudyRecord, TrialRecord
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import QUEUE, QueueState
+from search.study.storage.stored_spec import checked_spec
+from search.study.storage.trial_rows import StoredTrial, decoding
+
+ENDED_BY = "ended_by"
+"""The attribute of an archived study, which has no place on the queue, that says why it ended early."""
+ENVIRONMENT = "environment:"
+"""What the names of the study's attributes begin with that hold what its workers ran on."""
+_STUDY, _TRIAL = TypeAdapter(StudyRecord), TypeAdapter(TrialRecord)
+CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
+
+
+def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
+    """Study `name` with all its trials.
+
+    Raises InputError when the storage has no such study, DamagedError when what it has of it can't be read.
+    """
+    study_id, attrs = find_study(storage, name)
+    trials = tuple(_record(name, row) for row in storage.read_trials(study_id, set(), -1))
+    with decoding(name):
+        spec = checked_spec(attrs["spec"])
+        environments = {k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)}
+        # A figure for other images would be compared with nothing.
+        published = spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None
+        return _STUDY.validate_python(
+            {
+                "name": name,
+                "model": spec["model"],
+                "data": spec["data"],
+                "spec": spec,
+                "trials": trials,
+                "environment": attrs.get("environment", {}),
+                "environments": environments,
+                "ended_by": ended_by(attrs),
+                "published": published,
+            }
+        )
+
+
+def ended_by(attrs: Mapping[str, Any]) -> str:
+    """Why a search, by its attributes, ended before all trials were started; empty where it did not."""
+    queue = attrs.get(QUEUE, {})
+    reason: str = queue.get("reason", "") if queue.get("state") == QueueState.DONE else attrs.get(ENDED_BY, "")
+    return reason
+
+
+def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
+    """The study_id and attributes of study `name`. Raises InputError when there is none, or it is not one of ours."""
+    found = storage.read_study(name)
+    if found is None:
+        known = ", ".join(storage.study_names()) or "none"
+        raise InputError(f"study {name!r} is not in the storage; known: {known}")
+    if "spec" not in found[1]:
+        raise InputError(f"study {name!r} in the storage was not made by Gridless; choose another NAME")
+    return found
+
+
+class TrialReader:
+    """Reads the trials of one study again and again, each time only the rows that may have changed."""
+
+    def __init__(self, storage: LedgerStorage, study_id: int) -> None:
+        self._storage = storage
+        self._study_id = study_id
+        self._records: dict[int, TrialRecord] = {}
+        """By row, in the order of their numbers: one transaction at a time starts trials."""
+        self._pending: dict[int, tuple[TrialState, str | None] | None] = {}
+        """Rows that may change, with their state and number of claims when they were last read."""
+        self._newest = -1
+
+    def read(self) -> list[TrialRecord]:
+        """All trials by number. Raises as `LedgerStorage.read_trials` does."""
+        marks = self._storage.open_trials(self._study_id) if self._pending else {}
+        # A waiting trial changes only by being claimed; under halving there may be thousands.
+        changed = {i for i, m in self._pending.items() if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING}
+        for row in self._storage.read_trials(self._study_id, changed, self._newest):
+            self._records[row.trial_id] = _record(row.study, row)
+            self._newest = max(self._newest, row.trial_id)
+            if row.state.is_finished():
+                self._pending.pop(row.trial_id, None)
+            else:
+                self._pending[row.trial_id] = marks.get(row.trial_id)
+        return list(self._records.values())
+
+
+def _record(study: str, row: StoredTrial) -> TrialRecord:
+    with decoding(study, row.number):
+        return as_record(row)
+
+
+def as_record(row: StoredTrial) -> TrialRecord:
+    """A storage row as a record."""
+    attrs = row.attrs
+    untrainable = bool(attrs.get("untrainable", False))
+    steps = sorted(int(k.removeprefix("epoch:")) for k in attrs if k.startswith("epoch:"))
+    return _TRIAL.validate_python(
+        {
+            "number": row.number,
+            "state": "FAIL" if untrainable and row.state == TrialState.PRUNED else row.state.name,
+            "params": row.params,
+            "curve": [attrs[f"epoch:{s}"] for s in steps],
+            "total_epochs": attrs.get("total_epochs"),
+            "n_params": attrs.get("n_params"),
+            "seed": attrs.get("seed"),
+            "device": attrs.get("device"),
+            "worker": attrs.get("worker"),
+            "environments": attrs.get("environments", ()),
+            "paused": bool(attrs.get("paused", False)),
+            "n_segments": attrs.get("n_segments", 0),
+            "n_retries": attrs.get("n_retries", 0),
+            "untrainable": untrainable,
+            "reason": attrs.get("reason"),
+            "log_tail": attrs.get("log_tail"),
+            "evaluation": attrs.get("evaluation"),
+            "peak_host_mb": attrs.get("peak_host_mb"),
+            "peak_device_mb": attrs.get("peak_device_mb"),
+            "started": row.started,
+            "ended": row.ended,
+        }
+    )

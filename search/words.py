@@ -1,0 +1,54 @@
+"""Values as people read them: percent, points, durations and parameter values."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from search.text import cut, visible
+
+_MAX_VALUE = 200
+
+
+def percent(fraction: float | None) -> str:
+    """A fraction as a percentage with two decimals, `91.30 %`; a dash for None and NaN."""
+    return "–" if fraction is None or math.isnan(fraction) else f"{100 * fraction:.2f}\u00a0%"
+
+
+def points(difference: float) -> str:
+    """The size of a difference of two fractions in percentage points, `1.25 points`."""
+    shown = f"{abs(100 * difference):.2f}"
+    return f"{shown} {'point' if shown == '1.00' else 'points'}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds in the two largest units that fit: `48.3 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for size, name, part, part_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {name} {rest} {part_name}" if rest else f"{whole // size} {name}"
+    return f"{whole} s"
+
+
+def count(n: int, noun: str) -> str:
+    """A number and its noun: `1 trial`, `1,200 trials`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def show(value: object) -> str:
+    """One parameter's value, floats to four significant digits."""
+    if isinstance(value, float):
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else f"{value:.4g}"
+    return cut(visible(str(value)), _MAX_VALUE)
+
+
+def settings(params: Mapping[str, Any], separator: str = ", ") -> str:
+    """All of `params` on one line: `lr=0.001, units=128`."""
+    return separator.join(f"{visible(name)}={show(value)}" for name, value in params.items())
+
+
+def listing(parts: list[str]) -> str:
+    """Parts joined as in a sentence: `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

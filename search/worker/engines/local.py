@@ -1,0 +1,142 @@
+"""Workers on this machine: started, watched, started again when they die, and stopped."""
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from search.errors import InputError
+from search.files import unwritable
+from search.secret import without_secrets
+from search.worker.engines.devices import Device, environment_for
+from search.worker.engines.order import Order
+from search.worker.engines.restarts import MAX_RESTARTS, Kept, Restarts
+
+STOP_WAIT_S = 15.0
+
+
+class Workers(Protocol):
+    """The workers of one command, wherever they run. They end by themselves when this process dies."""
+
+    def start(self) -> None:
+        """Start them: they load their framework and wait for `go`. Raises InputError when they can't be."""
+
+    def go(self, order: Order) -> None:
+        """Let them carry out `order`."""
+
+    def check(self) -> bool:
+        """Start those again that died or were stopped by somebody; whether any is still at work."""
+
+    def trouble(self) -> str | None:
+        """Why one ended before its order was carried out, if one did."""
+
+    def stop(self) -> None:
+        """Ask them to give their trials back and end, and make them after STOP_WAIT_S seconds."""
+
+
+@dataclass
+class _Slot:
+    index: int
+    device: Device
+    kept: Kept
+
+    @property
+    def process(self) -> subprocess.Popen[bytes] | None:
+        return self.kept.process
+
+
+@dataclass
+class LocalWorkers:
+    """One worker process per entry of `devices`, on this machine."""
+
+    folder: Path
+    """Where their logs go."""
+    devices: tuple[Device, ...]
+    threads: int
+    """CPU threads of each."""
+    share: int = 1
+    """How many of them share a GPU."""
+    max_restarts: int | None = MAX_RESTARTS
+    """How often in a row one is started again; None: for ever, as a service should."""
+    fds: tuple[int, ...] = ()
+    """Files that they keep open: their claims to GPUs."""
+    _slots: list[_Slot] = field(default_factory=list)
+    _order: bytes = b""
+
+    def start(self) -> None:
+        """Start one worker per entry of `devices`. Raises InputError when their logs can't be written."""
+        self._slots = [_Slot(i, device, Kept(Restarts(self.max_restarts))) for i, device in enumerate(self.devices)]
+        try:
+            for slot in self._slots:
+                self._keep(slot)
+        except OSError as error:
+            raise InputError(unwritable(self.folder, error)) from error
+
+    def go(self, order: Order) -> None:
+        """Let the workers carry out `order`."""
+        self._order = order.to_line()
+        for slot in self._slots:
+            _tell(slot, self._order)
+
+    def _keep(self, slot: _Slot) -> None:
+        if slot.kept.check(lambda: self._start(slot)):
+            _tell(slot, self._order)
+
+    def _start(self, slot: _Slot) -> subprocess.Popen[bytes]:
+        logs = self.folder / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "search.worker", "--index", str(slot.index), "--device", slot.device.name]
+        own = environment_for(slot.device, threads=self.threads, share=self.share)
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | own
+        with self._log(slot).open("ab") as log:
+            return subprocess.Popen(  # noqa: S603
+                command, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
+                pass_fds=self.fds,
+            )  # fmt: skip
+
+    def _log(self, slot: _Slot) -> Path:
+        return self.folder / "logs" / f"worker-{slot.index}.log"
+
+    def check(self) -> bool:
+        """Start workers that died, or that somebody stopped, again; whether any is still at work."""
+        working = [self._is_at_work(slot) for slot in self._slots]
+        return any(working)
+
+    def _is_at_work(self, slot: _Slot) -> bool:
+        if slot.kept.code is not None:
+            return False
+        self._keep(slot)
+        return True
+
+    def trouble(self) -> str | None:
+        """Why a worker ended before the study was over, if one did: the last line of its log."""
+        for slot in self._slots:
+            if slot.process and slot.process.poll() not in {None, 0}:
+                log = self._log(slot)
+                lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+                return f"{lines[-1] if lines else 'a worker died'} (see {log})"
+        return None
+
+    def stop(self) -> None:
+        """Ask the workers to give their trials back and end; make them after STOP_WAIT_S seconds."""
+        for slot in self._slots:
+            slot.kept.close()
+        processes = [s.process for s in self._slots if s.process]
+        deadline = time.monotonic() + STOP_WAIT_S
+        for process in processes:
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _tell(slot: _Slot, order: bytes) -> None:
+    if slot.process and slot.process.stdin:
+        with suppress(BrokenPipeError):  # it died already: `check` starts another
+            slot.process.stdin.write(order)
+            slot.process.stdin.flush()

@@ -1,0 +1,177 @@
+"""Workers on the nodes of a Ray cluster, for the command that started them: the same calls as `LocalWorkers`."""
+
+import importlib.util
+import json
+import os
+import secrets
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from search.errors import InputError
+from search.files import unwritable
+from search.paths import home, storage_url
+from search.study.environment import code_version
+from search.worker.engines.local import STOP_WAIT_S
+from search.worker.engines.order import Order
+from search.worker.engines.ray.cluster import Settings
+from search.worker.engines.ray.keeper import MIRROR, Terms, machine
+from search.worker.engines.restarts import MAX_RESTARTS
+
+WORKER = ("-m", "search.worker")
+"""The worker, as arguments of Python."""
+_PASSED_ON = ("AWS_", "AZURE_", "FSSPEC_", "GRIDLESS_", "JAX_", "KERAS_BACKEND", "MLFLOW_", "PG", "TF_", "XLA_")
+"""Beginnings of the environment variables that workers heed."""
+_KEPT = ("GRIDLESS_HOME", "GRIDLESS_STORAGE_PASSWORD_FILE")
+"""Not passed on: a node may have its own, and the order holds the password."""
+_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
+_SHUTDOWN_S = 15.0
+
+
+@dataclass
+class RayWorkers:
+    """The workers of one command, placed by Ray. They give their trials back when this process dies.
+
+    A worker whose node dies is started on another, once one has room for it.
+    """
+
+    folder: Path
+    """Where Ray's log goes; each worker's is in its node's home folder."""
+    address: str | None
+    """The cluster's head, as `ray start` prints it; "auto" for the one of this machine; None to start Ray here."""
+    n_workers: int | None
+    """None for as many as the cluster has room for."""
+    gpus_per_worker: float | None
+    """1, or 1/K to have K workers share a GPU; 0 for the CPU; None for 1 where the cluster has GPUs, and else 0."""
+    cpus_per_worker: float | None
+    """CPUs, as Ray counts them; None for 0 with a GPU and `threads` without."""
+    threads: int
+    """CPU threads of each worker."""
+    mlflow: bool = False
+    """Whether outboxes of nodes whose home isn't ours are sent on to MLflow from there."""
+    max_restarts: int | None = MAX_RESTARTS
+    """How often in a row a worker is started again; None: for ever, as a service should."""
+    program: tuple[str, ...] = WORKER
+    n_started: int = 0
+    """How many there are, or will be once the cluster has room, after `start`."""
+    _process: subprocess.Popen[bytes] | None = None
+    _last: dict[str, Any] = field(default_factory=lambda: {"at_work": True, "trouble": None})
+    _listener: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Join the cluster and start the workers.
+
+        Raises InputError when Ray isn't installed or reached, the cluster doesn't fit the settings, or no node has
+        this version of Gridless.
+        """
+        if importlib.util.find_spec("ray") is None:
+            raise InputError("--engine ray needs Ray, which is not installed; run: pip install 'gridless[ray]'")
+        self._process = self._start()
+        self._send(self._settings().to_line())
+        answer = json.loads(self._process.stdout.readline() or "{}") if self._process.stdout else {}
+        if "n_workers" not in answer:
+            self._process.wait()
+            raise InputError(answer.get("problems") or [f"Ray could not be started: {self._log_end()}"])
+        self.n_started = int(answer["n_workers"])
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        variables = os.environ | _QUIET | (_own_cluster() if self.address is None else {})
+        try:
+            self._log.parent.mkdir(parents=True, exist_ok=True)
+            with self._log.open("ab") as log:
+                return subprocess.Popen(
+                    [sys.executable, "-m", "search.worker.engines.ray.driver"],
+                    env=variables,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise InputError(unwritable(self.folder, error)) from error
+
+    def _settings(self) -> Settings:
+        variables = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON) and k not in _KEPT}
+        terms = Terms(
+            version=code_version(),
+            machine=machine(),
+            one_machine=True,
+            variables=variables,
+            home=str(home()),
+            threads=self.threads,
+            gpus=0.0,
+            program=self.program,
+            max_restarts=self.max_restarts,
+            mirror=MIRROR if self.mlflow else (),
+        )
+        shared = not storage_url().startswith("sqlite")
+        return Settings(
+            self.address, self.n_workers, self.gpus_per_worker, self.cpus_per_worker, shared_storage=shared, terms=terms
+        )
+
+    def go(self, order: Order) -> None:
+        """Let the workers serve `order`."""
+        self._send(json.dumps({"order": order.to_line().decode()}).encode() + b"\n")
+
+    def check(self) -> bool:
+        """Whether any worker is at work, or on its way to a node that has room for it."""
+        return self._process is not None and self._process.poll() is None and bool(self._last["at_work"])
+
+    def trouble(self) -> str | None:
+        """Why a worker ended before the studies were over, if one did."""
+        if self._process is not None and self._process.poll() not in {None, 0}:
+            return f"Ray's driver ended, as it does when the cluster's head is lost: {self._log_end()}"
+        trouble: str | None = self._last["trouble"]
+        return trouble
+
+    def stop(self) -> None:
+        """Have the workers give their trials back and end, by force after STOP_WAIT_S seconds."""
+        if self._process is None:
+            return
+        if self._process.stdin:
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+        try:
+            self._process.wait(STOP_WAIT_S + _SHUTDOWN_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._listener:
+            self._listener.join()
+
+    @property
+    def _log(self) -> Path:
+        return self.folder / "logs" / "ray.log"
+
+    def _log_end(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        return f"{lines[-1] if lines else 'no word'} (see {self._log})"
+
+    def _send(self, line: bytes) -> None:
+        if self._process and self._process.stdin:
+            with suppress(BrokenPipeError):  # it ended: `check` and `trouble` tell
+                self._process.stdin.write(line)
+                self._process.stdin.flush()
+
+    def _listen(self) -> None:
+        if self._process and self._process.stdout:
+            for line in self._process.stdout:
+                self._last = json.loads(line)
+            self._process.stdout.close()
+
+
+def _own_cluster() -> dict[str, str]:
+    """Variables for a Ray of our own that nobody else can use: whoever reaches one runs code as its user."""
+    # By the first, Ray takes 127.0.0.1 for this machine's address, and listens nowhere else. Without a token, it would
+    # leave one in the user's home, which changes how clusters are started from there.
+    return {
+        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }

@@ -1,0 +1,208 @@
+"""A worker's keeper on a machine of a Ray cluster: starts it, feeds it its order, starts it again, and stops it."""
+
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.errors import InputError
+from search.files import locked, unwritable
+from search.secret import without_secrets
+from search.study.environment import code_version
+from search.worker.engines.devices import Device, environment_for, find_devices
+from search.worker.engines.gpu_locks import GpuClaims, claim_gpus
+from search.worker.engines.local import STOP_WAIT_S
+from search.worker.engines.order import HOPELESS
+from search.worker.engines.restarts import MAX_RESTARTS, Kept
+
+MIRROR = ("-m", "search.tracking", "--home", "{home}", "--follow")
+"""What sends the outboxes of a home on to MLflow, as arguments of Python."""
+_NODES_OWN = ("GRIDLESS_HOME", "GRIDLESS_DATA", "KERAS_HOME")
+"""Folders: what a node was started with goes before what the command has."""
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a keeper is told. It holds secrets, so it is an argument of a call: Ray shows a `runtime_env` to anyone."""
+
+    version: str
+    """`code_version()` of the command."""
+    machine: str
+    """`machine()` of the command."""
+    one_machine: bool
+    """Whether only that machine will do, since the studies are in a file of it."""
+    variables: Mapping[str, str]
+    """Environment variables of the command that workers heed."""
+    home: str
+    """The command's home folder, for nodes that were given none of their own."""
+    threads: int
+    gpus: float
+    """Of each worker: 1, a fraction when several share one, 0 for the CPU."""
+    program: tuple[str, ...]
+    """The worker, as arguments of Python."""
+    max_restarts: int | None = MAX_RESTARTS
+    """How often in a row a worker is started again; None: for ever."""
+    mirror: tuple[str, ...] = ()
+    """MIRROR, unless MLflow isn't wanted."""
+
+    @property
+    def share(self) -> int:
+        """How many workers are on one GPU."""
+        return round(1 / self.gpus) if 0 < self.gpus < 1 else 1
+
+    def environment(self) -> dict[str, str]:
+        """The variables of a process on this node."""
+        own = {name: os.environ[name] for name in _NODES_OWN if os.environ.get(name)}
+        found = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | {"GRIDLESS_HOME": self.home} | dict(self.variables) | own
+        return found | {"GRIDLESS_HOME": str(Path(found["GRIDLESS_HOME"]).absolute())}
+
+
+@dataclass(frozen=True)
+class Report:
+    """How a worker is."""
+
+    node: str
+    """Ray's id of its node."""
+    code: int | None
+    """Its exit code, None while it is at work, or has still to wait for its GPU."""
+    trouble: str | None = None
+    """Why it ended early, can't be started here, or has to wait."""
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether the worker runs."""
+        return self.code is None and self.trouble is None
+
+
+class Keeper:
+    """One worker process. Its calls may get lost and be repeated without harm."""
+
+    def __init__(self, index: int, node: str) -> None:
+        self._index, self._node = index, node
+        self._kept = Kept()
+        self._told = False
+        self._mirror = _Mirror()
+        self._claims: GpuClaims | None = None
+
+    def serve(self, terms: Terms, order: bytes | None) -> Report:
+        """See to it that the worker runs, and that it has its `order` (a line) once there is one."""
+        if problem := _misfit(terms):
+            return Report(self._node, HOPELESS, problem)
+        variables = terms.environment()
+        home = Path(variables["GRIDLESS_HOME"])
+        log = home / "logs" / f"worker-{self._index}.log"
+        self._kept.restarts.most = terms.max_restarts
+        try:
+            if self._kept.code is None and self._kept.check(lambda: self._start(terms, variables, log)):
+                self._told = False
+            if terms.mirror and (machine(), str(home)) != (terms.machine, terms.home):
+                self._mirror.keep(terms, variables, home)
+        except InputError as error:  # the worker before it may still be giving its trial back
+            return Report(self._node, None, f"{socket.gethostname()}: {error}")
+        except OSError as error:
+            return Report(
+                self._node, HOPELESS, f"{socket.gethostname()}: {unwritable(home, error)} for `ray start` there"
+            )
+        if order and not self._told:
+            self._tell(order)
+        code = self._kept.code
+        return Report(self._node, code, f"{_last_line(log)} (see {log} on {socket.gethostname()})" if code else None)
+
+    def stop(self) -> None:
+        """Ask the worker to give its trial back and end; make it after STOP_WAIT_S seconds."""
+        self._kept.close()
+        if process := self._kept.process:
+            try:
+                process.wait(STOP_WAIT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._mirror.stop()
+
+    def _start(self, terms: Terms, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
+        device = _device(gpu=terms.gpus > 0)
+        if self._claims is None and terms.share == 1:  # sharers can't each hold a lock: Ray alone counts them
+            self._claims = claim_gpus([device], wanted="all", holder="Ray")
+        command = [*terms.program, "--index", str(self._index), "--device", device.name]
+        own = environment_for(device, threads=terms.threads, share=terms.share)
+        return _start(command, without_secrets(variables) | own, log, self._claims.fds if self._claims else ())
+
+    def _tell(self, order: bytes) -> None:
+        process = self._kept.process
+        if process and process.stdin and process.poll() is None:
+            with suppress(BrokenPipeError):  # it died just now: a later call starts another
+                process.stdin.write(order)
+                process.stdin.flush()
+            self._told = True
+
+
+class Actor(Keeper):
+    """A keeper that Ray placed. Kept by `ray.remote(Actor)`, where Ray is known to be installed."""
+
+    def __init__(self, index: int) -> None:
+        import ray  # noqa: PLC0415  # an extra
+
+        super().__init__(index, ray.get_runtime_context().get_node_id())
+
+
+class _Mirror:
+    """Sends the outboxes of a home that the command does not share on to MLflow: one process for all its workers."""
+
+    def __init__(self) -> None:
+        self._kept = Kept()
+        self._lock = ExitStack()
+
+    def keep(self, terms: Terms, variables: dict[str, str], home: Path) -> None:
+        if self._kept.process or self._lock.enter_context(locked(home / ".mirror.lock", wait=False)):
+            self._kept.restarts.most = terms.max_restarts
+            command = [part.replace("{home}", str(home)) for part in terms.mirror]
+            self._kept.check(lambda: _start(command, variables, home / "logs" / "mlflow.log"))
+        else:
+            self._lock.close()
+
+    def stop(self) -> None:
+        """Let it send what is left and end by itself: trials are not held up by MLflow."""
+        self._kept.close()
+
+
+def machine() -> str:
+    """What tells this machine, or container, from others."""
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{socket.gethostname()} {boot.read_text().strip() if boot.exists() else ''}"
+
+
+def _misfit(terms: Terms) -> str | None:
+    """Why this node can't serve, if it can't."""
+    host = socket.gethostname()
+    if (version := code_version()) != terms.version:
+        return f"{host} has Gridless {version}, the command {terms.version}; install the same on every node"
+    if terms.one_machine and machine() != terms.machine:
+        return f"{host} can't open the studies, a file of another machine; set GRIDLESS_STORAGE to a PostgreSQL URL"
+    return None
+
+
+def _device(*, gpu: bool) -> Device:
+    """The device that Ray gave this process, by CUDA_VISIBLE_DEVICES."""
+    found = find_devices("all" if gpu else "none")[0]
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return Device(f"GPU {given}", given) if gpu and found.gpu is None else found
+
+
+def _start(
+    arguments: list[str], variables: dict[str, str], log: Path, fds: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as file:
+        return subprocess.Popen(  # noqa: S603
+            [sys.executable, "-P", *arguments], env=variables, stdin=subprocess.PIPE, stdout=file, stderr=file,
+            start_new_session=True, pass_fds=fds,
+        )  # fmt: skip
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "a worker died"

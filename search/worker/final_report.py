@@ -1,0 +1,113 @@
+"""The last word on studies that a service has ended: `python -m search.worker.final_report STUDY` writes its report.
+
+The storage's URL, which may hold a password, comes by stdin. A process of its own, so that the worker goes on with
+other studies meanwhile.
+"""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+
+from search.errors import GridlessError
+from search.paths import home
+from search.study.storage.claim import Owner
+from search.study.storage.due_reports import due_reports, take_report
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.workers import Roster
+from search.worker.outages import Patience, grace_s
+
+logger = logging.getLogger(__name__)
+
+LOOK_S = 2.0
+"""How often a worker looks for reports that are due."""
+RETRY_S = 60.0
+"""When a report that could not be written is tried again."""
+_END_S = 2.0
+
+
+class Reporter:
+    """Writes the reports that are due, one at a time, for the worker `owner`."""
+
+    def __init__(self, storage: LedgerStorage, owner: Owner, names: tuple[str, ...] | None, patience: Patience) -> None:
+        """Of the studies `names` only, if these are given."""
+        self._storage, self._owner, self._names, self._patience = storage, owner, names, patience
+        self._process: subprocess.Popen[bytes] | None = None
+        self._study = ""
+        self._looked = 0.0
+        self._is_due = False
+        """Whether a report was due, or written by another worker, at the last look."""
+        self._resting: dict[str, float] = {}
+        """When a study whose report could not be written is tried again."""
+
+    def is_busy(self) -> bool:
+        """Whether a report is due or being written, by a process that this may just have started."""
+        if self._process is not None and self._process.poll() is None:
+            return True
+        if self._process is not None:
+            self._settle(self._process.returncode)
+        if time.monotonic() - self._looked < LOOK_S:
+            return self._is_due
+        self._looked = time.monotonic()
+        due = self._patience.call(self._due)
+        if name := self._patience.call(lambda: self._take(due)):
+            self._start(name)
+        self._is_due = bool(due)
+        return self._is_due
+
+    def stop(self) -> None:
+        """End what is being written; another worker, or `gridless report`, does it again."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+
+    def _due(self) -> list[str]:
+        now = time.monotonic()
+        due = [name for name in due_reports(self._storage) if self._names is None or name in self._names]
+        return [name for name in due if self._resting.get(name, 0.0) <= now]
+
+    def _take(self, due: list[str]) -> str | None:
+        alive = {w.worker for w in Roster(self._storage).read() if w.silent_s < grace_s()} if due else set()
+        return next((name for name in due if take_report(self._storage, name, self._owner.worker, alive)), None)
+
+    def _start(self, name: str) -> None:
+        program = [sys.executable, "-m", "search.worker.final_report", name]
+        self._process = subprocess.Popen(program, stdin=subprocess.PIPE)  # noqa: S603
+        self._study = name
+        if self._process.stdin:
+            self._process.stdin.write(f"{self._storage.url}\n".encode())
+            self._process.stdin.close()
+
+    def _settle(self, code: int) -> None:
+        self._process = None
+        self._looked = 0.0
+        if code:
+            logger.error("the report of %s could not be written; tried again in %.0f s", self._study, RETRY_S)
+            self._resting[self._study] = time.monotonic() + RETRY_S
+            self._patience.call(lambda: take_report(self._storage, self._study, "", ()))  # others may try meanwhile
+
+
+def main() -> int:
+    """Write the report of the study that is named."""
+    from search.report import report_study  # noqa: PLC0415  # a second to load
+    from search.tracking.mirror import conclude  # noqa: PLC0415
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    os.nice(10)
+    name, url = sys.argv[1], sys.stdin.readline().strip()
+    try:
+        conclude(report_study(LedgerStorage(url), name, home() / name))
+    except GridlessError as error:
+        logger.error("%s: %s", name, error)
+        return 1
+    logger.info("the report of %s is in %s", name, home() / name)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""What a trial's process tells its worker. It is answered after EpochDone only."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from search.training.memory import Memory
+
+
+@dataclass(frozen=True)
+class Started:
+    """The process runs: from here on its time is the trial's own, not the framework's loading."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """The network stands and training is about to begin."""
+
+    n_params: int
+
+
+@dataclass(frozen=True)
+class EpochDone:
+    """An epoch was completed and is in the checkpoint; the process waits for an answer."""
+
+    metrics: Mapping[str, Any]
+    memory: Memory | None = None
+    """The most that the process has held so far."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A replicate was scored: {split, accuracy, loss, n}."""
+
+    found: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The segment is over: "done", "pause", "stop", "fail" with a reason, or "halt".
+
+    "halt" says, with a reason, that no trial can be trained here: the fault is not the trial's.
+    """
+
+    how: str
+    reason: str = ""
+    untrainable: bool = False
+    disk_full: bool = False
+    """Whether it failed for want of room on a disk, which the next trial would want, too."""
+    memory: Memory | None = None
+    """The most that the process has held."""
+
+
+Message = Started | Built | EpochDone | Evaluated | Ended
+
+
+class WorkerPipe:
+    """A trial's way to its worker. Once the worker is gone, its use ends the trial with all that it started."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+
+    def tell(self, message: Message) -> None:
+        """Tell the worker."""
+        try:
+            self._pipe.send(message)
+        except ConnectionError:
+            os._exit(1)
+
+    def hear(self) -> str:
+        """What the worker answers."""
+        try:
+            answer: str = self._pipe.recv()
+        except (EOFError, ConnectionError):
+            os._exit(1)
+        return answer

@@ -1,0 +1,110 @@
+"""Whoever ends a study has its report written, once, whatever ends the writer."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from search.errors import InputError
+from search.paths import home, storage_url
+from search.report import report_study
+from search.study.replicates import FINAL
+from search.study.storage.claim import Owner
+from search.study.storage.due_reports import due_reports, note_report, take_report
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import Place, QueueState, places
+from search.study.storage.steering import cancel, close, pause, resume
+from search.study.storage.workers import Roster, WorkerRecord
+from search.worker import final_report as closing
+from search.worker.final_report import Reporter
+from search.worker.outages import Patience
+from tests.study.helpers import begin, spec
+from tests.worker.helpers import wait_until
+
+Open = Callable[[], LedgerStorage]
+ME = Owner.me("me")
+
+
+@pytest.fixture
+def storage() -> Iterator[LedgerStorage]:
+    home().mkdir()
+    made = LedgerStorage(storage_url())
+    yield made
+    made.remove_session()
+    made.engine.dispose()
+
+
+def ended(storage: LedgerStorage, name: str) -> Ledger:
+    """A study of one trial that came to its end."""
+    ledger = Ledger.open(storage, spec(name=name, n_trials=1), {})
+    ledger.complete(begin(ledger, ME, [0.5]), 0.5)
+    close(ledger)
+    return ledger
+
+
+@pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
+def test_a_report_is_due_once_a_study_and_its_finalists_are_over(open_storage: Open) -> None:
+    storage = open_storage()
+    assert due_reports(storage) == []
+    ledger = Ledger.open(storage, spec(name="s", n_trials=2), {})
+    claim = begin(ledger, ME, [0.5])
+    pause(ledger)
+    assert due_reports(storage) == []
+    resume(ledger)
+    cancel(ledger)
+    assert due_reports(storage) == []  # its trial still runs
+    ledger.complete(claim, 0.5)
+    assert due_reports(storage) == ["s"]
+    final = Ledger.open(storage, spec(name="s" + FINAL, n_trials=1), {})
+    assert due_reports(storage) == []
+    cancel(final)
+    assert due_reports(storage) == ["s"]
+    resume(ledger)
+    assert due_reports(storage) == []
+    assert Place.of({"queue": '{"state": "done", "priority": 2}'}) == Place(QueueState.DONE, 2)
+
+
+@pytest.mark.parametrize("storage_url", ["sqlite", "postgresql"], indirect=True)
+def test_one_worker_at_a_time_writes_a_report(open_storage: Open) -> None:
+    storage = open_storage()
+    ended(storage, "s")
+    assert take_report(storage, "s", "a", {"a", "b"})
+    assert not take_report(storage, "s", "b", {"a", "b"})
+    assert take_report(storage, "s", "b", {"b"})  # a was lost
+    note_report(storage, "s", "host:/there")
+    assert due_reports(storage) == []
+    assert not take_report(storage, "s", "a", {"a"})
+    assert places(storage)["s"].report == "host:/there"
+    note_report(storage, "s", "elsewhere:/here")  # written again, by a person
+    assert places(storage)["s"].report == "host:/there"
+
+
+def test_a_worker_writes_what_a_lost_one_left_and_rests_where_it_can_not(
+    storage: LedgerStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(closing, "LOOK_S", 0.0)
+    for name in ("bad", "good", "other"):
+        ended(storage, name)
+        assert take_report(storage, name, "lost", ())
+    (home() / "bad").write_text("in the way")
+    Roster(storage).beat(ME, WorkerRecord("me", "CPU"))
+    reporter = Reporter(storage, ME, ("bad", "good"), Patience(threading.Event()))
+    wait_until(lambda: not reporter.is_busy(), 120)
+    reporter.stop()
+    assert (home() / "good" / "report.html").is_file()
+    assert due_reports(storage) == ["bad", "other"]
+    assert places(storage)["good"].report.endswith(f":{home() / 'good'}")
+    with pytest.raises(InputError, match="bad can't be written"):
+        report_study(storage, "bad", home() / "bad")
+    report_study(storage, "other", home() / "other")
+    assert due_reports(storage) == ["bad"]
+
+
+def test_a_report_that_is_written_while_finalists_train_does_not_count_as_the_last_word(storage: LedgerStorage) -> None:
+    ended(storage, "s")
+    final = Ledger.open(storage, spec(name="s" + FINAL, n_trials=1), {})
+    report_study(storage, "s", home() / "s")
+    cancel(final)
+    assert due_reports(storage) == ["s"]
+    assert not places(storage)["s"].report

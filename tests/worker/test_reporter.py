@@ -1,0 +1,203 @@
+"""A trial's reports on their way to a storage that may be away, slow or no longer interested."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from search.errors import ClaimLostError, GridlessError, RetryLaterError, StudyError
+from search.records import Epoch
+from search.study.storage.claim import Claim
+from search.study.storage.queue import Place, QueueState
+from search.worker import reporter as module
+from search.worker.outages import Patience
+from search.worker.reporter import Courier
+from tests.study.helpers import epoch
+from tests.worker.helpers import wait_until
+
+CLAIM = Claim(1, 0, "token")
+
+
+class Storage:
+    """Stands for a ledger: remembers what it was told; may be made to wait, or to fail."""
+
+    def __init__(self) -> None:
+        self.reports: list[tuple[list[int], dict[str, Any]]] = []
+        self.state = QueueState.OPEN
+        self.error: Exception | None = None
+        self.fails_after_commit = False
+        self.n_failed = 0
+        self.is_asked, self.may_answer = threading.Event(), threading.Event()
+        self.may_answer.set()
+
+    def report(self, claim: Claim, epochs: Sequence[Epoch] = (), **facts: Any) -> None:
+        assert claim is CLAIM
+        self.is_asked.set()
+        self.may_answer.wait(10)
+        if self.error and not self.fails_after_commit:
+            self._fail()
+        self.reports.append(([e.step for e in epochs], facts))
+        if self.error:
+            self._fail()
+
+    def place(self) -> Place:
+        if self.error:
+            self._fail()
+        return Place(self.state)
+
+    def _fail(self) -> None:
+        self.n_failed += 1
+        assert self.error is not None
+        raise self.error
+
+    @property
+    def steps(self) -> list[int]:
+        return [step for steps, _ in self.reports for step in steps]
+
+
+@pytest.fixture
+def storage(monkeypatch: pytest.MonkeyPatch) -> Storage:
+    for name in ("GATHER_S", "LOOK_S", "_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
+        monkeypatch.setattr(module, name, 0.01)
+    monkeypatch.setattr("search.worker.outages._FIRST_PAUSE_S", 0.01)
+    return Storage()
+
+
+@contextmanager
+def held(storage: Storage) -> Iterator[None]:
+    """The courier is in the middle of telling the storage."""
+    storage.is_asked.clear()
+    storage.may_answer.clear()
+    yield
+    storage.may_answer.set()
+
+
+@pytest.fixture
+def send(storage: Storage) -> Iterator[Callable[..., Courier]]:
+    """Starts couriers; they end with the test, whatever became of it."""
+    started: list[Courier] = []
+
+    def start(patience: Patience | None = None) -> Courier:
+        courier = Courier(storage, CLAIM, patience or Patience(threading.Event()))  # type: ignore[arg-type]
+        started.append(courier.__enter__())
+        return courier
+
+    yield start
+    storage.may_answer.set()
+    for courier in started:
+        courier.take()
+
+
+def test_what_comes_in_a_burst_goes_in_one_transaction_and_in_order(
+    storage: Storage, send: Callable[..., Courier]
+) -> None:
+    courier = send()
+    with held(storage):
+        courier.put(epoch(1, 0.1), {"n_params": 7})
+        assert storage.is_asked.wait(10)
+        for step in range(2, 30):
+            courier.put(epoch(step, 0.1))
+        courier.put(facts={"peak_host_mb": 1.0})
+        courier.put(facts={"peak_host_mb": 2.0})
+    courier.flush()
+    assert storage.reports == [([1], {"n_params": 7}), (list(range(2, 30)), {"peak_host_mb": 2.0})]
+    courier.put(epoch(30, 0.1))
+    courier.flush()
+    assert storage.steps == list(range(1, 31))
+    assert not courier.take()
+
+
+def test_a_fact_that_changes_while_it_is_sent_is_sent_again(storage: Storage, send: Callable[..., Courier]) -> None:
+    courier = send()
+    with held(storage):
+        courier.put(facts={"peak_host_mb": 1.0, "device": "CPU"})
+        assert storage.is_asked.wait(10)
+        courier.put(facts={"peak_host_mb": 2.0})
+    courier.flush()
+    assert storage.reports == [([], {"peak_host_mb": 1.0, "device": "CPU"}), ([], {"peak_host_mb": 2.0})]
+
+
+@pytest.mark.parametrize("fails_after_commit", [False, True])
+def test_an_outage_holds_nobody_up_and_then_all_arrives_in_order(
+    storage: Storage, send: Callable[..., Courier], fails_after_commit: bool
+) -> None:
+    """Whether or not a report took effect, it is made again: the storage overwrites a step with itself."""
+    patience = Patience(threading.Event())
+    courier = send(patience)
+    storage.error, storage.fails_after_commit = RetryLaterError("away"), fails_after_commit
+    for step in range(1, 6):
+        courier.put(epoch(step, 0.1))  # returns at once, or this test never ends
+    wait_until(lambda: storage.n_failed >= 3)
+    assert courier.state() is QueueState.OPEN
+    courier.put(epoch(6, 0.1))
+    assert storage.steps == [] or fails_after_commit
+    storage.error = None
+    n_before = len(storage.reports)
+    courier.flush()
+    if fails_after_commit:
+        assert storage.reports[-1][0][-1] == 6
+        assert sorted(set(storage.steps)) == [1, 2, 3, 4, 5, 6]
+        assert all(steps == sorted(steps) for steps, _ in storage.reports)
+    else:
+        assert storage.steps == [1, 2, 3, 4, 5, 6]
+    assert len(storage.reports) > n_before
+    assert patience.grace_s == float("inf")
+
+
+def test_what_is_not_sent_when_a_trial_ends_is_taken_along(storage: Storage, send: Callable[..., Courier]) -> None:
+    courier = send()
+    courier.put(epoch(1, 0.1))
+    courier.flush()
+    storage.error = RetryLaterError("away")
+    courier.put(epoch(2, 0.1), {"n_params": 7})
+    courier.put(epoch(3, 0.1))
+    unsent = courier.take()
+    assert ([e.step for e in unsent.epochs], unsent.facts) == ([2, 3], {"n_params": 7})
+    assert storage.steps == [1]
+
+
+def test_a_stop_does_not_wait_for_a_storage_that_is_away(storage: Storage, send: Callable[..., Courier]) -> None:
+    stop = threading.Event()
+    courier = send(Patience(stop))
+    storage.error = RetryLaterError("away")
+    courier.put(epoch(1, 0.1))
+    wait_until(lambda: storage.n_failed > 0)
+    threading.Timer(0.05, stop.set).start()
+    with pytest.raises(StudyError, match="out of reach"):
+        courier.flush()
+    assert [e.step for e in courier.take().epochs] == [1]
+
+
+@pytest.mark.parametrize("error", [ClaimLostError("taken over"), RuntimeError("a fault of ours")])
+def test_whatever_ends_the_courier_is_told_to_the_trial(
+    storage: Storage, send: Callable[..., Courier], error: Exception
+) -> None:
+    """A trial whose reports nobody carries must not go on as if they arrived."""
+    courier = send()
+    storage.error = error
+    courier.put(epoch(1, 0.1))
+
+    def is_told() -> bool:
+        try:
+            courier.state()
+        except GridlessError as told:
+            return str(error) in str(told)
+        return False
+
+    wait_until(is_told)
+    with pytest.raises(GridlessError, match=str(error)):
+        courier.flush()
+
+
+def test_a_trial_hears_of_a_pause_and_of_a_cancel_and_keeps_its_claim_alive(
+    storage: Storage, send: Callable[..., Courier], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GRIDLESS_GRACE_S", "0.06")
+    courier = send()
+    for state in (QueueState.PAUSED, QueueState.OPEN, QueueState.CANCELLED):
+        storage.state = state
+        wait_until(lambda state=state: courier.state() is state)  # type: ignore[misc]
+    wait_until(lambda: len(storage.reports) >= 3)
+    assert set(map(str, storage.reports)) == {"([], {})"}
