@@ -80,3 +80,9 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
             yield True
     finally:
         os.close(fd)
+
+
+def last_line(log: Path) -> str:
+    """The last line of a log; empty where there is none."""
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else ""

@@ -37,7 +37,8 @@ from search.study.storage.read import read_study
 from search.study.user_code import user_code
 from search.training.discovery import Found
 from search.training.probe import probe
-from search.worker.engines.devices import Crew, plan_crew, ray_crew
+from search.worker.engines import engine
+from search.worker.engines.devices import Crew
 from search.worker.outages import grace_s
 
 T = TypeVar("T")
@@ -187,7 +188,7 @@ def _check_parts(
     if model_problem:
         problems.append(model_problem)
     attempt(grace_s)
-    crew = attempt(lambda: crew_for(settings, request.engine)) if settings else None
+    crew = attempt(lambda: engine(request.engine).crew(settings)) if settings else None
     home_problem = check_home()
     problems += [p for p in (home_problem, None if home_problem else check_artifacts()) if p]
     store = None if home_problem else attempt(lambda: LedgerStorage(storage_url()))
@@ -197,14 +198,6 @@ def _check_parts(
     if problems or settings is None or space is None or data is None or store is None or crew is None:
         raise InputError(problems)
     return settings, space, data, store, crew
-
-
-def crew_for(settings: Settings, engine: str = "local") -> Crew:
-    """The workers that `settings` ask for, on this machine or a cluster. Raises InputError with every problem."""
-    plan = ray_crew if engine == "ray" else plan_crew
-    return plan(
-        gpus=settings.gpus, trials_per_gpu=settings.trials_per_gpu, workers=settings.workers, threads=settings.threads
-    )
 
 
 def _space(request: Request, data: ImageData | None, say: Callable[[str], None]) -> Found:

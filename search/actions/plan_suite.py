@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from search import registry
-from search.actions.plan_study import Plan, crew_for, open_study
+from search.actions.plan_study import Plan, open_study
 from search.actions.suite_searches import is_searched, plan_searches
 from search.actions.suite_systems import resolve
 from search.datasets import data_source, load
@@ -23,6 +23,7 @@ from search.study.storage.read import read_study
 from search.study.suite import Suite, SuiteFile, System, read_suite, stored_systems, suite_name, write_suite
 from search.study.user_code import user_code
 from search.training.probe import Question, build_all
+from search.worker.engines import engine as engine_called
 from search.worker.engines.devices import Crew
 
 Say = Callable[[str], None]
@@ -157,7 +158,8 @@ def prepare_suite(
     if fixed := [s for s in chosen if s.search is None]:
         say("building each network once …")
         _check_networks(fixed, data)
-    suite, storage, crew = Suite(name=title, systems=systems), LedgerStorage(storage_url()), crew_for(settings, engine)
+    suite, storage = Suite(name=title, systems=systems), LedgerStorage(storage_url())
+    crew = engine_called(engine).crew(settings)
     searches = plan_searches([s for s in chosen if s.search], file, spaces, data, storage, crew, say)
     return Bench(suite, chosen, file, spaces, data, storage, crew, settings, searches)
 

@@ -13,8 +13,8 @@ from search.study.storage.ledger import TIME_OVER, Ledger, finals_of
 from search.study.storage.queue import Place, QueueState
 from search.study.storage.steering import pause
 from search.study.storage.workers import Roster
-from search.worker.engines.local import Workers
 from search.worker.engines.order import Order
+from search.worker.engines.protocol import Workers
 
 TICK_S = 1.0
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from search.text import cut, visible
+from search.worker.engines import ENGINES
 
 if TYPE_CHECKING:
     from search.study.spec import StudySpec
@@ -109,7 +110,7 @@ crew_options = _all(
     click.option("--gpus", metavar="all|0,2|none", help="The GPUs to use [all that are free]."),
     click.option("--trials-per-gpu", help="Trials on one GPU at the same time [1]."),
     click.option("--share-gpus", is_flag=True, default=None, help="Take GPUs that are in use, too."),
-    click.option("--engine", type=click.Choice(["local", "ray"]), default="local", help="Where workers run [local]."),
+    click.option("--engine", type=click.Choice(list(ENGINES)), default="local", help="Where workers run [local]."),
     click.option("--address", help="With --engine ray: the cluster's head, or auto."),
 )
 """Who works on it, and where."""

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from search.study.storage.ledger import Ledger
     from search.study.storage.queue import QueueState
-    from search.worker.engines.local import Workers
+    from search.worker.engines.protocol import Workers
 
 _EPILOG = """\b
 Examples:
@@ -135,17 +135,17 @@ def _terminate(*_: object) -> None:
 
 def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tuple[Any, Any, Any]:
     """Settings, crew and storage; every problem of every part in one error."""
-    from search.actions.plan_study import crew_for
     from search.paths import check_artifacts, check_home, storage_url
     from search.study.spec import settings_for
     from search.study.storage.ledger import Ledger
     from search.study.storage.optuna_storage import LedgerStorage
+    from search.worker.engines import engine as engine_called
 
     settings, problems = settings_for("default", flags)
     problems += [p for p in (check_home() or check_artifacts(),) if p]
     if settings is None or problems:
         raise InputError(problems)
-    crew, storage = crew_for(settings, engine), LedgerStorage(storage_url())
+    crew, storage = engine_called(engine).crew(settings), LedgerStorage(storage_url())
     for name in studies:
         Ledger(storage, name)
     return settings, crew, storage

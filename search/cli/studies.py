@@ -15,7 +15,7 @@ from search.errors import StudyError
 if TYPE_CHECKING:
     from search.actions.plan_study import Checked, Plan, Request
     from search.report import Report
-    from search.worker.engines.local import Workers
+    from search.worker.engines.protocol import Workers
 
 _EPILOG = """\b
 Examples:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from search.actions.run import End
     from search.report import Report
     from search.study.storage.ledger import Ledger
-    from search.worker.engines.local import Workers
+    from search.worker.engines.protocol import Workers
 
 _EPILOG = """\b
 Examples:

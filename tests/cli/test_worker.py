@@ -12,8 +12,9 @@ import pytest
 from click.testing import CliRunner, Result
 
 from search.cli import service
-from search.worker.engines import restarts
+from search.worker.engines import local, restarts
 from search.worker.engines import start as staff
+from search.worker.engines.ray import engine as ray
 
 Run = Callable[..., Result]
 
@@ -54,8 +55,8 @@ def run(own_home: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> 
     own_home.mkdir()
     shutil.copy(empty_sqlite, own_home / "studies.db")
     monkeypatch.setattr(service, "_TICK_S", 0.0)
-    monkeypatch.setattr(staff, "LocalWorkers", StandIn)
-    monkeypatch.setattr(staff, "RayWorkers", StandIn)
+    monkeypatch.setattr(local, "LocalWorkers", StandIn)
+    monkeypatch.setattr(ray, "RayWorkers", StandIn)
     before = signal.getsignal(signal.SIGTERM)
 
     def run_it(*arguments: str, steps: Sequence[Callable[[], str | None]] = ()) -> Result:

@@ -15,7 +15,7 @@ from search.lab.peers.meter import Trace
 from search.lab.peers.task import Task
 from search.study.environment import cpu_name
 from search.worker.engines.devices import Device, environment_for
-from search.worker.engines.local import STOP_WAIT_S
+from search.worker.engines.protocol import STOP_WAIT_S
 
 _LOG_LINES = 3
 _GRACE_S = 2 * STOP_WAIT_S

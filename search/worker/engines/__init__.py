@@ -1,0 +1,15 @@
+"""Engines: who starts workers, and where. One module each, with an `Engine` (`protocol`) called ENGINE."""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search.worker.engines.protocol import Engine
+
+ENGINES = {"local": "search.worker.engines.local", "ray": "search.worker.engines.ray.engine"}
+
+
+def engine(name: str) -> "Engine":
+    """The engine called `name`, one of ENGINES."""
+    made: Engine = importlib.import_module(ENGINES[name]).ENGINE
+    return made

@@ -96,22 +96,6 @@ def plan_crew(
     return Crew(_deal(found, n), threads or max(1, cores // n), trials_per_gpu, tuple(found), chosen)
 
 
-def ray_crew(*, gpus: str, trials_per_gpu: int, workers: int | None, threads: int | None) -> Crew:
-    """What was asked of a Ray cluster, whose devices and room are not this machine's: stand-ins called Ray.
-
-    One worker of one thread where nothing was asked. Raises InputError with every setting that means nothing to Ray.
-    """
-    problems = []
-    if gpus not in {"all", "none"}:
-        problems.append(f"--gpus {gpus}: Ray chooses the GPUs; leave it out, or give none for the CPU")
-    if gpus == "none" and trials_per_gpu > 1:
-        problems.append(f"--trials-per-gpu {trials_per_gpu}: with --gpus none there is no GPU to share")
-    if problems:
-        raise InputError(problems)
-    device = Device("Ray")
-    return Crew((device,) * (workers or 1), threads or 1, trials_per_gpu, (device,))
-
-
 def default_workers(devices: Sequence[Device], *, cores: int) -> int:
     """One worker per GPU; on a CPU one per core, up to MAX_CPU_WORKERS.
 

@@ -4,38 +4,20 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
 
 from search.errors import InputError
-from search.files import unwritable
+from search.files import last_line, unwritable
 from search.secret import without_secrets
-from search.worker.engines.devices import Device, environment_for
+from search.study.spec import Settings
+from search.worker.engines.devices import Crew, Device, environment_for, plan_crew
+from search.worker.engines.gpu_locks import claim_crew
 from search.worker.engines.order import Order
+from search.worker.engines.protocol import STOP_WAIT_S, Terms, Workers
 from search.worker.engines.restarts import MAX_RESTARTS, Kept, Restarts
-
-STOP_WAIT_S = 15.0
-
-
-class Workers(Protocol):
-    """The workers of one command, wherever they run. They end by themselves when this process dies."""
-
-    def start(self) -> None:
-        """Start them: they load their framework and wait for `go`. Raises InputError when they can't be."""
-
-    def go(self, order: Order) -> None:
-        """Let them carry out `order`."""
-
-    def check(self) -> bool:
-        """Start those again that died or were stopped by somebody; whether any is still at work."""
-
-    def trouble(self) -> str | None:
-        """Why one ended before its order was carried out, if one did."""
-
-    def stop(self) -> None:
-        """Ask them to give their trials back and end, and make them after STOP_WAIT_S seconds."""
 
 
 @dataclass
@@ -117,8 +99,7 @@ class LocalWorkers:
         for slot in self._slots:
             if slot.process and slot.process.poll() not in {None, 0}:
                 log = self._log(slot)
-                lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-                return f"{lines[-1] if lines else 'a worker died'} (see {log})"
+                return f"{last_line(log) or 'a worker died'} (see {log})"
         return None
 
     def stop(self) -> None:
@@ -140,3 +121,36 @@ def _tell(slot: _Slot, order: bytes) -> None:
         with suppress(BrokenPipeError):  # it died already: `check` starts another
             slot.process.stdin.write(order)
             slot.process.stdin.flush()
+
+
+class LocalEngine:
+    """This machine's devices. GPUs are claimed for the workers, unless they share them with others."""
+
+    def crew(self, settings: Settings) -> Crew:
+        """As `plan_crew` says."""
+        return plan_crew(
+            gpus=settings.gpus, trials_per_gpu=settings.trials_per_gpu, workers=settings.workers,
+            threads=settings.threads,
+        )  # fmt: skip
+
+    @contextmanager
+    def workers(self, crew: Crew, settings: Settings, terms: Terms) -> Iterator[Workers]:
+        """One worker per device of `crew`."""
+        if terms.address is not None:
+            raise InputError(f"--address {terms.address}: workers of this machine have none; give --engine, too")
+        fds: tuple[int, ...] = ()
+        if not settings.share_gpus:
+            crew, claims = claim_crew(crew, holder=terms.holder)
+            fds = claims.fds
+            for notice in claims.notices:
+                terms.say(f"note: {notice}")
+        try:
+            yield LocalWorkers(
+                terms.folder, crew.devices, crew.threads, crew.share, max_restarts=terms.max_restarts, fds=fds
+            )
+        finally:
+            if fds:
+                claims.close()
+
+
+ENGINE = LocalEngine()

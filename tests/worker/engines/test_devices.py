@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from search.actions.plan_study import crew_for
 from search.errors import InputError
 from search.study.spec import Settings
+from search.worker.engines import engine
 from search.worker.engines.devices import Crew, Device, environment_for, find_devices, plan_crew
 from search.worker.engines.gpu_locks import claim_crew, claim_gpus
 
@@ -73,12 +73,12 @@ def test_a_cpu_gets_one_worker_per_core_up_to_four(monkeypatch: pytest.MonkeyPat
 
 @pytest.mark.usefixtures("two_gpus")
 def test_a_cluster_is_asked_for_what_a_person_asked_for_whatever_this_machine_has() -> None:
-    crew = crew_for(Settings(workers=16, threads=2, trials_per_gpu=4), "ray")
+    crew = engine("ray").crew(Settings(workers=16, threads=2, trials_per_gpu=4))
     assert ([d.name for d in crew.devices], crew.threads, crew.share) == (["Ray"] * 16, 2, 4)
-    assert [d.name for d in crew_for(Settings(gpus="none"), "ray").devices] == ["Ray"]
+    assert [d.name for d in engine("ray").crew(Settings(gpus="none")).devices] == ["Ray"]
     for meaningless in (Settings(gpus="0,1"), Settings(gpus="none", trials_per_gpu=2)):
         with pytest.raises(InputError, match="--gpus"):
-            crew_for(meaningless, "ray")
+            engine("ray").crew(meaningless)
 
 
 def test_a_worker_is_bound_before_a_framework_loads() -> None:

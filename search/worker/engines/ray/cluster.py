@@ -21,7 +21,7 @@ _SMALLEST = 1e-4
 
 
 @dataclass(frozen=True)
-class Settings:
+class ClusterSettings:
     """What to place where."""
 
     address: str | None
@@ -36,7 +36,7 @@ class Settings:
     """Whether other machines can open the studies' database."""
     terms: Terms
 
-    def resolved(self, nodes: Sequence[Node]) -> "Settings":
+    def resolved(self, nodes: Sequence[Node]) -> "ClusterSettings":
         """The settings with what was left open decided by what `nodes` have."""
         gpus = self.gpus_per_worker
         if gpus is None:
@@ -62,7 +62,7 @@ class Settings:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def from_line(cls, line: bytes) -> "Settings":
+    def from_line(cls, line: bytes) -> "ClusterSettings":
         """The settings that `to_line` wrote."""
         raw = json.loads(line)
         terms = raw.pop("terms")
@@ -95,7 +95,7 @@ def connect(address: str | None) -> list[Node]:
     return [node for node in ray.nodes() if node["Alive"]]
 
 
-def unfit(settings: Settings, nodes: Sequence[Node]) -> list[str]:
+def unfit(settings: ClusterSettings, nodes: Sequence[Node]) -> list[str]:
     """Why studies can't run on `nodes` by these `settings`."""
     problems = []
     if settings.n_workers is None and not settings.room(nodes):

@@ -1,7 +1,8 @@
 """Places workers over a Ray cluster: `python -m search.worker.engines.ray.driver`, the process behind `RayWorkers`.
 
 A process of its own, since Ray prints on stdout, takes SIGTERM for itself, and ends its process when the cluster's
-head is lost. Reads lines of JSON: its Settings, then {"order": …} with the line of an Order. Writes lines of JSON:
+head is lost. Reads lines of JSON: its ClusterSettings, then {"order": …} with the line of an Order. Writes lines of
+JSON:
 {"problems": […]} if it can't start, else {"n_workers": n}, then every second {"at_work": …, "trouble": …}. When stdin
 closes, or by SIGTERM, it has the workers give their trials back, and ends.
 """
@@ -17,8 +18,8 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 
 from search.errors import InputError
-from search.worker.engines.local import STOP_WAIT_S
-from search.worker.engines.ray.cluster import Settings, connect, unfit
+from search.worker.engines.protocol import STOP_WAIT_S
+from search.worker.engines.ray.cluster import ClusterSettings, connect, unfit
 from search.worker.engines.ray.keeper import Actor, Report
 from search.worker.engines.restarts import Restarts
 
@@ -54,7 +55,7 @@ class _Slot:
 class Driver:
     """The workers of one command, each kept by an actor. The actors end with this process, and with its Ray job."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
         self._slots: list[_Slot] = []
         self._order: bytes | None = None
@@ -184,7 +185,7 @@ def main() -> int:
     os.dup2(2, 1)  # whatever Ray prints belongs in the log
     lines: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
-    driver = Driver(Settings.from_line(lines.get()))
+    driver = Driver(ClusterSettings.from_line(lines.get()))
     try:
         told.write(json.dumps({"n_workers": driver.start()}) + "\n")
         signal.signal(signal.SIGTERM, lambda *_: lines.put(b""))  # after Ray has set its own

@@ -7,18 +7,22 @@ import secrets
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from search.errors import InputError
-from search.files import unwritable
+from search.files import last_line, unwritable
 from search.paths import home, storage_url
 from search.study.environment import code_version
-from search.worker.engines.local import STOP_WAIT_S
+from search.study.spec import Settings
+from search.worker.engines import protocol
+from search.worker.engines.devices import Crew, Device
 from search.worker.engines.order import Order
-from search.worker.engines.ray.cluster import Settings
+from search.worker.engines.protocol import STOP_WAIT_S, Workers
+from search.worker.engines.ray.cluster import ClusterSettings
 from search.worker.engines.ray.keeper import MIRROR, Terms, machine
 from search.worker.engines.restarts import MAX_RESTARTS
 
@@ -96,7 +100,7 @@ class RayWorkers:
         except OSError as error:
             raise InputError(unwritable(self.folder, error)) from error
 
-    def _settings(self) -> Settings:
+    def _settings(self) -> ClusterSettings:
         variables = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON) and k not in _KEPT}
         terms = Terms(
             version=code_version(),
@@ -111,7 +115,7 @@ class RayWorkers:
             mirror=MIRROR if self.mlflow else (),
         )
         shared = not storage_url().startswith("sqlite")
-        return Settings(
+        return ClusterSettings(
             self.address, self.n_workers, self.gpus_per_worker, self.cpus_per_worker, shared_storage=shared, terms=terms
         )
 
@@ -150,8 +154,7 @@ class RayWorkers:
         return self.folder / "logs" / "ray.log"
 
     def _log_end(self) -> str:
-        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
-        return f"{lines[-1] if lines else 'no word'} (see {self._log})"
+        return f"{last_line(self._log) or 'no word'} (see {self._log})"
 
     def _send(self, line: bytes) -> None:
         if self._process and self._process.stdin:
@@ -175,3 +178,44 @@ def _own_cluster() -> dict[str, str]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),
     }
+
+
+class RayEngine:
+    """The nodes of a Ray cluster, which chooses their devices itself."""
+
+    def crew(self, settings: Settings) -> Crew:
+        """What was asked of the cluster, whose devices and room are not this machine's: stand-ins called Ray.
+
+        One worker of one thread where nothing was asked. Raises InputError with every setting that means nothing to
+        Ray.
+        """
+        problems, share = [], settings.trials_per_gpu
+        if settings.gpus not in {"all", "none"}:
+            problems.append(f"--gpus {settings.gpus}: Ray chooses the GPUs; leave it out, or give none for the CPU")
+        if settings.gpus == "none" and share > 1:
+            problems.append(f"--trials-per-gpu {share}: with --gpus none there is no GPU to share")
+        if problems:
+            raise InputError(problems)
+        device = Device("Ray")
+        return Crew((device,) * (settings.workers or 1), settings.threads or 1, share, (device,))
+
+    @contextmanager
+    def workers(self, crew: Crew, settings: Settings, terms: protocol.Terms) -> Iterator[Workers]:
+        """As many workers as `settings` ask for, or the cluster has room for."""
+        yield RayWorkers(
+            terms.folder, terms.address, settings.workers,
+            gpus_per_worker=_gpus_per_worker(settings),
+            cpus_per_worker=None,
+            threads=crew.threads,
+            mlflow=terms.mlflow,
+            max_restarts=terms.max_restarts,
+        )  # fmt: skip
+
+
+def _gpus_per_worker(settings: Settings) -> float | None:
+    if settings.gpus == "none":
+        return 0.0
+    return None if settings.trials_per_gpu == 1 else 1 / settings.trials_per_gpu
+
+
+ENGINE = RayEngine()

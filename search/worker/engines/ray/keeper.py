@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.errors import InputError
-from search.files import locked, unwritable
+from search.files import last_line, locked, unwritable
 from search.secret import without_secrets
 from search.study.environment import code_version
 from search.worker.engines.devices import Device, environment_for, find_devices
 from search.worker.engines.gpu_locks import GpuClaims, claim_gpus
-from search.worker.engines.local import STOP_WAIT_S
 from search.worker.engines.order import HOPELESS
+from search.worker.engines.protocol import STOP_WAIT_S
 from search.worker.engines.restarts import MAX_RESTARTS, Kept
 
 MIRROR = ("-m", "search.tracking", "--home", "{home}", "--follow")
@@ -110,7 +110,11 @@ class Keeper:
         if order and not self._told:
             self._tell(order)
         code = self._kept.code
-        return Report(self._node, code, f"{_last_line(log)} (see {log} on {socket.gethostname()})" if code else None)
+        return Report(
+            self._node,
+            code,
+            f"{(last_line(log) or 'a worker died')} (see {log} on {socket.gethostname()})" if code else None,
+        )
 
     def stop(self) -> None:
         """Ask the worker to give its trial back and end; make it after STOP_WAIT_S seconds."""
@@ -201,8 +205,3 @@ def _start(
             [sys.executable, "-P", *arguments], env=variables, stdin=subprocess.PIPE, stdout=file, stderr=file,
             start_new_session=True, pass_fds=fds,
         )  # fmt: skip
-
-
-def _last_line(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "a worker died"

@@ -1,0 +1,63 @@
+"""What an engine promises: it says which workers there will be, and starts and stops them."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from search.study.spec import Settings
+from search.worker.engines.devices import Crew
+from search.worker.engines.order import Order
+
+STOP_WAIT_S = 15.0
+
+
+@dataclass(frozen=True)
+class Terms:
+    """How a command wants its workers kept."""
+
+    folder: Path
+    """Where their logs go."""
+    holder: str
+    """What others are told that GPUs are claimed for."""
+    say: Callable[[str], None]
+    """Is given what a person should know."""
+    address: str | None = None
+    """Where the engine is reached; None for its usual place."""
+    mlflow: bool = True
+    """Whether what they track is sent on to MLflow."""
+    max_restarts: int | None = None
+    """How often in a row one is started again; None: for ever, as a service should."""
+
+
+class Workers(Protocol):
+    """The workers of one command, wherever they run. They end by themselves when this process dies."""
+
+    def start(self) -> None:
+        """Start them: they load their framework and wait for `go`. Raises InputError when they can't be."""
+
+    def go(self, order: Order) -> None:
+        """Let them carry out `order`."""
+
+    def check(self) -> bool:
+        """Start those again that died or were stopped by somebody; whether any is still at work."""
+
+    def trouble(self) -> str | None:
+        """Why one ended before its order was carried out, if one did."""
+
+    def stop(self) -> None:
+        """Ask them to give their trials back and end, and make them after STOP_WAIT_S seconds."""
+
+
+class Engine(Protocol):
+    """Who starts workers. A module named in `search.worker.engines.ENGINES` has one, called ENGINE."""
+
+    def crew(self, settings: Settings) -> Crew:
+        """The workers that `settings` ask for. Raises InputError with every setting that can't be kept."""
+
+    def workers(self, crew: Crew, settings: Settings, terms: Terms) -> AbstractContextManager[Workers]:
+        """Workers that are not started yet; at the end, what they held is let go of.
+
+        Raises InputError when GPUs are in use, or `terms` mean nothing to this engine.
+        """
