@@ -10,6 +10,7 @@ import optuna
 from optuna.storages import RDBStorage
 
 from search.datasets.split import Prepared
+from search.records import Ending
 from search.space.load import find_space, load_space
 from search.strategies import Decision, rungs
 from search.strategies.optuna_trials import distributions
@@ -44,7 +45,9 @@ class Instantly:
     def start(self, job: Job, _log: Path) -> "Instantly":
         """Begin a trial, or go on with one."""
         steps = range(self.first, job.total_epochs + 1)
-        self._messages: Iterator[Message] = iter([*(epoch_done(step, job.number) for step in steps), Ended("done")])
+        self._messages: Iterator[Message] = iter(
+            [*(epoch_done(step, job.number) for step in steps), Ended(Ending.DONE)]
+        )
         return self
 
     def receive(self, _wait_s: float) -> Message:
@@ -54,7 +57,7 @@ class Instantly:
     def answer(self, decision: str) -> None:
         """Go on, or pause."""
         if decision == Decision.PAUSE:
-            self._messages = iter([Ended("pause")])
+            self._messages = iter([Ended(Ending.PAUSE)])
 
     def close(self) -> None:
         """Nothing to end."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from enum import StrEnum
 from functools import cached_property
 from itertools import accumulate
 from typing import Annotated, Any
@@ -12,6 +13,36 @@ from pydantic import Field
 
 Whole = Annotated[int, Field(ge=0, lt=2**63)]
 """A count, as tables can hold it."""
+
+
+class State(StrEnum):
+    """Where a trial stands, as people are shown it: a NaN loss or a lack of memory reads FAIL."""
+
+    WAITING = "WAITING"
+    """For a worker or, paused, at a rung for its promotion."""
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"
+    FAIL = "FAIL"
+
+
+class Ending(StrEnum):
+    """How a segment of a trial ended."""
+
+    DONE = "done"
+    """The trial has trained all of its epochs."""
+    PAUSE = "pause"
+    """It waits at a rung."""
+    STOP = "stop"
+    """The strategy prunes it."""
+    CANCEL = "cancel"
+    """Its study was cancelled."""
+    INTERRUPTED = "interrupted"
+    """Its worker stops, or its study was paused: it goes on from its last epoch."""
+    FAIL = "fail"
+    """By its setting, its code or its process; the reason says which."""
+    HALT = "halt"
+    """No trial can be trained here, for a reason that is not the trial's."""
 
 
 @dataclass(frozen=True)
@@ -48,11 +79,10 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """One row of the study. `state` is as shown to people: a NaN loss or a lack of memory reads FAIL."""
+    """One row of the study."""
 
     number: Whole
-    state: str
-    """WAITING, RUNNING, COMPLETE, PRUNED or FAIL."""
+    state: State
     params: Mapping[str, Any]
     curve: tuple[Epoch, ...] = ()
     total_epochs: Whole | None = None
@@ -157,4 +187,4 @@ def as_trained(study: StudyRecord) -> StudyRecord:
 
 def has_rank(trial: TrialRecord) -> bool:
     """Whether `trial` has a validation accuracy to be ranked by: any state but FAIL, one epoch or more."""
-    return trial.state != "FAIL" and trial.val_accuracy is not None and math.isfinite(trial.val_accuracy)
+    return trial.state != State.FAIL and trial.val_accuracy is not None and math.isfinite(trial.val_accuracy)

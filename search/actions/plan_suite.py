@@ -14,6 +14,7 @@ from search.datasets.image_data import ImageData
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.paths import cache, check_home, home, storage_url
+from search.records import State
 from search.space.space import Space
 from search.study.replicates import FINAL, of_setting, of_trial, watches
 from search.study.spec import Replicate, Settings, StudySpec, check_goes_on, settings_for
@@ -86,7 +87,7 @@ class Bench:
         if not plan.resumes:
             return False
         trials = read_study(self.storage, plan.spec.name).trials
-        return len(trials) >= plan.spec.n_trials and all(t.state in {"COMPLETE", "FAIL"} for t in trials)
+        return len(trials) >= plan.spec.n_trials and all(t.state in {State.COMPLETE, State.FAIL} for t in trials)
 
     def _plans(self, systems: Sequence[System], replicates: Callable[[System], tuple[Replicate, ...]]) -> list[Plan]:
         plans: list[Plan] = []
@@ -103,7 +104,7 @@ class Bench:
     def _is_tried(self, system: System) -> bool:
         if stored_spec(self.storage, system.study) is None:
             return False
-        return [t.state for t in read_study(self.storage, system.study).trials] == ["COMPLETE"]
+        return [t.state for t in read_study(self.storage, system.study).trials] == [State.COMPLETE]
 
     def _replicates(self, system: System) -> tuple[Replicate, ...]:
         n, seed, evaluate = system.seeds, self.file.seed, system.evaluate

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from search.errors import InputError
-from search.records import StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord
 from search.study.replicates import FINAL
 from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage.ledger import stored_spec
@@ -70,13 +70,13 @@ def _replicate(storage: LedgerStorage, record: StudyRecord, number: int, k: int)
 
 def _unfit(trial: TrialRecord) -> str | None:
     """Why there is nothing to compare with, or None."""
-    if trial.state == "RUNNING":
+    if trial.state == State.RUNNING:
         return "is running, or its worker was lost; let the study go on to its end, then ask again"
-    if trial.state == "WAITING" and not trial.paused:
+    if trial.state == State.WAITING and not trial.paused:
         return "waits for a worker to go on with it; let the study go on to its end, then ask again"
     if trial.seed is None:
         return f"has no seed: it ended before it began ({trial.reason or 'for no recorded reason'}); choose another"
-    if trial.state != "FAIL" and not trial.curve:
+    if trial.state != State.FAIL and not trial.curve:
         return f"has no completed epoch to compare with ({trial.reason or 'for no recorded reason'}); choose another"
     if [epoch.step for epoch in trial.curve] != list(range(1, trial.epochs + 1)):
         return "has a damaged record: epochs are missing from it; choose another"

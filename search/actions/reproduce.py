@@ -18,8 +18,9 @@ from search.datasets import load
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError, StudyError
 from search.paths import cache, check_home
-from search.records import Epoch, Evaluation, TrialRecord
+from search.records import Ending, Epoch, Evaluation, State, TrialRecord
 from search.secret import without_secrets
+from search.strategies.protocol import Decision
 from search.study.environment import backend, environment
 from search.study.user_code import user_code
 from search.worker.data import model_problem
@@ -159,9 +160,9 @@ class _Listener:
     def __init__(self, recorded: Recorded, tolerance: float, show: Show) -> None:
         self._then = recorded.trial
         self._tolerance, self._show = tolerance, show
-        self._again = TrialRecord(self._then.number, "COMPLETE", self._then.params, seed=self._then.seed)
+        self._again = TrialRecord(self._then.number, State.COMPLETE, self._then.params, seed=self._then.seed)
         # Another machine may well be slower: a limit is no part of a trial that did not reach it.
-        limit_s = recorded.spec.trial_timeout_s if recorded.trial.state == "FAIL" else None
+        limit_s = recorded.spec.trial_timeout_s if recorded.trial.state == State.FAIL else None
         self._limit_s = limit_s or math.inf
 
     def run(self, segment: Segment) -> TrialRecord:
@@ -199,15 +200,15 @@ class _Listener:
         if epoch.step <= then.epochs:
             self._show(compare_epoch(then.curve[epoch.step - 1], epoch, tolerance=self._tolerance))
         if then.evaluation:
-            return "go on"  # to the end, where it is scored
+            return Decision.GO_ON  # to the end, where it is scored
         # A failure is waited for until the epoch is over that it did not survive.
-        n_wanted = then.epochs + 1 if then.state == "FAIL" else then.epochs
-        return "go on" if epoch.step < n_wanted else "stop"
+        n_wanted = then.epochs + 1 if then.state == State.FAIL else then.epochs
+        return Decision.GO_ON if epoch.step < n_wanted else Decision.STOP
 
     def _ended(self, message: Ended) -> TrialRecord:
-        if message.how == "halt":
+        if message.ending == Ending.HALT:
             raise StudyError(message.reason)
-        return self._failed(message.reason) if message.how == "fail" else self._again
+        return self._failed(message.reason) if message.ending == Ending.FAIL else self._again
 
     def _failed(self, reason: str) -> TrialRecord:
-        return replace(self._again, state="FAIL", reason=reason)
+        return replace(self._again, state=State.FAIL, reason=reason)

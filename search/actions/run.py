@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from search.errors import RetryLaterError, StudyError
 from search.paths import room_problem
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 from search.study.spec import StudySpec
 from search.study.storage.ledger import TIME_OVER, Ledger, finals_of
 from search.study.storage.queue import Place, QueueState
@@ -75,7 +75,7 @@ def _end(place: Place) -> End:
 
 
 def _leave(ledger: Ledger) -> None:
-    if not any(t.state == "RUNNING" for t in ledger.trials()):
+    if not any(t.state == State.RUNNING for t in ledger.trials()):
         pause(ledger, "its command was stopped")
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from search.analysis.forecast import FURTHER, MIN_TRIALS, Forecast, Gain
 from search.analysis.ranking import started_trials
 from search.errors import InputError
-from search.records import StudyRecord
+from search.records import State, StudyRecord
 from search.space.params import GRID_POINTS
 from search.space.setting import n_trained, totals
 from search.space.space import Space
@@ -154,7 +154,7 @@ def advice_words(found: Forecast) -> list[str]:
 
 def _spent(study: StudyRecord, limit: float) -> Spent:
     trained = [t for t in started_trials(study) if t.curve]
-    failed = [t for t in trained if t.state == "FAIL"]
+    failed = [t for t in trained if t.state == State.FAIL]
     epochs = sum(t.epochs for t in trained)
     by_second = hours_by_second(study)
     core, gpu = (sum(t.train_s * by_second[t.number][i] for t in trained) for i in range(2))

@@ -20,7 +20,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from search.records import TrialRecord
+from search.records import TrialRecord, has_rank
 
 MIN_TRIALS = 10
 """Trials with a value that a forecast needs."""
@@ -119,7 +119,7 @@ def forecast(
     """
     if n_validation < 1 or n_workers < 1 or not 0 < horizon_s < math.inf:
         raise ValueError(f"a forecast needs images, workers and time, not {n_validation}, {n_workers}, {horizon_s}")
-    valued = [t for t in trials if t.state != "FAIL" and t.val_accuracy is not None and math.isfinite(t.val_accuracy)]
+    valued = [t for t in trials if has_rank(t)]
     values = np.array([t.val_accuracy for t in valued])
     came, spent_s = _came(trials, valued)
     if not valued:

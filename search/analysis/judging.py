@@ -19,14 +19,14 @@ from search.analysis.statistics import (
     holm,
     mean_interval,
 )
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.study.finalist_costs import Rule, choose, ranked
 from search.study.finalists import replicates_of, sources, whole_baseline
 from search.words import count
 
 logger = logging.getLogger(__name__)
 SIGNIFICANCE = 0.05
-_ENDED = ("COMPLETE", "FAIL", "PRUNED")
+_ENDED = (State.COMPLETE, State.FAIL, State.PRUNED)
 _MEANS = (
     "Each test accuracy is a mean over replicates that differ in their seed only, trained on all images but the test "
     "set; its 95 % interval is Student’s t over them."
@@ -126,7 +126,7 @@ def _by_source(study: StudyRecord, final: StudyRecord | None) -> dict[int, list[
 def test_score(trial: TrialRecord) -> tuple[float, int] | None:
     """Accuracy on the test set and its number of images, once the replicate is finished."""
     found = trial.evaluation
-    if trial.state != "COMPLETE" or found is None or found.split != "test" or not 0 <= found.accuracy <= 1:
+    if trial.state != State.COMPLETE or found is None or found.split != "test" or not 0 <= found.accuracy <= 1:
         return None
     return found.accuracy, found.n
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank
 
 
 def started_trials(study: StudyRecord) -> list[TrialRecord]:
@@ -12,7 +12,7 @@ def started_trials(study: StudyRecord) -> list[TrialRecord]:
         (
             t
             for t in study.trials
-            if t.state != "WAITING" or t.curve or t.started or t.n_segments or t.n_retries or t.paused
+            if t.state != State.WAITING or t.curve or t.started or t.n_segments or t.n_retries or t.paused
         ),
         key=lambda t: t.number,
     )
@@ -23,7 +23,7 @@ def ranking(study: StudyRecord) -> list[TrialRecord]:
     return sorted(
         started_trials(study),
         key=lambda t: (
-            t.state == "FAIL",
+            t.state == State.FAIL,
             not has_rank(t),
             -(t.val_accuracy or 0.0) if has_rank(t) else 0.0,
             t.number,

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from search.records import Epoch, Evaluation, TrialRecord
+from search.records import Epoch, Evaluation, State, TrialRecord
 
 TOLERANCE_POINTS = 0.5
 """What rounding alone may add up to over a training, in points (docs/measurements.md)."""
@@ -151,9 +151,9 @@ def _problems(recorded: TrialRecord, again: TrialRecord) -> list[str]:
     found = []
     if recorded.n_params is not None and again.n_params is not None and recorded.n_params != again.n_params:
         found.append(f"the network has {again.n_params:,} parameters, the record says {recorded.n_params:,}")
-    if recorded.state == "FAIL":
+    if recorded.state == State.FAIL:
         found += _other_failure(recorded, again)
-    elif again.state == "FAIL":
+    elif again.state == State.FAIL:
         found.append(f"it failed after {_epochs(again.epochs)}, which it did not then: {again.reason}")
     elif again.epochs != recorded.epochs:
         found.append(f"it trained {_epochs(again.epochs)}, the record has {recorded.epochs}")
@@ -164,7 +164,7 @@ def _problems(recorded: TrialRecord, again: TrialRecord) -> list[str]:
 
 def _other_failure(recorded: TrialRecord, again: TrialRecord) -> list[str]:
     then = f"then it failed after {_epochs(recorded.epochs)}: {recorded.reason or 'for no recorded reason'}"
-    if again.state != "FAIL":
+    if again.state != State.FAIL:
         return [f"{then}; this time it did not fail: {_epochs(again.epochs)} came to a good end"]
     if (again.epochs, again.reason) != (recorded.epochs, recorded.reason):
         return [f"{then}; this time it failed after {_epochs(again.epochs)}: {again.reason}"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.cli.common import echo, sayer
+from search.records import State
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -67,7 +68,7 @@ def reproduce(
     )
     _print(done, as_json=as_json)
     is_same = done.comparison.verdict is not Verdict.DIFFERENT
-    if not is_same and done.again.state == "FAIL" and done.again.log_tail:
+    if not is_same and done.again.state == State.FAIL and done.again.log_tail:
         say(f"the last that its process printed:\n{done.again.log_tail.rstrip()}")
     return 0 if is_same else 1
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import qmc
 
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 from search.space.space import Space
 from search.strategies.bayes.acquisition import search
 from search.strategies.bayes.outlook import N_OTHERS, N_TOLD, Outlook
@@ -120,7 +120,7 @@ class DefaultStrategy:
     def _n_gone(self, trials: Sequence[TrialRecord], rung: int, waiting: set[int]) -> int:
         # What an earlier end of the study left pruned at the rung did not go on.
         return sum(
-            t.epochs > rung or (t.epochs == rung and t.number not in waiting and t.state != "PRUNED")
+            t.epochs > rung or (t.epochs == rung and t.number not in waiting and t.state != State.PRUNED)
             for t in self._rivals(trials, rung)
         )
 
@@ -133,7 +133,7 @@ class DefaultStrategy:
     def _rivals(self, trials: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
         return [
             t for t in trials
-            if t.state != "FAIL" and (t.total_epochs or self._max_epochs) > rung and not self._is_document(t)
+            if t.state != State.FAIL and (t.total_epochs or self._max_epochs) > rung and not self._is_document(t)
         ]  # fmt: skip
 
     def _is_document(self, trial: TrialRecord) -> bool:
@@ -149,9 +149,9 @@ class DefaultStrategy:
     def _outlook(self, trials: Sequence[TrialRecord], asked: frozenset[int] = frozenset()) -> Outlook:
         """What `trials` tell; of many, those whose numbers are `asked` for are among the ones that it knows."""
         # A trial that crashed by no fault of its setting tells nothing.
-        told = [t for t in trials if t.state != "FAIL" or t.untrainable]
+        told = [t for t in trials if t.state != State.FAIL or t.untrainable]
         asked = asked if len(told) > N_TOLD else frozenset()
-        key = (asked, [(t.number, t.state == "FAIL", t.epochs, t.curve and t.curve[-1].val_accuracy) for t in told])
+        key = (asked, [(t.number, t.state == State.FAIL, t.epochs, t.curve and t.curve[-1].val_accuracy) for t in told])
         if self._seen is None or self._seen[0] != key:
             self._seen = key, Outlook(told, self._encoding, (*self._parts, self._max_epochs), asked)
         return self._seen[1]

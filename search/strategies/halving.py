@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 from search.strategies.protocol import Decision, derive_seed, is_paused
 
 REDUCTION = 3
@@ -110,7 +110,7 @@ class HalvingStrategy:
 
     def _earners(self, trials: Sequence[TrialRecord], bracket: tuple[int, ...], rung: int) -> list[int]:
         """Numbers of the best part of a bracket's trials that reached `rung`, best first."""
-        here = (t for t in trials if t.epochs >= rung and t.state != "FAIL" and self._bracket(t.number) == bracket)
+        here = (t for t in trials if t.epochs >= rung and t.state != State.FAIL and self._bracket(t.number) == bracket)
         reached = sorted((-t.best_so_far[rung - 1], t.number) for t in here)
         return [number for _, number in reached[: int(len(reached) * self._keep)]]
 

@@ -13,8 +13,9 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 from search.space.params import n_points
+from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
 from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
 
 FAILED_CONSTRAINT = "constraints:trained"
@@ -84,7 +85,7 @@ def _as_optuna(record: TrialRecord, known: Mapping[str, BaseDistribution]) -> Fr
         distributions={n: known[n] for n in params},
         intermediate_values={e.step: e.val_accuracy for e in record.curve if e.val_accuracy is not None},
         user_attrs={},
-        system_attrs={FAILED_CONSTRAINT: 1.0 if record.state == "FAIL" else 0.0},
+        system_attrs={FAILED_CONSTRAINT: 1.0 if record.state == State.FAIL else 0.0},
         datetime_start=begun,
         datetime_complete=(record.ended or begun) if state.is_finished() else None,
     )
@@ -98,8 +99,8 @@ class _Told(FrozenTrial):
 
 
 def _state(record: TrialRecord) -> TrialState | None:
-    if record.state == "FAIL":
+    if record.state == State.FAIL:
         return TrialState.PRUNED if record.untrainable else None
-    if record.state == "WAITING":
+    if record.state == State.WAITING:
         return TrialState.PRUNED if record.paused else TrialState.RUNNING
     return TrialState[record.state]

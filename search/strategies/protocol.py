@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 
 
 class Decision(StrEnum):
@@ -54,7 +54,7 @@ def derive_seed(seed: int, number: int) -> int:
 
 def is_paused(trial: TrialRecord) -> bool:
     """Whether `trial` waits at a rung for promotion."""
-    return trial.state == "WAITING" and trial.paused
+    return trial.state == State.WAITING and trial.paused
 
 
 def identity(params: Mapping[str, Any], max_epochs: int) -> tuple[tuple[str, str], ...]:

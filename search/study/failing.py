@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 
 N_FIRST = 3
 """The first is the document's setting, the others lie anywhere in the space: a fault of all of them is no setting's."""
@@ -18,7 +18,7 @@ def alike_failure(trials: Sequence[TrialRecord], *, n_before: int, n_trials: int
     """
     n = min(N_FIRST, n_trials - n_before)
     first = [t for t in trials if t.number >= n_before][:n]
-    if n < 1 or len(first) < n or not all(t.state == "FAIL" and not t.curve and not t.untrainable for t in first):
+    if n < 1 or len(first) < n or not all(t.state == State.FAIL and not t.curve and not t.untrainable for t in first):
         return None
     if n < N_FIRST and any(t.curve for t in trials):
         return None

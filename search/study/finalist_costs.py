@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from search.records import TrialRecord, has_rank
+from search.records import State, TrialRecord, has_rank
 from search.study.replicates import watches
 from search.study.spec import N_REPLICATES, Replicate
 
@@ -113,7 +113,7 @@ def n_trainings(rule: Rule, baseline: TrialRecord) -> int:
 
 def was_whole(rule: Rule, baseline: TrialRecord) -> bool:
     """Whether trial 0 was trained in the search as its document trains it, to the end."""
-    return baseline.state == "COMPLETE" and (baseline.total_epochs or 0) >= (rule.baseline_epochs or 0)
+    return baseline.state == State.COMPLETE and (baseline.total_epochs or 0) >= (rule.baseline_epochs or 0)
 
 
 def _pace_s(trial: TrialRecord) -> float:
@@ -154,4 +154,4 @@ def _left(replicate: Replicate, trial: TrialRecord | None) -> int:
 
 
 def _has_failed(trial: TrialRecord | None) -> bool:
-    return trial is not None and trial.state in {"FAIL", "PRUNED"}
+    return trial is not None and trial.state in {State.FAIL, State.PRUNED}

@@ -6,7 +6,7 @@ from itertools import zip_longest
 from pydantic import ValidationError
 
 from search.errors import InputError
-from search.records import StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord
 from search.study.finalist_costs import Rule, choose, ranked, was_whole
 from search.study.replicates import FINAL, of_baseline, of_trial, watches
 from search.study.spec import Replicate, StudySpec
@@ -68,7 +68,7 @@ def _validated(
     if whole := [t for t in trials if t.number == 0 and was_whole(rule, t)]:
         return whole[0]
     pilots = {i for i, r in enumerate(replicates) if r.is_pilot}
-    return next((t for t in made if t.number in pilots and t.state == "COMPLETE"), None)
+    return next((t for t in made if t.number in pilots and t.state == State.COMPLETE), None)
 
 
 def _is_whole(rule: Rule, replicate: Replicate, validated: TrialRecord | None) -> bool:

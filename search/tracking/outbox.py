@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, ValidationError
 
 from search.files import locked, write_text
+from search.records import State
 
 _log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class Event(BaseModel):
     trial: int | None = Field(ge=0)
     at: FiniteFloat = Field(ge=0)
     step: int = Field(default=0, ge=0)
-    state: Literal["WAITING", "RUNNING", "COMPLETE", "PRUNED", "FAIL"] = "RUNNING"
+    state: State = State.RUNNING
     tags: dict[str, str] = {}
     params: dict[str, Any] = {}
     values: dict[str, float] = {}

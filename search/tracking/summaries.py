@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from search.records import StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord
 from search.study.finalist_costs import Rule, choose, ranked
 from search.study.finalists import replicates_of, sources
 
@@ -95,7 +95,7 @@ def _whole(study: StudyRecord, best: Sequence[TrialRecord], finals: "Finals | No
 
 
 def _measured(trial: TrialRecord) -> dict[str, float]:
-    has_failed = trial.state == "FAIL"  # it has no rank, and must not lead a table that is sorted by accuracy
+    has_failed = trial.state == State.FAIL  # it has no rank, and must not lead a table that is sorted by accuracy
     values: Mapping[str, float | None] = {
         "best_val_accuracy": None if has_failed else trial.val_accuracy,
         "best_epoch": None if has_failed else trial.best_epoch,

@@ -4,12 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from search.records import State
 from search.tracking.outbox import Event
 
-_FINAL = ("COMPLETE", "PRUNED", "FAIL")
+_FINAL = (State.COMPLETE, State.PRUNED, State.FAIL)
 
 
-class State(NamedTuple):
+class StateAt(NamedTuple):
     """A trial's state and since when. The greater one holds: a final one, else the latest.
 
     A study's storage never takes a final state back, so clocks that differ between machines can't do it here.
@@ -20,9 +21,9 @@ class State(NamedTuple):
     name: str
 
 
-def make_state(name: str, at: float) -> State:
+def make_state(name: str, at: float) -> StateAt:
     """Return the state called `name`, held since `at` (Unix seconds)."""
-    return State(name in _FINAL, at, name)
+    return StateAt(name in _FINAL, at, name)
 
 
 class Point(NamedTuple):
@@ -51,7 +52,7 @@ class Update:
     tags: dict[str, str] = field(default_factory=dict)
     points: dict[tuple[str, int], Point] = field(default_factory=dict)
     """By (marker, step)."""
-    state: State | None = None
+    state: StateAt | None = None
     summary: Summary | None = None
     paths: dict[str, None] = field(default_factory=dict)
     """Files and folders to keep, in order, each once."""

@@ -12,6 +12,8 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
+from search.records import Ending
+from search.strategies.protocol import Decision
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from search.training.engine import Engine, make_engine
 from search.training.evidence import scores, write_network, write_predictions
@@ -27,16 +29,16 @@ from search.training.schedule import rate_of, stops_early
 logger = logging.getLogger(__name__)
 NAN_REASON = "the loss became NaN or infinite"
 History = list[Mapping[str, Any]]
-OnEpoch = Callable[[int, Mapping[str, Any]], str]
-"""Called with (step, metrics) after each epoch; answers "go on", "pause" or "stop"."""
+OnEpoch = Callable[[int, Mapping[str, Any]], Decision]
+"""Called with (step, metrics) after each epoch; answers what comes next."""
 OnEvaluated = Callable[[Mapping[str, Any]], None]
 """Called with {split, accuracy, loss, n} of a job that evaluates."""
 
 
 def train(
     job: Job, *, on_built: Callable[[int], None], on_epoch: OnEpoch, on_evaluated: OnEvaluated = lambda _found: None
-) -> str:
-    """Train `job` from its checkpoint on; "done", "pause" or "stop".
+) -> Ending:
+    """Train `job` from its checkpoint on; DONE, or PAUSE or STOP as `on_epoch` decided.
 
     Repeats bit for bit on the same CPU type, threads, versions and backend, however it was cut into segments: the
     weights start from the trial's seed, each epoch's order of images from (seed, epoch), and rates and early
@@ -55,19 +57,19 @@ def train(
     with _going_on_without("the network's layers"):
         write_network(job.evidence, job.number, network.whole)
     for metrics in history:
-        if (answer := on_epoch(metrics["step"], metrics)) != "go on":
-            return answer
+        if (decision := on_epoch(metrics["step"], metrics)) != Decision.GO_ON:
+            return Ending(decision)
     while len(history) < job.last_epoch and not (job.rates is None and stops_early(job.params, history)):
         history.append(run.epoch(history))
         run.save(history)
-        if (answer := on_epoch(len(history), history[-1])) != "go on":
-            return answer
+        if (decision := on_epoch(len(history), history[-1])) != Decision.GO_ON:
+            return Ending(decision)
     if job.model_file is not None:
         with _going_on_without("the network"):
             save_network(network.whole, network.scaling, run.kept(), job.model_file)
     if job.evaluate is not None:
         on_evaluated(run.evaluate(len(history)))
-    return "done"
+    return Ending.DONE
 
 
 class _Run:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from search.records import Epoch, Evaluation, TrialRecord
+from search.records import Ending, Epoch, Evaluation, TrialRecord
 from search.strategies import Decision, Strategy
 from search.study.storage.claim import Claim
 from search.study.storage.ledger import CANCELLED_REASON, Ledger
@@ -29,12 +29,9 @@ STOP_GRACE_S = 3.0
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a segment ended: done, pause (at a rung), interrupted (by a stop), stop (pruned), cancel, fail, or halt.
+    """How a segment ended."""
 
-    After halt no trial can be trained here, for a reason that is not the trial's.
-    """
-
-    how: str
+    ending: Ending
     trial: TrialRecord
     """The trial with all its epochs, those too that the storage has not got yet."""
     reason: str = ""
@@ -75,17 +72,17 @@ class SegmentRunner:
             message = segment.receive(POLL_S)
             if isinstance(message, Ended):
                 self._note_memory(courier, message.memory)
-                return Outcome(message.how, self._trial, message.reason, message.untrainable, message.disk_full)
+                return Outcome(message.ending, self._trial, message.reason, message.untrainable, message.disk_full)
             if isinstance(message, Started):
                 began = time.monotonic() - self._trial.train_s
             elif message is not None and (ended := self._take(segment, courier, message)):
                 return ended
             if began is None and time.monotonic() - opened > START_WAIT_S:
-                return Outcome("halt", self._trial, f"its process did not begin within {START_WAIT_S:.0f} s")
+                return Outcome(Ending.HALT, self._trial, f"its process did not begin within {START_WAIT_S:.0f} s")
             if began is not None and time.monotonic() - began > limit_s:
-                return Outcome("fail", self._trial, limit_reason(limit_s))
+                return Outcome(Ending.FAIL, self._trial, limit_reason(limit_s))
             if ended := self._interrupted(courier):
-                stop_at = stop_at or time.monotonic() + (STOP_GRACE_S if ended.how == "interrupted" else 0)
+                stop_at = stop_at or time.monotonic() + (STOP_GRACE_S if ended.ending == Ending.INTERRUPTED else 0)
                 if time.monotonic() >= stop_at:
                     return ended
 
@@ -108,9 +105,11 @@ class SegmentRunner:
         """Why the segment should end before its time, if it should."""
         state = courier.state()
         if state is QueueState.CANCELLED:
-            return Outcome("cancel", self._trial, CANCELLED_REASON)
+            return Outcome(Ending.CANCEL, self._trial, CANCELLED_REASON)
         return (
-            Outcome("interrupted", self._trial) if state is QueueState.PAUSED or self._patience.stop.is_set() else None
+            Outcome(Ending.INTERRUPTED, self._trial)
+            if state is QueueState.PAUSED or self._patience.stop.is_set()
+            else None
         )
 
     def _evaluated(self, courier: Courier, found: Mapping[str, Any]) -> None:
@@ -145,7 +144,7 @@ class SegmentRunner:
         return self._strategy.decide(self._patience.call(self._ledger.trials), self._claim.number, epoch.step)
 
     def _crashed(self, error: CrashedError) -> Outcome:
-        return Outcome("fail", self._trial, crash_reason(error), untrainable=error.out_of_memory)
+        return Outcome(Ending.FAIL, self._trial, crash_reason(error), untrainable=error.out_of_memory)
 
 
 def _values(epoch: Epoch) -> dict[str, float]:

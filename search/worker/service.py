@@ -11,6 +11,7 @@ from dataclasses import replace
 from search.errors import GridlessError, InputError, RetryLaterError, StudyError
 from search.files import unwritable
 from search.paths import MIN_FREE_MB, home
+from search.records import Ending
 from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger, finals_of
 from search.study.storage.optuna_storage import LedgerStorage
@@ -120,11 +121,11 @@ class Service:
                 return True
             finally:
                 self._record = self._busy()
-            if outcome and outcome.how == "cancel":
+            if outcome and outcome.ending == Ending.CANCEL:
                 self._is_over(name, worker)
             if outcome and outcome.disk_full:
                 self._rest(name)
-            elif outcome and outcome.how == "done":
+            elif outcome and outcome.ending == Ending.DONE:
                 self._rest_s = 0.0
             return True
         return False

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from search import artifacts
 from search.analysis.forecast import forecast
@@ -15,7 +15,7 @@ from search.datasets.split import Prepared
 from search.errors import ClaimLostError, GridlessError, StudyError
 from search.paths import artifacts as artifacts_of
 from search.paths import cache, home
-from search.records import TrialRecord
+from search.records import Ending, State, TrialRecord
 from search.strategies import derive_seed, make_strategy
 from search.study.environment import code_version, environment
 from search.study.failing import alike_failure
@@ -147,11 +147,11 @@ class StudyWorker:
         self._sweep()
         trials, place = self._ledger.trials(), self._ledger.place()
         if place.state is not QueueState.OPEN:
-            is_over = not any(t.state == "RUNNING" for t in trials)
+            is_over = not any(t.state == State.RUNNING for t in trials)
             if is_over and not self._is_concluded:
                 self._conclude(trials)
             return is_over
-        if any(t.state == "RUNNING" or (t.state == "WAITING" and not t.paused) for t in trials):
+        if any(t.state == State.RUNNING or (t.state == State.WAITING and not t.paused) for t in trials):
             return False
         if reason := self._enough(trials, lambda: place):
             self._open_finals(trials)
@@ -206,7 +206,7 @@ class StudyWorker:
             logger.exception("trial %d", claim.number)
             reason = f"the worker failed: {type(error).__name__}: {error}"
             with suppress(ClaimLostError):
-                self._settle(claim, Outcome("fail", TrialRecord(claim.number, "RUNNING", {}), reason))
+                self._settle(claim, Outcome(Ending.FAIL, TrialRecord(claim.number, State.RUNNING, {}), reason))
         else:
             return outcome
         return None
@@ -214,12 +214,12 @@ class StudyWorker:
     def _halt(self, claim: Claim, reason: str) -> None:
         """Give a trial back, and say that no other of the study can be run here."""
         with suppress(ClaimLostError):
-            self._settle(claim, Outcome("halt", TrialRecord(claim.number, "RUNNING", {}), reason))
+            self._settle(claim, Outcome(Ending.HALT, TrialRecord(claim.number, State.RUNNING, {}), reason))
 
     def _run(self, claim: Claim, trial: TrialRecord, courier: Courier) -> Outcome:
         awaits_evaluation = self._ledger.spec.replicate(trial.number) is not None and trial.evaluation is None
         if trial.epochs >= (trial.total_epochs or 0) and not awaits_evaluation:
-            return Outcome("done", trial, unsent=courier.take())
+            return Outcome(Ending.DONE, trial, unsent=courier.take())
         runner = SegmentRunner(self._ledger, self._strategy, self._tracker, self._patience, claim, trial)
         return runner.run(self._sandbox.start(self._job(trial), self._places.log(claim.number)), courier)
 
@@ -228,7 +228,7 @@ class StudyWorker:
         trials: Sequence[TrialRecord] = ()
         if not claim.new or self._strategy.looks:
             trials = self._patience.call(self._ledger.trials)
-        unknown = TrialRecord(claim.number, "RUNNING", {})
+        unknown = TrialRecord(claim.number, State.RUNNING, {})
         trial = next((t for t in trials if t.number == claim.number), unknown)
         here = self._environment(code)
         if trial.environments and self._is_other_code(trial.environments[-1], code):
@@ -244,7 +244,7 @@ class StudyWorker:
         else:
             courier.put(facts=facts)
         tags = {
-            "state": "RUNNING",
+            "state": State.RUNNING,
             "seed": str(trial.seed),
             "device": self._places.device,
             "worker": self._owner.worker,
@@ -294,35 +294,39 @@ class StudyWorker:
         """Store how a segment ended, then tell the tracker, then drop what is no longer needed."""
         now = time.time()
         state = self._patience.call(lambda: self._store(claim, outcome))
-        tags = {"reason": outcome.reason} if outcome.reason and state != "WAITING" else {}
+        tags = {"reason": outcome.reason} if outcome.reason and state != State.WAITING else {}
         self._tracker.end(claim.number, state, at=now, tags=tags)
-        if outcome.how == "halt":
+        if outcome.ending == Ending.HALT:
             raise StudyError(outcome.reason)
-        if state != "WAITING":
+        if state != State.WAITING:
             with suppress(OSError):  # what stays behind goes when the study closes
                 artifacts.remove(self._places.checkpoint(claim.number))
 
-    def _store(self, claim: Claim, outcome: Outcome) -> str:
+    def _store(self, claim: Claim, outcome: Outcome) -> State:
         """Store how a segment ended; the state of its trial from now on."""
         ledger, trial = self._ledger, outcome.trial
         unsent = outcome.unsent or Unsent()
         epochs, facts = unsent.epochs, unsent.facts
-        match outcome.how:
-            case "pause" | "interrupted" | "halt":
-                return ledger.give_back(claim, epochs, **facts | {"paused": outcome.how == "pause"})
-            case "done":
+        match outcome.ending:
+            case Ending.PAUSE | Ending.INTERRUPTED | Ending.HALT:
+                is_paused = outcome.ending == Ending.PAUSE
+                return ledger.give_back(claim, epochs, **facts | {"paused": is_paused})
+            case Ending.DONE:
                 value = trial.evaluation.accuracy if trial.evaluation else trial.val_accuracy
                 ledger.complete(claim, value or 0.0, epochs, **facts)
-                return "COMPLETE"
-            case "stop":
+                return State.COMPLETE
+            case Ending.STOP:
                 ledger.prune(claim, trial.val_accuracy, "stopped by the strategy", epochs, **facts)
-                return "PRUNED"
-            case "cancel":
+                return State.PRUNED
+            case Ending.CANCEL:
                 ledger.prune(claim, trial.val_accuracy, CANCELLED_REASON, epochs, **facts)
-                return "PRUNED"
-        tail = _tail(self._places.log(claim.number))
-        ledger.fail(claim, outcome.reason, epochs, log_tail=tail, untrainable=outcome.untrainable, **facts)
-        return "FAIL"
+                return State.PRUNED
+            case Ending.FAIL:
+                tail = _tail(self._places.log(claim.number))
+                ledger.fail(claim, outcome.reason, epochs, log_tail=tail, untrainable=outcome.untrainable, **facts)
+                return State.FAIL
+            case never:
+                assert_never(never)
 
 
 def _tail(log: Path) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from search.actions.plan_suite import Bench, open_suite
 from search.errors import TrialError
+from search.records import Ending
 from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger
 from search.tracking.protocol import NullTracker
@@ -78,14 +79,14 @@ class _Segment:
                 on_epoch=self._on_epoch,
                 on_evaluated=lambda found: tell(Evaluated(found)),
             )
-            tell(Ended(how))
+            tell(Ended(Ending(how)))
         except _ClosedError:
             return
         except TrialError as error:
-            tell(Ended("fail", error.reason, untrainable=True))
+            tell(Ended(Ending.FAIL, error.reason, untrainable=True))
         except Exception as error:
             disk_full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            tell(Ended("fail", repr(error), disk_full=disk_full))
+            tell(Ended(Ending.FAIL, repr(error), disk_full=disk_full))
 
     def _on_epoch(self, _step: int, metrics: Any) -> str:
         self._messages.put(EpochDone(dict(metrics)))

@@ -15,6 +15,7 @@ from search.actions.importing.optuna_db import is_optuna, read_optuna
 from search.actions.importing.rows import Past, PastTrial
 from search.errors import InputError
 from search.incoming import check_memory, opened, read_json
+from search.records import State
 
 _PICKLES = (".pkl", ".pickle", ".joblib")
 _HOW = (
@@ -124,8 +125,8 @@ def _row_id(number: int, row: Mapping[str, str]) -> str:
 def _csv_trial(number: int, row: Mapping[str, str]) -> PastTrial:
     values = {n.removeprefix("param."): cell(v) for n, v in row.items() if n and n.startswith("param.") and v}
     value = cell(row["val_accuracy"] or "")
-    state = row.get("state") or "COMPLETE"
-    problem = None if state in {"COMPLETE", "PRUNED"} else f"its state is {state}"
+    state = row.get("state") or State.COMPLETE
+    problem = None if state in {State.COMPLETE, State.PRUNED} else f"its state is {state}"
     seconds = cell(row.get("train_s") or "")
     return PastTrial(_row_id(number, row), values, value, problem, seconds=seconds if _is_number(seconds) else None)
 

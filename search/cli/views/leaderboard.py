@@ -10,16 +10,16 @@ from rich.text import Text
 from search.analysis.baseline import baseline_cut, baseline_name
 from search.analysis.finalists import Finals
 from search.analysis.ranking import ranking, varied_params
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.text.finalists import finals_table
 from search.words import show
 
 _COLORS = {
-    "COMPLETE": "green",
-    "RUNNING": "cyan",
-    "WAITING": "yellow",
-    "PRUNED": "bright_black",
-    "FAIL": "red",
+    State.COMPLETE: "green",
+    State.RUNNING: "cyan",
+    State.WAITING: "yellow",
+    State.PRUNED: "bright_black",
+    State.FAIL: "red",
 }
 
 
@@ -111,7 +111,7 @@ def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | No
         notes.append(escape(f"did not vary: {' '.join(f'{n}={_short(v)}' for n, v in fixed.items())}"))
     if len(order) > top:
         notes.append(f"{len(order) - top:,} more in leaderboard.csv")
-    failed = sum(t.state == "FAIL" for t in order)
+    failed = sum(t.state == State.FAIL for t in order)
     if failed:
         notes.append(f"{failed:,} failed, see report.html")
     return "\n".join(notes) or None

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.cli.views.console import Console
-from search.records import TrialRecord
+from search.records import State, TrialRecord, has_rank
 from search.study.finalist_costs import Rule, expected_s, left_to_train_s
 from search.study.spec import StudySpec
 
@@ -40,24 +40,24 @@ class Snapshot:
 def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> Snapshot:
     """Count and rank `trials`."""
     states = [t.state for t in trials]
-    scored = [t for t in trials if t.val_accuracy is not None and t.state != "FAIL"]
+    scored = [t for t in trials if has_rank(t)]
     return Snapshot(
         n_trials=n_trials,
-        done=states.count("COMPLETE"),
-        running=states.count("RUNNING"),
-        paused=sum(t.paused for t in trials if t.state == "WAITING"),
-        waiting=sum(not t.paused for t in trials if t.state == "WAITING"),
-        pruned=states.count("PRUNED"),
-        failed=states.count("FAIL"),
+        done=states.count(State.COMPLETE),
+        running=states.count(State.RUNNING),
+        paused=sum(t.paused for t in trials if t.state == State.WAITING),
+        waiting=sum(not t.paused for t in trials if t.state == State.WAITING),
+        pruned=states.count(State.PRUNED),
+        failed=states.count(State.FAIL),
         best=max(scored, key=lambda t: (t.val_accuracy or 0.0, -t.number), default=None),
-        active=tuple(sorted((t for t in trials if t.state == "RUNNING"), key=lambda t: t.worker or "")),
+        active=tuple(sorted((t for t in trials if t.state == State.RUNNING), key=lambda t: t.worker or "")),
         left_s=_left_s(trials, n_trials=n_trials, workers=workers),
     )
 
 
 def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> float | None:
     """Epochs still to be trained, if the rest goes as what was settled so far, at the mean pace so far."""
-    unsettled = [t for t in trials if t.state == "RUNNING" or (t.state == "WAITING" and not t.paused)]
+    unsettled = [t for t in trials if t.state == State.RUNNING or (t.state == State.WAITING and not t.paused)]
     settled = [t for t in trials if t.curve and t not in unsettled]
     epochs = sum(t.epochs for t in trials)
     if not settled:
@@ -198,14 +198,14 @@ class SuiteView(_View):
 
 def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:
     """A study's name, trials ended of how many, mean accuracy so far in percent, and epochs of running trials."""
-    ended = [t for t in trials if t.state == "COMPLETE"]
+    ended = [t for t in trials if t.state == State.COMPLETE]
     scored = [t for t in ended if not ((replicate := spec.replicate(t.number)) and replicate.is_pilot)]
     settings = {replicate.source for n in range(spec.n_trials) if (replicate := spec.replicate(n))}
     # A mean over the replicates of several settings means nothing.
     values = [] if len(settings) > 1 else [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
     known = [v for v in values if v is not None]
-    failed = sum(t.state == "FAIL" for t in trials)
-    running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == "RUNNING"]
+    failed = sum(t.state == State.FAIL for t in trials)
+    running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == State.RUNNING]
     done = f"{len(ended) + failed} of {spec.n_trials}" + (f" ({failed} failed)" if failed else "")
     return spec.name, done, f"{100 * sum(known) / len(known):.2f}" if known else "", ", ".join(running)
 

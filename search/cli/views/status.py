@@ -11,7 +11,7 @@ from rich.text import Text
 
 from search.cli.views.live import Snapshot, duration, snapshot, with_finals
 from search.errors import InputError
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
@@ -120,7 +120,7 @@ class StatusReader:
         study = study_status(name, place, trials, now, spec=ledger.spec, n_workers=n_workers)
         if place.state is QueueState.DONE:
             self._over[name] = study
-        return study, [t for t in trials if t.state == "RUNNING"]
+        return study, [t for t in trials if t.state == State.RUNNING]
 
 
 def study_status(
@@ -130,14 +130,14 @@ def study_status(
 
     Of one that is over, rates are those of its last hour.
     """
-    if place.state.is_over and not any(t.state == "RUNNING" for t in trials):
+    if place.state.is_over and not any(t.state == State.RUNNING for t in trials):
         now = max((t.ended for t in trials if t.ended), default=now)
     since = now - timedelta(seconds=RATE_WINDOW_S)
     began = min((t.started for t in trials if t.started), default=now)
     hours = max((now - max(since, began)).total_seconds(), 1.0) / 3600
     n_ended = sum(t.ended is not None and t.ended > since for t in trials)
     n_epochs = sum(e.at > since.timestamp() for t in trials for e in t.curve)
-    workers = sum(t.state == "RUNNING" for t in trials) or n_workers
+    workers = sum(t.state == State.RUNNING for t in trials) or n_workers
     shot = snapshot(trials, n_trials=spec.n_trials, workers=workers)
     return StudyStatus(
         name=name,

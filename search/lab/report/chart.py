@@ -7,12 +7,17 @@ import plotly.graph_objects as go
 
 from search.lab.report.reach import REFERENCES
 from search.lab.report.regret import Regrets, Standing
+from search.records import State
 from search.report.charts.chart import Panel, Plot
 from search.report.charts.drawing import Axis, log_ticks, tick_text
 from search.report.charts.style import BEST, STATES, figure, literal
 from search.words import count
 
-_COLORS = (*(STATES[s].color for s in ("COMPLETE", "RUNNING", "WAITING", "FAIL", "PRUNED")), "#7a6ad8", "#8f6b4f")
+_COLORS = (
+    *(STATES[s].color for s in (State.COMPLETE, State.RUNNING, State.WAITING, State.FAIL, State.PRUNED)),
+    "#7a6ad8",
+    "#8f6b4f",
+)
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHADE = 0.12
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from search.errors import InputError
 from search.lab.simulation.surrogate import Curve
-from search.records import StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord
 from search.space.params import FloatParam, IntParam, Param
 from search.space.space import Space
 from search.strategies import Decision, Strategy
@@ -89,7 +89,7 @@ class Nearest:
 def replay_of(study: StudyRecord) -> Replay:
     """The curves of `study`. Raises InputError when it has fewer than two that were trained to their end."""
     spec = stored_spec_of(study.name, {"spec": study.spec})
-    ended = [t for t in study.trials if t.state == "COMPLETE" and t.curve]
+    ended = [t for t in study.trials if t.state == State.COMPLETE and t.curve]
     by_key = {key_of(t.params): t for t in reversed(ended)}  # of the same setting, the first trial
     chosen = sorted(by_key.values(), key=lambda t: t.number)
     if len(chosen) < 2:

@@ -8,6 +8,7 @@ import numpy as np
 
 from search.lab.simulation.clock import Clock
 from search.lab.simulation.surrogate import Curve, Surrogate
+from search.records import Ending
 from search.strategies import Decision
 from search.training.job import Job
 from search.worker.trial.messages import Ended, EpochDone, Message, Started
@@ -87,16 +88,16 @@ class SurrogateSegment:
     def __init__(self, sandbox: SurrogateSandbox, number: int, curve: Curve, done: int, lost_in: int | None) -> None:
         self._sandbox, self._number, self._curve, self._done, self._lost_in = sandbox, number, curve, done, lost_in
         self._messages = self._tell()
-        self._how = "done"
+        self._ending = Ending.DONE
 
     def receive(self, _wait_s: float) -> Message:
         """The next message. Raises WorkerLostError where the worker is to be lost."""
         return next(self._messages)
 
-    def answer(self, decision: str) -> None:
+    def answer(self, decision: Decision) -> None:
         """Go on, pause or stop."""
         if decision != Decision.GO_ON:
-            self._how = decision
+            self._ending = Ending(decision)
 
     def close(self) -> None:
         """Nothing to end."""
@@ -110,6 +111,6 @@ class SurrogateSegment:
                 yield EpochDone(vars(self._curve[step - 1]))
             else:
                 yield self._sandbox.train(self._number, self._curve, step)
-            if self._how != "done":
+            if self._ending != Ending.DONE:
                 break
-        yield Ended(self._how)
+        yield Ended(self._ending)

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from search.analysis.baseline import baseline_cut, baseline_name
 from search.analysis.ranking import best_trial
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.charts.style import BEST, REFERENCE, STATES, Window, literal
 from search.words import count, percent, settings
 
@@ -46,7 +46,7 @@ def hover(trial: TrialRecord) -> str:
     lines = [f"<b>trial {trial.number}</b> · {trial.state.lower()}"]
     if trial.best:
         lines.append(f"{percent(trial.val_accuracy)} at epoch {trial.best_epoch} of {trial.epochs}")
-    if trial.state == "FAIL" and trial.reason:
+    if trial.state == State.FAIL and trial.reason:
         lines.append(literal(trial.reason[:80]))
     lines += [literal(settings({name: value})) for name, value in trial.params.items()]
     return "<br>".join(lines)
@@ -100,7 +100,7 @@ def notable(study: StudyRecord) -> tuple[TrialRecord | None, ...]:
 
 def marks(
     trials: Sequence[TrialRecord],
-    state: str,
+    state: State,
     x: Sequence[float],
     y: Sequence[float],
     text: Sequence[str] | None = None,

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from search.files import write_text
+from search.records import State
 from search.report.charts.chart import Panel, Plot
 from search.report.charts.style import STATES, figure, literal
 from search.report.evidence import Predictions
@@ -171,8 +172,8 @@ def _traces(
         for i in range(len(names))
     ]
     traces: list[dict[str, object]] = [
-        _cells(np.where(right, share, np.nan), 1.0, STATES["COMPLETE"].color, hover),
-        _cells(np.where(right, np.nan, share), worst or 1.0, STATES["FAIL"].color, hover),
+        _cells(np.where(right, share, np.nan), 1.0, STATES[State.COMPLETE].color, hover),
+        _cells(np.where(right, np.nan, share), worst or 1.0, STATES[State.FAIL].color, hover),
     ]
     if len(names) <= _N_PRINTED:
         rows, columns = np.nonzero(matrix)

@@ -6,7 +6,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.analysis.ranking import best_trial, ranking
-from search.records import Epoch, StudyRecord, TrialRecord
+from search.records import Epoch, State, StudyRecord, TrialRecord
 from search.report.charts.chart import (
     ACCURACY,
     HEIGHT,
@@ -25,7 +25,7 @@ from search.words import count, percent
 
 _N_NEAR = 10
 # Drawn from the faintest to the plainest, so that what matters lies on top.
-_OPACITY = {"PRUNED": 0.45, "FAIL": 0.6, "WAITING": 0.7, "COMPLETE": 0.6, "RUNNING": 0.85}
+_OPACITY = {State.PRUNED: 0.45, State.FAIL: 0.6, State.WAITING: 0.7, State.COMPLETE: 0.6, State.RUNNING: 0.85}
 
 
 def learning_curves(study: StudyRecord) -> Plot:
@@ -111,7 +111,7 @@ def _validation(epoch: Epoch) -> float:
     return 100 * (epoch.val_accuracy or 0.0)
 
 
-def _lines(trials: Sequence[TrialRecord], state: str) -> dict[str, Any]:
+def _lines(trials: Sequence[TrialRecord], state: State) -> dict[str, Any]:
     """All curves of one state as one trace with gaps: hundreds of traces would make the page slow."""
     x: list[int | None] = []
     y: list[float | None] = []
@@ -131,7 +131,7 @@ def _lines(trials: Sequence[TrialRecord], state: str) -> dict[str, Any]:
         "customdata": numbers,
         "name": state.lower(),
         "opacity": _OPACITY[state],
-        "line": {"color": look.color, "width": 1.2 if state == "PRUNED" or len(trials) > 60 else 1.6},
+        "line": {"color": look.color, "width": 1.2 if state == State.PRUNED or len(trials) > 60 else 1.6},
         "marker": {
             "color": look.color,
             "symbol": look.symbol,
@@ -166,7 +166,7 @@ def _training_and_validation(
     best: TrialRecord, values: tuple[list[float], list[float]], title: str, digits: str
 ) -> go.Figure:
     steps = [e.step for e in best.curve]
-    styles = (("training", STATES["PRUNED"].color, "dash", "square"), ("validation", BEST, "solid", "circle"))
+    styles = (("training", STATES[State.PRUNED].color, "dash", "square"), ("validation", BEST, "solid", "circle"))
     traces = [
         {
             "type": "scatter",

@@ -5,6 +5,7 @@ from typing import Any
 
 from search.analysis.baseline import DOCUMENT
 from search.analysis.finalists import Finalist, Finals
+from search.records import State
 from search.report.charts.chart import Panel, Plot
 from search.report.charts.style import BEST, REFERENCE, STATES, figure
 from search.words import count, percent
@@ -39,7 +40,7 @@ def _drawn(rows: Sequence[Finalist], champion: Finalist, baseline: str) -> Any:
     others = [row for row in rows if row is not champion]
     traces = [_replicates(rows, at), _promised(rows, at), _means([champion], at, "mean of the chosen", BEST, "diamond")]
     if others:
-        traces.append(_means(others, at, "mean", STATES["COMPLETE"].color, "circle"))
+        traces.append(_means(others, at, "mean", STATES[State.COMPLETE].color, "circle"))
     return figure(
         [t for t in traces if t["x"]],
         height=130 + _ROW * len(rows),
@@ -82,7 +83,7 @@ def _promised(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
         "x": [100 * row.search_accuracy for row in rows],
         "y": [at[row.trial] - _APART for row in rows],
         "name": "validation, in the search",
-        "marker": {"color": STATES["WAITING"].color, "symbol": "square-open", "size": 9, "line": {"width": 2}},
+        "marker": {"color": STATES[State.WAITING].color, "symbol": "square-open", "size": 9, "line": {"width": 2}},
         "hovertemplate": "validation, in the search: %{x:.2f} %<extra></extra>",
     }
 

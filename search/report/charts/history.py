@@ -5,7 +5,7 @@ from typing import Any
 
 from search.analysis.finalists import Finals
 from search.analysis.ranking import accuracy_of, started_trials
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.charts.by_compute import accuracy_by_compute
 from search.report.charts.chart import (
     ACCURACY,
@@ -52,7 +52,7 @@ def accuracy_by_trial(study: StudyRecord) -> Plot:
     """Each trial's best validation accuracy by its number, the best so far, and the two reference lines."""
     trials = started_trials(study)
     valued = [t for t in trials if has_rank(t)]
-    failed = [t for t in trials if t.state == "FAIL"]
+    failed = [t for t in trials if t.state == State.FAIL]
     records = _records(valued)
     shown = thin(valued, N_POINTS, [*notable(study), *records])
     last = max((t.number for t in trials), default=0)
@@ -120,7 +120,7 @@ def _add_strip(layout: dict[str, Any], failed: list[TrialRecord]) -> dict[str, A
         "showgrid": False,
         "fixedrange": True,
     }
-    return marks(failed, "FAIL", [t.number for t in failed], [0.0] * len(failed)) | {"yaxis": "y2"}
+    return marks(failed, State.FAIL, [t.number for t in failed], [0.0] * len(failed)) | {"yaxis": "y2"}
 
 
 def _records(trials: list[TrialRecord]) -> list[TrialRecord]:
@@ -139,7 +139,7 @@ def _seconds_by_bin(trials: list[TrialRecord], width: int) -> dict[int, float]:
     return bins
 
 
-def _bars(state: str, bins: dict[int, float], width: int, *, patterns: bool) -> dict[str, Any]:
+def _bars(state: State, bins: dict[int, float], width: int, *, patterns: bool) -> dict[str, Any]:
     look = STATES[state]
     return {
         "type": "bar",

@@ -5,7 +5,7 @@ from typing import Any
 
 from search.analysis.importances import FOLDS, MIN_TRIALS, N_TRIALS, ROUNDS, TREES, Importance, compared, measure
 from search.analysis.ranking import started_trials, varied_params
-from search.records import StudyRecord, has_rank
+from search.records import State, StudyRecord, has_rank
 from search.report.charts.chart import Panel, Plot, notable, thin
 from search.report.charts.style import REFERENCE, STATES, figure, short
 from search.words import count
@@ -59,7 +59,7 @@ def _drawn(parts: Sequence[Importance]) -> Any:
         "x": [100 * part.mean for part in parts],
         "y": list(range(len(parts))),
         "width": 0.62,
-        "marker": {"color": [STATES["COMPLETE"].color if part.is_clear else REFERENCE for part in parts]},
+        "marker": {"color": [STATES[State.COMPLETE].color if part.is_clear else REFERENCE for part in parts]},
         "error_x": {
             "type": "data",
             "array": [100 * (part.high - part.mean) for part in parts],

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from search.analysis.ranking import accuracy_of, best_trial, ranking, space_params, varied_params
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.charts.chart import N_LINES, Panel, Plot, notable, thin, thinned_note
 from search.report.charts.style import BEST, REFERENCE, STATES, figure, literal, narrow, short
 from search.words import count, percent, show
@@ -58,7 +58,7 @@ def parallel_coordinates(study: StudyRecord) -> Plot:
         (
             [t for t in shown if t in top and t is not best],
             "best tenth",
-            STATES["COMPLETE"].color,
+            STATES[State.COMPLETE].color,
             *((2.0, 0.8) if len(top) <= _N_TOP else (1.4, 0.55)),
         ),
         ([t for t in shown if t is best], f"best: trial {best.number if best else 0}", BEST, 3.2, 1.0),

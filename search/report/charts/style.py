@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from search.records import State
+
 
 @dataclass(frozen=True)
 class StateStyle:
@@ -22,11 +24,11 @@ class StateStyle:
 
 # After Okabe and Ito's palette, in luminances that stand out 3:1 on white and on near-black alike.
 STATES = {
-    "COMPLETE": StateStyle("#2f7fc1", "circle", "●", ""),
-    "RUNNING": StateStyle("#0b9a72", "triangle-up", "▲", "."),
-    "WAITING": StateStyle("#bf8300", "square", "■", "-"),
-    "PRUNED": StateStyle("#858b95", "diamond", "◆", "/"),
-    "FAIL": StateStyle("#d55e00", "x", "✕", "x"),
+    State.COMPLETE: StateStyle("#2f7fc1", "circle", "●", ""),
+    State.RUNNING: StateStyle("#0b9a72", "triangle-up", "▲", "."),
+    State.WAITING: StateStyle("#bf8300", "square", "■", "-"),
+    State.PRUNED: StateStyle("#858b95", "diamond", "◆", "/"),
+    State.FAIL: StateStyle("#d55e00", "x", "✕", "x"),
 }
 BEST = "#c4539a"
 REFERENCE = "#858b95"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from search.analysis.comparison import Comparison, Contender, Row
+from search.records import State
 from search.report.charts.drawing import Axis, Drawing, Marks, Note, Picture, Steps
 from search.report.charts.style import BEST, REFERENCE, STATES, literal
 from search.report.comparison.table import accuracy_text, gain_text, hours_text, standing, standing_text
@@ -11,7 +12,7 @@ from search.words import duration, percent
 
 _ROW, _FRAME = 34, 170
 """Pixels of a row, and of title, axis and legend."""
-_OURS = STATES["COMPLETE"].color
+_OURS = STATES[State.COMPLETE].color
 _ACCURACY = "test accuracy (%)"
 _GROUPS = (
     (("best, or tied with it", "circle"), ("best", "tied")),

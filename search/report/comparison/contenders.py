@@ -18,7 +18,7 @@ from search.analysis.ranking import started_trials
 from search.artifacts import join
 from search.errors import InputError
 from search.paths import artifacts
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.evidence import read_correct
 from search.study.finalist_costs import Rule
 from search.study.finalists import sources
@@ -190,7 +190,7 @@ def _fixed(system: System, final: StudyRecord, correct: Correct) -> Contender:
         hits=mean_hits(done, correct),
         n_test=next((t.evaluation.n for t in done if t.evaluation), None),
         n_wanted=system.seeds,
-        n_failed=sum(t.state == "FAIL" for t in final.trials),
+        n_failed=sum(t.state == State.FAIL for t in final.trials),
         is_search=False,
         n_params=next((t.n_params for t in done if t.n_params is not None), None),
         train_s=median(t.train_s for t in done) if done else None,
@@ -230,4 +230,4 @@ def _replicates_of(study: StudyRecord, final: StudyRecord, trial: int) -> list[T
 
 
 def _is_scored(trial: TrialRecord) -> bool:
-    return trial.state == "COMPLETE" and trial.evaluation is not None and trial.evaluation.split == "test"
+    return trial.state == State.COMPLETE and trial.evaluation is not None and trial.evaluation.split == "test"

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from search.records import State
 from search.report.charts.drawing import Axis, Drawing, Marks, Note, Picture
 from search.report.charts.style import BEST, STATES, literal
 from search.report.comparison.suite import (
@@ -20,7 +21,7 @@ from search.words import percent
 _ROW, _FRAME = 30, 170
 _SYMBOLS = {"test": "diamond-open", "validation": "diamond-open-dot", "train": "diamond-cross-open"}
 _OTHER_SPLIT = "diamond-wide-open"
-_OURS = STATES["COMPLETE"].color
+_OURS = STATES[State.COMPLETE].color
 
 
 def accuracy_per_model(rows: Sequence[ComparisonRow]) -> Picture:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from search.errors import InputError
-from search.records import StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord
 from search.report.comparison.contenders import facts
 from search.report.comparison.suite import ComparisonRow
 from search.study.replicates import FINAL
@@ -35,8 +35,8 @@ def _study(storage: LedgerStorage, name: str) -> StudyRecord | None:
 
 def _row(system: System, study: StudyRecord | None, first: StudyRecord | None) -> ComparisonRow:
     trials: Sequence[TrialRecord] = study.trials if study else ()
-    untried = next((t for t in first.trials if t.state == "FAIL"), None) if first else None
-    done = [t for t in trials if t.state == "COMPLETE" and t.evaluation]
+    untried = next((t for t in first.trials if t.state == State.FAIL), None) if first else None
+    done = [t for t in trials if t.state == State.COMPLETE and t.evaluation]
     epochs = [e.seconds for t in done for e in t.curve]
     published = system.published
     splits = Counter(t.evaluation.split for t in done if t.evaluation)
@@ -52,7 +52,7 @@ def _row(system: System, study: StudyRecord | None, first: StudyRecord | None) -
         split=split,
         values=tuple(t.evaluation.accuracy for t in done if t.evaluation and t.evaluation.split == split),
         n_wanted=system.seeds,
-        n_failed=system.seeds if untried else sum(t.state == "FAIL" for t in trials),
+        n_failed=system.seeds if untried else sum(t.state == State.FAIL for t in trials),
         n_params=next((t.n_params for t in trials if t.n_params is not None), None),
         epochs=system.epochs,
         published_epochs=system.published_epochs,

@@ -64,7 +64,7 @@ def _frame(study: StudyRecord, trials: Sequence[TrialRecord], finals: Finals | N
             "model": study.model,
             "data": study.data,
             "trial": t.number,
-            "state": t.state,
+            "state": str(t.state),
             "val_accuracy": t.val_accuracy,
             "best_epoch": t.best_epoch,
             "epochs": t.epochs,

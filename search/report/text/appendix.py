@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from search.analysis.ranking import param_names, space_params, started_trials
-from search.records import StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord
 from search.words import listing, show
 
 _N_NAMED = 8
@@ -14,7 +14,7 @@ def failures(study: StudyRecord) -> list[tuple[str, list[TrialRecord]]]:
     """Failed trials by reason, the most frequent reason first."""
     groups: dict[str, list[TrialRecord]] = {}
     for t in started_trials(study):
-        if t.state == "FAIL":
+        if t.state == State.FAIL:
             groups.setdefault(t.reason or "no reason recorded", []).append(t)
     return sorted(groups.items(), key=lambda item: -len(item[1]))
 

@@ -9,7 +9,7 @@ from search.analysis.baseline import baseline_cut, full_cost, printed_name
 from search.analysis.cost import advice_words, cost_words
 from search.analysis.finalists import Finals
 from search.analysis.ranking import best_trial, param_names, started_trials
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.charts.chart import published_value
 from search.report.charts.style import STATES
 from search.report.contents import Contents
@@ -26,11 +26,11 @@ OPTIMISM = (
 )
 UNOPENED = "The test set has not been opened."
 _IN_WORDS = {
-    "COMPLETE": "complete",
-    "PRUNED": "pruned",
-    "RUNNING": "running",
-    "WAITING": "waiting",
-    "FAIL": "failed",
+    State.COMPLETE: "complete",
+    State.PRUNED: "pruned",
+    State.RUNNING: "running",
+    State.WAITING: "waiting",
+    State.FAIL: "failed",
 }
 
 
@@ -52,13 +52,13 @@ class Tile(NamedTuple):
 def status(found: Contents) -> tuple[str, str]:
     """Where the study stands, as (word, sentence): `running`, `unfinished` or `finished`."""
     trials, asked = started_trials(found.study), found.study.spec.get("n_trials")
-    running = sum(t.state == "RUNNING" for t in trials)
+    running = sum(t.state == State.RUNNING for t in trials)
     begun = (
         f"{len(trials):,} of {count(asked, 'trial')} started" if isinstance(asked, int) else f"{len(trials):,} started"
     )
     if running:
         return "running", f"{begun}, {running} training now; every figure below may still change."
-    if any(t.state == "WAITING" for t in trials) or (
+    if any(t.state == State.WAITING for t in trials) or (
         isinstance(asked, int) and len(trials) < asked and not _is_over(found)
     ):
         word, now = "unfinished", "none training at the moment; the command that began the study goes on with it."
@@ -123,7 +123,7 @@ def as_of(found: Contents) -> str | None:
 def _all_failed(study: StudyRecord, begun: str) -> tuple[str, str] | None:
     """What to say of a study in which no trial came to a value; None of any other."""
     groups = failures(study)
-    if not groups or any(t.state != "FAIL" for t in study.trials):
+    if not groups or any(t.state != State.FAIL for t in study.trials):
         return None
     if study.ended_by:
         return "failed", f"{begun}: {study.ended_by}. Once that is mended, its command goes on with the rest."
@@ -147,7 +147,7 @@ def _finals_status(found: Contents, begun: str) -> tuple[str, str]:
             else ("finished", f"{begun}.")
         )
     done, asked = sum(len(row.values) + row.n_failed for row in finals.rows), sum(row.n_wanted for row in finals.rows)
-    running = sum(t.state == "RUNNING" for t in found.final.trials) if found.final else 0
+    running = sum(t.state == State.RUNNING for t in found.final.trials) if found.final else 0
     text = f"{begun}; {done} of {count(asked, 'replicate')} of its finalists done"
     if running:
         return "running", f"{text}, {running} training now."

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 
 Floats = NDArray[np.float64]
 
@@ -25,7 +25,7 @@ _DOUBT = 0.6
 
 def end(trial: TrialRecord, largest: int) -> int:
     """The epochs after which `trial` is over: fewer than its total if it was stopped early and is complete."""
-    return trial.epochs if trial.state == "COMPLETE" else trial.total_epochs or largest
+    return trial.epochs if trial.state == State.COMPLETE else trial.total_epochs or largest
 
 
 def levels(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search.records import TrialRecord
+from search.records import State, TrialRecord
 from search.strategies.bayes.acquisition import log_improvement
 from search.strategies.bayes.curve_ends import extrapolate
 from search.strategies.bayes.gaussian_process import GaussianProcess
@@ -33,7 +33,7 @@ class Outlook:
         self.rows = encoding.encode([t.params for t in self.trials])
         self._points = encoding.features(self.rows)
         ends, self._doubts = extrapolate(self.trials, steps, self._points)
-        failed = np.array([t.state == "FAIL" for t in self.trials], dtype=bool)
+        failed = np.array([t.state == State.FAIL for t in self.trials], dtype=bool)
         known = np.isfinite(ends) & ~failed
         self.n_known = int(known.sum())
         self.means = np.zeros(len(self.trials))
@@ -56,7 +56,7 @@ class Outlook:
         self._process = GaussianProcess(self._points[have], groups, scores[have], noise[have])
         self.means, variances = self._process.predict(self._points)
         self._best_mean = float(self.means[known].max())
-        best = max(t.val_accuracy or 0.0 for t in self.trials if t.state != "FAIL")
+        best = max(t.val_accuracy or 0.0 for t in self.trials if t.state != State.FAIL)
         gains = log_improvement(self.means, np.sqrt(variances), (best - mean) / spread)
         numbers = [t.number for t in self.trials]
         self.gains = dict(zip(numbers, gains.tolist(), strict=True))

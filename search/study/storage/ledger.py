@@ -12,7 +12,7 @@ from sqlalchemy import delete, func
 from sqlalchemy.orm import Session
 
 from search.errors import InputError
-from search.records import Epoch, TrialRecord
+from search.records import Epoch, State, TrialRecord
 from search.strategies.optuna_trials import FAILED_CONSTRAINT, distributions
 from search.study.environment import environment_digest
 from search.study.replicates import FINAL
@@ -194,7 +194,7 @@ class Ledger:
         )
         self.storage.put(session, claim.trial_id, user={f"epoch:{e.step}": asdict(e) for e in epochs} | dict(facts))
 
-    def give_back(self, claim: Claim, epochs: Sequence[Epoch] = (), *, paused: bool, **facts: Any) -> str:
+    def give_back(self, claim: Claim, epochs: Sequence[Epoch] = (), *, paused: bool, **facts: Any) -> State:
         """Return the trial to WAITING: `paused` until it is promoted, otherwise for the next free worker.
 
         In a study that has just been cancelled it ends as PRUNED instead; its state is returned. This and the methods
@@ -204,9 +204,9 @@ class Ledger:
             self._keep(session, claim, epochs, facts | {"paused": paused})
             if Place.of(self.storage.study_attrs(session, self.study_id)).state is QueueState.CANCELLED:
                 self.end_pruned(session, trial, best_value(session, trial), CANCELLED_REASON)
-                return "PRUNED"
+                return State.PRUNED
             self.storage.release(session, trial)
-            return "WAITING"
+            return State.WAITING
 
     def complete(self, claim: Claim, value: float, epochs: Sequence[Epoch] = (), **facts: Any) -> None:
         """End the trial as COMPLETE with its val_accuracy, or a replicate's accuracy where it was evaluated."""

@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from pydantic import TypeAdapter
 
 from search.errors import InputError
-from search.records import StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE, QueueState
 from search.study.storage.stored_spec import checked_spec
@@ -106,7 +106,7 @@ def as_record(row: StoredTrial) -> TrialRecord:
     return _TRIAL.validate_python(
         {
             "number": row.number,
-            "state": "FAIL" if untrainable and row.state == TrialState.PRUNED else row.state.name,
+            "state": State.FAIL if untrainable and row.state == TrialState.PRUNED else State(row.state.name),
             "params": row.params,
             "curve": [attrs[f"epoch:{s}"] for s in steps],
             "total_epochs": attrs.get("total_epochs"),

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from search.tracking.update import Point, State, Update, make_state
+from search.tracking.update import Point, StateAt, Update, make_state
 
 STUDY, STUDY_ID, KIND, TRIAL = "gridless.study", "gridless.study_id", "gridless.kind", "gridless.trial"
 STATE, STATE_AT = "state", "gridless.state_at"
@@ -49,7 +49,7 @@ class Run:
     """When `steps` was begun, seconds of the monotonic clock."""
 
     @property
-    def state(self) -> State | None:
+    def state(self) -> StateAt | None:
         """The greatest state that it was given."""
         pairs = [(self.tags.get(name), self.tags.get(at)) for name, at in ((STATE, STATE_AT), (ENDED, ENDED_AT))]
         return max((make_state(name, float(at)) for name, at in pairs if name and at), default=None)

@@ -10,15 +10,16 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from search.records import State
 from search.secret import masked, redacted
 from search.text import cut, visible
 from search.tracking.mlflow.runs import ENDED, ENDED_AT, REFUSED, STATE, STATE_AT, SUMMED_AT, Run, RunMovedError, as_run
 from search.tracking.outbox import Input
-from search.tracking.update import Point, State, Summary, Update, marker
+from search.tracking.update import Point, StateAt, Summary, Update, marker
 
 _log = logging.getLogger(__name__)
 
-_STATUS = {"COMPLETE": "FINISHED", "PRUNED": "KILLED", "FAIL": "FAILED"}
+_STATUS: dict[str, str] = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", State.FAIL: "FAILED"}
 _MAX_METRICS = 800
 """In a request: 1,000 things fit in one, and up to 100 params and 100 tags go with the metrics."""
 _STALE_S = 20.0
@@ -80,7 +81,7 @@ class RunWriter:
         if float(run.tags.get(SUMMED_AT, 0)) <= summary.at:
             self.log(run, tags=tags, points=[Point(0, summary.at, summary.values)] if summary.values else [])
 
-    def _set_state(self, run: Run, state: State) -> None:
+    def _set_state(self, run: Run, state: StateAt) -> None:
         """Bring the greatest of `state` and what any host gave to `run` into its tags and its status.
 
         MLflow has no comparing write. An end for good has tags of its own, written first, which a host that
@@ -96,7 +97,7 @@ class RunWriter:
             if (newer := _greatest(best, run)) != best:
                 self._write_state(run, newer)
 
-    def _write_state(self, run: Run, state: State) -> None:
+    def _write_state(self, run: Run, state: StateAt) -> None:
         self.log(run, tags=_state_tags(state))
         self.set_status(run, _STATUS.get(state.name, "RUNNING"), state.at)
 
@@ -220,12 +221,12 @@ def _batches(points: Iterable[Point]) -> list[list[Point]]:
     return batches
 
 
-def _state_tags(state: State) -> dict[str, str]:
+def _state_tags(state: StateAt) -> dict[str, str]:
     tags = {STATE: state.name, STATE_AT: repr(state.at)}
     return tags | {ENDED: state.name, ENDED_AT: repr(state.at)} if state.is_final else tags
 
 
-def _greatest(state: State, run: Run) -> State:
+def _greatest(state: StateAt, run: Run) -> StateAt:
     return max(state, run.state) if run.state else state
 
 

@@ -14,6 +14,8 @@ from typing import Any
 import tensorflow  # noqa: F401
 
 from search.errors import StudyError, TrialError
+from search.records import Ending
+from search.strategies.protocol import Decision
 from search.text import cut, visible
 from search.training.job import Job
 from search.training.memory import limit_device_memory, out_of_memory, peak_memory
@@ -41,11 +43,11 @@ def as_failure(error: BaseException) -> Ended:
     """What to tell a worker of an `error` that ended the training."""
     match error:
         case TrialError():
-            return Ended("fail", error.reason, untrainable=True)
+            return Ended(Ending.FAIL, error.reason, untrainable=True)
         case StudyError():
-            return Ended("halt", str(error))
+            return Ended(Ending.HALT, str(error))
     fault = _disk_failure(error) or _store_failure(error) or _memory_failure(error)
-    return fault or Ended("fail", reason_of(error))
+    return fault or Ended(Ending.FAIL, reason_of(error))
 
 
 def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
@@ -56,7 +58,7 @@ def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
         built = True
         worker.tell(Built(n_params))
 
-    def on_epoch(_step: int, metrics: Mapping[str, Any]) -> str:
+    def on_epoch(_step: int, metrics: Mapping[str, Any]) -> Decision:
         worker.tell(EpochDone(dict(metrics), peak_memory()))
         return worker.hear()
 
@@ -64,8 +66,10 @@ def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
         _redirect_output(log)
         limit_device_memory()
         worker.tell(Started())
-        how = train(job, on_built=on_built, on_epoch=on_epoch, on_evaluated=lambda found: worker.tell(Evaluated(found)))
-        return Ended(how, memory=peak_memory())
+        ending = train(
+            job, on_built=on_built, on_epoch=on_epoch, on_evaluated=lambda scores: worker.tell(Evaluated(scores))
+        )
+        return Ended(ending, memory=peak_memory())
     except BaseException as error:  # whatever a user's builder raises ends this trial with that reason
         with suppress(OSError):
             traceback.print_exc()
@@ -76,21 +80,21 @@ def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
 def _disk_failure(error: BaseException) -> Ended | None:
     number = error.errno if isinstance(error, OSError) else None
     if number in _DISK_FAULTS:
-        return Ended("halt", f"the disk refused: {error}")
+        return Ended(Ending.HALT, f"the disk refused: {error}")
     if number in _DISK_FULL or any(sign in str(error) for sign in _DISK_FULL_SIGNS):
-        return Ended("fail", f"the disk is full: {error}"[:300], disk_full=True)
+        return Ended(Ending.FAIL, f"the disk is full: {error}"[:300], disk_full=True)
     return None
 
 
 def _store_failure(error: BaseException) -> Ended | None:
     if isinstance(error, ConnectionError | TimeoutError):
-        return Ended("halt", f"the store of checkpoints can't be reached: {error}"[:300])
+        return Ended(Ending.HALT, f"the store of checkpoints can't be reached: {error}"[:300])
     return None
 
 
 def _memory_failure(error: BaseException) -> Ended | None:
     reason = out_of_memory(error)
-    return Ended("fail", reason, untrainable=True) if reason else None
+    return Ended(Ending.FAIL, reason, untrainable=True) if reason else None
 
 
 def _redirect_output(log: str) -> None:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from search.records import Ending
+from search.strategies.protocol import Decision
 from search.training.memory import Memory
 
 
@@ -39,12 +41,9 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Ended:
-    """The segment is over: "done", "pause", "stop", "fail" with a reason, or "halt".
+    """The segment is over; why, where its ending wants a reason."""
 
-    "halt" says, with a reason, that no trial can be trained here: the fault is not the trial's.
-    """
-
-    how: str
+    ending: Ending
     reason: str = ""
     untrainable: bool = False
     disk_full: bool = False
@@ -69,10 +68,10 @@ class WorkerPipe:
         except ConnectionError:
             os._exit(1)
 
-    def hear(self) -> str:
-        """What the worker answers."""
+    def hear(self) -> Decision:
+        """What the worker answers to an EpochDone."""
         try:
-            answer: str = self._pipe.recv()
+            decision = Decision(self._pipe.recv())
         except (EOFError, ConnectionError):
             os._exit(1)
-        return answer
+        return decision

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from search.errors import InputError, StudyError, TrialError
+from search.records import Ending
 from search.training.job import Job
 from search.worker.trial.entry import settle_in
 from search.worker.trial.messages import Built, Ended, WorkerPipe
@@ -34,14 +35,14 @@ JOB = Job("none", {}, 0, 1, "", (1, 1, 1), 1, "", "")
 def ends(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
     settle_in(lifeline)
     pipe.send(Built(os.getpid()))
-    pipe.send(Ended("done"))
+    pipe.send(Ended(Ending.DONE))
 
 
 def waits(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
     settle_in(lifeline)
     pipe.send(Built(os.getpid()))
     pipe.recv()
-    pipe.send(Ended("done"))
+    pipe.send(Ended(Ending.DONE))
 
 
 def hangs_in_foreign_code(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
@@ -220,7 +221,7 @@ def test_a_signal_to_every_process_leaves_it_to_the_worker(start: Callable[..., 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
         os.kill(pid, number)
     segment.answer("go on")
-    assert segment.receive(30) == Ended("done")
+    assert segment.receive(30) == Ended(Ending.DONE)
     segment.close()
 
 
@@ -242,10 +243,10 @@ def test_trials_go_on_after_the_fork_server_dies(start: Callable[..., tuple[Segm
     [server] = [p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline())]
     server.kill()
     other, _ = start(ends)
-    assert other.receive(30) == Ended("done")
+    assert other.receive(30) == Ended(Ending.DONE)
     other.close()
     segment.answer("go on")
-    assert segment.receive(30) == Ended("done")
+    assert segment.receive(30) == Ended(Ending.DONE)
     segment.close()
     assert is_over(pid)
 
@@ -303,7 +304,7 @@ def test_a_worker_is_told_what_an_error_means(error: Exception, expected: tuple[
 
     ended = as_failure(error)
     how, reason, untrainable, disk_full = expected
-    assert (ended.how, ended.untrainable, ended.disk_full) == (how, untrainable, disk_full)
+    assert (ended.ending, ended.untrainable, ended.disk_full) == (how, untrainable, disk_full)
     assert ended.reason.startswith(reason)
 
 
@@ -333,7 +334,7 @@ if __name__ == "__main__":
     segment.close()
     memory = heard[-1].memory
     told = [type(m).__name__ for m in heard]
-    print(json.dumps([told, heard[-1].how, heard[-1].reason, memory.host_mb, memory.device_mb]))
+    print(json.dumps([told, heard[-1].ending, heard[-1].reason, memory.host_mb, memory.device_mb]))
 """
 
 
