@@ -65,7 +65,7 @@ def fill(storage: LedgerStorage, name: str, kind: str, n: int) -> None:
     study_id = storage.get_study_id_from_name(name)
     kinds = distributions(spec.search_space)
     strategy = make_strategy("random", spec.search_space, seed=1, max_epochs=spec.epochs)
-    epochs = [Epoch(**epoch_done(step).metrics) for step in range(1, N_REPORTS + 1)]
+    epochs = [Epoch.of(epoch_done(step).metrics) for step in range(1, N_REPORTS + 1)]
     facts = {"total_epochs": N_REPORTS, "seed": 1, "n_segments": 1}
     params = [strategy.ask([], number) for number in range(BATCH)]
     for start in range(0, n, BATCH):

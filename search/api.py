@@ -1,7 +1,6 @@
 """The public Python API: studies that are stored, as pandas frames. docs/api.md describes it by examples."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -104,7 +103,7 @@ class Study:
 
         `lr` is the rate at the epoch's start, `seconds` its wall-clock time, `at` when it ended (UTC).
         """
-        rows = [{"trial": t.number} | asdict(epoch) for t in self._record.trials for epoch in t.curve]
+        rows = [{"trial": t.number} | epoch.report for t in self._record.trials for epoch in t.curve]
         frame = pd.DataFrame(rows, columns=["trial", *_EPOCH])
         types = dict.fromkeys(_EPOCH, "float64") | {"trial": "int64", "step": "int64"}
         frame = frame.astype(types)

@@ -47,20 +47,39 @@ class Ending(StrEnum):
 
 @dataclass(frozen=True)
 class Epoch:
-    """One completed epoch of a trial. Accuracies are fractions, losses mean cross-entropies in nats."""
+    """One completed epoch of a trial."""
 
     step: Whole
-    loss: float
-    accuracy: float
-    val_loss: float | None
-    val_accuracy: float | None
-    """None where nothing validates: a replicate trains on all images but the test set."""
-    lr: float
-    """The learning rate at the start of this epoch."""
+    values: Mapping[str, float]
+    """What was measured, by name: accuracies are fractions, losses mean cross-entropies in nats, `lr` the learning rate
+    at its start. Names that begin with val_ are missing where nothing validates: a replicate trains on all images but
+    the test set."""
     seconds: float
     """Wall-clock seconds of this epoch, training and validation."""
     at: float
     """When it ended, Unix seconds."""
+
+    @classmethod
+    def of(cls, report: Mapping[str, Any]) -> "Epoch":
+        """From a flat `report`, as training tells it and the storage holds it; None stands for no value."""
+        return cls(**epoch_fields(report))
+
+    @property
+    def report(self) -> dict[str, float]:
+        """All of it as one flat mapping: step, the values, seconds and at."""
+        return {"step": self.step, **self.values, "seconds": self.seconds, "at": self.at}
+
+    @property
+    def val_accuracy(self) -> float | None:
+        """The validation accuracy, a fraction; None where nothing validates."""
+        return self.values.get("val_accuracy")
+
+
+def epoch_fields(report: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of an `Epoch` in a flat `report`, unchecked."""
+    fields = {name: report[name] for name in ("step", "seconds", "at") if name in report}
+    values = {name: value for name, value in report.items() if name not in fields and value is not None}
+    return fields | {"values": values}
 
 
 @dataclass(frozen=True)

@@ -176,7 +176,7 @@ class _Listener:
                 if isinstance(message, Started):
                     began = time.monotonic()
                 elif isinstance(message, EpochDone):
-                    segment.answer(self._on_epoch(Epoch(**message.metrics)))
+                    segment.answer(self._on_epoch(Epoch.of(message.metrics)))
                 elif message is not None:
                     self._note(message)
                 if time.monotonic() - began > self._limit_s:

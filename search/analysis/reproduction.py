@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 
-from search.records import Epoch, Evaluation, State, TrialRecord
+from search.records import Epoch, State, TrialRecord
 
 TOLERANCE_POINTS = 0.5
 """What rounding alone may add up to over a training, in points (docs/measurements.md)."""
@@ -113,7 +113,7 @@ def points(metric: str, recorded: float | None, again: float | None) -> float:
 
 def compare_epoch(recorded: Epoch, again: Epoch, *, tolerance: float) -> Compared:
     """An epoch against its record, all metrics but times. `tolerance` is in points."""
-    return _compared(f"epoch {recorded.step}", _METRICS, recorded, again, tolerance)
+    return _compared(f"epoch {recorded.step}", _METRICS, recorded.values, again.values, tolerance)
 
 
 def compare(recorded: TrialRecord, again: TrialRecord, *, tolerance: float = TOLERANCE_POINTS) -> Reproduction:
@@ -121,7 +121,9 @@ def compare(recorded: TrialRecord, again: TrialRecord, *, tolerance: float = TOL
     parts = [compare_epoch(r, a, tolerance=tolerance) for r, a in zip(recorded.curve, again.curve, strict=False)]
     if recorded.evaluation and again.evaluation:
         split = recorded.evaluation.split
-        parts.append(_compared(split, ("accuracy", "loss"), recorded.evaluation, again.evaluation, tolerance))
+        parts.append(
+            _compared(split, ("accuracy", "loss"), asdict(recorded.evaluation), asdict(again.evaluation), tolerance)
+        )
     return Reproduction(tuple(parts), tuple(_problems(recorded, again)), tolerance)
 
 
@@ -134,11 +136,11 @@ def changes(recorded: Mapping[str, str], here: Mapping[str, str]) -> tuple[Chang
 
 
 def _compared(
-    what: str, metrics: Sequence[str], recorded: Epoch | Evaluation, again: Epoch | Evaluation, tolerance: float
+    what: str, metrics: Sequence[str], recorded: Mapping[str, float], again: Mapping[str, float], tolerance: float
 ) -> Compared:
     deviations = []
     for metric in metrics:
-        then, now = getattr(recorded, metric), getattr(again, metric)
+        then, now = recorded.get(metric), again.get(metric)
         if then != now:
             deviations.append(Deviation(metric, then, now, points(metric, then, now)))
     largest = max((d.points for d in deviations), default=0.0)

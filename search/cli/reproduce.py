@@ -130,10 +130,11 @@ def _numbers(done: "Reproduced") -> "Table":
     for name in ("", "accuracy", "again", "val_accuracy", "again", "largest difference", "verdict"):
         table.add_column(name, justify="left" if name in {"", "verdict"} else "right")
     for part, then, now in zip(done.comparison.parts, trial.curve, again.curve, strict=False):
-        values = (then.accuracy, now.accuracy, then.val_accuracy, now.val_accuracy)
+        names = ("accuracy", "val_accuracy")
+        values = [epoch.values.get(name) for name in names for epoch in (then, now)]
         table.add_row(part.what, *map(_percent, values), *_found(part))
     if trial.evaluation and again.evaluation:
-        values = (trial.evaluation.accuracy, again.evaluation.accuracy, None, None)
+        values = [trial.evaluation.accuracy, again.evaluation.accuracy, None, None]
         part = done.comparison.parts[-1]
         table.add_row(f"{part.what} images", *map(_percent, values), *_found(part))
     return table

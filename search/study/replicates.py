@@ -65,7 +65,9 @@ def of_trial(
             source=trial.number,
             epochs=trial.total_epochs or last,
             stop_at=last,
-            rates=tuple(e.lr for e in trial.curve[:last]) if trial.params.get("schedule") == "plateau" else None,
+            rates=tuple(e.values["lr"] for e in trial.curve[:last])
+            if trial.params.get("schedule") == "plateau"
+            else None,
             train_on="all",
             evaluate=evaluate,
         )

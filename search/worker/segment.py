@@ -4,7 +4,7 @@ import math
 import signal
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from search.records import Ending, Epoch, Evaluation, TrialRecord
@@ -95,7 +95,7 @@ class SegmentRunner:
                 self._evaluated(courier, found)
             case EpochDone(metrics, memory):
                 self._note_memory(courier, memory)
-                answer = self._on_epoch(courier, Epoch(**metrics))
+                answer = self._on_epoch(courier, Epoch.of(metrics))
                 if answer == Decision.GO_ON and (ended := self._interrupted(courier)):
                     return ended
                 segment.answer(answer)
@@ -132,7 +132,9 @@ class SegmentRunner:
     def _on_epoch(self, courier: Courier, epoch: Epoch) -> Decision:
         if epoch.step > self._n_known:
             self._trial = replace(self._trial, curve=(*self._trial.curve, epoch))
-            self._tracker.metrics(self._claim.number, epoch.step, _values(epoch), at=epoch.at)
+            self._tracker.metrics(
+                self._claim.number, epoch.step, {**epoch.values, "seconds": epoch.seconds}, at=epoch.at
+            )
             courier.put(epoch)
         # Of the steps stored before an interruption, the last may still want its decision.
         wants_decision = epoch.step > self._n_known or (epoch.step == self._n_known and not self._claim.promoted)
@@ -145,10 +147,6 @@ class SegmentRunner:
 
     def _crashed(self, error: CrashedError) -> Outcome:
         return Outcome(Ending.FAIL, self._trial, crash_reason(error), untrainable=error.out_of_memory)
-
-
-def _values(epoch: Epoch) -> dict[str, float]:
-    return {k: float(v) for k, v in asdict(epoch).items() if k not in {"step", "at"} and v is not None}
 
 
 def limit_reason(limit_s: float) -> str:

@@ -70,7 +70,7 @@ def finals(found: Bench) -> list[StudyRecord]:
 
 def numbers(study: StudyRecord) -> list[Any]:
     """All that must repeat bit for bit: everything of the trials but times and who trained them."""
-    curves = [[(e.step, e.loss, e.accuracy, e.val_loss, e.lr) for e in t.curve] for t in study.trials]
+    curves = [[(e.step, e.values) for e in t.curve] for t in study.trials]
     return [(t.state, t.seed, t.n_params, t.evaluation, c) for t, c in zip(study.trials, curves, strict=True)]
 
 
@@ -220,9 +220,9 @@ def test_a_recipe_that_watches_is_tried_once_and_its_rates_are_replayed_on_all_i
         ("all", "test", False),
     ]
     assert (first.state, first.epochs, first.total_epochs) == ("COMPLETE", 3, 5)  # stopped early
-    rates = [e.lr for e in first.curve]
+    rates = [e.values["lr"] for e in first.curve]
     assert [r / rates[0] for r in rates] == [1, 1, 0.5]
-    assert (final.state, final.epochs, [e.lr for e in final.curve]) == ("COMPLETE", 3, rates)
+    assert (final.state, final.epochs, [e.values["lr"] for e in final.curve]) == ("COMPLETE", 3, rates)
     assert (jobs[1].total_epochs, jobs[1].stop_at, final.seed != first.seed) == (5, 3, True)
     assert {e.val_accuracy for e in final.curve} == {None}
     assert final.evaluation is not None

@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from search.worker import reporter as courier
 from search.worker import study_worker as loop
 from search.worker.engines import devices
 from search.worker.engines.gpus import Gpu
-from tests.study.helpers import begin, epoch, spec
+from tests.study.helpers import begin, epoch, measured, spec
 from tests.worker.helpers import Sandbox, pretend, serve
 
 ME = Owner.me("me")
@@ -115,7 +114,7 @@ def test_a_trained_trial_comes_out_bit_equal_and_a_doctored_record_is_told(
     listed = {c.name: (c.recorded, c.here) for c in done.changes}
     assert listed["keras"] == ("3.0.0", environment("here")["keras"])
     assert {"python", "keras", "device"} <= set(listed) <= {"python", "keras", "device", "threads"}
-    doctor(ledger, 0, 2, loss=done.again.curve[1].loss + 0.006)
+    doctor(ledger, 0, 2, loss=done.again.curve[1].values["loss"] + 0.006)
     found = compare(find_recorded(storage, "s", 0).trial, done.again, tolerance=0.5)
     assert [part.verdict for part in found.parts] == [Verdict.BIT_EQUAL, Verdict.DIFFERENT]
     assert found.largest is not None
@@ -131,7 +130,7 @@ def test_a_trial_that_was_stopped_or_paused_is_trained_as_far_as_it_came(
     pretend(_job(2), on_built=_ignore, on_epoch=lambda _s, m: curves.append(m) or "go on", on_evaluated=_ignore)
     for end in ("prune", "pause"):
         claim = begin(ledger, ME)
-        epochs = [replace(epoch(1, 0.0), **metrics) for metrics in curves]  # type: ignore[arg-type]
+        epochs = [measured(epoch(1, 0.0), **metrics) for metrics in curves]
         ledger.report(claim, epochs, n_params=7)
         if end == "prune":
             ledger.prune(claim, 0.02, "stopped by the strategy")

@@ -8,7 +8,7 @@ import pytest
 
 from search.analysis.reproduction import Change, Verdict, changes, compare
 from search.records import Evaluation, TrialRecord
-from tests.study.helpers import epoch, trial
+from tests.study.helpers import epoch, measured, trial
 
 RECORDED = trial(3, [0.5, 0.75, 0.7], "PRUNED", n_params=10, seed=1)
 FAILED = replace(RECORDED, state="FAIL", reason="the loss became NaN or infinite in epoch 4")
@@ -59,7 +59,7 @@ def test_what_cannot_be_compared_is_different(metric: str, value: float | None) 
 
 
 def test_a_loss_above_a_nat_is_judged_by_its_size() -> None:
-    recorded = replace(RECORDED, curve=(replace(epoch(1, 0.5), loss=40.0),))
+    recorded = replace(RECORDED, curve=(measured(epoch(1, 0.5), loss=40.0),))
     [part] = compare(recorded, again(recorded, step=1, loss=40.2), tolerance=0.5).parts
     assert part.verdict is Verdict.WITHIN
     assert part.largest is not None
@@ -67,7 +67,7 @@ def test_a_loss_above_a_nat_is_judged_by_its_size() -> None:
 
 
 def test_epochs_without_validation_compare_by_what_they_have() -> None:
-    recorded = replace(RECORDED, curve=tuple(replace(e, val_loss=None, val_accuracy=None) for e in RECORDED.curve))
+    recorded = replace(RECORDED, curve=tuple(measured(e, val_loss=None, val_accuracy=None) for e in RECORDED.curve))
     assert compare(recorded, again(recorded)).verdict is Verdict.BIT_EQUAL
 
 
@@ -115,7 +115,7 @@ def test_what_a_replicate_scored_counts_too() -> None:
 )
 def test_rounding_that_grows_is_told_from_other_differences(gaps: tuple[float, ...], expected: bool) -> None:
     recorded = trial(0, [0.5] * len(gaps))
-    curve = tuple(replace(e, loss=e.loss + gap) for e, gap in zip(recorded.curve, gaps, strict=True))
+    curve = tuple(measured(e, loss=e.values["loss"] + gap) for e, gap in zip(recorded.curve, gaps, strict=True))
     assert compare(recorded, replace(recorded, curve=curve)).drifts is expected
 
 

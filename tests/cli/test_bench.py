@@ -77,7 +77,7 @@ def test_a_suite_runs_to_a_comparison_and_again_and_further(own_home: Path, tmp_
         assert [(t.state, t.epochs) for t in trials] == [("COMPLETE", n_epochs)] * 2
         assert {(t.evaluation.split, t.evaluation.n) for t in trials if t.evaluation} == {("test", 360)}
         assert len({t.seed for t in (*trials, first)}) == 3
-    assert [[e.lr for e in t.curve] for t in mlp] == [[e.lr for e in first.curve]] * 2
+    assert [[e.values["lr"] for e in t.curve] for t in mlp] == [[e.values["lr"] for e in first.curve]] * 2
     rows = table(own_home)
     assert list(rows[0]) == COLUMNS
     assert [(r["suite"], r["data"], r["split"], r["epochs"], r["note"]) for r in rows] == [

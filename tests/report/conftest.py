@@ -14,7 +14,12 @@ STARTED = datetime(2026, 1, 2, tzinfo=UTC)
 
 def curve(*accuracies: float, seconds: float = 1.5) -> tuple[Epoch, ...]:
     return tuple(
-        Epoch(step, 1 / step, a + 0.01, 1.1 / step, a, 1e-3, seconds, 1.7e9 + step)
+        Epoch(
+            step,
+            {"loss": 1 / step, "accuracy": a + 0.01, "val_loss": 1.1 / step, "val_accuracy": a, "lr": 1e-3},
+            seconds,
+            1.7e9 + step,
+        )
         for step, a in enumerate(accuracies, start=1)
     )
 

@@ -38,7 +38,14 @@ def spec(**changes: Any) -> StudySpec:
 
 def epoch(step: int, val_accuracy: float) -> Epoch:
     """A plausible epoch."""
-    return Epoch(step, 1.0 / step, val_accuracy, 1.0 / step, val_accuracy, 0.1, 2.0, 1_700_000_000.0 + step)
+    loss = 1.0 / step
+    values = {"loss": loss, "accuracy": val_accuracy, "val_loss": loss, "val_accuracy": val_accuracy, "lr": 0.1}
+    return Epoch(step, values, 2.0, 1_700_000_000.0 + step)
+
+
+def measured(epoch: Epoch, **values: float | None) -> Epoch:
+    """`epoch` with other `values`; None for none of that name."""
+    return Epoch.of(epoch.report | values)
 
 
 def trial(number: int, values: list[float], state: str = "WAITING", **changes: Any) -> TrialRecord:

@@ -11,7 +11,7 @@ from search.records import StudyRecord, TrialRecord
 from search.study.finalist_costs import MOST, Rule, choose, expected_s, left_to_train_s
 from search.study.finalists import champion, final_spec, keeps_model, sources, whole_baseline
 from search.study.spec import StudySpec, differences
-from tests.study.helpers import epoch, spec, trial
+from tests.study.helpers import epoch, measured, spec, trial
 
 TRIALS = [
     trial(0, [0.5, 0.6], "COMPLETE"),
@@ -115,13 +115,13 @@ def test_a_baseline_that_watches_is_trained_once_with_validation_images_and_repl
 
     assert made_of(search, trials, first, made=[trial(0, [0.5], "RUNNING")]) == first
     assert made_of(search, trials, first, made=[trial(0, [0.5], "FAIL")]) == first
-    curve = tuple(replace(epoch(n, 0.5), lr=0.1 / n) for n in range(1, 13))
+    curve = tuple(measured(epoch(n, 0.5), lr=0.1 / n) for n in range(1, 13))
     ended = replace(trial(0, [], "COMPLETE"), curve=curve)  # it stopped early, or this is all it trained
     grown = made_of(search, trials, first, made=[ended])
     assert differences(first, grown) == []
     added = grown.replicates[3:]
     assert [(r.source, r.epochs, r.last_epoch, r.evaluate) for r in added] == [(0, 20, 12, "test")] * 2
-    rates = tuple(e.lr for e in curve) if params["schedule"] == "plateau" else None
+    rates = tuple(e.values["lr"] for e in curve) if params["schedule"] == "plateau" else None
     assert {r.rates for r in added} == {rates}
     assert whole_baseline(record(search, trials), record(grown, [ended])) == {3, 4}
     assert sources(record(search, trials), record(grown, [ended])) == {1: 1, 2: 1, 3: 0, 4: 0}

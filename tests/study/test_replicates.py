@@ -9,7 +9,7 @@ from search.records import TrialRecord
 from search.strategies import derive_seed
 from search.study.replicates import of_setting, of_trial, watches
 from search.study.spec import Replicate
-from tests.study.helpers import spec, trial
+from tests.study.helpers import measured, spec, trial
 
 SETTING = {"optimizer": "sgd", "lr": 0.1}
 PLATEAU = {**SETTING, "schedule": "plateau"}
@@ -18,7 +18,7 @@ PLATEAU = {**SETTING, "schedule": "plateau"}
 def tried(params: dict[str, object], n_epochs: int = 4) -> TrialRecord:
     """A trial that was best in its second epoch, its rate halved after every one."""
     made = trial(3, [0.5, 0.9, 0.7, 0.9][:n_epochs], "COMPLETE")
-    return replace(made, params=params, curve=tuple(replace(e, lr=0.1 / 2**e.step) for e in made.curve))
+    return replace(made, params=params, curve=tuple(measured(e, lr=0.1 / 2**e.step) for e in made.curve))
 
 
 @pytest.mark.parametrize("seed", [0, 3, 2**31 - 1])
@@ -83,7 +83,7 @@ def test_rates_that_nothing_watched_are_left_to_the_schedule(schedule: str) -> N
 
 def test_a_trial_without_a_validated_epoch_can_not_be_replicated() -> None:
     blind = tried(SETTING, 1)
-    for source in (trial(3, [], "FAIL"), replace(blind, curve=(replace(blind.curve[0], val_accuracy=None),))):
+    for source in (trial(3, [], "FAIL"), replace(blind, curve=(measured(blind.curve[0], val_accuracy=None),))):
         with pytest.raises(InputError, match=r"trial 3 .* choose another"):
             of_trial(source, n=1, seed=1, evaluate="test")
 

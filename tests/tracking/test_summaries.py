@@ -89,7 +89,10 @@ def replicate(seed):
 
 
 def trial(number, state, *accuracies, **fields):
-    curve = tuple(Epoch(n, 1.0, 0.5, None, a, 0.1, 2.0, 100.0 + n) for n, a in enumerate(accuracies, start=1))
+    curve = tuple(
+        Epoch(n, {"loss": 1.0, "accuracy": 0.5, "val_accuracy": a, "lr": 0.1}, 2.0, 100.0 + n)
+        for n, a in enumerate(accuracies, start=1)
+    )
     return TrialRecord(number, state, {}, curve, n_params=9, ended=datetime.fromtimestamp(200, UTC), **fields)
 
 

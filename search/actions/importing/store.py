@@ -1,6 +1,7 @@
 """Past trials of other programs as a finished study: to report, to compare, and to begin later searches with."""
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -124,11 +125,9 @@ def _store_trial(
     storage.put_params(session, trial.trial_id, one.setting, distributions(spec.search_space))
     storage.put_steps(session, trial.trial_id, dict(enumerate(one.curve, 1)))
     seconds = (one.seconds or 0.0) / len(one.curve)
-    unknown, now = float("nan"), time.time()
-    epochs = [
-        Epoch(step, unknown, unknown, unknown, value, unknown, seconds, now) for step, value in enumerate(one.curve, 1)
-    ]
-    told: dict[str, Any] = {f"epoch:{e.step}": asdict(e) for e in epochs}
+    unknown, now = dict.fromkeys(("loss", "accuracy", "val_loss", "lr"), math.nan), time.time()
+    epochs = [Epoch(step, unknown | {"val_accuracy": value}, seconds, now) for step, value in enumerate(one.curve, 1)]
+    told: dict[str, Any] = {f"epoch:{e.step}": e.report for e in epochs}
     told |= {"total_epochs": len(epochs), IMPORTED: {"kind": past.kind, "place": past.place, "row": one.row}}
     storage.put(session, trial.trial_id, user=told, system={FAILED_CONSTRAINT: 0.0})
     storage.put_end(session, trial, TrialState.COMPLETE, max(one.curve))

@@ -171,7 +171,7 @@ def _curve(found: NDArray[np.float64], *, lr: float) -> Curve:
     seconds = np.diff(times, prepend=0.0)
     values = np.clip(found[:, 1] / 100, 0.0, 1.0)
     return tuple(
-        Epoch(step, loss, value, loss, value, lr, spent, 0.0)
+        Epoch(step, {"loss": loss, "accuracy": value, "val_loss": loss, "val_accuracy": value, "lr": lr}, spent, 0.0)
         for step, (value, loss, spent) in enumerate(
             zip(values.tolist(), found[:, 2].tolist(), seconds.tolist(), strict=True), start=1
         )

@@ -73,7 +73,7 @@ class SurrogateSandbox:
         self._clock.sleep(epoch.seconds)
         self._meter.spend(epoch.val_accuracy)
         self._trained[number] = step
-        return EpochDone({**vars(epoch), "at": self._clock.now})
+        return EpochDone({**epoch.report, "at": self._clock.now})
 
     def lose(self, curve: Curve, step: int) -> None:
         """Spend an epoch of which nothing is left. Raises WorkerLostError."""
@@ -108,7 +108,7 @@ class SurrogateSegment:
             if step == self._lost_in:
                 self._sandbox.lose(self._curve, step)
             if step <= self._done:  # told again, as a real trial tells what its checkpoint holds
-                yield EpochDone(vars(self._curve[step - 1]))
+                yield EpochDone(self._curve[step - 1].report)
             else:
                 yield self._sandbox.train(self._number, self._curve, step)
             if self._ending != Ending.DONE:

@@ -1,5 +1,6 @@
 """Study → figures over epochs: every trial's learning curve, and the best trial from near. Pure."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -93,8 +94,8 @@ def best_trial_epochs(study: StudyRecord) -> Plot:
         "dropout and any augmentation on, and their loss holds what penalties and label smoothing the setting has; "
         "validation is measured at the epoch's end, its loss plain cross-entropy."
     )
-    accuracy = [100 * e.accuracy for e in best.curve], [_validation(e) for e in best.curve]
-    loss = [e.loss for e in best.curve], [e.val_loss or 0.0 for e in best.curve]
+    accuracy = [100 * e.values.get("accuracy", math.nan) for e in best.curve], [_validation(e) for e in best.curve]
+    loss = [e.values.get("loss", math.nan) for e in best.curve], [e.values.get("val_loss", 0.0) for e in best.curve]
     name = f"Trial {best.number}: training and validation"
     panels = (
         Panel(f"{name} accuracy by epoch.", _training_and_validation(best, accuracy, "accuracy (%)", ".2f")),

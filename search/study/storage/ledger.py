@@ -192,7 +192,7 @@ class Ledger:
         self.storage.put_steps(
             session, claim.trial_id, {e.step: e.val_accuracy for e in epochs if e.val_accuracy is not None}
         )
-        self.storage.put(session, claim.trial_id, user={f"epoch:{e.step}": asdict(e) for e in epochs} | dict(facts))
+        self.storage.put(session, claim.trial_id, user={f"epoch:{e.step}": e.report for e in epochs} | dict(facts))
 
     def give_back(self, claim: Claim, epochs: Sequence[Epoch] = (), *, paused: bool, **facts: Any) -> State:
         """Return the trial to WAITING: `paused` until it is promoted, otherwise for the next free worker.

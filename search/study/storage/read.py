@@ -7,7 +7,7 @@ from optuna.trial import TrialState
 from pydantic import TypeAdapter
 
 from search.errors import InputError
-from search.records import State, StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord, epoch_fields
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE, QueueState
 from search.study.storage.stored_spec import checked_spec
@@ -108,7 +108,7 @@ def as_record(row: StoredTrial) -> TrialRecord:
             "number": row.number,
             "state": State.FAIL if untrainable and row.state == TrialState.PRUNED else State(row.state.name),
             "params": row.params,
-            "curve": [attrs[f"epoch:{s}"] for s in steps],
+            "curve": [epoch_fields(attrs[f"epoch:{s}"]) for s in steps],
             "total_epochs": attrs.get("total_epochs"),
             "n_params": attrs.get("n_params"),
             "seed": attrs.get("seed"),

@@ -11,7 +11,7 @@ from search.cli.views.live import LiveView, SuiteView, counts, duration, render,
 from search.records import Evaluation, TrialRecord
 from search.study.finalists import final_spec
 from search.study.spec import Replicate
-from tests.study.helpers import spec, trial
+from tests.study.helpers import measured, spec, trial
 
 TRIALS = [
     trial(0, [0.5, 0.6], "COMPLETE"),
@@ -57,7 +57,7 @@ def test_durations_read_as_people_say_them() -> None:
 def replicate(number: int, accuracy: float) -> TrialRecord:
     """Trained on all images, so without validated epochs, and scored on the test set."""
     made = trial(number, [0.1, 0.2], "COMPLETE", evaluation=Evaluation("test", accuracy, 0.5, 360))
-    return replace(made, curve=tuple(replace(e, val_loss=None, val_accuracy=None) for e in made.curve))
+    return replace(made, curve=tuple(measured(e, val_loss=None, val_accuracy=None) for e in made.curve))
 
 
 def test_a_study_of_a_suite_is_one_row_with_the_scores_of_what_ended() -> None:

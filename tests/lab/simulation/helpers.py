@@ -34,7 +34,18 @@ class Toy:
         top = 1 - abs(params["x"] - peak)
         seconds = params["width"] + params["x"]
         return tuple(
-            Epoch(s, 1.0, v := top * s / self.max_epochs, 1.0, v, 0.1, seconds, 0.0)
+            Epoch(
+                s,
+                {
+                    "loss": 1.0,
+                    "accuracy": (v := top * s / self.max_epochs),
+                    "val_loss": 1.0,
+                    "val_accuracy": v,
+                    "lr": 0.1,
+                },
+                seconds,
+                0.0,
+            )
             for s in range(1, self.max_epochs + 1)
         )
 

@@ -77,7 +77,7 @@ EPOCH = "UPDATE trial_user_attributes SET value_json = {} WHERE key = 'epoch:1' 
 STUDY = "UPDATE study_user_attributes SET value_json = {} WHERE key = '{}'"
 DAMAGE = {
     "an epoch cut short": (EPOCH.format("""'{"step": 1'"""), "trial 1: JSONDecodeError"),
-    "an epoch that lacks figures": (EPOCH.format("""'{"step": 1}'"""), "trial 1: ValidationError: curve.0.loss"),
+    "an epoch that lacks figures": (EPOCH.format("""'{"step": 1}'"""), "trial 1: ValidationError: curve.0.seconds"),
     "bytes that are no text": (EPOCH.format("CAST(x'7bff7d' AS TEXT)"), "Could not decode to UTF-8"),
     "a state that is none": ("UPDATE trials SET state = 'DONE' WHERE trial_id = 2", "LookupError"),
     "a time that is none": ("UPDATE trials SET datetime_start = 'noon' WHERE trial_id = 2", "ValueError"),
