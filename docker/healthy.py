@@ -29,10 +29,10 @@ def mlflow() -> str | None:
 def worker() -> str | None:
     """Look whether a worker of this container has signed in on the roster within the time it is waited for."""
     from search.errors import GridlessError  # noqa: PLC0415  # the MLflow image has no Gridless
+    from search.limits import grace_s  # noqa: PLC0415
     from search.paths import storage_url  # noqa: PLC0415
     from search.study.storage.optuna_storage import LedgerStorage  # noqa: PLC0415
     from search.study.storage.workers import Roster  # noqa: PLC0415
-    from search.worker.outages import grace_s  # noqa: PLC0415
 
     try:
         workers = Roster(LedgerStorage(storage_url())).read()

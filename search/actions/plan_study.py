@@ -17,6 +17,7 @@ from search.datasets.samples import write_samples
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.files import unwritable, whole_file
+from search.limits import limit_problems
 from search.paths import artifacts, cache, check_artifacts, check_home, home, storage_url
 from search.space.space import Space
 from search.study.environment import environment
@@ -39,7 +40,6 @@ from search.training.discovery import Found
 from search.training.probe import probe
 from search.worker.engines import engine
 from search.worker.engines.devices import Crew
-from search.worker.outages import grace_s
 
 T = TypeVar("T")
 
@@ -187,7 +187,7 @@ def _check_parts(
     model_problem = registry.check_name(registry.MODELS, request.model)
     if model_problem:
         problems.append(model_problem)
-    attempt(grace_s)
+    problems += limit_problems()
     crew = attempt(lambda: engine(request.engine).crew(settings)) if settings else None
     home_problem = check_home()
     problems += [p for p in (home_problem, None if home_problem else check_artifacts()) if p]

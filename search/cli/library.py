@@ -80,11 +80,11 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     `search.load_study("FILE.tar.gz")` reads it, as `gridless report` would write it now. Checkpoints and logs are not
     kept, so the study can't go on.
     """
+    from search.limits import grace_s
     from search.paths import home
     from search.report import report_study
     from search.study.storage.archive import write_archive
     from search.study.storage.removal import put_back, remove, take_off
-    from search.worker.outages import grace_s
 
     storage, removal = _plan(name)
     path = _target(removal, to)
@@ -148,10 +148,10 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
 
 
 def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
+    from search.limits import grace_s
     from search.paths import storage_url
     from search.study.storage.by_name import check_name, open_library
     from search.study.storage.removal import plan_removal
-    from search.worker.outages import grace_s
 
     check_name(name)
     storage = open_library(storage_url())
@@ -165,11 +165,11 @@ def _tell_kept(kept: Sequence[str]) -> None:
 
 def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tuple[int, list[str]]:
     """Delete the study; how many runs of MLflow were marked as deleted, and which prepared data stays."""
+    from search.limits import grace_s
     from search.paths import home
     from search.study.storage.removal import remove, take_off
     from search.tracking.mlflow.forget import forget
     from search.tracking.uri import default_uri
-    from search.worker.outages import grace_s
 
     take_off(storage, removal, grace_s=grace_s())
     n_runs = sum(forget(default_uri(home()), s.name, s.uid) for s in removal.studies) if mlflow else 0

@@ -181,9 +181,9 @@ def status(names: tuple[str, ...], states: tuple[str, ...], limit: int | None, w
 
     from search.cli.views.console import Console
     from search.cli.views.status import StatusReader, as_dict, render_status
+    from search.limits import grace_s
     from search.paths import room_problem, storage_url
     from search.study.storage.optuna_storage import LedgerStorage
-    from search.worker.outages import grace_s
 
     if limit is None:
         limit = 0 if as_json else N_ENDED

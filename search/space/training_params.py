@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.registry import nearest
+from search.space.optimizers import OPTIMIZERS
 from search.space.values import is_in, number_problem, show, whole_problem
 
 _DISCRETE = ("choice", "constant")
@@ -129,7 +130,7 @@ TRAINING: Mapping[str, Rule] = {
     "batch_size": Whole(1),
     "epochs": Whole(1),
     "remainder": OneOf(("keep", "drop")),
-    "optimizer": OneOf(("sgd", "adam", "adamw", "rmsprop", "adadelta", "nadam")),
+    "optimizer": OneOf(tuple(OPTIMIZERS)),
     "lr": Real(0, open_low=True),
     "momentum": _BELOW_1,
     "nesterov": Flag(),

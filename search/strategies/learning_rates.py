@@ -7,22 +7,18 @@ work.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import truncnorm
 
+from search.space.optimizers import OPTIMIZERS
 from search.space.space import ChoiceParam, ConstantParam, FloatParam, Param, Space
 
 Floats = NDArray[np.float64]
 
-CUSTOMARY: Mapping[str, float] = {
-    "sgd": 0.1, "adam": 1e-3, "adamw": 1e-3, "nadam": 1e-3, "rmsprop": 1e-3, "adadelta": 1.0,
-}  # fmt: skip
-"""By optimizer. SGD's is that of the documents; Adam's and RMSprop's are their authors' and Keras' defaults (Kingma and
-Ba, arXiv:1412.6980), Adadelta's is its author's (Zeiler, arXiv:1212.5701)."""
 _SPREAD = math.log(10.0) * 0.75
 """Standard deviation of a customary rate's logarithm: three quarters of an order of magnitude."""
 
@@ -33,7 +29,7 @@ class Rates:
     def __init__(self, column: int, param: FloatParam, space: Space, names: Sequence[str]) -> None:
         self.column = column
         self._low, self._range = math.log(param.low), math.log(param.high) - math.log(param.low)
-        self._optimizers = np.log([CUSTOMARY[name] for name in _values(space.params["optimizer"])])
+        self._optimizers = np.log([OPTIMIZERS[name].customary_lr for name in _values(space.params["optimizer"])])
         self._optimizer = names.index("optimizer") if "optimizer" in names else None
         momentum = space.params.get("momentum")
         self._momentum = names.index("momentum") if isinstance(momentum, FloatParam) and "momentum" in names else None
@@ -73,7 +69,7 @@ def rates_of(space: Space, names: Sequence[str]) -> Rates | None:
         return None
     if optimizer is None or optimizer.when:
         return None
-    if not set(_values(optimizer)) <= set(CUSTOMARY):
+    if not set(_values(optimizer)) <= set(OPTIMIZERS):
         return None
     momentum = space.params.get("momentum")
     if not (momentum is None or isinstance(momentum, ConstantParam) or _is_even(momentum)):

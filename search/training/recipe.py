@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 
+from search.space.optimizers import OPTIMIZERS
 from search.space.training_params import TRAINING
 from search.training.outputs import Outputs
 from search.training.schedule import base_rate
@@ -12,14 +13,6 @@ from search.training.schedule import base_rate
 SMALL_BATCH_STEPS = 32
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
-_OPTIMIZERS = {
-    "sgd": keras.optimizers.SGD,
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "rmsprop": keras.optimizers.RMSprop,
-    "adadelta": keras.optimizers.Adadelta,
-    "nadam": keras.optimizers.Nadam,
-}
 
 
 def training_params() -> tuple[str, ...]:
@@ -39,8 +32,8 @@ def make_optimizer(
     Raises ValueError for an optimizer that is not known.
     """
     name = params.get("optimizer", "sgd")
-    if name not in _OPTIMIZERS:
-        raise ValueError(f"optimizer: {name!r} is not known; give one of {', '.join(_OPTIMIZERS)}")
+    if name not in OPTIMIZERS:
+        raise ValueError(f"optimizer: {name!r} is not known; give one of {', '.join(OPTIMIZERS)}")
     options: dict[str, Any] = {}
     if name == "sgd":
         # Nesterov's correction is undefined without momentum; Keras applies it as plain SGD.
@@ -48,7 +41,9 @@ def make_optimizer(
     if "weight_decay" in params:
         decay = float(params["weight_decay"])
         options["weight_decay"] = decay if decay or name == "adamw" else None  # AdamW takes no None
-    return _OPTIMIZERS[name](_learning_rate(params, total_updates, assigned), **options)
+    kind = getattr(keras.optimizers, OPTIMIZERS[name].keras_name)
+    optimizer: keras.optimizers.Optimizer = kind(_learning_rate(params, total_updates, assigned), **options)
+    return optimizer
 
 
 def _learning_rate(params: Mapping[str, Any], total_updates: int, assigned: bool) -> Any:

@@ -16,6 +16,7 @@ import time
 import optuna
 
 from search.errors import GridlessError, InputError
+from search.limits import database_wait_s
 from search.paths import home
 from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger
@@ -24,7 +25,7 @@ from search.tracking.mirror import introduce
 from search.tracking.outbox import Outbox
 from search.tracking.protocol import NullTracker, Tracker
 from search.worker.engines.order import HOPELESS, STOPPED, Order
-from search.worker.outages import GIVE_UP_S, Patience
+from search.worker.outages import Patience
 from search.worker.service import Service
 from search.worker.trial.sandbox import Sandbox
 
@@ -55,7 +56,7 @@ def main() -> int:
             return STOPPED
     order = Order.from_line(line)
     # A service outlives any outage; a command's user wants to be told in the end.
-    give_up_s = GIVE_UP_S if order.until_idle else math.inf
+    give_up_s = database_wait_s() if order.until_idle else math.inf
     try:
         storage = _open_patiently(order.storage, stop, give_up_s)
         patience, owner = Patience(stop, give_up_s=give_up_s), Owner.me()

@@ -11,12 +11,13 @@ import sys
 import time
 
 from search.errors import GridlessError
+from search.limits import grace_s
 from search.paths import home
 from search.study.storage.claim import Owner
 from search.study.storage.due_reports import due_reports, take_report
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.workers import Roster
-from search.worker.outages import Patience, grace_s
+from search.worker.outages import Patience
 
 logger = logging.getLogger(__name__)
 

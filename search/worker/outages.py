@@ -2,42 +2,28 @@
 
 import logging
 import math
-import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TypeVar
 
-from search.errors import InputError, RetryLaterError, StudyError
+from search.errors import RetryLaterError, StudyError
+from search.limits import database_wait_s, grace_s
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-GIVE_UP_S = 600.0
 _FIRST_PAUSE_S = 0.2
 _LONGEST_PAUSE_S = 10.0
 _CLOCK_JUMP_S = 5.0
 
 
-def grace_s() -> float:
-    """For how many seconds a worker may be silent before it is taken for lost: GRIDLESS_GRACE_S, or 60.
-
-    Raises InputError when that is not a positive number.
-    """
-    text = os.environ.get("GRIDLESS_GRACE_S") or "60"
-    with suppress(ValueError):
-        if 0 < (seconds := float(text)) < math.inf:
-            return seconds
-    raise InputError(f"GRIDLESS_GRACE_S: {text!r} is not a number of seconds above 0; set it to 60, say, or unset it")
-
-
 class Patience:
     """One per worker process; its threads share it."""
 
-    def __init__(self, stop: threading.Event, *, give_up_s: float = GIVE_UP_S) -> None:
+    def __init__(self, stop: threading.Event, *, give_up_s: float | None = None) -> None:
         self.stop = stop
-        self._give_up_s = give_up_s
+        self._give_up_s = database_wait_s() if give_up_s is None else give_up_s
         self._offset = time.time() - time.monotonic()
         self._judge_from = time.monotonic() + grace_s()
         self._beaten = time.monotonic()

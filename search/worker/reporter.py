@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from search.errors import GridlessError, RetryLaterError, StudyError
+from search.limits import grace_s
 from search.records import Epoch
 from search.study.storage.claim import Claim
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import QueueState
-from search.worker.outages import Patience, grace_s
+from search.worker.outages import Patience
 
 logger = logging.getLogger(__name__)
 

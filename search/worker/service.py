@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from search.errors import GridlessError, InputError, RetryLaterError, StudyError
 from search.files import unwritable
+from search.limits import grace_s
 from search.paths import MIN_FREE_MB, home
 from search.records import Ending
 from search.study.storage.claim import Owner
@@ -22,7 +23,7 @@ from search.tracking.protocol import Tracker
 from search.worker.data import data_for
 from search.worker.engines.order import Order
 from search.worker.final_report import Reporter
-from search.worker.outages import Patience, grace_s
+from search.worker.outages import Patience
 from search.worker.study_worker import StudyWorker
 from search.worker.trial.sandbox import Sandbox
 

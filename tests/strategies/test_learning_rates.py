@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from search.space.load import find_space, load_space
+from search.space.optimizers import OPTIMIZERS
 from search.space.space import Space
 from search.strategies import make_strategy
 from search.strategies.encoding import Encoding
-from search.strategies.learning_rates import CUSTOMARY
 from tests.strategies.test_default import PLAIN
 
 MLP = load_space(find_space("mlp"))
@@ -54,7 +54,7 @@ def test_a_study_begins_with_rates_that_are_customary() -> None:
         for number in range(1, 8):
             asked = strategy.ask((), number)
             assert MLP.problems_of(asked) == []
-            custom = CUSTOMARY[asked["optimizer"]] * (1 - asked.get("momentum", 0.0))
+            custom = OPTIMIZERS[asked["optimizer"]].customary_lr * (1 - asked.get("momentum", 0.0))
             ratios.append(math.log10(asked["lr"] / min(max(custom, 1e-4), 1.0)))
     assert abs(float(np.median(ratios))) < 0.3
     assert 0.4 < float(np.std(ratios)) < 0.9

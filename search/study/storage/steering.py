@@ -11,6 +11,7 @@ from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
 from search.errors import InputError
+from search.limits import trial_retries
 from search.records import TrialRecord
 from search.study.finalists import final_spec
 from search.study.replicates import FINAL
@@ -22,7 +23,6 @@ from search.study.storage.optuna_storage import database_time
 from search.study.storage.queue import Place, QueueState, n_started, opened, put_place
 from search.study.storage.read import CLAIM_LOST_REASON
 
-MAX_RETRIES = 10
 """How often a trial may lose its worker without an epoch between before it is taken for the reason."""
 
 
@@ -68,7 +68,7 @@ def _requeue(ledger: Ledger, session: Session, trial: Any) -> None:
     n_epochs = sum(key.startswith("epoch:") for key in attrs)
     at, n_fruitless = json.loads(attrs.get("fruitless", "[0, 0]"))
     n_fruitless = n_fruitless + 1 if n_epochs == at else 1
-    if n_fruitless > MAX_RETRIES:
+    if n_fruitless > trial_retries():
         ledger.end_failed(session, trial, CLAIM_LOST_REASON.format(n=n_fruitless), log_tail="", untrainable=False)
         return
     told = {"n_retries": int(attrs.get("n_retries", "0")) + 1, "fruitless": [n_epochs, n_fruitless], "paused": False}

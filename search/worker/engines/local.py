@@ -11,13 +11,14 @@ from pathlib import Path
 
 from search.errors import InputError
 from search.files import last_line, unwritable
+from search.limits import worker_restarts
 from search.secret import without_secrets
 from search.study.spec import Settings
 from search.worker.engines.devices import Crew, Device, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew
 from search.worker.engines.order import Order
 from search.worker.engines.protocol import STOP_WAIT_S, Terms, Workers
-from search.worker.engines.restarts import MAX_RESTARTS, Kept, Restarts
+from search.worker.engines.restarts import Kept, Restarts
 
 
 @dataclass
@@ -42,7 +43,7 @@ class LocalWorkers:
     """CPU threads of each."""
     share: int = 1
     """How many of them share a GPU."""
-    max_restarts: int | None = MAX_RESTARTS
+    max_restarts: int | None = field(default_factory=worker_restarts)
     """How often in a row one is started again; None: for ever, as a service should."""
     fds: tuple[int, ...] = ()
     """Files that they keep open: their claims to GPUs."""

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+from search.limits import worker_restarts
 from search.worker.engines.order import HOPELESS
 
-MAX_RESTARTS = 3
-"""In a row: what lived for RESTED_S may be started again as often."""
 RESTED_S = 20.0
+"""What lived for so long may be started again as often as before."""
 LONGEST_PAUSE_S = 30.0
 _DOUBLINGS = 10
 """The pause has long been the longest by then, and Python has no number for 2.0**1024: a service asks for weeks."""
@@ -20,7 +20,7 @@ _DOUBLINGS = 10
 class Restarts:
     """How often in a row something was started again, and when it may be once more. Being dead is no rest."""
 
-    most: int | None = MAX_RESTARTS
+    most: int | None = field(default_factory=worker_restarts)
     """None: for ever, as a service should."""
     n: int = 0
     _began: float = 0.0

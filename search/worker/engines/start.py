@@ -4,13 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from search.limits import worker_restarts
 from search.paths import home
 from search.study.spec import Settings
 from search.tracking.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, end_mirror, follow, home_mirror
 from search.worker.engines import engine as engine_called
 from search.worker.engines.devices import Crew
 from search.worker.engines.protocol import Terms, Workers
-from search.worker.engines.restarts import MAX_RESTARTS, Kept, Restarts
+from search.worker.engines.restarts import Kept, Restarts
 
 
 @contextmanager
@@ -23,7 +24,7 @@ def staffed(
     Their logs go into `folder`; `holder` tells others what GPUs are claimed for; `for_ever` starts workers that die
     again as often as they do. Raises InputError when GPUs are in use, or the cluster can't be used.
     """
-    terms = Terms(folder, holder, say, address, mlflow, None if for_ever else MAX_RESTARTS)
+    terms = Terms(folder, holder, say, address, mlflow, None if for_ever else worker_restarts())
     with engine_called(engine).workers(crew, settings, terms) as workers:
         try:
             workers.start()
@@ -39,7 +40,7 @@ def mirrored(folder: Path, *, mlflow: bool, for_ever: bool) -> Iterator[Callable
     Call what is yielded now and then: it starts the mirror again if that died, as `staffed` does with workers. In the
     end the mirror sends what is left, in a hurry after an exception.
     """
-    mirror = Kept(Restarts(None if for_ever else MAX_RESTARTS))
+    mirror = Kept(Restarts(None if for_ever else worker_restarts()))
 
     def keep() -> None:
         if mlflow:

@@ -10,11 +10,12 @@ import optuna
 import pytest
 
 from search.errors import ClaimLostError, InputError
+from search.limits import trial_retries
 from search.study.storage.claim import Claim, Owner
 from search.study.storage.database import models
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
-from search.study.storage.steering import MAX_RETRIES, close, requeue_lost
+from search.study.storage.steering import close, requeue_lost
 from tests.study.helpers import begin, epoch, spec
 
 Open = Callable[[], LedgerStorage]
@@ -129,7 +130,7 @@ def test_who_lost_a_claim_can_write_nothing(ledger: Ledger) -> None:
 
 def test_a_trial_that_keeps_losing_its_workers_fails_in_the_end(ledger: Ledger) -> None:
     begin(ledger, DEAD)
-    for _ in range(MAX_RETRIES):
+    for _ in range(trial_retries()):
         requeue_lost(ledger, ASKER, grace_s=60)
         assert ledger.claim(DEAD, new=False) is not None
     requeue_lost(ledger, ASKER, grace_s=60)

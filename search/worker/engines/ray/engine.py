@@ -15,6 +15,7 @@ from typing import Any
 
 from search.errors import InputError
 from search.files import last_line, unwritable
+from search.limits import worker_restarts
 from search.paths import home, storage_url
 from search.study.environment import code_version
 from search.study.spec import Settings
@@ -24,7 +25,6 @@ from search.worker.engines.order import Order
 from search.worker.engines.protocol import STOP_WAIT_S, Workers
 from search.worker.engines.ray.cluster import ClusterSettings
 from search.worker.engines.ray.keeper import MIRROR, Terms, machine
-from search.worker.engines.restarts import MAX_RESTARTS
 
 WORKER = ("-m", "search.worker")
 """The worker, as arguments of Python."""
@@ -57,7 +57,7 @@ class RayWorkers:
     """CPU threads of each worker."""
     mlflow: bool = False
     """Whether outboxes of nodes whose home isn't ours are sent on to MLflow from there."""
-    max_restarts: int | None = MAX_RESTARTS
+    max_restarts: int | None = field(default_factory=worker_restarts)
     """How often in a row a worker is started again; None: for ever, as a service should."""
     program: tuple[str, ...] = WORKER
     n_started: int = 0

@@ -6,18 +6,19 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.errors import InputError
 from search.files import last_line, locked, unwritable
+from search.limits import worker_restarts
 from search.secret import without_secrets
 from search.study.environment import code_version
 from search.worker.engines.devices import Device, environment_for, find_devices
 from search.worker.engines.gpu_locks import GpuClaims, claim_gpus
 from search.worker.engines.order import HOPELESS
 from search.worker.engines.protocol import STOP_WAIT_S
-from search.worker.engines.restarts import MAX_RESTARTS, Kept
+from search.worker.engines.restarts import Kept
 
 MIRROR = ("-m", "search.tracking", "--home", "{home}", "--follow")
 """What sends the outboxes of a home on to MLflow, as arguments of Python."""
@@ -44,7 +45,7 @@ class Terms:
     """Of each worker: 1, a fraction when several share one, 0 for the CPU."""
     program: tuple[str, ...]
     """The worker, as arguments of Python."""
-    max_restarts: int | None = MAX_RESTARTS
+    max_restarts: int | None = field(default_factory=worker_restarts)
     """How often in a row a worker is started again; None: for ever."""
     mirror: tuple[str, ...] = ()
     """MIRROR, unless MLflow isn't wanted."""
