@@ -22,7 +22,7 @@ from search.study.environment import code_version
 from search.worker.engines import restarts
 from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.engines.ray import driver as ray_driver
-from search.worker.engines.ray.cluster import Settings, unfit
+from search.worker.engines.ray.cluster import ClusterSettings, unfit
 from search.worker.engines.ray.driver import Driver
 from search.worker.engines.ray.engine import RayWorkers
 from search.worker.engines.ray.keeper import Keeper, Report, Terms, machine
@@ -214,7 +214,7 @@ def placed(terms: Terms, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
     ray = PretendRay()
     monkeypatch.setitem(sys.modules, "ray", ray)
     monkeypatch.setattr(ray_driver, "time", SimpleNamespace(monotonic=lambda: clock.s, sleep=lambda _: None))
-    driver = Driver(Settings(None, 1, 0.0, 1.0, shared_storage=True, terms=terms))
+    driver = Driver(ClusterSettings(None, 1, 0.0, 1.0, shared_storage=True, terms=terms))
     assert driver.start() == 1
     return ray, driver
 
@@ -287,13 +287,13 @@ def _node(name: str, **resources: float) -> dict[str, Any]:
 def test_one_worker_per_gpu_or_by_its_threads_where_there_is_none(
     gpus: float | None, cpus: float | None, nodes: list[dict[str, Any]], room: int, terms: Terms
 ) -> None:
-    settings = Settings("auto", None, gpus, cpus, shared_storage=True, terms=terms).resolved(nodes)
+    settings = ClusterSettings("auto", None, gpus, cpus, shared_storage=True, terms=terms).resolved(nodes)
     assert settings.room(nodes) == room
 
 
 def test_what_many_machines_need_is_told_at_once(terms: Terms, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRIDLESS_ARTIFACTS", raising=False)
-    settings = Settings("auto", None, None, None, shared_storage=False, terms=replace(terms, mirror=("x",)))
+    settings = ClusterSettings("auto", None, None, None, shared_storage=False, terms=replace(terms, mirror=("x",)))
     nodes = [_node("a", CPU=1), _node("b")]
     problems = unfit(settings.resolved(nodes), nodes)
     for missing in ("room for a worker", "GRIDLESS_STORAGE", "GRIDLESS_ARTIFACTS", "MLFLOW_TRACKING_URI"):
