@@ -21,17 +21,9 @@ from search.limits import limit_problems
 from search.paths import artifacts, cache, check_artifacts, check_home, home, storage_url
 from search.space.space import Space
 from search.study.environment import environment
-from search.study.spec import (
-    DEFAULT_STRATEGY,
-    N_REPLICATES,
-    Settings,
-    StudySpec,
-    changed_code,
-    check_goes_on,
-    name_problem,
-    read_settings,
-    settings_for,
-)
+from search.study.resume import changed_code, check_goes_on
+from search.study.settings import DEFAULT_STRATEGY, N_REPLICATES, Settings, name_problem, read_settings, settings_for
+from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
@@ -230,10 +222,6 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
     if epochs is None:
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
     first = [space.document, *(space.complete(typed_pairs(space, [t])) for t in request.tries)]
-    own = {
-        "n_trials", "seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction", "precision",
-        "deterministic", "trials_per_gpu", "stop_when_flat", "warm_start",
-    }  # fmt: skip
     finalists, n_replicates = settings.finalists, settings.n_replicates
     if stored is not None:  # a study goes on as it began; one that had no finalists may have some now
         finalists = (stored.finalists or None) if finalists is None else finalists
@@ -253,5 +241,5 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
         finalists=finalists,
         n_replicates=n_replicates or N_REPLICATES,
         code=user_code(request.model),
-        **settings.model_dump(include=own),
+        **settings.lasting,
     )

@@ -17,7 +17,9 @@ from search.paths import cache, check_home, home, storage_url
 from search.records import State
 from search.space.space import Space
 from search.study.replicates import FINAL, of_setting, of_trial, watches
-from search.study.spec import Replicate, Settings, StudySpec, check_goes_on, settings_for
+from search.study.resume import check_goes_on
+from search.study.settings import Settings, settings_for
+from search.study.spec import Replicate, StudySpec
 from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
@@ -117,13 +119,12 @@ class Bench:
     def _plan(self, system: System, replicates: tuple[Replicate, ...]) -> Plan:
         space, data = self.spaces[system.study], self.data[system.study]
         name = system.study + (FINAL if replicates else "")
-        limits = Settings().model_dump(include={"timeout_s", "budget", "trial_timeout_s"})
         spec = StudySpec(
             name=name, model=system.model, data=system.data, data_source=system.data_source,
             n_trials=len(replicates) or 1, epochs=system.epochs, seed=self.file.seed, strategy="random",
             workers=len(self.crew.devices), threads=self.crew.threads, validation_fraction=system.validation_fraction,
             data_digest=data.digest, space_digest=space.digest, first=(dict(system.setting),), space=space.as_dict(),
-            precision=self.file.precision, replicates=replicates, code=user_code(system.model), **limits,
+            precision=self.file.precision, replicates=replicates, code=user_code(system.model),
         )  # fmt: skip
         stored = stored_spec(self.storage, name)
         if stored is not None:

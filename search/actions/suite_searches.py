@@ -6,7 +6,8 @@ from search.actions.plan_study import Checked, Plan, Request, make_plan
 from search.datasets.split import Prepared
 from search.errors import InputError
 from search.space.space import Space
-from search.study.spec import Settings, StudySpec, settings_for
+from search.study.settings import Settings, settings_for
+from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger, finals_of, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState

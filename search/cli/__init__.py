@@ -8,10 +8,7 @@ import sys
 
 import click
 
-from search.cli import bench_peers as peers
-from search.cli import imports as importing
-from search.cli import library, reproduce, service, studies, suites, tools
-from search.cli import simulate as simulating
+from search.cli import bench_peers, imports, library, reproduce, service, simulate, studies, suites, tools
 from search.cli.common import INTERRUPTED, echo
 from search.errors import GridlessError, InputError
 from search.registry import keep_folder_last
@@ -71,6 +68,8 @@ def cli() -> None:
         raise InputError(f"{rule} that the frameworks can be loaded in: raise it, to `unlimited` best")
 
 
-for group in (studies, service, suites, library, importing, simulating, peers, reproduce, tools):
+GROUPS = (studies, service, suites, library, imports, simulate, bench_peers, reproduce, tools)
+"""Modules with COMMANDS."""
+for group in GROUPS:
     for command in group.COMMANDS:
         cli.add_command(command)

@@ -11,7 +11,7 @@ from search.cli.common import INTERRUPTED, echo, resize_option, sayer
 _EPILOG = """\b
 Examples:
   gridless bench-peers --out peers.csv
-  gridless bench-peers --models mlp --budget 48 --epochs 10 --seeds 3 --fix batch_size=100 --out mlp.csv
+  gridless bench-peers --models mlp --budget 48 --seeds 3 --fix batch_size=100 --out mlp.csv
   gridless bench-peers --systems gridless,GridSearchCV --out grid.csv
   gridless report peers.csv
 """

@@ -19,7 +19,7 @@ from search.report.comparison.suite_page import write_comparison
 from search.report.comparison.suite_rows import comparison_facts, comparison_rows
 from search.report.comparison.table import studies_frame
 from search.report.tables import to_rows
-from search.study.spec import name_problem
+from search.study.settings import name_problem
 from search.study.storage.by_name import open_library
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.suite import Suite, stored_suite, suite_name

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _EPILOG = """\b
 Examples:
-  gridless worker                              # one per GPU, or per CPU core, until Ctrl-C or SIGTERM
+  gridless worker             # one per GPU, or per CPU core, until Ctrl-C or SIGTERM
   gridless worker --until-idle --gpus 0,2
   gridless worker --trials-per-gpu 4
   gridless worker --engine ray --address auto
@@ -136,7 +136,7 @@ def _terminate(*_: object) -> None:
 def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tuple[Any, Any, Any]:
     """Settings, crew and storage; every problem of every part in one error."""
     from search.paths import check_artifacts, check_home, storage_url
-    from search.study.spec import settings_for
+    from search.study.settings import settings_for
     from search.study.storage.ledger import Ledger
     from search.study.storage.optuna_storage import LedgerStorage
     from search.worker.engines import engine as engine_called

@@ -11,9 +11,9 @@ from search.cli.common import INTERRUPTED, echo, sayer
 
 _EPILOG = """\b
 Examples:
-  gridless simulate --surrogate lcbench --tasks 7593,34539 --strategies random,tpe --seeds 5 --out runs.csv
+  gridless simulate --surrogate lcbench --tasks 7593,34539 --strategies random,tpe --out runs.csv
   gridless simulate --surrogate lcbench --workers 8 --budget 60 --out parallel.csv
-  gridless simulate --replay mlp-fashion --strategies random,tpe --seeds 20 --budget 10 --out replayed.csv
+  gridless simulate --replay mlp-fashion --strategies random,tpe --seeds 20 --out replayed.csv
   gridless report runs.csv
 """
 

@@ -6,8 +6,8 @@ from search.analysis.cost import Cost, cost, seed_spread
 from search.analysis.finalists import Finals
 from search.analysis.forecast import Forecast, forecast
 from search.records import StudyRecord
+from search.report.charts.all import all_plots
 from search.report.charts.chart import Plot
-from search.report.charts.history import all_plots
 from search.report.evidence import Evidence
 
 _NOTHING = Evidence()

@@ -147,7 +147,7 @@ def _number(config: Mapping[str, Any], *, whole: bool) -> Raw:
     if sampling == "log":
         return raw | {"log": True}
     if step is None or sampling != "linear" or (whole and step == 1):
-        return raw  # reverse_log, too: which part of a range is searched more densely is the sampler's to find
+        return raw  # reverse_log, too: where to look more densely is the sampler's to find
     n_steps = int((high - low) / step + 1e-9)
     if n_steps == 0:
         return {"type": "constant", "value": number(low)}

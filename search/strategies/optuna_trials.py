@@ -16,7 +16,6 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.records import State, TrialRecord
 from search.space.params import n_points
 from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
-from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Space
 
 FAILED_CONSTRAINT = "constraints:trained"
 """Optuna's key for «this setting could not be trained»: above 0 means infeasible."""

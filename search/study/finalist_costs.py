@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 from search.records import State, TrialRecord, has_rank
 from search.study.replicates import watches
-from search.study.spec import N_REPLICATES, Replicate
+from search.study.settings import N_REPLICATES
+from search.study.spec import Replicate
 
 MOST = 10
 """Finalists, where their number follows from what they cost: with every pair more, Holm's test tells fewer apart."""

@@ -12,7 +12,7 @@ from search.files import unwritable, whole_file
 from search.registry import data_folders, nearest
 from search.space.space import Published
 from search.strategies import STRATEGIES
-from search.study.spec import Count, Precision, Seconds, name_problem, read_settings
+from search.study.settings import Count, Precision, Seconds, name_problem, read_settings
 
 Split = Literal["test", "validation", "train"]
 Seeds = Annotated[int, Field(ge=1, le=1000)]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from search.space.load import load_space
 from search.space.yaml_file import typed
-from search.study.spec import settings_for
+from search.study.settings import settings_for
 from search.study.suite import read_suite
 from tests.fuzz.helpers import ODD, ROOT, attempt, changed, damaged, dumped, fuzz, written
 

@@ -10,7 +10,8 @@ import pytest
 from search.records import StudyRecord, TrialRecord
 from search.study.finalist_costs import MOST, Rule, choose, expected_s, left_to_train_s
 from search.study.finalists import champion, final_spec, keeps_model, sources, whole_baseline
-from search.study.spec import StudySpec, differences
+from search.study.resume import differences
+from search.study.spec import StudySpec
 from tests.study.helpers import epoch, measured, spec, trial
 
 TRIALS = [

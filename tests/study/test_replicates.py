@@ -89,7 +89,7 @@ def test_a_trial_without_a_validated_epoch_can_not_be_replicated() -> None:
 
 
 def test_a_study_of_replicates_trains_each_as_far_as_it_says() -> None:
-    made = (*of_setting(SETTING, epochs=5, n=1, seed=1, evaluate="test"), *of_trial(tried(PLATEAU), n=1, seed=1, evaluate="test"))  # fmt: skip  # noqa: E501
+    made = (*of_setting(SETTING, epochs=5, n=1, seed=1, evaluate="test"), *of_trial(tried(PLATEAU), n=1, seed=1, evaluate="test"))  # fmt: skip
     study = spec(n_trials=2, replicates=made, epochs=9)
     assert [study.total_epochs(n, {"epochs": 7}) for n in range(2)] == [5, 2]
     assert [study.first_setting(n) for n in range(2)] == [SETTING, PLATEAU]

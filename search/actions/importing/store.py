@@ -17,7 +17,7 @@ from search.errors import InputError
 from search.records import Epoch
 from search.space.space import Space
 from search.strategies.optuna_trials import FAILED_CONSTRAINT, distributions
-from search.study.spec import Settings, StudySpec, stored_spec_of
+from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage.database import models
 from search.study.storage.ledger import stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
@@ -61,12 +61,9 @@ def known_spec(storage: LedgerStorage, name: str, *, model: str | None, data: st
 
 def new_spec(name: str, space: Space, *, data: str, data_source: str) -> StudySpec:
     """The spec of a study that takes in trials of other programs: nobody searches it."""
-    defaults = Settings()
-    own = {"seed", "strategy", "timeout_s", "budget", "trial_timeout_s", "validation_fraction", "precision"}
     return StudySpec(
         name=name, model=space.model, data=data, data_source=data_source, n_trials=0, epochs=space.max_epochs or 1,
         workers=1, threads=1, data_digest=NO_DATA, space_digest=space.digest, first=(), space=space.as_dict(),
-        **defaults.model_dump(include=own),
     )  # fmt: skip
 
 

@@ -27,7 +27,7 @@ from search.paths import cache, check_home
 from search.space.load import find_space, load_space
 from search.space.space import Space
 from search.study.environment import backend, code_digest, code_version, cpu_name, versions
-from search.study.spec import Settings
+from search.study.settings import Settings
 from search.words import count
 
 MOST_TRAININGS = 10_000

@@ -3,10 +3,8 @@
 import math
 from typing import Any
 
-from search.analysis.finalists import Finals
 from search.analysis.ranking import accuracy_of, started_trials
 from search.records import State, StudyRecord, TrialRecord, has_rank
-from search.report.charts.by_compute import accuracy_by_compute
 from search.report.charts.chart import (
     ACCURACY,
     HEIGHT,
@@ -24,28 +22,8 @@ from search.report.charts.chart import (
     thinned_note,
     whole,
 )
-from search.report.charts.curves import best_trial_epochs, learning_curves
-from search.report.charts.finalists import finalists_plot
-from search.report.charts.importances import importances
-from search.report.charts.parallel import parallel_coordinates
-from search.report.charts.slices import parameters
 from search.report.charts.style import STATES, accuracy_window, figure
 from search.words import count, duration
-
-
-def all_plots(study: StudyRecord, final: StudyRecord | None = None, finals: Finals | None = None) -> tuple[Plot, ...]:
-    """Every figure over trials, in the report's order; of the finalists only where there are any."""
-    return (
-        *((finalists_plot(finals),) if finals else ()),
-        accuracy_by_trial(study),
-        accuracy_by_compute(study, final),
-        learning_curves(study),
-        compute(study),
-        best_trial_epochs(study),
-        importances(study),
-        parallel_coordinates(study),
-        parameters(study),
-    )
 
 
 def accuracy_by_trial(study: StudyRecord) -> Plot:

@@ -6,17 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from search.analysis.finalists import Finalist, Finals
+from search.analysis.finalists import Finals
 from search.analysis.ranking import param_names, ranking, started_trials
 from search.files import write_text
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import StudyRecord, TrialRecord
+from search.report.leaderboard.columns import COLUMNS, FINALIST_COLUMNS, Column, Row
 from search.report.text.code import code_names
 from search.text import csv_safe, visible
-
-LEADING = ("rank", "study", "model", "data", "trial", "state")
-MEASURED = ("val_accuracy", "best_epoch", "epochs", "train_s", "n_params")
-_INTEGERS = ("rank", "trial", "best_epoch", "epochs", "n_params", "n_replicates")
-_FRACTIONS = (*MEASURED, "test_accuracy_mean", "test_accuracy_ci_low", "test_accuracy_ci_high")
 
 
 def trial_frame(study: StudyRecord, finals: Finals | None = None) -> pd.DataFrame:
@@ -57,58 +53,27 @@ def write_leaderboard(study: StudyRecord, path: Path, finals: Finals | None = No
 
 
 def _frame(study: StudyRecord, trials: Sequence[TrialRecord], finals: Finals | None) -> pd.DataFrame:
-    rows = [
-        {
-            "rank": place if has_rank(t) else None,
-            "study": study.name,
-            "model": study.model,
-            "data": study.data,
-            "trial": t.number,
-            "state": str(t.state),
-            "val_accuracy": t.val_accuracy,
-            "best_epoch": t.best_epoch,
-            "epochs": t.epochs,
-            "train_s": round(t.train_s, 3),
-            "n_params": t.n_params,
-        }
-        for place, t in enumerate(trials, start=1)
-    ]
-    fixed = {c: _column([row[c] for row in rows], c) for c in LEADING + MEASURED}
-    params = {f"param.{visible(n)}": _column([t.params.get(n) for t in trials]) for n in param_names(study)}
-    final = finalist_columns(finals, [t.number for t in trials])
-    frame = pd.DataFrame(fixed | params | {name: _column(final[name], name) for name in COLUMNS})
-    codes = code_names(study)
-    return frame.assign(code=_column([codes.get(t.number) for t in trials])) if codes else frame
+    finalists = {finalist.trial: finalist for finalist in finals.rows} if finals else {}
+    rows = [Row(place, study, trial, finalists.get(trial.number)) for place, trial in enumerate(trials, start=1)]
+    frame = pd.DataFrame({column.name: _column(column, rows) for column in COLUMNS})
+    for name in param_names(study):
+        frame[f"param.{visible(name)}"] = _values([trial.params.get(name) for trial in trials])
+    for column in FINALIST_COLUMNS:
+        frame[column.name] = _column(column, rows)
+    if codes := code_names(study):
+        frame["code"] = _values([codes.get(trial.number) for trial in trials])
+    return frame
 
 
-def _column(values: list[Any], name: str = "") -> "pd.Series[Any]":
-    present = [v for v in values if v is not None]
-    # A single None would turn integers into floats (1 → 1.0) in pandas' own guess.
-    if name in _INTEGERS or (present and all(type(v) is int for v in present)):
+def _column(column: Column, rows: Sequence[Row]) -> "pd.Series[Any]":
+    return pd.Series([column.value(row) for row in rows], dtype=column.kind)
+
+
+def _values(values: list[Any]) -> "pd.Series[Any]":
+    """Values of a parameter. A single None would turn integers into floats (1 → 1.0) in pandas' own guess."""
+    types = {type(value) for value in values if value is not None}
+    if types == {int}:
         return pd.Series(values, dtype="Int64")
-    if name == "tied_with_best":
-        return pd.Series(values, dtype="boolean")
-    if name in _FRACTIONS or (present and all(type(v) is float for v in present)):
+    if types == {float}:
         return pd.Series(values, dtype="float64")
     return pd.Series(values, dtype=object)
-
-
-COLUMNS = ("test_accuracy_mean", "test_accuracy_ci_low", "test_accuracy_ci_high", "n_replicates", "tied_with_best")
-
-
-def finalist_columns(finals: Finals | None, trial_numbers: Sequence[int]) -> dict[str, list[Any]]:
-    """`COLUMNS` of the leaderboard for the trials named, None in the rows of those that are no finalists.
-
-    n_replicates counts finished ones; a single one leaves the ends of the interval blank.
-    """
-    known = {row.trial: row for row in finals.rows} if finals else {}
-    cells = [_cells(known.get(number)) for number in trial_numbers]
-    return {name: [row[i] for row in cells] for i, name in enumerate(COLUMNS)}
-
-
-def _cells(row: Finalist | None) -> tuple[Any, ...]:
-    if row is None:
-        return (None,) * len(COLUMNS)
-    found = row.interval
-    ends = (found.mean, found.low, found.high) if found else (None, None, None)
-    return (*ends, len(row.values), row.tied_with_best)

@@ -16,7 +16,8 @@ from search.records import Epoch, State, TrialRecord
 from search.strategies.optuna_trials import FAILED_CONSTRAINT, distributions
 from search.study.environment import environment_digest
 from search.study.replicates import FINAL
-from search.study.spec import StudySpec, check_goes_on, stored_spec_of
+from search.study.resume import check_goes_on
+from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage.claim import Claim, Owner
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import N_SEGMENTS, LedgerStorage, database_time

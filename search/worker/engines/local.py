@@ -13,7 +13,7 @@ from search.errors import InputError
 from search.files import last_line, unwritable
 from search.limits import worker_restarts
 from search.secret import without_secrets
-from search.study.spec import Settings
+from search.study.settings import Settings
 from search.worker.engines.devices import Crew, Device, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew
 from search.worker.engines.order import Order

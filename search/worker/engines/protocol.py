@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from search.study.spec import Settings
+from search.study.settings import Settings
 from search.worker.engines.devices import Crew
 from search.worker.engines.order import Order
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from search.limits import worker_restarts
 from search.paths import home
-from search.study.spec import Settings
+from search.study.settings import Settings
 from search.tracking.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, end_mirror, follow, home_mirror
 from search.worker.engines import engine as engine_called
 from search.worker.engines.devices import Crew

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from search.report.charts.all import all_plots
 from search.report.charts.curves import best_trial_epochs, learning_curves
 from search.report.charts.finalists import finalists_plot
-from search.report.charts.history import accuracy_by_trial, all_plots, compute
+from search.report.charts.history import accuracy_by_trial, compute
 from search.report.charts.parallel import parallel_coordinates
 from search.report.charts.slices import parameters
 from tests.report.conftest import trial

@@ -11,8 +11,10 @@ from search.analysis.statistics import mean_interval
 from search.cli.views.leaderboard import leaderboard_table
 from search.errors import InputError
 from search.report import leaderboard, trial_frame, write_leaderboard, write_report
-from search.report.leaderboard.frame import COLUMNS
+from search.report.leaderboard.columns import FINALIST_COLUMNS
 from tests.report.conftest import trial
+
+NAMES = [column.name for column in FINALIST_COLUMNS]
 
 EXPECTED = """\
 rank,study,model,data,trial,state,val_accuracy,best_epoch,epochs,train_s,n_params,\
@@ -76,7 +78,7 @@ def test_frames_keep_their_types_and_a_study_without_trials_still_has_its_column
     empty = leaderboard(replace(study, trials=()))
     assert list(empty.columns) == EXPECTED.splitlines()[0].split(",")
     assert empty.empty
-    for name, dtype in zip(("rank", *COLUMNS), ("Int64", *["float64"] * 3, "Int64", "boolean"), strict=True):
+    for name, dtype in zip(("rank", *NAMES), ("Int64", *["float64"] * 3, "Int64", "boolean"), strict=True):
         assert leaderboard(study)[name].dtype == empty[name].dtype == dtype
 
 
@@ -88,7 +90,7 @@ def test_finalists_show_what_they_reached_on_the_test_set_and_keep_their_rank(st
     finals = Finals(rows, None, 100, True, "")
     write_leaderboard(study, tmp_path / "l.csv", finals)
     with (tmp_path / "l.csv").open(encoding="utf-8", newline="") as file:
-        found = {r["trial"]: [r["rank"], *(r[name] for name in COLUMNS)] for r in csv.DictReader(file)}
+        found = {r["trial"]: [r["rank"], *(r[name] for name in NAMES)] for r in csv.DictReader(file)}
     # t(0.975, 2) = 4.302653 · 0.25 / √3 is more than half, and no accuracy is below 0 or above 1.
     assert found["3"] == ["1", "0.5", "0.0", "1.0", "3", "True"]
     assert found["0"] == ["2", "0.875", "", "", "1", "False"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import InputError
-from search.study.spec import Settings
+from search.study.settings import Settings
 from search.worker.engines import engine
 from search.worker.engines.devices import Crew, Device, environment_for, find_devices, plan_crew
 from search.worker.engines.gpu_locks import claim_crew, claim_gpus

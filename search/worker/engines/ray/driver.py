@@ -2,8 +2,7 @@
 
 A process of its own, since Ray prints on stdout, takes SIGTERM for itself, and ends its process when the cluster's
 head is lost. Reads lines of JSON: its ClusterSettings, then {"order": …} with the line of an Order. Writes lines of
-JSON:
-{"problems": […]} if it can't start, else {"n_workers": n}, then every second {"at_work": …, "trouble": …}. When stdin
+JSON: {"problems": […]} if it can't start, else {"n_workers": n}, then every second {"at_work": …, "trouble": …}. When stdin
 closes, or by SIGTERM, it has the workers give their trials back, and ends.
 """
 
@@ -133,7 +132,8 @@ class Driver:
         try:
             report = ray.get(slot.answer)
             if slot.report is None:
-                slot.restarts.begin()  # not when it was given to Ray: it may have waited for a place
+                # Not when it was given to Ray: it may have waited for a place.
+                slot.restarts.begin()
             else:
                 slot.restarts.live()
             slot.report = report

@@ -18,7 +18,7 @@ from search.files import last_line, unwritable
 from search.limits import worker_restarts
 from search.paths import home, storage_url
 from search.study.environment import code_version
-from search.study.spec import Settings
+from search.study.settings import Settings
 from search.worker.engines import protocol
 from search.worker.engines.devices import Crew, Device
 from search.worker.engines.order import Order

@@ -1,0 +1,59 @@
+"""The columns of leaderboard.csv, a line each, in their order. docs/leaderboard.md describes them."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from search.analysis.finalists import Finalist
+from search.records import StudyRecord, TrialRecord, has_rank
+
+Kind = Literal["Int64", "float64", "boolean", "object"]
+"""A pandas type whose blanks are missing values."""
+
+
+class Row(NamedTuple):
+    """What a row of the leaderboard is about."""
+
+    place: int
+    """In the order of the table, from 1."""
+    study: StudyRecord
+    trial: TrialRecord
+    finalist: Finalist | None
+    """What it came to when it was trained again; None for a trial that was not."""
+
+
+class Column(NamedTuple):
+    """A column: its name, its type and its value in a row, None for a blank."""
+
+    name: str
+    kind: Kind
+    value: Callable[[Row], Any]
+
+
+def of_finalists(name: str, kind: Kind, value: Callable[[Finalist], Any]) -> Column:
+    """A column that is blank in the rows of trials that were not trained again."""
+    return Column(name, kind, lambda row: None if row.finalist is None else value(row.finalist))
+
+
+COLUMNS = (
+    Column("rank", "Int64", lambda row: row.place if has_rank(row.trial) else None),
+    Column("study", "object", lambda row: row.study.name),
+    Column("model", "object", lambda row: row.study.model),
+    Column("data", "object", lambda row: row.study.data),
+    Column("trial", "Int64", lambda row: row.trial.number),
+    Column("state", "object", lambda row: str(row.trial.state)),
+    Column("val_accuracy", "float64", lambda row: row.trial.val_accuracy),
+    Column("best_epoch", "Int64", lambda row: row.trial.best_epoch),
+    Column("epochs", "Int64", lambda row: row.trial.epochs),
+    Column("train_s", "float64", lambda row: round(row.trial.train_s, 3)),
+    Column("n_params", "Int64", lambda row: row.trial.n_params),
+)
+"""Before the parameters, `param.*`."""
+
+FINALIST_COLUMNS = (
+    of_finalists("test_accuracy_mean", "float64", lambda f: f.interval and f.interval.mean),
+    of_finalists("test_accuracy_ci_low", "float64", lambda f: f.interval and f.interval.low),
+    of_finalists("test_accuracy_ci_high", "float64", lambda f: f.interval and f.interval.high),
+    of_finalists("n_replicates", "Int64", lambda f: len(f.values)),
+    of_finalists("tied_with_best", "boolean", lambda f: f.tied_with_best),
+)
+"""After the parameters. n_replicates counts finished ones; a single one leaves the ends of the interval blank."""

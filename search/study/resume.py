@@ -1,0 +1,65 @@
+"""Whether a command may go on with a study that is stored, and what keeps it from that. Pure."""
+
+from search.errors import InputError
+from search.study.spec import StudySpec
+from search.study.user_code import code_difference
+
+_FIXED = (
+    "model",
+    "data",
+    "metric",
+    "epochs",
+    "seed",
+    "strategy",
+    "validation_fraction",
+    "data_digest",
+    "precision",
+    "deterministic",
+)
+"""What a resumed study must not change; n_trials may only grow, and everything else is free."""
+
+
+def check_goes_on(stored: StudySpec, wanted: StudySpec, *, other_code: bool = False) -> None:
+    """Raise InputError with every difference when `wanted` can't go on with the study that `stored` describes.
+
+    With `other_code`, the code of the model may have changed.
+    """
+    rule, remedy = f"study {stored.name!r} can't go on with other", "give another NAME (--name), or undo the change"
+    problems = [f"{rule} settings: {line}; {remedy}; the study is untouched" for line in differences(stored, wanted)]
+    if not other_code and (changes := changed_code(stored, wanted)):
+        allow = "`gridless study … --allow-changed-code` goes on, and says which trials ran with what"
+        problems.append(f"{rule} code of its model ({changes}); {remedy}; {allow}")
+    if problems:
+        raise InputError(problems)
+
+
+def changed_code(stored: StudySpec, wanted: StudySpec) -> str:
+    """Which files of the model's code are not what they were, in words; empty if all are, or one says nothing of it."""
+    return "" if stored.code is None or wanted.code is None else code_difference(stored.code, wanted.code)
+
+
+def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
+    """Why `wanted` can't go on with the study that `stored` describes, one line each; empty if it can."""
+    lines = []
+    for key in _FIXED:
+        old, new = getattr(stored, key), getattr(wanted, key)
+        if old != new:
+            lines.append(f"{key}: the study has {old!r}, this command asks for {new!r}")
+    if stored.space_digest != wanted.space_digest:
+        lines += [f"space: {line}" for line in stored.search_space.difference(wanted.search_space)]
+    if stored.first != wanted.first:
+        lines.append(f"first settings: the study has {list(stored.first)}, this command asks for {list(wanted.first)}")
+    if lost := _replicates_lost(stored, wanted):
+        lines.append(lost)
+    elif wanted.n_trials < stored.n_trials:
+        lines.append(f"n_trials: the study has {stored.n_trials}; it may grow but not shrink to {wanted.n_trials}")
+    return lines
+
+
+def _replicates_lost(stored: StudySpec, wanted: StudySpec) -> str | None:
+    n = len(wanted.replicates)
+    if n < len(stored.replicates) and wanted.replicates == stored.replicates[:n]:
+        return f"seeds: the study has {len(stored.replicates)}; they may grow but not shrink to {n}"
+    if stored.replicates != wanted.replicates[: len(stored.replicates)]:
+        return "replicates: their settings, epochs or images are not those of the study"
+    return None
