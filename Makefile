@@ -11,10 +11,12 @@ RUN := trap : INT; $(BIN)/gridless
 STOPPED := || { code=$$?; [ $$code -eq 130 ] || exit $$code; }
 COMPOSE := docker compose --file docker/compose.yaml
 SERVICE := worker$(GPU:%=-%)
+PYTEST = $(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal
 FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) $(ARGS)
 
-.PHONY: help setup study bench compare report sync ui models datasets up submit down check test test-docker test-ui measure clean
+.PHONY: help setup study bench compare report sync ui models datasets up submit down
+.PHONY: check test test-quick test-docker test-ui measure release clean
 
 help: ## Explain every target
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -75,8 +77,11 @@ check: .venv/developed ## Lint, format, types, layers, container files
 	$(BIN)/hadolint docker/Dockerfile && $(BIN)/kubernetes-validate --strict docker/kubernetes-job.yaml
 	$(BIN)/check-jsonschema --builtin-schema vendor.compose-spec docker/compose.yaml
 
-test: .venv/developed ## Run the tests
-	$(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal $(ARGS)
+test: .venv/developed ## Run the tests: make test [AREA=report ARGS="-k curve"]
+	$(PYTEST) $(AREA:%=tests/%) $(ARGS)
+
+test-quick: .venv/developed ## Run the tests that neither train nor start servers
+	$(PYTEST) -m "not slow" $(AREA:%=tests/%) $(ARGS)
 
 test-docker: .venv/developed ## Build the images and test the whole stack through kills, where a Docker engine is there
 	GRIDLESS_TEST_DOCKER=1 $(BIN)/pytest -rs tests/docker $(ARGS)
@@ -87,6 +92,13 @@ test-ui: .venv/developed ## Look at MLflow's pages and the report in a headless 
 
 measure: setup ## Measure overhead, epochs, trial start and command times (long)
 	$(BIN)/python benchmarks/overhead.py && $(BIN)/python benchmarks/epochs.py && $(BIN)/python benchmarks/commands.py
+
+release: ## Build wheel and sdist into dist/, check them, and try the wheel in an empty environment
+	rm -rf dist build && $(PYTHON) -m venv build/tools && $(PYTHON) -m venv build/empty
+	build/tools/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt build check-wheel-contents twine
+	build/tools/bin/python -m build && build/tools/bin/twine check --strict dist/* && build/tools/bin/check-wheel-contents dist/*.whl
+	build/empty/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt dist/*.whl
+	cd build/empty && GRIDLESS_HOME=$$PWD/runs bin/gridless study mlp digits --n-trials 2 --epochs 1 --finalists 0 --no-mlflow --quiet
 
 clean: ## Remove the environment and caches, never runs/
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .import_linter_cache dist build

@@ -1,9 +1,11 @@
 """Places workers over a Ray cluster: `python -m search.worker.engines.ray.driver`, the process behind `RayWorkers`.
 
 A process of its own, since Ray prints on stdout, takes SIGTERM for itself, and ends its process when the cluster's
-head is lost. Reads lines of JSON: its ClusterSettings, then {"order": …} with the line of an Order. Writes lines of
-JSON: {"problems": […]} if it can't start, else {"n_workers": n}, then every second {"at_work": …, "trouble": …}. When stdin
-closes, or by SIGTERM, it has the workers give their trials back, and ends.
+head is lost. When stdin closes, or by SIGTERM, it has the workers give their trials back, and ends.
+
+Reads lines of JSON: its ClusterSettings, then {"order": …} with the line of an Order.
+Writes lines of JSON: {"problems": […]} if it can't start, else {"n_workers": n}, then every second
+{"at_work": …, "trouble": …}.
 """
 
 import json
