@@ -1,4 +1,6 @@
-"""How long commands take: `python benchmarks/commands.py [--runs 5]`. Prints medians of wall seconds."""
+"""How long commands take: `python benchmarks/commands.py [--runs 5]`. Prints medians of wall
+seconds.
+"""
 
 import argparse
 import os
@@ -31,18 +33,37 @@ def fill(n_trials: int, n_epochs: int) -> None:
 
     space = load_space(find_space("convNN"))
     spec = StudySpec(
-        name="big", model="convNN", data="fashion", data_source="fashion", n_trials=n_trials, epochs=n_epochs, seed=0,
-        strategy="random", workers=1, threads=1, timeout_s=None, budget=None, trial_timeout_s=None,
-        validation_fraction=0.2, data_digest="d", space_digest=space.digest, first=(space.document,),
+        name="big",
+        model="convNN",
+        data="fashion",
+        data_source="fashion",
+        n_trials=n_trials,
+        epochs=n_epochs,
+        seed=0,
+        strategy="random",
+        workers=1,
+        threads=1,
+        timeout_s=None,
+        budget=None,
+        trial_timeout_s=None,
+        validation_fraction=0.2,
+        data_digest="d",
+        space_digest=space.digest,
+        first=(space.document,),
         space=space.as_dict(),
-    )  # fmt: skip
-    ledger = Ledger.open(LedgerStorage(f"sqlite:///{os.environ['GRIDLESS_HOME']}/studies.db"), spec, {})
+    )
+    ledger = Ledger.open(
+        LedgerStorage(f"sqlite:///{os.environ['GRIDLESS_HOME']}/studies.db"), spec, {}
+    )
     strategy, owner = make_strategy("random", space, seed=0, max_epochs=n_epochs), Owner.me("bench")
     while claim := ledger.take_new(owner):
         ledger.start(claim, strategy.ask([], claim.number), seed=1)
         for step in range(1, n_epochs + 1):
             value = 0.9 - 1 / (step + 1 + claim.number % 7)
-            ledger.report(claim, Epoch(step, {"loss": 1.0, "val_accuracy": value}, 1.0, 1_700_000_000.0 + step))
+            ledger.report(
+                claim,
+                Epoch(step, {"loss": 1.0, "val_accuracy": value}, 1.0, 1_700_000_000.0 + step),
+            )
         ledger.complete(claim, value)
 
 
@@ -56,7 +77,11 @@ def main() -> None:
         fill(200, 10)
         for arguments in (["--help"], ["study", "--help"], ["report", "big"]):
             times = [timed(*arguments) for _ in range(runs)]
-            print(f"gridless {' '.join(arguments):<13} {statistics.median(times):.2f} s (median of {runs})", flush=True)
+            print(
+                f"gridless {' '.join(arguments):<13} {statistics.median(times):.2f} s (median of"
+                f" {runs})",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Seconds per training epoch, against `model.fit` on NumPy arrays: `python benchmarks/epochs.py [MODEL …]`.
+"""Seconds per training epoch, against `model.fit` on NumPy arrays: `python benchmarks/epochs.py
+[MODEL …]`.
 
-Ways to train, alternating in one process and on one thread, medians of --runs epochs of --images random images, after
-one that is not counted: `fit` as users write it; `fit` with as many steps per call as batches are small
-(steps_per_execution); our engine, which feeds and trains a whole stretch of an epoch in one graph; and our engine
-computing in bfloat16, which only CPUs with AMX or AVX512-BF16, and GPUs, are fast at. Ratios above 1 are how many times
-faster than `fit` a way is.
+Ways to train, alternating in one process and on one thread, medians of --runs epochs of --images
+random images, after one that is not counted: `fit` as users write it; `fit` with as many steps per
+call as batches are small (steps_per_execution); our engine, which feeds and trains a whole stretch
+of an epoch in one graph; and our engine computing in bfloat16, which only CPUs with AMX or
+AVX512-BF16, and GPUs, are fast at. Ratios above 1 are how many times faster than `fit` a way is.
 """
 
 import argparse
@@ -39,7 +40,11 @@ def epoch_of(way: str, model_name: str, batch_size: int, n_images: int) -> Calla
         compile_model(model, {"lr": 0.01, "batch_size": batch_size}, total_updates=1000)
         model.optimizer.build(model.trainable_variables)
         engine = make_engine(
-            model, sample=images[:1], batch_size=batch_size, prepare=lambda x: scale_in_graph(x, "unit"), augment=None
+            model,
+            sample=images[:1],
+            batch_size=batch_size,
+            prepare=lambda x: scale_in_graph(x, "unit"),
+            augment=None,
         )
         order = epoch_order(n_images, batch_size, seed=0, step=1, drop=False)
         return lambda: engine.train(chunks(Part(images, labels), order, batch_size))
@@ -56,7 +61,9 @@ def epoch_of(way: str, model_name: str, batch_size: int, n_images: int) -> Calla
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("models", nargs="*", default=["mlp", "convNN_1"])
     parser.add_argument("--images", type=int, default=5000)
     parser.add_argument("--runs", type=int, default=5)

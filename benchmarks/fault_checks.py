@@ -1,7 +1,8 @@
-"""What a study must look like after faults, whatever they were; and its trials trained again, undisturbed.
+"""What a study must look like after faults, whatever they were; and its trials trained again,
+undisturbed.
 
-`python benchmarks/fault_checks.py < jobs.json` is the second half: it trains jobs one after another in this process
-and prints their epochs as JSON.
+`python benchmarks/fault_checks.py < jobs.json` is the second half: it trains jobs one after another
+in this process and prints their epochs as JSON.
 """
 
 import json
@@ -33,44 +34,72 @@ def storage_problems(ledger: Ledger, n_trials: int) -> list[str]:
     found = ledger.trials()
     problems = [f"{len(found)} trials instead of {n_trials}"] * (len(found) != n_trials)
     problems += [f"trial {t.number} is {t.state}" for t in found if t.state not in ENDED]
-    problems += [f"trial {t.number} failed: {t.reason}" for t in found if t.state == "FAIL" and not t.untrainable]
-    problems += [f"trial {t.number} ended with nothing trained" for t in found if t.state == "PRUNED" and not t.curve]
+    problems += [
+        f"trial {t.number} failed: {t.reason}"
+        for t in found
+        if t.state == "FAIL" and not t.untrainable
+    ]
+    problems += [
+        f"trial {t.number} ended with nothing trained"
+        for t in found
+        if t.state == "PRUNED" and not t.curve
+    ]
     cut = [t for t in found if t.state == "COMPLETE" and t.epochs != t.total_epochs]
-    problems += [f"trial {t.number} is complete after {t.epochs} of {t.total_epochs} epochs" for t in cut]
+    problems += [
+        f"trial {t.number} is complete after {t.epochs} of {t.total_epochs} epochs" for t in cut
+    ]
     stored = {t.number: t for t in ledger.storage.get_all_trials(ledger.study_id)}
     for trial in found:
         whole = list(range(1, trial.epochs + 1))
         valued = [e.step for e in trial.curve if e.val_accuracy is not None]
-        if [e.step for e in trial.curve] != whole or sorted(stored[trial.number].intermediate_values) != valued:
-            problems.append(f"trial {trial.number} has gaps or repeats: {[e.step for e in trial.curve]}")
+        if [e.step for e in trial.curve] != whole or sorted(
+            stored[trial.number].intermediate_values
+        ) != valued:
+            problems.append(
+                f"trial {trial.number} has gaps or repeats: {[e.step for e in trial.curve]}"
+            )
     return problems
 
 
 def mlflow_problems(database: Path, study: str, trials: Sequence[TrialRecord]) -> list[str]:
-    """What is wrong with a study's runs in MLflow's own tables, where doubles show that its server would hide."""
+    """What is wrong with a study's runs in MLflow's own tables, where doubles show that its server
+    would hide.
+    """
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        runs = connection.execute("select run_uuid from runs where lifecycle_stage = 'active'").fetchall()
+        runs = connection.execute(
+            "select run_uuid from runs where lifecycle_stage = 'active'"
+        ).fetchall()
         tags: dict[str, dict[str, str]] = {run: {} for (run,) in runs}
         for run, key, value in connection.execute("select run_uuid, key, value from tags"):
             tags.get(run, {})[key] = value
         points: dict[tuple[str, str], list[tuple[int, float]]] = {}
-        for run, key, step, value in connection.execute("select run_uuid, key, step, value from metrics order by step"):
+        for run, key, step, value in connection.execute(
+            "select run_uuid, key, step, value from metrics order by step"
+        ):
             points.setdefault((run, key), []).append((step, value))
     tags = {run: told for run, told in tags.items() if told.get("gridless.study") == study}
     children = {run: told for run, told in tags.items() if "mlflow.parentRunId" in told}
     n_parents = len(tags) - len(children)
     problems = [f"{n_parents} parent runs of {study} in MLflow instead of 1"] * (n_parents != 1)
     n_children = len(children)
-    problems += [f"{n_children} child runs of {study} in MLflow instead of {len(trials)}"] * (n_children != len(trials))
+    problems += [f"{n_children} child runs of {study} in MLflow instead of {len(trials)}"] * (
+        n_children != len(trials)
+    )
     by_number = {int(told["gridless.trial"]): run for run, told in children.items()}
     for trial in trials:
         run = by_number.get(trial.number, "")
         wanted = {name: _points(trial, name) for name in NAMES}
         found = {name: points.get((run, name), []) for name in NAMES}
-        wrong = [f"{name} {len(found[name])} for {len(wanted[name])}" for name in NAMES if found[name] != wanted[name]]
+        wrong = [
+            f"{name} {len(found[name])} for {len(wanted[name])}"
+            for name in NAMES
+            if found[name] != wanted[name]
+        ]
         problems += [f"trial {trial.number} of {study} in MLflow: {', '.join(wrong)}"] * bool(wrong)
         state = children.get(run, {}).get("gridless.ended") or children.get(run, {}).get("state")
-        problems += [f"trial {trial.number} is {trial.state}, in MLflow {state}"] * (state != trial.state)
+        problems += [f"trial {trial.number} is {trial.state}, in MLflow {state}"] * (
+            state != trial.state
+        )
     return problems
 
 
@@ -81,35 +110,57 @@ def _points(trial: TrialRecord, name: str) -> list[tuple[int, float]]:
 
 
 def curve_problems(ledger: Ledger, trials: Iterable[TrialRecord]) -> list[str]:
-    """Which of `trials` differ from an undisturbed training of the same setting and seed in a fresh folder."""
+    """Which of `trials` differ from an undisturbed training of the same setting and seed in a fresh
+    folder.
+    """
     trials = list(trials)
     with tempfile.TemporaryDirectory(prefix="gridless-again-") as folder:
         jobs = [asdict(_job(ledger, trial, Path(folder))) for trial in trials]
-        wanted = [{"job": job, "epochs": trial.epochs} for job, trial in zip(jobs, trials, strict=True)]
-        variables = os.environ | environment_for(Device("CPU"), threads=1) | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+        wanted = [
+            {"job": job, "epochs": trial.epochs} for job, trial in zip(jobs, trials, strict=True)
+        ]
+        variables = (
+            os.environ | environment_for(Device("CPU"), threads=1) | {"TF_CPP_MIN_LOG_LEVEL": "2"}
+        )
         done = subprocess.run(
-            [sys.executable, __file__], input=json.dumps(wanted), env=variables, text=True, check=False,
+            [sys.executable, __file__],
+            input=json.dumps(wanted),
+            env=variables,
+            text=True,
+            check=False,
             capture_output=True,
-        )  # fmt: skip
+        )
     if done.returncode:
         raise RuntimeError(done.stderr[-2000:])
     again = json.loads(done.stdout.splitlines()[-1])
     problems = []
     for trial, curve in zip(trials, again, strict=True):
         if (was := [_repeated(asdict(e)) for e in trial.curve]) != curve:
-            step = next((e["step"] for e, a in zip(was, curve, strict=False) if e != a), len(curve) + 1)
-            problems.append(f"trial {trial.number} differs from an undisturbed one from epoch {step} on")
+            step = next(
+                (e["step"] for e, a in zip(was, curve, strict=False) if e != a), len(curve) + 1
+            )
+            problems.append(
+                f"trial {trial.number} differs from an undisturbed one from epoch {step} on"
+            )
     return problems
 
 
 def _job(ledger: Ledger, trial: TrialRecord, folder: Path) -> Job:
     data = data_for(ledger.spec)
     return Job(
-        model=ledger.spec.model, params=dict(trial.params), seed=trial.seed or 0,
-        total_epochs=trial.total_epochs or 1, data=str(data.folder), input_shape=data.input_shape,
-        n_classes=data.n_classes, checkpoint=str(folder / f"{trial.number}.npz"), evidence=str(folder),
-        number=trial.number, cache=str(folder / "cache"), precision=ledger.spec.precision,
-    )  # fmt: skip
+        model=ledger.spec.model,
+        params=dict(trial.params),
+        seed=trial.seed or 0,
+        total_epochs=trial.total_epochs or 1,
+        data=str(data.folder),
+        input_shape=data.input_shape,
+        n_classes=data.n_classes,
+        checkpoint=str(folder / f"{trial.number}.npz"),
+        evidence=str(folder),
+        number=trial.number,
+        cache=str(folder / "cache"),
+        precision=ledger.spec.precision,
+    )
 
 
 def _repeated(metrics: dict[str, Any]) -> dict[str, Any]:
@@ -124,7 +175,9 @@ def main() -> int:
     for wanted in json.load(sys.stdin):
         curve: list[dict[str, Any]] = []
 
-        def on_epoch(step: int, metrics: Any, curve: list[Any] = curve, last: int = wanted["epochs"]) -> str:
+        def on_epoch(
+            step: int, metrics: Any, curve: list[Any] = curve, last: int = wanted["epochs"]
+        ) -> str:
             curve.append(_repeated(dict(metrics)))
             return "go on" if step < last else "stop"
 

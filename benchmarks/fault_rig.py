@@ -36,9 +36,16 @@ time.time = lambda: real() + 3600 * (time.monotonic() > until)
 
 
 KINDS = (
-    "worker killed", "worker hung", "SIGTERM to trials", "launcher stopped", "launcher killed", "MLflow killed",
-    "database away for 8 s", "database hung", "clock set forward",
-)  # fmt: skip
+    "worker killed",
+    "worker hung",
+    "SIGTERM to trials",
+    "launcher stopped",
+    "launcher killed",
+    "MLflow killed",
+    "database away for 8 s",
+    "database hung",
+    "clock set forward",
+)
 """Faults that must have hit a running trial."""
 
 
@@ -64,9 +71,15 @@ class Rig:
             self.port = free.getsockname()[1]
         self.postgres = pgserver.get_server(folder / "data", cleanup_mode="stop")
         self.mlflow: psutil.Popen | None = None
-        os.environ |= {"GRIDLESS_STORAGE": self.postgres.get_uri(), "GRIDLESS_HOME": str(folder / "home")}
+        os.environ |= {
+            "GRIDLESS_STORAGE": self.postgres.get_uri(),
+            "GRIDLESS_HOME": str(folder / "home"),
+        }
         os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"  # for language models
-        os.environ |= {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.port}", "GRIDLESS_GRACE_S": str(GRACE_S)}
+        os.environ |= {
+            "MLFLOW_TRACKING_URI": f"http://127.0.0.1:{self.port}",
+            "GRIDLESS_GRACE_S": str(GRACE_S),
+        }
         self.ledger: Ledger
         self.launcher: psutil.Popen
         self.ahead: psutil.Popen
@@ -77,7 +90,17 @@ class Rig:
 
     def submit(self, n_trials: int) -> None:
         """Put the study on the queue, or let it go on to `n_trials`."""
-        command = [GRIDLESS, "submit", "mlp", "digits", "--name", NAME, "--n-trials", str(n_trials), "--quiet"]
+        command = [
+            GRIDLESS,
+            "submit",
+            "mlp",
+            "digits",
+            "--name",
+            NAME,
+            "--n-trials",
+            str(n_trials),
+            "--quiet",
+        ]
         command += [
             "--epochs",
             str(EPOCHS),
@@ -87,29 +110,54 @@ class Rig:
             "1",
             *(f"--fix={pin}" for pin in PINNED),
         ]
-        if subprocess.run(command, check=False, cwd=self.folder).returncode == 0:  # the database may be away
+        if (
+            subprocess.run(command, check=False, cwd=self.folder).returncode == 0
+        ):  # the database may be away
             self.n_trials = n_trials
         self.ledger = Ledger(LedgerStorage(os.environ["GRIDLESS_STORAGE"]), NAME)
 
     def launch(self, n_workers: int, *options: str, **variables: str) -> psutil.Popen:
         """Start `gridless worker`."""
-        command = [GRIDLESS, "worker", "--gpus", "none", "--workers", str(n_workers), "--threads", "1", *options]
+        command = [
+            GRIDLESS,
+            "worker",
+            "--gpus",
+            "none",
+            "--workers",
+            str(n_workers),
+            "--threads",
+            "1",
+            *options,
+        ]
         with (self.folder / "launchers.log").open("ab") as log:
-            return psutil.Popen(command, cwd=self.folder, env=os.environ | variables, stdout=log, stderr=log)
+            return psutil.Popen(
+                command, cwd=self.folder, env=os.environ | variables, stdout=log, stderr=log
+            )
 
     def workers(self) -> list[psutil.Process]:
         """The worker processes of both launchers."""
-        return [p for one in (self.launcher, self.ahead) for p in tree(one) if "search.worker" in words(p)]
+        return [
+            p
+            for one in (self.launcher, self.ahead)
+            for p in tree(one)
+            if "search.worker" in words(p)
+        ]
 
     def trial_processes(self) -> list[psutil.Process]:
         """Forked by a fork server, which a worker started."""
-        servers = {p.pid for w in self.workers() for p in tree(w) if p.ppid() == w.pid and is_forked(p)}
+        servers = {
+            p.pid for w in self.workers() for p in tree(w) if p.ppid() == w.pid and is_forked(p)
+        }
         keepers = {p.pid for p in tree(self.launcher) if p.ppid() in servers}
         return [p for p in tree(self.launcher) if p.ppid() in keepers and is_forked(p)]
 
     def holders(self) -> list[psutil.Process]:
         """The workers that train a trial now, of which at least an epoch is stored."""
-        held = {int((t.worker or "/0").rpartition("/")[2]) for t in self.trials() if t.state == "RUNNING" and t.curve}
+        held = {
+            int((t.worker or "/0").rpartition("/")[2])
+            for t in self.trials()
+            if t.state == "RUNNING" and t.curve
+        }
         return [p for p in self.workers() if p.pid in held]
 
     def trials(self) -> list[TrialRecord]:
@@ -120,7 +168,9 @@ class Rig:
             return []
 
     def kill_worker(self) -> None:
-        """Kill -9 of a worker that trains, or of any if none does, unless another fault has it in hand."""
+        """Kill -9 of a worker that trains, or of any if none does, unless another fault has it in
+        hand.
+        """
         holders = [p for p in self.holders() if p.pid not in self.spared]
         victims = holders or [p for p in self.workers() if p.pid not in self.spared]
         if victims and time.monotonic() > self.busy_until:
@@ -136,23 +186,43 @@ class Rig:
                     process.kill()
             self.mlflow.wait()
             self.mlflow = None
-            self.outages.append(("MLflow killed", time.time(), time.time() + self.args.mlflow_every))
+            self.outages.append(
+                ("MLflow killed", time.time(), time.time() + self.args.mlflow_every)
+            )
             return
         store = f"sqlite:///{self.folder / 'mlflow.db'}"
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store, "--workers", "1"]
-        command += ["--artifacts-destination", str(self.folder / "artifacts"), "--port", str(self.port)]
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--backend-store-uri",
+            store,
+            "--workers",
+            "1",
+        ]
+        command += [
+            "--artifacts-destination",
+            str(self.folder / "artifacts"),
+            "--port",
+            str(self.port),
+        ]
         with (self.folder / "mlflow.log").open("ab") as log:
             self.mlflow = psutil.Popen(command, stdout=log, stderr=log)
 
     def kill_database(self, away_s: float) -> bool:
-        """Kill -9 of the postmaster and of all its children, as by a machine that loses its power."""
+        """Kill -9 of the postmaster and of all its children, as by a machine that loses its
+        power.
+        """
         if not self.holders():
             return False
         self.say(f"database killed -9, away for {away_s:.0f} s")
         for process in self.database():
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-        self.outages.append((f"database away for {away_s:.0f} s", time.time(), time.time() + away_s))
+        self.outages.append(
+            (f"database away for {away_s:.0f} s", time.time(), time.time() + away_s)
+        )
         after(away_s, self.restart_database)
         return True
 
@@ -183,7 +253,9 @@ class Rig:
         return True
 
     def hang_worker(self) -> bool:
-        """A worker hangs for longer than the grace period; its trial goes to another, and it finds out."""
+        """A worker hangs for longer than the grace period; its trial goes to another, and it finds
+        out.
+        """
         for victim in self.holders()[:1]:
             self.say(f"worker {victim.pid} hangs for {2 * GRACE_S:.0f} s, with a trial")
             self.spared.add(victim.pid)
@@ -205,7 +277,9 @@ class Rig:
         return bool(processes)
 
     def stop_launcher(self) -> bool:
-        """SIGTERM while a trial process is stopped: it must exit 0 in seconds, with no trial left RUNNING."""
+        """SIGTERM while a trial process is stopped: it must exit 0 in seconds, with no trial left
+        RUNNING.
+        """
         stopped = self.trial_processes()[:1]
         for process in stopped:
             with suppress(psutil.NoSuchProcess):
@@ -218,10 +292,18 @@ class Rig:
         self.launcher.terminate()
         code = self.launcher.wait(120)
         seconds = time.monotonic() - began
-        kept = [t.number for t in self.trials() if t.state == "RUNNING" and int(str(t.worker).rsplit("/")[-1]) in own]
-        self.say(f"SIGTERM to the launcher: exit code {code} after {seconds:.1f} s, trials kept: {kept}")
+        kept = [
+            t.number
+            for t in self.trials()
+            if t.state == "RUNNING" and int(str(t.worker).rsplit("/")[-1]) in own
+        ]
+        self.say(
+            f"SIGTERM to the launcher: exit code {code} after {seconds:.1f} s, trials kept: {kept}"
+        )
         if code != 0 or seconds > 20 or kept:
-            self.problems.append(f"SIGTERM: exit code {code} after {seconds:.1f} s, trials kept: {kept}")
+            self.problems.append(
+                f"SIGTERM: exit code {code} after {seconds:.1f} s, trials kept: {kept}"
+            )
         self.hits["launcher stopped"] += 1
         self.busy_until = 0.0
         self.launcher = self.launch(self.args.workers - 1)
@@ -239,13 +321,17 @@ class Rig:
         return True
 
     def count_hits(self, trials: Sequence[TrialRecord]) -> list[str]:
-        """Add to `hits` the epochs measured during outages and by the clock set forward; what never hit a trial."""
+        """Add to `hits` the epochs measured during outages and by the clock set forward; what never
+        hit a trial.
+        """
         measured = [epoch.at for trial in trials for epoch in trial.curve]
         for kind, since, until in self.outages:
             self.hits[kind] += any(since < at < until for at in measured)
         self.hits["clock set forward"] += sum(at > time.time() + 1800 for at in measured)
         n_outages = Counter(kind for kind, _, _ in self.outages if kind.startswith("database"))
-        problems = [f"{kind}: no reports under way" for kind, n in n_outages.items() if self.hits[kind] < n]
+        problems = [
+            f"{kind}: no reports under way" for kind, n in n_outages.items() if self.hits[kind] < n
+        ]
         problems += [f"{kind}: never hit a running trial" for kind in KINDS if not self.hits[kind]]
         return problems
 

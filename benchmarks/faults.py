@@ -1,11 +1,12 @@
 """A study through faults of every kind: `python benchmarks/faults.py [--quick]`.
 
-Starts a PostgreSQL and an MLflow server, submits `mlp digits` and lets `gridless worker` serve it while, all the time,
-a random worker is killed -9 every few seconds and MLflow is down half the time, and, one after another, the faults of
-`FAULTS` happen. One worker has its clock set an hour forward. Then the rest is trained in peace and everything is
-checked: `fault_checks.py` says for what. The last line tells what came out, `100 of 100 finished, 0 running, 0 lost`,
-and how often each kind of fault hit a trial that was being trained, or what fell short, with exit code 1: a kind that
-never hit falls short, too. Needs the extra `dev`.
+Starts a PostgreSQL and an MLflow server, submits `mlp digits` and lets `gridless worker` serve it
+while, all the time, a random worker is killed -9 every few seconds and MLflow is down half the
+time, and, one after another, the faults of `FAULTS` happen. One worker has its clock set an hour
+forward. Then the rest is trained in peace and everything is checked: `fault_checks.py` says for
+what. The last line tells what came out, `100 of 100 finished, 0 running, 0 lost`, and how often
+each kind of fault hit a trial that was being trained, or what fell short, with exit code 1: a kind
+that never hit falls short, too. Needs the extra `dev`.
 """
 
 import argparse
@@ -37,7 +38,9 @@ FAULTS: tuple[tuple[float, Callable[[Rig], bool]], ...] = (
     (0.65, Rig.kill_launcher),
     (0.75, lambda rig: rig.kill_database(20)),
 )
-"""What happens once this part of the trials has ended, as soon as it hits a trial that is being trained."""
+"""What happens once this part of the trials has ended, as soon as it hits a trial that is being
+trained.
+"""
 MIN_LOST, MIN_CURVES = 10, 10
 """Trials that must lose their worker, and be compared with undisturbed ones."""
 PAUSE_S = 35.0
@@ -45,13 +48,18 @@ PAUSE_S = 35.0
 
 
 def disturb(rig: Rig) -> None:
-    """Let the study run under faults until all of them have hit it and its trials have ended, or its time is over.
+    """Let the study run under faults until all of them have hit it and its trials have ended, or
+    its time is over.
 
     On a machine that trains faster than faults hit, trials are added.
     """
     args = rig.args
     waiting, next_fault = list(FAULTS[: len(FAULTS) - args.quick]), time.monotonic() + 20
-    next_kill, next_switch, next_word = time.monotonic() + 20, time.monotonic() + args.mlflow_every, 0.0
+    next_kill, next_switch, next_word = (
+        time.monotonic() + 20,
+        time.monotonic() + args.mlflow_every,
+        0.0,
+    )
     until, ended, n_lost = time.monotonic() + args.limit, 0, 0
     while time.monotonic() < until and (ended < rig.n_trials or waiting or n_lost < MIN_LOST):
         found, now = rig.trials(), time.monotonic()
@@ -65,18 +73,27 @@ def disturb(rig: Rig) -> None:
         if now > next_switch:
             rig.switch_mlflow()
             next_switch = now + args.mlflow_every
-        if waiting and now > next_fault and ended >= waiting[0][0] * args.trials and waiting[0][1](rig):
+        if (
+            waiting
+            and now > next_fault
+            and ended >= waiting[0][0] * args.trials
+            and waiting[0][1](rig)
+        ):
             waiting.pop(0)
             next_fault = time.monotonic() + PAUSE_S
         if found and now > next_word:
             retries = sum(t.n_retries for t in found)
-            rig.say(f"{dict(Counter(t.state for t in found))}, {rig.n_killed} kills, {retries} retries")
+            rig.say(
+                f"{dict(Counter(t.state for t in found))}, {rig.n_killed} kills, {retries} retries"
+            )
             next_word = now + 15
         if rig.launcher.poll() is not None:
             rig.problems.append(f"the launcher ended with exit code {rig.launcher.returncode}")
             rig.launcher = rig.launch(args.workers - 1)
         time.sleep(0.3)
-    rig.problems += [f"{len(waiting)} faults did not get their turn in {args.limit:.0f} s"] * bool(waiting)
+    rig.problems += [f"{len(waiting)} faults did not get their turn in {args.limit:.0f} s"] * bool(
+        waiting
+    )
 
 
 def finish(rig: Rig) -> None:
@@ -104,12 +121,17 @@ def check(rig: Rig) -> int:
     """Say what came out; the exit code."""
     found, n_trials = rig.trials(), rig.n_trials
     hurt = [t for t in found if t.n_retries or t.n_segments > 1]
-    rig.say(f"{rig.n_killed} workers killed; {sum(t.n_retries > 0 for t in found)} trials lost theirs, ")
+    rig.say(
+        f"{rig.n_killed} workers killed; {sum(t.n_retries > 0 for t in found)} trials lost theirs, "
+    )
     rig.say(f"{sum(t.n_retries for t in found)} times in all; {len(hurt)} were trained in segments")
     problems = rig.problems + fault_checks.storage_problems(rig.ledger, n_trials)
     final = Ledger(rig.ledger.storage, NAME + FINAL)
     replicates = final.trials()
-    rig.say(f"{len(replicates)} replicates of finalists, {sum(t.evaluation is not None for t in replicates)} scored")
+    rig.say(
+        f"{len(replicates)} replicates of finalists,"
+        f" {sum(t.evaluation is not None for t in replicates)} scored"
+    )
     problems += fault_checks.storage_problems(final, final.spec.n_trials)
     for name, trials in ((NAME, found), (NAME + FINAL, replicates)):
         problems += fault_checks.mlflow_problems(rig.folder / "mlflow.db", name, trials)
@@ -118,7 +140,9 @@ def check(rig: Rig) -> int:
     rig.say(f"{len(again)} curves compared with undisturbed ones")
     n_lost = sum(t.n_retries > 0 for t in found)
     problems += [f"{n_lost} trials lost their worker, fewer than {MIN_LOST}"] * (n_lost < MIN_LOST)
-    problems += [f"{len(again)} curves compared, fewer than {MIN_CURVES}"] * (len(again) < MIN_CURVES)
+    problems += [f"{len(again)} curves compared, fewer than {MIN_CURVES}"] * (
+        len(again) < MIN_CURVES
+    )
     problems += rig.count_hits([*found, *replicates])
     for problem in problems:
         rig.say(f"WRONG: {problem}")
@@ -127,21 +151,33 @@ def check(rig: Rig) -> int:
     short = f"; {len(problems)} things WRONG, the first: {problems[0]}" if problems else ""
     lost = n_trials - ended - states["RUNNING"]
     hits = ", ".join(f"{kind} {n}" for kind, n in sorted(rig.hits.items()))
-    print(f"{ended} of {n_trials} finished, {states['RUNNING']} running, {lost} lost; hits: {hits}{short}")
+    print(
+        f"{ended} of {n_trials} finished, {states['RUNNING']} running, {lost} lost; hits:"
+        f" {hits}{short}"
+    )
     return 1 if problems else 0
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--quick", action="store_true", help="30 trials, 4 workers, a kill every 5 s")
+    parser.add_argument(
+        "--quick", action="store_true", help="30 trials, 4 workers, a kill every 5 s"
+    )
     parser.add_argument("--trials", type=int)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--kill-every", type=float, help="seconds")
-    parser.add_argument("--mlflow-every", type=float, default=30.0, help="seconds up, and as many down")
+    parser.add_argument(
+        "--mlflow-every", type=float, default=30.0, help="seconds up, and as many down"
+    )
     parser.add_argument("--limit", type=float, help="seconds of faults at most")
     parser.add_argument("--again", type=int, default=40, help="trials to train again, undisturbed")
     args = parser.parse_args()
-    for name, usual, quick in (("trials", 100, 30), ("workers", 8, 4), ("kill_every", 3, 5), ("limit", 3600, 600)):
+    for name, usual, quick in (
+        ("trials", 100, 30),
+        ("workers", 8, 4),
+        ("kill_every", 3, 5),
+        ("limit", 3600, 600),
+    ):
         setattr(args, name, getattr(args, name) or (quick if args.quick else usual))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     folder = Path(tempfile.mkdtemp(prefix="gridless-faults-"))

@@ -1,10 +1,12 @@
-"""How far the forecast of what a search may still gain can be trusted: `python benchmarks/forecast.py model.onnx`.
+"""How far the forecast of what a search may still gain can be trusted: `python
+benchmarks/forecast.py model.onnx`.
 
-Whole searches by this project's own strategies run on a virtual clock over surrogates of LCBench (YAHPO Gym's file
-lcbench/model.onnx beside its encoding.json; needs `pip install onnxruntime`), whose smooth curves get half the standard
-error of --images validation images as noise of each trial and as much of each epoch. The first table cuts every search
-at several points and compares forecasts made there with what came; the second stops every search where it is first
-called flat and compares that with its end.
+Whole searches by this project's own strategies run on a virtual clock over surrogates of LCBench
+(YAHPO Gym's file lcbench/model.onnx beside its encoding.json; needs `pip install onnxruntime`),
+whose smooth curves get half the standard error of --images validation images as noise of each trial
+and as much of each epoch. The first table cuts every search at several points and compares
+forecasts made there with what came; the second stops every search where it is first called flat and
+compares that with its end.
 """
 
 import argparse
@@ -50,7 +52,9 @@ Curve = Callable[[dict[str, Any]], tuple[np.ndarray, np.ndarray]]
 
 
 def surrogate(path: Path, task: str) -> Curve:
-    """A function from params to (seconds of each epoch, validation accuracy after it), without noise."""
+    """A function from params to (seconds of each epoch, validation accuracy after it), without
+    noise.
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -59,7 +63,9 @@ def surrogate(path: Path, task: str) -> Curve:
     code = json.loads((path.parent / "encoding.json").read_text())["OpenML_task_id"][task]
 
     def curve(params: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-        x = np.array([[epoch, *(params[n] for n in ORDER)] for epoch in range(1, N_EPOCHS + 1)], np.float32)
+        x = np.array(
+            [[epoch, *(params[n] for n in ORDER)] for epoch in range(1, N_EPOCHS + 1)], np.float32
+        )
         found = session.run(None, {"x_cat": np.full((N_EPOCHS, 1), code, np.int32), "x_cont": x})[0]
         ends = np.maximum.accumulate(np.maximum(found[:, 0], 0.01))
         return np.diff(ends, prepend=0.0), np.clip(found[:, 1] / 100, 0, 1)
@@ -68,7 +74,9 @@ def surrogate(path: Path, task: str) -> Curve:
 
 
 class Clock:
-    """A whole search on a virtual clock: workers train from rung to rung, the earliest end first."""
+    """A whole search on a virtual clock: workers train from rung to rung, the earliest end
+    first.
+    """
 
     def __init__(self, curve: Curve, strategy: str, *, seed: int, images: int) -> None:
         self._curve, self._seed, self._images = curve, seed, images
@@ -77,7 +85,9 @@ class Clock:
         self.trials: list[TrialRecord] = []
 
     def run(self, *, n_trials: int, workers: int) -> list[TrialRecord]:
-        """The trials once nothing is left to do, each epoch with the virtual second at which it ended."""
+        """The trials once nothing is left to do, each epoch with the virtual second at which it
+        ended.
+        """
         idle, busy, now = list(range(workers)), [], 0.0
         while True:
             while idle and (number := self._next(n_trials)) is not None:
@@ -87,8 +97,13 @@ class Clock:
             now, worker, number = heapq.heappop(busy)
             trial = self.trials[number]
             is_done = trial.epochs == N_EPOCHS
-            if is_done or self._strategy.decide(self.trials, number, trial.epochs) is Decision.PAUSE:
-                self.trials[number] = replace(trial, state="COMPLETE" if is_done else "WAITING", paused=not is_done)
+            if (
+                is_done
+                or self._strategy.decide(self.trials, number, trial.epochs) is Decision.PAUSE
+            ):
+                self.trials[number] = replace(
+                    trial, state="COMPLETE" if is_done else "WAITING", paused=not is_done
+                )
                 idle.append(worker)
             else:
                 heapq.heappush(busy, (self._train(number, now), worker, number))
@@ -99,11 +114,15 @@ class Clock:
             number = len(self.trials)
             params = self._strategy.ask(self.trials, number) if number else dict(SPACE.document)
             self.trials.append(TrialRecord(number, "RUNNING", params, total_epochs=N_EPOCHS))
-            self._whole[number] = self._noisy(*self._curve(params), seed=derive_seed(self._seed, number))
+            self._whole[number] = self._noisy(
+                *self._curve(params), seed=derive_seed(self._seed, number)
+            )
         return number
 
     def _train(self, number: int, now: float) -> float:
-        """Train to the next rung; when that is done. Others see its epochs at once, which does little harm."""
+        """Train to the next rung; when that is done. Others see its epochs at once, which does
+        little harm.
+        """
         trial = self.trials[number]
         curve = list(trial.curve)
         while len(curve) < N_EPOCHS:
@@ -138,14 +157,20 @@ class Case(NamedTuple):
 def known_at(trials: Sequence[TrialRecord], now: float) -> list[TrialRecord]:
     """What storage would have held at the virtual second `now`."""
     cut = [replace(t, curve=tuple(e for e in t.curve if e.at <= now)) for t in trials]
-    return [t if t.epochs == N_EPOCHS else replace(t, state="RUNNING", paused=False) for t in cut if t.curve]
+    return [
+        t if t.epochs == N_EPOCHS else replace(t, state="RUNNING", paused=False)
+        for t in cut
+        if t.curve
+    ]
 
 
 def best(trials: Sequence[TrialRecord]) -> float:
     return max(t.val_accuracy or 0.0 for t in trials)
 
 
-def cases(found: Sequence[TrialRecord], part: float | None, *, workers: int, images: int) -> Iterator[Case]:
+def cases(
+    found: Sequence[TrialRecord], part: float | None, *, workers: int, images: int
+) -> Iterator[Case]:
     """Forecasts at CUTS of a search, `part` of the time so far ahead, an hour for None."""
     end = max(t.curve[-1].at for t in found)
     for cut in CUTS:
@@ -158,8 +183,12 @@ def cases(found: Sequence[TrialRecord], part: float | None, *, workers: int, ima
             yield Case(*(100 * v for v in (*said.gain[1:4], came, said.noise)))
 
 
-def stop(found: Sequence[TrialRecord], *, workers: int, images: int) -> tuple[float, float, float] | None:
-    """Where a search is first called flat: the part of its time saved, the points forgone, the noise floor."""
+def stop(
+    found: Sequence[TrialRecord], *, workers: int, images: int
+) -> tuple[float, float, float] | None:
+    """Where a search is first called flat: the part of its time saved, the points forgone, the
+    noise floor.
+    """
     end = max(t.curve[-1].at for t in found)
     for cut in np.arange(0.04, 1, 0.02):
         known = known_at(found, cut * end)
@@ -169,31 +198,39 @@ def stop(found: Sequence[TrialRecord], *, workers: int, images: int) -> tuple[fl
     return None
 
 
-def judged(strategy: str, searches: Sequence[Sequence[TrialRecord]], *, workers: int, images: int) -> Iterator[str]:
+def judged(
+    strategy: str, searches: Sequence[Sequence[TrialRecord]], *, workers: int, images: int
+) -> Iterator[str]:
     for part in HORIZONS:
         n = [c for s in searches for c in cases(s, part, workers=workers, images=images)]
         flat = [c for c in n if c.high < c.noise]
         expected, came = np.mean([c.expected for c in n]), np.mean([c.came for c in n])
-        above, below = (100 * np.mean(v) for v in ([c.came > c.high for c in n], [c.came < c.low for c in n]))
+        above, below = (
+            100 * np.mean(v) for v in ([c.came > c.high for c in n], [c.came < c.low for c in n])
+        )
         wrong = sum(c.came > c.noise for c in flat)
         ahead = f"{part:g} × the time so far" if part else "an hour"
         yield (
-            f"| {strategy} | {ahead} | {len(n)} | {expected:.2f} | {came:.2f} | {above:.0f} % | {below:.0f} % "
-            f"| {len(flat)} | {wrong} |"
+            f"| {strategy} | {ahead} | {len(n)} | {expected:.2f} | {came:.2f} | {above:.0f} % |"
+            f" {below:.0f} % | {len(flat)} | {wrong} |"
         )
 
 
-def stopped(strategy: str, searches: Sequence[Sequence[TrialRecord]], *, workers: int, images: int) -> str:
+def stopped(
+    strategy: str, searches: Sequence[Sequence[TrialRecord]], *, workers: int, images: int
+) -> str:
     ends = [e for s in searches if (e := stop(s, workers=workers, images=images))]
     saved, forgone, noise = np.array(ends).T if ends else np.zeros((3, 1))
     return (
-        f"| {strategy} | {len(ends)} of {len(searches)} | {100 * saved.mean():.0f} % | {forgone.mean():.2f} "
-        f"| {forgone.max():.2f} | {sum(forgone > noise)} |"
+        f"| {strategy} | {len(ends)} of {len(searches)} | {100 * saved.mean():.0f} % |"
+        f" {forgone.mean():.2f} | {forgone.max():.2f} | {sum(forgone > noise)} |"
     )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("surrogate", type=Path, metavar="model.onnx")
     parser.add_argument("--tasks", nargs="*", default=TASKS, help="OpenML task ids")
     parser.add_argument("--strategies", nargs="*", default=["halving", "tpe", "random"])
@@ -207,19 +244,25 @@ def main() -> None:
     curves = [surrogate(args.surrogate, task) for task in args.tasks]
     ends = []
     print(
-        "| strategy | ahead | forecasts | expected gain | gain | above | below | called flat | gained more than noise |"
+        "| strategy | ahead | forecasts | expected gain | gain | above | below | called flat |"
+        " gained more than noise |"
     )
     print("|---" * 9 + "|")
     for strategy in args.strategies:
         searches = [
-            Clock(curve, strategy, seed=seed, images=args.images).run(n_trials=args.trials, workers=args.workers)
+            Clock(curve, strategy, seed=seed, images=args.images).run(
+                n_trials=args.trials, workers=args.workers
+            )
             for curve in curves
             for seed in range(args.seeds)
         ]
         print("\n".join(judged(strategy, searches, **rules)), flush=True)
         ends.append(stopped(strategy, searches, **rules))
     print(
-        "\n| strategy | stopped | time saved | points forgone | at most | more than noise |" + "\n" + "|---" * 6 + "|"
+        "\n| strategy | stopped | time saved | points forgone | at most | more than noise |"
+        + "\n"
+        + "|---" * 6
+        + "|"
     )
     print("\n".join(ends))
 

@@ -22,7 +22,10 @@ from pathlib import Path
 import psutil
 
 N_TRIALS, EPOCHS = 8, 5
-SETTINGS = [{"lr": lr, "batch_size": 500, "units": 100} for lr in (0.05, 0.02, 0.1, 0.2, 0.01, 0.03, 0.07, 0.15)]
+SETTINGS = [
+    {"lr": lr, "batch_size": 500, "units": 100}
+    for lr in (0.05, 0.02, 0.1, 0.2, 0.01, 0.03, 0.07, 0.15)
+]
 
 BARE = """
 import json, sys
@@ -53,21 +56,51 @@ def bare(data: Path, threads: int) -> float:
 
 
 def service(home: Path, data: str, threads: int) -> tuple[float, float, list[float]]:
-    """Wall seconds of the whole command; of the search, from first claim to last end; and of each trial's start."""
-    tries = [part for s in SETTINGS[1:] for part in ("--try", ",".join(f"{k}={v}" for k, v in s.items()))]
-    command = [str(Path(sys.executable).parent / "gridless"), "study", "convNN_1", data, "--n-trials", str(N_TRIALS)]
-    command += ["--epochs", str(EPOCHS), "--workers", "1", "--threads", str(threads), "--strategy", "random", "--quiet"]
+    """Wall seconds of the whole command; of the search, from first claim to last end; and of each
+    trial's start.
+    """
+    tries = [
+        part for s in SETTINGS[1:] for part in ("--try", ",".join(f"{k}={v}" for k, v in s.items()))
+    ]
+    command = [
+        str(Path(sys.executable).parent / "gridless"),
+        "study",
+        "convNN_1",
+        data,
+        "--n-trials",
+        str(N_TRIALS),
+    ]
+    command += [
+        "--epochs",
+        str(EPOCHS),
+        "--workers",
+        "1",
+        "--threads",
+        str(threads),
+        "--strategy",
+        "random",
+        "--quiet",
+    ]
     command += ["--finalists", "0"]
     began = time.perf_counter()
-    subprocess.run([*command, *tries], env=os.environ | {"GRIDLESS_HOME": str(home)}, check=True, capture_output=True)
+    subprocess.run(
+        [*command, *tries],
+        env=os.environ | {"GRIDLESS_HOME": str(home)},
+        check=True,
+        capture_output=True,
+    )
     whole = time.perf_counter() - began
     from search.study.storage.optuna_storage import LedgerStorage
     from search.study.storage.read import read_study
 
-    trials = read_study(LedgerStorage(f"sqlite:///{home / 'studies.db'}"), f"convNN_1-{data}").trials
+    trials = read_study(
+        LedgerStorage(f"sqlite:///{home / 'studies.db'}"), f"convNN_1-{data}"
+    ).trials
     assert [t.state for t in trials] == ["COMPLETE"] * N_TRIALS
     assert sum(t.epochs for t in trials) == N_TRIALS * EPOCHS
-    starts = [t.curve[0].at - t.curve[0].seconds - t.started.timestamp() for t in trials if t.started]
+    starts = [
+        t.curve[0].at - t.curve[0].seconds - t.started.timestamp() for t in trials if t.started
+    ]
     first = min(t.started for t in trials if t.started)
     last = max(t.ended for t in trials if t.ended)
     assert isinstance(first, datetime)
@@ -86,7 +119,9 @@ def main() -> None:
         from search.datasets import load
         from search.datasets.split import prepare
 
-        data = prepare(load(args.data), seed=0, validation_fraction=1 / 6, cache=Path(folder) / ".cache").folder
+        data = prepare(
+            load(args.data), seed=0, validation_fraction=1 / 6, cache=Path(folder) / ".cache"
+        ).folder
         cached = Path(folder) / ".cache"
         for i in range(args.runs):
             home = Path(folder) / f"run{i}"
@@ -96,14 +131,15 @@ def main() -> None:
             whole, searching, starts = service(home, args.data, threads)
             rows.append((a, whole, searching, max(starts[1:])))
             print(
-                f"run {i + 1}: bare {a:.1f} s, service {whole:.1f} s ({whole / a:.3f} ×; {searching:.1f} s of it "
-                f"between first claim and last end), slowest start after the first {max(starts[1:]):.2f} s",
+                f"run {i + 1}: bare {a:.1f} s, service {whole:.1f} s ({whole / a:.3f} ×;"
+                f" {searching:.1f} s of it between first claim and last end), slowest start after"
+                f" the first {max(starts[1:]):.2f} s",
                 flush=True,
             )
     medians = [statistics.median(column) for column in zip(*rows, strict=True)]
     print(
-        f"medians of {args.runs}, without finalists: bare {medians[0]:.1f} s, service {medians[1]:.1f} s: "
-        f"{medians[1] / medians[0]:.3f} ×; start {medians[3]:.2f} s"
+        f"medians of {args.runs}, without finalists: bare {medians[0]:.1f} s, service"
+        f" {medians[1]:.1f} s: {medians[1] / medians[0]:.3f} ×; start {medians[3]:.2f} s"
     )
 
 

@@ -1,9 +1,11 @@
-"""A study on a Ray cluster that loses a node: `python benchmarks/ray_cluster.py [--nodes 3] [--trials 12]`.
+"""A study on a Ray cluster that loses a node: `python benchmarks/ray_cluster.py [--nodes 3]
+[--trials 12]`.
 
-Starts a PostgreSQL, a head without CPUs and `--nodes` nodes of one CPU each (raylets on this machine, each with an
-address and a home folder of its own; checkpoints in a shared folder), runs `gridless study mlp digits --engine ray`,
-and, once a third of the trials has ended, kills a node in the middle of a trial, -9, with everything on it. The last
-line says how many trials ended: `12 of 12 finished, 0 running, 0 lost`. Needs the extras `dev` and `ray`.
+Starts a PostgreSQL, a head without CPUs and `--nodes` nodes of one CPU each (raylets on this
+machine, each with an address and a home folder of its own; checkpoints in a shared folder), runs
+`gridless study mlp digits --engine ray`, and, once a third of the trials has ended, kills a node in
+the middle of a trial, -9, with everything on it. The last line says how many trials ended: `12 of
+12 finished, 0 running, 0 lost`. Needs the extras `dev` and `ray`.
 """
 
 import argparse
@@ -29,7 +31,14 @@ from search.study.storage.optuna_storage import LedgerStorage
 
 NAME = "mlp-digits"
 WAIT_S = 1200.0
-START = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--object-store-memory=80000000"]
+START = [
+    sys.executable,
+    "-m",
+    "ray.scripts.scripts",
+    "start",
+    "--block",
+    "--object-store-memory=80000000",
+]
 
 
 def main() -> int:
@@ -42,7 +51,10 @@ def main() -> int:
         folder = Path(place)
         folder.chmod(0o755)  # root's PostgreSQL runs as another user
         server = pgserver.get_server(folder / "data", cleanup_mode="stop")
-        os.environ |= {"GRIDLESS_STORAGE": server.get_uri(), "GRIDLESS_ARTIFACTS": str(folder / "shared")}
+        os.environ |= {
+            "GRIDLESS_STORAGE": server.get_uri(),
+            "GRIDLESS_ARTIFACTS": str(folder / "shared"),
+        }
         os.environ |= {"GRIDLESS_GRACE_S": "20", "RAY_USAGE_STATS_ENABLED": "0"}
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
         try:
@@ -61,7 +73,16 @@ def cluster(folder: Path, n_nodes: int) -> Iterator[tuple[str, dict[Path, psutil
     address = f"127.0.0.2:{port}"
     running = []
     try:
-        running.append(node(folder / "head", "--head", f"--port={port}", "--include-dashboard=false", ip=2, n_cpus=0))
+        running.append(
+            node(
+                folder / "head",
+                "--head",
+                f"--port={port}",
+                "--include-dashboard=false",
+                ip=2,
+                n_cpus=0,
+            )
+        )
         nodes = {}
         for i in range(n_nodes):
             home = folder / f"node-{i}"
@@ -78,7 +99,11 @@ def node(home: Path, *options: str, ip: int, n_cpus: int) -> psutil.Process:
     command = [*START, *options, f"--node-ip-address=127.0.0.{ip}", f"--num-cpus={n_cpus}"]
     with (home / "ray.log").open("wb") as log:
         process = psutil.Popen(
-            command, env=os.environ | {"GRIDLESS_HOME": str(home)}, stdout=log, stderr=log, start_new_session=True
+            command,
+            env=os.environ | {"GRIDLESS_HOME": str(home)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     wait_for(lambda: "Ray runtime started" in (home / "ray.log").read_text(), process)
     return process
@@ -99,7 +124,9 @@ def tree(process: psutil.Process) -> list[psutil.Process]:
     return [*process.children(recursive=True), process]
 
 
-def run(folder: Path, args: argparse.Namespace, address: str, nodes: dict[Path, psutil.Process]) -> int:
+def run(
+    folder: Path, args: argparse.Namespace, address: str, nodes: dict[Path, psutil.Process]
+) -> int:
     command = [
         str(Path(sys.executable).with_name("gridless")),
         "study",
@@ -113,14 +140,21 @@ def run(folder: Path, args: argparse.Namespace, address: str, nodes: dict[Path, 
     command += ["--n-trials", str(args.trials), "--epochs", str(args.epochs)]
     command += ["--engine", "ray", "--address", address, "--threads", "1"]
     began = time.monotonic()
-    study = psutil.Popen(command, env=os.environ | {"GRIDLESS_HOME": str(folder / "home")}, cwd=folder)
+    study = psutil.Popen(
+        command, env=os.environ | {"GRIDLESS_HOME": str(folder / "home")}, cwd=folder
+    )
     hit: list[TrialRecord] = []
     wait_for(lambda: bool(hit.extend(in_the_middle(args.trials)) or hit), study)
-    victim = next(home for home, process in nodes.items() if worker_pid(hit[0]) in {p.pid for p in tree(process)})
+    victim = next(
+        home
+        for home, process in nodes.items()
+        if worker_pid(hit[0]) in {p.pid for p in tree(process)}
+    )
     n_killed = kill(nodes[victim])
     seconds = time.monotonic() - began
     print(
-        f"{seconds:.0f} s: killed {victim.name}, {n_killed} processes, in trial {hit[0].number}, epoch {hit[0].epochs}"
+        f"{seconds:.0f} s: killed {victim.name}, {n_killed} processes, in trial {hit[0].number},"
+        f" epoch {hit[0].epochs}"
     )
     code = study.wait(WAIT_S)
     found = trials()
@@ -128,8 +162,14 @@ def run(folder: Path, args: argparse.Namespace, address: str, nodes: dict[Path, 
     gaps = sum([e.step for e in t.curve] != list(range(1, t.epochs + 1)) for t in found)
     again = next(t for t in found if t.number == hit[0].number)
     print(f"trial {again.number}: {again.n_retries} retries, {again.epochs} epochs, {again.state}")
-    print(f"{time.monotonic() - began:.0f} s: exit code {code}, {dict(counts)}, {gaps} curves with gaps or repeats")
-    print(f"{n_ended} of {args.trials} finished, {counts['RUNNING']} running, {args.trials - len(found)} lost")
+    print(
+        f"{time.monotonic() - began:.0f} s: exit code {code}, {dict(counts)}, {gaps} curves with"
+        " gaps or repeats"
+    )
+    print(
+        f"{n_ended} of {args.trials} finished, {counts['RUNNING']} running,"
+        f" {args.trials - len(found)} lost"
+    )
     return 0 if code == gaps == 0 and n_ended == args.trials == len(found) else 1
 
 

@@ -23,22 +23,42 @@ MOST_KILLS = 40
 
 def command(arguments: argparse.Namespace) -> list[str]:
     given = {
-        "--n-trials": arguments.trials, "--epochs": arguments.epochs, "--strategy": arguments.strategy, "--seed": 7,
-        "--workers": 1, "--threads": 1, "--finalists": 0, "--name": "resumed", "--fix": "batch_size=50",
-    }  # fmt: skip
+        "--n-trials": arguments.trials,
+        "--epochs": arguments.epochs,
+        "--strategy": arguments.strategy,
+        "--seed": 7,
+        "--workers": 1,
+        "--threads": 1,
+        "--finalists": 0,
+        "--name": "resumed",
+        "--fix": "batch_size=50",
+    }
     words = [str(word) for pair in given.items() for word in pair]
-    return [sys.executable, "-c", "from search.cli import main; main()", "study", "mlp", "digits", *words, "--quiet"]
+    return [
+        sys.executable,
+        "-c",
+        "from search.cli import main; main()",
+        "study",
+        "mlp",
+        "digits",
+        *words,
+        "--quiet",
+    ]
 
 
-def run(arguments: argparse.Namespace, home: Path, kill_every: float | None) -> tuple[list[TrialRecord], int]:
+def run(
+    arguments: argparse.Namespace, home: Path, kill_every: float | None
+) -> tuple[list[TrialRecord], int]:
     """The trials of the study in `home`, and how often it was killed."""
     url = f"sqlite:///{home}/studies.db"
     n_kills = 0
     while True:
         process = subprocess.Popen(
-            command(arguments), env=os.environ | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url},
-            stdout=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            command(arguments),
+            env=os.environ | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url},
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
             code = process.wait(kill_every if kill_every and n_kills < MOST_KILLS else None)
         except subprocess.TimeoutExpired:
@@ -55,7 +75,11 @@ def run(arguments: argparse.Namespace, home: Path, kill_every: float | None) -> 
 
 def facts(trial: TrialRecord) -> tuple[object, ...]:
     """What was decided and what came of it; when and how fast are left out."""
-    return trial.state, sorted(trial.params.items()), [(e.step, e.val_accuracy, e.val_loss) for e in trial.curve]
+    return (
+        trial.state,
+        sorted(trial.params.items()),
+        [(e.step, e.val_accuracy, e.val_loss) for e in trial.curve],
+    )
 
 
 def main() -> None:
@@ -71,10 +95,19 @@ def main() -> None:
     differing = [a.number for a, b in zip(through, killed, strict=False) if facts(a) != facts(b)]
     states = {s: sum(t.state == s for t in killed) for s in sorted({t.state for t in killed})}
     n_epochs = [sum(len(t.curve) for t in trials) for trials in (through, killed)]
-    print(f"{len(through)} trials run through, {len(killed)} with {n_kills} kills: {states}; epochs {n_epochs}")
+    print(
+        f"{len(through)} trials run through, {len(killed)} with {n_kills} kills: {states}; epochs"
+        f" {n_epochs}"
+    )
     print(f"trials that differ: {differing or 'none'}")
     for number in differing[:2]:
-        print(*(f"{name}: {facts(t[number])}" for name, t in (("through", through), ("killed", killed))), sep="\n")
+        print(
+            *(
+                f"{name}: {facts(t[number])}"
+                for name, t in (("through", through), ("killed", killed))
+            ),
+            sep="\n",
+        )
     sys.exit(bool(differing) or len(through) != len(killed))
 
 

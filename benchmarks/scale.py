@@ -1,9 +1,11 @@
-"""How many trials per second the storage carries, on PostgreSQL: trials that train nothing and report 10 epochs.
+"""How many trials per second the storage carries, on PostgreSQL: trials that train nothing and
+report 10 epochs.
 
-Every worker is a process with the real ledger, strategy and courier; only the trial's own process is replaced by one
-that reports at once. Beside it, in the same run, plain Optuna: `study.optimize` with its own RDBStorage, the same
-parameters, 10 reports per trial. Each figure is one span of 10 s after all workers stood ready. Under halving a claim
-is a segment: a trial is paused after 3 epochs and may be claimed again; half of those that were there are paused.
+Every worker is a process with the real ledger, strategy and courier; only the trial's own process
+is replaced by one that reports at once. Beside it, in the same run, plain Optuna: `study.optimize`
+with its own RDBStorage, the same parameters, 10 reports per trial. Each figure is one span of 10 s
+after all workers stood ready. Under halving a claim is a segment: a trial is paused after 3 epochs
+and may be claimed again; half of those that were there are paused.
 
     .venv/bin/python benchmarks/scale.py [--workers 8] [--finished 0 1000]
 """
@@ -40,7 +42,8 @@ def measure(url: str, name: str, kind: str, n_workers: int) -> float:
     """Claims per second of `n_workers` processes together."""
     command = [sys.executable, str(Path(__file__).with_name("scale_worker.py")), kind, url, name]
     processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(n_workers)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(n_workers)
     ]
     for process in processes:
         process.stdout.readline()
@@ -73,11 +76,15 @@ def fill(storage: LedgerStorage, name: str, kind: str, n: int) -> None:
             for number in range(start, min(start + BATCH, n)):
                 is_paused = kind == "halving" and number % 2 == 1
                 known = epochs[:RUNG] if is_paused else epochs
-                told = {f"epoch:{e.step}": e.__dict__ for e in known} | facts | {"paused": is_paused}
+                told = (
+                    {f"epoch:{e.step}": e.__dict__ for e in known} | facts | {"paused": is_paused}
+                )
                 trial = storage.new_trial(session, study_id, number)
                 trial.datetime_start = datetime.now() - timedelta(seconds=60)
                 storage.put_params(session, trial.trial_id, params[number % BATCH], kinds)
-                storage.put_steps(session, trial.trial_id, {e.step: e.val_accuracy or 0.0 for e in known})
+                storage.put_steps(
+                    session, trial.trial_id, {e.step: e.val_accuracy or 0.0 for e in known}
+                )
                 storage.put(session, trial.trial_id, user={} if kind.startswith("plain") else told)
                 if is_paused:
                     storage.release(session, trial)
@@ -93,17 +100,27 @@ def database() -> Iterator[str]:
     folder = Path(tempfile.mkdtemp(prefix="gridless-scale-"))
     folder.chmod(0o755)
     server = pgserver.get_server(folder / "data", cleanup_mode="delete")
-    yield sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+    yield (
+        sa.make_url(server.get_uri())
+        .set(drivername="postgresql+psycopg")
+        .render_as_string(hide_password=False)
+    )
     server.cleanup()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--workers", type=int, nargs="+", default=[1, 8, 32], help="for ours; plain Optuna has 8")
-    parser.add_argument("--finished", type=int, nargs="+", default=[0, 100, 1000, 10_000], help="trials before")
+    parser.add_argument(
+        "--workers", type=int, nargs="+", default=[1, 8, 32], help="for ours; plain Optuna has 8"
+    )
+    parser.add_argument(
+        "--finished", type=int, nargs="+", default=[0, 100, 1000, 10_000], help="trials before"
+    )
     asked = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    print(f"{os.cpu_count()} cores, Python {platform.python_version()}, Optuna {optuna.__version__}")
+    print(
+        f"{os.cpu_count()} cores, Python {platform.python_version()}, Optuna {optuna.__version__}"
+    )
     print("| what | finished before | workers | claims/s |\n|---|---|---|---|")
     with database() as url:
         storage = LedgerStorage(url)

@@ -1,4 +1,6 @@
-"""One worker of benchmarks/scale.py: says when it stands ready, is told its span, prints how many trials it ran."""
+"""One worker of benchmarks/scale.py: says when it stands ready, is told its span, prints how many
+trials it ran.
+"""
 
 import sys
 import threading
@@ -65,17 +67,38 @@ class Instantly:
 
 def epoch_done(step: int, number: int = 0) -> EpochDone:
     value = (step + number % 89) / 100
-    metrics = {"step": step, "loss": 1 / step, "accuracy": value, "val_loss": 1 / step, "val_accuracy": value}
+    metrics = {
+        "step": step,
+        "loss": 1 / step,
+        "accuracy": value,
+        "val_loss": 1 / step,
+        "val_accuracy": value,
+    }
     return EpochDone(metrics | {"lr": 0.1, "seconds": 0.0, "at": time.time()})
 
 
 def spec_of(name: str, kind: str) -> StudySpec:
     space = load_space(find_space("mlp", None)).fix({"epochs": N_REPORTS})
     return StudySpec(
-        name=name, model="mlp", data="digits", data_source="digits", n_trials=1_000_000, epochs=N_REPORTS, seed=0,
-        strategy=kind.removeprefix("plain-"), workers=1, threads=1, timeout_s=None, budget=None, trial_timeout_s=None,
-        validation_fraction=0.2, data_digest="d", space_digest=space.digest, first=(), space=space.as_dict(),
-    )  # fmt: skip
+        name=name,
+        model="mlp",
+        data="digits",
+        data_source="digits",
+        n_trials=1_000_000,
+        epochs=N_REPORTS,
+        seed=0,
+        strategy=kind.removeprefix("plain-"),
+        workers=1,
+        threads=1,
+        timeout_s=None,
+        budget=None,
+        trial_timeout_s=None,
+        validation_fraction=0.2,
+        data_digest="d",
+        space_digest=space.digest,
+        first=(),
+        space=space.as_dict(),
+    )
 
 
 def ours(url: str, name: str) -> Callable[[], object]:
@@ -96,7 +119,9 @@ def ours(url: str, name: str) -> Callable[[], object]:
 
 def plain(url: str, name: str, kind: str) -> Callable[[], object]:
     """Runs one trial by Optuna alone."""
-    sampler = optuna.samplers.RandomSampler() if kind == "plain-random" else optuna.samplers.TPESampler()
+    sampler = (
+        optuna.samplers.RandomSampler() if kind == "plain-random" else optuna.samplers.TPESampler()
+    )
     study = optuna.load_study(study_name=name, storage=RDBStorage(url), sampler=sampler)
     kinds = distributions(spec_of(name, kind).search_space)
 

@@ -1,7 +1,7 @@
 """How many workers a CPU should carry: `python benchmarks/workers.py [--runs 3]`.
 
-Trains the same number of epochs with one process of all threads and with one process of one thread per core, and
-prints the images per second of each. Alternating, medians.
+Trains the same number of epochs with one process of all threads and with one process of one thread
+per core, and prints the images per second of each. Alternating, medians.
 """
 
 import argparse
@@ -35,7 +35,9 @@ def rate(model: str, batch: int, workers: int, threads: int) -> float:
     variables = os.environ | dict.fromkeys(names, str(threads)) | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, "-c", TRAIN, model, str(batch)]
     running = [
-        subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        subprocess.Popen(
+            command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
         for _ in range(workers)
     ]
     return sum(float(process.communicate()[0]) for process in running)
@@ -49,8 +51,8 @@ def main() -> None:
         pairs = [(rate(model, batch, 1, cores), rate(model, batch, cores, 1)) for _ in range(runs)]
         one, many = (statistics.median(column) for column in zip(*pairs, strict=True))
         print(
-            f"{model} batch {batch}: 1 × {cores} threads {one:,.0f} images/s, {cores} × 1 thread {many:,.0f} "
-            f"({many / one:.2f} ×), medians of {runs}",
+            f"{model} batch {batch}: 1 × {cores} threads {one:,.0f} images/s, {cores} × 1 thread"
+            f" {many:,.0f} ({many / one:.2f} ×), medians of {runs}",
             flush=True,
         )
 

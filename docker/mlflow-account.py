@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Set up the workers' account in MLflow: `mlflow-account.py NAME <password`, with MLFLOW_AUTH_CONFIG_PATH set.
+"""Set up the workers' account in MLflow: `mlflow-account.py NAME <password`, with
+MLFLOW_AUTH_CONFIG_PATH set.
 
-It runs before the server starts, each time, so that no worker meets a server that does not know it. Workers go on with
-studies that others began: they may write to every experiment and model and delete every run. They are no
-administrator, and can delete no experiment or model but those that they made.
+It runs before the server starts, each time, so that no worker meets a server that does not know it.
+Workers go on with studies that others began: they may write to every experiment and model and
+delete every run. They are no administrator, and can delete no experiment or model but those that
+they made.
 """
 
 import sys
@@ -15,7 +17,9 @@ PERMISSIONS = {"experiment": "EDIT", "run": "MANAGE", "registered_model": "EDIT"
 
 
 def set_up(name: str, password: str) -> None:
-    """Make the account, or give it this password and these permissions. MLflow refuses fewer than 12 characters."""
+    """Make the account, or give it this password and these permissions. MLflow refuses fewer than
+    12 characters.
+    """
     store = SqlAlchemyStore()
     store.init_db(read_auth_config().database_uri)
     if store.has_user(name):

@@ -1,7 +1,7 @@
 """Gridless: hyperparameter search and benchmarking for Keras image classifiers, without the grid.
 
-What a program may use of it is in docs/api.md: `load_study`, `list_studies` and what they return. Nothing is loaded
-before it is asked for.
+What a program may use of it is in docs/api.md: `load_study`, `list_studies` and what they return.
+Nothing is loaded before it is asked for.
 """
 
 import importlib

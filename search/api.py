@@ -1,4 +1,6 @@
-"""The public Python API: studies that are stored, as pandas frames. docs/api.md describes it by examples."""
+"""The public Python API: studies that are stored, as pandas frames. docs/api.md describes it by
+examples.
+"""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -26,18 +28,21 @@ _EPOCH = ("step", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds
 
 
 def list_studies() -> list[str]:
-    """The names of all stored studies, in the order in which they were made; `<study>.final` are left out.
+    """The names of all stored studies, in the order in which they were made; `<study>.final` are
+    left out.
 
-    The storage is that of GRIDLESS_STORAGE, or of GRIDLESS_HOME. Raises search.errors.InputError when there is none.
+    The storage is that of GRIDLESS_STORAGE, or of GRIDLESS_HOME. Raises search.errors.InputError
+    when there is none.
     """
     return search_names(open_library(storage_url()))
 
 
 def load_study(name: str) -> "Study":
-    """Study `name` as it is stored now, or as it was when `gridless archive` wrote the file `name` (….tar.gz).
+    """Study `name` as it is stored now, or as it was when `gridless archive` wrote the file `name`
+    (….tar.gz).
 
-    Raises search.errors.InputError when there is none of that name, and search.errors.RetryLaterError when the
-    database is out of reach.
+    Raises search.errors.InputError when there is none of that name, and
+    search.errors.RetryLaterError when the database is out of reach.
     """
     if name.endswith(SUFFIXES):
         found = read_archive(Path(name).expanduser())
@@ -49,18 +54,23 @@ def load_study(name: str) -> "Study":
     search = next((s for n, s in found.items() if not n.endswith(FINAL)), None)
     final = next((s for n, s in found.items() if n.endswith(FINAL)), None)
     if search is None:
-        raise InputError(f"{name!r} has replicates only and searched nothing; `gridless compare` shows its suite")
+        raise InputError(
+            f"{name!r} has replicates only and searched nothing; `gridless compare` shows its suite"
+        )
     return Study(as_trained(search), final, is_archived=is_archived)
 
 
 class Study:
-    """A study at the moment when it was loaded; load it again for what came later. Made by `load_study`.
+    """A study at the moment when it was loaded; load it again for what came later. Made by
+    `load_study`.
 
-    Accuracies are fractions, losses mean cross-entropies in nats, times seconds. Frames are made when first asked for;
-    blanks in them are missing values.
+    Accuracies are fractions, losses mean cross-entropies in nats, times seconds. Frames are made
+    when first asked for; blanks in them are missing values.
     """
 
-    def __init__(self, record: StudyRecord, final: StudyRecord | None, *, is_archived: bool) -> None:
+    def __init__(
+        self, record: StudyRecord, final: StudyRecord | None, *, is_archived: bool
+    ) -> None:
         self._record, self._final, self._is_archived = record, final, is_archived
 
     def __repr__(self) -> str:
@@ -83,7 +93,9 @@ class Study:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The params of the trial of rank 1, which is chosen by validation; None while no trial has a value."""
+        """The params of the trial of rank 1, which is chosen by validation; None while no trial has
+        a value.
+        """
         found = best_trial(self._record)
         return dict(found.params) if found else None
 
@@ -99,11 +111,15 @@ class Study:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """One row per completed epoch: trial, step (from 1), loss, accuracy, val_loss, val_accuracy, lr, seconds, at.
+        """One row per completed epoch: trial, step (from 1), loss, accuracy, val_loss,
+        val_accuracy, lr, seconds, at.
 
-        `lr` is the rate at the epoch's start, `seconds` its wall-clock time, `at` when it ended (UTC).
+        `lr` is the rate at the epoch's start, `seconds` its wall-clock time, `at` when it ended
+        (UTC).
         """
-        rows = [{"trial": t.number} | epoch.report for t in self._record.trials for epoch in t.curve]
+        rows = [
+            {"trial": t.number} | epoch.report for t in self._record.trials for epoch in t.curve
+        ]
         frame = pd.DataFrame(rows, columns=["trial", *_EPOCH])
         types = dict.fromkeys(_EPOCH, "float64") | {"trial": "int64", "step": "int64"}
         frame = frame.astype(types)
@@ -111,16 +127,22 @@ class Study:
 
     @cached_property
     def finalists(self) -> pd.DataFrame:
-        """One row per setting that was trained again, in the order of validation; empty where none was.
+        """One row per setting that was trained again, in the order of validation; empty where none
+        was.
 
-        Columns: trial, rank, is_document; val_accuracy as the search saw it; test_accuracy_mean, its 95 % interval
-        test_accuracy_ci_low and test_accuracy_ci_high, over n_replicates finished of n_wanted; optimism, which is
-        val_accuracy minus that mean; p_value (Holm) of no difference from the highest mean, and tied_with_best.
+        Columns: trial, rank, is_document; val_accuracy as the search saw it; test_accuracy_mean,
+        its 95 % interval test_accuracy_ci_low and test_accuracy_ci_high, over n_replicates finished
+        of n_wanted; optimism, which is val_accuracy minus that mean; p_value (Holm) of no
+        difference from the highest mean, and tied_with_best.
         """
         rows = [
             (
                 *(f.trial, f.rank, f.is_document, f.search_accuracy),
-                *((f.interval.mean, f.interval.low, f.interval.high) if f.interval else (None, None, None)),
+                *(
+                    (f.interval.mean, f.interval.low, f.interval.high)
+                    if f.interval
+                    else (None, None, None)
+                ),
                 *(len(f.values), f.n_wanted, f.optimism, f.p_value, f.tied_with_best),
             )
             for f in (self._finals.rows if self._finals else ())
@@ -128,21 +150,28 @@ class Study:
         return pd.DataFrame(rows, columns=list(_FINALISTS)).astype(_FINALISTS)
 
     def export(self, folder: str | Path, format: str = "csv") -> Path:  # noqa: A002  # as pandas calls it
-        """Write the leaderboard to `folder`/leaderboard.<format>, csv, parquet or json, and return that path.
+        """Write the leaderboard to `folder`/leaderboard.<format>, csv, parquet or json, and return
+        that path.
 
-        docs/leaderboard.md describes its columns. Raises search.errors.InputError when it can't be written.
+        docs/leaderboard.md describes its columns. Raises search.errors.InputError when it can't be
+        written.
         """
         return write_export(self._record, self._finals, Path(folder), format)
 
     def model(self) -> Any:
-        """The network of the best finalist, a keras.Model: pixels 0…255 (n, height, width, channels) → probabilities.
+        """The network of the best finalist, a keras.Model: pixels 0…255 (n, height, width,
+        channels) → probabilities.
 
-        This loads Keras. Raises search.errors.InputError when the study has no network yet, or it can't be loaded.
+        This loads Keras. Raises search.errors.InputError when the study has no network yet, or it
+        can't be loaded.
         """
         from search.actions.predict import load  # noqa: PLC0415  # loads the framework
 
         if self._is_archived:
-            raise InputError(f"the network of {self.name!r} is in the archive; unpack {self.name}/model.keras from it")
+            raise InputError(
+                f"the network of {self.name!r} is in the archive; unpack {self.name}/model.keras"
+                " from it"
+            )
         return load(self.name)
 
     @cached_property
@@ -151,7 +180,11 @@ class Study:
             return None
         # An archive's evidence is packed: its finalists are told apart by their seeds alone.
         evidence = join(artifacts(self._final.name), "evidence")
-        return judge(self._record, self._final, {} if self._is_archived else read_correct(evidence, self._final))
+        return judge(
+            self._record,
+            self._final,
+            {} if self._is_archived else read_correct(evidence, self._final),
+        )
 
 
 _FINALISTS = {

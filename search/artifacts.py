@@ -1,7 +1,9 @@
-"""Whole files at a place that is a path of this machine or the URL of a store that many hosts reach.
+"""Whole files at a place that is a path of this machine or the URL of a store that many hosts
+reach.
 
-A store is whatever fsspec knows (s3://, gs://, abfs://, sftp://, …), with its own settings: AWS_* and the like, or
-FSSPEC_<PROTOCOL>_<SETTING>. Packages for it are loaded when its first file is touched.
+A store is whatever fsspec knows (s3://, gs://, abfs://, sftp://, …), with its own settings: AWS_*
+and the like, or FSSPEC_<PROTOCOL>_<SETTING>. Packages for it are loaded when its first file is
+touched.
 """
 
 import contextlib
@@ -26,10 +28,12 @@ def join(root: str | Path, *names: str) -> str:
 
 @contextlib.contextmanager
 def whole(location: str | Path) -> Iterator[IO[bytes]]:
-    """Open `location` for writing (and seeking, and reading back): readers meet the old file or the whole new one.
+    """Open `location` for writing (and seeking, and reading back): readers meet the old file or the
+    whole new one.
 
-    Makes its folder. Raises OSError when it can't be written (PermissionError; ConnectionError when a store is out of
-    reach or fails), the old file then unchanged, and InputError when the store isn't known or a package is missing.
+    Makes its folder. Raises OSError when it can't be written (PermissionError; ConnectionError when
+    a store is out of reach or fails), the old file then unchanged, and InputError when the store
+    isn't known or a package is missing.
     """
     if path := _local(location):
         with whole_file(path) as file:
@@ -73,7 +77,9 @@ def remove(location: str | Path) -> None:
 
 
 def remove_tree(location: str | Path) -> None:
-    """Remove the folder `location` with all that is in it, if there is one. Raises as `whole` does."""
+    """Remove the folder `location` with all that is in it, if there is one. Raises as `whole`
+    does.
+    """
     with contextlib.suppress(FileNotFoundError):
         if path := _local(location):
             shutil.rmtree(path)
@@ -84,17 +90,21 @@ def remove_tree(location: str | Path) -> None:
 
 
 def sizes_below(location: str | Path) -> dict[str, int]:
-    """Every plain file below the folder `location`, by its path from there, with the bytes that it takes on the disk.
+    """Every plain file below the folder `location`, by its path from there, with the bytes that it
+    takes on the disk.
 
-    Empty when there is no such folder; links are left out. Raises OSError (ConnectionError when a store is out of
-    reach), and InputError when the store isn't known or a package is missing.
+    Empty when there is no such folder; links are left out. Raises OSError (ConnectionError when a
+    store is out of reach), and InputError when the store isn't known or a package is missing.
     """
     if path := _local(location):
         return dict(sorted(_on_disk(path)))
     with _store(location) as (store, place):
         store.invalidate_cache()  # other hosts have written there since it was listed
         found = store.find(place, detail=True)
-    return {name.removeprefix(place).lstrip("/"): int(about["size"] or 0) for name, about in sorted(found.items())}
+    return {
+        name.removeprefix(place).lstrip("/"): int(about["size"] or 0)
+        for name, about in sorted(found.items())
+    }
 
 
 def _on_disk(folder: Path) -> list[tuple[str, int]]:
@@ -117,7 +127,9 @@ def _local(location: str | Path) -> Path | None:
 
 @contextlib.contextmanager
 def _store(location: str | Path) -> Iterator[tuple[Any, str]]:
-    """The store and the path in it that `location` names; what its packages raise inside becomes an OSError."""
+    """The store and the path in it that `location` names; what its packages raise inside becomes an
+    OSError.
+    """
     try:
         import fsspec  # noqa: PLC0415  # not needed for files of this machine
 
@@ -129,14 +141,18 @@ def _store(location: str | Path) -> Iterator[tuple[Any, str]]:
         raise InputError(f"{rule}: {redacted(str(error), str(location))}; {remedy}") from error
     except ValueError as error:
         rule = f"{masked(location)} is neither a path nor a URL of a store that fsspec knows"
-        raise InputError(f"{rule}: {redacted(str(error), str(location))}; mend GRIDLESS_ARTIFACTS") from error
+        raise InputError(
+            f"{rule}: {redacted(str(error), str(location))}; mend GRIDLESS_ARTIFACTS"
+        ) from error
     except Exception as error:  # some stores are connected to at once
         raise _failed(location, error) from error
     try:
         yield store, place
     except (FileNotFoundError, PermissionError):
         raise
-    except Exception as error:  # each store has a family of its own: botocore's, aiohttp's, Azure's, paramiko's
+    except (
+        Exception
+    ) as error:  # each store has a family of its own: botocore's, aiohttp's, Azure's, paramiko's
         raise _failed(location, error) from error
 
 
@@ -155,7 +171,7 @@ def _upload(part: IO[bytes], store: Any, place: str) -> None:
 
 
 def _put(part: IO[bytes], store: Any, place: str) -> None:
-    # A transaction is fsspec's name for what each store does best: an upload that shows only once it is complete, or
-    # a file of another name that is moved.
+    # A transaction is fsspec's name for what each store does best: an upload that shows only once
+    # it is complete, or a file of another name that is moved.
     with store.transaction, store.open(place, "wb") as target:
         shutil.copyfileobj(part, target, 2**20)

@@ -10,10 +10,14 @@ class GridlessError(Exception):
 
 
 class InputError(GridlessError):
-    """The user should fix the input. Carries every problem found, not only the first, none longer than makes sense."""
+    """The user should fix the input. Carries every problem found, not only the first, none longer
+    than makes sense.
+    """
 
     def __init__(self, problems: str | Sequence[str]) -> None:
-        self.problems: tuple[str, ...] = tuple(map(cut, (problems,) if isinstance(problems, str) else problems))
+        self.problems: tuple[str, ...] = tuple(
+            map(cut, (problems,) if isinstance(problems, str) else problems)
+        )
         super().__init__("\n".join(self.problems))
 
 

@@ -13,27 +13,34 @@ from uuid import uuid4
 
 
 def plain_name(text: str) -> str:
-    """`text` as a file may be called on any system: letters, marks and digits of any script, dots, dashes, underscores.
+    """`text` as a file may be called on any system: letters, marks and digits of any script, dots,
+    dashes, underscores.
 
     What lies between becomes a dash. Letters are composed (NFC), as macOS gives them decomposed.
     """
     composed = unicodedata.normalize("NFC", text)
-    kept = (c if _is_plain(before, c) else "/" for before, c in zip(f" {composed}", composed, strict=False))
+    kept = (
+        c if _is_plain(before, c) else "/"
+        for before, c in zip(f" {composed}", composed, strict=False)
+    )
     return re.sub("/+", "-", "".join(kept))
 
 
 def _is_plain(before: str, char: str) -> bool:
     kind = unicodedata.category(char)[0]
     # A mark without a letter is what emoji leave behind, and can't be seen.
-    return char in "._-" or kind in "LN" or (kind == "M" and unicodedata.category(before)[0] in "LMN")
+    return (
+        char in "._-" or kind in "LN" or (kind == "M" and unicodedata.category(before)[0] in "LMN")
+    )
 
 
 @contextlib.contextmanager
 def whole_file(path: Path) -> Iterator[IO[bytes]]:
-    """Open `path` for writing so that a reader meets the old file or the whole new one, whatever kills the writer.
+    """Open `path` for writing so that a reader meets the old file or the whole new one, whatever
+    kills the writer.
 
-    What was written can be read back. Makes the file's folder. Raises OSError when it can't be written or the disk is
-    full; the old file is then unchanged.
+    What was written can be read back. Makes the file's folder. Raises OSError when it can't be
+    written or the disk is full; the old file is then unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     # A name of its own beside the target: os.replace is atomic only within one file system.
@@ -47,7 +54,9 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_file(path: Path) -> None:
-    """Remove the file at `path`, if there is one, and what killed writers of it have left beside it. Raises OSError."""
+    """Remove the file at `path`, if there is one, and what killed writers of it have left beside
+    it. Raises OSError.
+    """
     for file in (path, *path.parent.glob(f".{glob.escape(path.name)}.*.part")):
         file.unlink(missing_ok=True)
 
@@ -59,14 +68,17 @@ def unwritable(folder: Path, error: OSError) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8, line ends as given) by `whole_file`; what has no place in UTF-8 is written out."""
+    """Write `text` (UTF-8, line ends as given) by `whole_file`; what has no place in UTF-8 is
+    written out.
+    """
     with whole_file(path) as file:
         file.write(text.encode(errors="backslashreplace"))
 
 
 @contextlib.contextmanager
 def locked(path: Path, *, wait: bool) -> Iterator[bool]:
-    """Hold the lock file `path`, and yield whether it is held (always, with `wait`). Raises OSError.
+    """Hold the lock file `path`, and yield whether it is held (always, with `wait`). Raises
+    OSError.
 
     The operating system frees the lock of a process that dies, so no lock is ever left behind.
     """
@@ -84,5 +96,9 @@ def locked(path: Path, *, wait: bool) -> Iterator[bool]:
 
 def last_line(log: Path) -> str:
     """The last line of a log; empty where there is none."""
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() if log.exists() else []
+    lines = (
+        log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        if log.exists()
+        else []
+    )
     return lines[-1] if lines else ""

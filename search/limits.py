@@ -1,4 +1,6 @@
-"""How often and for how long Gridless tries again: settings of the environment, beside each other, with defaults."""
+"""How often and for how long Gridless tries again: settings of the environment, beside each other,
+with defaults.
+"""
 
 import math
 import os
@@ -8,7 +10,8 @@ from search.errors import InputError
 
 
 def grace_s() -> float:
-    """For how many seconds a worker may be silent before it is taken for lost: GRIDLESS_GRACE_S, or 60.
+    """For how many seconds a worker may be silent before it is taken for lost: GRIDLESS_GRACE_S, or
+    60.
 
     Raises InputError when that is not a positive number, as all of these do.
     """
@@ -16,17 +19,23 @@ def grace_s() -> float:
 
 
 def trial_retries() -> int:
-    """How many workers in a row a trial may lose without an epoch before it fails: GRIDLESS_TRIAL_RETRIES, or 10."""
+    """How many workers in a row a trial may lose without an epoch before it fails:
+    GRIDLESS_TRIAL_RETRIES, or 10.
+    """
     return int(_positive("GRIDLESS_TRIAL_RETRIES", 10.0, "retries"))
 
 
 def worker_restarts() -> int:
-    """How often in a row a command starts a worker again that died: GRIDLESS_WORKER_RESTARTS, or 3."""
+    """How often in a row a command starts a worker again that died: GRIDLESS_WORKER_RESTARTS, or
+    3.
+    """
     return int(_positive("GRIDLESS_WORKER_RESTARTS", 3.0, "restarts"))
 
 
 def database_wait_s() -> float:
-    """For how many seconds a command waits for a database that is away: GRIDLESS_DATABASE_WAIT_S, or 600."""
+    """For how many seconds a command waits for a database that is away: GRIDLESS_DATABASE_WAIT_S,
+    or 600.
+    """
     return _positive("GRIDLESS_DATABASE_WAIT_S", 600.0, "seconds")
 
 
@@ -46,4 +55,7 @@ def _positive(name: str, default: float, unit: str) -> float:
     with suppress(ValueError):
         if 0 < (number := float(text)) < math.inf:
             return number
-    raise InputError(f"{name}: {text!r} is not a number of {unit} above 0; set it to {default:g}, say, or unset it")
+    raise InputError(
+        f"{name}: {text!r} is not a number of {unit} above 0; set it to {default:g}, say, or"
+        " unset it"
+    )

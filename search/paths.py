@@ -23,9 +23,9 @@ def home() -> Path:
 def storage_url() -> str:
     """The studies' database: GRIDLESS_STORAGE, or an SQLite file in the home folder.
 
-    The password in the file GRIDLESS_STORAGE_PASSWORD_FILE, if that is set, or PGPASSWORD is put into the URL: workers,
-    which get the URL, go without these variables. Raises InputError when there is no such file, it is empty, or the
-    database knows no passwords.
+    The password in the file GRIDLESS_STORAGE_PASSWORD_FILE, if that is set, or PGPASSWORD is put
+    into the URL: workers, which get the URL, go without these variables. Raises InputError when
+    there is no such file, it is empty, or the database knows no passwords.
     """
     url = os.environ.get("GRIDLESS_STORAGE") or f"sqlite:///{home() / 'studies.db'}"
     file = os.environ.get("GRIDLESS_STORAGE_PASSWORD_FILE")
@@ -36,8 +36,8 @@ def storage_url() -> str:
 
 
 def artifacts(study: str) -> str:
-    """The folder of a study's checkpoints and evidence: under GRIDLESS_ARTIFACTS, which is a folder or the URL of a
-    store that all workers reach, or in the home folder.
+    """The folder of a study's checkpoints and evidence: under GRIDLESS_ARTIFACTS, which is a folder
+    or the URL of a store that all workers reach, or in the home folder.
     """
     return join(_artifacts_root(), study)
 
@@ -55,12 +55,17 @@ def check_home() -> str | None:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b"\0" * 65536)
     except OSError as error:
-        return f"{folder} can't be written ({error.strerror or error}); free it or set GRIDLESS_HOME to another folder"
+        return (
+            f"{folder} can't be written ({error.strerror or error}); free it or set GRIDLESS_HOME"
+            " to another folder"
+        )
     return room_problem()
 
 
 def room_problem() -> str | None:
-    """What to tell of a home folder with too little room for trials to write; None if it has enough, or isn't there."""
+    """What to tell of a home folder with too little room for trials to write; None if it has
+    enough, or isn't there.
+    """
     folder = home()
     with contextlib.suppress(FileNotFoundError):
         free_mb = shutil.disk_usage(folder).free // 2**20
@@ -73,16 +78,28 @@ def room_problem() -> str | None:
 
 
 def check_artifacts() -> str | None:
-    """What is wrong with GRIDLESS_ARTIFACTS, or None when a file can be written there, read back and removed."""
+    """What is wrong with GRIDLESS_ARTIFACTS, or None when a file can be written there, read back
+    and removed.
+    """
     root = _artifacts_root()
-    remedy = "check its name, your rights and the network, or set GRIDLESS_ARTIFACTS to another folder or store"
+    remedy = (
+        "check its name, your rights and the network, or set GRIDLESS_ARTIFACTS to another folder"
+        " or store"
+    )
     try:
         sound = _gives_back(join(root, f".gridless-check-{uuid4().hex}"))
     except InputError as error:
         return f"GRIDLESS_ARTIFACTS: {error}"
     except OSError as error:
-        return f"GRIDLESS_ARTIFACTS: {masked(root)} can't be used ({error.strerror or error}); {remedy}"
-    return None if sound else f"GRIDLESS_ARTIFACTS: {masked(root)} does not give back what was written; {remedy}"
+        return (
+            f"GRIDLESS_ARTIFACTS: {masked(root)} can't be used ({error.strerror or error});"
+            f" {remedy}"
+        )
+    return (
+        None
+        if sound
+        else f"GRIDLESS_ARTIFACTS: {masked(root)} does not give back what was written; {remedy}"
+    )
 
 
 def _gives_back(location: str) -> bool:
@@ -91,7 +108,8 @@ def _gives_back(location: str) -> bool:
     with reading(location) as file:
         found = file.read()
     remove(location)
-    # Some stores answer "forbidden" instead of "not there", and every trial begins by looking for a checkpoint.
+    # Some stores answer "forbidden" instead of "not there", and every trial begins by looking for a
+    # checkpoint.
     with contextlib.suppress(FileNotFoundError), reading(location):
         return False
     return found == b"gridless"
@@ -109,14 +127,18 @@ def _with_password(url: str, file: Path) -> str:
     try:
         password = file.read_text(encoding="utf-8").rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{named} can't be read ({error}); give a file with the password, or unset it") from error
+        raise InputError(
+            f"{named} can't be read ({error}); give a file with the password, or unset it"
+        ) from error
     if not password:
         raise InputError(f"{named} is empty; write the password into it, or unset it")
     parsed = _parsed(url)
     if parsed is None:
         return url
     if parsed.get_backend_name() == "sqlite":
-        rule = f"{named} is for a database server, but the studies are in the file {parsed.database}"
+        rule = (
+            f"{named} is for a database server, but the studies are in the file {parsed.database}"
+        )
         raise InputError(f"{rule}; set GRIDLESS_STORAGE to postgresql://…, or unset it")
     return str(parsed.set(password=password).render_as_string(hide_password=False))
 
@@ -129,7 +151,9 @@ def _with_own_password(url: str, password: str) -> str:
 
 
 def _parsed(url: str) -> Any:
-    """SQLAlchemy's URL; None for one that it can't take: refused, with its reason, by whoever opens it."""
+    """SQLAlchemy's URL; None for one that it can't take: refused, with its reason, by whoever opens
+    it.
+    """
     import sqlalchemy as sa  # noqa: PLC0415  # takes longer to load than --help may
 
     try:

@@ -1,4 +1,6 @@
-"""A process with a keeper, which ends all that it started when it ends, whatever sessions that moved to."""
+"""A process with a keeper, which ends all that it started when it ends, whatever sessions that
+moved to.
+"""
 
 import ctypes
 import os
@@ -18,16 +20,20 @@ _END_S = 5.0
 """How long the kernel may take to end processes; it does not while a driver holds on to one."""
 _LOOK_S = 0.01
 _LONGEST_PARENT = 57
-"""Characters. Under a longer folder, a socket in a folder of ours would exceed the 107 bytes of its path."""
+"""Characters. Under a longer folder, a socket in a folder of ours would exceed the 107 bytes of its
+path.
+"""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
 def stay_kept(lifeline: Connection | None = None) -> None:
-    """Fork. Returns in the child, in a folder for temporary files of its own; this process stays as its keeper.
+    """Fork. Returns in the child, in a folder for temporary files of its own; this process stays as
+    its keeper.
 
-    The keeper ends as the child does or, without waiting for it, when `lifeline` is closed at its other end (without
-    one: when it is asked to by SIGINT or SIGTERM, to which it is deaf otherwise). Before, it ends all that descends
-    from the child and removes the folder. To be called before any thread is started.
+    The keeper ends as the child does or, without waiting for it, when `lifeline` is closed at its
+    other end (without one: when it is asked to by SIGINT or SIGTERM, to which it is deaf
+    otherwise). Before, it ends all that descends from the child and removes the folder. To be
+    called before any thread is started.
     """
     folder = _temporary_folder()
     keeper = os.getpid()
@@ -56,7 +62,9 @@ def stay_kept(lifeline: Connection | None = None) -> None:
 
 
 def end_descendants(pid: int) -> bool:
-    """Kill all that descends from the process `pid`; whether it is dead, after a few seconds at most."""
+    """Kill all that descends from the process `pid`; whether it is dead, after a few seconds at
+    most.
+    """
     deadline = time.monotonic() + _END_S
     while (descendants := _descendants(pid)) and time.monotonic() < deadline:
         for descendant in descendants:

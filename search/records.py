@@ -1,4 +1,6 @@
-"""What a study's storage says, as plain values: the only thing that reports and views are made from."""
+"""What a study's storage says, as plain values: the only thing that reports and views are made
+from.
+"""
 
 import math
 from collections.abc import Mapping
@@ -51,9 +53,10 @@ class Epoch:
 
     step: Whole
     values: Mapping[str, float]
-    """What was measured, by name: accuracies are fractions, losses mean cross-entropies in nats, `lr` the learning rate
-    at its start. Names that begin with val_ are missing where nothing validates: a replicate trains on all images but
-    the test set."""
+    """What was measured, by name: accuracies are fractions, losses mean cross-entropies in nats,
+    `lr` the learning rate at its start. Names that begin with val_ are missing where nothing
+    validates: a replicate trains on all images but the test set.
+    """
     seconds: float
     """Wall-clock seconds of this epoch, training and validation."""
     at: float
@@ -61,7 +64,9 @@ class Epoch:
 
     @classmethod
     def of(cls, report: Mapping[str, Any]) -> "Epoch":
-        """From a flat `report`, as training tells it and the storage holds it; None stands for no value."""
+        """From a flat `report`, as training tells it and the storage holds it; None stands for no
+        value.
+        """
         return cls(**epoch_fields(report))
 
     @property
@@ -78,7 +83,9 @@ class Epoch:
 def epoch_fields(report: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of an `Epoch` in a flat `report`, unchecked."""
     fields = {name: report[name] for name in ("step", "seconds", "at") if name in report}
-    values = {name: value for name, value in report.items() if name not in fields and value is not None}
+    values = {
+        name: value for name, value in report.items() if name not in fields and value is not None
+    }
     return fields | {"values": values}
 
 
@@ -119,7 +126,9 @@ class TrialRecord:
     n_retries: int = 0
     """How often it was taken back from a lost worker."""
     untrainable: bool = False
-    """It failed by its setting (a NaN loss, too little memory), not by a fault of the machine or the code."""
+    """It failed by its setting (a NaN loss, too little memory), not by a fault of the machine or
+    the code.
+    """
     reason: str | None = None
     """Why it failed or was pruned, one line."""
     log_tail: str | None = None
@@ -135,14 +144,18 @@ class TrialRecord:
 
     @property
     def trained_params(self) -> Mapping[str, Any]:
-        """Its params, `epochs` as the study's limit let it train: a larger value made no difference."""
+        """Its params, `epochs` as the study's limit let it train: a larger value made no
+        difference.
+        """
         asked, most = self.params.get("epochs"), self.total_epochs
         is_cut = isinstance(asked, int) and most is not None and asked > most
         return {**self.params, "epochs": most} if is_cut else self.params
 
     @cached_property
     def best(self) -> Epoch | None:
-        """The epoch with the largest val_accuracy, the earliest of equals; None before the first one that has any."""
+        """The epoch with the largest val_accuracy, the earliest of equals; None before the first
+        one that has any.
+        """
         valued = [e for e in self.curve if e.val_accuracy is not None]
         return max(valued, key=lambda e: (e.val_accuracy or 0.0, -e.step), default=None)
 
@@ -174,7 +187,9 @@ class TrialRecord:
 
 @dataclass(frozen=True)
 class StudyRecord:
-    """A study and its trials, in the order of their numbers. Trials that no worker has started yet have no row."""
+    """A study and its trials, in the order of their numbers. Trials that no worker has started yet
+    have no row.
+    """
 
     name: str
     model: str
@@ -185,7 +200,9 @@ class StudyRecord:
     environment: Mapping[str, str] = field(default_factory=dict)
     """Python, package and machine versions, as recorded when the study was made."""
     environments: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    """What its workers ran on, by the names that trials have for it; empty for studies of older versions."""
+    """What its workers ran on, by the names that trials have for it; empty for studies of older
+    versions.
+    """
     ended_by: str = ""
     """Why its search ended before all trials were started; empty where it did not."""
     published: Mapping[str, Any] | None = None
@@ -193,17 +210,31 @@ class StudyRecord:
 
     @property
     def document(self) -> TrialRecord | None:
-        """Trial 0, which has the document's own setting; None before it is started, and in an imported study."""
-        return next((t for t in self.trials if t.number == 0), None) if self.spec.get("first", True) else None
+        """Trial 0, which has the document's own setting; None before it is started, and in an
+        imported study.
+        """
+        return (
+            next((t for t in self.trials if t.number == 0), None)
+            if self.spec.get("first", True)
+            else None
+        )
 
 
 def as_trained(study: StudyRecord) -> StudyRecord:
-    """A search with its trials' params as they were trained, for reports: see `TrialRecord.trained_params`."""
+    """A search with its trials' params as they were trained, for reports: see
+    `TrialRecord.trained_params`.
+    """
     if study.spec.get("replicates"):
         return study
     return replace(study, trials=tuple(replace(t, params=t.trained_params) for t in study.trials))
 
 
 def has_rank(trial: TrialRecord) -> bool:
-    """Whether `trial` has a validation accuracy to be ranked by: any state but FAIL, one epoch or more."""
-    return trial.state != State.FAIL and trial.val_accuracy is not None and math.isfinite(trial.val_accuracy)
+    """Whether `trial` has a validation accuracy to be ranked by: any state but FAIL, one epoch or
+    more.
+    """
+    return (
+        trial.state != State.FAIL
+        and trial.val_accuracy is not None
+        and math.isfinite(trial.val_accuracy)
+    )

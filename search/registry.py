@@ -1,9 +1,9 @@
 """Name → builder or loader, and the folders where spaces and studies are found.
 
-Built-in models and data sets are entry points of this package, found the way a user's own are: the groups
-`gridless.models` and `gridless.datasets`. A model may also be named `package.module:function`, and be a function or
-class for KerasTuner.
-Nothing is imported until it is asked for.
+Built-in models and data sets are entry points of this package, found the way a user's own are: the
+groups `gridless.models` and `gridless.datasets`. A model may also be named
+`package.module:function`, and be a function or class for KerasTuner. Nothing is imported until it
+is asked for.
 """
 
 import difflib
@@ -24,7 +24,10 @@ from search.errors import InputError
 MODELS = "gridless.models"
 DATASETS = "gridless.datasets"
 
-_BUILDER = "build(params, *, input_shape, n_classes) -> keras.Model, or for KerasTuner as build(hp) or a HyperModel"
+_BUILDER = (
+    "build(params, *, input_shape, n_classes) -> keras.Model, or for KerasTuner as build(hp) or a"
+    " HyperModel"
+)
 _HP = ("hp", "hps", "hyperparameters", "hyper_parameters")
 """What the one argument of a function for KerasTuner is called."""
 _LOADER = "load() -> ImageData"
@@ -36,7 +39,9 @@ def nearest(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     folded = {n.lower(): n for n in names}
     close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
-    return f"did you mean {folded[close[0]]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+    return (
+        f"did you mean {folded[close[0]]!r}?" if close else f"known: {', '.join(names) or 'none'}"
+    )
 
 
 def names(group: str) -> list[str]:
@@ -45,8 +50,12 @@ def names(group: str) -> list[str]:
 
 
 def check_name(group: str, name: str) -> str | None:
-    """What is wrong with `name` as a member of `group`, without importing anything; None if it is known."""
-    if name in names(group) or (group == MODELS and EntryPoint.pattern.fullmatch(name) and ":" in name):
+    """What is wrong with `name` as a member of `group`, without importing anything; None if it is
+    known.
+    """
+    if name in names(group) or (
+        group == MODELS and EntryPoint.pattern.fullmatch(name) and ":" in name
+    ):
         return None
     what = "MODEL" if group == MODELS else "DATA"
     own = (
@@ -58,20 +67,26 @@ def check_name(group: str, name: str) -> str | None:
 
 
 def load_builder(name: str) -> Callable[..., Any]:
-    """The builder of model `name`, its signature checked; `takes_hp` tells whether it is written for KerasTuner.
+    """The builder of model `name`, its signature checked; `takes_hp` tells whether it is written
+    for KerasTuner.
 
-    Raises InputError when the name is unknown, its module can't be imported or the signature is not the contract's.
+    Raises InputError when the name is unknown, its module can't be imported or the signature is not
+    the contract's.
     """
     return _load(MODELS, name, _BUILDER, _is_builder)
 
 
 def load_loader(name: str) -> Callable[[], Any]:
-    """The loader of data set `name`, its signature checked. Raises InputError as `load_builder` does."""
+    """The loader of data set `name`, its signature checked. Raises InputError as `load_builder`
+    does.
+    """
     return _load(DATASETS, name, _LOADER, lambda found: _fits(found, 0, ()))
 
 
 def is_hypermodel(found: object) -> bool:
-    """Whether `found` is KerasTuner's HyperModel, a class or an instance; told without loading KerasTuner."""
+    """Whether `found` is KerasTuner's HyperModel, a class or an instance; told without loading
+    KerasTuner.
+    """
     return callable(getattr(found, "build", None)) and hasattr(found, "declare_hyperparameters")
 
 
@@ -82,7 +97,9 @@ def takes_hp(found: object) -> bool:
     if not inspect.isfunction(found):
         return False
     parameters = list(inspect.signature(found).parameters.values())
-    if not parameters or not (parameters[0].name in _HP or "HyperParameters" in str(parameters[0].annotation)):
+    if not parameters or not (
+        parameters[0].name in _HP or "HyperParameters" in str(parameters[0].annotation)
+    ):
         return False
     return _fits(found, 1, ())
 
@@ -91,7 +108,9 @@ def _is_builder(found: object) -> bool:
     return takes_hp(found) or _fits(found, 1, ("input_shape", "n_classes"))
 
 
-def _load(group: str, name: str, contract: str, fits: Callable[[object], bool]) -> Callable[..., Any]:
+def _load(
+    group: str, name: str, contract: str, fits: Callable[[object], bool]
+) -> Callable[..., Any]:
     if problem := check_name(group, name):
         raise InputError(problem)
     point = _entry_point(group, name)
@@ -105,21 +124,28 @@ def _load(group: str, name: str, contract: str, fits: Callable[[object], bool]) 
         raise InputError(f"{point.value} can't be imported ({_said(error)}); {remedy}") from error
     if not fits(function):
         hidden = _hidden(point.module)
-        raise InputError(f"{name}: {point.value} must be callable as {contract}{f'; {hidden}' if hidden else ''}")
+        raise InputError(
+            f"{name}: {point.value} must be callable as {contract}{f'; {hidden}' if hidden else ''}"
+        )
     return function  # type: ignore[no-any-return]
 
 
 def _entry_point(group: str, name: str) -> EntryPoint:
-    return next((e for e in entry_points(group=group) if e.name == name), EntryPoint(name, name, group))
+    return next(
+        (e for e in entry_points(group=group) if e.name == name), EntryPoint(name, name, group)
+    )
 
 
 def module_of(model: str) -> str:
-    """The dotted name of the module that holds the builder of `model`, a registered name or package.module:function."""
+    """The dotted name of the module that holds the builder of `model`, a registered name or
+    package.module:function.
+    """
     return _entry_point(MODELS, model).module
 
 
 def spec_of(top: str) -> ModuleSpec | None:
-    """Where the top-level module `top` would be imported from, without importing it; None where there is none.
+    """Where the top-level module `top` would be imported from, without importing it; None where
+    there is none.
 
     A module of the working folder counts last, so that no file there hides one that is installed.
     """
@@ -131,12 +157,16 @@ def spec_of(top: str) -> ModuleSpec | None:
 
 
 def keep_folder_last() -> None:
-    """Let no Python that this process starts put the working folder before all others, as `-m` and `-c` would."""
+    """Let no Python that this process starts put the working folder before all others, as `-m` and
+    `-c` would.
+    """
     os.environ.setdefault(_SAFE_PATH, _BY_US)
 
 
 def become_users() -> None:
-    """Make this process, which runs nothing but a user's code, one that has no arguments or rules of ours."""
+    """Make this process, which runs nothing but a user's code, one that has no arguments or rules
+    of ours.
+    """
     del sys.argv[1:]
     if os.environ.get(_SAFE_PATH) == _BY_US:
         del os.environ[_SAFE_PATH]
@@ -144,7 +174,8 @@ def become_users() -> None:
 
 @contextmanager
 def _importing() -> Iterator[None]:
-    """Modules of the working folder are found, after all others; to a script that parses them, there are no arguments.
+    """Modules of the working folder are found, after all others; to a script that parses them,
+    there are no arguments.
 
     The folder stays on the path: a builder may import more when it is called.
     """
@@ -159,7 +190,9 @@ def _importing() -> Iterator[None]:
 
 
 def _hidden(module: str) -> str | None:
-    """What to tell of a module of the working folder in whose place another of its name was imported."""
+    """What to tell of a module of the working folder in whose place another of its name was
+    imported.
+    """
     top = module.partition(".")[0]
     here, spec = PathFinder.find_spec(top, [str(Path.cwd())]), spec_of(top)
     if here is None or spec is None or here.origin == spec.origin:
@@ -169,7 +202,10 @@ def _hidden(module: str) -> str | None:
 
 def _said(error: BaseException) -> str:
     if isinstance(error, SystemExit):
-        return f"it ends the program, SystemExit: {error}; a script that parses arguments must not at import"
+        return (
+            f"it ends the program, SystemExit: {error}; a script that parses arguments must not at"
+            " import"
+        )
     return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
 
 
@@ -184,7 +220,9 @@ def _fits(function: object, n_positional: int, keywords: tuple[str, ...]) -> boo
 
 
 def data_folders(kind: str) -> list[Path]:
-    """Folders that may hold `kind` ("spaces" or "studies"), the user's first: working folder, then what is shipped."""
+    """Folders that may hold `kind` ("spaces" or "studies"), the user's first: working folder, then
+    what is shipped.
+    """
     package = Path(str(importlib.import_module("search").__file__)).parent
     candidates = [Path.cwd() / kind, package / "_data" / kind, package.parent / kind]
     return list(dict.fromkeys(c for c in candidates if c.is_dir()))

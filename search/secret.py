@@ -1,4 +1,6 @@
-"""Secrets in addresses and in the environment: people, logs, stored records and a user's code do not get them."""
+"""Secrets in addresses and in the environment: people, logs, stored records and a user's code do
+not get them.
+"""
 
 import ctypes
 import os
@@ -9,7 +11,8 @@ from pathlib import Path
 from urllib.parse import unquote
 
 _HIDDEN = "***"
-# Both begin where a scheme does: at every letter of a long word, they would take the square of its length.
+# Both begin where a scheme does: at every letter of a long word, they would take the square of its
+# length.
 _PASSWORD = re.compile(r"(?<![\w+.-])([\w+.-]+://[^\s:/@?#]*):\S*@(?=[\w.\[/-])")
 _LONE_USER = re.compile(r"(?<![\w+.-])((?!postgres|mysql|mssql)[\w+.-]+://)[^\s:/@?#]+@")
 """Of all but databases a token may stand alone before the @."""
@@ -28,14 +31,21 @@ _PR_SET_DUMPABLE = 4
 
 
 def masked(text: str | Path) -> str:
-    """An address, or any text with addresses in it, with *** in the place of each password, token or key."""
-    return _IN_QUERY.sub(rf"\1{_HIDDEN}", _LONE_USER.sub(rf"\1{_HIDDEN}@", _PASSWORD.sub(rf"\1:{_HIDDEN}@", str(text))))
+    """An address, or any text with addresses in it, with *** in the place of each password, token
+    or key.
+    """
+    return _IN_QUERY.sub(
+        rf"\1{_HIDDEN}",
+        _LONE_USER.sub(rf"\1{_HIDDEN}@", _PASSWORD.sub(rf"\1:{_HIDDEN}@", str(text))),
+    )
 
 
 def redacted(text: str, address: str) -> str:
-    """An error's `text` without the secrets that `address`, the environment or an address in the text hold.
+    """An error's `text` without the secrets that `address`, the environment or an address in the
+    text hold.
 
-    An address that can't be parsed is quoted by drivers in pieces, so the pieces of its password go as well.
+    An address that can't be parsed is quoted by drivers in pieces, so the pieces of its password go
+    as well.
     """
     text = masked(text)
     for secret in sorted(_secrets(address), key=len, reverse=True):
@@ -44,7 +54,10 @@ def redacted(text: str, address: str) -> str:
 
 
 def _secrets(address: str) -> set[str]:
-    secrets = {os.environ.get(name, "") for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD")}
+    secrets = {
+        os.environ.get(name, "")
+        for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD")
+    }
     passwords = [match[0][len(match[1]) :] for match in _IN_QUERY.finditer(address)]
     if match := re.match(r"[\w+.-]+://[^\s:/@?#]*:(\S*)@", address):
         passwords.append(match[1])
@@ -55,7 +68,8 @@ def _secrets(address: str) -> set[str]:
 
 
 def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
-    """The environment of a process that runs a user's code: without the passwords of the database and of MLflow.
+    """The environment of a process that runs a user's code: without the passwords of the database
+    and of MLflow.
 
     What belongs to AWS stays only where checkpoints go to a store, which trials write themselves.
     """
@@ -70,7 +84,8 @@ def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def hide_environment() -> None:
-    """Close /proc/<pid>/environ of this process to the user's other processes, if there is a secret in it (Linux).
+    """Close /proc/<pid>/environ of this process to the user's other processes, if there is a secret
+    in it (Linux).
 
     Not to root's, and what is run from here begins open again.
     """

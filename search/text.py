@@ -1,4 +1,6 @@
-"""Text from elsewhere: what may come in, and how anything is shown on a terminal, in a page, a table and MLflow."""
+"""Text from elsewhere: what may come in, and how anything is shown on a terminal, in a page, a
+table and MLflow.
+"""
 
 import re
 from typing import Any
@@ -6,13 +8,21 @@ from typing import Any
 MAX_CHARS = 4_000
 """Of an error's text, no more is shown or stored: some hold an array."""
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t")
-_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""Control characters but tab and line feed, marks that turn the direction of writing, and halves of surrogate pairs."""
+_UNSEEN = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+"""Control characters but tab and line feed, marks that turn the direction of writing, and halves of
+surrogate pairs.
+"""
 
 
 def visible(text: str) -> str:
-    r"""`text` with all that steers a terminal, hides something or can't be encoded written out, like \x1b."""
-    return _UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n"))
+    r"""`text` with all that steers a terminal, hides something or can't be encoded written out,
+    like \x1b.
+    """
+    return _UNSEEN.sub(
+        lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n")
+    )
 
 
 def cut(text: str, most: int = MAX_CHARS) -> str:
@@ -24,7 +34,9 @@ def cut(text: str, most: int = MAX_CHARS) -> str:
 
 
 def text_problem(text: str, *, lines: bool = False) -> str | None:
-    """Why `text` may not come in, or None: it must be visible and, unless `lines` may be in it, on one line."""
+    """Why `text` may not come in, or None: it must be visible and, unless `lines` may be in it, on
+    one line.
+    """
     if match := _UNSEEN.search(text) or (None if lines else re.search(r"[\n\t]", text)):
         shown = match[0].encode("unicode_escape").decode()
         return f"must be plain text, but holds the control character {shown}; take it out"
@@ -32,7 +44,9 @@ def text_problem(text: str, *, lines: bool = False) -> str | None:
 
 
 def csv_safe(value: Any) -> Any:
-    """`value` as a spreadsheet may see it: text that it would run as a formula gets a leading apostrophe."""
+    """`value` as a spreadsheet may see it: text that it would run as a formula gets a leading
+    apostrophe.
+    """
     if value is None or isinstance(value, bool | int | float):
         return value
     text = cut(visible(str(value)))

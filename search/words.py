@@ -21,14 +21,22 @@ def points(difference: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two largest units that fit: `48.3 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
+    """Seconds in the two largest units that fit: `48.3 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4
+    h`.
+    """
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)
-    for size, name, part, part_name in ((86400, "d", 3600, "h"), (3600, "h", 60, "min"), (60, "min", 1, "s")):
+    for size, name, part, part_name in (
+        (86400, "d", 3600, "h"),
+        (3600, "h", 60, "min"),
+        (60, "min", 1, "s"),
+    ):
         if whole >= size:
             rest = whole % size // part
-            return f"{whole // size} {name} {rest} {part_name}" if rest else f"{whole // size} {name}"
+            return (
+                f"{whole // size} {name} {rest} {part_name}" if rest else f"{whole // size} {name}"
+            )
     return f"{whole} s"
 
 

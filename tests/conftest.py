@@ -15,15 +15,25 @@ import sqlalchemy as sa
 from search.study.storage.optuna_storage import LedgerStorage
 
 LONG = {
-    "cli/test_study.py", "cli/test_service.py", "cli/test_worker.py", "cli/test_bench.py", "cli/test_bench_peers.py",
-    "worker/test_service.py", "actions/test_plan_suite.py", "worker/trial/test_sandbox.py", "actions/test_reproduce.py",
-    "lab/peers/test_systems.py", "test_earlier_version.py",
-}  # fmt: skip
+    "cli/test_study.py",
+    "cli/test_service.py",
+    "cli/test_worker.py",
+    "cli/test_bench.py",
+    "cli/test_bench_peers.py",
+    "worker/test_service.py",
+    "actions/test_plan_suite.py",
+    "worker/trial/test_sandbox.py",
+    "actions/test_reproduce.py",
+    "lab/peers/test_systems.py",
+    "test_earlier_version.py",
+}
 """Modules whose tests take long."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin each worker's share with its part of the long modules, so that none of them is left alone at the end."""
+    """Begin each worker's share with its part of the long modules, so that none of them is left
+    alone at the end.
+    """
     n = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     root = Path(__file__).parent
     places = {item: item.path.relative_to(root).as_posix() for item in items}
@@ -46,7 +56,9 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     for name in ("DATA", "STORAGE", "STORAGE_PASSWORD_FILE", "ARTIFACTS", "GPU_LOCKS", "GRACE_S"):
         monkeypatch.delenv(f"GRIDLESS_{name}", raising=False)
-    monkeypatch.setenv("PYTHONSAFEPATH", "")  # which commands set for what they start: it goes with the test
+    monkeypatch.setenv(
+        "PYTHONSAFEPATH", ""
+    )  # which commands set for what they start: it goes with the test
     monkeypatch.delenv("PYTHONSAFEPATH")
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD_FILE"):
         monkeypatch.delenv(name, raising=False)
@@ -92,7 +104,9 @@ def empty_postgres(postgres_server: str) -> str:
     with admin.connect() as connection:
         connection.execute(sa.text("CREATE DATABASE empty"))
     admin.dispose()
-    LedgerStorage(server.set(database="empty").render_as_string(hide_password=False)).engine.dispose()
+    LedgerStorage(
+        server.set(database="empty").render_as_string(hide_password=False)
+    ).engine.dispose()
     return "empty"
 
 
@@ -103,7 +117,9 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
         shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "studies.db")
         yield f"sqlite:///{tmp_path / 'studies.db'}"
         return
-    server = sa.make_url(request.getfixturevalue("postgres_server")).set(drivername="postgresql+psycopg")
+    server = sa.make_url(request.getfixturevalue("postgres_server")).set(
+        drivername="postgresql+psycopg"
+    )
     template, name = request.getfixturevalue("empty_postgres"), f"t{uuid4().hex}"
     admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

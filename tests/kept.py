@@ -1,4 +1,6 @@
-"""A study of two trials with its finalists, as a search leaves it: rows in a storage, and files in its folder."""
+"""A study of two trials with its finalists, as a search leaves it: rows in a storage, and files in
+its folder.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +20,17 @@ RIGHT = np.array([0, 1, 2, 2, 1, 0])
 """The test images' classes."""
 
 
-def keep(storage: LedgerStorage, home: Path, name: str = "mine", *, n_replicates: int = 1, **changes: object) -> Ledger:
-    """Search, train the finalists again and write what people look at: 300 kB of it a checkpoint."""
+def keep(
+    storage: LedgerStorage,
+    home: Path,
+    name: str = "mine",
+    *,
+    n_replicates: int = 1,
+    **changes: object,
+) -> Ledger:
+    """Search, train the finalists again and write what people look at: 300 kB of it a
+    checkpoint.
+    """
     settings = {"name": name, "n_trials": 2, "finalists": 1, "n_replicates": n_replicates} | changes
     ledger = Ledger.open(storage, spec(**settings), {"python": "3.11"})
     for values in ([0.5, 0.7], [0.6, 0.9]):
@@ -38,15 +49,24 @@ def keep(storage: LedgerStorage, home: Path, name: str = "mine", *, n_replicates
 
 
 def replicate(final: Ledger, home: Path) -> None:
-    """Train every replicate: of the best trial they miss one test image, of the document's setting two."""
+    """Train every replicate: of the best trial they miss one test image, of the document's setting
+    two.
+    """
     for number, repeated in enumerate(final.spec.replicates):
         claim = final.claim(ME)
         assert claim is not None
         n_wrong = 2 if repeated.source == 0 else 1
-        found = {"split": "test", "accuracy": 1 - n_wrong / len(RIGHT), "loss": 0.3, "n": len(RIGHT)}
+        found = {
+            "split": "test",
+            "accuracy": 1 - n_wrong / len(RIGHT),
+            "loss": 0.3,
+            "n": len(RIGHT),
+        }
         final.start(claim, repeated.setting, seed=repeated.seed)
         final.complete(claim, found["accuracy"], [epoch(1, 0.5)], evaluation=found)
-        predictions(home / final.name / "evidence" / f"trial-{number:04d}.npz", wrong=range(n_wrong))
+        predictions(
+            home / final.name / "evidence" / f"trial-{number:04d}.npz", wrong=range(n_wrong)
+        )
 
 
 def predictions(path: Path, wrong: Sequence[int]) -> None:
@@ -55,10 +75,15 @@ def predictions(path: Path, wrong: Sequence[int]) -> None:
     said[list(wrong)] = (said[list(wrong)] + 1) % 3
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(
-        path, split=np.array("test"), step=np.array(1), true=RIGHT.astype(np.uint16), predicted=said.astype(np.uint16),
-        confidence=np.ones(len(RIGHT), np.float32), wrong_index=np.array(list(wrong)),
+        path,
+        split=np.array("test"),
+        step=np.array(1),
+        true=RIGHT.astype(np.uint16),
+        predicted=said.astype(np.uint16),
+        confidence=np.ones(len(RIGHT), np.float32),
+        wrong_index=np.array(list(wrong)),
         wrong_images=np.zeros((len(wrong), *SHAPE), np.uint8),
-    )  # fmt: skip
+    )
 
 
 def samples(path: Path) -> None:

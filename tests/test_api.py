@@ -69,11 +69,22 @@ def test_frames_hold_what_was_stored(storage: LedgerStorage, own_home: Path) -> 
     assert study.trials["trial"].tolist() == [0, 1, 2, 3]
     assert study.leaderboard["trial"].tolist() == [1, 0, 3, 2]
     assert study.curves.columns.tolist() == re.findall(r"`(\w+)`", curves_row())
-    assert study.curves[["trial", "step"]].to_numpy().tolist() == [[0, 1], [0, 2], [1, 1], [1, 2], [3, 1]]
+    assert study.curves[["trial", "step"]].to_numpy().tolist() == [
+        [0, 1],
+        [0, 2],
+        [1, 1],
+        [1, 2],
+        [3, 1],
+    ]
     assert study.curves["val_accuracy"].tolist() == [0.5, 0.7, 0.6, 0.9, 0.3]
     assert str(study.curves["at"].dt.tz) == "UTC"
     best, document = study.finalists.to_dict("records")
-    assert (best["trial"], best["rank"], best["is_document"], best["n_replicates"]) == (1, 1, False, 2)
+    assert (best["trial"], best["rank"], best["is_document"], best["n_replicates"]) == (
+        1,
+        1,
+        False,
+        2,
+    )
     assert best["test_accuracy_mean"] == pytest.approx(5 / 6)
     assert best["optimism"] == pytest.approx(0.9 - 5 / 6)
     assert (document["trial"], document["is_document"], document["val_accuracy"]) == (0, True, 0.7)
@@ -81,7 +92,9 @@ def test_frames_hold_what_was_stored(storage: LedgerStorage, own_home: Path) -> 
     assert study.finalists["p_value"].notna().tolist() == [False, True]
     file = study.export(own_home / "out")
     write_leaderboard(read_study(storage, "mine"), own_home / "plain.csv")
-    assert len(file.read_text().splitlines()) == len((own_home / "plain.csv").read_text().splitlines())
+    assert len(file.read_text().splitlines()) == len(
+        (own_home / "plain.csv").read_text().splitlines()
+    )
     assert pd.read_csv(file)["test_accuracy_mean"].notna().sum() == 2
 
 
@@ -90,7 +103,9 @@ def curves_row() -> str:
     return str(row)
 
 
-def test_a_study_without_finalists_or_trials_has_frames_all_the_same(storage: LedgerStorage, own_home: Path) -> None:
+def test_a_study_without_finalists_or_trials_has_frames_all_the_same(
+    storage: LedgerStorage, own_home: Path
+) -> None:
     keep(storage, own_home, "old", finalists=0)
     old = search.load_study("old")
     assert old.finalists.empty
@@ -100,13 +115,20 @@ def test_a_study_without_finalists_or_trials_has_frames_all_the_same(storage: Le
         old.model()
 
 
-def test_studies_are_listed_without_what_belongs_to_them(storage: LedgerStorage, own_home: Path) -> None:
+def test_studies_are_listed_without_what_belongs_to_them(
+    storage: LedgerStorage, own_home: Path
+) -> None:
     assert search.list_studies() == []
     keep(storage, own_home, "b")
     keep(storage, own_home, "a", finalists=0)
     storage.create_study("foreign", {})
     assert search.list_studies() == ["b", "a"]
-    for name, told in (("c", "known: a, b"), ("b.final", "give b"), ("../b", "letters"), ("foreign", "not made by")):
+    for name, told in (
+        ("c", "known: a, b"),
+        ("b.final", "give b"),
+        ("../b", "letters"),
+        ("foreign", "not made by"),
+    ):
         with pytest.raises(InputError, match=told):
             search.load_study(name)
 

@@ -77,7 +77,10 @@ def get(location: str) -> bytes:
 
 
 def test_a_file_is_written_read_back_and_removed_wherever_it_is(root: str) -> None:
-    one, other = join(root, "study", "checkpoints", "1.npz"), join(root, "study", "evidence", "1.npz")
+    one, other = (
+        join(root, "study", "checkpoints", "1.npz"),
+        join(root, "study", "evidence", "1.npz"),
+    )
     assert not exists(one)
     with pytest.raises(FileNotFoundError):
         get(one)
@@ -104,7 +107,9 @@ def test_what_is_not_finished_is_never_seen(root: str) -> None:
     assert get(location) == b"old"
 
 
-def test_an_upload_that_is_cut_short_leaves_the_old_file(faulty: type[Faulty], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upload_that_is_cut_short_leaves_the_old_file(
+    faulty: type[Faulty], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def half(file: MemoryFile, data: bytes) -> int:
         io.BytesIO.write(file, data[: len(data) // 2])
         raise StoreError("connection reset")
@@ -117,8 +122,12 @@ def test_an_upload_that_is_cut_short_leaves_the_old_file(faulty: type[Faulty], m
     assert get("faulty://box/x") == b"old"
 
 
-@pytest.mark.parametrize("fault", [StoreError("no route"), OSError(5, "Input/output error"), TimeoutError("slow")])
-def test_a_store_out_of_reach_is_told_from_a_file_that_is_not_there(faulty: type[Faulty], fault: Exception) -> None:
+@pytest.mark.parametrize(
+    "fault", [StoreError("no route"), OSError(5, "Input/output error"), TimeoutError("slow")]
+)
+def test_a_store_out_of_reach_is_told_from_a_file_that_is_not_there(
+    faulty: type[Faulty], fault: Exception
+) -> None:
     location = "faulty://user:secret@box/x"
     put(location, b"old")
     faulty.fault = fault
@@ -132,7 +141,9 @@ def test_a_store_out_of_reach_is_told_from_a_file_that_is_not_there(faulty: type
     assert get(location) == b"new"
 
 
-def test_a_store_that_is_unknown_or_lacks_its_package_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_is_unknown_or_lacks_its_package_says_what_to_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with pytest.raises(InputError, match=r"neither a path nor a URL .*GRIDLESS_ARTIFACTS"):
         put("nosuch://box/x", b"")
     monkeypatch.setitem(sys.modules, "s3fs", None)
@@ -143,14 +154,22 @@ def test_a_store_that_is_unknown_or_lacks_its_package_says_what_to_do(monkeypatc
         remove("memory://box/x")
 
 
-def test_a_store_that_can_not_be_connected_to_is_out_of_reach_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_can_not_be_connected_to_is_out_of_reach_as_well(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def connect(_url: str) -> None:
         raise fault
 
     monkeypatch.setattr(fsspec, "url_to_fs", connect)
-    for fault in (ConnectionRefusedError(111, "refused"), FileNotFoundError("~/.key"), StoreError("no route")):
+    for fault in (
+        ConnectionRefusedError(111, "refused"),
+        FileNotFoundError("~/.key"),
+        StoreError("no route"),
+    ):
         for use in (get, remove, remove_tree, sizes_below):
-            with pytest.raises(ConnectionError, match=rf"ftp://me:\*\*\*@box/x: {type(fault).__name__}: "):
+            with pytest.raises(
+                ConnectionError, match=rf"ftp://me:\*\*\*@box/x: {type(fault).__name__}: "
+            ):
                 use("ftp://me:secret@box/x")
 
 
@@ -162,7 +181,9 @@ def test_what_a_killed_writer_left_goes_with_the_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == [".11.npz.0123.part"]
 
 
-def test_artifacts_are_at_home_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_artifacts_are_at_home_unless_the_environment_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert artifacts("mlp-digits") == str(home() / "mlp-digits")
     monkeypatch.setenv("GRIDLESS_ARTIFACTS", "shared")
     assert artifacts("s") == str(Path.cwd() / "shared" / "s")
@@ -195,13 +216,20 @@ def test_a_place_for_artifacts_that_does_not_serve_is_named_with_the_reason(
     assert "secret" not in said
 
 
-def test_a_password_file_goes_into_the_url_of_the_database(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_password_file_goes_into_the_url_of_the_database(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     file = tmp_path / "password"
     file.write_text("p@ss/w:rd%20 ü \n")
     monkeypatch.setenv("GRIDLESS_STORAGE_PASSWORD_FILE", str(file))
     monkeypatch.setenv("GRIDLESS_STORAGE", "postgresql://gridless@db:5432/studies")
     url = sa.make_url(storage_url())
-    assert (url.username, url.password, url.host, url.database) == ("gridless", "p@ss/w:rd%20 ü ", "db", "studies")
+    assert (url.username, url.password, url.host, url.database) == (
+        "gridless",
+        "p@ss/w:rd%20 ü ",
+        "db",
+        "studies",
+    )
     for content in ("\n", None):
         file.unlink() if content is None else file.write_text(content)
         with pytest.raises(InputError, match="GRIDLESS_STORAGE_PASSWORD_FILE"):

@@ -52,7 +52,10 @@ def test_every_study_and_the_archive_are_read(home: Path) -> None:
     assert set(search.list_studies()) == set(STATES)
     for name, states in STATES.items():
         assert search.load_study(name).trials["state"].tolist() == states
-    listed = {row["study"]: row["state"] for row in json.loads(gridless("status", "--json").stdout)["studies"]}
+    listed = {
+        row["study"]: row["state"]
+        for row in json.loads(gridless("status", "--json").stdout)["studies"]
+    }
     assert {name: listed[name].split(" ")[0] for name in STATES} == {
         "finished": "done",
         "finalists": "done",
@@ -77,14 +80,21 @@ def test_every_leaderboard_is_written_as_it_was(home: Path, name: str) -> None:
         if old.get("n_replicates") == "2":  # that version made an interval of two
             old |= {"test_accuracy_ci_low": "", "test_accuracy_ci_high": ""}
         assert {column: new[column] for column in old} == old
-    assert {file.name for file in (home / name).iterdir()} >= {"report.html", "classes.csv", "figures"}
+    assert {file.name for file in (home / name).iterdir()} >= {
+        "report.html",
+        "classes.csv",
+        "figures",
+    }
 
 
 def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(home: Path) -> None:
     before = {name: curves(name) for name in STATES}
     command = ("submit", "mlp", "digits", "--space", str(home.parent / "small.yaml"))
     # The first keeps its one finalist on two seeds.
-    for going_on in (("finalists", "--n-trials", "4"), ("paused", "--n-trials", "8", "--finalists", "0")):
+    for going_on in (
+        ("finalists", "--n-trials", "4"),
+        ("paused", "--n-trials", "8", "--finalists", "0"),
+    ):
         done = gridless(*command, "--name", *going_on)
         assert done.returncode == 0, done.stderr
     assert gridless("resume", "cancelled").returncode == 0
@@ -98,10 +108,16 @@ def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(hom
         pd.testing.assert_frame_equal(curves(name).merge(curve[["trial", "step"]]), curve)
     assert len(curves("paused")) > len(before["paused"])
     assert set(finished(home, "finalists.final")) == {"COMPLETE"}
-    assert len(finished(home, "finalists.final")) in {4, 6}  # another best trial is trained again, too
+    assert len(finished(home, "finalists.final")) in {
+        4,
+        6,
+    }  # another best trial is trained again, too
 
     for name in ("unsent", "paused"):
         sent = gridless("sync", name)
         assert sent.returncode == 0, sent.stderr
         n_points = curves(name).groupby("trial").size()
-        assert mlflow_runs(home, name) == {"study": 1, **{str(n): size for n, size in n_points.items()}}
+        assert mlflow_runs(home, name) == {
+            "study": 1,
+            **{str(n): size for n, size in n_points.items()},
+        }

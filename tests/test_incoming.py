@@ -30,7 +30,9 @@ LAUGHS = "\n".join(
 CHOICES = "params: {{n: {{type: choice, choices: {}}}}}"
 
 
-@pytest.mark.parametrize("text", [LAUGHS, CHOICES.format([*range(10_000)]), CHOICES.format([*range(200_000)])])
+@pytest.mark.parametrize(
+    "text", [LAUGHS, CHOICES.format([*range(10_000)]), CHOICES.format([*range(200_000)])]
+)
 def test_no_file_holds_more_values_than_make_sense(tmp_path: Path, text: str) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(text)
@@ -45,10 +47,17 @@ def test_aliases_merges_and_long_texts_are_as_good_as_ever(tmp_path: Path) -> No
     path = tmp_path / "own.yaml"
     path.write_text("base: &b {x: 1, y: 2}\na: {<<: *b, y: 3}\nc: [*b, *b]\nt: |\n  two\n  lines\n")
     both = {"x": 1, "y": 2}
-    assert read_settings(path) == {"base": both, "a": {"x": 1, "y": 3}, "c": [both, both], "t": "two\nlines\n"}
+    assert read_settings(path) == {
+        "base": both,
+        "a": {"x": 1, "y": 3},
+        "c": [both, both],
+        "t": "two\nlines\n",
+    }
 
 
-@pytest.mark.parametrize("value", ["2001-13-45", "9" * 5000, '"\\x1b"', '"\\ud800"', "!!binary é", "!!timestamp x"])
+@pytest.mark.parametrize(
+    "value", ["2001-13-45", "9" * 5000, '"\\x1b"', '"\\ud800"', "!!binary é", "!!timestamp x"]
+)
 def test_a_value_that_is_none_is_told_by_its_line(tmp_path: Path, value: str) -> None:
     path = tmp_path / "own.yaml"
     path.write_text(f"a: 1\nb: {value}\n")
@@ -62,7 +71,9 @@ def test_only_regular_files_are_opened_and_links_to_folders_are_not_followed(
     for label in "ab":
         (tmp_path / "own" / label).mkdir(parents=True)
         for i in range(3):
-            Image.fromarray(np.full((4, 4), i, np.uint8)).save(tmp_path / "own" / label / f"{i}.png")
+            Image.fromarray(np.full((4, 4), i, np.uint8)).save(
+                tmp_path / "own" / label / f"{i}.png"
+            )
     (tmp_path / "own" / "c").symlink_to(tmp_path / "own")
     assert load(str(tmp_path / "own")).class_names == ("a", "b")
     assert "links to folders are not followed" in caplog.text
@@ -72,7 +83,11 @@ def test_only_regular_files_are_opened_and_links_to_folders_are_not_followed(
         load(str(tmp_path / "own"))
     for name in ("p.yaml", "p.json", "p.csv", "p.tar.gz"):
         os.mkfifo(tmp_path / name)
-    for name, read in (("p.yaml", load_space), ("p.yaml", read_settings), ("p.tar.gz", read_archive)):
+    for name, read in (
+        ("p.yaml", load_space),
+        ("p.yaml", read_settings),
+        ("p.tar.gz", read_archive),
+    ):
         with pytest.raises(InputError, match="no regular file"):
             read(tmp_path / name)
     for name in ("p.json", "p.csv"):
@@ -87,12 +102,17 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(incoming.psutil, "virtual_memory", lambda: memory)
 
 
-def test_what_unpacks_to_more_than_memory_is_not_unpacked(tmp_path: Path, little_memory: None) -> None:
+def test_what_unpacks_to_more_than_memory_is_not_unpacked(
+    tmp_path: Path, little_memory: None
+) -> None:
     with zipfile.ZipFile(tmp_path / "bomb.npz", "w", zipfile.ZIP_DEFLATED) as file:
         for name in ("x_train", "y_train", "x_test", "y_test"):
             with file.open(f"{name}.npy", "w") as array:
                 np.save(array, np.zeros((500, 28, 28) if name == "x_train" else 2, np.uint8))
-    record = json.dumps({"schema": "gridless.study/1", "study": "s", "attrs": {}}).encode() + b"\n" * 2**20
+    record = (
+        json.dumps({"schema": "gridless.study/1", "study": "s", "attrs": {}}).encode()
+        + b"\n" * 2**20
+    )
     with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz") as tar:
         info = tarfile.TarInfo("s/record.jsonl")
         info.size = len(record)
@@ -100,14 +120,21 @@ def test_what_unpacks_to_more_than_memory_is_not_unpacked(tmp_path: Path, little
     (tmp_path / "bomb.json").write_text(json.dumps([0] * 100_000))
     (tmp_path / "bomb.csv").write_text("val_accuracy,param.n\n" * 10_000)
     assert sum(file.stat().st_size for file in tmp_path.glob("bomb.*z")) < 10_000
-    reads = [lambda: load(str(tmp_path / "bomb.npz")), lambda: read_archive(tmp_path / "bomb.tar.gz")]
-    reads += [lambda name=n: read_past(str(tmp_path / name), None) for n in ("bomb.json", "bomb.csv")]
+    reads = [
+        lambda: load(str(tmp_path / "bomb.npz")),
+        lambda: read_archive(tmp_path / "bomb.tar.gz"),
+    ]
+    reads += [
+        lambda name=n: read_past(str(tmp_path / name), None) for n in ("bomb.json", "bomb.csv")
+    ]
     for read in reads:
         with pytest.raises(InputError, match="GB of memory free"):
             read()
 
 
-def test_a_container_has_the_memory_that_it_may_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_has_the_memory_that_it_may_take(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(incoming, "_CGROUP", tmp_path)
     incoming.check_memory(2**20, "it")
     (tmp_path / "memory.current").write_text("1000000\n")
@@ -128,7 +155,9 @@ def test_an_archive_with_any_manifest_is_refused(tmp_path: Path, manifest: bytes
         read_archive(tmp_path / "s.tar.gz")
 
 
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.DIRTYPE]
+)
 def test_an_archive_holds_plain_files_only(tmp_path: Path, kind: bytes) -> None:
     with tarfile.open(tmp_path / "s.tar.gz", "w:gz") as tar:
         info = tarfile.TarInfo("s/a")

@@ -26,11 +26,18 @@ sys.stdin.readline()
 
 
 @pytest.mark.parametrize(
-    ("end", "code"), [("sys.exit(3)", 3), ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV), ("", 0)]
+    ("end", "code"),
+    [("sys.exit(3)", 3), ("os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV), ("", 0)],
 )
-def test_whoever_waits_for_a_kept_process_sees_its_end_and_not_its_daemons(end: str, code: int) -> None:
+def test_whoever_waits_for_a_kept_process_sees_its_end_and_not_its_daemons(
+    end: str, code: int
+) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", KEPT.format(end=end)], input="\n", capture_output=True, text=True, check=False
+        [sys.executable, "-c", KEPT.format(end=end)],
+        input="\n",
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == code, done.stderr
     assert not psutil.pid_exists(int(done.stdout))

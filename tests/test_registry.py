@@ -9,7 +9,10 @@ from search.errors import InputError
 from search.registry import check_name, load_builder
 
 BUILD = "\ndef build(params, *, input_shape, n_classes):\n    pass\n"
-PARSES = "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('{}')\nARGS = parser.parse_args()\n"
+PARSES = (
+    "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('{}')\nARGS ="
+    " parser.parse_args()\n"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +40,9 @@ def test_a_module_of_the_working_folder_is_found_last_and_sees_no_arguments(fold
         "raise KeyError('units')": "KeyError: 'units'",
         "raise GeneratorExit('enough')": "GeneratorExit: enough",
         "class Stop(BaseException): pass\nraise Stop('enough')": "Stop: enough",
-        PARSES.format("folder"): "it ends the program, SystemExit: 2; a script that parses arguments must not",
+        PARSES.format(
+            "folder"
+        ): "it ends the program, SystemExit: 2; a script that parses arguments must not",
         "import nowhere": "No module named 'nowhere'",
     }.items(),
 )

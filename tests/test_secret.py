@@ -33,9 +33,17 @@ def test_a_users_code_gets_no_password() -> None:
         "MLFLOW_TRACKING_URI": "http://h",
         "GRIDLESS_STORAGE": "sqlite:///x",
     }
-    secret = {"PGPASSWORD": "a", "MLFLOW_TRACKING_TOKEN": "a", "GRIDLESS_STORAGE_PASSWORD_FILE": "/f", "AWS_A": "a"}
+    secret = {
+        "PGPASSWORD": "a",
+        "MLFLOW_TRACKING_TOKEN": "a",
+        "GRIDLESS_STORAGE_PASSWORD_FILE": "/f",
+        "AWS_A": "a",
+    }
     assert without_secrets(plain | secret) == plain
-    addresses = {"MLFLOW_TRACKING_URI": "http://u:p@h", "GRIDLESS_STORAGE": "postgresql://h/db?password=p"}
+    addresses = {
+        "MLFLOW_TRACKING_URI": "http://u:p@h",
+        "GRIDLESS_STORAGE": "postgresql://h/db?password=p",
+    }
     assert without_secrets(plain | addresses) == {"PATH": "/bin", "GRIDLESS_DATA": "/d"}
     store = plain | {"GRIDLESS_ARTIFACTS": "s3://box", "AWS_SECRET_ACCESS_KEY": "a"}
     assert without_secrets(store) == store  # trials write their checkpoints there

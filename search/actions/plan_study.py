@@ -1,4 +1,6 @@
-"""From what a person typed to a study that workers can serve: every input checked, data split, space probed."""
+"""From what a person typed to a study that workers can serve: every input checked, data split,
+space probed.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +10,13 @@ from typing import Any, TypeVar
 from ruamel.yaml import YAML
 
 from search import registry
-from search.actions.space_source import FOUND_EPOCHS, check_settings, differs_in_conditions, space_for, typed_pairs
+from search.actions.space_source import (
+    FOUND_EPOCHS,
+    check_settings,
+    differs_in_conditions,
+    space_for,
+    typed_pairs,
+)
 from search.actions.warm_start import warmed
 from search.artifacts import join
 from search.datasets import data_name, data_source, load
@@ -22,7 +30,14 @@ from search.paths import artifacts, cache, check_artifacts, check_home, home, st
 from search.space.space import Space
 from search.study.environment import environment
 from search.study.resume import changed_code, check_goes_on
-from search.study.settings import DEFAULT_STRATEGY, N_REPLICATES, Settings, name_problem, read_settings, settings_for
+from search.study.settings import (
+    DEFAULT_STRATEGY,
+    N_REPLICATES,
+    Settings,
+    name_problem,
+    read_settings,
+    settings_for,
+)
 from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
@@ -94,7 +109,8 @@ class Plan:
 
 
 def check(request: Request, say: Callable[[str], None]) -> Checked:
-    """Check and prepare what needs no framework. Raises InputError with every problem of every part.
+    """Check and prepare what needs no framework. Raises InputError with every problem of every
+    part.
 
     `say` is told what takes time. Nothing is stored but prepared data.
     """
@@ -103,7 +119,9 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
         raise InputError(f"NAME: {name!r}: {problem}")
-    prepared = prepare(data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache())
+    prepared = prepare(
+        data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache()
+    )
     fixed = space.fix(typed_pairs(space, request.fixes)) if request.fixes else space
     return Checked(request, name, settings, fixed, prepared, storage, crew, found.notices)
 
@@ -115,34 +133,59 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     """
     say("building the model with each of its choices …")
     shape, n_classes = checked.data.input_shape, checked.data.n_classes
-    report = probe(checked.space, input_shape=shape, n_classes=n_classes, corners=False, weights=True)
+    report = probe(
+        checked.space, input_shape=shape, n_classes=n_classes, corners=False, weights=True
+    )
     usable, dropped = report.usable(checked.space)
     notices = [*checked.notices, *dropped]
     # What was found by building has been read; one more build may go another way.
     unread = () if checked.notices else report.unread
     notices += [f"parameter {name} is never read by model {usable.model}" for name in unread]
     if pinned := typed_pairs(checked.space, checked.request.fixes).get("epochs"):
-        notices.append(f"--fix epochs={pinned} is the baseline's epochs, too, whatever its document says")
+        notices.append(
+            f"--fix epochs={pinned} is the baseline's epochs, too, whatever its document says"
+        )
     stored = stored_spec(checked.storage, checked.name)
-    if checked.notices and stored is not None and differs_in_conditions(stored.search_space, usable):
+    if (
+        checked.notices
+        and stored is not None
+        and differs_in_conditions(stored.search_space, usable)
+    ):
         notices.append("the study goes on with the conditions that its space began with")
         usable = stored.search_space
     resolved = _resolve(checked, usable, stored)
-    if stored is not None and resolved.strategy == DEFAULT_STRATEGY and checked.request.flags.get("strategy") is None:
+    if (
+        stored is not None
+        and resolved.strategy == DEFAULT_STRATEGY
+        and checked.request.flags.get("strategy") is None
+    ):
         # A study goes on as it began, whatever has become the default since.
         resolved = resolved.model_copy(update={"strategy": stored.strategy})
     if stored is not None and resolved.data_digest == stored.data_digest:
-        resolved = resolved.model_copy(update={"data": stored.data})  # the same images by another name
+        resolved = resolved.model_copy(
+            update={"data": stored.data}
+        )  # the same images by another name
     spec = warmed(resolved, stored, checked.storage)
     if n_points := len(spec.first) - len(resolved.first):
-        notices.append(f"{n_points} starting points from earlier studies come after the document's setting")
+        notices.append(
+            f"{n_points} starting points from earlier studies come after the document's setting"
+        )
     other_code = checked.request.other_code
     if stored is not None and (changes := changed_code(stored, spec)):
         other_code |= not any(t.curve for t in read_study(checked.storage, stored.name).trials)
-        notices.append(f"the code of model {spec.model} has changed since the study began ({changes})")
+        notices.append(
+            f"the code of model {spec.model} has changed since the study began ({changes})"
+        )
     if stored is not None:
         check_goes_on(stored, spec, other_code=other_code)
-    return Plan(spec, checked.data, checked.crew, tuple(notices), resumes=stored is not None, other_code=other_code)
+    return Plan(
+        spec,
+        checked.data,
+        checked.crew,
+        tuple(notices),
+        resumes=stored is not None,
+        other_code=other_code,
+    )
 
 
 def open_study(plan: Plan, storage: LedgerStorage, *, priority: int | None = None) -> Ledger:
@@ -187,7 +230,14 @@ def _check_parts(
     say(f"loading {request.data} …")
     data = attempt(lambda: load(request.data))
     space = None if model_problem else attempt(lambda: _space(request, data, say))
-    if problems or settings is None or space is None or data is None or store is None or crew is None:
+    if (
+        problems
+        or settings is None
+        or space is None
+        or data is None
+        or store is None
+        or crew is None
+    ):
         raise InputError(problems)
     return settings, space, data, store, crew
 
@@ -223,7 +273,9 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
     first = [space.document, *(space.complete(typed_pairs(space, [t])) for t in request.tries)]
     finalists, n_replicates = settings.finalists, settings.n_replicates
-    if stored is not None:  # a study goes on as it began; one that had no finalists may have some now
+    if (
+        stored is not None
+    ):  # a study goes on as it began; one that had no finalists may have some now
         finalists = (stored.finalists or None) if finalists is None else finalists
         n_replicates = n_replicates or stored.n_replicates
     return StudySpec(

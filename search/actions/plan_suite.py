@@ -1,4 +1,6 @@
-"""From a suite file to studies that workers can serve: every system checked, its data split, its networks built."""
+"""From a suite file to studies that workers can serve: every system checked, its data split, its
+networks built.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +25,15 @@ from search.study.spec import Replicate, StudySpec
 from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
-from search.study.suite import Suite, SuiteFile, System, read_suite, stored_systems, suite_name, write_suite
+from search.study.suite import (
+    Suite,
+    SuiteFile,
+    System,
+    read_suite,
+    stored_systems,
+    suite_name,
+    write_suite,
+)
 from search.study.user_code import user_code
 from search.training.probe import Question, build_all
 from search.worker.engines import engine as engine_called
@@ -58,8 +68,8 @@ class Bench:
         return home() / self.suite.name
 
     def first_plans(self) -> list[Plan]:
-        """Searches, and studies of one trial: of systems whose training watches validation images but is scored on
-        others.
+        """Searches, and studies of one trial: of systems whose training watches validation images
+        but is scored on others.
 
         Raises InputError, naming every system, when a study of an earlier command can't go on.
         """
@@ -68,19 +78,27 @@ class Bench:
         return [*self.searches.values(), *first]
 
     def final_plans(self) -> list[Plan]:
-        """Studies of replicates; those of systems that must be tried first, once that has come to a good end.
+        """Studies of replicates; those of systems that must be tried first, once that has come to a
+        good end.
 
-        Those of a search's finalists are opened by its workers. Raises InputError, naming every system, when a study
-        of an earlier command can't go on.
+        Those of a search's finalists are opened by its workers. Raises InputError, naming every
+        system, when a study of an earlier command can't go on.
         """
         fixed = [s for s in self.chosen if s.search is None]
-        return self._plans([s for s in fixed if not _needs_trial(s) or self._is_tried(s)], self._replicates)
+        return self._plans(
+            [s for s in fixed if not _needs_trial(s) or self._is_tried(s)], self._replicates
+        )
 
     def batches(self, plans: Sequence[Plan]) -> list[list[Plan]]:
-        """`plans` that are not done, as they are to run: all together, but one after another where time is limited."""
+        """`plans` that are not done, as they are to run: all together, but one after another where
+        time is limited.
+        """
         todo = [plan for plan in plans if not self.is_done(plan)]
         together = [plan for plan in todo if plan.spec.timeout_s is None]
-        return [*([together] if together else []), *([plan] for plan in todo if plan not in together)]
+        return [
+            *([together] if together else []),
+            *([plan] for plan in todo if plan not in together),
+        ]
 
     def is_done(self, plan: Plan) -> bool:
         """Whether every trial of `plan`, and of the finalists of a search, has ended."""
@@ -89,9 +107,13 @@ class Bench:
         if not plan.resumes:
             return False
         trials = read_study(self.storage, plan.spec.name).trials
-        return len(trials) >= plan.spec.n_trials and all(t.state in {State.COMPLETE, State.FAIL} for t in trials)
+        return len(trials) >= plan.spec.n_trials and all(
+            t.state in {State.COMPLETE, State.FAIL} for t in trials
+        )
 
-    def _plans(self, systems: Sequence[System], replicates: Callable[[System], tuple[Replicate, ...]]) -> list[Plan]:
+    def _plans(
+        self, systems: Sequence[System], replicates: Callable[[System], tuple[Replicate, ...]]
+    ) -> list[Plan]:
         plans: list[Plan] = []
         problems: list[str] = []
         for system in systems:
@@ -111,7 +133,9 @@ class Bench:
     def _replicates(self, system: System) -> tuple[Replicate, ...]:
         n, seed, evaluate = system.seeds, self.file.seed, system.evaluate
         if not _needs_trial(system):
-            return of_setting(system.setting, epochs=system.epochs, n=n, seed=seed, evaluate=evaluate)
+            return of_setting(
+                system.setting, epochs=system.epochs, n=n, seed=seed, evaluate=evaluate
+            )
         [trial] = read_study(self.storage, system.study).trials
         # A published recipe is run to its end, not to the best of its epochs.
         return of_trial(trial, n=n, seed=seed, evaluate=evaluate, stop_at=trial.epochs)
@@ -120,12 +144,25 @@ class Bench:
         space, data = self.spaces[system.study], self.data[system.study]
         name = system.study + (FINAL if replicates else "")
         spec = StudySpec(
-            name=name, model=system.model, data=system.data, data_source=system.data_source,
-            n_trials=len(replicates) or 1, epochs=system.epochs, seed=self.file.seed, strategy="random",
-            workers=len(self.crew.devices), threads=self.crew.threads, validation_fraction=system.validation_fraction,
-            data_digest=data.digest, space_digest=space.digest, first=(dict(system.setting),), space=space.as_dict(),
-            precision=self.file.precision, replicates=replicates, code=user_code(system.model),
-        )  # fmt: skip
+            name=name,
+            model=system.model,
+            data=system.data,
+            data_source=system.data_source,
+            n_trials=len(replicates) or 1,
+            epochs=system.epochs,
+            seed=self.file.seed,
+            strategy="random",
+            workers=len(self.crew.devices),
+            threads=self.crew.threads,
+            validation_fraction=system.validation_fraction,
+            data_digest=data.digest,
+            space_digest=space.digest,
+            first=(dict(system.setting),),
+            space=space.as_dict(),
+            precision=self.file.precision,
+            replicates=replicates,
+            code=user_code(system.model),
+        )
         stored = stored_spec(self.storage, name)
         if stored is not None:
             check_goes_on(stored, spec)
@@ -133,9 +170,15 @@ class Bench:
 
 
 def prepare_suite(
-    name: str, flags: Mapping[str, Any], only: Sequence[str], skip: Sequence[str], say: Say, engine: str = "local"
+    name: str,
+    flags: Mapping[str, Any],
+    only: Sequence[str],
+    skip: Sequence[str],
+    say: Say,
+    engine: str = "local",
 ) -> Bench:
-    """Check suite `name` with `flags` (keys of SuiteFile, workers, threads, name): its models `only`, without `skip`.
+    """Check suite `name` with `flags` (keys of SuiteFile, workers, threads, name): its models
+    `only`, without `skip`.
 
     Raises InputError with every problem of every system.
     """
@@ -147,7 +190,12 @@ def prepare_suite(
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
     systems, spaces, found = resolve(file, title)
-    wanted = {m for entry in file.systems for m in entry.model if (not only or m in only) and m not in skip}
+    wanted = {
+        m
+        for entry in file.systems
+        for m in entry.model
+        if (not only or m in only) and m not in skip
+    }
     chosen = tuple(s for s in systems if s.model in wanted)
     unknown = [*_unknown("--only", only, file), *_unknown("--skip", skip, file)]
     problems += [*unknown, *found]
@@ -162,15 +210,17 @@ def prepare_suite(
         _check_networks(fixed, data)
     suite, storage = Suite(name=title, systems=systems), LedgerStorage(storage_url())
     crew = engine_called(engine).crew(settings)
-    searches = plan_searches([s for s in chosen if s.search], file, spaces, data, storage, crew, say)
+    searches = plan_searches(
+        [s for s in chosen if s.search], file, spaces, data, storage, crew, say
+    )
     return Bench(suite, chosen, file, spaces, data, storage, crew, settings, searches)
 
 
 def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:
     """Make or resume the studies of `plans`, and keep the suite for `gridless compare`.
 
-    Systems that were not chosen this time stay as an earlier command ran them. Raises InputError when a study can't
-    go on, or nothing can be written.
+    Systems that were not chosen this time stay as an earlier command ran them. Raises InputError
+    when a study can't go on, or nothing can be written.
     """
     ledgers = [open_study(plan, bench.storage) for plan in plans]
     known = {s.study: s for s in stored_systems(bench.folder)} | {s.study: s for s in bench.chosen}
@@ -185,13 +235,19 @@ def _needs_trial(system: System) -> bool:
 
 def _unknown(flag: str, models: Sequence[str], file: SuiteFile) -> list[str]:
     known = {m for entry in file.systems for m in entry.model}
-    return [f"{flag}: {m!r} is not in the suite; {registry.nearest(m, known)}" for m in models if m not in known]
+    return [
+        f"{flag}: {m!r} is not in the suite; {registry.nearest(m, known)}"
+        for m in models
+        if m not in known
+    ]
 
 
 def _load(
     systems: Sequence[System], wanted: set[str], file: SuiteFile, say: Say
 ) -> tuple[dict[str, Prepared], list[str]]:
-    """The prepared data of every study, each data set of the models `wanted` loaded once, and every problem."""
+    """The prepared data of every study, each data set of the models `wanted` loaded once, and every
+    problem.
+    """
     prepared: dict[str, Prepared] = {}
     problems: list[str] = []
     entries = [entry for entry in file.systems if not wanted.isdisjoint(entry.model)]
@@ -202,16 +258,24 @@ def _load(
             images = load(source)
             prepared |= {s.study: _split(images, file, s) for s in own}
         except InputError as error:
-            problems += [*error.problems, *([f"or leave out what needs it: {_skips(own)}"] if own else [])]
+            problems += [
+                *error.problems,
+                *([f"or leave out what needs it: {_skips(own)}"] if own else []),
+            ]
     return prepared, problems
 
 
 def _split(images: ImageData, file: SuiteFile, system: System) -> Prepared:
-    return prepare(images, seed=file.seed, validation_fraction=system.validation_fraction, cache=cache())
+    return prepare(
+        images, seed=file.seed, validation_fraction=system.validation_fraction, cache=cache()
+    )
 
 
 def _check_networks(systems: Sequence[System], data: Mapping[str, Prepared]) -> None:
-    questions = [Question(s.model, s.setting, data[s.study].input_shape, data[s.study].n_classes) for s in systems]
+    questions = [
+        Question(s.model, s.setting, data[s.study].input_shape, data[s.study].n_classes)
+        for s in systems
+    ]
     answers = build_all(questions, weights=True)
     bad = [(s, a.error) for s, a in zip(systems, answers, strict=True) if a.error]
     if bad:

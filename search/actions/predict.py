@@ -1,4 +1,6 @@
-"""What a study's network says of images: its file, its classes' names and the images brought together."""
+"""What a study's network says of images: its file, its classes' names and the images brought
+together.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,20 +34,25 @@ class Answer:
 
 
 def load(study: str) -> Any:
-    """The network of a study's best finalist, a keras.Model. Raises InputError when there is none that can be used."""
+    """The network of a study's best finalist, a keras.Model. Raises InputError when there is none
+    that can be used.
+    """
     from search.training.inference import open_network  # noqa: PLC0415  # loads the framework
 
     return open_network(model_file(study).parent, builder_name(study))
 
 
 def predict(study: str, files: Sequence[str], *, top: int) -> tuple[list[Answer], list[str]]:
-    """The `top` most probable classes of every image in `files`, and notices of what was done to images.
+    """The `top` most probable classes of every image in `files`, and notices of what was done to
+    images.
 
-    Files are read as `search.datasets.batch` says. Raises InputError with everything that is wrong with any file.
+    Files are read as `search.datasets.batch` says. Raises InputError with everything that is wrong
+    with any file.
     """
     model_file(study)
     samples = read_evidence(join(artifacts(study), "evidence"), None).samples
-    # The framework takes seconds to load: where the images' shape is known without it, they are looked at before.
+    # The framework takes seconds to load: where the images' shape is known without it, they are
+    # looked at before.
     batch = read_batch(files, samples.images.shape[2:]) if samples else None
     network = load(study)
     shape: Shape = network.input_shape[1:]

@@ -24,10 +24,14 @@ class Recorded:
     """On how many different ones its segments ran."""
 
 
-def find_recorded(storage: LedgerStorage, study: str, number: int, replicate: int | None = None) -> Recorded:
-    """Trial `number` of `study`, or the `replicate`-th, from 0, of those that repeat it in `<study>.final`.
+def find_recorded(
+    storage: LedgerStorage, study: str, number: int, replicate: int | None = None
+) -> Recorded:
+    """Trial `number` of `study`, or the `replicate`-th, from 0, of those that repeat it in
+    `<study>.final`.
 
-    Raises InputError when it is not in the storage, or its record is not one that can be compared with.
+    Raises InputError when it is not in the storage, or its record is not one that can be compared
+    with.
     """
     record = read_study(storage, study)
     if replicate is not None:
@@ -38,7 +42,11 @@ def find_recorded(storage: LedgerStorage, study: str, number: int, replicate: in
         raise InputError(f"trial {number} of {record.name} {problem}")
     spec = stored_spec_of(record.name, {"spec": record.spec})
     device = {"device": trial.device} if trial.device else {}
-    ran_on = record.environments.get(trial.environments[-1], {}) if trial.environments else record.environment
+    ran_on = (
+        record.environments.get(trial.environments[-1], {})
+        if trial.environments
+        else record.environment
+    )
     known = {"threads": str(spec.threads)} | dict(ran_on) | device
     return Recorded(spec, trial, known, max(1, len(trial.environments)))
 
@@ -54,15 +62,26 @@ def _trial(record: StudyRecord, number: int) -> TrialRecord:
 def _replicate(storage: LedgerStorage, record: StudyRecord, number: int, k: int) -> int:
     """The number that the `k`-th replicate of trial `number` has in the study of finalists."""
     if record.name.endswith(FINAL):
-        raise InputError(f"--replicate {k}: the trials of {record.name} are replicates; give the number of one alone")
+        raise InputError(
+            f"--replicate {k}: the trials of {record.name} are replicates; give the number of one"
+            " alone"
+        )
     _trial(record, number)
     spec = stored_spec(storage, record.name + FINAL)
     if spec is None:
-        raise InputError(f"study {record.name!r} has no replicates: there is no study {record.name + FINAL!r}")
-    own = [i for i, replicate in enumerate(spec.replicates) if replicate.source == number and not replicate.is_pilot]
+        raise InputError(
+            f"study {record.name!r} has no replicates: there is no study {record.name + FINAL!r}"
+        )
+    own = [
+        i
+        for i, replicate in enumerate(spec.replicates)
+        if replicate.source == number and not replicate.is_pilot
+    ]
     if not own:
         finalists = sorted({r.source for r in spec.replicates if r.source is not None})
-        raise InputError(f"trial {number} has no replicates; trials {', '.join(map(str, finalists))} have")
+        raise InputError(
+            f"trial {number} has no replicates; trials {', '.join(map(str, finalists))} have"
+        )
     if not 0 <= k < len(own):
         raise InputError(f"trial {number} has no replicate {k}; it has 0 to {len(own) - 1}")
     return own[k]
@@ -75,9 +94,15 @@ def _unfit(trial: TrialRecord) -> str | None:
     if trial.state == State.WAITING and not trial.paused:
         return "waits for a worker to go on with it; let the study go on to its end, then ask again"
     if trial.seed is None:
-        return f"has no seed: it ended before it began ({trial.reason or 'for no recorded reason'}); choose another"
+        return (
+            f"has no seed: it ended before it began ({trial.reason or 'for no recorded reason'});"
+            " choose another"
+        )
     if trial.state != State.FAIL and not trial.curve:
-        return f"has no completed epoch to compare with ({trial.reason or 'for no recorded reason'}); choose another"
+        return (
+            f"has no completed epoch to compare with ({trial.reason or 'for no recorded reason'});"
+            " choose another"
+        )
     if [epoch.step for epoch in trial.curve] != list(range(1, trial.epochs + 1)):
         return "has a damaged record: epochs are missing from it; choose another"
     return None

@@ -1,4 +1,6 @@
-"""Trains a stored trial again on this machine, from its record alone, and compares. Nothing stored is changed."""
+"""Trains a stored trial again on this machine, from its record alone, and compares. Nothing stored
+is changed.
+"""
 
 import importlib.util
 import math
@@ -13,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from search.actions.recorded_trial import Recorded
-from search.analysis.reproduction import Change, Compared, Reproduction, changes, compare, compare_epoch
+from search.analysis.reproduction import (
+    Change,
+    Compared,
+    Reproduction,
+    changes,
+    compare,
+    compare_epoch,
+)
 from search.datasets import load
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError, StudyError
@@ -48,19 +57,27 @@ class Reproduced:
 
 
 def reproduce(
-    recorded: Recorded, *, tolerance: float, gpus: str | None = None, share_gpus: bool = False,
+    recorded: Recorded,
+    *,
+    tolerance: float,
+    gpus: str | None = None,
+    share_gpus: bool = False,
     show: Show = lambda _epoch: None,
-) -> Reproduced:  # fmt: skip
-    """Train a trial again in a process of its own and a folder that is gone afterwards, and compare.
+) -> Reproduced:
+    """Train a trial again in a process of its own and a folder that is gone afterwards, and
+    compare.
 
-    It trains as many epochs as are recorded, on a device like the recorded one if there is one here, unless `gpus`
-    says which (as for a worker). `tolerance` is in points (`search.analysis.reproduction.points`).
+    It trains as many epochs as are recorded, on a device like the recorded one if there is one
+    here, unless `gpus` says which (as for a worker). `tolerance` is in points
+    (`search.analysis.reproduction.points`).
 
-    Raises InputError, with every problem, when this machine lacks the study's data, its model, its backend or a free
-    GPU, and StudyError when no trial can be trained here.
+    Raises InputError, with every problem, when this machine lacks the study's data, its model, its
+    backend or a free GPU, and StudyError when no trial can be trained here.
     """
     if not (math.isfinite(tolerance) and tolerance >= 0):
-        raise InputError(f"tolerance {tolerance}: must be 0 or more points; 0.5 is half a percentage point")
+        raise InputError(
+            f"tolerance {tolerance}: must be 0 or more points; 0.5 is half a percentage point"
+        )
     data = _data(recorded)
     with ExitStack() as stack:
         crew = _crew(recorded, gpus)
@@ -68,8 +85,12 @@ def reproduce(
             crew, claims = claim_crew(crew, holder="gridless reproduce")
             stack.callback(claims.close)
         device = crew.devices[0]
-        variables = environment_for(device, threads=crew.threads) | {"KERAS_BACKEND": _backend(recorded)}
-        stack.enter_context(_environ({"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | variables))
+        variables = environment_for(device, threads=crew.threads) | {
+            "KERAS_BACKEND": _backend(recorded)
+        }
+        stack.enter_context(
+            _environ({"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | variables)
+        )
         here = environment(device.name, threads=crew.threads, code=user_code(recorded.spec.model))
         again = _train(recorded, data, tolerance, show)
     found = compare(recorded.trial, again, tolerance=tolerance)
@@ -77,19 +98,30 @@ def reproduce(
 
 
 def _data(recorded: Recorded) -> Prepared:
-    """The study's data, from its source: what was prepared of it before is compared value by value."""
+    """The study's data, from its source: what was prepared of it before is compared value by
+    value.
+    """
     spec = recorded.spec
-    problems = [p for p in (model_problem(spec.model), _backend_problem(recorded), check_home()) if p]
+    problems = [
+        p for p in (model_problem(spec.model), _backend_problem(recorded), check_home()) if p
+    ]
     try:
         found = load(spec.data_source)
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
     if found.digest != spec.data_digest:
-        rule = f"the data of study {spec.name!r} are not on this machine: {spec.data_source} has the digest"
-        problems.append(f"{rule} {found.digest} here and had {spec.data_digest} there; copy that data over")
+        rule = (
+            f"the data of study {spec.name!r} are not on this machine: {spec.data_source} has the"
+            " digest"
+        )
+        problems.append(
+            f"{rule} {found.digest} here and had {spec.data_digest} there; copy that data over"
+        )
     if problems:
         raise InputError(problems)
-    return prepare(found, seed=spec.seed, validation_fraction=spec.validation_fraction, cache=cache())
+    return prepare(
+        found, seed=spec.seed, validation_fraction=spec.validation_fraction, cache=cache()
+    )
 
 
 def _backend(recorded: Recorded) -> str:
@@ -100,7 +132,9 @@ def _backend(recorded: Recorded) -> str:
 def _backend_problem(recorded: Recorded) -> str | None:
     if importlib.util.find_spec(name := _backend(recorded)):
         return None
-    return f"backend {name}: it is not installed here; install it, or choose another by KERAS_BACKEND"
+    return (
+        f"backend {name}: it is not installed here; install it, or choose another by KERAS_BACKEND"
+    )
 
 
 def _crew(recorded: Recorded, gpus: str | None) -> Crew:
@@ -114,7 +148,9 @@ def _crew(recorded: Recorded, gpus: str | None) -> Crew:
 
 @contextmanager
 def _environ(variables: Mapping[str, str]) -> Iterator[None]:
-    """These environment variables only, which the process that forks trials inherits when it starts."""
+    """These environment variables only, which the process that forks trials inherits when it
+    starts.
+    """
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)
@@ -129,9 +165,13 @@ def _train(recorded: Recorded, data: Prepared, tolerance: float, show: Show) -> 
     with tempfile.TemporaryDirectory(dir=cache(), prefix="reproduce-") as name:
         folder = Path(name)
         job = job_for(
-            recorded.spec, data, recorded.trial,
-            checkpoint=str(folder / "checkpoint.npz"), evidence=str(folder / "evidence"), cache=str(cache()),
-        )  # fmt: skip
+            recorded.spec,
+            data,
+            recorded.trial,
+            checkpoint=str(folder / "checkpoint.npz"),
+            evidence=str(folder / "evidence"),
+            cache=str(cache()),
+        )
         log = folder / "log"
         with _stderr_to(log):
             segment = Sandbox().start(job, log)
@@ -142,7 +182,9 @@ def _train(recorded: Recorded, data: Prepared, tolerance: float, show: Show) -> 
 
 @contextmanager
 def _stderr_to(log: Path) -> Iterator[None]:
-    """Append what is written to stderr to `log`: the process that forks trials inherits it, and frameworks talk."""
+    """Append what is written to stderr to `log`: the process that forks trials inherits it, and
+    frameworks talk.
+    """
     sys.stderr.flush()
     kept, file = os.dup(2), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 2)
@@ -160,13 +202,17 @@ class _Listener:
     def __init__(self, recorded: Recorded, tolerance: float, show: Show) -> None:
         self._then = recorded.trial
         self._tolerance, self._show = tolerance, show
-        self._again = TrialRecord(self._then.number, State.COMPLETE, self._then.params, seed=self._then.seed)
+        self._again = TrialRecord(
+            self._then.number, State.COMPLETE, self._then.params, seed=self._then.seed
+        )
         # Another machine may well be slower: a limit is no part of a trial that did not reach it.
         limit_s = recorded.spec.trial_timeout_s if recorded.trial.state == State.FAIL else None
         self._limit_s = limit_s or math.inf
 
     def run(self, segment: Segment) -> TrialRecord:
-        """The trial as it came out this time, FAIL or COMPLETE. Raises StudyError when it can't be trained here."""
+        """The trial as it came out this time, FAIL or COMPLETE. Raises StudyError when it can't be
+        trained here.
+        """
         began = math.inf
         try:
             while True:

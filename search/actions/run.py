@@ -35,12 +35,15 @@ Warn = Callable[[str], None]
 """Is told every second what holds workers up, if something does."""
 
 
-def run(ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show, warn: Warn) -> End:
-    """Serve the studies of `ledgers`, which are on the queue, then their finalists, by `workers` until all are over.
+def run(
+    ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show, warn: Warn
+) -> End:
+    """Serve the studies of `ledgers`, which are on the queue, then their finalists, by `workers`
+    until all are over.
 
-    However it ends, KeyboardInterrupt included, the workers have given their trials back before it returns; when it
-    is interrupted, studies that nobody else works on leave the queue until somebody asks for them again.
-    Raises StudyError when workers ended before the studies were over.
+    However it ends, KeyboardInterrupt included, the workers have given their trials back before it
+    returns; when it is interrupted, studies that nobody else works on leave the queue until
+    somebody asks for them again. Raises StudyError when workers ended before the studies were over.
     """
     names = tuple(ledger.name for ledger in ledgers)
     workers.go(Order(storage=ledgers[0].storage.url, studies=names, until_idle=True, mlflow=mlflow))
@@ -53,7 +56,9 @@ def run(ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show
         trouble = workers.trouble()
     except BaseException:
         workers.stop()
-        with suppress(RetryLaterError):  # it stays on the queue, which costs nothing until a worker asks
+        with suppress(
+            RetryLaterError
+        ):  # it stays on the queue, which costs nothing until a worker asks
             for ledger in watch.look():
                 _leave(ledger)
         raise
@@ -89,11 +94,15 @@ class _Watch:
     def look(self) -> Sequence[Ledger]:
         """Raises RetryLaterError when the storage is away."""
         storage, known = self._ledgers[0].storage, [ledger.name for ledger in self._ledgers]
-        self._ledgers += [Ledger(storage, name) for name in finals_of(storage, known) if name not in known]
+        self._ledgers += [
+            Ledger(storage, name) for name in finals_of(storage, known) if name not in known
+        ]
         return self._ledgers
 
     def show(self, show: Show) -> None:
-        with suppress(RetryLaterError):  # the view stands still while it is away; the workers wait for it themselves
+        with suppress(
+            RetryLaterError
+        ):  # the view stands still while it is away; the workers wait for it themselves
             ledgers = self.look()
             for ledger in ledgers:
                 ledger.place()  # reads the spec again: trials may have been added since
@@ -103,6 +112,8 @@ class _Watch:
         notes = [room_problem()]
         with suppress(RetryLaterError):
             names = {ledger.name for ledger in self.look()}
-            notes += [f"{w.worker}: {w.note}" for w in self._roster.read() if w.note and w.study in names]
+            notes += [
+                f"{w.worker}: {w.note}" for w in self._roster.read() if w.note and w.study in names
+            ]
         for note in filter(None, notes):
             warn(note)

@@ -1,4 +1,6 @@
-"""The space of a study: from a file, or found by building a model for KerasTuner; and settings in it as people type."""
+"""The space of a study: from a file, or found by building a model for KerasTuner; and settings in
+it as people type.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,8 +17,11 @@ FOUND_EPOCHS = 10
 """The most that a trial trains of a model for KerasTuner, which says nothing of it."""
 
 
-def space_for(model: str, file: Path | None, data: ImageData | None, say: Callable[[str], None]) -> Found:
-    """The space of `file` or of `model`'s own file, else what a model for KerasTuner says itself that it can vary.
+def space_for(
+    model: str, file: Path | None, data: ImageData | None, say: Callable[[str], None]
+) -> Found:
+    """The space of `file` or of `model`'s own file, else what a model for KerasTuner says itself
+    that it can vary.
 
     Raises InputError when there is neither, with every mistake.
     """
@@ -37,8 +42,12 @@ def space_for(model: str, file: Path | None, data: ImageData | None, say: Callab
 
 
 def differs_in_conditions(stored: Space, now: Space) -> bool:
-    """Whether two spaces found by building have the same parameters, of which a version knew other conditions."""
-    bare = ({n: p.model_copy(update={"when": None}) for n, p in s.params.items()} for s in (stored, now))
+    """Whether two spaces found by building have the same parameters, of which a version knew other
+    conditions.
+    """
+    bare = (
+        {n: p.model_copy(update={"when": None}) for n, p in s.params.items()} for s in (stored, now)
+    )
     return stored.digest != now.digest and next(bare) == next(bare)
 
 
@@ -56,13 +65,17 @@ def check_settings(space: Space, tries: Sequence[str], fixes: Sequence[str]) -> 
 
 
 def typed_pairs(space: Space, texts: Sequence[str]) -> dict[str, Any]:
-    """The values of "name=value,name=value" texts, as YAML reads them; text where the choices are text."""
+    """The values of "name=value,name=value" texts, as YAML reads them; text where the choices are
+    text.
+    """
     found: dict[str, Any] = {}
     for text in texts:
         for pair in text.split(","):
             name, equals, value = (p.strip() for p in pair.partition("="))
             if not equals or not name or not value:
-                raise InputError(f"{pair!r} is not name=value; write it like lr=0.01,optimizer=adam")
+                raise InputError(
+                    f"{pair!r} is not name=value; write it like lr=0.01,optimizer=adam"
+                )
             found[name] = _typed(space, name, value)
     return found
 

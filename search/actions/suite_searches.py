@@ -1,4 +1,6 @@
-"""The searches of a suite: each planned as `gridless study` plans one, and whether it has come to its end."""
+"""The searches of a suite: each planned as `gridless study` plans one, and whether it has come to
+its end.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -15,19 +17,31 @@ from search.study.suite import SuiteFile, System
 from search.worker.engines.devices import Crew
 
 _LIMITS = {
-    "n_trials", "timeout_s", "budget", "trial_timeout_s", "finalists", "n_replicates", "stop_when_flat",
-}  # fmt: skip
+    "n_trials",
+    "timeout_s",
+    "budget",
+    "trial_timeout_s",
+    "finalists",
+    "n_replicates",
+    "stop_when_flat",
+}
 """What decides how far a search goes."""
 
 
 def plan_searches(
-    systems: Sequence[System], file: SuiteFile, spaces: Mapping[str, Space], data: Mapping[str, Prepared],
-    storage: LedgerStorage, crew: Crew, say: Callable[[str], None],
-) -> dict[str, Plan]:  # fmt: skip
-    """The plan of each of `systems`, which are searched, by study; `spaces` and `data` are by study, too.
+    systems: Sequence[System],
+    file: SuiteFile,
+    spaces: Mapping[str, Space],
+    data: Mapping[str, Prepared],
+    storage: LedgerStorage,
+    crew: Crew,
+    say: Callable[[str], None],
+) -> dict[str, Plan]:
+    """The plan of each of `systems`, which are searched, by study; `spaces` and `data` are by
+    study, too.
 
-    Raises InputError with every problem of all: a space of which nothing can be built on the data, or a study of an
-    earlier command that can't go on.
+    Raises InputError with every problem of all: a space of which nothing can be built on the data,
+    or a study of an earlier command that can't go on.
     """
     plans: dict[str, Plan] = {}
     problems: list[str] = []
@@ -40,7 +54,9 @@ def plan_searches(
             checked = Checked(request, name, settings, spaces[name], data[name], storage, crew)
             plans[name] = make_plan(checked, lambda _text: None)
         except InputError as error:
-            problems += [p if name in p else f"{system.model} on {system.data}: {p}" for p in error.problems]
+            problems += [
+                p if name in p else f"{system.model} on {system.data}: {p}" for p in error.problems
+            ]
             problems.append(f"or leave it out: --skip {system.model}")
             continue
         for notice in plans[name].notices:
@@ -51,7 +67,9 @@ def plan_searches(
 
 
 def is_searched(storage: LedgerStorage, spec: StudySpec) -> bool:
-    """Whether the search of `spec`, with these limits, and the replicates of its finalists have all ended."""
+    """Whether the search of `spec`, with these limits, and the replicates of its finalists have all
+    ended.
+    """
     stored = stored_spec(storage, spec.name)
     if stored is None or stored.model_dump(include=_LIMITS) != spec.model_dump(include=_LIMITS):
         return False
@@ -62,7 +80,11 @@ def is_searched(storage: LedgerStorage, spec: StudySpec) -> bool:
 
 def _settings(system: System, file: SuiteFile) -> Settings:
     own = system.search.model_dump(exclude_none=True) if system.search else {}
-    shared = {"seed": file.seed, "precision": file.precision, "validation_fraction": system.validation_fraction}
+    shared = {
+        "seed": file.seed,
+        "precision": file.precision,
+        "validation_fraction": system.validation_fraction,
+    }
     settings, problems = settings_for("default", own | shared)
     if settings is None:
         raise InputError(problems)

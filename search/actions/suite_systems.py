@@ -1,4 +1,6 @@
-"""The entries of a suite file → systems, each with the space that its setting lies in or that is searched."""
+"""The entries of a suite file → systems, each with the space that its setting lies in or that is
+searched.
+"""
 
 import hashlib
 import itertools
@@ -31,7 +33,9 @@ def resolve(file: SuiteFile, title: str) -> tuple[tuple[System, ...], dict[str, 
             except InputError as error:
                 problems += [f"{model} on {data}: {p}" for p in error.problems]
                 continue
-            study = _free_name(f"{title}.{model.rsplit(':', maxsplit=1)[-1]}-{system.data}", change, spaces)
+            study = _free_name(
+                f"{title}.{model.rsplit(':', maxsplit=1)[-1]}-{system.data}", change, spaces
+            )
             document_epochs = _epochs(space.document) if published else None
             label = ", ".join(f"{k}={v}" for k, v in change.items())
             named = {"study": study, "label": label, "published_epochs": document_epochs}
@@ -40,8 +44,12 @@ def resolve(file: SuiteFile, title: str) -> tuple[tuple[System, ...], dict[str, 
     return tuple(systems), spaces, problems
 
 
-def _setting(model: str, data: str, change: Change) -> tuple[Space, dict[str, Any], Published | None]:
-    """The space with `change` pinned, the complete setting, and the figure that was published for just that."""
+def _setting(
+    model: str, data: str, change: Change
+) -> tuple[Space, dict[str, Any], Published | None]:
+    """The space with `change` pinned, the complete setting, and the figure that was published for
+    just that.
+    """
     if problem := registry.check_name(registry.MODELS, model):
         raise InputError(problem)
     own = load_space(find_space(model, None))
@@ -51,12 +59,19 @@ def _setting(model: str, data: str, change: Change) -> tuple[Space, dict[str, An
 
 
 def _pinned(space: Space, change: Change) -> Space:
-    """`space` with the values of `change`, also of training parameters that it does not know, as constants.
+    """`space` with the values of `change`, also of training parameters that it does not know, as
+    constants.
 
     Raises InputError with every bad name and value of `change`.
     """
-    new = {name: value for name, value in change.items() if name in TRAINING and name not in space.params}
-    problems = [f"{name}: {text}" for name, value in new.items() for _, text in problems_of(name, value)]
+    new = {
+        name: value
+        for name, value in change.items()
+        if name in TRAINING and name not in space.params
+    }
+    problems = [
+        f"{name}: {text}" for name, value in new.items() for _, text in problems_of(name, value)
+    ]
     try:
         pinned = space.fix({name: value for name, value in change.items() if name not in new})
     except InputError as error:
@@ -70,12 +85,19 @@ def _pinned(space: Space, change: Change) -> Space:
 
 
 def _system(
-    file: SuiteFile, entry: Entry, model: str, data: str, space: Space, setting: Mapping[str, Any],
+    file: SuiteFile,
+    entry: Entry,
+    model: str,
+    data: str,
+    space: Space,
+    setting: Mapping[str, Any],
     published: Published | None,
-) -> System:  # fmt: skip
+) -> System:
     search = _search(file, entry)
     wishes = [_epochs(setting) if search is None else search.epochs, entry.epochs, file.epochs]
-    limits = [e for e in wishes if e is not None] or [e for e in (search and space.max_epochs,) if e]
+    limits = [e for e in wishes if e is not None] or [
+        e for e in (search and space.max_epochs,) if e
+    ]
     if not limits:
         raise InputError("epochs: the setting has none; give them in the suite")
     seeds = entry.seeds or file.seeds
@@ -99,21 +121,30 @@ def _system(
 
 
 def _search(file: SuiteFile, entry: Entry) -> Search | None:
-    """How systems of `entry` are searched. Raises InputError where their results could not be compared."""
+    """How systems of `entry` are searched. Raises InputError where their results could not be
+    compared.
+    """
     if entry.search is None and file.search is None:
         return None
     problems = []
     if entry.evaluate not in {None, "test"}:
-        problems.append(f"evaluate: a search is scored on the test set, not on {entry.evaluate}; leave it out")
+        problems.append(
+            f"evaluate: a search is scored on the test set, not on {entry.evaluate}; leave it out"
+        )
     if entry.validation_fraction not in {None, file.validation_fraction}:
-        problems.append("validation_fraction: searches of a suite share their split; give it for the whole suite")
+        problems.append(
+            "validation_fraction: searches of a suite share their split; give it for the whole"
+            " suite"
+        )
     if problems:
         raise InputError(problems)
     return (entry.search or Search()).over(file.search)
 
 
 def _free_name(base: str, change: Change, taken: Mapping[str, Any]) -> str:
-    """A study's name that says what is changed, whatever else is in the suite; numbered only if all the same."""
+    """A study's name that says what is changed, whatever else is in the suite; numbered only if all
+    the same.
+    """
     digest = hashlib.sha256(json.dumps(dict(change), sort_keys=True).encode()).hexdigest()[:6]
     name = f"{base}-{digest}" if change else base
     numbered = (name if n == 1 else f"{name}-n{n}" for n in itertools.count(1))
@@ -125,6 +156,8 @@ def _epochs(setting: Mapping[str, Any]) -> int | None:
 
 
 def _split_of(published: Published | None) -> Split:
-    """The split that a figure was measured on, so that ours can be held against it; else the test set."""
+    """The split that a figure was measured on, so that ours can be held against it; else the test
+    set.
+    """
     splits: dict[str, Split] = {"train": "train", "validation": "validation"}
     return splits.get(published.split, "test") if published else "test"

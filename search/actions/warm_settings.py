@@ -9,7 +9,9 @@ from search.space.space import Space
 from search.study.finalist_costs import ranked
 
 N_POINTS = 3
-"""Few enough that starting points of another kind of images cost little where they are of no use."""
+"""Few enough that starting points of another kind of images cost little where they are of no
+use.
+"""
 
 
 def starting_points(
@@ -17,9 +19,9 @@ def starting_points(
 ) -> list[dict[str, Any]]:
     """At most `N_POINTS` settings of `earlier` studies, valid in `space` and none of `known`.
 
-    The best of each study in the order given, then the second best of each: accuracies on different images are not
-    compared. Meta-learned starting points as in Feurer et al., 2015, «Initializing Bayesian hyperparameter
-    optimization via meta-learning».
+    The best of each study in the order given, then the second best of each: accuracies on different
+    images are not compared. Meta-learned starting points as in Feurer et al., 2015, «Initializing
+    Bayesian hyperparameter optimization via meta-learning».
     """
     orders = [ranked(s.trials) for s in earlier]
     found: list[dict[str, Any]] = []

@@ -1,4 +1,6 @@
-"""What the baseline of a study is called, how far it was trained and what it takes to train it in full. Pure."""
+"""What the baseline of a study is called, how far it was trained and what it takes to train it in
+full. Pure.
+"""
 
 from collections.abc import Mapping
 
@@ -24,15 +26,26 @@ def printed_name(study: StudyRecord) -> str:
 
 
 def baseline_cut(study: StudyRecord) -> str:
-    """How far the study's limit let trial 0 train where that is less than its own epochs, `4 of its 10 epochs`."""
+    """How far the study's limit let trial 0 train where that is less than its own epochs, `4 of its
+    10 epochs`.
+    """
     epochs, trial = Rule.of(study.spec).baseline_epochs, study.document
-    if epochs is None or trial is None or trial.total_epochs is None or trial.total_epochs >= epochs:
+    if (
+        epochs is None
+        or trial is None
+        or trial.total_epochs is None
+        or trial.total_epochs >= epochs
+    ):
         return ""
     return f"{trial.total_epochs} of its {count(epochs, 'epoch')}"
 
 
 def full_cost(study: StudyRecord, baseline: TrialRecord) -> str:
-    """What it takes to train the `baseline` of `study` as its document does, as often as a finalist."""
+    """What it takes to train the `baseline` of `study` as its document does, as often as a
+    finalist.
+    """
     rule = Rule.of(study.spec)
     n, cost_s = n_trainings(rule, baseline), baseline_s(rule, baseline)
-    return f"{n} × {count(rule.baseline_epochs or 0, 'epoch')}, about {duration(cost_s)} of training"
+    return (
+        f"{n} × {count(rule.baseline_epochs or 0, 'epoch')}, about {duration(cost_s)} of training"
+    )

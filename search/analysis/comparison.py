@@ -1,4 +1,6 @@
-"""Several studies, each by the setting that its validation chose, on the same test images: who is better. Pure."""
+"""Several studies, each by the setting that its validation chose, on the same test images: who is
+better. Pure.
+"""
 
 import math
 from collections import Counter
@@ -12,7 +14,15 @@ from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from search.analysis.cost import Hours
 from search.analysis.finalists import Finalist
-from search.analysis.statistics import RESAMPLES, Difference, Interval, Runs, compare_all, holm, mean_interval
+from search.analysis.statistics import (
+    RESAMPLES,
+    Difference,
+    Interval,
+    Runs,
+    compare_all,
+    holm,
+    mean_interval,
+)
 
 SIGNIFICANCE = 0.05
 MIN_DATA_SETS, MIN_MODELS = 3, 3
@@ -21,14 +31,18 @@ MIN_DATA_SETS, MIN_MODELS = 3, 3
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A study's champion: the setting that validation ranks first, trained again and scored on the test set.
+    """A study's champion: the setting that validation ranks first, trained again and scored on the
+    test set.
 
-    Accuracies and differences are fractions. What is missing is None, and `missing` says why in words.
+    Accuracies and differences are fractions. What is missing is None, and `missing` says why in
+    words.
     """
 
     study: str
     model: str
-    """As tables call it: with its study, or what is pinned, where a data set has the model more than once."""
+    """As tables call it: with its study, or what is pinned, where a data set has the model more
+    than once.
+    """
     data: str
     values: tuple[float, ...] = ()
     """Test accuracy of each finished replicate."""
@@ -68,7 +82,8 @@ class Contender:
     @property
     def mean(self) -> float:
         """The mean of `values`; -1 while there are none, below all others."""
-        # Means of the same fractions in another order differ only beyond these decimals; a tie must stay one.
+        # Means of the same fractions in another order differ only beyond these decimals; a tie must
+        # stay one.
         return round(fmean(self.values), 12) if self.values else -1.0
 
 
@@ -78,7 +93,9 @@ class Row:
 
     contender: Contender
     rank: float | None = None
-    """By mean test accuracy on its data set, 1 is best, equals share theirs; None without a value."""
+    """By mean test accuracy on its data set, 1 is best, equals share theirs; None without a
+    value.
+    """
     p_value: float | None = None
     """Of no difference from the highest mean, corrected; None for that one and where untold."""
     tied_with_best: bool | None = None
@@ -100,7 +117,9 @@ class Ranks:
     left_out: tuple[str, ...]
     """Models that lack a value on some of the data sets."""
     p_value: float | None = None
-    """Of all models being alike, by Friedman's test; None where there are too few data sets or models."""
+    """Of all models being alike, by Friedman's test; None where there are too few data sets or
+    models.
+    """
     critical: float | None = None
     """Mean ranks that are less apart can't be told apart: Nemenyi's critical difference at 5 %."""
 
@@ -128,9 +147,10 @@ class Comparison:
 def compare_studies(contenders: Sequence[Contender]) -> Comparison:
     """Judge `contenders` by data set, and over data sets by their ranks.
 
-    Those on one data set must have been scored on the same test images in the same order. P values are those of
-    `compare_all`, corrected by Holm over all pairs of a data set, since which mean is highest was read from the same
-    values. Raises ValueError where `hits` on one data set differ in length.
+    Those on one data set must have been scored on the same test images in the same order. P values
+    are those of `compare_all`, corrected by Holm over all pairs of a data set, since which mean is
+    highest was read from the same values. Raises ValueError where `hits` on one data set differ in
+    length.
     """
     rows: list[Row] = []
     over: set[str] = set()
@@ -157,58 +177,79 @@ def _judged(own: Sequence[Contender], pairs: dict[tuple[int, int], Difference]) 
 
 def _ranks(rows: Sequence[Row]) -> Ranks | None:
     data = list(dict.fromkeys(r.contender.data for r in rows if r.contender.values))
-    means = {(r.contender.model, r.contender.data): r.contender.mean for r in rows if r.contender.values}
+    means = {
+        (r.contender.model, r.contender.data): r.contender.mean for r in rows if r.contender.values
+    }
     models = list(dict.fromkeys(r.contender.model for r in rows))
     complete = [m for m in models if all((m, d) in means for d in data)]
     if len(data) < 2 or len(complete) < 2:
         return None
     scores = np.array([[-means[m, d] for m in complete] for d in data])
     places = rankdata(scores, axis=1)
-    found = sorted(zip(complete, places.mean(axis=0).tolist(), strict=True), key=lambda item: item[1])
+    found = sorted(
+        zip(complete, places.mean(axis=0).tolist(), strict=True), key=lambda item: item[1]
+    )
     left_out = tuple(m for m in models if m not in complete)
     if len(data) < MIN_DATA_SETS or len(complete) < MIN_MODELS or np.ptp(places) == 0:
         return Ranks(tuple(found), tuple(data), left_out)
     p_value = float(friedmanchisquare(*scores.T).pvalue)
-    return Ranks(tuple(found), tuple(data), left_out, p_value, critical_difference(len(complete), len(data)))
+    return Ranks(
+        tuple(found), tuple(data), left_out, p_value, critical_difference(len(complete), len(data))
+    )
 
 
 def critical_difference(n_models: int, n_data: int) -> float:
-    """Nemenyi's critical difference of mean ranks at 5 %: q/√2 · √(k (k + 1) / 6 N), q of the studentized range.
+    """Nemenyi's critical difference of mean ranks at 5 %: q/√2 · √(k (k + 1) / 6 N), q of the
+    studentized range.
 
-    Source: Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006), 1–30.
+    Source: Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006),
+    1–30.
     """
     q = float(studentized_range.ppf(1 - SIGNIFICANCE, n_models, math.inf))
     return q / math.sqrt(2) * math.sqrt(n_models * (n_models + 1) / (6 * n_data))
 
 
 _OVER = {
-    "images and seeds": "Two models are told apart only if neither other seeds alone (Welch’s t test) nor other seeds "
-    f"and other test images together (paired bootstrap over the images, {RESAMPLES:,} resamples, its error added to "
-    "that of the seeds) would easily have turned the difference around; the larger p counts.",
-    "images": "Where a side has one replicate only, its seed can’t be judged, and the test is over the test images "
-    "alone.",
-    "seeds": "Where predictions were not kept or don’t fit the recorded accuracies, the test is over the seeds alone.",
+    "images and seeds": (
+        "Two models are told apart only if neither other seeds alone (Welch’s t test) nor other"
+        f" seeds and other test images together (paired bootstrap over the images, {RESAMPLES:,}"
+        " resamples, its error added to that of the seeds) would easily have turned the difference"
+        " around; the larger p counts."
+    ),
+    "images": (
+        "Where a side has one replicate only, its seed can’t be judged, and the test is over the"
+        " test images alone."
+    ),
+    "seeds": (
+        "Where predictions were not kept or don’t fit the recorded accuracies, the test is over the"
+        " seeds alone."
+    ),
 }
 
 
 def _how(over: set[str]) -> str:
     found = [
-        "Each study is represented by the setting that its validation ranks first; the test set chose none of them. "
-        "Test accuracy is the mean over replicates of it that differ in their seed only, trained on all images but "
-        "the test set, with its 95 % interval by Student’s t over them."
+        "Each study is represented by the setting that its validation ranks first; the test set"
+        " chose none of them. Test accuracy is the mean over replicates of it that differ in their"
+        " seed only, trained on all images but the test set, with its 95 % interval by Student’s t"
+        " over them."
     ]
     found += [text for name, text in _OVER.items() if name in over]
     if over:
         found.append(
-            f"P values are corrected by Holm for all pairs on a data set; from {SIGNIFICANCE} on, two models are "
-            "tied. Which of several has the highest mean was read from the test set itself, so that mean is a little "
-            "too high for new images."
+            f"P values are corrected by Holm for all pairs on a data set; from {SIGNIFICANCE} on,"
+            " two models are tied. Which of several has the highest mean was read from the test"
+            " set itself, so that mean is a little too high for new images."
         )
     return " ".join(found)
 
 
 def labelled(contenders: Sequence[Contender]) -> list[Contender]:
-    """`contenders` with their study in the model's name where a data set has the model more than once."""
+    """`contenders` with their study in the model's name where a data set has the model more than
+    once.
+    """
     found = Counter((c.model, c.data) for c in contenders)
     twice = {model for (model, _), n in found.items() if n > 1}
-    return [replace(c, model=f"{c.model} ({c.study})") if c.model in twice else c for c in contenders]
+    return [
+        replace(c, model=f"{c.model} ({c.study})") if c.model in twice else c for c in contenders
+    ]

@@ -1,4 +1,6 @@
-"""What a search cost, what a full grid over its space would have cost, and whether to go on. Pure."""
+"""What a search cost, what a full grid over its space would have cost, and whether to go on.
+Pure.
+"""
 
 import math
 from collections import defaultdict
@@ -22,7 +24,9 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 class Hours(NamedTuple):
-    """Compute by what did it: a core-hour is an hour of one CPU thread, a GPU-hour one of a whole GPU."""
+    """Compute by what did it: a core-hour is an hour of one CPU thread, a GPU-hour one of a whole
+    GPU.
+    """
 
     core: float
     gpu: float
@@ -48,7 +52,9 @@ class Spent:
 
 @dataclass(frozen=True)
 class Grid:
-    """A full grid over a search's space: every choice, every whole number, GRID_POINTS values of a float."""
+    """A full grid over a search's space: every choice, every whole number, GRID_POINTS values of a
+    float.
+    """
 
     n_settings: int
     epochs: int
@@ -74,8 +80,8 @@ class Cost:
 def cost(study: StudyRecord, final: StudyRecord | None) -> Cost:
     """What `study` and its replicates, the study `final`, cost.
 
-    A trial whose process held memory on a GPU counts as 1 / trials_per_gpu of a GPU, any other as `threads` cores (both
-    from the spec, 1 where it says nothing).
+    A trial whose process held memory on a GPU counts as 1 / trials_per_gpu of a GPU, any other as
+    `threads` cores (both from the spec, 1 where it says nothing).
     """
     limit = _positive(study.spec.get("epochs"))
     spent = _spent(study, limit)
@@ -87,13 +93,18 @@ def hours_by_second(study: StudyRecord) -> Mapping[int, Hours]:
     shared, threads = (_positive(study.spec.get(key)) for key in ("trials_per_gpu", "threads"))
     gpus = {t.device for t in study.trials if t.peak_device_mb is not None and t.device}
     on_gpu, on_cpu = Hours(0.0, 1 / shared / _HOUR_S), Hours(threads / _HOUR_S, 0.0)
-    return {t.number: on_gpu if t.peak_device_mb is not None or t.device in gpus else on_cpu for t in study.trials}
+    return {
+        t.number: on_gpu if t.peak_device_mb is not None or t.device in gpus else on_cpu
+        for t in study.trials
+    }
 
 
 def seed_spread(final: StudyRecord | None) -> float | None:
-    """The standard deviation of accuracy (a fraction) over seeds, pooled over settings: √(Σ (n − 1) s² / Σ (n − 1)).
+    """The standard deviation of accuracy (a fraction) over seeds, pooled over settings: √(Σ (n − 1)
+    s² / Σ (n − 1)).
 
-    Replicates of one trial are scored on the same images, so only their seeds differ. None where no trial has two.
+    Replicates of one trial are scored on the same images, so only their seeds differ. None where no
+    trial has two.
     """
     groups: dict[Any, list[float]] = defaultdict(list)
     replicates = final.spec.get("replicates", ()) if final else ()
@@ -103,7 +114,9 @@ def seed_spread(final: StudyRecord | None) -> float | None:
             groups[own.get("source"), own.get("stop_at")].append(trial.evaluation.accuracy)
     repeated = [g for g in groups.values() if len(g) > 1]
     freedom = sum(len(g) - 1 for g in repeated)
-    return math.sqrt(sum((len(g) - 1) * variance(g) for g in repeated) / freedom) if repeated else None
+    return (
+        math.sqrt(sum((len(g) - 1) * variance(g) for g in repeated) / freedom) if repeated else None
+    )
 
 
 def cost_words(found: Cost) -> list[str]:
@@ -112,11 +125,17 @@ def cost_words(found: Cost) -> list[str]:
     if not spent.n_trials:
         return ["No epoch has been completed yet, so nothing is known of the cost."]
     trained = f"{count(spent.n_trials, 'trial')} for {count(spent.epochs, 'epoch')} in all"
-    words = [f"The search trained {trained}, or {_number(spent.trainings)} full trainings: {_hours(spent.hours)}."]
+    words = [
+        f"The search trained {trained}, or {_number(spent.trainings)} full trainings:"
+        f" {_hours(spent.hours)}."
+    ]
     if spent.n_failed:
         share = f" ({100 * spent.failed_s / spent.train_s:.0f} %)" if spent.train_s else ""
         failed = count(spent.n_failed, "trial")
-        words.append(f"{duration(spent.failed_s)} of its training time{share} went into {failed} that failed.")
+        words.append(
+            f"{duration(spent.failed_s)} of its training time{share} went into {failed} that"
+            " failed."
+        )
     if again and again.n_trials:
         times = f"{count(again.n_trials, 'time')}, {count(again.epochs, 'epoch')}"
         words.append(f"Finalists were trained again {times}: another {_hours(again.hours)}.")
@@ -124,13 +143,20 @@ def cost_words(found: Cost) -> list[str]:
 
 
 def advice_words(found: Forecast) -> list[str]:
-    """Whether going on with the search is worth it, as far as its own curve tells: sentences of plain text."""
+    """Whether going on with the search is worth it, as far as its own curve tells: sentences of
+    plain text.
+    """
     if found.best is not None and found.best >= 1:
-        return ["The best setting gets every validation image right: there is nothing more to gain on them, stop here."]
+        return [
+            "The best setting gets every validation image right: there is nothing more to gain on"
+            " them, stop here."
+        ]
     if found.gain is None or found.further is None or found.noise is None:
         return [_why(found)]
     gain, further = found.gain, found.further
-    noise = f"the noise of its {count(found.n_validation, 'validation image')} ({points(found.noise)})"
+    noise = (
+        f"the noise of its {count(found.n_validation, 'validation image')} ({points(found.noise)})"
+    )
     if found.noise_from == "seeds":
         noise = f"what a setting varies by from seed to seed ({points(found.noise)})"
     text = f"Another {_span(gain.horizon_s)} of this search is expected to gain {_gain(gain)}, "
@@ -138,17 +164,23 @@ def advice_words(found: Forecast) -> list[str]:
         text += f"less than {noise}: stop here."
     elif gain.high < found.noise:
         text += (
-            f"less than {noise}. But another {_span(further.horizon_s)}, {100 * FURTHER:.0f} % more of what it has "
-            f"spent, may gain {_gain(further)}: too early to stop."
+            f"less than {noise}. But another {_span(further.horizon_s)}, {100 * FURTHER:.0f} % more"
+            f" of what it has spent, may gain {_gain(further)}: too early to stop."
         )
     elif gain.expected < found.noise:
-        text += f"where less than {noise} can’t be told from luck: going on may gain something, or nothing."
+        text += (
+            f"where less than {noise} can’t be told from luck: going on may gain something, or"
+            " nothing."
+        )
     else:
         text += f"more than {noise}: it is worth going on."
     return [
         text,
-        f"That is judged by the best of its {count(found.n_trials, 'trial')} and how often they came, if "
-        f"{count(found.n_workers, 'worker')} went on like this; about one time in twenty, the gain is larger.",
+        (
+            f"That is judged by the best of its {count(found.n_trials, 'trial')} and how often they"
+            f" came, if {count(found.n_workers, 'worker')} went on like this; about one time in"
+            " twenty, the gain is larger."
+        ),
     ]
 
 
@@ -191,21 +223,30 @@ def _positive(value: Any) -> float:
 
 def _grid_words(grid: Grid) -> list[str]:
     text = (
-        f"A full grid over the same space, with every choice and whole number and {GRID_POINTS} values of each "
-        f"continuous parameter, has {_number(grid.n_settings)} settings. At the search’s median of "
-        f"{_number(grid.epoch_s)} s an epoch it would have taken about {_hours(grid.hours)}, "
+        f"A full grid over the same space, with every choice and whole number and {GRID_POINTS}"
+        f" values of each continuous parameter, has {_number(grid.n_settings)} settings. At the"
+        f" search’s median of {_number(grid.epoch_s)} s an epoch it would have taken about"
+        f" {_hours(grid.hours)}, "
     )
-    return [text + ("less than the search." if grid.factor < 1 else f"{_number(grid.factor)} times as much.")]
+    return [
+        text
+        + ("less than the search." if grid.factor < 1 else f"{_number(grid.factor)} times as much.")
+    ]
 
 
 def _why(found: Forecast) -> str:
     unknown = "What going on would gain can’t be told"
     match found.why:
         case "few trials":
-            have = f"{count(found.n_trials, 'trial')} {'has' if found.n_trials == 1 else 'have'} a value"
+            have = (
+                f"{count(found.n_trials, 'trial')} {'has' if found.n_trials == 1 else 'have'} a"
+                " value"
+            )
             return f"{unknown} yet: {have}, and {MIN_TRIALS} are needed."
         case "all the same":
-            return f"{unknown}: all {found.n_trials:,} trials reached the same {percent(found.best)}."
+            return (
+                f"{unknown}: all {found.n_trials:,} trials reached the same {percent(found.best)}."
+            )
         case "early":
             return f"{unknown} yet, after {duration(found.spent_s)} of training."
     return f"{unknown} yet: no trial has a validation accuracy."
@@ -221,7 +262,9 @@ def _span(seconds: float) -> str:
 
 def _hours(hours: Hours) -> str:
     named = ((hours.core, "core"), (hours.gpu, "GPU"))
-    return listing([_amount(value, name) for value, name in named if value] or [_amount(hours.core, "core")])
+    return listing(
+        [_amount(value, name) for value, name in named if value] or [_amount(hours.core, "core")]
+    )
 
 
 def _amount(hours: float, what: str) -> str:

@@ -32,15 +32,23 @@ class Finalist:
     optimism: float | None
     """`search_accuracy` minus the mean of `values`."""
     p_value: float | None = None
-    """Of no difference from the finalist with the highest mean, corrected; None for that one and where untold."""
+    """Of no difference from the finalist with the highest mean, corrected; None for that one and
+    where untold.
+    """
     tied_with_best: bool | None = None
-    """Whether chance explains that it is not the one with the highest mean, or it is; None where untold."""
+    """Whether chance explains that it is not the one with the highest mean, or it is; None where
+    untold.
+    """
     trained: tuple[int, int] | None = None
-    """Of a baseline: the epochs that its replicates train, and those that its document trains it for."""
+    """Of a baseline: the epochs that its replicates train, and those that its document trains it
+    for.
+    """
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is what gains are claimed over: a baseline, trained as its document trains it."""
+        """Whether it is what gains are claimed over: a baseline, trained as its document trains
+        it.
+        """
         return self.is_document and not self.is_cut
 
     @property
@@ -51,12 +59,16 @@ class Finalist:
 
 @dataclass(frozen=True)
 class Finals:
-    """The finalists in the order of validation, the document's own setting last if it is not among the best."""
+    """The finalists in the order of validation, the document's own setting last if it is not among
+    the best.
+    """
 
     rows: tuple[Finalist, ...]
     gain: Difference | None
-    """Mean test accuracy of the champion minus the baseline's. Its p is not corrected: it is one question, asked
-    before the test set was opened. None where they are the same, one has no value or the baseline was cut short."""
+    """Mean test accuracy of the champion minus the baseline's. Its p is not corrected: it is one
+    question, asked before the test set was opened. None where they are the same, one has no value
+    or the baseline was cut short.
+    """
     n_test: int | None
     """Images in the test set; None while no replicate was scored."""
     is_complete: bool
@@ -70,8 +82,12 @@ class Finals:
 
     @property
     def optimism(self) -> float | None:
-        """Mean of the finalists' optimism. It has no interval: they share their images, and so their luck."""
-        values = [row.optimism for row in self.rows if row.optimism is not None and not row.is_extra]
+        """Mean of the finalists' optimism. It has no interval: they share their images, and so
+        their luck.
+        """
+        values = [
+            row.optimism for row in self.rows if row.optimism is not None and not row.is_extra
+        ]
         return fmean(values) if len(values) > 1 else None
 
     @property
@@ -81,7 +97,9 @@ class Finals:
 
     @property
     def best(self) -> Finalist | None:
-        """The finalist with the highest mean on the test set, the better rank of equals; None while none has one."""
+        """The finalist with the highest mean on the test set, the better rank of equals; None while
+        none has one.
+        """
         valued = [row for row in self.rows if row.interval]
         return max(valued, key=mean_of) if valued else None
 

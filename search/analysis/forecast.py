@@ -1,15 +1,19 @@
-"""What more compute may still gain, by the search's own curve. Pure: records in, numbers out, always the same.
+"""What more compute may still gain, by the search's own curve. Pure: records in, numbers out,
+always the same.
 
-The best of a search is the largest of its trials' values, so what it will become is a question of their upper tail.
-The best fifth of the values, beyond a threshold, is taken for a sample of a generalized Pareto distribution with an
-end (its shape from −1 to 0: no accuracy passes 1), and the times at which they came, in seconds of training, for a
-power-law Poisson process, so that a sampler that finds good settings more and more often is expected to go on so.
-Shape and scale are averaged over their posterior (flat in the shape and in the logarithm of the scale), the number of
-values to come over its own. benchmarks/forecast.py compares such forecasts with what came (docs/measurements.md).
+The best of a search is the largest of its trials' values, so what it will become is a question of
+their upper tail. The best fifth of the values, beyond a threshold, is taken for a sample of a
+generalized Pareto distribution with an end (its shape from −1 to 0: no accuracy passes 1), and the
+times at which they came, in seconds of training, for a power-law Poisson process, so that a sampler
+that finds good settings more and more often is expected to go on so. Shape and scale are averaged
+over their posterior (flat in the shape and in the logarithm of the scale), the number of values to
+come over its own. benchmarks/forecast.py compares such forecasts with what came
+(docs/measurements.md).
 
-Sources: Pickands, "Statistical inference using extreme order statistics", Ann. Statist. 3 (1975), 119–131, for the
-tail; Crow, "Reliability analysis for complex, repairable systems" (1974), for the process; Coles, An Introduction to
-Statistical Modeling of Extreme Values (2001), chapters 4, 7 and 9.1, for both together and for predicting with them.
+Sources: Pickands, "Statistical inference using extreme order statistics", Ann. Statist. 3 (1975),
+119–131, for the tail; Crow, "Reliability analysis for complex, repairable systems" (1974), for the
+process; Coles, An Introduction to Statistical Modeling of Extreme Values (2001), chapters 4, 7 and
+9.1, for both together and for predicting with them.
 """
 
 import math
@@ -27,7 +31,9 @@ MIN_TRIALS = 10
 FARTHEST = 10.0
 """How many times what has been spent a forecast may look ahead."""
 FURTHER = 0.25
-"""The part of what has been spent, once more, over which a flat search must not be expected to gain either."""
+"""The part of what has been spent, once more, over which a flat search must not be expected to gain
+either.
+"""
 LEVEL = 0.9
 """Of ten gains, nine should lie between the ends, half of the others above."""
 
@@ -64,7 +70,9 @@ class Forecast:
     """What a search may still gain, and below which a gain can't be told from luck."""
 
     n_trials: int
-    """Trials with a value, which is the best that they have reached so far: paused and pruned ones count."""
+    """Trials with a value, which is the best that they have reached so far: paused and pruned ones
+    count.
+    """
     n_workers: int
     n_validation: int
     spent_s: float
@@ -72,7 +80,9 @@ class Forecast:
     best: float | None = None
     """The best validation accuracy, a fraction; None before the first."""
     noise: float | None = None
-    """The noise floor: the standard error of `best` over images, or the spread over seeds if that is larger."""
+    """The noise floor: the standard error of `best` over images, or the spread over seeds if that
+    is larger.
+    """
     noise_from: Literal["images", "seeds"] = "images"
     gain: Gain | None = None
     """Over the horizon asked for; None where there is too little to say."""
@@ -83,8 +93,12 @@ class Forecast:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the upper end of the gain lies below the noise floor, a good part further on, too."""
-        return self.further is not None and self.noise is not None and self.further.high < self.noise
+        """Whether the upper end of the gain lies below the noise floor, a good part further on,
+        too.
+        """
+        return (
+            self.further is not None and self.noise is not None and self.further.high < self.noise
+        )
 
 
 class _Tail(NamedTuple):
@@ -94,7 +108,9 @@ class _Tail(NamedTuple):
     """How far the best lies above the threshold."""
     n: int
     trend: float
-    """The exponent of the process: 1 for values that come at an even pace, more for ever better ones."""
+    """The exponent of the process: 1 for values that come at an even pace, more for ever better
+    ones.
+    """
     shape: Floats
     scale: Floats
     weight: Floats
@@ -109,16 +125,21 @@ def forecast(
     horizon_s: float = 3600.0,
     seed_spread: float | None = None,
 ) -> Forecast:
-    """What `trials` promise for the next `horizon_s` seconds of `n_workers` workers that do nothing but train.
+    """What `trials` promise for the next `horizon_s` seconds of `n_workers` workers that do nothing
+    but train.
 
-    Time is counted in seconds of training, so pauses of a study don't matter. `n_validation` is the number of
-    validation images, `seed_spread` the standard deviation of accuracy over seeds where it is known (a fraction).
-    There is no gain, and `why` says so, without a value, with fewer than MIN_TRIALS, where all are the same, and where
-    the horizon is more than FARTHEST times what has been spent. At an accuracy of 1 nothing can be gained.
-    Raises ValueError for counts below 1 and a horizon that is not above 0.
+    Time is counted in seconds of training, so pauses of a study don't matter. `n_validation` is the
+    number of validation images, `seed_spread` the standard deviation of accuracy over seeds where
+    it is known (a fraction). There is no gain, and `why` says so, without a value, with fewer than
+    MIN_TRIALS, where all are the same, and where the horizon is more than FARTHEST times what has
+    been spent. At an accuracy of 1 nothing can be gained. Raises ValueError for counts below 1 and
+    a horizon that is not above 0.
     """
     if n_validation < 1 or n_workers < 1 or not 0 < horizon_s < math.inf:
-        raise ValueError(f"a forecast needs images, workers and time, not {n_validation}, {n_workers}, {horizon_s}")
+        raise ValueError(
+            f"a forecast needs images, workers and time, not {n_validation}, {n_workers},"
+            f" {horizon_s}"
+        )
     valued = [t for t in trials if has_rank(t)]
     values = np.array([t.val_accuracy for t in valued])
     came, spent_s = _came(trials, valued)
@@ -134,28 +155,39 @@ def forecast(
         return replace(facts, why=why)
     tail = _tail(values, came, spent_s, one_image=1 / n_validation)
     gain, further = (
-        Gain(seconds, *_gain(tail, seconds * n_workers / spent_s, most=1 - best)) for seconds in (horizon_s, further_s)
+        Gain(seconds, *_gain(tail, seconds * n_workers / spent_s, most=1 - best))
+        for seconds in (horizon_s, further_s)
     )
     return replace(facts, gain=gain, further=further)
 
 
 def _came(trials: Sequence[TrialRecord], valued: Sequence[TrialRecord]) -> tuple[Floats, float]:
-    """How much had been spent by all when each of `valued` reached its best, and until now, in seconds of training."""
+    """How much had been spent by all when each of `valued` reached its best, and until now, in
+    seconds of training.
+    """
     epochs = [e for t in trials for e in t.curve]
     ends = np.array([e.at for e in epochs])
     order = np.argsort(ends, kind="stable")
     spent = np.cumsum(np.array([e.seconds for e in epochs])[order])
     bests = np.array([t.best.at for t in valued if t.best])
-    found: Floats = spent[np.searchsorted(ends[order], bests, side="right") - 1] if len(bests) else bests
+    found: Floats = (
+        spent[np.searchsorted(ends[order], bests, side="right") - 1] if len(bests) else bests
+    )
     return found, float(spent[-1]) if len(spent) else 0.0
 
 
-def _noise(best: float, n_validation: int, seed_spread: float | None) -> tuple[float, Literal["images", "seeds"]]:
+def _noise(
+    best: float, n_validation: int, seed_spread: float | None
+) -> tuple[float, Literal["images", "seeds"]]:
     from scipy.stats import binom  # noqa: PLC0415  # a second to load
 
     # Near 0 and 1 the formula knows less than an image, and no measurement does.
     images = max(float(binom.std(n_validation, best)), 1.0) / n_validation
-    return (seed_spread, "seeds") if seed_spread is not None and seed_spread > images else (images, "images")
+    return (
+        (seed_spread, "seeds")
+        if seed_spread is not None and seed_spread > images
+        else (images, "images")
+    )
 
 
 def _too_little(values: Floats, ahead_s: float, spent_s: float) -> Why | None:
@@ -174,28 +206,37 @@ def _tail(values: Floats, came: Floats, spent_s: float, *, one_image: float) -> 
     excess = values[order[:n]] - values[order[n]]
     ages = np.log(spent_s / np.clip(came[order[:n]], _TINY * spent_s, spent_s))
     shape, scale = (
-        grid.ravel() for grid in np.meshgrid(_SHAPES, _SCALES * max(excess.mean(), one_image), indexing="ij")
+        grid.ravel()
+        for grid in np.meshgrid(_SHAPES, _SCALES * max(excess.mean(), one_image), indexing="ij")
     )
     fit = genpareto.logpdf(excess[:, None], shape, scale=scale).sum(axis=0)
     weight = np.exp(fit - fit.max())
     kept = weight > _TINY
     return _Tail(
-        float(excess[0]), n, max(1.0, n / max(float(ages.sum()), _TINY)),
-        shape[kept], scale[kept], weight[kept] / weight[kept].sum(),
-    )  # fmt: skip
+        float(excess[0]),
+        n,
+        max(1.0, n / max(float(ages.sum()), _TINY)),
+        shape[kept],
+        scale[kept],
+        weight[kept] / weight[kept].sum(),
+    )
 
 
 def _gain(tail: _Tail, ratio: float, *, most: float) -> tuple[float, float, float, float]:
-    """The expected gain, its ends and its chance after `ratio` of what has been spent, once more; at most `most`."""
+    """The expected gain, its ends and its chance after `ratio` of what has been spent, once more;
+    at most `most`.
+    """
     from scipy.stats import genpareto  # noqa: PLC0415  # a second to load
 
     # Values to come over those that came, by the process Λ(t) = n (t / spent)^trend.
     to_come = math.expm1(min(tail.trend * math.log1p(ratio), _HUGE))
     gains = _STEPS * most
     beyond = genpareto.sf(tail.above + gains[:, None], tail.shape, scale=tail.scale)
-    # Poisson's chance of no value so far beyond, averaged over Gamma(n): what n values tell of their rate.
+    # Poisson's chance of no value so far beyond, averaged over Gamma(n): what n values tell of
+    # their rate.
     chance = (-np.expm1(-tail.n * np.log1p(to_come * beyond)) * tail.weight).sum(axis=1)
-    # How far beyond is the tail's to say; whether at all, only the count: all values are equally likely the best.
+    # How far beyond is the tail's to say; whether at all, only the count: all values are equally
+    # likely the best.
     chance *= to_come / (1 + to_come) / chance[0]
     low, high = np.interp([-(1 + LEVEL) / 2, -(1 - LEVEL) / 2], -chance, gains)
     return float(np.trapezoid(chance, gains)), float(low), float(high), float(chance[0])

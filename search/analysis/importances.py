@@ -1,10 +1,12 @@
-"""Which parameters decide a trial's place: permutation importance of a forest, on trials that it hasn't seen. Pure.
+"""Which parameters decide a trial's place: permutation importance of a forest, on trials that it
+hasn't seen. Pure.
 
-The forest is a model of the search's trials and no more than that: where it can't predict the rank of trials that were
-kept from it, nothing is shown. Sources: Breiman, "Random forests", Machine Learning 45 (2001), 5–32, for the
-importance; Gregorutti, Michel and Saint-Pierre, "Correlation and variable importance in random forests", Stat. Comput.
-27 (2017), 659–678, for its half, the total Sobol index where parameters are independent; Nadeau and Bengio, "Inference
-for the generalization error", Machine Learning 52 (2003), 239–281, for the variance over folds that share most of their
+The forest is a model of the search's trials and no more than that: where it can't predict the rank
+of trials that were kept from it, nothing is shown. Sources: Breiman, "Random forests", Machine
+Learning 45 (2001), 5–32, for the importance; Gregorutti, Michel and Saint-Pierre, "Correlation and
+variable importance in random forests", Stat. Comput. 27 (2017), 659–678, for its half, the total
+Sobol index where parameters are independent; Nadeau and Bengio, "Inference for the generalization
+error", Machine Learning 52 (2003), 239–281, for the variance over folds that share most of their
 trials.
 """
 
@@ -60,10 +62,12 @@ def compared(trials: Sequence[TrialRecord]) -> tuple[int, list[TrialRecord]]:
 def measure(
     study: StudyRecord, trials: Sequence[TrialRecord], names: Sequence[str]
 ) -> tuple[Importance, list[Importance]]:
-    """What a forest explains of the ranks of `trials`, and what of it is due to each of `names`, the most first.
+    """What a forest explains of the ranks of `trials`, and what of it is due to each of `names`,
+    the most first.
 
-    The target is the rank of val_accuracy, so that a few trials that diverged don't outweigh the rest. Each fold's
-    forest never sees the trials that it is judged by. Always the same for the same trials.
+    The target is the rank of val_accuracy, so that a few trials that diverged don't outweigh the
+    rest. Each fold's forest never sees the trials that it is judged by. Always the same for the
+    same trials.
     """
     from sklearn.model_selection import RepeatedKFold  # noqa: PLC0415  # a second to load
 
@@ -73,7 +77,12 @@ def measure(
     y = rankdata([accuracy_of(trial) for trial in trials]) / len(trials)
     folds = RepeatedKFold(n_splits=FOLDS, n_repeats=ROUNDS, random_state=0)
     found = (
-        np.array([_fold(x, y, groups, known, unseen, seed) for seed, (known, unseen) in enumerate(folds.split(x))])
+        np.array(
+            [
+                _fold(x, y, groups, known, unseen, seed)
+                for seed, (known, unseen) in enumerate(folds.split(x))
+            ]
+        )
         / y.var()
     )
     explained = _interval("all", 1 - found[:, 0])
@@ -82,13 +91,22 @@ def measure(
 
 
 def _fold(
-    x: Floats, y: Floats, groups: NDArray[np.intp], known: NDArray[np.intp], unseen: NDArray[np.intp], seed: int
+    x: Floats,
+    y: Floats,
+    groups: NDArray[np.intp],
+    known: NDArray[np.intp],
+    unseen: NDArray[np.intp],
+    seed: int,
 ) -> list[float]:
-    """Mean squared error on `unseen`: first as they are, then with each group of columns shuffled among them."""
+    """Mean squared error on `unseen`: first as they are, then with each group of columns shuffled
+    among them.
+    """
     from sklearn.ensemble import ExtraTreesRegressor  # noqa: PLC0415  # a second to load
 
     random = np.random.default_rng(seed)
-    forest = ExtraTreesRegressor(TREES, min_samples_leaf=2, random_state=seed).fit(x[known], y[known])
+    forest = ExtraTreesRegressor(TREES, min_samples_leaf=2, random_state=seed).fit(
+        x[known], y[known]
+    )
     asked = [x[unseen]]
     for group in range(groups.max() + 1):
         for _ in range(_SHUFFLES):
@@ -96,17 +114,23 @@ def _fold(
             mixed[:, groups == group] = x[random.permutation(unseen)][:, groups == group]
             asked.append(mixed)
     # One question for all: a forest answers many rows in hardly more time than one.
-    errors = ((forest.predict(np.vstack(asked)).reshape(len(asked), -1) - y[unseen]) ** 2).mean(axis=1)
+    errors = ((forest.predict(np.vstack(asked)).reshape(len(asked), -1) - y[unseen]) ** 2).mean(
+        axis=1
+    )
     return [float(errors[0]), *errors[1:].reshape(-1, _SHUFFLES).mean(axis=1).tolist()]
 
 
 def _column(name: str, trials: Sequence[TrialRecord], declared: Any) -> Floats:
-    """A parameter as numbers (n, k): one column for a number, one per value for a choice; -1 where it is not set."""
+    """A parameter as numbers (n, k): one column for a number, one per value for a choice; -1 where
+    it is not set.
+    """
     values = [trial.params.get(name) for trial in trials]
     present = [v for v in values if v is not None]
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in present):
         kinds = sorted({show(v) for v in present})
-        return np.array([[float(v is not None and show(v) == kind) for kind in kinds] for v in values])
+        return np.array(
+            [[float(v is not None and show(v) == kind) for kind in kinds] for v in values]
+        )
     log = isinstance(declared, dict) and declared.get("log") and min(present) > 0
     scaled = [None if v is None else math.log(v) if log else float(v) for v in values]
     low = min(v for v in scaled if v is not None)
@@ -114,7 +138,9 @@ def _column(name: str, trials: Sequence[TrialRecord], declared: Any) -> Floats:
 
 
 def _interval(name: str, values: Floats) -> Importance:
-    """Nadeau and Bengio's corrected t interval: the folds' trials overlap, so their spread alone is too small."""
+    """Nadeau and Bengio's corrected t interval: the folds' trials overlap, so their spread alone is
+    too small.
+    """
     n = len(values)
     error = math.sqrt(float(values.var(ddof=1)) * (1 / n + 1 / (FOLDS - 1)))
     half = float(t.ppf(0.975, n - 1)) * error

@@ -28,32 +28,47 @@ logger = logging.getLogger(__name__)
 SIGNIFICANCE = 0.05
 _ENDED = (State.COMPLETE, State.FAIL, State.PRUNED)
 _MEANS = (
-    "Each test accuracy is a mean over replicates that differ in their seed only, trained on all images but the test "
-    "set; its 95 % interval is Student’s t over them."
+    "Each test accuracy is a mean over replicates that differ in their seed only, trained on all"
+    " images but the test set; its 95 % interval is Student’s t over them."
 )
 _OVER = {
-    "images and seeds": "A difference counts only if neither other seeds alone (Welch’s t test) nor other seeds and "
-    f"other test images together (paired bootstrap over the images, {RESAMPLES:,} resamples, its error added to that "
-    "of the seeds) would easily have turned it around; the larger p and the wider interval are given.",
-    "images": "Where a side has one replicate only, its seed can’t be judged, and a difference is tested over the test "
-    "images alone: by McNemar’s exact test between two single replicates, else by the paired bootstrap.",
-    "seeds": "Where predictions can’t be read or don’t fit the recorded accuracies, a difference is tested over the "
-    "seeds alone, on these very test images, by Welch’s t test (by a permutation test where no replicate "
-    "differs from its like).",
+    "images and seeds": (
+        "A difference counts only if neither other seeds alone (Welch’s t test) nor other seeds"
+        f" and other test images together (paired bootstrap over the images, {RESAMPLES:,}"
+        " resamples, its error added to that of the seeds) would easily have turned it around; the"
+        " larger p and the wider interval are given."
+    ),
+    "images": (
+        "Where a side has one replicate only, its seed can’t be judged, and a difference is tested"
+        " over the test images alone: by McNemar’s exact test between two single replicates, else"
+        " by the paired bootstrap."
+    ),
+    "seeds": (
+        "Where predictions can’t be read or don’t fit the recorded accuracies, a difference is"
+        " tested over the seeds alone, on these very test images, by Welch’s t test (by a"
+        " permutation test where no replicate differs from its like)."
+    ),
 }
 
 
-def judge(study: StudyRecord, final: StudyRecord | None, correct: Mapping[int, NDArray[np.bool_]]) -> Finals | None:
-    """Compare the finalists of `study` by their replicates in `final` (its `spec["replicates"]` name the sources).
+def judge(
+    study: StudyRecord, final: StudyRecord | None, correct: Mapping[int, NDArray[np.bool_]]
+) -> Finals | None:
+    """Compare the finalists of `study` by their replicates in `final` (its `spec["replicates"]`
+    name the sources).
 
-    `correct`: by number of the replicate trial, which test images it got right, in the order of the test set. One
-    whose length or count is not that of the recorded score is not used; a setting without any is judged by seeds alone.
-    Differences from the highest mean are corrected by Holm over all pairs, not only those with the best: which one
-    that is was read from the same values. None where nothing was replicated. Raises InputError when another version
-    wrote the replicates.
+    `correct`: by number of the replicate trial, which test images it got right, in the order of the
+    test set. One whose length or count is not that of the recorded score is not used; a setting
+    without any is judged by seeds alone. Differences from the highest mean are corrected by Holm
+    over all pairs, not only those with the best: which one that is was read from the same values.
+    None where nothing was replicated. Raises InputError when another version wrote the replicates.
     """
     trials = {t.number: t for t in final.trials} if final else {}
-    rule, asked, n_test = Rule.of(study.spec), _by_source(study, final), _n_test(list(trials.values()))
+    rule, asked, n_test = (
+        Rule.of(study.spec),
+        _by_source(study, final),
+        _n_test(list(trials.values())),
+    )
     n_best = len(asked.keys() - {0}) + 1 if rule.finalists is None else rule.finalists
     whole, rows, runs = whole_baseline(study, final), [], []
     for place, source in enumerate(ranking(study), start=1):
@@ -66,7 +81,9 @@ def judge(study: StudyRecord, final: StudyRecord | None, correct: Mapping[int, N
     if not rows:
         return None
     missing = {t.number for t in _chosen(rule, study.trials)} - {row.trial for row in rows}
-    is_complete = not missing and all(len(row.values) + row.n_failed == row.n_wanted for row in rows)
+    is_complete = not missing and all(
+        len(row.values) + row.n_failed == row.n_wanted for row in rows
+    )
     order = sorted(range(len(rows)), key=lambda i: rows[i].is_extra)
     compared = _compared([rows[i] for i in order], [runs[i] for i in order], n_test, is_complete)
     name = baseline_name(study)
@@ -74,25 +91,39 @@ def judge(study: StudyRecord, final: StudyRecord | None, correct: Mapping[int, N
 
 
 def _chosen(rule: Rule, trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
-    """The finalists that there must be: where cost decides how many, less time may have left out all but the first."""
-    return ranked(trials)[:1] if rule.finalists is None else choose(rule, trials).trials[: rule.finalists]
+    """The finalists that there must be: where cost decides how many, less time may have left out
+    all but the first.
+    """
+    return (
+        ranked(trials)[:1]
+        if rule.finalists is None
+        else choose(rule, trials).trials[: rule.finalists]
+    )
 
 
 def _as_baseline(
-    row: Finalist, study: StudyRecord, final: StudyRecord | None, numbers: Sequence[int], whole: set[int]
+    row: Finalist,
+    study: StudyRecord,
+    final: StudyRecord | None,
+    numbers: Sequence[int],
+    whole: set[int],
 ) -> Finalist:
     """`row` with the epochs that it was trained for."""
     epochs = Rule.of(study.spec).baseline_epochs or 0
     replicates = replicates_of(final)
     if numbers[0] in whole or replicates[numbers[0]].is_pilot:
-        was_cut = epochs > max((t.total_epochs or 0 for t in study.trials if t.number == 0), default=0)
+        was_cut = epochs > max(
+            (t.total_epochs or 0 for t in study.trials if t.number == 0), default=0
+        )
         # What the search saw of it was another, shorter training.
         return replace(row, trained=(epochs, epochs), optimism=None if was_cut else row.optimism)
     return replace(row, trained=(replicates[numbers[0]].last_epoch, epochs))
 
 
 def _no_gain(name: str, rule: Rule, finals: Finals, study: StudyRecord) -> str:
-    """Why no gain over the baseline called `name` is claimed, and what one would take; empty where one may be."""
+    """Why no gain over the baseline called `name` is claimed, and what one would take; empty where
+    one may be.
+    """
     baseline = next((row for row in finals.rows if row.is_document), None)
     first = next((t for t in study.trials if t.number == 0), None)
     if rule.baseline_epochs is None:
@@ -100,20 +131,26 @@ def _no_gain(name: str, rule: Rule, finals: Finals, study: StudyRecord) -> str:
     if baseline and baseline.is_baseline:
         if baseline is finals.champion or baseline.n_failed < baseline.n_wanted:
             return ""
-        return f"No gain over {name} can be told: none of its {count(baseline.n_wanted, 'replicate')} ended well."
+        return (
+            f"No gain over {name} can be told: none of its {count(baseline.n_wanted, 'replicate')}"
+            " ended well."
+        )
     if first is None or not has_rank(first):
         return f"No gain over {name} can be told: trial 0 has no value."
     why = "it was left out"
     if baseline and baseline.trained:
         why = "it was cut to {} of its {} epochs".format(*baseline.trained)
     return (
-        f"No gain over {name} is claimed: {why}. To train it in full takes {full_cost(study, first)}; the same "
-        f"command with --finalists {rule.finalists or 1}, and time enough, does that."
+        f"No gain over {name} is claimed: {why}. To train it in full takes"
+        f" {full_cost(study, first)}; the same command with --finalists {rule.finalists or 1}, and"
+        " time enough, does that."
     )
 
 
 def _by_source(study: StudyRecord, final: StudyRecord | None) -> dict[int, list[int]]:
-    """Numbers of the replicate trials by the trial that they repeat; a pilot's for each replicate that awaits it."""
+    """Numbers of the replicate trials by the trial that they repeat; a pilot's for each replicate
+    that awaits it.
+    """
     found: dict[int, list[int]] = {}
     for number, source in sources(study, final).items():
         found.setdefault(source, []).append(number)
@@ -126,12 +163,19 @@ def _by_source(study: StudyRecord, final: StudyRecord | None) -> dict[int, list[
 def test_score(trial: TrialRecord) -> tuple[float, int] | None:
     """Accuracy on the test set and its number of images, once the replicate is finished."""
     found = trial.evaluation
-    if trial.state != State.COMPLETE or found is None or found.split != "test" or not 0 <= found.accuracy <= 1:
+    if (
+        trial.state != State.COMPLETE
+        or found is None
+        or found.split != "test"
+        or not 0 <= found.accuracy <= 1
+    ):
         return None
     return found.accuracy, found.n
 
 
-def _finalist(source: TrialRecord, rank: int | None, n_best: int, own: Sequence[TrialRecord | None]) -> Finalist:
+def _finalist(
+    source: TrialRecord, rank: int | None, n_best: int, own: Sequence[TrialRecord | None]
+) -> Finalist:
     begun = [t for t in own if t]
     values = tuple(score[0] for t in begun if (score := test_score(t)))
     interval = mean_interval(values) if values else None
@@ -151,14 +195,20 @@ def _finalist(source: TrialRecord, rank: int | None, n_best: int, own: Sequence[
     )
 
 
-def _runs(own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]], n_test: int | None) -> Runs:
+def _runs(
+    own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]], n_test: int | None
+) -> Runs:
     scored = [(t, score) for t in own if (score := test_score(t))]
     hits = mean_hits([t for t, (_, n) in scored if n == n_test], correct)
     return Runs(tuple(accuracy for _, (accuracy, _) in scored), hits)
 
 
-def mean_hits(own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]]) -> NDArray[np.float64] | None:
-    """The part of the scored replicates `own` that got each image right; None where no predictions are known."""
+def mean_hits(
+    own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]]
+) -> NDArray[np.float64] | None:
+    """The part of the scored replicates `own` that got each image right; None where no predictions
+    are known.
+    """
     kept = [
         correct[t.number]
         for t in own
@@ -177,10 +227,14 @@ def _n_test(trials: Sequence[TrialRecord]) -> int | None:
     return common[0][0] if common else None
 
 
-def _compared(rows: Sequence[Finalist], runs: Sequence[Runs], n_test: int | None, is_complete: bool) -> Finals:
+def _compared(
+    rows: Sequence[Finalist], runs: Sequence[Runs], n_test: int | None, is_complete: bool
+) -> Finals:
     valued = [i for i, row in enumerate(rows) if row.values]
     pairs = compare_all([runs[i] for i in valued])
-    by_trial = {frozenset((rows[valued[i]].trial, rows[valued[j]].trial)): d for (i, j), d in pairs.items()}
+    by_trial = {
+        frozenset((rows[valued[i]].trial, rows[valued[j]].trial)): d for (i, j), d in pairs.items()
+    }
     told = {key: d.p_value for key, d in by_trial.items() if d.p_value is not None}
     corrected = dict(zip(told, holm(list(told.values())), strict=True))
     found = Finals(tuple(rows), None, n_test, is_complete, "")
@@ -196,7 +250,9 @@ def _compared(rows: Sequence[Finalist], runs: Sequence[Runs], n_test: int | None
 def _judged(row: Finalist, best: int, p_value: float | None) -> Finalist:
     if row.trial == best:
         return replace(row, tied_with_best=True)
-    return replace(row, p_value=p_value, tied_with_best=None if p_value is None else p_value >= SIGNIFICANCE)
+    return replace(
+        row, p_value=p_value, tied_with_best=None if p_value is None else p_value >= SIGNIFICANCE
+    )
 
 
 def _how(pairs: Sequence[Difference], n_told: int) -> str:
@@ -204,7 +260,8 @@ def _how(pairs: Sequence[Difference], n_told: int) -> str:
     found = [_MEANS, *(text for name, text in _OVER.items() if name in over)]
     if n_told:
         found.append(
-            f"P values are corrected by Holm for {count(n_told, 'comparison')} (all pairs); from {SIGNIFICANCE} on, "
-            "two settings are tied. The p of the gain over the baseline is not: it is a single question."
+            f"P values are corrected by Holm for {count(n_told, 'comparison')} (all pairs); from"
+            f" {SIGNIFICANCE} on, two settings are tied. The p of the gain over the baseline is"
+            " not: it is a single question."
         )
     return " ".join(found)

@@ -7,19 +7,28 @@ from search.records import State, StudyRecord, TrialRecord, has_rank
 
 
 def started_trials(study: StudyRecord) -> list[TrialRecord]:
-    """The trials that some worker has begun, by number: one that is only queued is no row of any report."""
+    """The trials that some worker has begun, by number: one that is only queued is no row of any
+    report.
+    """
     return sorted(
         (
             t
             for t in study.trials
-            if t.state != State.WAITING or t.curve or t.started or t.n_segments or t.n_retries or t.paused
+            if t.state != State.WAITING
+            or t.curve
+            or t.started
+            or t.n_segments
+            or t.n_retries
+            or t.paused
         ),
         key=lambda t: t.number,
     )
 
 
 def ranking(study: StudyRecord) -> list[TrialRecord]:
-    """Started trials as a leaderboard lists them: by val_accuracy, those without a value yet, then FAIL."""
+    """Started trials as a leaderboard lists them: by val_accuracy, those without a value yet, then
+    FAIL.
+    """
     return sorted(
         started_trials(study),
         key=lambda t: (
@@ -38,7 +47,9 @@ def best_trial(study: StudyRecord) -> TrialRecord | None:
 
 
 def space_params(study: StudyRecord) -> Mapping[str, Mapping[str, Any]]:
-    """The space's parameters as the spec declares them, in its order; empty when the spec has none."""
+    """The space's parameters as the spec declares them, in its order; empty when the spec has
+    none.
+    """
     space = study.spec.get("space")
     params = space.get("params") if isinstance(space, Mapping) else None
     return params if isinstance(params, Mapping) else {}
@@ -52,9 +63,15 @@ def param_names(study: StudyRecord) -> list[str]:
 
 
 def varied_params(study: StudyRecord, trials: Iterable[TrialRecord] | None = None) -> list[str]:
-    """The parameters with two or more different values among `trials` (all started ones if not given)."""
+    """The parameters with two or more different values among `trials` (all started ones if not
+    given).
+    """
     chosen = list(started_trials(study) if trials is None else trials)
-    return [name for name in param_names(study) if len({repr(t.params[name]) for t in chosen if name in t.params}) > 1]
+    return [
+        name
+        for name in param_names(study)
+        if len({repr(t.params[name]) for t in chosen if name in t.params}) > 1
+    ]
 
 
 def accuracy_of(trial: TrialRecord) -> float:

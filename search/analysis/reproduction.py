@@ -1,4 +1,6 @@
-"""How a trial that was trained again compares with its record, and this machine with what it ran on. Pure."""
+"""How a trial that was trained again compares with its record, and this machine with what it ran
+on. Pure.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,7 +12,9 @@ from search.records import Epoch, State, TrialRecord
 TOLERANCE_POINTS = 0.5
 """What rounding alone may add up to over a training, in points (docs/measurements.md)."""
 _FIRST_DRIFT = 0.01
-"""Points. Another thread count, or oneDNN switched off, came to 0.0054 at most in the first epoch that differed."""
+"""Points. Another thread count, or oneDNN switched off, came to 0.0054 at most in the first epoch
+that differed.
+"""
 _GROWTH = 10
 _ROUNDING = 1e-9
 """Of one image in 200, too, the difference must be 0.5 points."""
@@ -79,10 +83,17 @@ class Reproduction:
 
     @property
     def drifts(self) -> bool:
-        """Whether numbers part as rounding makes them: by next to nothing first, and farther by the epoch."""
+        """Whether numbers part as rounding makes them: by next to nothing first, and farther by the
+        epoch.
+        """
         found = [part.largest.points if part.largest else 0.0 for part in self.parts]
         apart = found[next((i for i, p in enumerate(found) if p), len(found)) :]
-        return bool(apart) and all(apart) and apart[0] <= _FIRST_DRIFT and apart[-1] >= _GROWTH * apart[0]
+        return (
+            bool(apart)
+            and all(apart)
+            and apart[0] <= _FIRST_DRIFT
+            and apart[-1] >= _GROWTH * apart[0]
+        )
 
 
 @dataclass(frozen=True)
@@ -98,8 +109,8 @@ class Change:
 def points(metric: str, recorded: float | None, again: float | None) -> float:
     """How far apart two values of `metric` are, in points: hundredths.
 
-    Of an accuracy, of a loss (relative where it is above 1 nat), or of the learning rate itself. Infinite where one
-    of them is missing or no number.
+    Of an accuracy, of a loss (relative where it is above 1 nat), or of the learning rate itself.
+    Infinite where one of them is missing or no number.
     """
     if recorded is None or again is None:
         return 0.0 if recorded is again else math.inf
@@ -116,27 +127,48 @@ def compare_epoch(recorded: Epoch, again: Epoch, *, tolerance: float) -> Compare
     return _compared(f"epoch {recorded.step}", _METRICS, recorded.values, again.values, tolerance)
 
 
-def compare(recorded: TrialRecord, again: TrialRecord, *, tolerance: float = TOLERANCE_POINTS) -> Reproduction:
-    """A trial against its record, whose every epoch counts. `tolerance` is in points (see `points`), 0 or more."""
-    parts = [compare_epoch(r, a, tolerance=tolerance) for r, a in zip(recorded.curve, again.curve, strict=False)]
+def compare(
+    recorded: TrialRecord, again: TrialRecord, *, tolerance: float = TOLERANCE_POINTS
+) -> Reproduction:
+    """A trial against its record, whose every epoch counts. `tolerance` is in points (see
+    `points`), 0 or more.
+    """
+    parts = [
+        compare_epoch(r, a, tolerance=tolerance)
+        for r, a in zip(recorded.curve, again.curve, strict=False)
+    ]
     if recorded.evaluation and again.evaluation:
         split = recorded.evaluation.split
         parts.append(
-            _compared(split, ("accuracy", "loss"), asdict(recorded.evaluation), asdict(again.evaluation), tolerance)
+            _compared(
+                split,
+                ("accuracy", "loss"),
+                asdict(recorded.evaluation),
+                asdict(again.evaluation),
+                tolerance,
+            )
         )
     return Reproduction(tuple(parts), tuple(_problems(recorded, again)), tolerance)
 
 
 def changes(recorded: Mapping[str, str], here: Mapping[str, str]) -> tuple[Change, ...]:
-    """What differs between two environments, in the order of the record, then what only is `here`."""
+    """What differs between two environments, in the order of the record, then what only is
+    `here`.
+    """
     names = [*recorded, *(name for name in here if name not in recorded)]
     return tuple(
-        Change(name, recorded.get(name), here.get(name)) for name in names if recorded.get(name) != here.get(name)
+        Change(name, recorded.get(name), here.get(name))
+        for name in names
+        if recorded.get(name) != here.get(name)
     )
 
 
 def _compared(
-    what: str, metrics: Sequence[str], recorded: Mapping[str, float], again: Mapping[str, float], tolerance: float
+    what: str,
+    metrics: Sequence[str],
+    recorded: Mapping[str, float],
+    again: Mapping[str, float],
+    tolerance: float,
 ) -> Compared:
     deviations = []
     for metric in metrics:
@@ -151,12 +183,20 @@ def _compared(
 
 def _problems(recorded: TrialRecord, again: TrialRecord) -> list[str]:
     found = []
-    if recorded.n_params is not None and again.n_params is not None and recorded.n_params != again.n_params:
-        found.append(f"the network has {again.n_params:,} parameters, the record says {recorded.n_params:,}")
+    if (
+        recorded.n_params is not None
+        and again.n_params is not None
+        and recorded.n_params != again.n_params
+    ):
+        found.append(
+            f"the network has {again.n_params:,} parameters, the record says {recorded.n_params:,}"
+        )
     if recorded.state == State.FAIL:
         found += _other_failure(recorded, again)
     elif again.state == State.FAIL:
-        found.append(f"it failed after {_epochs(again.epochs)}, which it did not then: {again.reason}")
+        found.append(
+            f"it failed after {_epochs(again.epochs)}, which it did not then: {again.reason}"
+        )
     elif again.epochs != recorded.epochs:
         found.append(f"it trained {_epochs(again.epochs)}, the record has {recorded.epochs}")
     elif recorded.evaluation and not again.evaluation:
@@ -165,7 +205,10 @@ def _problems(recorded: TrialRecord, again: TrialRecord) -> list[str]:
 
 
 def _other_failure(recorded: TrialRecord, again: TrialRecord) -> list[str]:
-    then = f"then it failed after {_epochs(recorded.epochs)}: {recorded.reason or 'for no recorded reason'}"
+    then = (
+        f"then it failed after {_epochs(recorded.epochs)}:"
+        f" {recorded.reason or 'for no recorded reason'}"
+    )
     if again.state != State.FAIL:
         return [f"{then}; this time it did not fail: {_epochs(again.epochs)} came to a good end"]
     if (again.epochs, again.reason) != (recorded.epochs, recorded.reason):

@@ -19,16 +19,22 @@ RESAMPLES = 2000
 _CELLS = 2**22
 """Resampled numbers held in memory at a time, 32 MB."""
 _DIGITS = 12
-"""Means of the same fractions in another order differ only beyond these decimals; a tie must stay one."""
+"""Means of the same fractions in another order differ only beyond these decimals; a tie must stay
+one.
+"""
 
 _FEWEST = 3
-"""Values that leave an interval: of two, whose spread is half a guess, Student's spans most of what can be."""
+"""Values that leave an interval: of two, whose spread is half a guess, Student's spans most of what
+can be.
+"""
 
 Chance = Literal["images and seeds", "images", "seeds", "nothing"]
 
 
 class Interval(NamedTuple):
-    """A mean of `n` values with the ends of its interval, all fractions in 0…1; None where n < 3 leaves no interval."""
+    """A mean of `n` values with the ends of its interval, all fractions in 0…1; None where n < 3
+    leaves no interval.
+    """
 
     mean: float
     low: float | None
@@ -37,7 +43,9 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A difference of two accuracies (fractions) with the ends of its interval; None for what can't be told."""
+    """A difference of two accuracies (fractions) with the ends of its interval; None for what can't
+    be told.
+    """
 
     value: float
     low: float | None
@@ -55,26 +63,30 @@ class Runs:
     accuracies: tuple[float, ...]
     """Fractions, one per replicate, one or more."""
     hits: NDArray[np.float64] | None = None
-    """(n_images,) the fraction of replicates that got each image right, images in the same order for all settings;
-    None where predictions were not kept."""
+    """(n_images,) the fraction of replicates that got each image right, images in the same order
+    for all settings; None where predictions were not kept.
+    """
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
     """Student's t interval of the mean of `values` (fractions in 0…1), clipped to 0…1.
 
-    Half its width is t(1 − (1 − level)/2, n − 1) · s / √n, s the standard deviation with n − 1 degrees of freedom.
-    One or two values have no interval (both ends None); values that are all the same have one of width zero.
-    Raises ValueError without values, for a value outside 0…1 or NaN, and for a level outside (0, 1).
-    Source: Student, "The probable error of a mean", Biometrika 6 (1908), 1–25; `scipy.stats.t`.
+    Half its width is t(1 − (1 − level)/2, n − 1) · s / √n, s the standard deviation with n − 1
+    degrees of freedom. One or two values have no interval (both ends None); values that are all the
+    same have one of width zero. Raises ValueError without values, for a value outside 0…1 or NaN,
+    and for a level outside (0, 1). Source: Student, "The probable error of a mean", Biometrika 6
+    (1908), 1–25; `scipy.stats.t`.
     """
     return _interval(values, level, lambda n: 1 / math.sqrt(n))
 
 
 def single_run_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Where one more run would fall, if its value came from the same normal distribution as `values`.
+    """Where one more run would fall, if its value came from the same normal distribution as
+    `values`.
 
-    Like `mean_interval`, with √(1 + 1/n) in place of 1/√n: a single run varies more than a mean. The right yardstick
-    for a figure that was itself measured once. Source: Hahn and Meeker, Statistical Intervals (1991), chapter 4.
+    Like `mean_interval`, with √(1 + 1/n) in place of 1/√n: a single run varies more than a mean.
+    The right yardstick for a figure that was itself measured once. Source: Hahn and Meeker,
+    Statistical Intervals (1991), chapter 4.
     """
     return _interval(values, level, lambda n: math.sqrt(1 + 1 / n))
 
@@ -82,7 +94,10 @@ def single_run_interval(values: Sequence[float], level: float = 0.95) -> Interva
 def _interval(values: Sequence[float], level: float, spread: Callable[[int], float]) -> Interval:
     n = len(values)
     if not n or not all(0 <= v <= 1 for v in values) or not 0 < level < 1:
-        raise ValueError(f"an interval needs values in 0…1 and a level between 0 and 1, not {values!r} and {level!r}")
+        raise ValueError(
+            f"an interval needs values in 0…1 and a level between 0 and 1, not {values!r} and"
+            f" {level!r}"
+        )
     if n < _FEWEST:
         return Interval(fmean(values), None, None, n)
     if min(values) == max(values):
@@ -94,58 +109,81 @@ def _interval(values: Sequence[float], level: float, spread: Callable[[int], flo
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """`p_values` corrected for their number by Holm's step-down method (Scand. J. Statist. 6 (1979), 65–70)."""
+    """`p_values` corrected for their number by Holm's step-down method (Scand. J. Statist. 6
+    (1979), 65–70).
+    """
     return [float(p) for p in multipletests(list(p_values), method="holm")[1]] if p_values else []
 
 
 def compare_all(
     runs: Sequence[Runs], level: float = 0.95, n_resamples: int = RESAMPLES
 ) -> dict[tuple[int, int], Difference]:
-    """Mean accuracy of runs[i] minus that of runs[j] for all i < j; the p values are not corrected for their number.
+    """Mean accuracy of runs[i] minus that of runs[j] for all i < j; the p values are not corrected
+    for their number.
 
-    Other test images and other seeds could both have turned a difference around. So it is held against the seeds
-    alone, by Welch's t test of the replicates' accuracies, and against both together, the larger p and the wider
-    interval counting (an intersection-union test: Berger, Technometrics 24 (1982), 295–300). Both together: the squares
-    add up of the standard errors of the images, by a paired bootstrap (a resample draws the same images for all
-    settings), and of the seeds, as in Welch's test; Student's t with Satterthwaite's degrees of freedom. A test of the
-    images alone in its place would hold 5 % for new images, but not for new images and new seeds: where both err alike,
-    one in ten differences of nothing passes both tests.
+    Other test images and other seeds could both have turned a difference around. So it is held
+    against the seeds alone, by Welch's t test of the replicates' accuracies, and against both
+    together, the larger p and the wider interval counting (an intersection-union test: Berger,
+    Technometrics 24 (1982), 295–300). Both together: the squares add up of the standard errors of
+    the images, by a paired bootstrap (a resample draws the same images for all settings), and of
+    the seeds, as in Welch's test; Student's t with Satterthwaite's degrees of freedom. A test of
+    the images alone in its place would hold 5 % for new images, but not for new images and new
+    seeds: where both err alike, one in ten differences of nothing passes both tests.
 
-    Replicates that are all alike on both sides add no error. With one replicate on either side the seeds can't be
-    judged: the images alone, with McNemar's exact p between two single replicates. With two there is a p, but no
-    interval. Without `hits` on both sides: the
-    seeds alone, with a permutation test where all replicates of a side are alike and Welch's has no denominator.
-    Always the same for the same values. Raises ValueError for runs without accuracies and for hits of unlike shape.
+    Replicates that are all alike on both sides add no error. With one replicate on either side the
+    seeds can't be judged: the images alone, with McNemar's exact p between two single replicates.
+    With two there is a p, but no interval. Without `hits` on both sides: the seeds alone, with a
+    permutation test where all replicates of a side are alike and Welch's has no denominator. Always
+    the same for the same values. Raises ValueError for runs without accuracies and for hits of
+    unlike shape.
     """
-    if not all(r.accuracies for r in runs) or len({r.hits.shape for r in runs if r.hits is not None}) > 1:
-        raise ValueError("a comparison needs an accuracy of each setting, and hits on the same images")
+    if (
+        not all(r.accuracies for r in runs)
+        or len({r.hits.shape for r in runs if r.hits is not None}) > 1
+    ):
+        raise ValueError(
+            "a comparison needs an accuracy of each setting, and hits on the same images"
+        )
     hits = {i: r.hits for i, r in enumerate(runs) if r.hits is not None and len(r.hits) > 1}
     means = dict(zip(hits, _resampled_means(list(hits.values()), n_resamples), strict=True))
     return {
-        (i, j): _over_images(runs[i], runs[j], float(np.std(means[i] - means[j], ddof=1)), level)
-        if i in means and j in means
-        else _over_seeds(runs[i].accuracies, runs[j].accuracies, level)
+        (i, j): (
+            _over_images(runs[i], runs[j], float(np.std(means[i] - means[j], ddof=1)), level)
+            if i in means and j in means
+            else _over_seeds(runs[i].accuracies, runs[j].accuracies, level)
+        )
         for i, j in combinations(range(len(runs)), 2)
     }
 
 
 def pooled_error(*errors: tuple[float, float]) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a sum of independent parts, each given as such a pair.
+    """Standard error and degrees of freedom of a sum of independent parts, each given as such a
+    pair.
 
-    Source: Satterthwaite (1946), as in the ISO Guide to the expression of uncertainty in measurement, G.4.1.
+    Source: Satterthwaite (1946), as in the ISO Guide to the expression of uncertainty in
+    measurement, G.4.1.
     """
     whole = math.hypot(*(error for error, _ in errors))
     return whole, whole**4 / sum(error**4 / df for error, df in errors) if whole else math.inf
 
 
-def _resampled_means(hits: Sequence[NDArray[np.float64]], n_resamples: int) -> Sequence[NDArray[np.float64]]:
+def _resampled_means(
+    hits: Sequence[NDArray[np.float64]], n_resamples: int
+) -> Sequence[NDArray[np.float64]]:
     if not hits:
         return []
     stacked = np.stack(hits)
     found = bootstrap(
-        (stacked,), np.mean, axis=-1, paired=True, vectorized=True, method="percentile",
-        n_resamples=n_resamples, batch=max(1, _CELLS // stacked.size), rng=np.random.default_rng(0),
-    )  # fmt: skip
+        (stacked,),
+        np.mean,
+        axis=-1,
+        paired=True,
+        vectorized=True,
+        method="percentile",
+        n_resamples=n_resamples,
+        batch=max(1, _CELLS // stacked.size),
+        rng=np.random.default_rng(0),
+    )
     means: NDArray[np.float64] = found.bootstrap_distribution
     return list(means)
 
@@ -165,7 +203,9 @@ def _over_images(a: Runs, b: Runs, image_error: float, level: float) -> Differen
         p_value = _mcnemar(a, b)
     if both and not _enough(a.accuracies, b.accuracies):
         return Difference(value, None, None, p_value, "images and seeds")
-    return _bounded(value, value - half, value + half, p_value, "images and seeds" if both else "images")
+    return _bounded(
+        value, value - half, value + half, p_value, "images and seeds" if both else "images"
+    )
 
 
 def _over_seeds(a: Sequence[float], b: Sequence[float], level: float) -> Difference:
@@ -174,7 +214,9 @@ def _over_seeds(a: Sequence[float], b: Sequence[float], level: float) -> Differe
         return Difference(value, None, None, None)
     if min(a) == max(a) and min(b) == max(b):
         found = permutation_test(
-            (a, b), lambda x, y, axis: np.mean(x, axis) - np.mean(y, axis), rng=np.random.default_rng(0)
+            (a, b),
+            lambda x, y, axis: np.mean(x, axis) - np.mean(y, axis),
+            rng=np.random.default_rng(0),
         )
         return Difference(value, None, None, float(found.pvalue), "seeds")
     test = _welch(a, b)
@@ -203,12 +245,16 @@ def _seed_error(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
 
 def _welch(a: Sequence[float], b: Sequence[float]) -> Any:
     with warnings.catch_warnings():
-        # SciPy warns of cancellation where one side's values are all the same; their variance is then rightly zero.
+        # SciPy warns of cancellation where one side's values are all the same; their variance is
+        # then rightly zero.
         warnings.simplefilter("ignore", RuntimeWarning)
         return ttest_ind(a, b, equal_var=False)
 
 
 def _mcnemar(a: Runs, b: Runs) -> float:
     right = [np.asarray(r.hits) > 0 for r in (a, b)]
-    table = [[np.count_nonzero((right[0] == x) & (right[1] == y)) for y in (True, False)] for x in (True, False)]
+    table = [
+        [np.count_nonzero((right[0] == x) & (right[1] == y)) for y in (True, False)]
+        for x in (True, False)
+    ]
     return float(mcnemar(table, exact=True).pvalue)

@@ -8,7 +8,17 @@ import sys
 
 import click
 
-from search.cli import bench_peers, imports, library, reproduce, service, simulate, studies, suites, tools
+from search.cli import (
+    bench_peers,
+    imports,
+    library,
+    reproduce,
+    service,
+    simulate,
+    studies,
+    suites,
+    tools,
+)
 from search.cli.common import INTERRUPTED, echo
 from search.errors import GridlessError, InputError
 from search.registry import keep_folder_last
@@ -26,9 +36,11 @@ Examples:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130 interrupted.
+    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130
+    interrupted.
 
-    A worker with --until-idle that is told to stop exits 143, so that a scheduler starts it again elsewhere.
+    A worker with --until-idle that is told to stop exits 143, so that a scheduler starts it again
+    elsewhere.
     """
     hide_environment()
     keep_folder_last()
@@ -58,14 +70,22 @@ class _Visible(logging.Formatter):
         return visible(super().format(record))
 
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    epilog=_EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="gridless", prog_name="gridless")
 def cli() -> None:
     """Hyperparameter search and benchmarking for Keras image classifiers, without the grid."""
     limit_mb = address_space_mb()
     if limit_mb is not None and limit_mb < LEAST_ADDRESS_SPACE_MB:
-        rule = f"`ulimit -v` allows a process {limit_mb:,.0f} MB, and {LEAST_ADDRESS_SPACE_MB:,} MB is the least"
-        raise InputError(f"{rule} that the frameworks can be loaded in: raise it, to `unlimited` best")
+        rule = (
+            f"`ulimit -v` allows a process {limit_mb:,.0f} MB, and {LEAST_ADDRESS_SPACE_MB:,} MB is"
+            " the least"
+        )
+        raise InputError(
+            f"{rule} that the frameworks can be loaded in: raise it, to `unlimited` best"
+        )
 
 
 GROUPS = (studies, service, suites, library, imports, simulate, bench_peers, reproduce, tools)

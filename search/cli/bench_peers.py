@@ -26,19 +26,43 @@ Examples:
 @click.option("--epochs", default="6", help="Epochs of a full training [6].")
 @click.option("--budget", default="12", help="Full trainings that a search may spend [12].")
 @click.option("--seeds", default="1", help="Searches of each system on each model [1].")
-@click.option("--fix", "fixes", multiple=True, metavar="NAME=VALUE", help="Pin a parameter where there is one.")
+@click.option(
+    "--fix",
+    "fixes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Pin a parameter where there is one.",
+)
 @click.option("--threads", default="1", help="CPU threads of a search [1].")
 @click.option("--jobs", default=None, help="Searches at a time [one per CPU core].")
-@click.option("--out", required=True, metavar="FILE.csv", type=click.Path(path_type=Path), help="Where runs are kept.")
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE.csv",
+    type=click.Path(path_type=Path),
+    help="Where runs are kept.",
+)
 @click.option("--quiet", is_flag=True, help="No progress.")
 def bench_peers(
-    models: str, data: str, resize: str | None, systems: str, images: str, epochs: str, budget: str, seeds: str,
-    fixes: tuple[str, ...], threads: str, jobs: str | None, out: Path, quiet: bool,
-) -> int:  # fmt: skip
+    models: str,
+    data: str,
+    resize: str | None,
+    systems: str,
+    images: str,
+    epochs: str,
+    budget: str,
+    seeds: str,
+    fixes: tuple[str, ...],
+    threads: str,
+    jobs: str | None,
+    out: Path,
+    quiet: bool,
+) -> int:
     """Search by this and by other systems: same space, images, split, budget and machine.
 
-    Compute is counted alike for all, in epochs over the same training images. Runs are kept as they end, and the same
-    command goes on with those that are missing. About an hour on 2 cores as it stands.
+    Compute is counted alike for all, in epochs over the same training images. Runs are kept as they
+    end, and the same command goes on with those that are missing. About an hour on 2 cores as it
+    stands.
     """
     from search.datasets import sized
     from search.errors import InputError
@@ -52,8 +76,12 @@ def bench_peers(
     say = sayer(quiet)
     say(f"loading {data} …")
     counts = {
-        "images": images, "epochs": epochs, "seeds": seeds, "threads": threads, "jobs": jobs or str(os.cpu_count() or 1)
-    }  # fmt: skip
+        "images": images,
+        "epochs": epochs,
+        "seeds": seeds,
+        "threads": threads,
+        "jobs": jobs or str(os.cpu_count() or 1),
+    }
     asked = check(Request(models, sized(data, resize), systems, fixes, budget, counts, out))
     runs, n_failed = asked.runs, 0
     if n := len(runs.keys):
@@ -77,10 +105,15 @@ def bench_peers(
     say(f"{count(len(asked.setups), 'run')} to do …")
     with locked(out.with_suffix(".lock"), wait=False) as is_mine:
         if not is_mine:
-            raise InputError(f"--out: another command writes {out} right now; wait for it, or give another file")
+            raise InputError(
+                f"--out: another command writes {out} right now; wait for it, or give another file"
+            )
         is_whole = Searches(asked.jobs).run(asked.setups, keep)
     if not is_whole:
-        echo(f"stopped: {out} holds {count(len(runs.keys), 'run')}; the same command goes on", err=True)
+        echo(
+            f"stopped: {out} holds {count(len(runs.keys), 'run')}; the same command goes on",
+            err=True,
+        )
         return INTERRUPTED
     echo(str(out))
     return 1 if n_failed else 0

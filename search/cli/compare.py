@@ -11,7 +11,13 @@ from search.analysis.comparison import compare_studies
 from search.cli.common import echo
 from search.errors import InputError
 from search.paths import home, storage_url
-from search.report.comparison.contenders import Entrant, contenders, facts, stored_entrants, suite_entrants
+from search.report.comparison.contenders import (
+    Entrant,
+    contenders,
+    facts,
+    stored_entrants,
+    suite_entrants,
+)
 from search.report.comparison.files import ComparisonPaths
 from search.report.comparison.page import write_studies
 from search.report.comparison.suite import comparison_frame
@@ -39,10 +45,11 @@ class Compared(NamedTuple):
 
 
 def compare_names(names: Sequence[str], out: Path | None) -> Compared:
-    """Compare what `names` are: one suite that was run, or studies and suites, and write it into `out`.
+    """Compare what `names` are: one suite that was run, or studies and suites, and write it into
+    `out`.
 
-    By default a suite's goes into its own folder, any other into runs/comparisons/<the names>. Raises InputError with
-    every problem.
+    By default a suite's goes into its own folder, any other into runs/comparisons/<the names>.
+    Raises InputError with every problem.
     """
     if len(names) == 1 and (suite := _suite(names[0])):
         folder = home() / suite.name
@@ -58,7 +65,9 @@ def compare_names(names: Sequence[str], out: Path | None) -> Compared:
 
 
 def folder_name(studies: Sequence[str]) -> str:
-    """A name for the comparison of `studies`, whatever their order: all of them, or how many and a digest."""
+    """A name for the comparison of `studies`, whatever their order: all of them, or how many and a
+    digest.
+    """
     ordered = sorted(studies)
     joined = "+".join(ordered)
     digest = hashlib.sha256(joined.encode()).hexdigest()[:8]
@@ -74,13 +83,20 @@ def print_comparison(found: Compared, *, as_json: bool) -> None:
     from search.cli.views.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 140)
-    console.print(found.paths.markdown.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
+    console.print(
+        found.paths.markdown.read_text(encoding="utf-8"),
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     for name, path in paths.items():
         console.print(f"{name:<9} {path}", highlight=False, soft_wrap=True)
 
 
 def _suite(name: str) -> Suite | None:
-    """The suite that was run under `name`, or None if there is none. Raises InputError for a damaged one."""
+    """The suite that was run under `name`, or None if there is none. Raises InputError for a
+    damaged one.
+    """
     if name_problem(name) and not name.endswith((".yaml", ".yml")) and "/" not in name:
         return None
     folder = home() / suite_name(name)
@@ -92,7 +108,9 @@ def _check_names(names: Sequence[str]) -> None:
         return
     name = names[0]
     known = ", ".join(sorted(p.parent.name for p in home().glob("*/suite.yaml"))) or "none"
-    rule = f"{name!r} alone can't be compared: give two studies or more, or a suite that was run here"
+    rule = (
+        f"{name!r} alone can't be compared: give two studies or more, or a suite that was run here"
+    )
     raise InputError(f"{rule}; known: {known}; `gridless bench` runs one")
 
 
@@ -103,7 +121,11 @@ def _entrants(names: Sequence[str], storage: LedgerStorage) -> list[Entrant]:
     for name in dict.fromkeys(names):
         try:
             suite = _suite(name)
-            own = suite_entrants(storage, suite.systems) if suite else stored_entrants(storage, [name])
+            own = (
+                suite_entrants(storage, suite.systems)
+                if suite
+                else stored_entrants(storage, [name])
+            )
         except InputError as error:
             problems += error.problems
             continue
@@ -116,10 +138,14 @@ def _entrants(names: Sequence[str], storage: LedgerStorage) -> list[Entrant]:
 def _fixed(suite: Suite, storage: LedgerStorage, folder: Path) -> Compared:
     rows = comparison_rows(suite, storage)
     paths = write_comparison(suite.name, rows, folder, facts=comparison_facts(suite, storage))
-    return Compared(paths, to_rows(comparison_frame(suite.name, rows)), any(row.values for row in rows))
+    return Compared(
+        paths, to_rows(comparison_frame(suite.name, rows)), any(row.values for row in rows)
+    )
 
 
 def _studies(title: str, entrants: Sequence[Entrant], folder: Path) -> Compared:
     comparison = compare_studies(contenders(entrants))
-    paths = write_studies(title, comparison, folder, facts=facts(e.record for e in entrants if e.record))
+    paths = write_studies(
+        title, comparison, folder, facts=facts(e.record for e in entrants if e.record)
+    )
     return Compared(paths, to_rows(studies_frame(title, comparison)), has_values=True)

@@ -24,30 +24,55 @@ _MAX_SHOWN = 20
 
 @click.command("import", epilog=_EPILOG)
 @click.argument("source")
-@click.option("--into", required=True, metavar="STUDY", help="A name of its own, or one imported before.")
+@click.option(
+    "--into", required=True, metavar="STUDY", help="A name of its own, or one imported before."
+)
 @click.option("--model", help="The model that its trials are of; needed once.")
 @click.option("--data", help="The data set that they were trained on; needed once.")
 @resize_option
-@click.option("--space", "space_file", type=click.Path(path_type=Path), help="A space file [spaces/MODEL.yaml].")
+@click.option(
+    "--space",
+    "space_file",
+    type=click.Path(path_type=Path),
+    help="A space file [spaces/MODEL.yaml].",
+)
 @click.option("--study", metavar="NAME", help="Which of the studies in a database of Optuna's.")
-@click.option("--rename", "renames", multiple=True, metavar="THEIRS=OURS", help="What a parameter is called here.")
+@click.option(
+    "--rename",
+    "renames",
+    multiple=True,
+    metavar="THEIRS=OURS",
+    help="What a parameter is called here.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def import_(
-    source: str, into: str, model: str | None, data: str | None, resize: str | None, space_file: Path | None,
-    study: str | None, renames: tuple[str, ...], as_json: bool, quiet: bool,
-) -> int:  # fmt: skip
-    """Bring finished trials of another program into STUDY, as past trials, each with where it came from.
+    source: str,
+    into: str,
+    model: str | None,
+    data: str | None,
+    resize: str | None,
+    space_file: Path | None,
+    study: str | None,
+    renames: tuple[str, ...],
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Bring finished trials of another program into STUDY, as past trials, each with where it came
+    from.
 
-    SOURCE is a project folder of KerasTuner, GridSearchCV's cv_results_ as .csv or .json, another study of Optuna's
-    (optuna:URL#study, or a .db file), or a .csv with the columns val_accuracy and param.*. What does not fit is listed
-    with the reason, also in runs/STUDY/import-rejected.csv. Doing it again adds nothing twice.
+    SOURCE is a project folder of KerasTuner, GridSearchCV's cv_results_ as .csv or .json, another
+    study of Optuna's (optuna:URL#study, or a .db file), or a .csv with the columns val_accuracy and
+    param.*. What does not fit is listed with the reason, also in runs/STUDY/import-rejected.csv.
+    Doing it again adds nothing twice.
     """
     from search.actions.importing.command import ImportRequest, import_past
     from search.datasets import sized
     from search.words import count
 
-    request = ImportRequest(source, into, model, data and sized(data, resize), space_file, study, renames)
+    request = ImportRequest(
+        source, into, model, data and sized(data, resize), space_file, study, renames
+    )
     past, found = import_past(request, sayer(quiet))
     _tell(into, past, found)
     if as_json:
@@ -72,7 +97,9 @@ def _tell(into: str, past: "Past", found: "Imported") -> None:
         echo(f"{f'{more} more, ' if more > 0 else ''}all in {home() / into / REJECTED}", err=True)
     if found.assumed:
         values = ", ".join(f"{name}={value}" for name, value in found.assumed.items())
-        echo(f"note: the source says nothing of {values}: these are the document's values", err=True)
+        echo(
+            f"note: the source says nothing of {values}: these are the document's values", err=True
+        )
 
 
 def _as_dict(into: str, past: "Past", found: "Imported") -> dict[str, object]:

@@ -1,4 +1,6 @@
-"""`gridless delete`, `archive`, `export` and `predict`: what one does with a study once it is there."""
+"""`gridless delete`, `archive`, `export` and `predict`: what one does with a study once it is
+there.
+"""
 
 import csv
 import json
@@ -42,12 +44,16 @@ _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.argument("name", metavar="STUDY")
 @_yes
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted.")
-@click.option("--mlflow", is_flag=True, help="Delete its runs in MLflow, too; `mlflow gc` frees their disk.")
+@click.option(
+    "--mlflow", is_flag=True, help="Delete its runs in MLflow, too; `mlflow gc` frees their disk."
+)
 @_json
 def delete(name: str, yes: bool, dry_run: bool, mlflow: bool, as_json: bool) -> int:
-    """Delete STUDY with its finalists: trials, report, network, checkpoints, and data that no other study uses.
+    """Delete STUDY with its finalists: trials, report, network, checkpoints, and data that no other
+    study uses.
 
-    It is refused while workers train trials of it. Whatever interrupts it, the same command goes on.
+    It is refused while workers train trials of it. Whatever interrupts it, the same command goes
+    on.
     """
     storage, removal = _plan(name)
     if dry_run or not as_json:
@@ -59,7 +65,16 @@ def delete(name: str, yes: bool, dry_run: bool, mlflow: bool, as_json: bool) -> 
     n_runs, kept = _remove(storage, removal, mlflow=mlflow)
     freed_mb = removal.freed_without(kept)
     if as_json:
-        echo(json.dumps({"deleted": name, "freed_mb": round(freed_mb, 2), "n_mlflow_runs": n_runs, "kept": kept}))
+        echo(
+            json.dumps(
+                {
+                    "deleted": name,
+                    "freed_mb": round(freed_mb, 2),
+                    "n_mlflow_runs": n_runs,
+                    "kept": kept,
+                }
+            )
+        )
     else:
         told = f"; runs marked as deleted in MLflow: {n_runs}" if mlflow else ""
         echo(f"{name} is deleted, {freed_mb:.1f} MB freed{told}")
@@ -69,16 +84,22 @@ def delete(name: str, yes: bool, dry_run: bool, mlflow: bool, as_json: bool) -> 
 
 @click.command(epilog=_ARCHIVE_EPILOG)
 @click.argument("name", metavar="STUDY")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FILE.tar.gz", help="Where to [STUDY.tar.gz in runs/].")
+@click.option(
+    "--to",
+    type=click.Path(path_type=Path),
+    metavar="FILE.tar.gz",
+    help="Where to [STUDY.tar.gz in runs/].",
+)
 @click.option("--keep", is_flag=True, help="Delete nothing.")
 @_yes
 @_json
 def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) -> int:
-    """Pack STUDY with its finalists into one file, check that file, and delete the study as `delete` does.
+    """Pack STUDY with its finalists into one file, check that file, and delete the study as
+    `delete` does.
 
-    The file holds the report, leaderboard, figures, evidence, network, and all that is stored of every trial:
-    `search.load_study("FILE.tar.gz")` reads it, as `gridless report` would write it now. Checkpoints and logs are not
-    kept, so the study can't go on.
+    The file holds the report, leaderboard, figures, evidence, network, and all that is stored of
+    every trial: `search.load_study("FILE.tar.gz")` reads it, as `gridless report` would write it
+    now. Checkpoints and logs are not kept, so the study can't go on.
     """
     from search.limits import grace_s
     from search.paths import home
@@ -92,10 +113,14 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
         _show(storage, removal, mlflow=False, as_json=False)
     if not keep and not _agreed(f"Pack {name} into {path}, and delete the rest?", yes):
         return 1
-    places = {} if keep else take_off(storage, removal, grace_s=grace_s(), reason="it is being archived")
+    places = (
+        {} if keep else take_off(storage, removal, grace_s=grace_s(), reason="it is being archived")
+    )
     try:
         if name in removal.n_trials and not path.exists():
-            report_study(storage, name, home() / name)  # what lies there may be older than the study's end
+            report_study(
+                storage, name, home() / name
+            )  # what lies there may be older than the study's end
         n_bytes = write_archive(storage, removal.studies, path)
     except BaseException:
         put_back(storage, places)
@@ -103,10 +128,18 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     kept = [] if keep else remove(storage, removal)
     size_mb, freed_mb = n_bytes / 2**20, 0.0 if keep else removal.freed_without(kept)
     if as_json:
-        told = {"archived": name, "file": str(path), "size_mb": round(size_mb, 2), "freed_mb": round(freed_mb, 2)}
+        told = {
+            "archived": name,
+            "file": str(path),
+            "size_mb": round(size_mb, 2),
+            "freed_mb": round(freed_mb, 2),
+        }
         echo(json.dumps(told))
     else:
-        echo(f"{name} is in {path}, {size_mb:.1f} MB" + ("" if keep else f"; {freed_mb:.1f} MB freed"))
+        echo(
+            f"{name} is in {path}, {size_mb:.1f} MB"
+            + ("" if keep else f"; {freed_mb:.1f} MB freed")
+        )
     _tell_kept(kept)
     return 0
 
@@ -114,9 +147,13 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
 @click.command()
 @click.argument("name", metavar="STUDY")
 @click.option("--format", "format_", default="csv", show_default=True, help="csv, parquet or json.")
-@click.option("--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to [the study's folder].")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to [the study's folder]."
+)
 def export(name: str, format_: str, to: Path | None) -> None:
-    """Write the leaderboard of STUDY for other programs, without its report, and print the file's path."""
+    """Write the leaderboard of STUDY for other programs, without its report, and print the file's
+    path.
+    """
     import search
     from search.paths import home
 
@@ -127,13 +164,17 @@ def export(name: str, format_: str, to: Path | None) -> None:
 @click.command(epilog=_PREDICT_EPILOG)
 @click.argument("name", metavar="STUDY")
 @click.argument("files", nargs=-1, required=True, metavar="IMAGE…|FILE.npz")
-@click.option("--top", type=click.IntRange(min=1), default=1, show_default=True, help="Classes per image.")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Classes per image."
+)
 @_json
 def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
-    """Say what the best finalist of STUDY takes each image for: CSV lines of image, class and probability.
+    """Say what the best finalist of STUDY takes each image for: CSV lines of image, class and
+    probability.
 
-    An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n, height, width
-    [, channels]). Pictures are brought to the size and colours of the study's own images.
+    An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n,
+    height, width [, channels]). Pictures are brought to the size and colours of the study's own
+    images.
     """
     from search.actions.predict import predict as answer
 
@@ -164,7 +205,9 @@ def _tell_kept(kept: Sequence[str]) -> None:
 
 
 def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tuple[int, list[str]]:
-    """Delete the study; how many runs of MLflow were marked as deleted, and which prepared data stays."""
+    """Delete the study; how many runs of MLflow were marked as deleted, and which prepared data
+    stays.
+    """
     from search.limits import grace_s
     from search.paths import home
     from search.study.storage.removal import remove, take_off
@@ -172,7 +215,9 @@ def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tu
     from search.tracking.uri import default_uri
 
     take_off(storage, removal, grace_s=grace_s())
-    n_runs = sum(forget(default_uri(home()), s.name, s.uid) for s in removal.studies) if mlflow else 0
+    n_runs = (
+        sum(forget(default_uri(home()), s.name, s.uid) for s in removal.studies) if mlflow else 0
+    )
     return n_runs, remove(storage, removal)
 
 
@@ -182,9 +227,18 @@ def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json
 
     stays = _stays(removal, mlflow=mlflow)
     if as_json:
-        told = {"study": removal.name, "n_trials": dict(removal.n_trials), "storage": masked(storage.url)}
+        told = {
+            "study": removal.name,
+            "n_trials": dict(removal.n_trials),
+            "storage": masked(storage.url),
+        }
         sizes = {masked(place): round(n / 2**20, 2) for place, n in removal.places.items()}
-        echo(json.dumps(told | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays}, indent=1))
+        echo(
+            json.dumps(
+                told | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays},
+                indent=1,
+            )
+        )
         return
     for study, n in removal.n_trials.items():
         echo(f"{study}: {count(n, 'trial')} in {masked(storage.url)}")
@@ -206,7 +260,10 @@ def _stays(removal: "Removal", *, mlflow: bool) -> list[str]:
         how = "`mlflow gc` removes the files" if mlflow else "--mlflow deletes the runs"
         found.append(f"MLflow's {which} of experiment {removal.name} at {masked(uri)}; {how}")
     if any(cache().glob("features-*.npy")):
-        found.append(f"features of frozen networks in {cache()}, which studies share; they can be removed at any time")
+        found.append(
+            f"features of frozen networks in {cache()}, which studies share; they can be removed at"
+            " any time"
+        )
     return found
 
 
@@ -214,7 +271,10 @@ def _agreed(question: str, yes: bool) -> bool:
     if yes:
         return True
     if not sys.stdin.isatty():
-        raise InputError("this deletes a study, and nobody can be asked here; add --yes, or see --help for how to look")
+        raise InputError(
+            "this deletes a study, and nobody can be asked here; add --yes, or see --help for how"
+            " to look"
+        )
     return click.confirm(question, err=True)
 
 
@@ -227,7 +287,11 @@ def _target(removal: "Removal", to: Path | None) -> Path:
     problems = []
     if not path.name.endswith(SUFFIXES) or path.is_dir():
         problems.append(f"--to: {path} must be the name of a file that ends in .tar.gz")
-    if any(path.resolve().is_relative_to(Path(place).resolve()) for place in removal.places if "://" not in place):
+    if any(
+        path.resolve().is_relative_to(Path(place).resolve())
+        for place in removal.places
+        if "://" not in place
+    ):
         problems.append(f"--to: {path} is in a folder that will be deleted; name another")
     if problems:
         raise InputError(problems)
@@ -235,7 +299,9 @@ def _target(removal: "Removal", to: Path | None) -> Path:
 
 
 def _as_dict(answer: "Answer") -> dict[str, Any]:
-    guesses = [{"label": g.label, "class": g.name, "probability": g.probability} for g in answer.guesses]
+    guesses = [
+        {"label": g.label, "class": g.name, "probability": g.probability} for g in answer.guesses
+    ]
     return {"image": answer.image, **guesses[0], "top": guesses}
 
 
@@ -243,11 +309,17 @@ def _print_csv(answers: "Sequence[Answer]") -> None:
     from search.text import csv_safe
 
     n = max(len(a.guesses) for a in answers)
-    head = [f"{name}{'' if i == 0 else f'_{i + 1}'}" for i in range(n) for name in ("class", "probability")]
+    head = [
+        f"{name}{'' if i == 0 else f'_{i + 1}'}"
+        for i in range(n)
+        for name in ("class", "probability")
+    ]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", *head])
     for answer in answers:
-        cells = [cell for g in answer.guesses for cell in (csv_safe(g.name), f"{g.probability:.6f}")]
+        cells = [
+            cell for g in answer.guesses for cell in (csv_safe(g.name), f"{g.probability:.6f}")
+        ]
         writer.writerow([csv_safe(answer.image), *cells])
 
 

@@ -30,24 +30,42 @@ _UNKNOWN = "–"
 @click.command(epilog=_EPILOG)
 @click.argument("study")
 @click.argument("trial", type=int)
-@click.option("--replicate", type=int, metavar="K", help="The trial's replicate K, from 0, instead of the trial.")
 @click.option(
-    "--tolerance", type=float, default=None, metavar="POINTS",
+    "--replicate",
+    type=int,
+    metavar="K",
+    help="The trial's replicate K, from 0, instead of the trial.",
+)
+@click.option(
+    "--tolerance",
+    type=float,
+    default=None,
+    metavar="POINTS",
     help="How far apart numbers may be and still pass for equal, in percentage points [0.5].",
-)  # fmt: skip
-@click.option("--gpus", metavar="all|0,2|none", help="The GPU to use [one like the recorded, if it was on one].")
+)
+@click.option(
+    "--gpus",
+    metavar="all|0,2|none",
+    help="The GPU to use [one like the recorded, if it was on one].",
+)
 @click.option("--share-gpus", is_flag=True, help="Take a GPU that is in use, too.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def reproduce(
-    study: str, trial: int, replicate: int | None, tolerance: float | None, gpus: str | None, share_gpus: bool,
-    as_json: bool, quiet: bool,
-) -> int:  # fmt: skip
+    study: str,
+    trial: int,
+    replicate: int | None,
+    tolerance: float | None,
+    gpus: str | None,
+    share_gpus: bool,
+    as_json: bool,
+    quiet: bool,
+) -> int:
     """Train TRIAL of STUDY again from its record, and say whether the same numbers come out.
 
-    Params, seed, split, precision and the number of epochs are those that are stored; the data must be the same to
-    the last bit. Nothing stored is changed. Exit codes: 0 bit-equal or equal within the tolerance, 1 different,
-    2 the input was wrong.
+    Params, seed, split, precision and the number of epochs are those that are stored; the data must
+    be the same to the last bit. Nothing stored is changed. Exit codes: 0 bit-equal or equal within
+    the tolerance, 1 different, 2 the input was wrong.
     """
     from search.actions.recorded_trial import find_recorded
     from search.actions.reproduce import reproduce as train_again
@@ -78,7 +96,10 @@ def _describe(recorded: "Recorded") -> str:
 
     trial, spec = recorded.trial, recorded.spec
     epochs = f"{trial.epochs} of at most {count(trial.total_epochs or 0, 'epoch')}"
-    return f"trial {trial.number} of {spec.name} once more: {spec.model} on {spec.data}, {epochs}, seed {trial.seed}"
+    return (
+        f"trial {trial.number} of {spec.name} once more: {spec.model} on {spec.data}, {epochs},"
+        f" seed {trial.seed}"
+    )
 
 
 def _print(done: "Reproduced", *, as_json: bool) -> None:
@@ -108,14 +129,20 @@ def _verdict(done: "Reproduced") -> list[str]:
         what, deviation = found.largest
         lines.append(f"largest difference: {_points(deviation)} in {deviation.metric} of {what}")
     if found.drifts:
-        lines.append("it begins with the last digits and grows by the epoch, as other rounding does; see what differs")
+        lines.append(
+            "it begins with the last digits and grows by the epoch, as other rounding does; see"
+            " what differs"
+        )
     lines += found.problems
     if recorded.n_environments > 1:
         lines.append(
-            f"it was trained in parts, on {recorded.n_environments} different environments; the last counts here"
+            f"it was trained in parts, on {recorded.n_environments} different environments; the"
+            " last counts here"
         )
     here = {c.name: c.here for c in done.changes if c.here}
-    if changes := code_difference(code_in({c.name: c.recorded for c in done.changes if c.recorded}), code_in(here)):
+    if changes := code_difference(
+        code_in({c.name: c.recorded for c in done.changes if c.recorded}), code_in(here)
+    ):
         lines.append(f"the code of the model is not what the trial ran with ({changes})")
     if not done.changes:
         lines.append("the environment is the recorded one: packages, code, CPU, threads, device")
@@ -141,7 +168,9 @@ def _numbers(done: "Reproduced") -> "Table":
 
 
 def _found(part: "Compared") -> tuple[str, str]:
-    return f"{_points(part.largest)} ({part.largest.metric})" if part.largest else _UNKNOWN, str(part.verdict)
+    return f"{_points(part.largest)} ({part.largest.metric})" if part.largest else _UNKNOWN, str(
+        part.verdict
+    )
 
 
 def _changes(done: "Reproduced") -> "Table":
@@ -175,11 +204,17 @@ def _as_dict(done: "Reproduced") -> dict[str, Any]:
         "tolerance_points": found.tolerance,
         "largest": {"what": largest[0], **_deviation(largest[1])} if largest else None,
         "parts": [
-            {"what": p.what, "verdict": str(p.verdict), "deviations": [_deviation(d) for d in p.deviations]}
+            {
+                "what": p.what,
+                "verdict": str(p.verdict),
+                "deviations": [_deviation(d) for d in p.deviations],
+            }
             for p in found.parts
         ],
         "problems": list(found.problems),
-        "environment": [{"name": c.name, "recorded": c.recorded, "here": c.here} for c in done.changes],
+        "environment": [
+            {"name": c.name, "recorded": c.recorded, "here": c.here} for c in done.changes
+        ],
         "seed": recorded.trial.seed,
         "precision": recorded.spec.precision,
         "data_digest": recorded.spec.data_digest,
@@ -189,7 +224,9 @@ def _as_dict(done: "Reproduced") -> dict[str, Any]:
 def _deviation(deviation: "Deviation") -> dict[str, Any]:
     values = {"recorded": deviation.recorded, "again": deviation.again, "points": deviation.points}
     # What is no number has no place in JSON.
-    return {"metric": deviation.metric} | {k: v if v is None or isfinite(v) else None for k, v in values.items()}
+    return {"metric": deviation.metric} | {
+        k: v if v is None or isfinite(v) else None for k, v in values.items()
+    }
 
 
 COMMANDS = (reproduce,)

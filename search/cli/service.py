@@ -1,4 +1,6 @@
-"""`gridless worker`, `status`, `pause`, `resume`, `cancel` and `storage`: studies on the queue and who serves them."""
+"""`gridless worker`, `status`, `pause`, `resume`, `cancel` and `storage`: studies on the queue and
+who serves them.
+"""
 
 import json
 import signal
@@ -31,7 +33,9 @@ Examples:
   gridless worker --engine ray --address auto
 """
 TERMINATED = 128 + signal.SIGTERM
-"""Exit code of a worker that SIGTERM ended before the queue was empty, as Kubernetes' Job knows it."""
+"""Exit code of a worker that SIGTERM ended before the queue was empty, as Kubernetes' Job knows
+it.
+"""
 N_ENDED = 20
 """Of the studies that are over, so many are shown."""
 _TICK_S = 1.0
@@ -40,18 +44,29 @@ _REFRESH_S = 2.0
 
 @click.command(epilog=_EPILOG)
 @crew_options
-@click.option("--study", "studies", multiple=True, metavar="NAME", help="Serve these studies only; repeatable.")
+@click.option(
+    "--study",
+    "studies",
+    multiple=True,
+    metavar="NAME",
+    help="Serve these studies only; repeatable.",
+)
 @click.option("--until-idle", is_flag=True, help="End once nothing is left to do.")
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror trials to MLflow.")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def worker(
-    studies: tuple[str, ...], until_idle: bool, no_mlflow: bool, quiet: bool, engine: str, address: str | None,
+    studies: tuple[str, ...],
+    until_idle: bool,
+    no_mlflow: bool,
+    quiet: bool,
+    engine: str,
+    address: str | None,
     **flags: Any,
-) -> int:  # fmt: skip
+) -> int:
     """Serve the studies on the queue, with one worker process per GPU, until told to stop.
 
-    SIGTERM lets every trial end its epoch, gives it back and exits 0 in seconds, or 143 with --until-idle, since
-    something is left to do; another worker goes on with it.
+    SIGTERM lets every trial end its epoch, gives it back and exits 0 in seconds, or 143 with
+    --until-idle, since something is left to do; another worker goes on with it.
     """
     from search.paths import home
     from search.worker.engines.order import Order
@@ -59,18 +74,29 @@ def worker(
 
     say = sayer(quiet)
     settings, crew, storage = _checked(flags, studies, engine)
-    folder = home() / ".workers" / socket.gethostname()  # several machines or containers may share a home
+    folder = (
+        home() / ".workers" / socket.gethostname()
+    )  # several machines or containers may share a home
     shared: dict[str, Any] = {"mlflow": not no_mlflow, "for_ever": not until_idle}
     try:
         signal.signal(signal.SIGTERM, _terminate)
         with (
             mirrored(folder, **shared) as keep_mirror,
             staffed(
-                crew, settings, folder, holder="gridless worker", say=say, engine=engine, address=address, **shared
+                crew,
+                settings,
+                folder,
+                holder="gridless worker",
+                say=say,
+                engine=engine,
+                address=address,
+                **shared,
             ) as workers,
         ):
             tell_ended = _teller(storage)
-            workers.go(Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow, reports=True))
+            workers.go(
+                Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow, reports=True)
+            )
             where = f"{len(crew.devices)} × {crew.devices[0].name}" if engine == "local" else "Ray"
             say(f"serving {masked(storage.url)} on {where}; logs in {folder / 'logs'}")
             _watch(workers, keep_mirror, tell_ended)
@@ -83,8 +109,12 @@ def worker(
     return 0
 
 
-def _watch(workers: "Workers", keep_mirror: Callable[[], None], tell_ended: Callable[[], None]) -> None:
-    """Keep `workers` and the mirror going until no worker is at work; say what troubles them, and which studies end."""
+def _watch(
+    workers: "Workers", keep_mirror: Callable[[], None], tell_ended: Callable[[], None]
+) -> None:
+    """Keep `workers` and the mirror going until no worker is at work; say what troubles them, and
+    which studies end.
+    """
     told = None
     while workers.check():
         keep_mirror()
@@ -97,7 +127,9 @@ def _watch(workers: "Workers", keep_mirror: Callable[[], None], tell_ended: Call
 
 
 def _teller(storage: Any) -> Callable[[], None]:
-    """What prints, each time it is called, which studies have come to their end since, and where their results are."""
+    """What prints, each time it is called, which studies have come to their end since, and where
+    their results are.
+    """
     from search.study.storage.queue import places
 
     before = {name: place.report for name, place in places(storage).items()}
@@ -119,8 +151,14 @@ def _results(report: str) -> str:
 
     host, _, folder = report.partition(":")
     if host != socket.gethostname():
-        return f"leaderboard, report and model are in {folder} on {host}; `gridless report` writes them here, too"
-    files = [Path(folder, name) for name in ("leaderboard.csv", "report.html", f"model{FILE}", f"model{WEIGHTS}")]
+        return (
+            f"leaderboard, report and model are in {folder} on {host}; `gridless report` writes"
+            " them here, too"
+        )
+    files = [
+        Path(folder, name)
+        for name in ("leaderboard.csv", "report.html", f"model{FILE}", f"model{WEIGHTS}")
+    ]
     return ", ".join(str(file) for file in files if file.is_file())
 
 
@@ -169,11 +207,14 @@ def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tu
 )
 @click.option("--watch", is_flag=True, help="Show it again every two seconds, until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def status(names: tuple[str, ...], states: tuple[str, ...], limit: int | None, watch: bool, as_json: bool) -> int:
+def status(
+    names: tuple[str, ...], states: tuple[str, ...], limit: int | None, watch: bool, as_json: bool
+) -> int:
     """Show the studies on the queue, their trials and rates, and the workers.
 
-    A STUDY may be a pattern in quotes: 'mlp-*'. Rates are those of the last hour, of a study that is over those of its
-    last; retries are trials taken back from lost workers. On less than 120 columns less is shown.
+    A STUDY may be a pattern in quotes: 'mlp-*'. Rates are those of the last hour, of a study that
+    is over those of its last; retries are trials taken back from lost workers. On less than 120
+    columns less is shown.
     """
     from datetime import datetime
 
@@ -213,7 +254,9 @@ def status(names: tuple[str, ...], states: tuple[str, ...], limit: int | None, w
 @click.command()
 @click.argument("name", metavar="STUDY")
 def pause(name: str) -> int:
-    """Take STUDY off the queue: running trials are given back within seconds, and `resume` goes on with them."""
+    """Take STUDY off the queue: running trials are given back within seconds, and `resume` goes on
+    with them.
+    """
     return _steer(name, "pause", lambda control, ledger: control.pause(ledger, "by gridless pause"))
 
 
@@ -227,7 +270,9 @@ def resume(name: str) -> int:
 @click.command()
 @click.argument("name", metavar="STUDY")
 def cancel(name: str) -> int:
-    """End STUDY: what runs or waits becomes PRUNED, what ended stays, and no new trial is started."""
+    """End STUDY: what runs or waits becomes PRUNED, what ended stays, and no new trial is
+    started.
+    """
     from search.worker.study_worker import drop_checkpoints
 
     def end(control: Any, ledger: "Ledger") -> "QueueState":
@@ -245,7 +290,10 @@ def _steer(name: str, verb: str, act: "Callable[[Any, Ledger], QueueState]") -> 
     from search.study.storage.optuna_storage import LedgerStorage
 
     storage = LedgerStorage(storage_url())
-    ledgers = [Ledger(storage, name), *(Ledger(storage, final) for final in finals_of(storage, [name]))]
+    ledgers = [
+        Ledger(storage, name),
+        *(Ledger(storage, final) for final in finals_of(storage, [name])),
+    ]
     states = {ledger.name: act(control, ledger) for ledger in ledgers}
     for study, state in states.items():
         echo(f"{study}: {state}")
@@ -262,7 +310,9 @@ def storage() -> None:
 
 @storage.command()
 def upgrade() -> None:
-    """Carry studies of earlier versions over to this one, after a copy of an SQLite database was made."""
+    """Carry studies of earlier versions over to this one, after a copy of an SQLite database was
+    made.
+    """
     from search.paths import storage_url
     from search.study.storage.upgrade import upgrade as carry_over
 

@@ -19,26 +19,54 @@ Examples:
 
 
 @click.command(epilog=_EPILOG)
-@click.option("--surrogate", metavar="DIR", type=click.Path(path_type=Path), help="A folder with LCBench's surrogate.")
+@click.option(
+    "--surrogate",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="A folder with LCBench's surrogate.",
+)
 @click.option("--replay", metavar="STUDY", help="Or a study whose recorded curves are replayed.")
 @click.option("--tasks", default="all", help="The surrogate's tasks, with commas between [all].")
 @click.option("--strategies", default="all", help="Names, with commas between [all].")
 @click.option("--seeds", default="5", help="Runs of each strategy on each task [5].")
 @click.option("--workers", default="1", help="Workers that train at the same time [1].")
 @click.option("--budget", default="30", help="Full trainings that a run may spend [30].")
-@click.option("--lose", default="0", help="Chance that a whole training loses its worker on the way [0].")
-@click.option("--samples", default="20000", help="Settings to look at for a task's best value [20000]; 0 for none.")
-@click.option("--out", required=True, metavar="FILE.csv", type=click.Path(path_type=Path), help="Where runs are kept.")
+@click.option(
+    "--lose", default="0", help="Chance that a whole training loses its worker on the way [0]."
+)
+@click.option(
+    "--samples",
+    default="20000",
+    help="Settings to look at for a task's best value [20000]; 0 for none.",
+)
+@click.option(
+    "--out",
+    required=True,
+    metavar="FILE.csv",
+    type=click.Path(path_type=Path),
+    help="Where runs are kept.",
+)
 @click.option("--jobs", default=None, help="Processes [one per CPU core].")
 @click.option("--quiet", is_flag=True, help="No progress.")
 def simulate(
-    surrogate: Path | None, replay: str | None, tasks: str, strategies: str, seeds: str, workers: str, budget: str,
-    lose: str, samples: str, out: Path, jobs: str | None, quiet: bool,
-) -> int:  # fmt: skip
+    surrogate: Path | None,
+    replay: str | None,
+    tasks: str,
+    strategies: str,
+    seeds: str,
+    workers: str,
+    budget: str,
+    lose: str,
+    samples: str,
+    out: Path,
+    jobs: str | None,
+    quiet: bool,
+) -> int:
     """Run whole studies against predicted or recorded learning curves, under a simulated clock.
 
-    Strategies claim, pause, resume and end trials by the code of real studies; only training is left out. The same
-    command writes the same FILE.csv: a row per improvement, and beside it FILE.best.json with the best values known.
+    Strategies claim, pause, resume and end trials by the code of real studies; only training is
+    left out. The same command writes the same FILE.csv: a row per improvement, and beside it
+    FILE.best.json with the best values known.
     """
     from search.errors import InputError
     from search.files import unwritable
@@ -47,11 +75,21 @@ def simulate(
     from search.lab.simulation.runs_file import write_runs
     from search.words import count
 
-    counts = {"seeds": seeds, "workers": workers, "samples": samples, "jobs": jobs or str(os.cpu_count() or 1)}
-    experiment, n_jobs = check(Request(surrogate, replay, tasks, strategies, out, budget, lose, counts))
+    counts = {
+        "seeds": seeds,
+        "workers": workers,
+        "samples": samples,
+        "jobs": jobs or str(os.cpu_count() or 1),
+    }
+    experiment, n_jobs = check(
+        Request(surrogate, replay, tasks, strategies, out, budget, lose, counts)
+    )
     say = sayer(quiet)
     if left_out := getattr(experiment.surrogate, "n_left_out", 0):
-        say(f"note: left out {count(left_out, 'trial')} that were not trained to their end, or repeat a setting")
+        say(
+            f"note: left out {count(left_out, 'trial')} that were not trained to their end, or"
+            " repeat a setting"
+        )
     n_setups = len(experiment.setups)
     with _progress(n_setups + len(experiment.tasks), quiet=quiet) as advance:
         results = run_experiment(experiment, jobs=n_jobs, done=advance)
@@ -62,7 +100,10 @@ def simulate(
     if not results.is_whole:
         echo(f"stopped: {out} holds {len(results.runs)} of {n_setups} runs", err=True)
         return INTERRUPTED
-    say(f"{count(len(results.runs), 'run')}, {n_rows:,} improvements; `gridless report {out}` compares them")
+    say(
+        f"{count(len(results.runs), 'run')}, {n_rows:,} improvements; `gridless report {out}`"
+        " compares them"
+    )
     echo(str(out))
     return 0
 

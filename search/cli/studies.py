@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, command, crew_options, echo, finalists_words, sayer, study_options
+from search.cli.common import (
+    INTERRUPTED,
+    command,
+    crew_options,
+    echo,
+    finalists_words,
+    sayer,
+    study_options,
+)
 from search.errors import StudyError
 
 if TYPE_CHECKING:
@@ -37,11 +45,23 @@ Examples:
 @crew_options
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror the study to MLflow.")
 def study(
-    model: str, data: str, resize: str | None, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
-    allow_changed_code: bool, dry_run: bool, no_mlflow: bool, as_json: bool, quiet: bool, engine: str,
-    address: str | None, **flags: Any,
-) -> int:  # fmt: skip
-    """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and report.
+    model: str,
+    data: str,
+    resize: str | None,
+    space_file: Path | None,
+    tries: tuple[str, ...],
+    fixes: tuple[str, ...],
+    allow_changed_code: bool,
+    dry_run: bool,
+    no_mlflow: bool,
+    as_json: bool,
+    quiet: bool,
+    engine: str,
+    address: str | None,
+    **flags: Any,
+) -> int:
+    """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and
+    report.
 
     MODEL is a name of `gridless models` or your own package.module:function; DATA is a name of
     `gridless datasets`, or the path of an .npz file or of a folder of images by class.
@@ -52,15 +72,23 @@ def study(
     from search.worker.engines.start import staffed
 
     say = sayer(quiet)
-    request = Request(model, sized(data, resize), flags, space_file, tries, fixes, engine, allow_changed_code)
+    request = Request(
+        model, sized(data, resize), flags, space_file, tries, fixes, engine, allow_changed_code
+    )
     if dry_run:
         return _show_plan(request, say, as_json=as_json)
     checked = check(request, say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     with staffed(
-        checked.crew, checked.settings, checked.folder, holder=checked.name, say=say, engine=engine, address=address,
+        checked.crew,
+        checked.settings,
+        checked.folder,
+        holder=checked.name,
+        say=say,
+        engine=engine,
+        address=address,
         mlflow=not no_mlflow,
-    ) as workers:  # fmt: skip
+    ) as workers:
         return _search(checked, workers, say, mlflow=not no_mlflow, as_json=as_json, quiet=quiet)
 
 
@@ -68,25 +96,42 @@ def study(
 @study_options
 @click.option("--priority", type=int, help="Studies of a larger one are served first [0].")
 def submit(
-    model: str, data: str, resize: str | None, space_file: Path | None, tries: tuple[str, ...], fixes: tuple[str, ...],
-    allow_changed_code: bool, dry_run: bool, as_json: bool, quiet: bool, priority: int | None, **flags: Any,
-) -> int:  # fmt: skip
+    model: str,
+    data: str,
+    resize: str | None,
+    space_file: Path | None,
+    tries: tuple[str, ...],
+    fixes: tuple[str, ...],
+    allow_changed_code: bool,
+    dry_run: bool,
+    as_json: bool,
+    quiet: bool,
+    priority: int | None,
+    **flags: Any,
+) -> int:
     """Put a study on the queue, for workers on this or other machines, and return.
 
-    MODEL and DATA are as for `gridless study`; a path must lead to the same data on every worker's machine.
+    MODEL and DATA are as for `gridless study`; a path must lead to the same data on every worker's
+    machine.
     """
     from search.actions.plan_study import Request, check, open_study
     from search.datasets import sized
 
     say = sayer(quiet)
-    request = Request(model, sized(data, resize), flags, space_file, tries, fixes, other_code=allow_changed_code)
+    request = Request(
+        model, sized(data, resize), flags, space_file, tries, fixes, other_code=allow_changed_code
+    )
     if dry_run:
         return _show_plan(request, say, as_json=as_json)
     checked = check(request, say)
     plan = _make_plan(checked, say)
     open_study(plan, checked.storage, priority=priority)
     say(_describe(plan, on_queue=True))
-    echo(json.dumps({"study": plan.spec.name, "n_trials": plan.spec.n_trials}) if as_json else plan.spec.name)
+    echo(
+        json.dumps({"study": plan.spec.name, "n_trials": plan.spec.n_trials})
+        if as_json
+        else plan.spec.name
+    )
     return 0
 
 
@@ -108,7 +153,13 @@ def _make_plan(checked: "Checked", say: Callable[[str], None]) -> "Plan":
 
 
 def _search(
-    checked: "Checked", workers: "Workers", say: Callable[[str], None], *, mlflow: bool, as_json: bool, quiet: bool
+    checked: "Checked",
+    workers: "Workers",
+    say: Callable[[str], None],
+    *,
+    mlflow: bool,
+    as_json: bool,
+    quiet: bool,
 ) -> int:
     from search.actions.plan_study import open_study
     from search.actions.run import End, run
@@ -134,7 +185,9 @@ def _search(
     _print_result(result, as_json=as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
     if mirror and end:
         say("sending the rest to MLflow …")
-    if mirror and (missing := mirror.finish(result, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)):
+    if mirror and (
+        missing := mirror.finish(result, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)
+    ):
         # Whoever stops a study does not wait for MLflow, which is none of its failures.
         why = f" ({missing})" if end or is_remote(default_uri(home())) else ""
         remedy = f"`{command('sync', result.study.name)}` sends the rest"
@@ -150,20 +203,31 @@ def _search(
     if end is End.DONE and (why := result.study.ended_by):
         n_left = plan.spec.n_trials - len(result.study.trials)
         rest = f"; {n_left} of {plan.spec.n_trials} trials are left" if n_left else ""
-        remedy = ": mend that, and the same command goes on with them" if rest and not is_sound else ""
+        remedy = (
+            ": mend that, and the same command goes on with them" if rest and not is_sound else ""
+        )
         echo(f"{'note' if is_sound else 'error'}: the study ended: {why}{rest}{remedy}", err=True)
     return 0 if is_sound else 1
 
 
 @click.command()
 @click.argument("name")
-@click.option("--serve", "port", is_flag=False, flag_value=8321, type=int, metavar="[PORT]", help="Serve its page.")
+@click.option(
+    "--serve",
+    "port",
+    is_flag=False,
+    flag_value=8321,
+    type=int,
+    metavar="[PORT]",
+    help="Serve its page.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def report(name: str, port: int | None, as_json: bool) -> None:
     """Write leaderboard.csv, report.html and figures/ of study NAME again.
 
-    A FILE.csv of `gridless simulate` in place of NAME gives a comparison of its strategies: FILE.md and FILE.html.
-    With --serve, show the page on this machine (port 8321 unless given) and let it follow the study while that runs.
+    A FILE.csv of `gridless simulate` in place of NAME gives a comparison of its strategies: FILE.md
+    and FILE.html. With --serve, show the page on this machine (port 8321 unless given) and let it
+    follow the study while that runs.
     """
     from search.paths import home, storage_url
     from search.report import news_of, page_of, report_study
@@ -176,15 +240,21 @@ def report(name: str, port: int | None, as_json: bool) -> None:
 
         written = strategies_report(Path(name))
         told = {"markdown": str(written.markdown), "page": str(written.page)}
-        echo(json.dumps(told) if as_json else "\n".join([written.markdown.read_text(), *told.values()]))
+        echo(
+            json.dumps(told)
+            if as_json
+            else "\n".join([written.markdown.read_text(), *told.values()])
+        )
         return
     storage = open_library(storage_url())
     if port is not None:
         find_study(storage, name)
         serve(
-            lambda: page_of(storage, name), port, stamp=news_of(storage, name),
+            lambda: page_of(storage, name),
+            port,
+            stamp=news_of(storage, name),
             ready=lambda address: echo(f"{address} shows {name}; Ctrl-C ends it", err=True),
-        )  # fmt: skip
+        )
         return
     _print_result(report_study(storage, name, home() / name), as_json=as_json, again=False)
 
@@ -206,14 +276,19 @@ def _print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool 
         console.print(f"caution: {sentence}", style="yellow", highlight=False)
     if result.finals:
         console.print(finalists_table(result.study, result.finals))
-    for sentence in [*code_words(result.study), *(finals_words(result.finals) if result.finals else ())]:
+    for sentence in [
+        *code_words(result.study),
+        *(finals_words(result.finals) if result.finals else ()),
+    ]:
         console.print(sentence, highlight=False)
     for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):
         if name in paths:
             console.print(f"{title:<12} {paths[name]}", highlight=False, soft_wrap=True)
     if "model_note" in paths:
         console.print(
-            f"{'' if 'model' in paths else 'model':<12} {paths['model_note']}", highlight=False, soft_wrap=True
+            f"{'' if 'model' in paths else 'model':<12} {paths['model_note']}",
+            highlight=False,
+            soft_wrap=True,
         )
     if mlflow and any(folder.is_dir() for folder in outboxes_of(result.study.name)):
         console.print(f"MLflow UI    {command('ui')}", highlight=False)
@@ -226,7 +301,10 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
     from search.words import count
 
     spec, data = plan.spec, plan.data
-    n_params, n_settings = len(spec.space["params"]), n_trained(spec.search_space.params, spec.epochs)
+    n_params, n_settings = (
+        len(spec.space["params"]),
+        n_trained(spec.search_space.params, spec.epochs),
+    )
     limits = [count(spec.n_trials, "trial"), f"up to {count(spec.epochs, 'epoch')} each"]
     limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
     limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
@@ -235,16 +313,25 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
     rows = {
         "study": f"{spec.name} ({'goes on' if plan.resumes else 'new'}) in {plan.folder}",
         "model": spec.model,
-        "data": f"{spec.data}: {data.n_train:,} training, {data.n_val:,} validation and {data.n_test:,} test images "
-        f"of {shape}, {data.n_classes} classes",
+        "data": (
+            f"{spec.data}: {data.n_train:,} training, {data.n_val:,} validation and {data.n_test:,}"
+            f" test images of {shape}, {data.n_classes} classes"
+        ),
         "space": f"{count(n_params, 'parameter')}, {n_settings:,} combinations in a full grid",
         "budget": ", ".join(limits),
         "finalists": finalists_words(spec),
         "strategy": f"{spec.strategy}, seed {spec.seed}",
-        "workers": "whoever runs `gridless worker`; `gridless status --watch` shows them" if on_queue else here,
+        "workers": (
+            "whoever runs `gridless worker`; `gridless status --watch` shows them"
+            if on_queue
+            else here
+        ),
     }
     if on_queue:
-        rows["results"] = f"leaderboard, report and model in {plan.folder}, or in the home of the worker that ends it"
+        rows["results"] = (
+            f"leaderboard, report and model in {plan.folder}, or in the home of the worker that"
+            " ends it"
+        )
     return "\n".join(f"{name:<9} {text}" for name, text in rows.items())
 
 

@@ -36,11 +36,20 @@ Examples:
 @click.command(epilog=_EPILOG)
 @click.argument("suite")
 @click.option("--seeds", type=int, help="Replicates of each system or finalist [the suite's].")
-@click.option("--epochs", type=int, help="The most epochs that a system or trial may train [the document's].")
+@click.option(
+    "--epochs", type=int, help="The most epochs that a system or trial may train [the document's]."
+)
 @click.option("--seed", type=int, help="Seed of the whole suite.")
 @click.option("--precision", help="float32, mixed_bfloat16 or mixed_float16.")
-@click.option("--only", multiple=True, metavar="MODEL", help="Run these models of the suite; repeatable.")
-@click.option("--skip", multiple=True, metavar="MODEL", help="Leave these models of the suite out; repeatable.")
+@click.option(
+    "--only", multiple=True, metavar="MODEL", help="Run these models of the suite; repeatable."
+)
+@click.option(
+    "--skip",
+    multiple=True,
+    metavar="MODEL",
+    help="Leave these models of the suite out; repeatable.",
+)
 @crew_options
 @click.option("--name", help="Where results are kept [the suite's name].")
 @click.option("--dry-run", is_flag=True, help="Check everything and show what would be done.")
@@ -59,10 +68,12 @@ def bench(
     address: str | None,
     **flags: Any,
 ) -> int:
-    """Train every system of SUITE on several seeds, score each on the right split once, and compare.
+    """Train every system of SUITE on several seeds, score each on the right split once, and
+    compare.
 
-    SUITE is a name in studies/ or the path of a suite file. Systems have fixed settings or are searched. Running it
-    again goes on where it stopped, and with more --seeds adds to what is there.
+    SUITE is a name in studies/ or the path of a suite file. Systems have fixed settings or are
+    searched. Running it again goes on where it stopped, and with more --seeds adds to what is
+    there.
     """
     from search.actions.plan_suite import open_suite, prepare_suite
     from search.worker.engines.start import staffed
@@ -71,7 +82,11 @@ def bench(
     found = prepare_suite(suite, flags, only, skip, say, engine)
     found.first_plans()  # a study of an earlier command that can't go on is told now
     if dry_run:
-        echo(json.dumps(found.suite.model_dump(mode="json"), indent=2) if as_json else _describe(found))
+        echo(
+            json.dumps(found.suite.model_dump(mode="json"), indent=2)
+            if as_json
+            else _describe(found)
+        )
         return 0
     say(_describe(found))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
@@ -81,9 +96,15 @@ def bench(
         for plans in (found.first_plans, found.final_plans):
             for batch in found.batches(plans()):
                 with staffed(
-                    found.crew, found.settings, found.folder, holder=found.suite.name, say=say, engine=engine,
-                    address=address, mlflow=not no_mlflow,
-                ) as workers:  # fmt: skip
+                    found.crew,
+                    found.settings,
+                    found.folder,
+                    holder=found.suite.name,
+                    say=say,
+                    engine=engine,
+                    address=address,
+                    mlflow=not no_mlflow,
+                ) as workers:
                     ends.append(_run(found, batch, workers, mlflow=not no_mlflow, quiet=quiet))
     except KeyboardInterrupt:
         echo("stopped; the same command goes on where this one stopped", err=True)
@@ -95,8 +116,12 @@ def bench(
     return code or _result(found, ends, as_json=as_json)
 
 
-def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool) -> "End":
-    """Serve the studies of `plans` to their end; however that comes, searches then have their reports."""
+def _run(
+    found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool
+) -> "End":
+    """Serve the studies of `plans` to their end; however that comes, searches then have their
+    reports.
+    """
     from search.actions.plan_suite import open_suite
     from search.actions.run import run
     from search.cli.views.live import SuiteView
@@ -110,7 +135,11 @@ def _run(found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow:
         with SuiteView(quiet=quiet) as view:
             end = run(ledgers, workers, mlflow=mlflow, show=view.update, warn=view.warn)
     finally:
-        reports = {plan.spec.name: _report(found, plan) for plan in plans if plan.spec.name in found.searches}
+        reports = {
+            plan.spec.name: _report(found, plan)
+            for plan in plans
+            if plan.spec.name in found.searches
+        }
     for plan in plans if mlflow else ():
         if missing := _mirror(found, plan, reports.get(plan.spec.name)):
             remedy = f"`gridless sync {plan.spec.name}` sends the rest"
@@ -125,7 +154,9 @@ def _report(found: "Bench", plan: "Plan") -> "Report":
 
 
 def _mirror(found: "Bench", plan: "Plan", report: "Report | None") -> str | None:
-    """Send what the outboxes of a study and its finalists have; what to tell the user if not all arrived."""
+    """Send what the outboxes of a study and its finalists have; what to tell the user if not all
+    arrived.
+    """
     from search.study.storage.read import read_study
     from search.tracking.mirror import conclude, conclude_study, send
 
@@ -140,7 +171,10 @@ def _result(found: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
     from search.actions.run import End
 
     if any(end is not End.DONE for end in ends):
-        echo("not all studies came to their end; the same command goes on where this one stopped", err=True)
+        echo(
+            "not all studies came to their end; the same command goes on where this one stopped",
+            err=True,
+        )
     try:
         return _compare([found.suite.name], None, as_json=as_json)
     except InputError as error:  # it was the end of a run, not of an input
@@ -151,15 +185,20 @@ def _result(found: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
 
 @click.command(epilog=_COMPARE_EPILOG)
 @click.argument("names", nargs=-1, required=True, metavar="STUDY…|SUITE")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FOLDER",
-              help="Where to [the suite's folder, or one in runs/comparisons].")  # fmt: skip
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Where to [the suite's folder, or one in runs/comparisons].",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print paths and rows as JSON.")
 def compare(names: tuple[str, ...], out: Path | None, as_json: bool) -> int:
-    """Write the comparison of several studies, or of a SUITE that was run, as CSV, Markdown, LaTeX, HTML and figures.
+    """Write the comparison of several studies, or of a SUITE that was run, as CSV, Markdown, LaTeX,
+    HTML and figures.
 
-    Studies are compared by the setting that each search chose, trained again and scored on the test set; they must
-    have been made on the same images and split. Systems of a suite under fixed settings are held against their
-    documents' figures. It reads what is stored and trains nothing.
+    Studies are compared by the setting that each search chose, trained again and scored on the test
+    set; they must have been made on the same images and split. Systems of a suite under fixed
+    settings are held against their documents' figures. It reads what is stored and trains nothing.
     """
     return _compare(names, out, as_json=as_json)
 
@@ -181,9 +220,14 @@ def _describe(found: "Bench") -> str:
         if plan := found.searches.get(s.study):
             lines.append(f"search    {what}: {_search_words(plan)}")
         else:
-            lines.append(f"system    {what}: {s.seeds} × {count(s.epochs, 'epoch')}, scored on the {s.evaluate} images")
+            lines.append(
+                f"system    {what}: {s.seeds} × {count(s.epochs, 'epoch')}, scored on the"
+                f" {s.evaluate} images"
+            )
     threads = count(found.crew.threads, "thread")
-    lines.append(f"workers   {len(found.crew.devices)} × {found.crew.devices[0].name}, {threads} each")
+    lines.append(
+        f"workers   {len(found.crew.devices)} × {found.crew.devices[0].name}, {threads} each"
+    )
     return "\n".join(lines)
 
 

@@ -28,7 +28,10 @@ def sync(name: str) -> int:
         conclude(report_study(LedgerStorage(storage_url()), name, home() / name))
     echo("sending to MLflow …", err=True)
     result = send(name)
-    echo(f"sent {count(result.n_sent, 'event')}, {'?' if result.n_left is None else result.n_left} left")
+    echo(
+        f"sent {count(result.n_sent, 'event')}, {'?' if result.n_left is None else result.n_left}"
+        " left"
+    )
     if result.error:
         echo(f"error: not everything was sent: {result.error}", err=True)
         return 1
@@ -38,13 +41,18 @@ def sync(name: str) -> int:
 @click.command()
 @click.argument("name")
 def register(name: str) -> int:
-    """Make the network of study NAME's best finalist the model that MLflow serves as models:/NAME@champion."""
+    """Make the network of study NAME's best finalist the model that MLflow serves as
+    models:/NAME@champion.
+    """
     from search.tracking.mirror import register as registered
 
     _check_outbox(name)
     echo("loading the network and MLflow …", err=True)
     version, trouble = registered(name)
-    echo(f"error: {trouble}" if trouble else f"models:/{name}@champion is version {version}", err=bool(trouble))
+    echo(
+        f"error: {trouble}" if trouble else f"models:/{name}@champion is version {version}",
+        err=bool(trouble),
+    )
     return 1 if trouble else 0
 
 
@@ -54,7 +62,10 @@ def _check_outbox(study: str) -> None:
     from search.tracking.mirror import outboxes_of
 
     if not outboxes_of(study)[0].is_dir():
-        rule = f"study {study!r} has no outbox in {home() / study}, as one that ran with --no-mlflow or elsewhere"
+        rule = (
+            f"study {study!r} has no outbox in {home() / study}, as one that ran with --no-mlflow"
+            " or elsewhere"
+        )
         raise InputError(f"{rule}; check the name and GRIDLESS_HOME")
 
 
@@ -73,7 +84,9 @@ def ui(port: str) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list.")
 def models(as_json: bool) -> None:
-    """List the models: parameters at the document's setting, its data set and its published accuracy."""
+    """List the models: parameters at the document's setting, its data set and its published
+    accuracy.
+    """
     from search.training.catalogue import model_rows
 
     echo("building every network to count its parameters …", err=True)
@@ -99,7 +112,9 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
         return
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for name in rows[0]:
-        table.add_column(name, justify="right" if isinstance(rows[0][name], int | float) else "left")
+        table.add_column(
+            name, justify="right" if isinstance(rows[0][name], int | float) else "left"
+        )
     for row in rows:
         table.add_row(*(_cell(v) for v in row.values()))
     Console(width=None if sys.stdout.isatty() else 140).print(table)
@@ -118,7 +133,9 @@ def space() -> None:
 
 @space.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--data", default=None, help="Build on this data set [the space's own shape, 28×28×1].")
+@click.option(
+    "--data", default=None, help="Build on this data set [the space's own shape, 28×28×1]."
+)
 @resize_option
 def check(file: Path, data: str | None, resize: str | None) -> int:
     """Lint a space FILE, and build its model at the space's corners."""

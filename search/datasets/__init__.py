@@ -1,4 +1,6 @@
-"""Data sets: one module per registered name, each a loader `load() -> ImageData`, and users' own files and folders."""
+"""Data sets: one module per registered name, each a loader `load() -> ImageData`, and users' own
+files and folders.
+"""
 
 import logging
 import os
@@ -18,34 +20,49 @@ log = logging.getLogger(__name__)
 
 
 def load(data: str) -> ImageData:
-    """Load a data set: a registered name, the path of an .npz file, or the path of a folder of images by class.
+    """Load a data set: a registered name, the path of an .npz file, or the path of a folder of
+    images by class.
 
-    What is no registered name is a path if it ends in .npz, has a path separator or exists: `digits` is the
-    registered set, `./digits` a folder. After an @ may stand a size that images are brought to: `photos@64x64`.
-    The file holds x_train, y_train, x_test, y_test (images uint8 (n, h, w[, c]), labels integers (n,) from 0)
-    and may hold class_names. The folder is laid out as `folder` says.
+    What is no registered name is a path if it ends in .npz, has a path separator or exists:
+    `digits` is the registered set, `./digits` a folder. After an @ may stand a size that images are
+    brought to: `photos@64x64`. The file holds x_train, y_train, x_test, y_test (images uint8 (n, h,
+    w[, c]), labels integers (n,) from 0) and may hold class_names. The folder is laid out as
+    `folder` says.
 
-    Raises InputError with everything that is wrong: an unknown name, no source reachable, an unreadable file,
-    or arrays that break a rule of `image_data.problems`. A class without test images is told in the log.
+    Raises InputError with everything that is wrong: an unknown name, no source reachable, an
+    unreadable file, or arrays that break a rule of `image_data.problems`. A class without test
+    images is told in the log.
     """
     source, text = _apart(data)
     size = size_of(text) if text else None
-    loaded = _load_path(source, data_name(data), size) if _is_path(source) else _load_registered(source, data, size)
+    loaded = (
+        _load_path(source, data_name(data), size)
+        if _is_path(source)
+        else _load_registered(source, data, size)
+    )
     if absent := sorted(set(range(loaded.n_classes)) - set(loaded.y_test.tolist())):
         names = some([loaded.class_names[label] for label in absent])
-        log.warning("%s: the test set has no image of %s: what it measures says nothing of them", loaded.name, names)
+        log.warning(
+            "%s: the test set has no image of %s: what it measures says nothing of them",
+            loaded.name,
+            names,
+        )
     return loaded
 
 
 def sized(data: str, size: str | None) -> str:
-    """What names `data` with its images brought to `size`, such as 64x64; `data` itself where that is None."""
+    """What names `data` with its images brought to `size`, such as 64x64; `data` itself where that
+    is None.
+    """
     return data if size is None else f"{data}@{size}"
 
 
 def data_name(data: str) -> str:
-    """Give the short name that studies and folders use: a path's last part without .npz, fit for a path; and the size.
+    """Give the short name that studies and folders use: a path's last part without .npz, fit for a
+    path; and the size.
 
-    A path never gets a registered name: what was found on that data says nothing about the user's own.
+    A path never gets a registered name: what was found on that data says nothing about the user's
+    own.
     """
     source, size = _apart(data)
     if not _is_path(source):
@@ -63,16 +80,26 @@ def data_source(data: str) -> str:
 
 
 def _apart(data: str) -> tuple[str, str]:
-    """What names the data, and the size after the @, empty where there is none; a name or path with an @ is one."""
+    """What names the data, and the size after the @, empty where there is none; a name or path with
+    an @ is one.
+    """
     source, _, size = data.rpartition("@")
-    is_whole = not source or os.sep in size or data in registry.names(registry.DATASETS) or _absolute(data).exists()
+    is_whole = (
+        not source
+        or os.sep in size
+        or data in registry.names(registry.DATASETS)
+        or _absolute(data).exists()
+    )
     return (data, "") if is_whole or _is_npz(size) else (source, size)
 
 
 def _load_registered(name: str, data: str, size: Size | None) -> ImageData:
     loaded = registry.load_loader(name)()
     if not isinstance(loaded, ImageData):
-        raise InputError(f"{name}: its loader must return search.datasets.image_data.ImageData, not {type(loaded)}")
+        raise InputError(
+            f"{name}: its loader must return search.datasets.image_data.ImageData, not"
+            f" {type(loaded)}"
+        )
     arrays = {key: np.asarray(getattr(loaded, key)) for key in ARRAYS}
     images = from_arrays(data_name(data), arrays, loaded.class_names)
     return resized(images, size) if size else images
@@ -88,17 +115,26 @@ def _load_path(data: str, name: str, size: Size | None) -> ImageData:
         images = npz.load(path, name)
         return resized(images, size) if size else images
     if path.is_file():
-        raise InputError(f"DATA: {data}: neither an .npz file nor a folder; unpack an archive and give its folder")
+        raise InputError(
+            f"DATA: {data}: neither an .npz file nor a folder; unpack an archive and give its"
+            " folder"
+        )
     near = registry.nearest(path.stem, registry.names(registry.DATASETS))
     kind = "file" if _is_npz(data) else "folder"
-    raise InputError(f"DATA: {data}: no such {kind}; check the path, or give a registered name: {near}")
+    raise InputError(
+        f"DATA: {data}: no such {kind}; check the path, or give a registered name: {near}"
+    )
 
 
 def _is_path(data: str) -> bool:
     if data in registry.names(registry.DATASETS):
         return False
     separators = {os.sep, os.altsep or os.sep}
-    return _is_npz(data) or not separators.isdisjoint(data) or (data != "" and _absolute(data).exists())
+    return (
+        _is_npz(data)
+        or not separators.isdisjoint(data)
+        or (data != "" and _absolute(data).exists())
+    )
 
 
 def _is_npz(data: str) -> bool:
@@ -106,7 +142,9 @@ def _is_npz(data: str) -> bool:
 
 
 def _absolute(data: str) -> Path:
-    """Without `..`, whose folder has another name, but with links kept: their names are the user's choice."""
+    """Without `..`, whose folder has another name, but with links kept: their names are the user's
+    choice.
+    """
     return Path(os.path.abspath(os.path.expanduser(data)))
 
 

@@ -1,4 +1,6 @@
-"""Image files and arrays that somebody wants classified → pixels, brought to the form of a data set's images."""
+"""Image files and arrays that somebody wants classified → pixels, brought to the form of a data
+set's images.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -45,9 +47,9 @@ class Batch:
 def read_batch(files: Sequence[str], shape: Shape) -> Batch:
     """Read `files` as images of `shape`, (height, width, channels), in their order.
 
-    A picture is decoded and brought to the size as those of a folder are (`search.datasets.pictures`). An .npz file
-    holds `x` or `x_test`, uint8 (n, height, width[, channels]) of just this shape. Raises InputError with everything
-    that is wrong with any file.
+    A picture is decoded and brought to the size as those of a folder are
+    (`search.datasets.pictures`). An .npz file holds `x` or `x_test`, uint8 (n, height, width[,
+    channels]) of just this shape. Raises InputError with everything that is wrong with any file.
     """
     batch = Batch()
     problems: list[str] = []
@@ -72,7 +74,10 @@ def read_batch(files: Sequence[str], shape: Shape) -> Batch:
 def _add_picture(batch: Batch, file: str, path: Path, shape: Shape) -> None:
     height, width, channels = shape
     if channels not in {1, 3}:
-        raise InputError(f"the network takes images of {channels} channels, which no picture has; give an .npz file")
+        raise InputError(
+            f"the network takes images of {channels} channels, which no picture has; give an .npz"
+            " file"
+        )
     image = pictures.pixels(path, grey=channels == 1)
     if image.shape != shape:
         image = pictures.pixels(path, grey=channels == 1, size=(width, height))
@@ -90,18 +95,27 @@ def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape) -> None:
             key = next((k for k in KEYS if k in found.files), None)
             if key is None:
                 known = some(found.files) or "nothing"
-                raise InputError(f"it holds {known}, but neither x nor x_test; save the images as x")
+                raise InputError(
+                    f"it holds {known}, but neither x nor x_test; save the images as x"
+                )
             check_fits(path, found, (key,))
             array = np.asarray(found[key])
     except UNREADABLE as error:
-        raise InputError(f"not a readable .npz file ({error}); write it with numpy.savez") from error
+        raise InputError(
+            f"not a readable .npz file ({error}); write it with numpy.savez"
+        ) from error
     images = array[..., np.newaxis] if array.ndim == 3 else array
     problems = []
     if images.dtype != np.uint8:
-        problems.append(f"{key} must be uint8, 0–255, not {images.dtype}; the network scales by itself")
+        problems.append(
+            f"{key} must be uint8, 0–255, not {images.dtype}; the network scales by itself"
+        )
     if images.shape[1:] != shape or not len(images):
         size = "(n, " + ", ".join(map(str, shape)) + ")"
-        problems.append(f"{key} must have the shape {size}, n at least 1, as the study's images, not {array.shape}")
+        problems.append(
+            f"{key} must have the shape {size}, n at least 1, as the study's images, not"
+            f" {array.shape}"
+        )
     if problems:
         raise InputError(problems)
     batch.names += [f"{file}[{i}]" for i in range(len(images))]

@@ -16,17 +16,34 @@ from search.datasets.sources import Source, first, keras_home
 from search.errors import InputError
 
 NAME = "cifar10"
-CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+CLASS_NAMES = (
+    "airplane",
+    "automobile",
+    "bird",
+    "cat",
+    "deer",
+    "dog",
+    "frog",
+    "horse",
+    "ship",
+    "truck",
+)
 ARCHIVE_SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"
 """Of cifar-10-python.tar.gz, as Keras 3.15 has it in keras/src/datasets/cifar10.py."""
 
-_ARCHIVES = ("cifar-10-batches-py-target_archive", "cifar-10-batches-py_archive", "cifar-10-batches-py.tar.gz")
+_ARCHIVES = (
+    "cifar-10-batches-py-target_archive",
+    "cifar-10-batches-py_archive",
+    "cifar-10-batches-py.tar.gz",
+)
 """What Keras calls the archive: today, in its first versions 3, and in version 2."""
 _BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 
 
 def load() -> ImageData:
-    """Load it: uint8 (n, 32, 32, 3). Raises InputError, naming every source tried, when none works."""
+    """Load it: uint8 (n, 32, 32, 3). Raises InputError, naming every source tried, when none
+    works.
+    """
     sources = (
         Source("Keras' cache", lambda: _read_folder(keras_home() / "datasets")),
         Source(
@@ -35,15 +52,17 @@ def load() -> ImageData:
             keep=True,
         ),
     )
-    # No digest of the arrays is published; the archive that they are read from has a checksum instead.
+    # No digest of the arrays is published; the archive that they are read from has a checksum
+    # instead.
     return first(NAME, sources, digest=None, class_names=CLASS_NAMES)
 
 
 def _read_folder(folder: Path) -> dict[str, Array]:
     """Read the arrays out of the archive that Keras left in `folder`.
 
-    The unpacked batches beside it are not looked at: they are pickles, which run any code that was put into
-    them, and only the archive can be checked. Raises InputError when there is none, or it is not the known one.
+    The unpacked batches beside it are not looked at: they are pickles, which run any code that was
+    put into them, and only the archive can be checked. Raises InputError when there is none, or it
+    is not the known one.
     """
     path = next((folder / name for name in _ARCHIVES if (folder / name).is_file()), None)
     if path is None:
@@ -54,11 +73,23 @@ def _read_folder(folder: Path) -> dict[str, Array]:
         raise InputError(f"{path} can't be read ({error})") from error
     found = hashlib.sha256(content).hexdigest()
     if found != ARCHIVE_SHA256:
-        raise InputError(f"{path} is not the known archive (SHA-256 {found[:12]}, known {ARCHIVE_SHA256[:12]})")
+        raise InputError(
+            f"{path} is not the known archive (SHA-256 {found[:12]}, known {ARCHIVE_SHA256[:12]})"
+        )
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-            parts = {part: [_batch(archive, name) for name in names] for part, names in _BATCHES.items()}
-    except (tarfile.TarError, pickle.UnpicklingError, OSError, EOFError, KeyError, ValueError, zlib.error) as error:
+            parts = {
+                part: [_batch(archive, name) for name in names] for part, names in _BATCHES.items()
+            }
+    except (
+        tarfile.TarError,
+        pickle.UnpicklingError,
+        OSError,
+        EOFError,
+        KeyError,
+        ValueError,
+        zlib.error,
+    ) as error:
         raise InputError(f"{path} can't be read ({error})") from error
     return {
         f"{key}_{part}": np.concatenate([batch[i] for batch in batches])
@@ -68,7 +99,9 @@ def _read_folder(folder: Path) -> dict[str, Array]:
 
 
 def _batch(archive: tarfile.TarFile, name: str) -> tuple[Array, Array]:
-    """One batch: images (n, 32, 32, 3), kept there plane by plane, and labels (n,), a list there."""
+    """One batch: images (n, 32, 32, 3), kept there plane by plane, and labels (n,), a list
+    there.
+    """
     file = archive.extractfile(f"cifar-10-batches-py/{name}")
     if file is None:
         raise KeyError(f"{name} is not a file")

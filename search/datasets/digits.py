@@ -16,7 +16,8 @@ N_TEST = 360
 
 
 def load() -> ImageData:
-    """Load it: uint8 (n, 8, 8, 1), the library's 0–16 scaled to 0–255. The test part is fixed and stratified.
+    """Load it: uint8 (n, 8, 8, 1), the library's 0–16 scaled to 0–255. The test part is fixed and
+    stratified.
 
     Raises InputError when the library's data is not the known one.
     """
@@ -24,7 +25,9 @@ def load() -> ImageData:
 
 
 def _read() -> Arrays:
-    from sklearn.datasets import load_digits  # noqa: PLC0415  # takes a second, and only this data set needs it
+    from sklearn.datasets import (  # noqa: PLC0415  # takes a second, and only this data set needs it
+        load_digits,
+    )
 
     images, labels = load_digits().images, load_digits().target
     scaled = np.rint(images * (255 / 16)).astype(np.uint8)

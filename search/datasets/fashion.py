@@ -1,4 +1,6 @@
-"""Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28×28 grey, ten classes (Zalando, MIT licence)."""
+"""Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28×28 grey, ten classes (Zalando, MIT
+licence).
+"""
 
 from pathlib import Path
 
@@ -27,15 +29,21 @@ ROOT = Path("/")
 
 
 def load() -> ImageData:
-    """Load it: uint8 (n, 28, 28, 1). Raises InputError, naming every source tried, when none works."""
+    """Load it: uint8 (n, 28, 28, 1). Raises InputError, naming every source tried, when none
+    works.
+    """
     kept_by_keras = Path("datasets") / "fashion-mnist"
     cached = keras_home() / kept_by_keras
     sources = (
         Source("Keras' cache", lambda: idx.read_folder(cached)),
-        Source(f"Debian's package {PACKAGE}, installed", lambda: idx.read_folder(ROOT / PACKAGE_FOLDER)),
+        Source(
+            f"Debian's package {PACKAGE}, installed", lambda: idx.read_folder(ROOT / PACKAGE_FOLDER)
+        ),
         Source(
             "Keras' download",
-            lambda: fetch.keras("fashion_mnist", lambda home: idx.read_folder(home / kept_by_keras)),
+            lambda: fetch.keras(
+                "fashion_mnist", lambda home: idx.read_folder(home / kept_by_keras)
+            ),
             keep=True,
         ),
         Source(

@@ -1,6 +1,7 @@
 """Downloads, each by another program: Keras for its own data sets, apt for Debian's packages.
 
-Each works in a temporary folder of our cache, so that a failure leaves nothing and a kill only that folder.
+Each works in a temporary folder of our cache, so that a failure leaves nothing and a kill only that
+folder.
 """
 
 import logging
@@ -22,7 +23,9 @@ log = logging.getLogger(__name__)
 
 SOCKET_TIMEOUT_S = 20
 STALL_S = 60
-"""A download that has brought no byte for so long is given up: a host may have many dead addresses."""
+"""A download that has brought no byte for so long is given up: a host may have many dead
+addresses.
+"""
 
 _KERAS = """
 import socket
@@ -33,7 +36,8 @@ from keras.datasets import {module}
 
 
 def keras(module: str, read: Callable[[Path], Arrays]) -> Arrays:
-    """Download `keras.datasets.<module>` with Keras and return what `read` finds in the KERAS_HOME it filled.
+    """Download `keras.datasets.<module>` with Keras and return what `read` finds in the KERAS_HOME
+    it filled.
 
     Raises InputError with the reason when Keras can't.
     """
@@ -49,9 +53,11 @@ def keras(module: str, read: Callable[[Path], Arrays]) -> Arrays:
 
 
 def debian(package: str, read: Callable[[Path], Arrays]) -> Arrays:
-    """Download and unpack a Debian package, without root, and return what `read` finds in the unpacked root.
+    """Download and unpack a Debian package, without root, and return what `read` finds in the
+    unpacked root.
 
-    Raises InputError with the reason when this is no Debian, or apt can't find or reach the package.
+    Raises InputError with the reason when this is no Debian, or apt can't find or reach the
+    package.
     """
     if missing := [tool for tool in ("apt-get", "dpkg") if shutil.which(tool) is None]:
         raise InputError(f"{' and '.join(missing)} not found; not a Debian system")
@@ -84,7 +90,9 @@ def _scratch(prefix: str) -> Iterator[Path]:
 
 
 def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
-    """Run `command` in `folder`, its progress on our stderr. Raises InputError with its last words."""
+    """Run `command` in `folder`, its progress on our stderr. Raises InputError with its last
+    words.
+    """
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         try:
             process = subprocess.Popen(  # noqa: S603  # the commands above and nothing of a user's
@@ -106,11 +114,15 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
         said = [line.strip() for line in errors if line.strip()]
     if process.returncode:
         last = said[-1] if said else f"exit status {process.returncode}"
-        raise InputError(next((line for line in said if line.startswith("E: ")), last))  # apt's errors
+        raise InputError(
+            next((line for line in said if line.startswith("E: ")), last)
+        )  # apt's errors
 
 
 def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    """Wait for the end of a process that fills `folder`. Raises InputError when it has stopped filling it."""
+    """Wait for the end of a process that fills `folder`. Raises InputError when it has stopped
+    filling it.
+    """
     size, since = -1, time.monotonic()
     while process.poll() is None:
         with suppress(subprocess.TimeoutExpired):

@@ -1,8 +1,9 @@
 """A folder of images by class, as a data set.
 
-Two layouts: train/<class>/* with test/<class>/*; or <class>/* alone, of which a fixed stratified sixth is the
-test part. The classes are the folders' names, sorted. Files are taken in the order of their names, so that the
-digest is the same on any machine; hidden ones are passed over, and what archivers leave (__MACOSX).
+Two layouts: train/<class>/* with test/<class>/*; or <class>/* alone, of which a fixed stratified
+sixth is the test part. The classes are the folders' names, sorted. Files are taken in the order of
+their names, so that the digest is the same on any machine; hidden ones are passed over, and what
+archivers leave (__MACOSX).
 """
 
 import logging
@@ -29,8 +30,12 @@ LOG_EVERY = 10_000
 DEFAULT_SIZE = (64, 64)
 """Proposed (width, height) where the images suggest none."""
 
-_LITTER = frozenset({"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"})
-"""Folders that archivers and file systems leave beside a user's own; hidden ones are passed over anyway."""
+_LITTER = frozenset(
+    {"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
+)
+"""Folders that archivers and file systems leave beside a user's own; hidden ones are passed over
+anyway.
+"""
 
 _Classes = Mapping[str, Sequence[Path]]
 """Class name → its image files; both sorted."""
@@ -53,7 +58,9 @@ class _Listing(NamedTuple):
 
 @dataclass
 class _Read:
-    """What reading image files brought; the pixels are whole only if `sizes` has one entry and nothing failed."""
+    """What reading image files brought; the pixels are whole only if `sizes` has one entry and
+    nothing failed.
+    """
 
     sizes: dict[tuple[int, int], list[Path]] = field(default_factory=lambda: defaultdict(list))
     """(width, height) → files."""
@@ -61,10 +68,12 @@ class _Read:
 
 
 def load(folder: Path, name: str, size: Size | None = None) -> ImageData:
-    """Load the images below `folder` (absolute): uint8 with one channel if every file is grey, else RGB.
+    """Load the images below `folder` (absolute): uint8 with one channel if every file is grey, else
+    RGB.
 
-    With a `size` all are brought to it. Raises InputError with every problem: classes without or with too few images,
-    files that can't be read, images of different sizes, and more of them than half of the memory holds.
+    With a `size` all are brought to it. Raises InputError with every problem: classes without or
+    with too few images, files that can't be read, images of different sizes, and more of them than
+    half of the memory holds.
     """
     parts = _parts(folder)
     found = _class_problems(folder, parts)
@@ -104,13 +113,21 @@ def _parts(folder: Path) -> dict[str, _Classes]:
         untested = {label: () for label in parts["train"] if label not in parts["test"]}
         parts["test"] = dict(sorted({**parts["test"], **untested}.items()))
     if left:
-        links = "; links to folders are not followed" if any(p.is_symlink() and p.is_dir() for p in left) else ""
-        log.warning("%s: left out, being no image of a class: %s%s", folder, _names(folder, left), links)
+        links = (
+            "; links to folders are not followed"
+            if any(p.is_symlink() and p.is_dir() for p in left)
+            else ""
+        )
+        log.warning(
+            "%s: left out, being no image of a class: %s%s", folder, _names(folder, left), links
+        )
     return parts
 
 
 def _roots(folder: Path, top: _Listing) -> dict[str, Path]:
-    """The folders "train" and "test"; none in the layout without them, where one may be the name of a class."""
+    """The folders "train" and "test"; none in the layout without them, where one may be the name of
+    a class.
+    """
     named = {path.name.lower(): path for path in top.folders}
     roots: dict[str, Path] = {part: named[part] for part in ("train", "test") if part in named}
     if len(roots) == 2:
@@ -119,8 +136,8 @@ def _roots(folder: Path, top: _Listing) -> dict[str, Path]:
         if _list(root).folders:
             other = {"train": "test", "test": "train"}[part]
             raise InputError(
-                f"{folder}: it has {root.name} but no {other}; add {other}/<class>/ with the same classes, "
-                f"or give DATA={root}, of which a sixth is set aside as the test part"
+                f"{folder}: it has {root.name} but no {other}; add {other}/<class>/ with the same"
+                f" classes, or give DATA={root}, of which a sixth is set aside as the test part"
             )
     return {}
 
@@ -133,36 +150,48 @@ def _list(folder: Path) -> _Listing:
                 is_image = path.suffix.lower() in pictures.SUFFIXES
                 # A link to a folder may lead anywhere, to a folder above it as well.
                 is_folder = path.is_dir() and not path.is_symlink()
-                (found.folders if is_folder else found.images if is_image else found.others).append(path)
+                (found.folders if is_folder else found.images if is_image else found.others).append(
+                    path
+                )
     except OSError as error:
         raise InputError(f"{folder} can't be read ({error.strerror or error})") from error
     return found
 
 
 def _class_problems(folder: Path, parts: Mapping[str, _Classes]) -> list[str]:
-    layout = "put the images in <class>/ folders, or in train/<class>/ and test/<class>/; deeper ones are not read"
+    layout = (
+        "put the images in <class>/ folders, or in train/<class>/ and test/<class>/; deeper ones"
+        " are not read"
+    )
     found = []
     if "all" not in parts and (missing := sorted(set(parts["test"]) - set(parts["train"]))):
         found.append(
             f"{folder}: train must have the classes of test, but lacks {some(missing)}; "
-            f"add images of them, or remove them from test"
+            "add images of them, or remove them from test"
         )
     if "all" not in parts and not any(parts["test"].values()):
         found.append(f"{folder}: test has no images; {layout}")
     for part, classes in parts.items():
         where = folder if part == "all" else folder / part
         if len(classes) < 2:
-            found.append(f"{where}: {len(classes)} class folders, but a classifier needs at least 2; {layout}")
-        least, reason = _LEAST[part]
-        if few := [f"{label} ({len(images)})" for label, images in classes.items() if len(images) < least]:
             found.append(
-                f"{where}: each class needs at least {least} images, {reason}; with fewer: {some(few)}; {layout}"
+                f"{where}: {len(classes)} class folders, but a classifier needs at least 2;"
+                f" {layout}"
+            )
+        least, reason = _LEAST[part]
+        if few := [
+            f"{label} ({len(images)})" for label, images in classes.items() if len(images) < least
+        ]:
+            found.append(
+                f"{where}: each class needs at least {least} images, {reason}; with fewer:"
+                f" {some(few)}; {layout}"
             )
     return found
 
 
 def _look(folder: Path, files: Sequence[Path], size: Size | None) -> tuple[bool, str | None]:
-    """Whether all images are grey, and what is wrong if they don't fit into half of the machine's memory.
+    """Whether all images are grey, and what is wrong if they don't fit into half of the machine's
+    memory.
 
     An image that can't be read is passed over: it is reported when it is decoded.
     """
@@ -194,11 +223,17 @@ def _split(parts: Mapping[str, _Classes]) -> dict[str, tuple[list[Path], NDArray
 
 def _labelled(classes: _Classes) -> tuple[list[Path], NDArray[np.int64]]:
     counts = [len(images) for images in classes.values()]
-    return [path for images in classes.values() for path in images], np.repeat(np.arange(len(counts)), counts)
+    return [path for images in classes.values() for path in images], np.repeat(
+        np.arange(len(counts)), counts
+    )
 
 
-def _pixels(paths: Sequence[Path], read: _Read, *, grey: bool, size: Size | None) -> NDArray[np.uint8]:
-    """Decode `paths` into one array with the shape of the first image; `read` notes all sizes and failures."""
+def _pixels(
+    paths: Sequence[Path], read: _Read, *, grey: bool, size: Size | None
+) -> NDArray[np.uint8]:
+    """Decode `paths` into one array with the shape of the first image; `read` notes all sizes and
+    failures.
+    """
     array: NDArray[np.uint8] | None = None
     for i, path in enumerate(paths):
         if i and i % LOG_EVERY == 0:
@@ -219,15 +254,20 @@ def _pixels(paths: Sequence[Path], read: _Read, *, grey: bool, size: Size | None
 def _image_problems(folder: Path, read: _Read) -> list[str]:
     found = []
     if read.failed:
-        found.append(f"{folder}: {len(read.failed)} files can't be read; mend or remove them: {some(read.failed)}")
+        found.append(
+            f"{folder}: {len(read.failed)} files can't be read; mend or remove them:"
+            f" {some(read.failed)}"
+        )
     if len(read.sizes) > 1:
         most_first = sorted(read.sizes.items(), key=lambda item: -len(item[1]))
         total = sum(len(paths) for paths in read.sizes.values())
         size = most_first[0][0] if len(most_first[0][1]) > total / 2 else DEFAULT_SIZE
-        sizes = [f"{w}×{h} ({len(paths):,}: {_names(folder, paths, 3)})" for (w, h), paths in most_first]
+        sizes = [
+            f"{w}×{h} ({len(paths):,}: {_names(folder, paths, 3)})" for (w, h), paths in most_first
+        ]
         found.append(
-            f"{folder}: all images must have one size (width×height), not {len(sizes)}: {some(sizes)}; "
-            f"bring them to one by {_resize(size)}"
+            f"{folder}: all images must have one size (width×height), not {len(sizes)}:"
+            f" {some(sizes)}; bring them to one by {_resize(size)}"
         )
     return found
 

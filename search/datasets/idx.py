@@ -18,7 +18,8 @@ _FILES = {
 
 
 def read_folder(folder: Path) -> dict[str, Array]:
-    """Read the four files of MNIST's layout in `folder`: uint8 images (n, height, width) and labels (n,).
+    """Read the four files of MNIST's layout in `folder`: uint8 images (n, height, width) and labels
+    (n,).
 
     Raises InputError naming every file that is missing or damaged.
     """
@@ -33,7 +34,8 @@ def read_folder(folder: Path) -> dict[str, Array]:
 def _read(path: Path) -> Array:
     try:
         raw = gzip.decompress(path.read_bytes())
-        # Two zero bytes, the type (8: uint8), the number of axes; then each axis' length in four bytes.
+        # Two zero bytes, the type (8: uint8), the number of axes; then each axis' length in four
+        # bytes.
         n_axes = raw[3]
         if raw[:3] != b"\0\0\x08":
             raise ValueError("its header is not that of IDX with bytes")

@@ -21,8 +21,8 @@ ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 class ImageData:
     """Images and labels, training and test. Make one with `from_arrays`, which checks everything.
 
-    Images are uint8 (n, height, width, channels), 0–255. Labels are int64 (n,), 0…n_classes-1, each class
-    with at least two training images. `class_names` has one name per label.
+    Images are uint8 (n, height, width, channels), 0–255. Labels are int64 (n,), 0…n_classes-1, each
+    class with at least two training images. `class_names` has one name per label.
     """
 
     name: str
@@ -56,8 +56,9 @@ class ImageData:
 def from_arrays(name: str, arrays: Arrays, class_names: Sequence[str] | None = None) -> ImageData:
     """Check `arrays` (keys as in `ARRAYS`) and bring them to ImageData's form.
 
-    Images may lack the channel axis, labels may have any integer type and a second axis of length 1.
-    `class_names` defaults to the labels' numbers. Raises InputError with every problem that `problems` finds.
+    Images may lack the channel axis, labels may have any integer type and a second axis of length
+    1. `class_names` defaults to the labels' numbers. Raises InputError with every problem that
+    `problems` finds.
     """
     if found := problems(arrays, class_names):
         raise InputError([f"{name}: {problem}" for problem in found])
@@ -68,10 +69,18 @@ def from_arrays(name: str, arrays: Arrays, class_names: Sequence[str] | None = N
 
 
 def problems(arrays: Arrays, class_names: Sequence[str] | None = None) -> list[str]:
-    """Return every rule that `arrays` break, one sentence each; an empty list when they can be used."""
-    found = [f"array {key} is missing; save {', '.join(ARRAYS)}" for key in ARRAYS if key not in arrays]
+    """Return every rule that `arrays` break, one sentence each; an empty list when they can be
+    used.
+    """
+    found = [
+        f"array {key} is missing; save {', '.join(ARRAYS)}" for key in ARRAYS if key not in arrays
+    ]
     found += [problem for key in arrays if key in ARRAYS for problem in _alone(key, arrays[key])]
-    found += [f"class {name!r}: its name {why}" for name in class_names or () if (why := text_problem(str(name)))]
+    found += [
+        f"class {name!r}: its name {why}"
+        for name in class_names or ()
+        if (why := text_problem(str(name)))
+    ]
     if found:  # what follows compares sound arrays
         return found
     return [
@@ -95,9 +104,14 @@ def _alone(key: str, array: Array) -> list[str]:
         if array.dtype != np.uint8:
             found.append(f"{key} must be uint8, 0–255, not {array.dtype}; scale and convert it")
         if array.ndim not in (3, 4):
-            found.append(f"{key} must have the shape (n, height, width[, channels]), not {array.shape}")
+            found.append(
+                f"{key} must have the shape (n, height, width[, channels]), not {array.shape}"
+            )
         elif _channels_first(array.shape):
-            rule = f"{key} must have its channels last, (n, height, width, channels), but has the shape {array.shape}"
+            rule = (
+                f"{key} must have its channels last, (n, height, width, channels), but has the"
+                f" shape {array.shape}"
+            )
             found.append(f"{rule}; save numpy.moveaxis({key}, 1, -1)")
     else:
         if array.dtype.kind not in "iu":
@@ -105,7 +119,9 @@ def _alone(key: str, array: Array) -> list[str]:
         if array.ndim != 1 and array.shape[1:] != (1,):
             found.append(f"{key} must have the shape (n,), one label per image, not {array.shape}")
     if array.size == 0:
-        found.append(f"{key} is empty (shape {array.shape}); it must hold at least one image or label")
+        found.append(
+            f"{key} is empty (shape {array.shape}); it must hold at least one image or label"
+        )
     return found
 
 
@@ -114,7 +130,11 @@ def _channels_first(shape: tuple[int, ...]) -> bool:
     if len(shape) != 4:
         return False
     channels, height, width = shape[1:]
-    return channels in {1, 3, 4} and min(height, width) > 4 and max(height, width) <= 4 * min(height, width)
+    return (
+        channels in {1, 3, 4}
+        and min(height, width) > 4
+        and max(height, width) <= 4 * min(height, width)
+    )
 
 
 def _together(arrays: Arrays) -> list[str]:
@@ -122,7 +142,9 @@ def _together(arrays: Arrays) -> list[str]:
     for part in ("train", "test"):
         n_images, n_labels = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
         if n_images != n_labels:
-            found.append(f"x_{part} and y_{part} must be of equal length, not {n_images} and {n_labels}")
+            found.append(
+                f"x_{part} and y_{part} must be of equal length, not {n_images} and {n_labels}"
+            )
     train, test = (_with_channels(arrays[key]).shape[1:] for key in ("x_train", "x_test"))
     if train != test:
         found.append(f"training and test images must have one shape, not {train} and {test}")
@@ -140,19 +162,25 @@ def _label_problems(train: Array, test: Array, class_names: Sequence[str] | None
     if labels[0] >= 0 and len(labels) != int(labels[-1]) + 1:
         gap = next(i for i, label in enumerate(labels) if i != label)
         found.append(
-            f"y_train must use every label from 0 to its largest, {labels[-1]}, but has {len(labels)} "
-            f"different ones and {gap} is missing; number the classes without gaps"
+            f"y_train must use every label from 0 to its largest, {labels[-1]}, but has"
+            f" {len(labels)} different ones and {gap} is missing; number the classes without gaps"
         )
     if len(labels) == 1:
         found.append(f"y_train has one class only, {labels[0]}; a classifier needs at least two")
     if strange := sorted(set(test_labels.tolist()) - set(labels.tolist())):
-        found.append(f"y_test has labels that y_train has not: {some(strange)}; give both the same classes")
+        found.append(
+            f"y_test has labels that y_train has not: {some(strange)}; give both the same classes"
+        )
     if few := [int(label) for label, count in zip(labels, counts, strict=True) if count < 2]:
         found.append(
-            f"each class needs at least 2 training images, one of them to validate on; classes with 1: {some(few)}"
+            "each class needs at least 2 training images, one of them to validate on; classes with"
+            f" 1: {some(few)}"
         )
     if class_names and len(class_names) != len(labels):
-        found.append(f"class_names must name each of the {len(labels)} classes, but has {len(class_names)} names")
+        found.append(
+            f"class_names must name each of the {len(labels)} classes, but has {len(class_names)}"
+            " names"
+        )
     return found
 
 

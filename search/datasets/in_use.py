@@ -1,7 +1,7 @@
 """Prepared data is locked while somebody uses it, so that nobody removes it meanwhile.
 
-A folder's lock is a file beside it, which the kernel frees when a process ends, however it ends. Where no lock can be
-had, as in a folder that can't be written, there is none.
+A folder's lock is a file beside it, which the kernel frees when a process ends, however it ends.
+Where no lock can be had, as in a folder that can't be written, there is none.
 """
 
 import fcntl
@@ -13,7 +13,9 @@ from pathlib import Path
 
 
 class Use:
-    """Holds folders, which need not be there yet, for as long as this object lives; waits for a removal to end."""
+    """Holds folders, which need not be there yet, for as long as this object lives; waits for a
+    removal to end.
+    """
 
     def __init__(self, *folders: Path) -> None:
         for folder in folders:
@@ -24,7 +26,9 @@ class Use:
 
 @contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Keep others from beginning to use `folder`, which is to be removed; whether nobody uses it."""
+    """Keep others from beginning to use `folder`, which is to be removed; whether nobody uses
+    it.
+    """
     file = _lock_file(folder)
     try:
         fd = _locked(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -47,7 +51,9 @@ def _lock_file(folder: Path) -> Path:
 
 
 def _locked(file: Path, how: int) -> int:
-    """The lock file, open and locked. Raises BlockingIOError when another use of it forbids `how`."""
+    """The lock file, open and locked. Raises BlockingIOError when another use of it forbids
+    `how`.
+    """
     while True:
         fd = _open(file)
         try:
@@ -62,7 +68,9 @@ def _locked(file: Path, how: int) -> int:
 
 
 def _open(file: Path) -> int:
-    """To be written, which NFS wants of those that lock alone; to be read, where it is another user's."""
+    """To be written, which NFS wants of those that lock alone; to be read, where it is another
+    user's.
+    """
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except PermissionError:

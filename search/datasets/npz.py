@@ -22,15 +22,24 @@ _WEIGHTS = re.compile(r"(sample|class)_?weight")
 _COPIES = 2
 """How often the images are in memory while they are split."""
 # What NumPy and zipfile raise on a file that is not what its name says, or was cut short.
-UNREADABLE = (OSError, EOFError, ValueError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def read(path: Path) -> dict[str, Array]:
-    """Read the arrays `ARRAYS` and, where there is one, `class_names` from an .npz file; others are named in the log.
+    """Read the arrays `ARRAYS` and, where there is one, `class_names` from an .npz file; others are
+    named in the log.
 
-    Nothing is unpickled. Raises InputError when the file is missing, is no .npz, is damaged or needs pickle, or weighs
-    images or classes, which no training here does.
-    An array that the file lacks is left out: `from_arrays` reports it with all else that is wrong.
+    Nothing is unpickled. Raises InputError when the file is missing, is no .npz, is damaged or
+    needs pickle, or weighs images or classes, which no training here does. An array that the file
+    lacks is left out: `from_arrays` reports it with all else that is wrong.
     """
     if not path.exists():
         raise InputError(f"{path}: no such file")
@@ -41,22 +50,34 @@ def read(path: Path) -> dict[str, Array]:
             others = [k for k in file.files if k not in _READ]
             read_or_not = {k: _member(file, k) for k in _READ if k in file.files}
     except UNREADABLE as error:
-        raise InputError(f"{path}: not a readable .npz file ({error}); write it with numpy.savez") from error
+        raise InputError(
+            f"{path}: not a readable .npz file ({error}); write it with numpy.savez"
+        ) from error
     if weights := [k for k in others if _WEIGHTS.search(k.lower())]:
         rule = f"{path}: {', '.join(weights)} can't be used: all images weigh the same here"
         raise InputError(f"{rule}; leave it out, and repeat images that are to count for more")
     if others:
-        log.warning("%s: not read: %s; images and labels are %s", path, some(sorted(others)), ", ".join(ARRAYS))
+        log.warning(
+            "%s: not read: %s; images and labels are %s",
+            path,
+            some(sorted(others)),
+            ", ".join(ARRAYS),
+        )
     unread = {key: reason for key, reason in read_or_not.items() if isinstance(reason, str)}
     if unread:
         raise InputError(
-            [f"{path}: array {key} can't be read: {why}; save it anew as numbers" for key, why in unread.items()]
+            [
+                f"{path}: array {key} can't be read: {why}; save it anew as numbers"
+                for key, why in unread.items()
+            ]
         )
     return {key: array for key, array in read_or_not.items() if not isinstance(array, str)}
 
 
 def check_fits(path: Path, file: NpzFile, names: Collection[str]) -> None:
-    """Raise InputError unless the arrays of these `names` in `file` fit into memory: a small file may unpack to any."""
+    """Raise InputError unless the arrays of these `names` in `file` fit into memory: a small file
+    may unpack to any.
+    """
     members = file.zip.infolist() if file.zip else []
     sizes = [m.file_size for m in members if m.filename.removesuffix(".npy") in names]
     check_memory(_COPIES * sum(sizes), f"{path}: unpacked and split, it")
@@ -73,8 +94,8 @@ def _member(file: NpzFile, key: str) -> Array | str:
 def load(path: Path, name: str, class_names: Sequence[str] | None = None) -> ImageData:
     """Load the data set in an .npz file, named `name`.
 
-    `class_names` are used where the file holds none and their number fits. Raises InputError as `read` does,
-    and with every problem of the arrays.
+    `class_names` are used where the file holds none and their number fits. Raises InputError as
+    `read` does, and with every problem of the arrays.
     """
     arrays = read(path)
     own = arrays.pop("class_names", None)
@@ -97,4 +118,8 @@ def save(path: Path, data: ImageData) -> None:
     Raises OSError when the disk refuses.
     """
     with whole_file(path) as file:
-        np.savez(file, **{key: getattr(data, key) for key in ARRAYS}, class_names=np.array(data.class_names))
+        np.savez(
+            file,
+            **{key: getattr(data, key) for key in ARRAYS},
+            class_names=np.array(data.class_names),
+        )

@@ -1,6 +1,7 @@
 """One image file: what its header says of it, and its pixels.
 
-The first picture of an animation is read, turned as its EXIF orientation says; what is transparent lies on white.
+The first picture of an animation is read, turned as its EXIF orientation says; what is transparent
+lies on white.
 """
 
 import struct
@@ -43,15 +44,19 @@ class Header(NamedTuple):
 
 
 def header(path: Path) -> Header:
-    """Look at an image. Raises InputError with the reason, without the path, when it can't be read."""
+    """Look at an image. Raises InputError with the reason, without the path, when it can't be
+    read.
+    """
     with _opened(path) as image:
         return Header(image.width * image.height, image.mode in _GREY)
 
 
 def pixels(path: Path, *, grey: bool, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
-    """Decode an image: uint8 (height, width, 1) if `grey`, else (height, width, 3). Raises InputError as `header`.
+    """Decode an image: uint8 (height, width, 1) if `grey`, else (height, width, 3). Raises
+    InputError as `header`.
 
-    With a `size` (width, height) it is brought to that, its proportions kept: what is too long is cut at both ends.
+    With a `size` (width, height) it is brought to that, its proportions kept: what is too long is
+    cut at both ends.
     """
     with _opened(path) as image:
         flat = _flat(image, grey=grey)

@@ -21,11 +21,15 @@ def size_of(text: str) -> Size:
     """The size that "64x64" is, width before height. Raises InputError."""
     if match := _SIZE.fullmatch(text):
         return int(match[1]), int(match[2])
-    raise InputError(f"--resize: {text!r} is no size; give WIDTHxHEIGHT in pixels, 1 to 9999 each, such as 64x64")
+    raise InputError(
+        f"--resize: {text!r} is no size; give WIDTHxHEIGHT in pixels, 1 to 9999 each, such as 64x64"
+    )
 
 
 def resized(data: ImageData, size: Size) -> ImageData:
-    """`data` with images of `size`. Raises InputError when they would not fit into half of the memory."""
+    """`data` with images of `size`. Raises InputError when they would not fit into half of the
+    memory.
+    """
     n, channels = len(data.y_train) + len(data.y_test), data.input_shape[2]
     if problem := too_large(n, size[0] * size[1] * channels):
         raise InputError(f"{data.name}: {problem}; give a smaller --resize")
@@ -35,7 +39,9 @@ def resized(data: ImageData, size: Size) -> ImageData:
 
 
 def too_large(n_images: int, n_values: int) -> str | None:
-    """What is wrong with `n_images` of `n_values` bytes each, if they take more than half of the machine's memory."""
+    """What is wrong with `n_images` of `n_values` bytes each, if they take more than half of the
+    machine's memory.
+    """
     needed, memory = n_images * n_values, psutil.virtual_memory().total
     if needed <= memory / 2:
         return None
@@ -47,5 +53,7 @@ def _fitted(images: Array, size: Size) -> NDArray[np.uint8]:
     fitted = np.empty((len(images), size[1], size[0], images.shape[3]), np.uint8)
     for place, image in zip(fitted, images, strict=True):
         for channel in range(image.shape[2]):
-            place[..., channel] = np.asarray(ImageOps.fit(Image.fromarray(image[..., channel]), size))
+            place[..., channel] = np.asarray(
+                ImageOps.fit(Image.fromarray(image[..., channel]), size)
+            )
     return fitted

@@ -11,10 +11,12 @@ PER_CLASS = 8
 
 
 def write_samples(data: Prepared, location: str | Path) -> None:
-    """Write the first training images of every class to `location`, an .npz file; nothing if there is one.
+    """Write the first training images of every class to `location`, an .npz file; nothing if there
+    is one.
 
-    images: uint8 (n_classes, m, h, w, c), m ≤ PER_CLASS as the smallest class allows; class_names: text (n_classes,);
-    counts: int64 (n_classes,) training images of each class. Raises OSError, and StudyError when the data is gone.
+    images: uint8 (n_classes, m, h, w, c), m ≤ PER_CLASS as the smallest class allows; class_names:
+    text (n_classes,); counts: int64 (n_classes,) training images of each class. Raises OSError, and
+    StudyError when the data is gone.
     """
     if exists(location):
         return

@@ -20,7 +20,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """One place to look in. `read` returns the raw arrays or raises InputError with the reason why not."""
+    """One place to look in. `read` returns the raw arrays or raises InputError with the reason why
+    not.
+    """
 
     label: str
     read: Callable[[], Arrays]
@@ -34,17 +36,24 @@ def keras_home() -> Path:
 
 
 def first(
-    name: str, sources: Sequence[Source], *, digest: str | None, class_names: Sequence[str], remedy: str = ""
+    name: str,
+    sources: Sequence[Source],
+    *,
+    digest: str | None,
+    class_names: Sequence[str],
+    remedy: str = "",
 ) -> ImageData:
-    """Load data set `name` from `$GRIDLESS_DATA/<name>.npz`, our cache, or the first of `sources` that works.
+    """Load data set `name` from `$GRIDLESS_DATA/<name>.npz`, our cache, or the first of `sources`
+    that works.
 
-    The user's own file must have the image shape and the number of classes of `FACTS`; beyond that it is taken
-    as it is, with a warning in the log when its content is not the known one.
-    Any other source must have the content whose `ImageData.digest` is `digest`. Where none is known it is None:
-    then each source must check its file itself, and only shape and classes are checked here.
+    The user's own file must have the image shape and the number of classes of `FACTS`; beyond that
+    it is taken as it is, with a warning in the log when its content is not the known one. Any other
+    source must have the content whose `ImageData.digest` is `digest`. Where none is known it is
+    None: then each source must check its file itself, and only shape and classes are checked here.
 
-    Raises InputError when the user's own file is there but broken or another kind of data, and when no source
-    works: then it names all of them, each with its reason, and what to do; `remedy` adds to that.
+    Raises InputError when the user's own file is there but broken or another kind of data, and when
+    no source works: then it names all of them, each with its reason, and what to do; `remedy` adds
+    to that.
     """
     own = _user_file(name)
     if own is not None and own.exists():
@@ -65,8 +74,11 @@ def first(
         return data
     raise InputError(
         [
-            f"{name}: no source of the data works; save {', '.join(ARRAYS)} as {name}.npz in a folder and "
-            f"set GRIDLESS_DATA to it, or connect this machine to the network{remedy}, or take DATA=digits",
+            (
+                f"{name}: no source of the data works; save {', '.join(ARRAYS)} as {name}.npz in a"
+                " folder and set GRIDLESS_DATA to it, or connect this machine to the"
+                f" network{remedy}, or take DATA=digits"
+            ),
             *(f"tried {line}" for line in tried),
         ]
     )
@@ -85,7 +97,9 @@ def _users(path: Path, name: str, digest: str | None, class_names: Sequence[str]
             f"or mend or remove the file to use {name}"
         )
     if digest is None:
-        log.warning("%s is used as %s; whether its content is the original can't be checked", path, name)
+        log.warning(
+            "%s is used as %s; whether its content is the original can't be checked", path, name
+        )
     elif problem := _differs(data, digest):
         log.warning("%s is used as %s, but its content is another (%s)", path, name, problem)
     return data

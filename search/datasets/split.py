@@ -1,4 +1,6 @@
-"""Training, validation and test parts on disk: a trial's process is given the first two and no more."""
+"""Training, validation and test parts on disk: a trial's process is given the first two and no
+more.
+"""
 
 import errno
 import json
@@ -28,7 +30,9 @@ _Parts = Mapping[str, tuple[Array, NDArray[np.bool_]]]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What a trial sees. Images uint8 (n, h, w, c), labels int64 (n,), mapped from disk and read-only."""
+    """What a trial sees. Images uint8 (n, h, w, c), labels int64 (n,), mapped from disk and
+    read-only.
+    """
 
     x_train: NDArray[np.uint8]
     y_train: NDArray[np.int64]
@@ -43,7 +47,9 @@ class Prepared:
     folder: Path
     """Holds x_train, y_train, x_val and y_val as .npy, and meta.json."""
     test_folder: Path | None
-    """Holds x_test and y_test as .npy. None when read back from `folder`, which doesn't say where it is."""
+    """Holds x_test and y_test as .npy. None when read back from `folder`, which doesn't say where
+    it is.
+    """
     name: str
     digest: str
     input_shape: tuple[int, int, int]
@@ -65,14 +71,16 @@ class Prepared:
 
 
 def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Path) -> Prepared:
-    """Split the training images into training and validation and write everything under `cache`, once.
+    """Split the training images into training and validation and write everything under `cache`,
+    once.
 
-    The split is stratified and depends on the labels, `seed` (≥ 0) and `validation_fraction` (0–1, exclusive)
-    alone. What an earlier call wrote is used again if it holds exactly these values, otherwise replaced; any
-    number of processes may call this at once. It is in use for as long as the result, or a copy of it, lives.
+    The split is stratified and depends on the labels, `seed` (≥ 0) and `validation_fraction` (0–1,
+    exclusive) alone. What an earlier call wrote is used again if it holds exactly these values,
+    otherwise replaced; any number of processes may call this at once. It is in use for as long as
+    the result, or a copy of it, lives.
 
-    Raises InputError when a class can't be on both sides, for a bad seed or fraction, or when `cache` can't
-    be written.
+    Raises InputError when a class can't be on both sides, for a bad seed or fraction, or when
+    `cache` can't be written.
     """
     if found := _split_problems(data, seed, validation_fraction):
         raise InputError(found)
@@ -94,12 +102,18 @@ def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Pa
         )
         _ensure(test_folder, {"x_test": (data.x_test, every), "y_test": (data.y_test, every)}, None)
     except OSError as error:
-        raise InputError(f"{cache} can't be written ({error}); free space or choose another GRIDLESS_HOME") from error
+        raise InputError(
+            f"{cache} can't be written ({error}); free space or choose another GRIDLESS_HOME"
+        ) from error
     return replace(_prepared(folder, test_folder, meta), use=use)
 
 
-def find_prepared(name: str, digest: str, *, seed: int, validation_fraction: float, cache: Path) -> Prepared | None:
-    """What `prepare` wrote under `cache` for the data set `name` of this `digest`; None if it is not there."""
+def find_prepared(
+    name: str, digest: str, *, seed: int, validation_fraction: float, cache: Path
+) -> Prepared | None:
+    """What `prepare` wrote under `cache` for the data set `name` of this `digest`; None if it is
+    not there.
+    """
     folder, test_folder = _folders(name, digest, seed, validation_fraction, cache)
     try:
         found = replace(Prepared.read(folder), test_folder=test_folder)
@@ -114,7 +128,9 @@ def _folders(name: str, digest: str, seed: int, fraction: float, cache: Path) ->
 
 
 def read_split(folder: Path) -> Split:
-    """Map the training and validation arrays of a prepared folder. Raises StudyError when it can't."""
+    """Map the training and validation arrays of a prepared folder. Raises StudyError when it
+    can't.
+    """
     try:
         return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in _SPLIT})
     except (OSError, ValueError) as error:
@@ -124,7 +140,9 @@ def read_split(folder: Path) -> Split:
 def read_test(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
     """Map the test images and labels of a prepared test folder. Raises StudyError when it can't."""
     try:
-        return open_memmap(folder / "x_test.npy", mode="r"), open_memmap(folder / "y_test.npy", mode="r")
+        return open_memmap(folder / "x_test.npy", mode="r"), open_memmap(
+            folder / "y_test.npy", mode="r"
+        )
     except (OSError, ValueError) as error:
         raise _gone(folder, error) from error
 
@@ -132,14 +150,17 @@ def read_test(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 def _split_problems(data: ImageData, seed: int, fraction: float) -> list[str]:
     found = []
     if not 0 < fraction < 1:
-        found.append(f"validation fraction must be between 0 and 1, both excluded, not {fraction}; 0.1 is usual")
+        found.append(
+            f"validation fraction must be between 0 and 1, both excluded, not {fraction}; 0.1 is"
+            " usual"
+        )
     if seed < 0:
         found.append(f"seed must be 0 or more, not {seed}")
     labels, counts = np.unique(data.y_train, return_counts=True)
     if few := labels[counts < 2].tolist():
         found.append(
-            f"{data.name}: each class needs at least 2 training images, one of them to validate on; "
-            f"classes with 1: {', '.join(map(str, few))}"
+            f"{data.name}: each class needs at least 2 training images, one of them to validate on;"
+            f" classes with 1: {', '.join(map(str, few))}"
         )
     return found
 
@@ -172,7 +193,9 @@ def _prepared(folder: Path, test_folder: Path | None, meta: Mapping[str, Any]) -
 
 
 def _gone(folder: Path, error: Exception) -> StudyError:
-    return StudyError(f"{folder}: the prepared data can't be read ({error}); start the study again to rebuild it")
+    return StudyError(
+        f"{folder}: the prepared data can't be read ({error}); start the study again to rebuild it"
+    )
 
 
 def _ensure(folder: Path, parts: _Parts, meta: Mapping[str, Any] | None) -> None:
@@ -186,7 +209,9 @@ def _ensure(folder: Path, parts: _Parts, meta: Mapping[str, Any] | None) -> None
         for key, (source, rows) in parts.items():
             np.save(new / f"{key}.npy", source[rows])
         if meta is not None:
-            (new / _META).write_text(json.dumps(meta, indent=2, ensure_ascii=False), encoding="utf-8")
+            (new / _META).write_text(
+                json.dumps(meta, indent=2, ensure_ascii=False), encoding="utf-8"
+            )
         attempt = 0
         while not _moved(new, folder) and not _holds(folder, parts, meta):
             attempt += 1

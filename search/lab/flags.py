@@ -13,19 +13,27 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
 
 
-def known_names(flag: str, text: str, known: Collection[str], problems: list[str]) -> tuple[str, ...]:
+def known_names(
+    flag: str, text: str, known: Collection[str], problems: list[str]
+) -> tuple[str, ...]:
     """The names in `text`, each once, or all that are `known`; `problems` gets what is wrong."""
     if text == ALL:
         return tuple(known)
     found = names(text)
-    problems += [f"{flag}: {name!r} is not known; {nearest(name, known)}" for name in found if name not in known]
+    problems += [
+        f"{flag}: {name!r} is not known; {nearest(name, known)}"
+        for name in found
+        if name not in known
+    ]
     if not found:
         problems.append(f"{flag}: no names in {text!r}; known: {', '.join(known)}")
     return found
 
 
 def whole(flag: str, text: str, bounds: tuple[int, int], problems: list[str]) -> int:
-    """The whole number that `text` says, within `bounds`; the lower bound if it is none, which `problems` gets."""
+    """The whole number that `text` says, within `bounds`; the lower bound if it is none, which
+    `problems` gets.
+    """
     low, high = bounds
     with suppress(ValueError):
         if low <= (value := int(text)) <= high:

@@ -1,7 +1,7 @@
 """The family convNN: a convolution or three, a pool and a dense part, in eight variants.
 
-Source: M. Guz, K. Pątko, Convolutional neural networks for fashion classification, AGH 2020, appendix A
-(there is no variant 5). The defaults are the document's values.
+Source: M. Guz, K. Pątko, Convolutional neural networks for fashion classification, AGH 2020,
+appendix A (there is no variant 5). The defaults are the document's values.
 """
 
 from collections.abc import Callable
@@ -52,9 +52,13 @@ def _separable(params: Params, rate: float) -> list[keras.Layer]:
 
 def _depthwise(params: Params, rate: float) -> list[keras.Layer]:
     look = style(params)
-    # The document passes 28 where Keras expects the kernel size and (3, 3) where it expects the strides.
+    # The document passes 28 where Keras expects the kernel size and (3, 3) where it expects the
+    # strides.
     conv = layers.DepthwiseConv2D(
-        28, strides=3, activation=look["activation"], depthwise_initializer=look["kernel_initializer"]
+        28,
+        strides=3,
+        activation=look["activation"],
+        depthwise_initializer=look["kernel_initializer"],
     )
     return [conv, *drop(rate)]
 
@@ -62,7 +66,8 @@ def _depthwise(params: Params, rate: float) -> list[keras.Layer]:
 def _transposed(params: Params, rate: float) -> list[keras.Layer]:
     look = style(params)
     conv = layers.Conv2DTranspose(params.get("filters", 32), 3, **look)
-    # The document applies relu twice, which changes nothing; twice another function would be another network.
+    # The document applies relu twice, which changes nothing; twice another function would be
+    # another network.
     again = [layers.Activation("relu")] if look["activation"] == "relu" else []
     return [conv, *again, layers.MaxPooling2D(2), *drop(rate)]
 
@@ -87,8 +92,9 @@ def _build(variant: str, params: Params, *, input_shape: Shape, n_classes: int) 
     if min(height, width) < chosen.min_size:
         fits = [name for name, v in _VARIANTS.items() if min(height, width) >= v.min_size]
         raise InputError(
-            f"convNN: variant {variant} needs images of at least {chosen.min_size}×{chosen.min_size} pixels, "
-            f"these have {height}×{width}; take variant {', '.join(fits)}, or larger images"
+            f"convNN: variant {variant} needs images of at least"
+            f" {chosen.min_size}×{chosen.min_size} pixels, these have {height}×{width}; take"
+            f" variant {', '.join(fits)}, or larger images"
         )
     look = style(params)
     dense = [layers.Dense(width, **look) for width in (*chosen.dense, params.get("units", 100))]
@@ -97,16 +103,20 @@ def _build(variant: str, params: Params, *, input_shape: Shape, n_classes: int) 
 
 
 def build(params: Params, *, input_shape: Shape, n_classes: int) -> keras.Model:
-    """Build a network of the family, uncompiled: images (n, h, w, c) → class probabilities (n, n_classes).
+    """Build a network of the family, uncompiled: images (n, h, w, c) → class probabilities (n,
+    n_classes).
 
-    Reads from `params`: `variant` ("1", "2", "3", "3a", "4", "6", "7" or "8"; default "8", the document's
-    best), `units` (width of the last hidden layer, 100), `filters` (32; not in variant 7), `dropout` (a rate
-    in [0, 1): 0.15 in variant 2, 0.1 in 3a and 4, otherwise 0, which adds no layer), `activation` of all
-    hidden layers (relu) and `initializer` of all kernels (glorot_uniform).
+    Reads from `params`: `variant` ("1", "2", "3", "3a", "4", "6", "7" or "8"; default "8", the
+    document's best), `units` (width of the last hidden layer, 100), `filters` (32; not in variant
+    7), `dropout` (a rate in [0, 1): 0.15 in variant 2, 0.1 in 3a and 4, otherwise 0, which adds no
+    layer), `activation` of all hidden layers (relu) and `initializer` of all kernels
+    (glorot_uniform).
 
     Raises InputError for an unknown variant, and for images too small for the variant's windows.
     """
-    return _build(str(params.get("variant", "8")), params, input_shape=input_shape, n_classes=n_classes)
+    return _build(
+        str(params.get("variant", "8")), params, input_shape=input_shape, n_classes=n_classes
+    )
 
 
 # The same with the variant fixed; they read no `variant` from params.

@@ -1,4 +1,5 @@
-"""The network that a course trains on handwritten digits: five convolutions, each twice as wide as the one before.
+"""The network that a course trains on handwritten digits: five convolutions, each twice as wide as
+the one before.
 
 Source: Convolutional Neural Networks, AGH course slides. The defaults are the document's values.
 """
@@ -6,7 +7,18 @@ Source: Convolutional Neural Networks, AGH course slides. The defaults are the d
 import keras
 from keras import layers
 
-from search.models.blocks import Params, Shape, check_depth, classifier, drop, hidden, least_size, output, rates, style
+from search.models.blocks import (
+    Params,
+    Shape,
+    check_depth,
+    classifier,
+    drop,
+    hidden,
+    least_size,
+    output,
+    rates,
+    style,
+)
 
 DROPOUT = (0.20, 0.25, 0.30, 0.40, 0.50, 0.35, 0.25)
 """After each of the five convolutions (and its pool), then after each of the two dense layers."""
@@ -26,15 +38,24 @@ def _features(params: Params, depth: int) -> list[keras.Layer]:
 def build(params: Params, *, input_shape: Shape, n_classes: int) -> keras.Model:
     """Build the network, uncompiled: images (n, h, w, c) → class probabilities (n, n_classes).
 
-    Reads from `params`: `depth` (convolutions, 1 to 5, the first three with a pool; 5), `filters` (of the first,
-    32; each has twice as many as the one before), `kernel_size` (of all, 3), `units` (width of the last hidden
-    layer, 128; the one before is twice as wide), `dropout` (the largest rate, in [0, 1): 0.5, the one after the
-    fifth convolution; the others keep the document's proportion to it, 0.2 to 0.4 at 0.5), `activation` of all
-    hidden layers (relu) and `initializer` of all kernels (glorot_uniform).
+    Reads from `params`: `depth` (convolutions, 1 to 5, the first three with a pool; 5), `filters`
+    (of the first, 32; each has twice as many as the one before), `kernel_size` (of all, 3), `units`
+    (width of the last hidden layer, 128; the one before is twice as wide), `dropout` (the largest
+    rate, in [0, 1): 0.5, the one after the fifth convolution; the others keep the document's
+    proportion to it, 0.2 to 0.4 at 0.5), `activation` of all hidden layers (relu) and `initializer`
+    of all kernels (glorot_uniform).
 
     Raises InputError for a depth out of range, and for images too small for the windows.
     """
     depth, units, look = params.get("depth", MAX_DEPTH), params.get("units", 128), style(params)
-    check_depth("digits_cnn", depth, input_shape, lambda d: least_size(_features(params, d)), deepest=MAX_DEPTH)
+    check_depth(
+        "digits_cnn",
+        depth,
+        input_shape,
+        lambda d: least_size(_features(params, d)),
+        deepest=MAX_DEPTH,
+    )
     dense = hidden((2 * units, units), rates(params, DROPOUT)[MAX_DEPTH:], look)
-    return classifier("digits_cnn", input_shape, _features(params, depth), [*dense, output(n_classes, look)])
+    return classifier(
+        "digits_cnn", input_shape, _features(params, depth), [*dense, output(n_classes, look)]
+    )

@@ -1,9 +1,10 @@
 """ResNeXt50 (32 groups of 4 filters) without its top, which keras.applications does not have.
 
-Source: S. Xie et al., Aggregated residual transformations for deep neural networks, 2017. Normalisation, padding and
-layer names are those of the published Keras variant, so the parameter count is its own. That variant wrote a grouped
-convolution as a depthwise one and a sum, which holds up to 32 times the activations; here it is one layer, whose
-kernel is the same weights in another order.
+Source: S. Xie et al., Aggregated residual transformations for deep neural networks, 2017.
+Normalisation, padding and layer names are those of the published Keras variant, so the parameter
+count is its own. That variant wrote a grouped convolution as a depthwise one and a sum, which holds
+up to 32 times the activations; here it is one layer, whose kernel is the same weights in another
+order.
 """
 
 from functools import partial
@@ -19,7 +20,9 @@ _norm = partial(layers.BatchNormalization, epsilon=1.001e-5)
 _conv = partial(layers.Conv2D, use_bias=False)
 
 
-def _block(x: keras.KerasTensor, filters: int, stride: int, name: str, *, project: bool) -> keras.KerasTensor:
+def _block(
+    x: keras.KerasTensor, filters: int, stride: int, name: str, *, project: bool
+) -> keras.KerasTensor:
     shortcut = x
     if project:
         shortcut = _conv(2 * filters, 1, strides=stride, name=f"{name}_0_conv")(x)
@@ -33,7 +36,9 @@ def _block(x: keras.KerasTensor, filters: int, stride: int, name: str, *, projec
 
 
 def resnext50(*, input_shape: tuple[int, int, int], name: str = "resnext50") -> keras.Model:
-    """Build the convolutional part with fresh weights: images (n, h, w, c) → features (n, h/32, w/32, 2048)."""
+    """Build the convolutional part with fresh weights: images (n, h, w, c) → features (n, h/32,
+    w/32, 2048).
+    """
     inputs = keras.Input(input_shape)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(inputs)
     x = _norm(name="conv1_bn")(_conv(64, 7, strides=2, name="conv1_conv")(x))

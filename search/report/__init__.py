@@ -1,4 +1,6 @@
-"""Leaderboard, page and figures of a study. Reads `search.records` and the studies' evidence folders."""
+"""Leaderboard, page and figures of a study. Reads `search.records` and the studies' evidence
+folders.
+"""
 
 import logging
 import socket
@@ -51,7 +53,9 @@ class ReportPaths(NamedTuple):
     figures: Path
     """The folder of the figures."""
     classes: Path | None = None
-    """Precision, recall, F1 and support per class of the best trial; None where its predictions were not kept."""
+    """Precision, recall, F1 and support per class of the best trial; None where its predictions
+    were not kept.
+    """
     model: Path | None = None
     """The network of the setting that validation ranks first; None before it was trained again."""
     model_note: str | None = None
@@ -96,12 +100,15 @@ def report_study(storage: LedgerStorage, name: str, folder: Path) -> Report:
 
 
 def page_of(storage: LedgerStorage, name: str) -> str:
-    """The page of study `name` as it is stored now, one that asks for news. Raises InputError without such a study."""
+    """The page of study `name` as it is stored now, one that asks for news. Raises InputError
+    without such a study.
+    """
     return page(gather(read_study(storage, name), *_material(storage, name)), live=True)
 
 
 def news_of(storage: LedgerStorage, name: str) -> Callable[[], object]:
-    """A function that says what the page of study `name` is made of, reading only what may have changed since.
+    """A function that says what the page of study `name` is made of, reading only what may have
+    changed since.
 
     It raises InputError without such a study.
     """
@@ -109,7 +116,10 @@ def news_of(storage: LedgerStorage, name: str) -> Callable[[], object]:
 
     def news() -> object:
         found = [find_study(storage, one)[0] for one in (name, *finals_of(storage, [name]))]
-        return [readers.setdefault(study_id, TrialReader(storage, study_id)).read() for study_id in found]
+        return [
+            readers.setdefault(study_id, TrialReader(storage, study_id)).read()
+            for study_id in found
+        ]
 
     return news
 
@@ -117,41 +127,60 @@ def news_of(storage: LedgerStorage, name: str) -> Callable[[], object]:
 def _material(storage: LedgerStorage, name: str) -> tuple[str, StudyRecord | None, str]:
     """The evidence of study `name`, the study of its finalists, and the evidence of that."""
     final = next((read_study(storage, found) for found in finals_of(storage, [name])), None)
-    return join(artifacts(name), "evidence"), final, join(artifacts(final.name), "evidence") if final else ""
+    return (
+        join(artifacts(name), "evidence"),
+        final,
+        join(artifacts(final.name), "evidence") if final else "",
+    )
 
 
 def gather(
-    study: StudyRecord, evidence: str | Path, final: StudyRecord | None = None, final_evidence: str | Path = ""
+    study: StudyRecord,
+    evidence: str | Path,
+    final: StudyRecord | None = None,
+    final_evidence: str | Path = "",
 ) -> Contents:
-    """All that the page of `study` shows, with what workers kept in the folders `evidence` and `final_evidence`."""
+    """All that the page of `study` shows, with what workers kept in the folders `evidence` and
+    `final_evidence`.
+    """
     study = as_trained(study)
     best = best_trial(study)
     kept = _with_exported(
-        read_evidence(evidence, best.number if best else None), champion(study, final), final_evidence
+        read_evidence(evidence, best.number if best else None),
+        champion(study, final),
+        final_evidence,
     )
     return contents(study, kept, final, judge(study, final, read_correct(final_evidence, final)))
 
 
 def _with_exported(kept: Evidence, replicate: int | None, folder: str | Path) -> Evidence:
-    """`kept` with what the network of the search's first finalist, a `replicate`, said of the test set."""
+    """`kept` with what the network of the search's first finalist, a `replicate`, said of the test
+    set.
+    """
     try:
         predictions = None if replicate is None else read_predictions(folder, replicate)
     except OSError:  # `read_correct` asks there, too, and says so
         return replace(kept, is_out_of_reach=True)
-    return replace(kept, exported=predictions) if predictions and predictions.split == "test" else kept
+    return (
+        replace(kept, exported=predictions) if predictions and predictions.split == "test" else kept
+    )
 
 
 def write_report(
-    study: StudyRecord, folder: Path, evidence: str | Path | None = None, final: StudyRecord | None = None,
+    study: StudyRecord,
+    folder: Path,
+    evidence: str | Path | None = None,
+    final: StudyRecord | None = None,
     final_evidence: str | Path = "",
-) -> Report:  # fmt: skip
-    """Write `leaderboard.csv`, `report.html`, `figures/*.html`, `classes.csv` and the network into `folder`.
+) -> Report:
+    """Write `leaderboard.csv`, `report.html`, `figures/*.html`, `classes.csv` and the network into
+    `folder`.
 
-    What workers kept of the best trial is read from the folder `evidence`, a path or a store's URL, by default
-    `folder`/evidence; without its predictions there is no classes.csv. What they kept of the replicates in `final` is
-    read from `final_evidence`. Each file is written in one step; older files of these names are replaced or removed,
-    but kept, with a warning, while what they are made from is out of reach. Raises InputError when `folder` can't be
-    written.
+    What workers kept of the best trial is read from the folder `evidence`, a path or a store's URL,
+    by default `folder`/evidence; without its predictions there is no classes.csv. What they kept of
+    the replicates in `final` is read from `final_evidence`. Each file is written in one step; older
+    files of these names are replaced or removed, but kept, with a warning, while what they are made
+    from is out of reach. Raises InputError when `folder` can't be written.
     """
     found = gather(study, evidence or folder / "evidence", final, final_evidence)
     study = found.study
@@ -159,7 +188,8 @@ def write_report(
     matrices = [
         confusion_plot(predictions, kept.class_names, key)
         for predictions, key in ((kept.predictions, "confusion"), (kept.exported, "confusion_test"))
-        if predictions or not (kept.is_out_of_reach and (folder / "figures" / f"{key}.html").exists())
+        if predictions
+        or not (kept.is_out_of_reach and (folder / "figures" / f"{key}.html").exists())
     ]
     try:
         write_leaderboard(study, folder / "leaderboard.csv", found.finals)
@@ -169,7 +199,9 @@ def write_report(
         model = keep_model(study, final, final_evidence, folder)
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
-    paths = ReportPaths(folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes, *model)
+    paths = ReportPaths(
+        folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes, *model
+    )
     return Report(study, final, found.finals, cautions(study, kept), paths)
 
 

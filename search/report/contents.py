@@ -15,7 +15,9 @@ _NOTHING = Evidence()
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """A study and what is known of it; what isn't known yet is None or empty, and the page does without it."""
+    """A study and what is known of it; what isn't known yet is None or empty, and the page does
+    without it.
+    """
 
     study: StudyRecord
     evidence: Evidence = _NOTHING
@@ -41,7 +43,9 @@ def contents(
     final: StudyRecord | None = None,
     finals: Finals | None = None,
 ) -> Contents:
-    """`study` with its figures, its cost and its prospects. The same values give the same contents."""
+    """`study` with its figures, its cost and its prospects. The same values give the same
+    contents.
+    """
     return Contents(
         study,
         evidence,
@@ -60,4 +64,9 @@ def _forecast(study: StudyRecord, evidence: Evidence, final: StudyRecord | None)
         return None
     workers = study.spec.get("workers")
     n_workers = workers if isinstance(workers, int) and workers > 0 else 1
-    return forecast(study.trials, n_validation=len(found.true), n_workers=n_workers, seed_spread=seed_spread(final))
+    return forecast(
+        study.trials,
+        n_validation=len(found.true),
+        n_workers=n_workers,
+        seed_spread=seed_spread(final),
+    )

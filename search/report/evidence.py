@@ -1,7 +1,8 @@
-"""A study's evidence folder → plain values: sample images, the best trial's predictions and its network.
+"""A study's evidence folder → plain values: sample images, the best trial's predictions and its
+network.
 
-Workers write these files; older studies have none. A file that is missing, damaged or out of reach is read as None:
-evidence explains a result and is never a reason to refuse the report.
+Workers write these files; older studies have none. A file that is missing, damaged or out of reach
+is read as None: evidence explains a result and is never a reason to refuse the report.
 """
 
 import io
@@ -25,8 +26,18 @@ from search.secret import masked
 
 logger = logging.getLogger(__name__)
 SPLITS = ("validation", "test", "train")
-# What a truncated or altered file makes zipfile, zlib and NumPy raise; RuntimeError when it claims to be encrypted.
-_DAMAGE = (OSError, ValueError, KeyError, EOFError, RuntimeError, MemoryError, zipfile.BadZipFile, zlib.error)
+# What a truncated or altered file makes zipfile, zlib and NumPy raise; RuntimeError when it claims
+# to be encrypted.
+_DAMAGE = (
+    OSError,
+    ValueError,
+    KeyError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 _Kept = TypeVar("_Kept")
 _Count = Annotated[int, Field(ge=0)]
 
@@ -98,43 +109,62 @@ class Evidence:
     predictions: Predictions | None = None
     network: Network | None = None
     exported: Predictions | None = None
-    """Of the test set, by the network that is the search's result: the first replicate of its first finalist."""
+    """Of the test set, by the network that is the search's result: the first replicate of its first
+    finalist.
+    """
     is_out_of_reach: bool = False
-    """Whether there may be more: the store doesn't answer, or has no such folder (a share that isn't mounted)."""
+    """Whether there may be more: the store doesn't answer, or has no such folder (a share that
+    isn't mounted).
+    """
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """A name for every label of the predictions and samples; its number where no name was kept."""
+        """A name for every label of the predictions and samples; its number where no name was
+        kept.
+        """
         names = self.samples.class_names if self.samples else ()
-        labels = [array.max() for p in (self.predictions, self.exported) if p for array in (p.true, p.predicted)]
+        labels = [
+            array.max()
+            for p in (self.predictions, self.exported)
+            if p
+            for array in (p.true, p.predicted)
+        ]
         n = max(len(names), int(max(labels, default=-1)) + 1)
         return names + tuple(str(label) for label in range(len(names), n))
 
 
 def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
-    """Read the samples in `folder`, a path or a store's URL, and what was kept of trial number `trial` (None: no trial
-    has been chosen). Raises InputError when the store's package is missing.
+    """Read the samples in `folder`, a path or a store's URL, and what was kept of trial number
+    `trial` (None: no trial has been chosen). Raises InputError when the store's package is missing.
     """
     evidence = Evidence()
     try:
         evidence = replace(evidence, samples=_read(join(folder, "samples.npz"), _samples))
         if trial is not None:
             evidence = replace(evidence, predictions=read_predictions(folder, trial))
-            evidence = replace(evidence, network=_read(join(folder, f"network-{trial:04}.json"), _network))
+            evidence = replace(
+                evidence, network=_read(join(folder, f"network-{trial:04}.json"), _network)
+            )
     except OSError as error:  # the rest would only wait for the same store
-        logger.warning("%s is out of reach, and what was kept there is left out: %s", masked(folder), error)
+        logger.warning(
+            "%s is out of reach, and what was kept there is left out: %s", masked(folder), error
+        )
         return replace(evidence, is_out_of_reach=True)
     is_empty = not (evidence.samples or evidence.predictions or evidence.network)
     return replace(evidence, is_out_of_reach=is_empty and not is_there(folder))
 
 
 def read_predictions(folder: str | Path, trial: int) -> Predictions | None:
-    """What was kept of the predictions of trial number `trial`. Raises OSError when the store is out of reach."""
+    """What was kept of the predictions of trial number `trial`. Raises OSError when the store is
+    out of reach.
+    """
     return _read(join(folder, f"trial-{trial:04}.npz"), _predictions)
 
 
 def is_there(folder: str | Path) -> bool:
-    """Whether the folder can be asked what it holds: only then is a missing file known to be missing."""
+    """Whether the folder can be asked what it holds: only then is a missing file known to be
+    missing.
+    """
     try:
         return exists(folder)
     except OSError:
@@ -142,7 +172,9 @@ def is_there(folder: str | Path) -> bool:
 
 
 def _read(location: str, load: Callable[[IO[bytes]], _Kept]) -> _Kept | None:
-    """What is at `location`, None when it is missing or damaged. Raises OSError when it is out of reach."""
+    """What is at `location`, None when it is missing or damaged. Raises OSError when it is out of
+    reach.
+    """
     try:
         with reading(location) as file:
             content = io.BytesIO(file.read())
@@ -161,7 +193,9 @@ def _samples(file: IO[bytes]) -> Samples:
     names, counts = _checked(found["class_names"], "U", 1), _checked(found["counts"], "iu", 1)
     if not len(names) == len(counts) == n:
         raise ValueError("the arrays must have one entry per class")
-    return Samples(_images(found["images"]), tuple(str(name) for name in names), tuple(int(c) for c in counts))
+    return Samples(
+        _images(found["images"]), tuple(str(name) for name in names), tuple(int(c) for c in counts)
+    )
 
 
 def _predictions(file: IO[bytes]) -> Predictions:
@@ -173,7 +207,12 @@ def _predictions(file: IO[bytes]) -> Predictions:
     wrong = _checked(found["wrong_index"], "iu", 1).astype(np.int64)
     images = _images(_checked(found["wrong_images"], "u", 4))
     n = len(true)
-    if split not in SPLITS or n == 0 or not n == len(predicted) == len(confidence) or len(wrong) != len(images):
+    if (
+        split not in SPLITS
+        or n == 0
+        or not n == len(predicted) == len(confidence)
+        or len(wrong) != len(images)
+    ):
         raise ValueError("the arrays do not belong together")
     if min(true.min(), predicted.min()) < 0 or not np.all((wrong >= 0) & (wrong < n)):
         raise ValueError("labels and places must not be negative, places must lie in the split")
@@ -187,7 +226,8 @@ def _network(file: IO[bytes]) -> Network:
 
 
 def _arrays(file: IO[bytes], *names: str) -> dict[str, NDArray[Any]]:
-    # NumPy reads an array's header before the archive's checksum is compared, and trips over it in many ways.
+    # NumPy reads an array's header before the archive's checksum is compared, and trips over it in
+    # many ways.
     with zipfile.ZipFile(file) as archive:
         if archive.testzip() is not None:
             raise ValueError("the checksums differ")
@@ -198,7 +238,9 @@ def _arrays(file: IO[bytes], *names: str) -> dict[str, NDArray[Any]]:
 
 def _checked(array: NDArray[Any], kinds: str, ndim: int) -> NDArray[Any]:
     if array.dtype.kind not in kinds or array.ndim != ndim:
-        raise ValueError(f"an array must be of kind {kinds} with {ndim} axes, not {array.dtype} {array.shape}")
+        raise ValueError(
+            f"an array must be of kind {kinds} with {ndim} axes, not {array.dtype} {array.shape}"
+        )
     return array
 
 
@@ -209,21 +251,29 @@ def _images(array: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDArray[np.bool_]]:
-    """Which test images each finished replicate of `final` got right, from its evidence `folder` (a path or URL).
+    """Which test images each finished replicate of `final` got right, from its evidence `folder` (a
+    path or URL).
 
-    Left out, with a warning in the log where there is one to give: files that are missing or damaged, that hold
-    another split, and those whose labels are not in the order of most others (they can't be paired with them).
-    Raises InputError when the store's package is missing.
+    Left out, with a warning in the log where there is one to give: files that are missing or
+    damaged, that hold another split, and those whose labels are not in the order of most others
+    (they can't be paired with them). Raises InputError when the store's package is missing.
     """
     done = [t.number for t in final.trials if test_score(t)] if final else []
     try:
         found = {number: read_predictions(folder, number) for number in done}
     except OSError as error:
-        logger.warning("%s is out of reach, so finalists are judged without predictions: %s", masked(folder), error)
+        logger.warning(
+            "%s is out of reach, so finalists are judged without predictions: %s",
+            masked(folder),
+            error,
+        )
         return {}
     kept = {number: p for number, p in found.items() if p is not None and p.split == "test"}
     order = Counter(p.true.tobytes() for p in kept.values()).most_common(1)
     odd = [number for number, p in kept.items() if p.true.tobytes() != order[0][0]]
     if odd:
-        logger.warning("the predictions of replicates %s are of other images than the rest and are left out", odd)
+        logger.warning(
+            "the predictions of replicates %s are of other images than the rest and are left out",
+            odd,
+        )
     return {number: p.true == p.predicted for number, p in kept.items() if number not in odd}

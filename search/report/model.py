@@ -1,4 +1,6 @@
-"""The network of a study's champion in the study's folder, where nothing is left that was not seen to work."""
+"""The network of a study's champion in the study's folder, where nothing is left that was not seen
+to work.
+"""
 
 import json
 import logging
@@ -33,11 +35,15 @@ class KeptModel(NamedTuple):
     note: str | None = None
 
 
-def keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Path, folder: Path) -> KeptModel:
-    """Bring the network of the search's first finalist into `folder`; removes an older one where there is none.
+def keep_model(
+    study: StudyRecord, final: StudyRecord | None, evidence: str | Path, folder: Path
+) -> KeptModel:
+    """Bring the network of the search's first finalist into `folder`; removes an older one where
+    there is none.
 
-    It was loaded before in a fresh process, and said of images what it had said as it was trained. What an earlier
-    finalist left stays until a new best trial has been trained again, too. Raises OSError.
+    It was loaded before in a fresh process, and said of images what it had said as it was trained.
+    What an earlier finalist left stays until a new best trial has been trained again, too. Raises
+    OSError.
     """
     replicates = replicates_of(final)
     number = champion(study, final)
@@ -62,8 +68,12 @@ def keep_model(study: StudyRecord, final: StudyRecord | None, evidence: str | Pa
 
 
 def older(path: Path) -> Path:
-    """An earlier report's file at `path`, which what it was made from is out of reach to make anew."""
-    logger.warning("%s is left as an earlier report wrote it: what it is made from is out of reach", path)
+    """An earlier report's file at `path`, which what it was made from is out of reach to make
+    anew.
+    """
+    logger.warning(
+        "%s is left as an earlier report wrote it: what it is made from is out of reach", path
+    )
     return path
 
 
@@ -73,7 +83,11 @@ def _bring(new: Path, there: list[str], folder: Path, model: str) -> KeptModel:
         _remove(folder, (*_NAMES, _SEEN))
         return KeptModel()
     digest = sha256((new / there[-1]).read_bytes()).hexdigest()
-    if (seen := _read_seen(folder)) and seen["digest"] == digest and (folder / _main(seen["how"])).is_file():
+    if (
+        (seen := _read_seen(folder))
+        and seen["digest"] == digest
+        and (folder / _main(seen["how"])).is_file()
+    ):
         return _seen(folder, model)
     try:
         verdict = verify(new, model)
@@ -105,26 +119,34 @@ def _seen(folder: Path, model: str) -> KeptModel:
     """What is in `folder` already."""
     seen = _read_seen(folder)
     if seen is None:
-        return KeptModel(next((folder / name for name in _NAMES[:2] if (folder / name).is_file()), None))
+        return KeptModel(
+            next((folder / name for name in _NAMES[:2] if (folder / name).is_file()), None)
+        )
     module = model.partition(":")[0]
     notes = {
         "alone": "it stands alone: Keras loads it anywhere",
         "module": f"its layers are in {module}, which must be in reach where it is loaded",
-        "weights": f"weights only, since Keras can't load this network from a file: `gridless predict` and "
-        f"load_study(…).model() build it again by {model}, whose module must be in reach",
+        "weights": (
+            "weights only, since Keras can't load this network from a file: `gridless predict` and"
+            f" load_study(…).model() build it again by {model}, whose module must be in reach"
+        ),
     }
     path = folder / _main(seen["how"])
     return KeptModel(path, notes[seen["how"]]) if path.is_file() else KeptModel()
 
 
 def how_kept(folder: Path) -> str | None:
-    """How the network in the study's `folder` was seen to work, as a Verdict says; None where nobody looked."""
+    """How the network in the study's `folder` was seen to work, as a Verdict says; None where
+    nobody looked.
+    """
     seen = _read_seen(folder)
     return seen["how"] if seen else None
 
 
 def why_unusable(folder: Path) -> str | None:
-    """Why the network of the champion of the study in `folder` could not be used when it was last tried."""
+    """Why the network of the champion of the study in `folder` could not be used when it was last
+    tried.
+    """
     return _stored(folder).get("problem")
 
 
@@ -167,6 +189,8 @@ def model_file(study: str) -> Path:
 
 
 def builder_name(study: str) -> str:
-    """The name of the study's model, empty where its folder doesn't say: most networks need nothing but Keras."""
+    """The name of the study's model, empty where its folder doesn't say: most networks need nothing
+    but Keras.
+    """
     path = home() / study / "study.yaml"
     return str(read_settings(path).get("model", "")) if path.is_file() else ""

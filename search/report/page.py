@@ -1,4 +1,6 @@
-"""The page: one HTML file with everything in it, and a small page per figure for the figures folder."""
+"""The page: one HTML file with everything in it, and a small page per figure for the figures
+folder.
+"""
 
 import json
 from functools import cache
@@ -34,7 +36,8 @@ REFRESH_S = 3.0
 
 
 def write_page(found: Contents, path: Path) -> None:
-    """Writes the report of a study to `path`: one HTML file of about 5 MB that needs no network, in one step.
+    """Writes the report of a study to `path`: one HTML file of about 5 MB that needs no network, in
+    one step.
 
     Raises OSError when `path` can't be written.
     """
@@ -44,7 +47,8 @@ def write_page(found: Contents, path: Path) -> None:
 def page(found: Contents, *, live: bool = False) -> str:
     """The report as HTML. Every word that comes from the study is escaped.
 
-    A `live` page asks where it came from for news, every REFRESH_S seconds; any other asks nobody for anything.
+    A `live` page asks where it came from for news, every REFRESH_S seconds; any other asks nobody
+    for anything.
     """
     return (
         jinja()
@@ -110,7 +114,9 @@ def jinja() -> Environment:
 
 
 def _visible(value: object) -> object:
-    """What a page prints of `value`: plain text without control characters and of bearable length."""
+    """What a page prints of `value`: plain text without control characters and of bearable
+    length.
+    """
     return cut(visible(value), _MAX_TEXT) if type(value) is str else value
 
 
@@ -119,13 +125,16 @@ def _own(name: str) -> Markup:
 
 
 def _as_json(figure: Any) -> Markup:
-    """A figure as JSON for a script element, without its template: the page puts in the light or the dark one."""
+    """A figure as JSON for a script element, without its template: the page puts in the light or
+    the dark one.
+    """
     content = json.loads(plotly.io.to_json(figure, validate=False))
     content["layout"].pop("template", None)
     return _script_safe(json.dumps(content, separators=(",", ":")))
 
 
 def _script_safe(text: str) -> Markup:
-    # Inside JSON these letters occur in strings only; escaped so, no text can end the script element.
+    # Inside JSON these letters occur in strings only; escaped so, no text can end the script
+    # element.
     safe = text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
     return Markup(safe)  # noqa: S704 (made safe on the line above)

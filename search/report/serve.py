@@ -1,4 +1,6 @@
-"""A report that keeps up with its study: a small server on this machine, for a browser on this machine."""
+"""A report that keeps up with its study: a small server on this machine, for a browser on this
+machine.
+"""
 
 import hashlib
 import time
@@ -24,16 +26,21 @@ class _Page(NamedTuple):
 
 
 class Fresh:
-    """A page that is made anew when what it is made of has changed, and no more often than every `every_s` seconds.
+    """A page that is made anew when what it is made of has changed, and no more often than every
+    `every_s` seconds.
 
-    `stamp` says in few words what the page is made of: equal stamps, same page. Both functions are called in one
-    thread of their own, one call at a time: databases care which thread asks them.
+    `stamp` says in few words what the page is made of: equal stamps, same page. Both functions are
+    called in one thread of their own, one call at a time: databases care which thread asks them.
     """
 
     def __init__(
-        self, render: Callable[[], str], stamp: Callable[[], object], *, every_s: float = EVERY_S,
+        self,
+        render: Callable[[], str],
+        stamp: Callable[[], object],
+        *,
+        every_s: float = EVERY_S,
         clock: Callable[[], float] = time.monotonic,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._render, self._stamp = render, stamp
         self._every_s, self._clock = every_s, clock
         self._thread = ThreadPoolExecutor(1, "report")
@@ -57,27 +64,37 @@ class Fresh:
             content = self._render().encode(errors="backslashreplace")
             self._page = _Page(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
             self._known = stamp
-        # From its end: a page that takes longer to make than `every_s` must not be made all the time.
+        # From its end: a page that takes longer to make than `every_s` must not be made all the
+        # time.
         self._next = self._clock() + self._every_s
         return self._page
 
 
-def serve(render: Callable[[], str], port: int, *, stamp: Callable[[], object], ready: Callable[[str], None]) -> None:
+def serve(
+    render: Callable[[], str],
+    port: int,
+    *,
+    stamp: Callable[[], object],
+    ready: Callable[[str], None],
+) -> None:
     """Serve the page of `render` on http://127.0.0.1:`port`/ until Ctrl-C; 0 takes any free port.
 
-    Read-only, and for this machine alone: it listens on the loopback address, and answers only to requests that name
-    it, so that no page from elsewhere can read the report through a name that it lets point here (DNS rebinding).
-    `stamp` is compared to tell whether the page must be made anew; `ready` is called with the address.
+    Read-only, and for this machine alone: it listens on the loopback address, and answers only to
+    requests that name it, so that no page from elsewhere can read the report through a name that it
+    lets point here (DNS rebinding). `stamp` is compared to tell whether the page must be made anew;
+    `ready` is called with the address.
 
-    A GridlessError of `render` or `stamp` is told to the browser, and the next request tries again. Raises InputError
-    when the port can't be had.
+    A GridlessError of `render` or `stamp` is told to the browser, and the next request tries again.
+    Raises InputError when the port can't be had.
     """
     fresh = Fresh(render, stamp)
     try:
         server = server_for(fresh, port)
     except OSError as error:
         fresh.close()
-        raise InputError(f"port {port} can't be listened on: {error.strerror}; give another by --port") from error
+        raise InputError(
+            f"port {port} can't be listened on: {error.strerror}; give another by --port"
+        ) from error
     except OverflowError as error:
         fresh.close()
         raise InputError(f"port {port} is not a port; give 0 to 65535 by --port") from error
@@ -92,12 +109,15 @@ def serve(render: Callable[[], str], port: int, *, stamp: Callable[[], object], 
 
 
 def server_for(fresh: Fresh, port: int) -> ThreadingHTTPServer:
-    """A server that listens and gives out `fresh`. Raises OSError and OverflowError when `port` can't be had."""
+    """A server that listens and gives out `fresh`. Raises OSError and OverflowError when `port`
+    can't be had.
+    """
 
     class Handler(_Handler):
         page = fresh
 
-    # Threads, because browsers open connections that they don't use, which would keep one thread waiting.
+    # Threads, because browsers open connections that they don't use, which would keep one thread
+    # waiting.
     return ThreadingHTTPServer((HOST, port), Handler)
 
 
@@ -112,7 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
         own = f":{port}"
         known = {HOST + own, "localhost" + own} | ({HOST, "localhost"} if port == _HTTP else set())
         if self.headers.get("Host") not in known:
-            self._tell(HTTPStatus.MISDIRECTED_REQUEST, f"This report answers only at http://{HOST}{own}/.")
+            self._tell(
+                HTTPStatus.MISDIRECTED_REQUEST, f"This report answers only at http://{HOST}{own}/."
+            )
         elif self.path.partition("?")[0] != "/":
             self._tell(HTTPStatus.NOT_FOUND, "There is nothing here; the report is at /.")
         else:

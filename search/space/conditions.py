@@ -1,7 +1,9 @@
-"""What hyperparameters depend on, learned from builds: which of them each build asked for, and with which ranges. Pure.
+"""What hyperparameters depend on, learned from builds: which of them each build asked for, and with
+which ranges. Pure.
 
-A builder asks for some hyperparameters only for certain values of others, in no scope that says so. A condition is
-learned only where builds show it: values that were never tried keep a hyperparameter active.
+A builder asks for some hyperparameters only for certain values of others, in no scope that says so.
+A condition is learned only where builds show it: values that were never tried keep a hyperparameter
+active.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,9 @@ from search.space.hyper_choices import MAX_LISTED, Hyper, Raw, values_of
 from search.space.values import number_problem
 
 MAX_RANGES = 4
-"""A hyperparameter that is asked for with more ranges than that is searched in one that spans them all."""
+"""A hyperparameter that is asked for with more ranges than that is searched in one that spans them
+all.
+"""
 
 
 class Build(NamedTuple):
@@ -29,10 +33,11 @@ Conditions = dict[str, tuple[Any, ...]]
 
 
 def learned(hypers: Mapping[str, Hyper], builds: Sequence[Build]) -> list[Hyper]:
-    """`hypers`, by definition, with the conditions that `builds` show; without those that no whole build
-    asked for.
+    """`hypers`, by definition, with the conditions that `builds` show; without those that no whole
+    build asked for.
 
-    A name whose ranges no conditions tell apart, or that has more than MAX_RANGES, becomes one loose hyperparameter.
+    A name whose ranges no conditions tell apart, or that has more than MAX_RANGES, becomes one
+    loose hyperparameter.
     """
     lessons = _Lessons(hypers, [b for b in builds if b.reason is None])
     keys = [k for k in hypers if lessons.asking({k})]
@@ -46,7 +51,10 @@ def learned(hypers: Mapping[str, Hyper], builds: Sequence[Build]) -> list[Hyper]
             when, _ = lessons.conditions(set(twins), {})
             result[name] = [hypers[twins[0]]._replace(raw=spanning, when=when, loose=True)]
         else:
-            result[name] = [hypers[k]._replace(when=when) for k, (when, _) in zip(twins, conditions, strict=True)]
+            result[name] = [
+                hypers[k]._replace(when=when)
+                for k, (when, _) in zip(twins, conditions, strict=True)
+            ]
     return _parents_first([hyper for name in result for hyper in result[name]])
 
 
@@ -65,7 +73,9 @@ class _Lessons:
 
     def __init__(self, hypers: Mapping[str, Hyper], builds: Sequence[Build]) -> None:
         self._builds = builds
-        self._named = [{hypers[k].name: b.values[k] for k in reversed(list(b.values))} for b in builds]
+        self._named = [
+            {hypers[k].name: b.values[k] for k in reversed(list(b.values))} for b in builds
+        ]
         """The value of each name that a build asked for; the first, where it asked twice."""
         self._before = [[hypers[k].name for k in b.values] for b in builds]
         self._grids: dict[str, list[Any]] = {}
@@ -110,7 +120,9 @@ class _Lessons:
         for i in asking:
             first = next(n for n, k in enumerate(self._builds[i].values) if k in keys)
             before.append(set(self._before[i][:first]))
-        shared = set.intersection(*before) & self._grids.keys() - {self._hypers[k].name for k in keys}
+        shared = set.intersection(*before) & self._grids.keys() - {
+            self._hypers[k].name for k in keys
+        }
         return [name for name in self._before[asking[0]] if name in shared]
 
     def _holds(self, conditions: Conditions, build: int) -> bool:
@@ -118,7 +130,9 @@ class _Lessons:
         return all(p in values and values[p] in allowed for p, allowed in conditions.items())
 
     def _allowed(self, parent: str, asking: Sequence[int], left: Sequence[int]) -> tuple[Any, ...]:
-        """The values of `parent` but those that only builds without the hyperparameter have, and those between them."""
+        """The values of `parent` but those that only builds without the hyperparameter have, and
+        those between them.
+        """
         good = {self._named[i][parent] for i in asking}
         bad = {self._named[i][parent] for i in left if parent in self._named[i]} - good
         seen = [v for v in self._grids[parent] if v in good or v in bad]
@@ -132,7 +146,9 @@ class _Lessons:
         return tuple(v for v in self._grids[parent] if not excluded(v))
 
     def _score(self, parent: str, allowed: tuple[Any, ...], left: Sequence[int]) -> tuple[int, int]:
-        """How many of the builds `left` a condition explains, and how many of them by another value of `parent`."""
+        """How many of the builds `left` a condition explains, and how many of them by another value
+        of `parent`.
+        """
         by_value = sum(self._named[i].get(parent, allowed[0]) not in allowed for i in left)
         return by_value + sum(parent not in self._named[i] for i in left), by_value
 
@@ -145,7 +161,10 @@ def _spanning(raws: Sequence[Raw]) -> Raw | None:
         return {"type": "choice", "choices": list(dict.fromkeys(listed))}
     if any(number_problem(v) for v in listed):
         return None
-    low, high = min([*listed, *(r["low"] for r in ranges)]), max([*listed, *(r["high"] for r in ranges)])
+    low, high = (
+        min([*listed, *(r["low"] for r in ranges)]),
+        max([*listed, *(r["high"] for r in ranges)]),
+    )
     whole = all(isinstance(v, int) for v in (low, high)) and all(r["type"] == "int" for r in ranges)
     number = int if whole else float
     span: Raw = {"type": "int" if whole else "float", "low": number(low), "high": number(high)}
@@ -153,5 +172,7 @@ def _spanning(raws: Sequence[Raw]) -> Raw | None:
     step = steps.pop() if len(steps) == 1 else None
     if all(r.get("log") for r in ranges):
         return span | {"log": True}
-    on_steps = step is not None and all((v - low) % step == 0 for v in (*listed, *(r["low"] for r in ranges), high))
+    on_steps = step is not None and all(
+        (v - low) % step == 0 for v in (*listed, *(r["low"] for r in ranges), high)
+    )
     return span | {"step": step} if on_steps else span

@@ -1,4 +1,5 @@
-"""KerasTuner's hyperparameters, plain data as its files and `get_config()` hold them, as a space of ours. Pure.
+"""KerasTuner's hyperparameters, plain data as its files and `get_config()` hold them, as a space of
+ours. Pure.
 
 The same rules of names lead back: from a setting of the space to what a builder asks its `hp` for.
 """
@@ -15,13 +16,24 @@ from search.space.space import Space
 from search.space.training_params import EVERYWHERE, problems_of
 from search.space.values import is_in
 
-COMPILED = ("optimizer", "lr", "momentum", "nesterov", "weight_decay", "label_smoothing", "max_norm", "decay")
+COMPILED = (
+    "optimizer",
+    "lr",
+    "momentum",
+    "nesterov",
+    "weight_decay",
+    "label_smoothing",
+    "max_norm",
+    "decay",
+)
 """Names that only compiling reads: a model that compiles itself may use them as it likes."""
 _KEPT = {*COMPILED, "batch_size", "epochs", "dropout"}
 _MAX_TWINS = 20
 LOOSE = "__any"
 TRAINED: Mapping[str, Raw] = {"batch_size": {"type": "choice", "choices": [32, 64, 128, 256]}}
-"""What is searched beside the hyperparameters of a model that compiles itself; 32 is what Keras' `fit` takes."""
+"""What is searched beside the hyperparameters of a model that compiles itself; 32 is what Keras'
+`fit` takes.
+"""
 UNCOMPILED: Mapping[str, Raw] = {
     "optimizer": {"type": "choice", "choices": ["adam", "sgd", "rmsprop"]},
     "lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
@@ -40,18 +52,20 @@ class _Param(NamedTuple):
 
 
 def space_of(model: str, entries: Sequence[Mapping[str, Any]], *, compiles: bool) -> Space:
-    """The space of KerasTuner's hyperparameters, a list of {class_name, config}, as `space_from` makes it."""
+    """The space of KerasTuner's hyperparameters, a list of {class_name, config}, as `space_from`
+    makes it.
+    """
     return space_from(model, [hyper_of(e) for e in entries], compiles=compiles)
 
 
 def space_from(model: str, hypers: Sequence[Hyper], *, compiles: bool) -> Space:
     """The space of `hypers` for `model`.
 
-    KerasTuner's defaults are the document's setting. A name that means something else here gets the prefix `hp_`,
-    characters that a name can't have become `_`, and a hyperparameter that is defined differently in several scopes
-    becomes as many, `units`, `units__2`, …; one whose ranges no condition tells apart is `units__any`. What training
-    needs beside them is added: batch_size, and unless the model `compiles` itself, optimizer and lr. How long to
-    train is none of them.
+    KerasTuner's defaults are the document's setting. A name that means something else here gets the
+    prefix `hp_`, characters that a name can't have become `_`, and a hyperparameter that is defined
+    differently in several scopes becomes as many, `units`, `units__2`, …; one whose ranges no
+    condition tells apart is `units__any`. What training needs beside them is added: batch_size, and
+    unless the model `compiles` itself, optimizer and lr. How long to train is none of them.
 
     Raises InputError with every hyperparameter that has no counterpart.
     """
@@ -64,25 +78,38 @@ def space_from(model: str, hypers: Sequence[Hyper], *, compiles: bool) -> Space:
     defaults = {}
     for name, param in params.items():
         value = first.get(param.hp, param.default)
-        defaults[name] = value if fits(param.raw, value) else nearest_value(param.raw, param.default, param.default)
+        defaults[name] = (
+            value
+            if fits(param.raw, value)
+            else nearest_value(param.raw, param.default, param.default)
+        )
     document = fill(usable, {**_START, **defaults}, {})
     kept = {n: r for n, r in raw.items() if n in usable}
     return Space.from_dict({"model": model, "params": kept, "document": document})
 
 
 def _first_values(hypers: Sequence[Hyper]) -> dict[str, Any]:
-    """What KerasTuner's first build has: of the definitions of a name, the first that is active gives its default."""
+    """What KerasTuner's first build has: of the definitions of a name, the first that is active
+    gives its default.
+    """
     values: dict[str, Any] = {}
     for hyper in hypers:
-        if all(parent in values and is_in(values[parent], allowed) for parent, allowed in hyper.when.items()):
+        if all(
+            parent in values and is_in(values[parent], allowed)
+            for parent, allowed in hyper.when.items()
+        ):
             values.setdefault(hyper.name, hyper.default)
     return values
 
 
 def names_of(hp: str) -> Iterator[str]:
-    """The names that parameters of ours may have that stand for the hyperparameter `hp`, the likeliest first."""
+    """The names that parameters of ours may have that stand for the hyperparameter `hp`, the
+    likeliest first.
+    """
     base = _identifier(hp)
-    for name in [f"hp_{base}"] if base in EVERYWHERE and base not in _KEPT else [base, f"hp_{base}"]:
+    for name in (
+        [f"hp_{base}"] if base in EVERYWHERE and base not in _KEPT else [base, f"hp_{base}"]
+    ):
         yield name
         yield from (f"{name}__{k}" for k in range(2, _MAX_TWINS + 1))
     for name in (base, f"hp_{base}"):
@@ -102,16 +129,24 @@ def _params(hypers: Sequence[Hyper]) -> dict[str, _Param]:
             while (own := name if k == 1 else f"{name}__{k}") in params and params[own].hp == hp:
                 k += 1
             if own in params:
-                problems.append(f"hyperparameters {params[own].hp!r} and {hp!r} would both be called {own}; rename one")
+                problems.append(
+                    f"hyperparameters {params[own].hp!r} and {hp!r} would both be called {own};"
+                    " rename one"
+                )
             elif k > _MAX_TWINS:
-                problems.append(f"hyperparameter {hp!r} is defined in more than {_MAX_TWINS} ways; give them names")
+                problems.append(
+                    f"hyperparameter {hp!r} is defined in more than {_MAX_TWINS} ways; give them"
+                    " names"
+                )
             params[own] = _Param(hp, raw, when, defaults[hp, repr(raw)])
     if problems:
         raise InputError(sorted(set(problems)))
     return params
 
 
-def _merged(entries: list[tuple[str, Raw, dict[str, tuple[Any, ...]]]]) -> list[tuple[str, Raw, dict[str, Any]]]:
+def _merged(
+    entries: list[tuple[str, Raw, dict[str, tuple[Any, ...]]]],
+) -> list[tuple[str, Raw, dict[str, Any]]]:
     """One entry of those that are the same but for the values of one condition."""
     kept: list[tuple[str, Raw, dict[str, Any]]] = []
     for hp, raw, conditions in entries:
@@ -132,11 +167,17 @@ def _joined(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
     differing = [name for name in {**a, **b} if a.get(name) != b.get(name)]
     if a.keys() != b.keys() or len(differing) > 1:
         return None
-    return a | {name: (*a[name], *(v for v in b[name] if not is_in(v, a[name]))) for name in differing}
+    return a | {
+        name: (*a[name], *(v for v in b[name] if not is_in(v, a[name]))) for name in differing
+    }
 
 
-def _whens(conditions: Mapping[str, Any], params: Mapping[str, _Param]) -> Iterator[dict[str, tuple[Any, ...]]]:
-    """The conditions on hyperparameters as conditions on ours, one for each way in which these are defined."""
+def _whens(
+    conditions: Mapping[str, Any], params: Mapping[str, _Param]
+) -> Iterator[dict[str, tuple[Any, ...]]]:
+    """The conditions on hyperparameters as conditions on ours, one for each way in which these are
+    defined.
+    """
     options = []
     for hp, values in conditions.items():
         parents = []

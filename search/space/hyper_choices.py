@@ -1,4 +1,6 @@
-"""One hyperparameter of KerasTuner's as a parameter of ours, and which values that can have. Pure."""
+"""One hyperparameter of KerasTuner's as a parameter of ours, and which values that can have.
+Pure.
+"""
 
 import math
 from collections.abc import Mapping
@@ -14,7 +16,9 @@ Raw: TypeAlias = dict[str, Any]
 FOUND = "found by building the model"
 """The source of a space whose ranges are the builder's own; one from a file may say otherwise."""
 _IN_RANGE = "hp:in_range"
-"""Among params, what tells a builder of KerasTuner's that a value is to be taken into the range that it asks with."""
+"""Among params, what tells a builder of KerasTuner's that a value is to be taken into the range
+that it asks with.
+"""
 MAX_LISTED = 100
 """Ranges of up to so many values may become lists of choices, and conditions on them."""
 
@@ -29,13 +33,16 @@ class Hyper(NamedTuple):
     when: Mapping[str, tuple[Any, ...]] = {}
     """The values of other hyperparameters that it is asked for with."""
     loose: bool = False
-    """Whether `raw` spans several ranges, of which each build has its own: a value is taken to the nearest in it."""
+    """Whether `raw` spans several ranges, of which each build has its own: a value is taken to the
+    nearest in it.
+    """
 
 
 def hyper_of(entry: Mapping[str, Any]) -> Hyper:
     """A hyperparameter as KerasTuner's files hold it, {class_name, config}.
 
-    A default that lies between the steps of a range is one of its values, too. Raises InputError for other kinds.
+    A default that lies between the steps of a range is one of its values, too. Raises InputError
+    for other kinds.
     """
     config = entry["config"]
     raw, default = _raw(entry), _default(config)
@@ -60,7 +67,9 @@ def overlap(a: Raw, b: Raw) -> bool:
 
 
 def nearest_value(raw: Raw, value: Any, otherwise: Any) -> Any:
-    """The value of the parameter `raw` that is nearest to `value`; `otherwise` where only numbers could be near."""
+    """The value of the parameter `raw` that is nearest to `value`; `otherwise` where only numbers
+    could be near.
+    """
     if fits(raw, value):
         return value
     listed = ends(parsed(raw))
@@ -74,7 +83,9 @@ def nearest_value(raw: Raw, value: Any, otherwise: Any) -> Any:
 
 
 def for_builder(setting: Mapping[str, Any], source: str | None) -> dict[str, Any]:
-    """A setting of a space from `source` as its builder gets it: with the builder's own ranges, it keeps to them."""
+    """A setting of a space from `source` as its builder gets it: with the builder's own ranges, it
+    keeps to them.
+    """
     return {**setting, _IN_RANGE: True} if source == FOUND else dict(setting)
 
 
@@ -84,7 +95,9 @@ def keeps_to_ranges(params: Mapping[str, Any]) -> bool:
 
 
 def values_of(raw: Raw) -> tuple[Any, ...]:
-    """Every value of the parameter `raw` in its order; none if there are more than MAX_LISTED, or no steps."""
+    """Every value of the parameter `raw` in its order; none if there are more than MAX_LISTED, or
+    no steps.
+    """
     param = parsed(raw)
     if "low" not in raw:
         return ends(param) if len(ends(param)) <= MAX_LISTED else ()
@@ -131,7 +144,9 @@ def _raw(entry: Mapping[str, Any]) -> Raw:
         case "Int" | "Float":
             return _number(config, whole=entry["class_name"] == "Int")
         case other:
-            raise InputError(f"hyperparameter {config['name']!r} is of a kind that is not known: {other}")
+            raise InputError(
+                f"hyperparameter {config['name']!r} is of a kind that is not known: {other}"
+            )
 
 
 def _number(config: Mapping[str, Any], *, whole: bool) -> Raw:
@@ -140,9 +155,16 @@ def _number(config: Mapping[str, Any], *, whole: bool) -> Raw:
     number = round if whole else float
     if low == high:
         return {"type": "constant", "value": number(low)}
-    if step is not None and sampling != "linear" and (values := [number(v) for v in _multiples(low, high, step)]):
+    if (
+        step is not None
+        and sampling != "linear"
+        and (values := [number(v) for v in _multiples(low, high, step)])
+    ):
         mirrored = [number(high + low - v) for v in values]
-        return {"type": "choice", "choices": list(dict.fromkeys(values if sampling == "log" else mirrored))}
+        return {
+            "type": "choice",
+            "choices": list(dict.fromkeys(values if sampling == "log" else mirrored)),
+        }
     raw: Raw = {"type": "int" if whole else "float", "low": number(low), "high": number(high)}
     if sampling == "log":
         return raw | {"log": True}
@@ -155,6 +177,8 @@ def _number(config: Mapping[str, Any], *, whole: bool) -> Raw:
 
 
 def _multiples(low: float, high: float, factor: float) -> list[float]:
-    """The values of steps that multiply; none if there are more than MAX_LISTED, which are as good as no steps."""
+    """The values of steps that multiply; none if there are more than MAX_LISTED, which are as good
+    as no steps.
+    """
     n_values = int(math.log(high / low, factor) + 1e-8) + 1
     return [low * math.pow(factor, i) for i in range(n_values)] if n_values <= MAX_LISTED else []

@@ -1,4 +1,6 @@
-"""Spaces from YAML files: every mistake at once with its file and line, and `extends: another space`."""
+"""Spaces from YAML files: every mistake at once with its file and line, and `extends: another
+space`.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ class _Mistake(NamedTuple):
 
 @dataclass(frozen=True)
 class _Source:
-    """A space's plain data, the file and line that each part came from, and mistakes found so far."""
+    """A space's plain data, the file and line that each part came from, and mistakes found so
+    far.
+    """
 
     data: dict[str, Any]
     lines: dict[Where, tuple[str, int]]
@@ -35,17 +39,21 @@ class _Source:
     def mistake(self, where: Where, text: str) -> _Mistake:
         """One at the line of the innermost known part that leads to `where`."""
         known = next(where[:n] for n in range(len(where), -1, -1) if where[:n] in self.lines)
-        shown = (_BASELINE, *where[1:]) if self.calls_it_baseline and where[:1] == ("document",) else where
+        shown = (
+            (_BASELINE, *where[1:])
+            if self.calls_it_baseline and where[:1] == ("document",)
+            else where
+        )
         return _Mistake(*self.lines[known], f"{place(shown)}: {text}" if where else text)
 
 
 def load_space(path: str | Path) -> Space:
     """Read the space in a YAML 1.2 file, with all that it extends.
 
-    A file's parameters and document are merged over the parent's name by name: a parameter that gives its
-    `type` replaces the inherited one, one without changes only the keys it gives, and `name: null` removes it
-    together with the conditions on it. Other keys replace the parent's. `published` is a figure of one model,
-    so it is inherited only where the model stays the same.
+    A file's parameters and document are merged over the parent's name by name: a parameter that
+    gives its `type` replaces the inherited one, one without changes only the keys it gives, and
+    `name: null` removes it together with the conditions on it. Other keys replace the parent's.
+    `published` is a figure of one model, so it is inherited only where the model stays the same.
     Raises InputError with every mistake of the file as `file:line: rule, value, remedy`.
     """
     source = _read(Path(path), ())
@@ -60,9 +68,11 @@ def _error(mistakes: Iterable[_Mistake]) -> InputError:
 
 
 def find_space(model: str, path: str | Path | None = None) -> Path:
-    """Find the space file of `model`: `path` if given, else the first `<model>.yaml` of a folder for spaces.
+    """Find the space file of `model`: `path` if given, else the first `<model>.yaml` of a folder
+    for spaces.
 
-    Of a model named `package.module:function` it is `<function>.yaml`. Raises InputError when there is none.
+    Of a model named `package.module:function` it is `<function>.yaml`. Raises InputError when there
+    is none.
     """
     if path is not None:
         return Path(path)
@@ -72,8 +82,8 @@ def find_space(model: str, path: str | Path | None = None) -> Path:
     if found is None:
         tried = ", ".join(map(str, folders)) or "no folder named spaces"
         raise InputError(
-            f"space: no {name}.yaml for model {model!r}; tried {tried}; "
-            f"write spaces/{name}.yaml, which may extend another space; {nearest(name, _names(folders))}"
+            f"space: no {name}.yaml for model {model!r}; tried {tried}; write spaces/{name}.yaml,"
+            f" which may extend another space; {nearest(name, _names(folders))}"
         )
     return found
 
@@ -85,7 +95,9 @@ def _names(folders: list[Path]) -> list[str]:
 def _read(path: Path, chain: tuple[Path, ...]) -> _Source:
     file = read_yaml(path)
     lines = {where: (str(path), line) for where, line in file.lines.items()}
-    source = _renamed(_Source(file.data, lines, tuple(_Mistake(str(path), *p) for p in file.problems)))
+    source = _renamed(
+        _Source(file.data, lines, tuple(_Mistake(str(path), *p) for p in file.problems))
+    )
     if "extends" not in source.data:
         return source
     chain = (*chain, path.resolve())
@@ -101,10 +113,14 @@ def _renamed(source: _Source) -> _Source:
     if _BASELINE not in source.data:
         return source
     if "document" in source.data:
-        twice = source.mistake((_BASELINE,), "is another name of `document`, which is there, too; remove one")
+        twice = source.mistake(
+            (_BASELINE,), "is another name of `document`, which is there, too; remove one"
+        )
         raise _error([*source.mistakes, twice])
     data = {"document" if key == _BASELINE else key: value for key, value in source.data.items()}
-    lines = {("document", *w[1:]) if w[:1] == (_BASELINE,) else w: at for w, at in source.lines.items()}
+    lines = {
+        ("document", *w[1:]) if w[:1] == (_BASELINE,) else w: at for w, at in source.lines.items()
+    }
     return _Source(data, lines, source.mistakes, calls_it_baseline=True)
 
 
@@ -137,11 +153,20 @@ def _merged(parent: _Source, child: _Source) -> _Source:
         mine, theirs = own.get(key), inherited.get(key)
         if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
             data[key] = _over(theirs, mine) if key == "params" else {**theirs, **mine}
-    says_baseline = child.calls_it_baseline or ("document" not in child.data and parent.calls_it_baseline)
-    return _Source(data, parent.lines | child.lines, (*parent.mistakes, *child.mistakes, *mistakes), says_baseline)
+    says_baseline = child.calls_it_baseline or (
+        "document" not in child.data and parent.calls_it_baseline
+    )
+    return _Source(
+        data,
+        parent.lines | child.lines,
+        (*parent.mistakes, *child.mistakes, *mistakes),
+        says_baseline,
+    )
 
 
-def _removed_in_vain(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
+def _removed_in_vain(
+    inherited: Mapping[str, Any], own: Mapping[str, Any]
+) -> Iterator[tuple[Where, str]]:
     """Names set to null that there is nothing to remove of."""
     theirs = inherited.get("params")
     mine = own.get("params")
@@ -155,8 +180,14 @@ def _removed_in_vain(inherited: Mapping[str, Any], own: Mapping[str, Any]) -> It
 
 
 def _without_removed(inherited: Mapping[str, Any], own: Any) -> dict[str, Any]:
-    """Drop the parameters set to null, with their values in the document and the conditions on them."""
-    gone = {name for name, param in own.items() if param is None} if isinstance(own, Mapping) else set()
+    """Drop the parameters set to null, with their values in the document and the conditions on
+    them.
+    """
+    gone = (
+        {name for name, param in own.items() if param is None}
+        if isinstance(own, Mapping)
+        else set()
+    )
     data = dict(inherited)
     for key in _MERGED:
         if isinstance(data.get(key), Mapping):
@@ -176,6 +207,10 @@ def _over(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> dict[str, Any]:
     for name, param in mine.items():
         if param is None:
             continue
-        changes = isinstance(param, Mapping) and "type" not in param and isinstance(theirs.get(name), Mapping)
+        changes = (
+            isinstance(param, Mapping)
+            and "type" not in param
+            and isinstance(theirs.get(name), Mapping)
+        )
         data[name] = {**theirs[name], **param} if changes else param
     return data

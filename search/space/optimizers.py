@@ -1,4 +1,6 @@
-"""The optimizers that a space may name, one line each: training makes them, strategies measure rates by them."""
+"""The optimizers that a space may name, one line each: training makes them, strategies measure
+rates by them.
+"""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -10,8 +12,10 @@ class Optimizer(NamedTuple):
     keras_name: str
     """Its class in keras.optimizers."""
     customary_lr: float
-    """The learning rate that is usual with it. SGD's is that of the documents; Adam's and RMSprop's are their authors'
-    and Keras' defaults (Kingma and Ba, arXiv:1412.6980), Adadelta's is its author's (Zeiler, arXiv:1212.5701)."""
+    """The learning rate that is usual with it. SGD's is that of the documents; Adam's and RMSprop's
+    are their authors' and Keras' defaults (Kingma and Ba, arXiv:1412.6980), Adadelta's is its
+    author's (Zeiler, arXiv:1212.5701).
+    """
 
 
 OPTIMIZERS: Mapping[str, Optimizer] = {

@@ -36,7 +36,9 @@ class Strict(BaseModel):
 
 
 class FloatParam(Strict):
-    """A real number from `low` to `high`, both included; `log` searches orders of magnitude evenly."""
+    """A real number from `low` to `high`, both included; `log` searches orders of magnitude
+    evenly.
+    """
 
     type: Literal["float"] = "float"
     low: Number
@@ -83,7 +85,9 @@ PARAM_TYPES: dict[str, type[Param]] = {
 
 
 class Published(Strict):
-    """The document's own figure: an accuracy (a fraction), the split it was measured on, and its source."""
+    """The document's own figure: an accuracy (a fraction), the split it was measured on, and its
+    source.
+    """
 
     value: Fraction
     split: Split
@@ -91,7 +95,9 @@ class Published(Strict):
 
 
 class Head(Strict):
-    """What a space says of itself: the model, the document's data set, and where the document is."""
+    """What a space says of itself: the model, the document's data set, and where the document
+    is.
+    """
 
     model: Text
     data: OptionalText = None
@@ -106,7 +112,9 @@ def ends(param: Param) -> tuple[Value, ...]:
 
 
 def own(param: Param, value: Value) -> Value:
-    """Return a valid `value` as the parameter writes it: 0 becomes 0.0 for a float, 10.0 the choice 10."""
+    """Return a valid `value` as the parameter writes it: 0 becomes 0.0 for a float, 10.0 the choice
+    10.
+    """
     if isinstance(param, FloatParam):
         return float(value)  # type: ignore[arg-type]  # the caller has checked it
     listed = () if isinstance(param, IntParam) else ends(param)
@@ -117,7 +125,14 @@ def problem_of(param: Param, value: object) -> str | None:
     """Why `value` is none of the parameter's, with the remedy; None if it is one."""
     if isinstance(param, ConstantParam):
         fits = same(param.value, value)
-        return None if fits else f"is fixed to {show(param.value)}, not {show(value)}; leave it out or change it there"
+        return (
+            None
+            if fits
+            else (
+                f"is fixed to {show(param.value)}, not {show(value)}; leave it out or change it"
+                " there"
+            )
+        )
     if isinstance(param, ChoiceParam):
         return _choice_problem(param, value)
     if problem := whole_problem(value) if isinstance(param, IntParam) else number_problem(value):
@@ -125,7 +140,10 @@ def problem_of(param: Param, value: object) -> str | None:
     if not isinstance(value, int | float) or not param.low <= value <= param.high:
         return f"{show(value)} is out of range; give {show(param.low)} to {show(param.high)}"
     if param.step and not divides(param.step, value - param.low):
-        return f"{show(value)} is off the steps; give {show(param.low)} plus a multiple of {show(param.step)}"
+        return (
+            f"{show(value)} is off the steps; give {show(param.low)} plus a multiple of"
+            f" {show(param.step)}"
+        )
     return None
 
 

@@ -1,4 +1,6 @@
-"""Everything that is wrong with a space given as plain data, found in one go, each with its place."""
+"""Everything that is wrong with a space given as plain data, found in one go, each with its
+place.
+"""
 
 import graphlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -32,14 +34,18 @@ def place(where: Where) -> str:
 
 
 def lint(raw: Mapping[str, Any]) -> list[Problem]:
-    """All mistakes of a space's plain data; an empty list means that a `Space` can be made of it."""
+    """All mistakes of a space's plain data; an empty list means that a `Space` can be made of
+    it.
+    """
     head = {k: v for k, v in raw.items() if k not in {*_MAPPINGS, "published"}}
     found = _shape(Head, head, (), TOP_KEYS) + _published(raw.get("published"))
     for key, example in _MAPPINGS.items():
         if key == "document" and key not in raw:
             continue  # the middle of the ranges
         if key not in raw:
-            found.append(Problem((), f"key {key!r} is missing; add `{key}:` with lines like `{example}`"))
+            found.append(
+                Problem((), f"key {key!r} is missing; add `{key}:` with lines like `{example}`")
+            )
         elif not isinstance(raw[key], Mapping) or (key == "params" and not raw[key]):
             found.append(Problem((key,), f"must hold lines like `{example}`, not {show(raw[key])}"))
     given = raw.get("params")
@@ -51,7 +57,9 @@ def lint(raw: Mapping[str, Any]) -> list[Problem]:
     return found
 
 
-def _shape(cls: type[BaseModel], raw: Mapping[str, Any], where: Where, keys: Iterable[str]) -> list[Problem]:
+def _shape(
+    cls: type[BaseModel], raw: Mapping[str, Any], where: Where, keys: Iterable[str]
+) -> list[Problem]:
     """Missing keys, keys other than `keys`, and wrong types, in our words instead of pydantic's."""
     try:
         cls.model_validate(dict(raw))
@@ -68,7 +76,9 @@ def _translated(error: Mapping[str, Any], where: Where, keys: Iterable[str]) -> 
         case "extra_forbidden":
             return Problem((*where, *loc), f"unknown key {key!r}; {nearest(str(key), keys)}")
         case "tuple_type":
-            return Problem((*where, *loc), f"must be a list such as [16, 32], not {show(error['input'])}")
+            return Problem(
+                (*where, *loc), f"must be a list such as [16, 32], not {show(error['input'])}"
+            )
         case _:  # the field types' own, whose messages are written for users
             return Problem((*where, *loc), error["msg"])
 
@@ -77,7 +87,12 @@ def _published(raw: Any) -> list[Problem]:
     if raw is None:
         return []
     if not isinstance(raw, Mapping):
-        return [Problem(("published",), f"must hold the keys {', '.join(Published.model_fields)}, not {show(raw)}")]
+        return [
+            Problem(
+                ("published",),
+                f"must hold the keys {', '.join(Published.model_fields)}, not {show(raw)}",
+            )
+        ]
     return _shape(Published, raw, ("published",), Published.model_fields)
 
 
@@ -96,12 +111,19 @@ def _params(given: Mapping[str, Any]) -> tuple[dict[str, Param], list[Problem]]:
     good = {n: p for n, p in parsed.items() if not _leads_to(n, parsed, bad)}
     for name in good:
         if not all(needs(good, name).values()):
-            found.append(Problem(("params", name, "when"), "can never hold; its parents' own conditions exclude it"))
+            found.append(
+                Problem(
+                    ("params", name, "when"),
+                    "can never hold; its parents' own conditions exclude it",
+                )
+            )
     return good, found
 
 
 def _leads_to(name: str, params: Mapping[str, Param], bad: set[str]) -> bool:
-    """Whether `name` or one of its ancestors is in `bad`. Cycles end there, since their members are."""
+    """Whether `name` or one of its ancestors is in `bad`. Cycles end there, since their members
+    are.
+    """
     return name in bad or any(_leads_to(p, params, bad) for p in params[name].when or {})
 
 
@@ -133,9 +155,15 @@ def _range(raw: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
     low, high, step, log = (raw.get(k) for k in ("low", "high", "step", "log"))
     if low is not None and high is not None and low >= high:
         remedy = "use type constant" if low == high else "swap them"
-        yield ("low",), f"low must be below high, but {show(low)} is not below {show(high)}; {remedy}"
+        yield (
+            ("low",),
+            f"low must be below high, but {show(low)} is not below {show(high)}; {remedy}",
+        )
     if log and low is not None and low <= 0:
-        yield ("low",), f"low must be above 0 where log is true, not {show(low)}; raise it or take log away"
+        yield (
+            ("low",),
+            f"low must be above 0 where log is true, not {show(low)}; raise it or take log away",
+        )
     if step is None:
         return
     if step <= 0:
@@ -145,7 +173,10 @@ def _range(raw: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
     elif low is not None and high is not None and low < high and not divides(step, high - low):
         yield (
             ("step",),
-            f"step must divide high − low, {show(high - low)}, but {show(step)} does not; change one",
+            (
+                f"step must divide high − low, {show(high - low)}, but {show(step)} does not;"
+                " change one"
+            ),
         )
 
 
@@ -156,7 +187,11 @@ def _choices(choices: Sequence[Any], faulty: Container[str | int]) -> Iterator[t
         # 1 and true are equal for Python and hence for every sampler.
         if i not in faulty and choice in choices[:i]:
             twin = choices[list(choices).index(choice)]
-            text = "is listed twice" if show(twin) == show(choice) else f"can't be told apart from {show(twin)}"
+            text = (
+                "is listed twice"
+                if show(twin) == show(choice)
+                else f"can't be told apart from {show(twin)}"
+            )
             yield ("choices", i), f"the choice {show(choice)} {text}; remove one"
 
 
@@ -172,7 +207,9 @@ def _conditions(given: Mapping[str, Any], parsed: Mapping[str, Param]) -> list[P
         for parent, values in when.items():
             where: Where = ("params", name, "when", parent)
             if parent not in given:
-                found.append(Problem(where, f"{parent!r} is not a parameter; {nearest(parent, given)}"))
+                found.append(
+                    Problem(where, f"{parent!r} is not a parameter; {nearest(parent, given)}")
+                )
             elif parent in parsed:
                 impossible = [p for v in values if (p := problem_of(parsed[parent], v))]
                 found += [Problem(where, f"can't hold, since of {parent} {p}") for p in impossible]
@@ -193,10 +230,20 @@ def _cycle(graph: Mapping[str, list[str]]) -> list[str] | None:
     return None
 
 
-def _document(document: Mapping[str, Any], good: Mapping[str, Param], given: Mapping[str, Any]) -> list[Problem]:
+def _document(
+    document: Mapping[str, Any], good: Mapping[str, Param], given: Mapping[str, Any]
+) -> list[Problem]:
     """Check the document's setting, but for parameters that are themselves wrong."""
-    found = [Problem(("document", n), f"is not a parameter; {nearest(n, given)}") for n in document if n not in given]
+    found = [
+        Problem(("document", n), f"is not a parameter; {nearest(n, given)}")
+        for n in document
+        if n not in given
+    ]
     for name, text in problems(good, {n: v for n, v in document.items() if n in good}):
         missing = name not in document
-        found.append(Problem(("document",), f"{name!r} {text}") if missing else Problem(("document", name), text))
+        found.append(
+            Problem(("document",), f"{name!r} {text}")
+            if missing
+            else Problem(("document", name), text)
+        )
     return found

@@ -1,6 +1,8 @@
-"""Settings (a value for every active parameter) of a set of parameters: pure functions over names and values.
+"""Settings (a value for every active parameter) of a set of parameters: pure functions over names
+and values.
 
-They expect parameters that `search.space.problems` finds no fault with; conditions without cycles above all.
+They expect parameters that `search.space.problems` finds no fault with; conditions without cycles
+above all.
 """
 
 import json
@@ -9,7 +11,16 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from search.registry import nearest
-from search.space.params import ChoiceParam, ConstantParam, IntParam, Param, ends, n_points, own, problem_of
+from search.space.params import (
+    ChoiceParam,
+    ConstantParam,
+    IntParam,
+    Param,
+    ends,
+    n_points,
+    own,
+    problem_of,
+)
 from search.space.values import Value, is_in
 
 Params: TypeAlias = Mapping[str, Param]
@@ -47,23 +58,32 @@ def _is_on(param: Param, on: Mapping[str, Any]) -> bool:
 
 
 def needs(params: Params, name: str) -> dict[str, tuple[Value, ...]]:
-    """For every ancestor of `name` the values that let it be active; an empty tuple means it never is."""
+    """For every ancestor of `name` the values that let it be active; an empty tuple means it never
+    is.
+    """
     found: dict[str, tuple[Value, ...]] = {}
     for parent, allowed in (params[name].when or {}).items():
-        possible = tuple(own(params[parent], v) for v in allowed if problem_of(params[parent], v) is None)
+        possible = tuple(
+            own(params[parent], v) for v in allowed if problem_of(params[parent], v) is None
+        )
         for ancestor, values in [(parent, possible), *needs(params, parent).items()]:
             found[ancestor] = tuple(v for v in found.get(ancestor, values) if is_in(v, values))
     return found
 
 
 def reachable(params: Params) -> dict[str, Param]:
-    """Keep the parameters that some setting makes active, conditions cut to values that can still occur."""
+    """Keep the parameters that some setting makes active, conditions cut to values that can still
+    occur.
+    """
     kept: dict[str, Param] = {}
     for name in order(params):
         when = params[name].when or {}
         if not all(parent in kept for parent in when):
             continue
-        cut = {p: tuple(v for v in allowed if problem_of(kept[p], v) is None) for p, allowed in when.items()}
+        cut = {
+            p: tuple(v for v in allowed if problem_of(kept[p], v) is None)
+            for p, allowed in when.items()
+        }
         trial = {**kept, name: params[name].model_copy(update={"when": cut or None})}
         if all(needs(trial, name).values()):
             kept = trial
@@ -76,11 +96,15 @@ def condition(param: Param) -> str:
 
 
 def problems(params: Params, setting: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Check `setting` as a complete one: pairs of a name and a sentence, which does not repeat the name."""
+    """Check `setting` as a complete one: pairs of a name and a sentence, which does not repeat the
+    name.
+    """
     bad = {n: p for n, v in setting.items() if n in params and (p := problem_of(params[n], v))}
     on = active(params, setting)
     unsettled = {*bad, *(n for n in on if n not in setting)}
-    found = [(n, f"is not a parameter; {nearest(str(n), params)}") for n in setting if n not in params]
+    found = [
+        (n, f"is not a parameter; {nearest(str(n), params)}") for n in setting if n not in params
+    ]
     found += bad.items()
     found += [(n, "is missing; give it a value") for n in on if n not in setting]
     for name in setting:
@@ -92,7 +116,8 @@ def problems(params: Params, setting: Mapping[str, Any]) -> list[tuple[str, str]
 def fill(params: Params, base: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Value]:
     """Give each active parameter the wanted value, else the base's, else its lowest or first.
 
-    Values of the base that the parameters no longer allow are passed over; wanted ones must be valid.
+    Values of the base that the parameters no longer allow are passed over; wanted ones must be
+    valid.
     """
     setting: dict[str, Value] = {}
     for name in order(params):
@@ -106,7 +131,9 @@ def fill(params: Params, base: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
 
 
 def middle(params: Params) -> dict[str, Value]:
-    """Make the setting in the middle of each range, by its logarithm where that is searched; the first of choices."""
+    """Make the setting in the middle of each range, by its logarithm where that is searched; the
+    first of choices.
+    """
     return fill(params, {name: _middle(param) for name, param in params.items()}, {})
 
 
@@ -121,8 +148,12 @@ def _middle(param: Param) -> Value:
     return low + int((value - low) / param.step) * param.step if param.step else value
 
 
-def complete(params: Params, base: Mapping[str, Any], partial: Mapping[str, Any]) -> tuple[dict[str, Value], list[str]]:
-    """Make a partial setting complete; with it, what is wrong with the partial one (then it is of no use)."""
+def complete(
+    params: Params, base: Mapping[str, Any], partial: Mapping[str, Any]
+) -> tuple[dict[str, Value], list[str]]:
+    """Make a partial setting complete; with it, what is wrong with the partial one (then it is of
+    no use).
+    """
     usable = {n: v for n, v in partial.items() if n in params and problem_of(params[n], v) is None}
     setting = fill(params, base, usable)
     found = problems(params, {**setting, **partial})
@@ -130,7 +161,9 @@ def complete(params: Params, base: Mapping[str, Any], partial: Mapping[str, Any]
 
 
 def corners(params: Params, document: Mapping[str, Any]) -> list[dict[str, Value]]:
-    """List the document's setting, each parameter at each end with the rest as there, all lows, all highs."""
+    """List the document's setting, each parameter at each end with the rest as there, all lows, all
+    highs.
+    """
     found = [fill(params, document, {})]
     for name in order(params):
         for value in ends(params[name]):
@@ -147,7 +180,9 @@ def _kept(document: Mapping[str, Any], name: str, allowed: tuple[Value, ...]) ->
 
 
 def totals(params: Params, max_epochs: float) -> list[int]:
-    """How long the settings of a full grid train: each value of `epochs`, those above `max_epochs` cut to it."""
+    """How long the settings of a full grid train: each value of `epochs`, those above `max_epochs`
+    cut to it.
+    """
     param = params.get("epochs")
     values: Iterable[Any] = ends(param) if param else (max_epochs,)
     if isinstance(param, IntParam):
@@ -156,8 +191,12 @@ def totals(params: Params, max_epochs: float) -> list[int]:
 
 
 def n_trained(params: Params, max_epochs: float) -> int:
-    """Count a full grid as it would be trained: more `epochs` than `max_epochs` make no difference."""
-    fixed = {"epochs": ConstantParam(value=1, when=params["epochs"].when)} if "epochs" in params else {}
+    """Count a full grid as it would be trained: more `epochs` than `max_epochs` make no
+    difference.
+    """
+    fixed = (
+        {"epochs": ConstantParam(value=1, when=params["epochs"].when)} if "epochs" in params else {}
+    )
     return n_combinations({**params, **fixed}) * len(totals(params, max_epochs))
 
 
@@ -174,7 +213,9 @@ def n_combinations(params: Params) -> int:
         values = named.get(name, ())
         others = max(0, n_points(params[name]) - len(values))
         # All values that no condition names lead to the same rest of the grid.
-        return sum(count(rest, {**on, name: v}) for v in values) + (others * count(rest, on) if others else 0)
+        return sum(count(rest, {**on, name: v}) for v in values) + (
+            others * count(rest, on) if others else 0
+        )
 
     return count(order(params), {})
 

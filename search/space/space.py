@@ -43,16 +43,19 @@ def _pin_problem(name: str, param: Param, value: Any) -> str | None:
 
 
 class Space(Head):
-    """What can vary for one model. Immutable, and valid: building one of bad parts raises InputError.
+    """What can vary for one model. Immutable, and valid: building one of bad parts raises
+    InputError.
 
-    `document` is the baseline, the setting of the source document where there is one, and trial 0 of every study: a
-    complete valid setting, by default in the middle of the ranges.
+    `document` is the baseline, the setting of the source document where there is one, and trial 0
+    of every study: a complete valid setting, by default in the middle of the ranges.
     """
 
     published: Published | None = None
     # Before `document`, whose values are brought to their parameters' types.
     params: dict[str, Annotated[Param, Field(discriminator="type")]]
-    document: dict[str, AnyValue] = Field(default_factory=lambda data: settings.middle(data.get("params", {})))
+    document: dict[str, AnyValue] = Field(
+        default_factory=lambda data: settings.middle(data.get("params", {}))
+    )
 
     @field_validator("document")
     @classmethod
@@ -73,11 +76,18 @@ class Space(Head):
         return cls.model_validate(dict(raw))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON and YAML: the keys of a space file, without those left at their defaults."""
-        params = {n: {"type": p.type, **p.model_dump(exclude_defaults=True)} for n, p in self.params.items()}
+        """Plain data for JSON and YAML: the keys of a space file, without those left at their
+        defaults.
+        """
+        params = {
+            n: {"type": p.type, **p.model_dump(exclude_defaults=True)}
+            for n, p in self.params.items()
+        }
         head = self.model_dump(exclude={"params", "document"}, exclude_none=True)
         # By way of JSON, which makes lists of tuples.
-        plain: dict[str, Any] = json.loads(json.dumps({**head, "document": self.document, "params": params}))
+        plain: dict[str, Any] = json.loads(
+            json.dumps({**head, "document": self.document, "params": params})
+        )
         return plain
 
     @property
@@ -86,11 +96,15 @@ class Space(Head):
         return settings.order(self.params)
 
     def active(self, params: Mapping[str, Any]) -> list[str]:
-        """Names that the values in `params` make active, parents first; a missing parent makes none."""
+        """Names that the values in `params` make active, parents first; a missing parent makes
+        none.
+        """
         return settings.active(self.params, params)
 
     def setting(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
-        """A setting of `value_of(name)` for every parameter that the values before it make active, parents first."""
+        """A setting of `value_of(name)` for every parameter that the values before it make active,
+        parents first.
+        """
         made: dict[str, Any] = {}
         for name in self.order:
             if name in self.active(made):
@@ -98,14 +112,17 @@ class Space(Head):
         return made
 
     def problems_of(self, params: Mapping[str, Any]) -> list[str]:
-        """List what keeps `params` from being a complete valid setting, one sentence each with the remedy."""
+        """List what keeps `params` from being a complete valid setting, one sentence each with the
+        remedy.
+        """
         return [f"{name}: {text}" for name, text in settings.problems(self.params, params)]
 
     def complete(self, partial: Mapping[str, Any]) -> dict[str, Value]:
-        """Make a complete setting of `partial`'s values, else the document's, else the lowest or first.
+        """Make a complete setting of `partial`'s values, else the document's, else the lowest or
+        first.
 
-        Parameters that these values leave inactive are left out. Raises InputError with every bad name and
-        value, also for a value given to a parameter that stays inactive.
+        Parameters that these values leave inactive are left out. Raises InputError with every bad
+        name and value, also for a value given to a parameter that stays inactive.
         """
         setting, found = settings.complete(self.params, self.document, partial)
         if found:
@@ -113,11 +130,12 @@ class Space(Head):
         return setting
 
     def fix(self, values: Mapping[str, Any]) -> Self:
-        """Pin each named parameter to a value; parameters that can't become active any more are dropped.
+        """Pin each named parameter to a value; parameters that can't become active any more are
+        dropped.
 
-        A training parameter may be pinned to any value that training can take: the file says what is searched, not
-        what can be trained.
-        Raises InputError with every unknown name, bad value, and name that another pin puts out of use.
+        A training parameter may be pinned to any value that training can take: the file says what
+        is searched, not what can be trained. Raises InputError with every unknown name, bad value,
+        and name that another pin puts out of use.
         """
         found = []
         for name, value in values.items():
@@ -127,11 +145,17 @@ class Space(Head):
                 found.append(f"{name}: {problem}")
         if found:
             raise InputError(found)
-        pinned = {n: ConstantParam(value=own(self.params[n], v), when=self.params[n].when) for n, v in values.items()}
+        pinned = {
+            n: ConstantParam(value=own(self.params[n], v), when=self.params[n].when)
+            for n, v in values.items()
+        }
         result = self._with({**self.params, **pinned}, values)
         if lost := [n for n in values if n not in result.params]:
             raise InputError(
-                [f"{n}: is used only when {settings.condition(self.params[n])}; leave it out" for n in lost]
+                [
+                    f"{n}: is used only when {settings.condition(self.params[n])}; leave it out"
+                    for n in lost
+                ]
             )
         return result
 
@@ -145,11 +169,15 @@ class Space(Head):
             with_choices = [n for n, p in self.params.items() if isinstance(p, ChoiceParam)]
             raise InputError(f"{name}: has no choices to drop; {nearest(name, with_choices)}")
         if unknown := [v for v in values if not is_in(v, ends(param))]:
-            raise InputError(f"{name}: {shown(unknown)} can't be dropped; the choices are {shown(ends(param))}")
+            raise InputError(
+                f"{name}: {shown(unknown)} can't be dropped; the choices are {shown(ends(param))}"
+            )
         left = tuple(v for v in ends(param) if not is_in(v, values))
         if not left:
             raise InputError(f"{name}: no choice is left without {shown(values)}; keep one of them")
-        kept = ChoiceParam(choices=left, when=param.when) if isinstance(param, ChoiceParam) else param
+        kept = (
+            ChoiceParam(choices=left, when=param.when) if isinstance(param, ChoiceParam) else param
+        )
         return self._with({**self.params, name: kept}, {})
 
     def _with(self, params: Mapping[str, Param], wanted: Mapping[str, Any]) -> Self:
@@ -172,23 +200,32 @@ class Space(Head):
 
     @property
     def n_combinations(self) -> int:
-        """The size of a full grid: 10 points for a float without a step, inactive parameters not counted."""
+        """The size of a full grid: 10 points for a float without a step, inactive parameters not
+        counted.
+        """
         return settings.n_combinations(self.params)
 
     def corners(self) -> list[dict[str, Value]]:
-        """List settings at the space's ends, all different: the document's, then each parameter at each
-        extreme or choice with the rest as the document has it, then all lowest and all highest.
+        """List settings at the space's ends, all different: the document's, then each parameter at
+        each extreme or choice with the rest as the document has it, then all lowest and all
+        highest.
         """
         return settings.corners(self.params, self.document)
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of parameters and document: the same for any order of keys, and for 1 and 1.0."""
-        text = json.dumps(canonical(self._content()), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        """SHA-256 (hex) of parameters and document: the same for any order of keys, and for 1 and
+        1.0.
+        """
+        text = json.dumps(
+            canonical(self._content()), sort_keys=True, separators=(",", ":"), ensure_ascii=False
+        )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def difference(self, other: "Space") -> list[str]:
-        """Say what changed from this space to `other`, a line each; empty when the digests are equal."""
+        """Say what changed from this space to `other`, a line each; empty when the digests are
+        equal.
+        """
         return difference(self._content(), other._content())
 
     def _content(self) -> dict[str, Any]:

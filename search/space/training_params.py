@@ -1,4 +1,5 @@
-"""What holds in every space: the values that training parameters can take, whichever model they belong to.
+"""What holds in every space: the values that training parameters can take, whichever model they
+belong to.
 
 Parameters that are not listed belong to the builders, and are left alone.
 """
@@ -43,7 +44,11 @@ class Flag:
 
     def problem_of(self, value: object) -> str | None:
         """Why `value` is neither, with the remedy; None if it is one."""
-        return None if isinstance(value, bool) else f"must be true or false, not {show(value)}; write it without quotes"
+        return (
+            None
+            if isinstance(value, bool)
+            else f"must be true or false, not {show(value)}; write it without quotes"
+        )
 
     def __str__(self) -> str:
         return "true or false"
@@ -70,7 +75,9 @@ class Real:
     def _out_of_range(self, value: float) -> str | None:
         if value < self.low or (self.open_low and value == self.low):
             rule = f"{'above' if self.open_low else 'at least'} {show(self.low)}"
-        elif self.high is not None and (value > self.high or (self.open_high and value == self.high)):
+        elif self.high is not None and (
+            value > self.high or (self.open_high and value == self.high)
+        ):
             rule = f"{'below' if self.open_high else 'at most'} {show(self.high)}"
         else:
             return None
@@ -78,7 +85,11 @@ class Real:
 
     def __str__(self) -> str:
         low = f"{'above' if self.open_low else 'from'} {show(self.low)}"
-        high = f" {'and below' if self.open_high else 'to'} {show(self.high)}" if self.high is not None else ""
+        high = (
+            f" {'and below' if self.open_high else 'to'} {show(self.high)}"
+            if self.high is not None
+            else ""
+        )
         return f"a number {low}{high}"
 
 
@@ -93,7 +104,9 @@ class Whole:
         """Why `value` is not whole or too low, with the remedy; None if it is neither."""
         if problem := whole_problem(value):
             return f"{problem}; give {self}"
-        return f"must be at least {self.low}, not {value}; give {self}" if value < self.low else None
+        return (
+            f"must be at least {self.low}, not {value}; give {self}" if value < self.low else None
+        )
 
     def __str__(self) -> str:
         return f"a whole number from {self.low}"
@@ -108,7 +121,11 @@ class Epochs:
     def problem_of(self, value: Any) -> str | None:
         """Why `value` names no epochs, with the remedy; None if it does."""
         if not isinstance(value, str):
-            return None if whole_problem(value) is None and value >= 1 else f"must be {self}, not {show(value)}"
+            return (
+                None
+                if whole_problem(value) is None and value >= 1
+                else f"must be {self}, not {show(value)}"
+            )
         if not _EPOCHS.fullmatch(value):
             return f"must be {self}, not {show(value)}; write whole numbers with commas between"
         epochs = [int(e) for e in value.split(",")]
@@ -117,7 +134,10 @@ class Epochs:
         return None
 
     def __str__(self) -> str:
-        return 'a whole number from 1 (every so many epochs) or a text such as "11,20" (at those epochs)'
+        return (
+            'a whole number from 1 (every so many epochs) or a text such as "11,20" (at those'
+            " epochs)"
+        )
 
 
 Rule = OneOf | Flag | Real | Whole | Epochs
@@ -161,10 +181,12 @@ EVERYWHERE: Mapping[str, Rule] = {**TRAINING, "dropout": _BELOW_1}
 
 
 def problems_of(name: str, given: object) -> list[tuple[tuple[str | int, ...], str]]:
-    """What makes `given`, a value or a parameter as a space file writes it, impossible for the name.
+    """What makes `given`, a value or a parameter as a space file writes it, impossible for the
+    name.
 
-    Pairs of keys that lead to the place inside `given`, and a sentence with rule, value and remedy. Empty for names
-    that are not known here; mistakes of form (missing keys, an unknown type) are not looked for.
+    Pairs of keys that lead to the place inside `given`, and a sentence with rule, value and remedy.
+    Empty for names that are not known here; mistakes of form (missing keys, an unknown type) are
+    not looked for.
     """
     rule = EVERYWHERE.get(name)
     if rule is None:

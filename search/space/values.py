@@ -1,4 +1,6 @@
-"""Plain values as a space file may hold them: what is accepted, when two are the same, how they are shown."""
+"""Plain values as a space file may hold them: what is accepted, when two are the same, how they are
+shown.
+"""
 
 import json
 import math
@@ -41,7 +43,9 @@ def number_problem(value: object) -> str | None:
     """Why `value` is not a finite number; None if it is one."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         quoted = isinstance(value, str) and value.strip().lstrip("+-")[:1].isdigit()
-        return f"must be a number, not {show(value)}" + ("; write it without quotes" if quoted else "")
+        return f"must be a number, not {show(value)}" + (
+            "; write it without quotes" if quoted else ""
+        )
     # Beyond 2**1023 an int has no float; ranges of such numbers have no use.
     if abs(value) >= 2**1023 or not math.isfinite(value):
         return f"must be a finite number, not {show(value)}"
@@ -78,7 +82,11 @@ def _fraction_problem(value: object) -> str | None:
     if problem := number_problem(value):
         return problem
     in_range = isinstance(value, int | float) and 0 <= value <= 1
-    return None if in_range else f"must be a fraction from 0 to 1, not {show(value)}; write 86 % as 0.86"
+    return (
+        None
+        if in_range
+        else f"must be a fraction from 0 to 1, not {show(value)}; write 86 % as 0.86"
+    )
 
 
 def _split_problem(value: object) -> str | None:
@@ -136,4 +144,6 @@ OptionalText = Annotated[str | None, _checked(_text_problem, optional=True)]
 Flag = Annotated[bool, _checked(_flag_problem)]
 Fraction = Annotated[float, _checked(_fraction_problem, float)]
 Split = Annotated[str, _checked(_split_problem)]
-When = Annotated[dict[str, tuple[Value, ...]] | None, _checked(when_problem, values_by_parent, optional=True)]
+When = Annotated[
+    dict[str, tuple[Value, ...]] | None, _checked(when_problem, values_by_parent, optional=True)
+]

@@ -23,7 +23,9 @@ _TOO_MANY = f"holds more than {MAX_VALUES:,} values, aliases written out; make i
 
 @dataclass
 class YamlFile:
-    """What a file holds: `data`, the line (from 1) of each key and list item in it, and mistakes by line."""
+    """What a file holds: `data`, the line (from 1) of each key and list item in it, and mistakes by
+    line.
+    """
 
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[Where, int] = field(default_factory=dict)
@@ -31,10 +33,11 @@ class YamlFile:
 
 
 def read_yaml(path: Path, *, may_be_empty: bool = False) -> YamlFile:
-    """Read a file whose outermost level is a mapping. Of keys given twice the first counts; all are listed.
+    """Read a file whose outermost level is a mapping. Of keys given twice the first counts; all are
+    listed.
 
-    Numbers and words are YAML 1.2's: `1e-3` is a number, `on` and `yes` are text.
-    Raises InputError when the file can't be read, is not YAML, or holds more than MAX_VALUES values.
+    Numbers and words are YAML 1.2's: `1e-3` is a number, `on` and `yes` are text. Raises InputError
+    when the file can't be read, is not YAML, or holds more than MAX_VALUES values.
     """
     text = _text(path)
     yaml = _yaml()
@@ -53,7 +56,9 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> YamlFile:
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         said = ", ".join(filter(None, [error.context, error.problem]))
-        raise InputError(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {said}; correct the line") from None
+        raise InputError(
+            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {said}; correct the line"
+        ) from None
     except YAMLError as error:
         said = str(error).splitlines()[0]
         raise InputError(f"{path}: not valid YAML: {said}; remove what is not plain text") from None
@@ -102,11 +107,15 @@ def _text(path: Path) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
-        raise InputError(f"{path}:{line}: not UTF-8 (byte {error.object[error.start]:#x}); save it as UTF-8") from None
+        raise InputError(
+            f"{path}:{line}: not UTF-8 (byte {error.object[error.start]:#x}); save it as UTF-8"
+        ) from None
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such file; check the name") from None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be read ({error}); check the path and its permissions") from None
+        raise InputError(
+            f"{path}: can't be read ({error}); check the path and its permissions"
+        ) from None
 
 
 @dataclass
@@ -121,7 +130,9 @@ class _Reader:
         if self.n_values > MAX_VALUES:  # aliases of aliases grow without end
             raise _TooManyError
         if any(node is n for n in above):
-            self.file.problems.append((node.start_mark.line + 1, "an alias (*name) leads back to itself; write it out"))
+            self.file.problems.append(
+                (node.start_mark.line + 1, "an alias (*name) leads back to itself; write it out")
+            )
             return None
         if isinstance(node, MappingNode):
             return self._mapping(node, where, (*above, node))
@@ -134,7 +145,10 @@ class _Reader:
             value = self.yaml.constructor.construct_object(node, deep=True)
             problem = text_problem(value, lines=True) if isinstance(value, str) else None
         except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
-            value, problem = None, f"{cut(node.value, 40)!r} is no value ({error}); put it in quotes if it is text"
+            value, problem = (
+                None,
+                f"{cut(node.value, 40)!r} is no value ({error}); put it in quotes if it is text",
+            )
         if problem:
             self.file.problems.append((node.start_mark.line + 1, problem))
         return visible(value) if isinstance(value, str) else value
@@ -156,21 +170,29 @@ class _Reader:
                 continue
             key = self.plain(key_node, where, above)
             if not isinstance(key, str):
-                self.file.problems.append((line, f"the key {show(key)} must be text; put it in quotes"))
+                self.file.problems.append(
+                    (line, f"the key {show(key)} must be text; put it in quotes")
+                )
                 continue
             if key in data:
                 first = self.file.lines[*where, key]
-                self.file.problems.append((line, f"key {key!r} is given twice, first in line {first}; remove one"))
+                self.file.problems.append(
+                    (line, f"key {key!r} is given twice, first in line {first}; remove one")
+                )
                 continue
             self.file.lines[*where, key] = line
             data[key] = self.plain(value_node, (*where, key), above)
         return merged | data
 
     def _merged(self, node: Node, where: Where, above: tuple[Node, ...]) -> dict[str, Any]:
-        """What `<<: *name` or `<<: [*name, *other]` brings; of a key that several have the first counts."""
+        """What `<<: *name` or `<<: [*name, *other]` brings; of a key that several have the first
+        counts.
+        """
         values = self.plain(node, (*where, "<<"), above)
         mappings = values if isinstance(values, list) else [values]
         if not all(isinstance(m, dict) for m in mappings):
-            self.file.problems.append((node.start_mark.line + 1, "<< takes mappings only; write the keys out"))
+            self.file.problems.append(
+                (node.start_mark.line + 1, "<< takes mappings only; write the keys out")
+            )
             return {}
         return {key: value for m in reversed(mappings) for key, value in m.items()}

@@ -1,7 +1,8 @@
 """What to try next, and for how long: pure functions of the study's trials.
 
-A strategy never reads storage, clocks or global random state. Its randomness comes from (study seed, trial number),
-so two workers never draw the same start-up points, and a study that was killed goes on with the same decisions.
+A strategy never reads storage, clocks or global random state. Its randomness comes from (study
+seed, trial number), so two workers never draw the same start-up points, and a study that was killed
+goes on with the same decisions.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,9 +17,15 @@ from search.strategies.protocol import Decision, Strategy, derive_seed
 from search.strategies.random_tpe import RandomSettings, TPESettings
 
 __all__ = [
-    "REDUCTION", "STRATEGIES", "Decision", "HalvingStrategy", "Strategy", "derive_seed",
-    "make_strategy", "rungs",
-]  # fmt: skip
+    "REDUCTION",
+    "STRATEGIES",
+    "Decision",
+    "HalvingStrategy",
+    "Strategy",
+    "derive_seed",
+    "make_strategy",
+    "rungs",
+]
 
 First = Sequence[Mapping[str, Any]]
 
@@ -50,8 +57,8 @@ def _default(wanted: Wanted) -> Strategy:
 def _random(wanted: Wanted) -> Strategy:
     """Random settings, each trained to its end.
 
-    To compare other strategies with, and to learn what a space is like without a bias (Bergstra & Bengio, JMLR 13
-    (2012), 281–305).
+    To compare other strategies with, and to learn what a space is like without a bias (Bergstra &
+    Bengio, JMLR 13 (2012), 281–305).
     """
     return HalvingStrategy(RandomSettings(wanted.space, **wanted.rules))
 
@@ -59,8 +66,9 @@ def _random(wanted: Wanted) -> Strategy:
 def _grid(wanted: Wanted) -> Strategy:
     """Every combination of a grid, each trained to its end.
 
-    For small spaces that are to be covered completely, as the source documents did. It sees but a handful of values of
-    each parameter, however few parameters matter (Bergstra & Bengio, 2012): for anything else take another.
+    For small spaces that are to be covered completely, as the source documents did. It sees but a
+    handful of values of each parameter, however few parameters matter (Bergstra & Bengio, 2012):
+    for anything else take another.
     """
     return HalvingStrategy(GridSettings(wanted.space, **wanted.rules))
 
@@ -68,8 +76,9 @@ def _grid(wanted: Wanted) -> Strategy:
 def _tpe(wanted: Wanted) -> Strategy:
     """Settings by the tree-structured Parzen estimator, each trained to its end.
 
-    Where no value before the last epoch tells anything, as with schedules that only settle at the end, and there is
-    compute for many full trainings (Bergstra et al., NIPS 2011; Watanabe, arXiv:2304.11127).
+    Where no value before the last epoch tells anything, as with schedules that only settle at the
+    end, and there is compute for many full trainings (Bergstra et al., NIPS 2011; Watanabe,
+    arXiv:2304.11127).
     """
     return HalvingStrategy(TPESettings(wanted.space, **wanted.rules))
 
@@ -77,32 +86,40 @@ def _tpe(wanted: Wanted) -> Strategy:
 def _halving(wanted: Wanted) -> Strategy:
     """TPE's settings, of which the worse half pauses at max/9 and max/3 epochs.
 
-    What studies used before `default`; for very large spaces of choices, where a Gaussian process knows no distances.
-    Jamieson & Talwalkar, AISTATS 2016, and TPE.
+    What studies used before `default`; for very large spaces of choices, where a Gaussian process
+    knows no distances. Jamieson & Talwalkar, AISTATS 2016, and TPE.
     """
     settings = TPESettings(wanted.space, **wanted.rules)
     return HalvingStrategy(settings, brackets={rungs(wanted.max_epochs): 1.0})
 
 
 def _asha(wanted: Wanted) -> Strategy:
-    """Random settings, the best third of which goes on from each of the rungs max/3, max/9, … down to 1 epoch.
+    """Random settings, the best third of which goes on from each of the rungs max/3, max/9, … down
+    to 1 epoch.
 
-    For hundreds of workers that must never wait, where first epochs tell last ones apart: it discards slow starters
-    (Li et al., "A system for massively parallel hyperparameter tuning", MLSys 2020; promotion as there).
-    """
-    settings = RandomSettings(wanted.space, **wanted.rules)
-    return HalvingStrategy(settings, keep=1 / REDUCTION, brackets={rungs(wanted.max_epochs, least=1): 1.0})
-
-
-def _hyperband(wanted: Wanted) -> Strategy:
-    """Random settings in brackets, which begin to compare at the first of `asha`'s rungs, at the second, … or never.
-
-    Where it is not known how early values can be trusted: safer than `asha`, and slower where they can (Li et al.,
-    "Hyperband", JMLR 18 (2018), 1–52; asynchronous as in Li et al., 2020).
+    For hundreds of workers that must never wait, where first epochs tell last ones apart: it
+    discards slow starters (Li et al., "A system for massively parallel hyperparameter tuning",
+    MLSys 2020; promotion as there).
     """
     settings = RandomSettings(wanted.space, **wanted.rules)
     return HalvingStrategy(
-        settings, seed=wanted.seed, keep=1 / REDUCTION, brackets=hyperband_brackets(wanted.max_epochs)
+        settings, keep=1 / REDUCTION, brackets={rungs(wanted.max_epochs, least=1): 1.0}
+    )
+
+
+def _hyperband(wanted: Wanted) -> Strategy:
+    """Random settings in brackets, which begin to compare at the first of `asha`'s rungs, at the
+    second, … or never.
+
+    Where it is not known how early values can be trusted: safer than `asha`, and slower where they
+    can (Li et al., "Hyperband", JMLR 18 (2018), 1–52; asynchronous as in Li et al., 2020).
+    """
+    settings = RandomSettings(wanted.space, **wanted.rules)
+    return HalvingStrategy(
+        settings,
+        seed=wanted.seed,
+        keep=1 / REDUCTION,
+        brackets=hyperband_brackets(wanted.max_epochs),
     )
 
 
@@ -118,13 +135,20 @@ STRATEGIES: dict[str, Callable[[Wanted], Strategy]] = {
 
 
 def make_strategy(
-    name: str, space: Space, *, seed: int, max_epochs: int, n_trials: int | None = None, first: First = ()
+    name: str,
+    space: Space,
+    *,
+    seed: int,
+    max_epochs: int,
+    n_trials: int | None = None,
+    first: First = (),
 ) -> Strategy:
     """The strategy called `name`. Raises ValueError for an unknown name.
 
-    `n_trials` is how many settings the study may start: once it has, `default` spends what is left on paused trials;
-    None for no limit. `first` are the settings of the first trials, which nobody asks a strategy for, the document's
-    before what was given with `--try` and `--warm-start`: they are not asked again.
+    `n_trials` is how many settings the study may start: once it has, `default` spends what is left
+    on paused trials; None for no limit. `first` are the settings of the first trials, which nobody
+    asks a strategy for, the document's before what was given with `--try` and `--warm-start`: they
+    are not asked again.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy: {name!r} is not known; {nearest(name, STRATEGIES)}")

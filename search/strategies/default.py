@@ -20,39 +20,59 @@ MIN_RUNG = 3
 RUNGS = (17, 6, 2)
 """Trials pause at the largest total over each of these."""
 MOST_GO_ON = 2 / 3
-"""Of the trials at a rung; less where the way to the next is long, so that it costs as much as the way before."""
+"""Of the trials at a rung; less where the way to the next is long, so that it costs as much as the
+way before.
+"""
 N_STARTUP = 8
 """Trials spread evenly before a model is asked."""
 EVERY = 8
-"""Every so many-th setting is one of the even spread all the same: a model that is wrong is never alone."""
+"""Every so many-th setting is one of the even spread all the same: a model that is wrong is never
+alone.
+"""
 MIN_KNOWN = 3
 N_AROUND = 8
 """The best trials in whose neighbourhood new settings are looked for."""
 
 
 class DefaultStrategy:
-    """Bayesian optimisation of trials that pause at rungs and go on from their weights when they promise most.
+    """Bayesian optimisation of trials that pause at rungs and go on from their weights when they
+    promise most.
 
-    For every study, from five trials to thousands and from one epoch to hundreds, with one worker or many. Every trial
-    pauses at max/17, max/6 and max/2 epochs. A ridge regression on the trials that went on tells what the others will
-    be worth at their end, a Gaussian process over these values what a new setting will; the one with the largest
-    expected improvement is tried next. Of the trials at a rung a fixed part goes on, those with the largest expected
-    improvement of the best value shown yet; nothing is ever discarded before the study's end. What runs is taken to
-    end as expected, so that many workers do not all try the same. The document's trial is never paused.
+    For every study, from five trials to thousands and from one epoch to hundreds, with one worker
+    or many. Every trial pauses at max/17, max/6 and max/2 epochs. A ridge regression on the trials
+    that went on tells what the others will be worth at their end, a Gaussian process over these
+    values what a new setting will; the one with the largest expected improvement is tried next. Of
+    the trials at a rung a fixed part goes on, those with the largest expected improvement of the
+    best value shown yet; nothing is ever discarded before the study's end. What runs is taken to
+    end as expected, so that many workers do not all try the same. The document's trial is never
+    paused.
 
-    Freeze and thaw: Swersky, Snoek & Adams, arXiv:1406.3896 (2014). Rungs: Li et al., "A system for massively parallel
-    hyperparameter tuning", MLSys 2020. Expected improvement: Jones, Schonlau & Welch, J. Global Optim. 13 (1998),
-    455–492. What runs: Ginsbourger, Le Riche & Carraro (2010), the «kriging believer».
+    Freeze and thaw: Swersky, Snoek & Adams, arXiv:1406.3896 (2014). Rungs: Li et al., "A system for
+    massively parallel hyperparameter tuning", MLSys 2020. Expected improvement: Jones, Schonlau &
+    Welch, J. Global Optim. 13 (1998), 455–492. What runs: Ginsbourger, Le Riche & Carraro (2010),
+    the «kriging believer».
     """
 
     looks = True
 
     def __init__(
-        self, space: Space, *, seed: int, max_epochs: int, n_trials: int | None = None,
+        self,
+        space: Space,
+        *,
+        seed: int,
+        max_epochs: int,
+        n_trials: int | None = None,
         first: Sequence[Mapping[str, Any]] = (),
-    ) -> None:  # fmt: skip
-        """`n_trials`: how many settings may be started; None for no limit. `first`: those of the first trials."""
-        self._space, self._seed, self._max_epochs, self._n_trials = space, seed, max_epochs, n_trials
+    ) -> None:
+        """`n_trials`: how many settings may be started; None for no limit. `first`: those of the
+        first trials.
+        """
+        self._space, self._seed, self._max_epochs, self._n_trials = (
+            space,
+            seed,
+            max_epochs,
+            n_trials,
+        )
         self._parts = shares(max_epochs)
         self._encoding = Encoding(space, max_epochs)
         self._n_more = max(0, len(first) - 1)
@@ -62,7 +82,9 @@ class DefaultStrategy:
         """The last outlook, kept because the same trials are asked about several times."""
 
     def ask(self, trials: Sequence[TrialRecord], number: int) -> dict[str, Any]:
-        """Params of trial `number`: an even spread's at first, then the most promising; none twice."""
+        """Params of trial `number`: an even spread's at first, then the most promising; none
+        twice.
+        """
         others = [t for t in trials if t.number != number and t.params]
         taken = {identity(t.params, self._max_epochs) for t in others}
         outlook = self._outlook(others)
@@ -81,7 +103,9 @@ class DefaultStrategy:
         return next(fresh, None) or self._random.draw(number, taken)
 
     def _even(self, number: int, *, is_early: bool) -> Floats:
-        """Row `number` of Sobol's sequence, shuffled by the study's seed; early, learning rates are customary ones."""
+        """Row `number` of Sobol's sequence, shuffled by the study's seed; early, learning rates are
+        customary ones.
+        """
         sobol = qmc.Sobol(max(1, self._encoding.width), rng=np.random.default_rng(self._seed))
         if number:
             sobol.fast_forward(number)
@@ -91,7 +115,11 @@ class DefaultStrategy:
     def decide(self, trials: Sequence[TrialRecord], number: int, step: int) -> Decision:
         """Pause at a rung, unless the trial is the one to be promoted now."""
         own = next(t for t in trials if t.number == number)
-        if not self.is_rung(step) or step >= (own.total_epochs or step + 1) or self._is_document(own):
+        if (
+            not self.is_rung(step)
+            or step >= (own.total_epochs or step + 1)
+            or self._is_document(own)
+        ):
             return Decision.GO_ON
         return Decision.GO_ON if self._next(trials, own=number) == number else Decision.PAUSE
 
@@ -120,46 +148,70 @@ class DefaultStrategy:
     def _n_gone(self, trials: Sequence[TrialRecord], rung: int, waiting: set[int]) -> int:
         # What an earlier end of the study left pruned at the rung did not go on.
         return sum(
-            t.epochs > rung or (t.epochs == rung and t.number not in waiting and t.state != State.PRUNED)
+            t.epochs > rung
+            or (t.epochs == rung and t.number not in waiting and t.state != State.PRUNED)
             for t in self._rivals(trials, rung)
         )
 
     def _n_to_go(self, trials: Sequence[TrialRecord], rung: int, part: float) -> int:
         share = part * sum(t.epochs >= rung for t in self._rivals(trials, rung))
-        # Once all have started, the last place is filled too: of a few trials one at least comes to its end.
+        # Once all have started, the last place is filled too: of a few trials one at least comes to
+        # its end.
         is_last = self._n_trials is not None and len(trials) >= self._n_trials
         return math.ceil(share - 1e-9) if is_last else math.floor(share + 1e-9)
 
     def _rivals(self, trials: Sequence[TrialRecord], rung: int) -> list[TrialRecord]:
         return [
-            t for t in trials
-            if t.state != State.FAIL and (t.total_epochs or self._max_epochs) > rung and not self._is_document(t)
-        ]  # fmt: skip
+            t
+            for t in trials
+            if t.state != State.FAIL
+            and (t.total_epochs or self._max_epochs) > rung
+            and not self._is_document(t)
+        ]
 
     def _is_document(self, trial: TrialRecord) -> bool:
         if trial.number:
             return False
-        return identity(trial.params, self._max_epochs) == identity(self._space.document, self._max_epochs)
+        return identity(trial.params, self._max_epochs) == identity(
+            self._space.document, self._max_epochs
+        )
 
     def _most_promising(self, trials: Sequence[TrialRecord], here: Sequence[TrialRecord]) -> int:
         best = heapq.nlargest(N_OTHERS, here, key=lambda t: (t.best_so_far[-1], -t.number))
-        gains = self._outlook([t for t in trials if t.params], frozenset(t.number for t in best)).gains
+        gains = self._outlook(
+            [t for t in trials if t.params], frozenset(t.number for t in best)
+        ).gains
         return max(here, key=lambda t: (gains.get(t.number, -math.inf), -t.number)).number
 
-    def _outlook(self, trials: Sequence[TrialRecord], asked: frozenset[int] = frozenset()) -> Outlook:
-        """What `trials` tell; of many, those whose numbers are `asked` for are among the ones that it knows."""
+    def _outlook(
+        self, trials: Sequence[TrialRecord], asked: frozenset[int] = frozenset()
+    ) -> Outlook:
+        """What `trials` tell; of many, those whose numbers are `asked` for are among the ones that
+        it knows.
+        """
         # A trial that crashed by no fault of its setting tells nothing.
         told = [t for t in trials if t.state != State.FAIL or t.untrainable]
         asked = asked if len(told) > N_TOLD else frozenset()
-        key = (asked, [(t.number, t.state == State.FAIL, t.epochs, t.curve and t.curve[-1].val_accuracy) for t in told])
+        key = (
+            asked,
+            [
+                (t.number, t.state == State.FAIL, t.epochs, t.curve and t.curve[-1].val_accuracy)
+                for t in told
+            ],
+        )
         if self._seen is None or self._seen[0] != key:
             self._seen = key, Outlook(told, self._encoding, (*self._parts, self._max_epochs), asked)
         return self._seen[1]
 
 
 def shares(max_epochs: int) -> dict[int, float]:
-    """Rungs, ascending, and the part of the trials there that goes on; none where training is too short for any."""
+    """Rungs, ascending, and the part of the trials there that goes on; none where training is too
+    short for any.
+    """
     steps = sorted({max(MIN_RUNG, round(max_epochs / divisor)) for divisor in RUNGS})
     rungs = [step for step in steps if step <= 0.75 * max_epochs]
     ends = [0, *rungs, max_epochs]
-    return {b: min(MOST_GO_ON, (b - a) / (c - b)) for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)}
+    return {
+        b: min(MOST_GO_ON, (b - a) / (c - b))
+        for a, b, c in zip(ends, ends[1:], ends[2:], strict=False)
+    }

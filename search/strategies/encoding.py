@@ -1,7 +1,8 @@
 """Settings as points that a model can measure distances between.
 
-Every searched parameter is one column: a number's place in its range (0…1, by orders of magnitude if `log`), or the
-index of a choice, between any two of which the distance is 1. NaN stands for a parameter that is inactive.
+Every searched parameter is one column: a number's place in its range (0…1, by orders of magnitude
+if `log`), or the index of a choice, between any two of which the distance is 1. NaN stands for a
+parameter that is inactive.
 """
 
 import math
@@ -23,7 +24,9 @@ _MIDDLE = 0.5
 
 
 class Encoding:
-    """Between the settings of a space and rows of numbers. A study's clip of `epochs` is taken to be part of them."""
+    """Between the settings of a space and rows of numbers. A study's clip of `epochs` is taken to
+    be part of them.
+    """
 
     def __init__(self, space: Space, max_epochs: int) -> None:
         self._space = space
@@ -41,7 +44,9 @@ class Encoding:
         return len(self.names)
 
     def encode(self, settings: Sequence[Mapping[str, Any]]) -> Floats:
-        """Rows for `settings`; a value that the space does not have any more reads as its nearest."""
+        """Rows for `settings`; a value that the space does not have any more reads as its
+        nearest.
+        """
         rows = np.full((len(settings), self.width), np.nan)
         for row, params in zip(rows, settings, strict=True):
             for i, (name, param) in enumerate(zip(self.names, self._params, strict=True)):
@@ -50,20 +55,26 @@ class Encoding:
         return rows
 
     def spread(self, uniform: Floats, *, settle: bool = True) -> Floats:
-        """Rows for points of the unit cube, so that even points are even draws of each parameter."""
+        """Rows for points of the unit cube, so that even points are even draws of each
+        parameter.
+        """
         columns = [_drawn(p, uniform[:, i]) for i, p in enumerate(self._params)]
         rows = np.column_stack(columns) if columns else np.empty((len(uniform), 0))
         return self.settle(rows) if settle else rows
 
     def customary(self, uniform: Floats) -> Floats:
-        """Rows as of `spread`, but learning rates are near what is customary for the optimizer (`rates`)."""
+        """Rows as of `spread`, but learning rates are near what is customary for the optimizer
+        (`rates`).
+        """
         rows = self.spread(uniform)
         if self._rates is not None:
             rows[:, self._rates.column] = self._rates.drawn(rows, uniform[:, self._rates.column])
         return rows
 
     def settle(self, rows: Floats) -> Floats:
-        """`rows` with numbers on the nearest allowed value and NaN where a parameter is inactive."""
+        """`rows` with numbers on the nearest allowed value and NaN where a parameter is
+        inactive.
+        """
         columns = [_snapped(p, rows[:, i]) for i, p in enumerate(self._params)]
         settled = np.column_stack(columns) if columns else rows.copy()
         for i, parents in self._conditions:
@@ -82,7 +93,8 @@ class Encoding:
         return setting
 
     def features(self, rows: Floats) -> Floats:
-        """Coordinates in which the distance of two choices is 1, and `groups` tells which belong to one parameter.
+        """Coordinates in which the distance of two choices is 1, and `groups` tells which belong to
+        one parameter.
 
         Learning rates are measured from what is customary for the optimizer.
         """
@@ -101,9 +113,9 @@ class Encoding:
         """For each coordinate of `features` the number of its parameter, from 0, without gaps."""
         n_numbers = int((~self._is_choice).sum())
         sizes = [n_points(self._params[i]) for i in np.flatnonzero(self._is_choice)]
-        return np.concatenate([np.arange(n_numbers), np.repeat(np.arange(len(sizes)) + n_numbers, sizes)]).astype(
-            np.int64
-        )
+        return np.concatenate(
+            [np.arange(n_numbers), np.repeat(np.arange(len(sizes)) + n_numbers, sizes)]
+        ).astype(np.int64)
 
     @property
     def n_alternatives(self) -> int:
@@ -119,7 +131,9 @@ class Encoding:
         return min(value, self._max_epochs) if name == "epochs" else value
 
     def _find_conditions(self) -> list[tuple[int, list[tuple[int, Floats]]]]:
-        """For each conditional column the columns that it depends on, with the places that make it active."""
+        """For each conditional column the columns that it depends on, with the places that make it
+        active.
+        """
         found = []
         for i, param in enumerate(self._params):
             parents = []
@@ -134,11 +148,17 @@ class Encoding:
 
 
 def _is_on(param: Param, setting: Mapping[str, Any]) -> bool:
-    return all(p in setting and is_in(setting[p], allowed) for p, allowed in (param.when or {}).items())
+    return all(
+        p in setting and is_in(setting[p], allowed) for p, allowed in (param.when or {}).items()
+    )
 
 
 def _scale(param: FloatParam | IntParam) -> tuple[float, float]:
-    return (math.log(param.low), math.log(param.high)) if param.log else (float(param.low), float(param.high))
+    return (
+        (math.log(param.low), math.log(param.high))
+        if param.log
+        else (float(param.low), float(param.high))
+    )
 
 
 def _place(param: Param, value: Any) -> float:
@@ -162,13 +182,18 @@ def _drawn(param: Param, uniform: Floats) -> Floats:
         return index
     if not param.log:
         return index / max(1, n - 1)
-    low, high = math.log(param.low - 0.5 * (param.step or 1)), math.log(param.high + 0.5 * (param.step or 1))
+    low, high = (
+        math.log(param.low - 0.5 * (param.step or 1)),
+        math.log(param.high + 0.5 * (param.step or 1)),
+    )
     from_low, to_high = _scale(param)
     return np.clip((low + uniform * (high - low) - from_low) / (to_high - from_low), 0.0, 1.0)
 
 
 def _snapped(param: Param, places: Floats) -> Floats:
-    if isinstance(param, ChoiceParam | ConstantParam) or (isinstance(param, FloatParam) and param.step is None):
+    if isinstance(param, ChoiceParam | ConstantParam) or (
+        isinstance(param, FloatParam) and param.step is None
+    ):
         return places
     low, high = _scale(param)
     step = param.step or 1

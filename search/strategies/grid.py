@@ -28,7 +28,9 @@ class _Steps(Sequence[Any]):
 
 
 def points(param: Param) -> Sequence[Any]:
-    """The values that a grid takes of `param`, in order: all, or 10 even ones of a float without a step."""
+    """The values that a grid takes of `param`, in order: all, or 10 even ones of a float without a
+    step.
+    """
     match param:
         case ConstantParam():
             return (param.value,)
@@ -38,7 +40,9 @@ def points(param: Param) -> Sequence[Any]:
             return range(param.low, param.high + 1, param.step or 1)
         case FloatParam(step=None):
             even = np.geomspace if param.log else np.linspace
-            return tuple(np.clip(even(param.low, param.high, GRID_POINTS), param.low, param.high).tolist())
+            return tuple(
+                np.clip(even(param.low, param.high, GRID_POINTS), param.low, param.high).tolist()
+            )
         case FloatParam():
             return _Steps(param)
 
@@ -57,7 +61,9 @@ def walk(space: Space, max_epochs: int) -> Iterator[dict[str, Any]]:
 
 
 def combinations(space: Space, values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """Every setting of the `values` of each parameter, the last one changing fastest; inactive ones left out."""
+    """Every setting of the `values` of each parameter, the last one changing fastest; inactive ones
+    left out.
+    """
 
     def extend(names: Sequence[str], setting: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if not names:
@@ -76,7 +82,9 @@ class GridSettings:
 
     looks = False
 
-    def __init__(self, space: Space, *, seed: int, max_epochs: int, first: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self, space: Space, *, seed: int, max_epochs: int, first: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self._first = [dict(s) for s in first] or [dict(space.document)]
         given = {identity(s, max_epochs) for s in self._first}
         self._rest = (s for s in walk(space, max_epochs) if identity(s, max_epochs) not in given)
@@ -89,4 +97,8 @@ class GridSettings:
             return dict(self._first[number])
         place = number - len(self._first)
         self._known += itertools.islice(self._rest, max(0, place + 1 - len(self._known)))
-        return dict(self._known[place]) if place < len(self._known) else self._beyond.ask(trials, number)
+        return (
+            dict(self._known[place])
+            if place < len(self._known)
+            else self._beyond.ask(trials, number)
+        )

@@ -1,4 +1,6 @@
-"""Trials compared at rungs: those that fall behind wait there, and go on from their weights if they earn it later."""
+"""Trials compared at rungs: those that fall behind wait there, and go on from their weights if they
+earn it later.
+"""
 
 import bisect
 import itertools
@@ -12,7 +14,9 @@ from search.records import State, TrialRecord
 from search.strategies.protocol import Decision, derive_seed, is_paused
 
 REDUCTION = 3
-"""Rungs lie at a third, a ninth, … of the largest total (Jamieson & Talwalkar, 2016, with eta = 3)."""
+"""Rungs lie at a third, a ninth, … of the largest total (Jamieson & Talwalkar, 2016, with eta =
+3).
+"""
 MIN_RUNG = 3
 KEEP = 0.5
 """The fraction of a rung's trials that goes on: keeping half, not a third, spares slow starters."""
@@ -32,7 +36,9 @@ class Settings(Protocol):
 
 
 def rungs(max_epochs: int, *, least: int = MIN_RUNG) -> tuple[int, ...]:
-    """Steps at which trials are compared, ascending; empty when training is too short to be worth pausing."""
+    """Steps at which trials are compared, ascending; empty when training is too short to be worth
+    pausing.
+    """
     found, rung = set(), max_epochs / REDUCTION
     while rung >= 1:
         step = max(least, round(rung))
@@ -43,7 +49,9 @@ def rungs(max_epochs: int, *, least: int = MIN_RUNG) -> tuple[int, ...]:
 
 
 def hyperband_brackets(max_epochs: int) -> dict[tuple[int, ...], float]:
-    """Hyperband's brackets, each with its part of the trials: rungs from 1 epoch on, from 3, …, and none at all."""
+    """Hyperband's brackets, each with its part of the trials: rungs from 1 epoch on, from 3, …, and
+    none at all.
+    """
     all_rungs = rungs(max_epochs, least=1)
     n = len(all_rungs)
     sizes = [math.ceil((n + 1) / (s + 1) * REDUCTION**s) for s in range(n, -1, -1)]
@@ -51,17 +59,22 @@ def hyperband_brackets(max_epochs: int) -> dict[tuple[int, ...], float]:
 
 
 class HalvingStrategy:
-    """Asynchronous successive halving over any choice of settings, which pauses where others prune for good.
+    """Asynchronous successive halving over any choice of settings, which pauses where others prune
+    for good.
 
-    A trial pauses at each rung of its bracket unless it is among the best of those that reached it; a paused trial
-    is promoted as soon as it is. Trial 0, the document's setting, is never paused. Without brackets every trial is
-    trained to its end.
+    A trial pauses at each rung of its bracket unless it is among the best of those that reached it;
+    a paused trial is promoted as soon as it is. Trial 0, the document's setting, is never paused.
+    Without brackets every trial is trained to its end.
     """
 
     def __init__(
-        self, settings: Settings, *, seed: int = 0, keep: float = KEEP,
+        self,
+        settings: Settings,
+        *,
+        seed: int = 0,
+        keep: float = KEEP,
         brackets: Mapping[tuple[int, ...], float] | None = None,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`brackets` are rungs, ascending, with the part of the trials that is compared at them."""
         self._settings = settings
         self._seed = seed
@@ -108,16 +121,23 @@ class HalvingStrategy:
                     return best
         return None
 
-    def _earners(self, trials: Sequence[TrialRecord], bracket: tuple[int, ...], rung: int) -> list[int]:
+    def _earners(
+        self, trials: Sequence[TrialRecord], bracket: tuple[int, ...], rung: int
+    ) -> list[int]:
         """Numbers of the best part of a bracket's trials that reached `rung`, best first."""
-        here = (t for t in trials if t.epochs >= rung and t.state != State.FAIL and self._bracket(t.number) == bracket)
+        here = (
+            t
+            for t in trials
+            if t.epochs >= rung and t.state != State.FAIL and self._bracket(t.number) == bracket
+        )
         reached = sorted((-t.best_so_far[rung - 1], t.number) for t in here)
         return [number for _, number in reached[: int(len(reached) * self._keep)]]
 
     def _bracket(self, number: int) -> tuple[int, ...]:
         if number not in self._bracket_of:
             parts = list(itertools.accumulate(self._brackets.values()))
-            # Not the generator that settings are drawn from: a bracket must not go with the first parameter.
+            # Not the generator that settings are drawn from: a bracket must not go with the first
+            # parameter.
             drawn = np.random.default_rng([derive_seed(self._seed, number), 1]).random() * parts[-1]
             self._bracket_of[number] = list(self._brackets)[bisect.bisect_right(parts, drawn)]
         return self._bracket_of[number]

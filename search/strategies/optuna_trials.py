@@ -40,19 +40,27 @@ def _distribution(param: FloatParam | IntParam | ChoiceParam | ConstantParam) ->
 
 
 def _high(param: FloatParam) -> float:
-    """The highest value; where there are steps the last of them in decimals, which is how Optuna counts them."""
+    """The highest value; where there are steps the last of them in decimals, which is how Optuna
+    counts them.
+    """
     if param.step is None:
         return param.high
     return float(Decimal(str(param.low)) + (n_points(param) - 1) * Decimal(str(param.step)))
 
 
-def suggest(trial: Trial, name: str, param: FloatParam | IntParam | ChoiceParam | ConstantParam) -> Any:
+def suggest(
+    trial: Trial, name: str, param: FloatParam | IntParam | ChoiceParam | ConstantParam
+) -> Any:
     """A value of `param` by the sampler behind `trial`."""
     match param:
         case FloatParam():
-            return trial.suggest_float(name, param.low, _high(param), log=param.log, step=param.step)
+            return trial.suggest_float(
+                name, param.low, _high(param), log=param.log, step=param.step
+            )
         case IntParam():
-            return trial.suggest_int(name, param.low, param.high, log=param.log, step=param.step or 1)
+            return trial.suggest_int(
+                name, param.low, param.high, log=param.log, step=param.step or 1
+            )
         case ChoiceParam():
             return trial.suggest_categorical(name, param.choices)
         case ConstantParam():
@@ -62,8 +70,9 @@ def suggest(trial: Trial, name: str, param: FloatParam | IntParam | ChoiceParam 
 def as_optuna(trials: Sequence[TrialRecord], space: Space) -> list[FrozenTrial]:
     """Trials as a sampler should see them.
 
-    A trial paused at a rung counts as pruned there; one that could not be trained for lack of memory or by a NaN is
-    infeasible; one that crashed tells nothing and is left out, as is one that has no params yet.
+    A trial paused at a rung counts as pruned there; one that could not be trained for lack of
+    memory or by a NaN is infeasible; one that crashed tells nothing and is left out, as is one that
+    has no params yet.
     """
     known = distributions(space)
     return [t for r in trials if r.params and (t := _as_optuna(r, known)) is not None]
@@ -82,7 +91,9 @@ def _as_optuna(record: TrialRecord, known: Mapping[str, BaseDistribution]) -> Fr
         value=record.val_accuracy if state == TrialState.COMPLETE else None,
         params=params,
         distributions={n: known[n] for n in params},
-        intermediate_values={e.step: e.val_accuracy for e in record.curve if e.val_accuracy is not None},
+        intermediate_values={
+            e.step: e.val_accuracy for e in record.curve if e.val_accuracy is not None
+        },
         user_attrs={},
         system_attrs={FAILED_CONSTRAINT: 1.0 if record.state == State.FAIL else 0.0},
         datetime_start=begun,
@@ -91,7 +102,9 @@ def _as_optuna(record: TrialRecord, known: Mapping[str, BaseDistribution]) -> Fr
 
 
 class _Told(FrozenTrial):
-    """A trial that a sampler is told of and that nobody changes: copies of hundreds would cost more than the answer."""
+    """A trial that a sampler is told of and that nobody changes: copies of hundreds would cost more
+    than the answer.
+    """
 
     def __deepcopy__(self, _memo: object) -> "_Told":
         return self

@@ -17,7 +17,9 @@ from search.strategies.protocol import derive_seed, identity
 
 N_STARTUP = 8
 N_BEST, N_NEWEST = 40, 60
-"""Of many trials a sampler is told only the best and the newest, so that its answers take no longer and longer."""
+"""Of many trials a sampler is told only the best and the newest, so that its answers take no longer
+and longer.
+"""
 N_ATTEMPTS = 100
 """Draws after which a space counts as used up."""
 
@@ -27,13 +29,18 @@ class RandomSettings:
 
     looks = False
 
-    def __init__(self, space: Space, *, seed: int, max_epochs: int, first: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self, space: Space, *, seed: int, max_epochs: int, first: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self._space, self._seed, self._max_epochs = space, seed, max_epochs
         self._encoding = Encoding(space, max_epochs)
         self._known = [dict(s) for s in first] or [dict(space.document)]
         self._taken = {identity(s, max_epochs) for s in self._known}
-        # Draws of an unconditional real number never meet, so that the ones before need not be drawn again.
-        self._never_meet = any(isinstance(p, FloatParam) and not p.step and not p.when for p in space.params.values())
+        # Draws of an unconditional real number never meet, so that the ones before need not be
+        # drawn again.
+        self._never_meet = any(
+            isinstance(p, FloatParam) and not p.step and not p.when for p in space.params.values()
+        )
 
     def ask(self, trials: Sequence[TrialRecord], number: int) -> dict[str, Any]:
         """The setting of trial `number`, whatever the others showed."""
@@ -49,18 +56,24 @@ class RandomSettings:
         """A draw for trial `number` that is none of `taken`, if one can be found."""
         rng = np.random.default_rng(derive_seed(self._seed, number))
         for _ in range(N_ATTEMPTS):
-            setting = self._encoding.decode(self._encoding.spread(rng.random((1, self._encoding.width)))[0])
+            setting = self._encoding.decode(
+                self._encoding.spread(rng.random((1, self._encoding.width)))[0]
+            )
             if identity(setting, self._max_epochs) not in taken:
                 break
         return setting
 
 
 class TPESettings:
-    """Settings by the tree-structured Parzen estimator (multivariate, with a constant liar for what still runs)."""
+    """Settings by the tree-structured Parzen estimator (multivariate, with a constant liar for what
+    still runs).
+    """
 
     looks = True
 
-    def __init__(self, space: Space, *, seed: int, max_epochs: int, first: Sequence[Mapping[str, Any]] = ()) -> None:
+    def __init__(
+        self, space: Space, *, seed: int, max_epochs: int, first: Sequence[Mapping[str, Any]] = ()
+    ) -> None:
         self._space, self._seed, self._max_epochs = space, seed, max_epochs
         self._random = RandomSettings(space, seed=seed, max_epochs=max_epochs, first=first)
 
@@ -77,8 +90,12 @@ class TPESettings:
         return self._random.draw(number, taken)
 
     def _suggest(self, told: Sequence[optuna.trial.FrozenTrial], seed: int) -> dict[str, Any]:
-        sampler = TPESampler(seed=seed, n_startup_trials=N_STARTUP, multivariate=True, constant_liar=True)
-        study = optuna.create_study(storage=InMemoryStorage(), sampler=sampler, direction="maximize")
+        sampler = TPESampler(
+            seed=seed, n_startup_trials=N_STARTUP, multivariate=True, constant_liar=True
+        )
+        study = optuna.create_study(
+            storage=InMemoryStorage(), sampler=sampler, direction="maximize"
+        )
         study.add_trials(told)
         trial = study.ask()
         return self._space.setting(lambda name: suggest(trial, name, self._space.params[name]))
@@ -88,5 +105,7 @@ def _telling(trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
     if len(trials) <= N_BEST + N_NEWEST:
         return trials
     older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]
-    best = heapq.nlargest(N_BEST, older, key=lambda t: (-1.0 if t.val_accuracy is None else t.val_accuracy, -t.number))
+    best = heapq.nlargest(
+        N_BEST, older, key=lambda t: (-1.0 if t.val_accuracy is None else t.val_accuracy, -t.number)
+    )
     return [*sorted(best, key=lambda t: t.number), *newest]

@@ -14,16 +14,45 @@ from pathlib import Path
 
 from search.study.user_code import code_facts
 
-_PACKAGES = ("gridless", "keras", "tensorflow", "tensorflow-cpu", "jax", "jaxlib", "numpy", "optuna", "mlflow")
-_GPU_PACKAGES = ("jax-cuda12-plugin", "jax-cuda13-plugin", "nvidia-cublas-cu12", "nvidia-cudnn-cu12")
+_PACKAGES = (
+    "gridless",
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "jax",
+    "jaxlib",
+    "numpy",
+    "optuna",
+    "mlflow",
+)
+_GPU_PACKAGES = (
+    "jax-cuda12-plugin",
+    "jax-cuda13-plugin",
+    "nvidia-cublas-cu12",
+    "nvidia-cudnn-cu12",
+)
 _FLAGS = re.compile(
     r"TF_(ENABLE|DETERMINISTIC|CUDNN|USE|XLA|GPU)\w*|XLA_FLAGS|ONEDNN_\w+|DNNL_\w+|JAX_(ENABLE|DEFAULT)\w+|NVIDIA_TF32_\w+"
 )
 """Environment variables that choose how frameworks compute."""
 _INSTRUCTIONS = (
-    "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_int8", "amx_bf16",
-    "asimd", "asimdhp", "bf16", "i8mm", "sve", "sve2",
-)  # fmt: skip
+    "avx",
+    "avx2",
+    "fma",
+    "avx512f",
+    "avx512_vnni",
+    "avx512_bf16",
+    "avx512_fp16",
+    "amx_tile",
+    "amx_int8",
+    "amx_bf16",
+    "asimd",
+    "asimdhp",
+    "bf16",
+    "i8mm",
+    "sve",
+    "sve2",
+)
 """Those of a CPU by which frameworks choose their kernels."""
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 """What a worker is bound by; JAX and OpenMP have variables of their own, of the same value."""
@@ -31,12 +60,14 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _DRIVER_INFO = Path("/proc/driver/nvidia/version")
 
 
-def environment(device: str, *, threads: int | None = None, code: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(
+    device: str, *, threads: int | None = None, code: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """What the numbers of a trial on `device` may depend on besides its setting, seed and images.
 
-    Versions of Python, packages and this code; the user's own `code`, as `user_code` tells it; CPU, threads (of this
-    process, if not given), platform, backend, and the variables that frameworks heed. What is not there, such as a
-    GPU's driver, has no key.
+    Versions of Python, packages and this code; the user's own `code`, as `user_code` tells it; CPU,
+    threads (of this process, if not given), platform, backend, and the variables that frameworks
+    heed. What is not there, such as a GPU's driver, has no key.
     """
     found = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
     found["backend"] = backend()
@@ -70,7 +101,9 @@ def environment_digest(found: Mapping[str, str]) -> str:
 
 
 def backend() -> str:
-    """The backend that Keras would load: KERAS_BACKEND, or what its own file says, or TensorFlow."""
+    """The backend that Keras would load: KERAS_BACKEND, or what its own file says, or
+    TensorFlow.
+    """
     if named := os.environ.get("KERAS_BACKEND"):
         return named
     folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -87,14 +120,18 @@ def cpu_name() -> str:
 
 @cache
 def code_version() -> str:
-    """The version of this code; in a checkout also its commit, and «+changes» when it was edited since."""
+    """The version of this code; in a checkout also its commit, and «+changes» when it was edited
+    since.
+    """
     commit = _commit()
     return f"{version('gridless')} ({commit})" if commit else version("gridless")
 
 
 @cache
 def code_digest() -> str:
-    """The beginning of the SHA-256 of all modules of this package: the same code, whatever its version says."""
+    """The beginning of the SHA-256 of all modules of this package: the same code, whatever its
+    version says.
+    """
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
@@ -104,18 +141,29 @@ def code_digest() -> str:
 
 
 def _cpu_info(*keys: str) -> str:
-    """The value of the first line of /proc/cpuinfo that has one of `keys`; empty where there is none."""
+    """The value of the first line of /proc/cpuinfo that has one of `keys`; empty where there is
+    none.
+    """
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
-    return next((value.strip() for key, _, value in (s.partition(":") for s in lines) if key.strip() in keys), "")
+    return next(
+        (
+            value.strip()
+            for key, _, value in (s.partition(":") for s in lines)
+            if key.strip() in keys
+        ),
+        "",
+    )
 
 
 def _driver() -> str | None:
     """The version of NVIDIA's kernel driver."""
     try:
-        found = re.search(r"\d+(\.\d+)+", _DRIVER_INFO.read_text(encoding="utf-8", errors="replace"))
+        found = re.search(
+            r"\d+(\.\d+)+", _DRIVER_INFO.read_text(encoding="utf-8", errors="replace")
+        )
     except OSError:
         return None
     return found[0] if found else None
@@ -133,8 +181,11 @@ def _git(root: Path, *arguments: str) -> str | None:
     try:
         done = subprocess.run(  # noqa: S603
             ["git", "-C", str(root), *arguments],  # noqa: S607
-            capture_output=True, text=True, check=False, timeout=10,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=10,
+        )
     except OSError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -1,4 +1,6 @@
-"""How many finalists a search has, what they cost, and how its baseline is trained among them. Pure."""
+"""How many finalists a search has, what they cost, and how its baseline is trained among them.
+Pure.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -11,9 +13,13 @@ from search.study.settings import N_REPLICATES
 from search.study.spec import Replicate
 
 MOST = 10
-"""Finalists, where their number follows from what they cost: with every pair more, Holm's test tells fewer apart."""
+"""Finalists, where their number follows from what they cost: with every pair more, Holm's test
+tells fewer apart.
+"""
 BASELINE_FACTOR = 3.0
-"""How many times the search's own time a baseline's training may take where no number of finalists is given."""
+"""How many times the search's own time a baseline's training may take where no number of finalists
+is given.
+"""
 BASELINE_LEAST_S = 60.0
 """A baseline that trains no longer is never left out for what it costs."""
 
@@ -26,7 +32,9 @@ class Rule:
     """None for as many as about the search's own time pays for."""
     n_replicates: int
     baseline_epochs: int | None
-    """The baseline's own epochs, whatever the study's limit; None for a study that has no baseline."""
+    """The baseline's own epochs, whatever the study's limit; None for a study that has no
+    baseline.
+    """
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> "Rule":
@@ -47,26 +55,37 @@ class Choice(NamedTuple):
 
 def ranked(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Those of `trials` that have a rank, the best by validation first."""
-    return sorted((t for t in trials if has_rank(t)), key=lambda t: (-(t.val_accuracy or 0.0), t.number))
+    return sorted(
+        (t for t in trials if has_rank(t)), key=lambda t: (-(t.val_accuracy or 0.0), t.number)
+    )
 
 
 def choose(
-    rule: Rule, trials: Sequence[TrialRecord], *, left_s: float | None = None, keeps_baseline: bool = False
+    rule: Rule,
+    trials: Sequence[TrialRecord],
+    *,
+    left_s: float | None = None,
+    keeps_baseline: bool = False,
 ) -> Choice:
     """The finalists of a search with `trials`: the best by validation, and the baseline.
 
-    Where the rule names no number, there are as many, up to MOST, as can be trained in the seconds that the search
-    itself trained, at the recorded pace of their epochs: the first always, then the baseline unless it takes more than
-    BASELINE_FACTOR times as long and more than BASELINE_LEAST_S, then others as long as all together take no longer.
-    `left_s` seconds of training are left, None for no limit: a baseline that does not fit into them beside the first is
-    left out, unless `keeps_baseline`, since it was begun.
+    Where the rule names no number, there are as many, up to MOST, as can be trained in the seconds
+    that the search itself trained, at the recorded pace of their epochs: the first always, then the
+    baseline unless it takes more than BASELINE_FACTOR times as long and more than BASELINE_LEAST_S,
+    then others as long as all together take no longer. `left_s` seconds of training are left, None
+    for no limit: a baseline that does not fit into them beside the first is left out, unless
+    `keeps_baseline`, since it was begun.
     """
     order = ranked(trials)
     if rule.finalists == 0 or not order:
         return Choice((), has_baseline=False)
     searched_s = sum(t.train_s for t in trials)
     baseline = _baseline(rule, order)
-    if baseline and not keeps_baseline and not _is_allowed(rule, baseline, order[0], searched_s, left_s):
+    if (
+        baseline
+        and not keeps_baseline
+        and not _is_allowed(rule, baseline, order[0], searched_s, left_s)
+    ):
         baseline = None
     n = rule.finalists
     if n is None:
@@ -80,7 +99,9 @@ def _baseline(rule: Rule, order: Sequence[TrialRecord]) -> TrialRecord | None:
     return next((t for t in order if t.number == 0 and rule.baseline_epochs), None)
 
 
-def _is_allowed(rule: Rule, baseline: TrialRecord, first: TrialRecord, searched_s: float, left_s: float | None) -> bool:
+def _is_allowed(
+    rule: Rule, baseline: TrialRecord, first: TrialRecord, searched_s: float, left_s: float | None
+) -> bool:
     cost_s = baseline_s(rule, baseline)
     if rule.finalists is None and cost_s > max(BASELINE_LEAST_S, BASELINE_FACTOR * searched_s):
         return False
@@ -88,8 +109,12 @@ def _is_allowed(rule: Rule, baseline: TrialRecord, first: TrialRecord, searched_
     return left_s is None or cost_s + beside_s <= left_s
 
 
-def _n_paid(rule: Rule, order: Sequence[TrialRecord], baseline: TrialRecord | None, allowed_s: float) -> int:
-    """How many of `order` can be trained within `allowed_s`, at least one, with the `baseline` among or beside them."""
+def _n_paid(
+    rule: Rule, order: Sequence[TrialRecord], baseline: TrialRecord | None, allowed_s: float
+) -> int:
+    """How many of `order` can be trained within `allowed_s`, at least one, with the `baseline`
+    among or beside them.
+    """
     spent_s = baseline_s(rule, baseline) if baseline else 0.0
     for n, trial in enumerate(order[:MOST]):
         spent_s += 0.0 if trial is baseline else _finalist_s(rule, trial)
@@ -103,18 +128,24 @@ def _finalist_s(rule: Rule, trial: TrialRecord) -> float:
 
 
 def baseline_s(rule: Rule, baseline: TrialRecord) -> float:
-    """Seconds that a `baseline` trains, each time for its own epochs, at the pace of those it had."""
+    """Seconds that a `baseline` trains, each time for its own epochs, at the pace of those it
+    had.
+    """
     return n_trainings(rule, baseline) * (rule.baseline_epochs or 0) * _pace_s(baseline)
 
 
 def n_trainings(rule: Rule, baseline: TrialRecord) -> int:
-    """How often a `baseline` is trained: its replicates and, where it needs one, the training that they replay."""
+    """How often a `baseline` is trained: its replicates and, where it needs one, the training that
+    they replay.
+    """
     return rule.n_replicates + int(watches(baseline.params) and not was_whole(rule, baseline))
 
 
 def was_whole(rule: Rule, baseline: TrialRecord) -> bool:
     """Whether trial 0 was trained in the search as its document trains it, to the end."""
-    return baseline.state == State.COMPLETE and (baseline.total_epochs or 0) >= (rule.baseline_epochs or 0)
+    return baseline.state == State.COMPLETE and (baseline.total_epochs or 0) >= (
+        rule.baseline_epochs or 0
+    )
 
 
 def _pace_s(trial: TrialRecord) -> float:
@@ -122,7 +153,9 @@ def _pace_s(trial: TrialRecord) -> float:
 
 
 def expected_s(rule: Rule, trials: Sequence[TrialRecord], searched_s: float) -> float:
-    """Seconds that finalists will train once the search has trained for `searched_s`, judged by its `trials` so far."""
+    """Seconds that finalists will train once the search has trained for `searched_s`, judged by its
+    `trials` so far.
+    """
     order = ranked(trials)
     if rule.finalists == 0 or not order:
         return 0.0
@@ -136,14 +169,20 @@ def expected_s(rule: Rule, trials: Sequence[TrialRecord], searched_s: float) -> 
 
 
 def left_to_train_s(
-    rule: Rule, replicates: Sequence[Replicate], made: Sequence[TrialRecord], trials: Sequence[TrialRecord]
+    rule: Rule,
+    replicates: Sequence[Replicate],
+    made: Sequence[TrialRecord],
+    trials: Sequence[TrialRecord],
 ) -> float:
     """Seconds that `replicates` of `trials` have still to train, of which `made` were begun."""
     pace = {t.number: _pace_s(t) for t in trials}
     begun = {t.number: t for t in made}
     left = [_left(r, begun.get(i)) * pace.get(r.source or 0, 0.0) for i, r in enumerate(replicates)]
     n_baseline = sum(r.source == 0 and not r.is_pilot for r in replicates)
-    waits = any(r.is_pilot and not _has_failed(begun.get(i)) for i, r in enumerate(replicates)) and not n_baseline
+    waits = (
+        any(r.is_pilot and not _has_failed(begun.get(i)) for i, r in enumerate(replicates))
+        and not n_baseline
+    )
     to_come = rule.n_replicates * (rule.baseline_epochs or 0) * pace.get(0, 0.0) if waits else 0.0
     return sum(left) + to_come
 

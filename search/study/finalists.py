@@ -1,4 +1,6 @@
-"""Which settings of a search are judged on the test set, and the study that trains them again. Pure."""
+"""Which settings of a search are judged on the test set, and the study that trains them again.
+Pure.
+"""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -20,12 +22,14 @@ def final_spec(
     made: Sequence[TrialRecord] = (),
     left_s: float | None = None,
 ) -> StudySpec | None:
-    """The study `<name>.final` that trains the finalists of `spec` again, on all images but the test set.
+    """The study `<name>.final` that trains the finalists of `spec` again, on all images but the
+    test set.
 
-    Each is trained on n_replicates fresh seeds and scored on the test set once. Replicates of the `stored` study, of
-    which `made` were begun, stay what they are and come first. `left_s` seconds of training are left, None for no
-    limit. A baseline that watches validation images gets a validated training at first; once that is `made`, the same
-    question gives the replicates that replay it. None when there are no finalists.
+    Each is trained on n_replicates fresh seeds and scored on the test set once. Replicates of the
+    `stored` study, of which `made` were begun, stay what they are and come first. `left_s` seconds
+    of training are left, None for no limit. A baseline that watches validation images gets a
+    validated training at first; once that is `made`, the same question gives the replicates that
+    replay it. None when there are no finalists.
     """
     rule, kept = Rule.of(dict(spec)), stored.replicates if stored else ()
     validated = _validated(rule, trials, kept, made)
@@ -34,12 +38,21 @@ def final_spec(
     if not chosen.trials:
         return None
     of_each = [
-        of_baseline(t, epochs=rule.baseline_epochs, n=rule.n_replicates, seed=spec.seed, validated=validated)
-        if t.number == 0 and chosen.has_baseline and rule.baseline_epochs
-        else of_trial(t, n=rule.n_replicates, seed=spec.seed, evaluate="test")
+        (
+            of_baseline(
+                t,
+                epochs=rule.baseline_epochs,
+                n=rule.n_replicates,
+                seed=spec.seed,
+                validated=validated,
+            )
+            if t.number == 0 and chosen.has_baseline and rule.baseline_epochs
+            else of_trial(t, n=rule.n_replicates, seed=spec.seed, evaluate="test")
+        )
         for t in chosen.trials
     ]
-    # The first seed of every finalist comes before the second of any: cut short, all are known equally well.
+    # The first seed of every finalist comes before the second of any: cut short, all are known
+    # equally well.
     asked = [replicate for k in zip_longest(*of_each) for replicate in k if replicate]
     asked.sort(key=lambda r: not r.is_pilot)
     replicates = (*kept, *(r for r in asked if r not in kept))
@@ -59,9 +72,13 @@ def final_spec(
 
 
 def _validated(
-    rule: Rule, trials: Sequence[TrialRecord], replicates: Sequence[Replicate], made: Sequence[TrialRecord]
+    rule: Rule,
+    trials: Sequence[TrialRecord],
+    replicates: Sequence[Replicate],
+    made: Sequence[TrialRecord],
 ) -> TrialRecord | None:
-    """The training of the baseline as its document trains it that watched validation images; None before there is one.
+    """The training of the baseline as its document trains it that watched validation images; None
+    before there is one.
 
     That is trial 0 itself, if the study's limit let it train so long, or else a replicate.
     """
@@ -84,7 +101,11 @@ def replicates_of(final: StudyRecord | None) -> list[Replicate]:
     Raises InputError when another version made it.
     """
     try:
-        return [Replicate.model_validate(raw) for raw in final.spec.get("replicates") or ()] if final else []
+        return (
+            [Replicate.model_validate(raw) for raw in final.spec.get("replicates") or ()]
+            if final
+            else []
+        )
     except ValidationError as error:
         name = final.name.removesuffix(FINAL) if final else ""
         rule = f"the replicates of study {name!r} were not made by this version of Gridless"
@@ -92,7 +113,9 @@ def replicates_of(final: StudyRecord | None) -> list[Replicate]:
 
 
 def whole_baseline(study: StudyRecord, final: StudyRecord | None) -> set[int]:
-    """The replicates in `final`, by number, that train the baseline of `study` as its document trains it."""
+    """The replicates in `final`, by number, that train the baseline of `study` as its document
+    trains it.
+    """
     rule, replicates = Rule.of(study.spec), replicates_of(final)
     validated = _validated(rule, study.trials, replicates, final.trials if final else ())
     return {i for i, r in enumerate(replicates) if _is_whole(rule, r, validated)}
@@ -101,8 +124,8 @@ def whole_baseline(study: StudyRecord, final: StudyRecord | None) -> set[int]:
 def sources(study: StudyRecord, final: StudyRecord | None) -> Mapping[int, int]:
     """The trial of `study` that each replicate in `final` repeats, by the replicate's own number.
 
-    Left out are validated trainings, replicates of what a trial was before it was trained further, and those of a
-    baseline that was cut short where there are others that were not.
+    Left out are validated trainings, replicates of what a trial was before it was trained further,
+    and those of a baseline that was cut short where there are others that were not.
     """
     whole = whole_baseline(study, final)
     best = {t.number: t.best_epoch for t in study.trials}
@@ -118,7 +141,9 @@ def sources(study: StudyRecord, final: StudyRecord | None) -> Mapping[int, int]:
 
 
 def keeps_model(replicates: Sequence[Replicate], number: int) -> bool:
-    """Whether replicate `number` is the first of its finalist: its network is kept as the finalist's."""
+    """Whether replicate `number` is the first of its finalist: its network is kept as the
+    finalist's.
+    """
     first = replicates[number]
     if first.source is None or first.is_pilot:
         return False
@@ -127,14 +152,20 @@ def keeps_model(replicates: Sequence[Replicate], number: int) -> bool:
 
 
 def replicate_file(number: int) -> str:
-    """The name, among the evidence of the finalists' study, of the network that replicate `number` kept."""
+    """The name, among the evidence of the finalists' study, of the network that replicate `number`
+    kept.
+    """
     return f"model-{number:04d}.keras"
 
 
 def champion(study: StudyRecord, final: StudyRecord | None) -> int | None:
-    """The replicate whose network is the search's result: the first one of the setting that validation ranks first.
+    """The replicate whose network is the search's result: the first one of the setting that
+    validation ranks first.
 
     The test set has no say in it. None while that setting has no replicate.
     """
     best = ranked(study.trials)[:1]
-    return next((i for i, number in sources(study, final).items() if best and number == best[0].number), None)
+    return next(
+        (i for i, number in sources(study, final).items() if best and number == best[0].number),
+        None,
+    )

@@ -13,34 +13,50 @@ from search.study.spec import Replicate
 FINAL = ".final"
 """What the name of a study's replicates ends with."""
 _FRESH = 0x5EED
-"""Keeps the seeds of replicates apart from those of trials, which come from (study seed, number)."""
+"""Keeps the seeds of replicates apart from those of trials, which come from (study seed,
+number).
+"""
 
 Split = Literal["test", "validation", "train"]
 
 
 def watches(setting: Mapping[str, Any]) -> bool:
-    """Whether training with `setting` needs validation images: to reduce its rate on a plateau, or to stop early."""
+    """Whether training with `setting` needs validation images: to reduce its rate on a plateau, or
+    to stop early.
+    """
     return setting.get("schedule") == "plateau" or bool(setting.get("early_stopping"))
 
 
 def fresh_seed(seed: int, source: int | None, k: int) -> int:
-    """A 31-bit seed for replicate `k` of trial `source` in a study with `seed` ≥ 0; no trial of it has that one."""
+    """A 31-bit seed for replicate `k` of trial `source` in a study with `seed` ≥ 0; no trial of it
+    has that one.
+    """
     entropy = [seed, _FRESH, 0 if source is None else source + 1, k]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 
 
-def of_setting(setting: Mapping[str, Any], *, epochs: int, n: int, seed: int, evaluate: Split) -> tuple[Replicate, ...]:
-    """`n` replicates of a setting that no trial had. Raises InputError if it needs images to watch and has none.
+def of_setting(
+    setting: Mapping[str, Any], *, epochs: int, n: int, seed: int, evaluate: Split
+) -> tuple[Replicate, ...]:
+    """`n` replicates of a setting that no trial had. Raises InputError if it needs images to watch
+    and has none.
 
-    To be scored on the test or the training set they train on all images but the test set; to be scored on the
-    validation images they leave those out, and may watch them.
+    To be scored on the test or the training set they train on all images but the test set; to be
+    scored on the validation images they leave those out, and may watch them.
     """
     if watches(setting) and evaluate != "validation":
-        raise InputError("a setting that watches validation images must be tried before it is replicated on all images")
+        raise InputError(
+            "a setting that watches validation images must be tried before it is replicated on all"
+            " images"
+        )
     train_on: Literal["train", "all"] = "train" if evaluate == "validation" else "all"
     return tuple(
         Replicate(
-            setting=dict(setting), seed=fresh_seed(seed, None, k), epochs=epochs, train_on=train_on, evaluate=evaluate
+            setting=dict(setting),
+            seed=fresh_seed(seed, None, k),
+            epochs=epochs,
+            train_on=train_on,
+            evaluate=evaluate,
         )
         for k in range(n)
     )
@@ -51,13 +67,15 @@ def of_trial(
 ) -> tuple[Replicate, ...]:
     """`n` replicates of a trial on all images but the test set, so with nothing to watch.
 
-    They stop at `stop_at` (its best epoch if not given) with the horizon unchanged, and replay the rates that
-    validation images chose, epoch by epoch; the other schedules give theirs again. Raises InputError for a trial
-    without a validated epoch.
+    They stop at `stop_at` (its best epoch if not given) with the horizon unchanged, and replay the
+    rates that validation images chose, epoch by epoch; the other schedules give theirs again.
+    Raises InputError for a trial without a validated epoch.
     """
     last = stop_at or trial.best_epoch
     if last is None:
-        raise InputError(f"trial {trial.number} has no validated epoch and can't be replicated; choose another")
+        raise InputError(
+            f"trial {trial.number} has no validated epoch and can't be replicated; choose another"
+        )
     return tuple(
         Replicate(
             setting=dict(trial.params),
@@ -65,9 +83,11 @@ def of_trial(
             source=trial.number,
             epochs=trial.total_epochs or last,
             stop_at=last,
-            rates=tuple(e.values["lr"] for e in trial.curve[:last])
-            if trial.params.get("schedule") == "plateau"
-            else None,
+            rates=(
+                tuple(e.values["lr"] for e in trial.curve[:last])
+                if trial.params.get("schedule") == "plateau"
+                else None
+            ),
             train_on="all",
             evaluate=evaluate,
         )
@@ -78,13 +98,17 @@ def of_trial(
 def of_baseline(
     trial: TrialRecord, *, epochs: int, n: int, seed: int, validated: TrialRecord | None
 ) -> tuple[Replicate, ...]:
-    """`n` replicates of a baseline as its document trains it: for its own `epochs`, with its schedule over these.
+    """`n` replicates of a baseline as its document trains it: for its own `epochs`, with its
+    schedule over these.
 
-    One that watches validation images replays what `validated` did, a training of it that had them: its rates, and
-    where it stopped. While there is none, a single replicate is such a training, scored on the validation images.
+    One that watches validation images replays what `validated` did, a training of it that had them:
+    its rates, and where it stopped. While there is none, a single replicate is such a training,
+    scored on the validation images.
     """
     if not watches(trial.params):
-        return of_trial(replace(trial, total_epochs=epochs), n=n, seed=seed, evaluate="test", stop_at=epochs)
+        return of_trial(
+            replace(trial, total_epochs=epochs), n=n, seed=seed, evaluate="test", stop_at=epochs
+        )
     if validated is None:
         [pilot] = of_setting(trial.params, epochs=epochs, n=1, seed=seed, evaluate="validation")
         return (pilot.model_copy(update={"source": trial.number}),)

@@ -20,26 +20,43 @@ _FIXED = (
 
 
 def check_goes_on(stored: StudySpec, wanted: StudySpec, *, other_code: bool = False) -> None:
-    """Raise InputError with every difference when `wanted` can't go on with the study that `stored` describes.
+    """Raise InputError with every difference when `wanted` can't go on with the study that `stored`
+    describes.
 
     With `other_code`, the code of the model may have changed.
     """
-    rule, remedy = f"study {stored.name!r} can't go on with other", "give another NAME (--name), or undo the change"
-    problems = [f"{rule} settings: {line}; {remedy}; the study is untouched" for line in differences(stored, wanted)]
+    rule, remedy = (
+        f"study {stored.name!r} can't go on with other",
+        "give another NAME (--name), or undo the change",
+    )
+    problems = [
+        f"{rule} settings: {line}; {remedy}; the study is untouched"
+        for line in differences(stored, wanted)
+    ]
     if not other_code and (changes := changed_code(stored, wanted)):
-        allow = "`gridless study … --allow-changed-code` goes on, and says which trials ran with what"
+        allow = (
+            "`gridless study … --allow-changed-code` goes on, and says which trials ran with what"
+        )
         problems.append(f"{rule} code of its model ({changes}); {remedy}; {allow}")
     if problems:
         raise InputError(problems)
 
 
 def changed_code(stored: StudySpec, wanted: StudySpec) -> str:
-    """Which files of the model's code are not what they were, in words; empty if all are, or one says nothing of it."""
-    return "" if stored.code is None or wanted.code is None else code_difference(stored.code, wanted.code)
+    """Which files of the model's code are not what they were, in words; empty if all are, or one
+    says nothing of it.
+    """
+    return (
+        ""
+        if stored.code is None or wanted.code is None
+        else code_difference(stored.code, wanted.code)
+    )
 
 
 def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
-    """Why `wanted` can't go on with the study that `stored` describes, one line each; empty if it can."""
+    """Why `wanted` can't go on with the study that `stored` describes, one line each; empty if it
+    can.
+    """
     lines = []
     for key in _FIXED:
         old, new = getattr(stored, key), getattr(wanted, key)
@@ -48,11 +65,17 @@ def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
     if stored.space_digest != wanted.space_digest:
         lines += [f"space: {line}" for line in stored.search_space.difference(wanted.search_space)]
     if stored.first != wanted.first:
-        lines.append(f"first settings: the study has {list(stored.first)}, this command asks for {list(wanted.first)}")
+        lines.append(
+            f"first settings: the study has {list(stored.first)}, this command asks for"
+            f" {list(wanted.first)}"
+        )
     if lost := _replicates_lost(stored, wanted):
         lines.append(lost)
     elif wanted.n_trials < stored.n_trials:
-        lines.append(f"n_trials: the study has {stored.n_trials}; it may grow but not shrink to {wanted.n_trials}")
+        lines.append(
+            f"n_trials: the study has {stored.n_trials}; it may grow but not shrink to"
+            f" {wanted.n_trials}"
+        )
     return lines
 
 

@@ -1,4 +1,6 @@
-"""What a person may set about a study: the keys of studies/*.yaml and flags of `gridless study`, checked at once."""
+"""What a person may set about a study: the keys of studies/*.yaml and flags of `gridless study`,
+checked at once.
+"""
 
 import unicodedata
 from collections.abc import Mapping
@@ -61,22 +63,33 @@ class Lasting(BaseModel):
     trial_timeout_s: Seconds | None = 86_400.0
     """Hard limit on the training time of one trial, in seconds of its process's life."""
     validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] = 1 / 6
-    """Part of the training images that validates: a sixth of 60,000 leaves as many as the test set has."""
+    """Part of the training images that validates: a sixth of 60,000 leaves as many as the test set
+    has.
+    """
     warm_start: str = "none"
-    """Where starting points come from: the best settings of a study by its name, of all studies of this model in the
-    storage (auto), or nowhere (none)."""
+    """Where starting points come from: the best settings of a study by its name, of all studies of
+    this model in the storage (auto), or nowhere (none).
+    """
     precision: Precision = "float32"
-    """Keras' dtype policy: mixed_bfloat16 and mixed_float16 are faster where the hardware has them."""
+    """Keras' dtype policy: mixed_bfloat16 and mixed_float16 are faster where the hardware has
+    them.
+    """
     deterministic: bool = False
-    """Only operations that give the same bits each time. CPUs give them anyway; on a GPU it costs speed."""
+    """Only operations that give the same bits each time. CPUs give them anyway; on a GPU it costs
+    speed.
+    """
     trials_per_gpu: Annotated[int, Field(ge=1, le=64)] = 1
     """Trials that run on one GPU at the same time, each held to its part of the memory."""
     stop_when_flat: bool = False
-    """End the search once another hour is not expected to gain more than the noise of its validation images."""
+    """End the search once another hour is not expected to gain more than the noise of its
+    validation images.
+    """
 
 
 class Settings(Lasting):
-    """What a person may set about a study: the keys of studies/*.yaml and the flags of `gridless study`."""
+    """What a person may set about a study: the keys of studies/*.yaml and the flags of `gridless
+    study`.
+    """
 
     name: str | None = None
     epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
@@ -89,8 +102,9 @@ class Settings(Lasting):
     share_gpus: bool = False
     """Take GPUs that other commands of this machine use, too."""
     finalists: Annotated[int, Field(ge=0, le=50)] | None = None
-    """How many of the best settings are trained again after the search and scored on the test set; 0 for none, None
-    for as many as about the search's own time pays for."""
+    """How many of the best settings are trained again after the search and scored on the test set;
+    0 for none, None for as many as about the search's own time pays for.
+    """
     n_replicates: Annotated[int, Field(ge=1, le=1000)] | None = None
     """Fresh seeds that each finalist is trained on; None for N_REPLICATES."""
 
@@ -127,7 +141,10 @@ def name_problem(name: str) -> str | None:
     if not name or plain_name(name) != name or name[0] in "._-":
         return "use letters, digits, dots, dashes and underscores, beginning with a letter or digit"
     if len(name) > _LONGEST or len(name.encode()) > _MOST_BYTES:
-        return f"use at most {_LONGEST} letters, {_MOST_BYTES} bytes as UTF-8; this has {len(name.encode())} bytes"
+        return (
+            f"use at most {_LONGEST} letters, {_MOST_BYTES} bytes as UTF-8; this has"
+            f" {len(name.encode())} bytes"
+        )
     if name in _RESERVED or name.endswith(".final"):
         return "this name is kept for the program's own files; choose another"
     if name.lower() in _NOT_NAMES or _is_number(name):
@@ -144,7 +161,9 @@ def _is_number(text: str) -> bool:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The keys of a studies/*.yaml file. Raises InputError when it is not a readable YAML mapping."""
+    """The keys of a studies/*.yaml file. Raises InputError when it is not a readable YAML
+    mapping.
+    """
     file = read_yaml(path, may_be_empty=True)
     if file.problems:
         raise InputError([f"{path}:{line}: {problem}" for line, problem in file.problems])
@@ -152,7 +171,8 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 
 def settings_for(stem: str, flags: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
-    """Settings from studies/default.yaml, then studies/<stem>.yaml, then `flags`, and every problem found.
+    """Settings from studies/default.yaml, then studies/<stem>.yaml, then `flags`, and every problem
+    found.
 
     The settings are None exactly when there are problems.
     """
@@ -189,6 +209,11 @@ def _explain(error: Any, origin: Mapping[str, str]) -> str:
     if kind == "value_error":
         rule = str(context["error"])
     else:
-        bounds = [f"must be {words} {context[end]}" for end, words in _BOUND.items() if end in context]
+        bounds = [
+            f"must be {words} {context[end]}" for end, words in _BOUND.items() if end in context
+        ]
         rule = bounds[0] if bounds else _RULE.get(kind, error["msg"])
-    return f"{origin[key]}: {key} = {error['input']!r} {'is wrong: ' if kind == 'value_error' else ''}{rule}"
+    return (
+        f"{origin[key]}: {key} = {error['input']!r}"
+        f" {'is wrong: ' if kind == 'value_error' else ''}{rule}"
+    )

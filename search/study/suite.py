@@ -1,4 +1,6 @@
-"""A suite: systems (a model on a data set, under a fixed setting or searched) that are trained and compared."""
+"""A suite: systems (a model on a data set, under a fixed setting or searched) that are trained and
+compared.
+"""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -43,10 +45,11 @@ class _Strict(BaseModel):
 
 
 class Search(_Strict):
-    """How a suite searches: keys of studies' settings. What is left out is as in studies/default.yaml.
+    """How a suite searches: keys of studies' settings. What is left out is as in
+    studies/default.yaml.
 
-    What systems must share to be comparable (seed, validation_fraction, precision) are keys of the suite itself, and
-    workers are the command's.
+    What systems must share to be comparable (seed, validation_fraction, precision) are keys of the
+    suite itself, and workers are the command's.
     """
 
     n_trials: Count | None = None
@@ -79,7 +82,9 @@ class Entry(_Strict):
     search: Search | None = None
     """Search each of them; over the suite's own."""
     evaluate: Split | None = None
-    """What to score on; the published figure's own split where there is one, otherwise the test set."""
+    """What to score on; the published figure's own split where there is one, otherwise the test
+    set.
+    """
     seeds: Seeds | None = None
     epochs: Epochs | None = None
     validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] | None = None
@@ -105,7 +110,9 @@ class System(_Strict):
     """One resolved system: what `gridless bench` runs and `gridless compare` reads."""
 
     study: str
-    """The study of its search or its first training, if it has one; that of its replicates is `<study>.final`."""
+    """The study of its search or its first training, if it has one; that of its replicates is
+    `<study>.final`.
+    """
     model: str
     data: str
     data_source: str
@@ -170,10 +177,15 @@ def _find(name: str) -> Path:
         if not path.is_file():
             raise InputError(f"SUITE: {name}: no such file")
         return path
-    files = {p.stem: p for folder in reversed(data_folders("studies")) for p in folder.glob("*.yaml")}
+    files = {
+        p.stem: p for folder in reversed(data_folders("studies")) for p in folder.glob("*.yaml")
+    }
     suites = {stem: path for stem, path in files.items() if "systems" in read_settings(path)}
     if name not in suites:
-        raise InputError(f"SUITE: {name!r} is not known; {nearest(name, suites)}, or give the path of a suite file")
+        raise InputError(
+            f"SUITE: {name!r} is not known; {nearest(name, suites)}, or give the path of a suite"
+            " file"
+        )
     return suites[name]
 
 
@@ -185,7 +197,11 @@ def _explain(path: Path, error: Any) -> str:
     if error["type"] == "missing":
         return f"{path}: {where} is missing"
     is_search = error["type"] == "model_type" and error["loc"][-1] == "search"
-    text = "give a mapping like {n_trials: 8}" if is_search else _FORMS.get(error["type"], error["msg"])
+    text = (
+        "give a mapping like {n_trials: 8}"
+        if is_search
+        else _FORMS.get(error["type"], error["msg"])
+    )
     return f"{path}: {where} = {error['input']!r}: {text[:1].lower()}{text[1:]}"
 
 
@@ -196,7 +212,9 @@ def _keys_at(loc: tuple[str | int, ...]) -> tuple[str, Iterable[str]]:
 
 
 def suite_name(name: str) -> str:
-    """The name under which a suite file's results are kept. Raises InputError when it is no folder's name."""
+    """The name under which a suite file's results are kept. Raises InputError when it is no
+    folder's name.
+    """
     stem = Path(name).stem if name.endswith((".yaml", ".yml")) or "/" in name else name
     if problem := name_problem(stem):
         raise InputError(f"NAME: {stem!r}: {problem}")
@@ -213,7 +231,9 @@ def write_suite(suite: Suite, folder: Path) -> None:
 
 
 def stored_systems(folder: Path) -> tuple[System, ...]:
-    """The systems of the suite that was run into `folder`; none if there is none. Raises InputError if damaged."""
+    """The systems of the suite that was run into `folder`; none if there is none. Raises InputError
+    if damaged.
+    """
     return stored_suite(folder).systems if (folder / "suite.yaml").is_file() else ()
 
 
@@ -221,9 +241,16 @@ def stored_suite(folder: Path) -> Suite:
     """The suite that was run into `folder`. Raises InputError when there is none."""
     path = folder / "suite.yaml"
     if not path.is_file():
-        known = ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/suite.yaml"))) or "none"
-        raise InputError(f"{folder.name!r} is no suite that was run here; known: {known}; `gridless bench` runs one")
+        known = (
+            ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/suite.yaml"))) or "none"
+        )
+        raise InputError(
+            f"{folder.name!r} is no suite that was run here; known: {known}; `gridless bench`"
+            " runs one"
+        )
     try:
         return Suite.model_validate(read_settings(path))
     except ValidationError as error:
-        raise InputError(f"{path}: is damaged ({error.error_count()} problems); run `gridless bench` again") from error
+        raise InputError(
+            f"{path}: is damaged ({error.error_count()} problems); run `gridless bench` again"
+        ) from error

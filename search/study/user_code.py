@@ -17,12 +17,13 @@ _IMPORTERS = {"import_module", "__import__"}
 
 
 def user_code(model: str) -> dict[str, str]:
-    """The user's files that build `model`, each by its path in its import folder: the beginning of its SHA-256.
+    """The user's files that build `model`, each by its path in its import folder: the beginning of
+    its SHA-256.
 
-    These are the model's module and all that it imports, directly or not, of its own package, from beside that, or
-    from the working folder; what is installed besides is left out. An installed package is told as one. Empty for
-    Gridless's own models, and where the module is not on this machine. Imports are read from the source: one by a
-    computed name is not seen.
+    These are the model's module and all that it imports, directly or not, of its own package, from
+    beside that, or from the working folder; what is installed besides is left out. An installed
+    package is told as one. Empty for Gridless's own models, and where the module is not on this
+    machine. Imports are read from the source: one by a computed name is not seen.
     """
     start = module_of(model)
     top = start.partition(".")[0]
@@ -42,10 +43,16 @@ def user_code(model: str) -> dict[str, str]:
         for folder in homes[first]:
             if file := _file(folder, name):
                 stat = file.stat()
-                files[file.relative_to(folder).as_posix()], imports = _read(file, name, stat.st_mtime_ns, stat.st_size)
+                files[file.relative_to(folder).as_posix()], imports = _read(
+                    file, name, stat.st_mtime_ns, stat.st_size
+                )
                 ahead += imports
     files = dict(sorted(files.items()))
-    return {f"{top}, installed": _digest(repr(files).encode())} if any(map(_is_installed, homes[top])) else files
+    return (
+        {f"{top}, installed": _digest(repr(files).encode())}
+        if any(map(_is_installed, homes[top]))
+        else files
+    )
 
 
 def code_facts(code: Mapping[str, str]) -> dict[str, str]:
@@ -55,7 +62,11 @@ def code_facts(code: Mapping[str, str]) -> dict[str, str]:
 
 def code_in(environment: Mapping[str, str]) -> dict[str, str]:
     """The user's code in what a trial ran on; empty where none was recorded."""
-    return {name.removeprefix(CODE): digest for name, digest in environment.items() if name.startswith(CODE)}
+    return {
+        name.removeprefix(CODE): digest
+        for name, digest in environment.items()
+        if name.startswith(CODE)
+    }
 
 
 def code_difference(then: Mapping[str, str], now: Mapping[str, str]) -> str:
@@ -83,7 +94,9 @@ def _is_users(folder: Path, roots: list[Path]) -> bool:
 
 
 def _is_installed(folder: Path) -> bool:
-    return bool(_INSTALLED.intersection(folder.parts)) or folder.is_relative_to(sysconfig.get_path("stdlib"))
+    return bool(_INSTALLED.intersection(folder.parts)) or folder.is_relative_to(
+        sysconfig.get_path("stdlib")
+    )
 
 
 def _digest(content: bytes) -> str:
@@ -92,12 +105,16 @@ def _digest(content: bytes) -> str:
 
 def _file(folder: Path, name: str) -> Path | None:
     base = folder.joinpath(*name.split("."))
-    return next((f for f in (base / "__init__.py", base.with_name(f"{base.name}.py")) if f.is_file()), None)
+    return next(
+        (f for f in (base / "__init__.py", base.with_name(f"{base.name}.py")) if f.is_file()), None
+    )
 
 
 @lru_cache(maxsize=4096)
 def _read(file: Path, name: str, _mtime_ns: int, _size: int) -> tuple[str, tuple[str, ...]]:
-    """The digest of module `name`, and what it imports; read once for as long as its time and size stay."""
+    """The digest of module `name`, and what it imports; read once for as long as its time and size
+    stay.
+    """
     content = file.read_bytes()
     digest = _digest(content)
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]

@@ -1,1 +1,3 @@
-"""Trackers: events of trials appended to a local outbox, and mirrored into MLflow by another process."""
+"""Trackers: events of trials appended to a local outbox, and mirrored into MLflow by another
+process.
+"""

@@ -1,8 +1,9 @@
-"""Sends outboxes on to MLflow: `python -m search.tracking FOLDER…`, or `--home HOME` for all of HOME/*/outbox.
+"""Sends outboxes on to MLflow: `python -m search.tracking FOLDER…`, or `--home HOME` for all of
+HOME/*/outbox.
 
-With --follow it goes on until SIGTERM or until its standard input ends, that is until the process that started
-it closes the pipe or dies, however that comes about; with outboxes that appear later, too. The last
-result of each outbox is in its last_sync.json: {n_sent, n_left, error}.
+With --follow it goes on until SIGTERM or until its standard input ends, that is until the process
+that started it closes the pipe or dies, however that comes about; with outboxes that appear later,
+too. The last result of each outbox is in its last_sync.json: {n_sent, n_left, error}.
 """
 
 import argparse
@@ -48,7 +49,11 @@ def main() -> int:
             # Asked for by name: a store that was emptied since is noticed, too.
             write_result(folder, sync(folder, uri=uri, artifact_root=args.artifact_root))
         return 0
-    find = (lambda: outboxes(args.home)) if args.home else (lambda: list(filter(is_outbox, args.folders)))
+    find = (
+        (lambda: outboxes(args.home))
+        if args.home
+        else (lambda: list(filter(is_outbox, args.folders)))
+    )
     follower = Follower(find, uri=uri, artifact_root=args.artifact_root)
     if args.follow:
         follower.run(_stop_with_stdin(follower).is_set)
@@ -62,14 +67,18 @@ def _parser() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("folders", type=Path, nargs="*", default=[], help="outboxes of studies")
     which.add_argument("--home", type=Path, help="the folder of all studies")
-    parser.add_argument("--uri", help="the MLflow store [MLFLOW_TRACKING_URI, or a file in GRIDLESS_HOME]")
+    parser.add_argument(
+        "--uri", help="the MLflow store [MLFLOW_TRACKING_URI, or a file in GRIDLESS_HOME]"
+    )
     parser.add_argument("--artifact-root", type=Path)
     parser.add_argument("--follow", action="store_true")
     return parser
 
 
 def _stop_with_stdin(follower: Follower) -> threading.Event:
-    """Return an event that is set when standard input ends or SIGTERM comes, with an end by force later."""
+    """Return an event that is set when standard input ends or SIGTERM comes, with an end by force
+    later.
+    """
     stop = threading.Event()
 
     def watch() -> None:
@@ -79,12 +88,14 @@ def _stop_with_stdin(follower: Follower) -> threading.Event:
 
     def force() -> None:
         stop.wait()
-        # A driver that hangs can't be asked to stop, and the user is waiting for the command to end.
+        # A driver that hangs can't be asked to stop, and the user is waiting for the command to
+        # end.
         time.sleep(DRAIN_S + _GRACE_S)
         follower.abandon()
         os._exit(0)
 
-    # Ctrl-C reaches every process of the terminal: the study's own handles it and then closes the pipe.
+    # Ctrl-C reaches every process of the terminal: the study's own handles it and then closes the
+    # pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     for run in (watch, force):

@@ -36,15 +36,26 @@ class Follower:
     """
 
     def __init__(
-        self, find: Callable[[], Iterable[Path]], *, uri: str, artifact_root: Path | None, every_s: float = 2.0
+        self,
+        find: Callable[[], Iterable[Path]],
+        *,
+        uri: str,
+        artifact_root: Path | None,
+        every_s: float = 2.0,
     ) -> None:
-        self._find, self._uri, self._artifact_root, self._every_s = find, uri, artifact_root, every_s
+        self._find, self._uri, self._artifact_root, self._every_s = (
+            find,
+            uri,
+            artifact_root,
+            every_s,
+        )
         self._followed: dict[Path, _Followed] = {}
 
     def run(self, stop: Callable[[], bool], *, drain_s: float = DRAIN_S) -> None:
         """Go on until `stop()` is true, then send the rest, for about `drain_s` seconds in all.
 
-        Each outbox is looked at every `every_s` seconds; less often while it is idle (20 s) or fails (60 s).
+        Each outbox is looked at every `every_s` seconds; less often while it is idle (20 s) or
+        fails (60 s).
         """
         while not stop():
             self._look_around()
@@ -58,7 +69,9 @@ class Follower:
         self.send_rest(drain_s)
 
     def send_rest(self, limit_s: float | None) -> None:
-        """Send what is left, for about `limit_s` seconds, and end; MLflow is asked only for what has something."""
+        """Send what is left, for about `limit_s` seconds, and end; MLflow is asked only for what
+        has something.
+        """
         until = float("inf") if limit_s is None else time.monotonic() + limit_s
         self._look_around()
         # A failing one may use up all the time that there is.

@@ -1,4 +1,6 @@
-"""The MLflow mirror of a command: what the outbox is told of a study, and the process that sends it on."""
+"""The MLflow mirror of a command: what the outbox is told of a study, and the process that sends it
+on.
+"""
 
 import json
 import subprocess
@@ -45,7 +47,9 @@ class Sent(NamedTuple):
 
 @dataclass
 class Mirror:
-    """The process that sends the outboxes of a study and of its finalists on to MLflow while they run."""
+    """The process that sends the outboxes of a study and of its finalists on to MLflow while they
+    run.
+    """
 
     outboxes: tuple[Path, ...]
     process: subprocess.Popen[bytes]
@@ -59,7 +63,9 @@ class Mirror:
         return cls(outboxes, follow(program, home() / spec.name / "logs" / "mlflow.log"))
 
     def finish(self, found: "Report", *, wait_s: float) -> str | None:
-        """Send what came of the study and what is left; what to tell the user if not all arrived in time."""
+        """Send what came of the study and what is left; what to tell the user if not all arrived in
+        time.
+        """
         conclude(found)
         if not end_mirror(self.process, wait_s):
             return _LATE
@@ -71,12 +77,18 @@ def follow(program: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, *program], stdin=subprocess.PIPE, stdout=file, stderr=file, start_new_session=True
+            [sys.executable, *program],
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
         )
 
 
 def end_mirror(process: subprocess.Popen[bytes], wait_s: float) -> bool:
-    """Let a mirror send the rest, for at most `wait_s` seconds; whether it came to an end by itself."""
+    """Let a mirror send the rest, for at most `wait_s` seconds; whether it came to an end by
+    itself.
+    """
     if process.stdin:
         process.stdin.close()
     try:
@@ -94,15 +106,27 @@ def home_mirror(folder: str) -> tuple[str, ...]:
 
 
 def introduce(spec: StudySpec, uid: str, device: str) -> None:
-    """Write into a study's outbox on this machine, once, what MLflow is told of it. `uid` is its id in the storage."""
+    """Write into a study's outbox on this machine, once, what MLflow is told of it. `uid` is its id
+    in the storage.
+    """
     tags = spec.model_dump(include={"model", "data", "data_digest", "space_digest"})
-    tags |= {"code_version": code_version(), "device": device, "kind": "replicates" if spec.replicates else "search"}
+    tags |= {
+        "code_version": code_version(),
+        "device": device,
+        "kind": "replicates" if spec.replicates else "search",
+    }
     if spec.name.endswith(FINAL):
         tags["search_study"] = spec.name.removesuffix(FINAL)
     settings = spec.model_dump(
         include={"n_trials", "epochs", "seed", "strategy", "validation_fraction", "precision"}
-    )  # fmt: skip
-    header = {"study": spec.name, "id": uid, "tags": tags, "params": settings, "inputs": data_inputs(spec)}
+    )
+    header = {
+        "study": spec.name,
+        "id": uid,
+        "tags": tags,
+        "params": settings,
+        "inputs": data_inputs(spec),
+    }
     write_header(home() / spec.name / "outbox", header)
 
 
@@ -120,10 +144,14 @@ def data_inputs(spec: StudySpec) -> list[Input]:
     ]
 
 
-def tell_results(study: StudyRecord, final: StudyRecord | None = None, finals: "Finals | None" = None) -> None:
-    """Write into the outboxes on this machine what has come of `study` and of `final`, its finalists' replicates.
+def tell_results(
+    study: StudyRecord, final: StudyRecord | None = None, finals: "Finals | None" = None
+) -> None:
+    """Write into the outboxes on this machine what has come of `study` and of `final`, its
+    finalists' replicates.
 
-    Told again, or by another host, it does no harm: the same trials give the same summaries, of the same time.
+    Told again, or by another host, it does no harm: the same trials give the same summaries, of the
+    same time.
     """
     found = [(study, of_search(study, finals), known_at(study, final))]
     found += [(final, of_replicates(final, study), known_at(study, final))] if final else []
@@ -141,7 +169,9 @@ def outboxes_of(study: str) -> tuple[Path, ...]:
 
 
 def conclude(found: "Report") -> None:
-    """Write into the outboxes on this machine what has come of a study, its finalists and its report."""
+    """Write into the outboxes on this machine what has come of a study, its finalists and its
+    report.
+    """
     tell_results(found.study, found.final, found.finals)
     conclude_study(found.study, found.paths.files)
     if found.final:
@@ -199,8 +229,8 @@ def _result(outboxes: Iterable[Path]) -> Sent:
 
 
 def register(study: str, *, wait_s: float = REGISTER_WAIT_S) -> tuple[str | None, str | None]:
-    """Make the network of a study's champion the one that MLflow calls `champion`: its version there and None, or None
-    and why not. In a process of its own, which loads the framework.
+    """Make the network of a study's champion the one that MLflow calls `champion`: its version
+    there and None, or None and why not. In a process of its own, which loads the framework.
     """
     program = [sys.executable, "-m", "search.tracking.mlflow.register", study]
     try:
@@ -214,7 +244,11 @@ def register(study: str, *, wait_s: float = REGISTER_WAIT_S) -> tuple[str | None
 
 
 def mirror_arguments() -> list[str]:
-    """Where MLflow keeps artifacts, as arguments of `python -m search.tracking`, which finds its address itself: that
-    may hold a password, and arguments are everybody's to read.
+    """Where MLflow keeps artifacts, as arguments of `python -m search.tracking`, which finds its
+    address itself: that may hold a password, and arguments are everybody's to read.
     """
-    return [] if is_remote(default_uri(home())) else ["--artifact-root", str(default_artifact_root(home()))]
+    return (
+        []
+        if is_remote(default_uri(home()))
+        else ["--artifact-root", str(default_artifact_root(home()))]
+    )

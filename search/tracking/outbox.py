@@ -1,6 +1,7 @@
 """The local outbox: events that workers append as lines, for another process to send on.
 
-One file per writer, one JSON object per line. A worker that is killed leaves at most one line without end.
+One file per writer, one JSON object per line. A worker that is killed leaves at most one line
+without end.
 """
 
 import json
@@ -79,7 +80,9 @@ class Header(BaseModel):
 
 @dataclass(frozen=True)
 class Line:
-    """A complete line of the outbox's file `name`, which ends at byte `end`; `event` is None if corrupt."""
+    """A complete line of the outbox's file `name`, which ends at byte `end`; `event` is None if
+    corrupt.
+    """
 
     name: str
     end: int
@@ -87,10 +90,11 @@ class Line:
 
 
 class Outbox:
-    """A Tracker that appends to its own file in `folder`. Nothing that goes wrong is raised: it is logged.
+    """A Tracker that appends to its own file in `folder`. Nothing that goes wrong is raised: it is
+    logged.
 
-    Lines that can't be written (a full disk) are kept and written before the next one. Once written they
-    survive the death of this process by any signal, but not a power cut.
+    Lines that can't be written (a full disk) are kept and written before the next one. Once written
+    they survive the death of this process by any signal, but not a power cut.
     """
 
     def __init__(self, folder: Path, writer: str) -> None:
@@ -110,16 +114,34 @@ class Outbox:
         self._append({"kind": "params", "trial": trial, "at": time.time(), "params": dict(params)})
 
     def metrics(self, trial: int, step: int, values: Mapping[str, float], *, at: float) -> None:
-        """Tell what was measured at `step` (epochs completed, from 1). A step told again is dropped."""
-        self._append({"kind": "metrics", "trial": trial, "at": at, "step": step, "values": dict(values)})
+        """Tell what was measured at `step` (epochs completed, from 1). A step told again is
+        dropped.
+        """
+        self._append(
+            {"kind": "metrics", "trial": trial, "at": at, "step": step, "values": dict(values)}
+        )
 
     def end(self, trial: int, state: str, *, at: float, tags: Mapping[str, str]) -> None:
-        """Tell that the segment ended with `state`: WAITING, or one for good: COMPLETE, PRUNED, FAIL."""
+        """Tell that the segment ended with `state`: WAITING, or one for good: COMPLETE, PRUNED,
+        FAIL.
+        """
         self._append({"kind": "end", "trial": trial, "at": at, "state": state, "tags": dict(tags)})
 
-    def summary(self, trial: int | None, *, at: float, tags: Mapping[str, str], values: Mapping[str, float]) -> None:
-        """Tell what has come of `trial` (None: of the study) by `at`. The latest told of a name holds."""
-        self._append({"kind": "summary", "trial": trial, "at": at, "tags": dict(tags), "values": dict(values)})
+    def summary(
+        self, trial: int | None, *, at: float, tags: Mapping[str, str], values: Mapping[str, float]
+    ) -> None:
+        """Tell what has come of `trial` (None: of the study) by `at`. The latest told of a name
+        holds.
+        """
+        self._append(
+            {
+                "kind": "summary",
+                "trial": trial,
+                "at": at,
+                "tags": dict(tags),
+                "values": dict(values),
+            }
+        )
 
     def artifacts(self, trial: int | None, paths: Sequence[Path]) -> None:
         """Tell files or folders to keep with the trial, or with the study when `trial` is None."""
@@ -140,13 +162,16 @@ class Outbox:
                     self._pending.popleft()
             except OSError as error:
                 if not self._failing:
-                    _log.warning("tracking: %s can't be written, kept for later (%s)", self._path, error)
+                    _log.warning(
+                        "tracking: %s can't be written, kept for later (%s)", self._path, error
+                    )
                 self._failing = True
             else:
                 self._failing = False
 
     def _write(self, line: bytes) -> None:
-        # A line that was written in part stays behind as a corrupt one, so that it doesn't spoil the next.
+        # A line that was written in part stays behind as a corrupt one, so that it doesn't spoil
+        # the next.
         data = b"\n" + line if self._torn else line
         self._path.parent.mkdir(parents=True, exist_ok=True)
         # Opened anew each time: a service meets studies without end.
@@ -170,10 +195,11 @@ def _plain(value: object) -> object:
 def write_header(folder: Path, header: Mapping[str, Any]) -> None:
     """Write what the study is, once: a header that is there already stays.
 
-    `header` has `study` (its name) and may have `tags`, `params`, `inputs`, `at` (when it was made, Unix seconds) and
-    `id` (letters, digits, - and _; whatever tells this study from others of its name in the study's storage,
-    needed when several machines have outboxes of their own; drawn at random when absent).
-    Raises pydantic.ValidationError when `header` is none, OSError when the folder can't be written.
+    `header` has `study` (its name) and may have `tags`, `params`, `inputs`, `at` (when it was made,
+    Unix seconds) and `id` (letters, digits, - and _; whatever tells this study from others of its
+    name in the study's storage, needed when several machines have outboxes of their own; drawn at
+    random when absent). Raises pydantic.ValidationError when `header` is none, OSError when the
+    folder can't be written.
     """
     full = Header.model_validate({"id": uuid.uuid4().hex, "at": time.time(), **header})
     folder.mkdir(parents=True, exist_ok=True)
@@ -192,9 +218,11 @@ def read_header(folder: Path) -> Header | None:
 
 
 def read_events(folder: Path, positions: Mapping[str, int]) -> Iterator[Line]:
-    """Yield every complete line after `positions` (bytes by file name, 0 where not named), file by file.
+    """Yield every complete line after `positions` (bytes by file name, 0 where not named), file by
+    file.
 
-    A last line without its end is left for later. A file shorter than its position is read from its start.
+    A last line without its end is left for later. A file shorter than its position is read from its
+    start.
     """
     for path in sorted(folder.glob("*.jsonl")):
         position = positions.get(path.name, 0)
@@ -210,9 +238,13 @@ def read_events(folder: Path, positions: Mapping[str, int]) -> Iterator[Line]:
 
 
 def file_sizes(folder: Path) -> dict[str, int]:
-    """Return the size in bytes of each file of events, by name: two equal answers mean nothing new. Raises OSError."""
+    """Return the size in bytes of each file of events, by name: two equal answers mean nothing new.
+    Raises OSError.
+    """
     with os.scandir(folder) as entries:
-        return {entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".jsonl")}
+        return {
+            entry.name: entry.stat().st_size for entry in entries if entry.name.endswith(".jsonl")
+        }
 
 
 def _parse(line: bytes) -> Event | None:

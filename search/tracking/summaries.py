@@ -1,4 +1,6 @@
-"""What has come of a study's trials, as tags to filter and group by and metrics to compare: the same names for all."""
+"""What has come of a study's trials, as tags to filter and group by and metrics to compare: the
+same names for all.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -23,7 +25,8 @@ class Summary(NamedTuple):
 
 
 def known_at(*studies: StudyRecord | None) -> float:
-    """When the last thing happened that the trials of `studies` tell of, Unix seconds; 0 before any did.
+    """When the last thing happened that the trials of `studies` tell of, Unix seconds; 0 before any
+    did.
 
     Whoever tells of the same trials, now or later, gives the same time.
     """
@@ -35,9 +38,9 @@ def known_at(*studies: StudyRecord | None) -> float:
 def of_search(study: StudyRecord, finals: "Finals | None" = None) -> dict[int | None, Summary]:
     """The summary of each started trial of a search, and of the search itself under None.
 
-    Tags `rank` (by validation, from 1, as in the leaderboard), `finalist` and, where known, `champion` and
-    `tied_with_best`; metrics named as the leaderboard's columns, `val_accuracy` as `best_val_accuracy`: MLflow shows
-    the last epoch's under the name of the curve.
+    Tags `rank` (by validation, from 1, as in the leaderboard), `finalist` and, where known,
+    `champion` and `tied_with_best`; metrics named as the leaderboard's columns, `val_accuracy` as
+    `best_val_accuracy`: MLflow shows the last epoch's under the name of the curve.
     """
     order = ranked(study.trials)
     places = {trial.number: place for place, trial in enumerate(order, start=1)}
@@ -53,7 +56,11 @@ def of_search(study: StudyRecord, finals: "Finals | None" = None) -> dict[int | 
         row = judged.get(trial.number)
         if row and finals:
             tags["champion"] = _YES_NO[row is finals.champion]
-            tags |= {} if row.tied_with_best is None else {"tied_with_best": _YES_NO[row.tied_with_best]}
+            tags |= (
+                {}
+                if row.tied_with_best is None
+                else {"tied_with_best": _YES_NO[row.tied_with_best]}
+            )
         if trial.curve:
             found[trial.number] = Summary(tags, _measured(trial) | _tested(row))
     found[None] = _whole(study, order[:1], finals)
@@ -63,8 +70,8 @@ def of_search(study: StudyRecord, finals: "Finals | None" = None) -> dict[int | 
 def of_replicates(final: StudyRecord, study: StudyRecord) -> dict[int | None, Summary]:
     """The summary of each replicate in `final`.
 
-    Tags `source_trial` (the trial of `study` that it repeats), `source_rank` and `seed`, to group by; metric
-    `test_accuracy`, once it was scored.
+    Tags `source_trial` (the trial of `study` that it repeats), `source_rank` and `seed`, to group
+    by; metric `test_accuracy`, once it was scored.
     """
     replicates = replicates_of(final)
     ranks = {t.number: n for n, t in enumerate(ranked(study.trials), start=1)}
@@ -73,7 +80,9 @@ def of_replicates(final: StudyRecord, study: StudyRecord) -> dict[int | None, Su
     for trial in final.trials:
         replicate = replicates[trial.number]
         tags = {"source_trial": str(replicate.source), "seed": str(replicate.seed)}
-        tags |= {"source_rank": str(ranks[current[trial.number]])} if trial.number in current else {}
+        tags |= (
+            {"source_rank": str(ranks[current[trial.number]])} if trial.number in current else {}
+        )
         score = trial.evaluation
         scored = {f"{score.split}_accuracy": score.accuracy} if score else {}
         found[trial.number] = Summary(tags, _measured(trial) | scored)
@@ -81,12 +90,20 @@ def of_replicates(final: StudyRecord, study: StudyRecord) -> dict[int | None, Su
 
 
 def _whole(study: StudyRecord, best: Sequence[TrialRecord], finals: "Finals | None") -> Summary:
-    tags, values = {}, {"n_trials_started": float(sum(bool(t.started or t.curve) for t in study.trials))}
+    tags, values = (
+        {},
+        {"n_trials_started": float(sum(bool(t.started or t.curve) for t in study.trials))},
+    )
     for trial in best:
         tags["best_trial"] = str(trial.number)
-        values |= {"best_val_accuracy": trial.val_accuracy or 0.0, "train_s": sum(t.train_s for t in study.trials)}
+        values |= {
+            "best_val_accuracy": trial.val_accuracy or 0.0,
+            "train_s": sum(t.train_s for t in study.trials),
+        }
     if finals:
-        from search.report.text.finalists import finals_words  # noqa: PLC0415  # workers tell summaries without it
+        from search.report.text.finalists import (  # noqa: PLC0415  # workers tell summaries without it
+            finals_words,
+        )
 
         values |= _tested(finals.champion)
         values |= {"gain_over_document": finals.gain.value} if finals.gain else {}
@@ -95,7 +112,9 @@ def _whole(study: StudyRecord, best: Sequence[TrialRecord], finals: "Finals | No
 
 
 def _measured(trial: TrialRecord) -> dict[str, float]:
-    has_failed = trial.state == State.FAIL  # it has no rank, and must not lead a table that is sorted by accuracy
+    has_failed = (
+        trial.state == State.FAIL
+    )  # it has no rank, and must not lead a table that is sorted by accuracy
     values: Mapping[str, float | None] = {
         "best_val_accuracy": None if has_failed else trial.val_accuracy,
         "best_epoch": None if has_failed else trial.best_epoch,
@@ -110,6 +129,10 @@ def _tested(row: "Finalist | None") -> dict[str, float]:
     if row is None or row.interval is None:
         return {}
     found = row.interval
-    ends = {"test_accuracy_ci_low": found.low, "test_accuracy_ci_high": found.high, "optimism": row.optimism}
+    ends = {
+        "test_accuracy_ci_low": found.low,
+        "test_accuracy_ci_high": found.high,
+        "optimism": row.optimism,
+    }
     known = {name: float(value) for name, value in ends.items() if value is not None}
     return {"test_accuracy_mean": found.mean, "n_replicates": float(len(row.values)), **known}

@@ -13,7 +13,8 @@ _FINAL = (State.COMPLETE, State.PRUNED, State.FAIL)
 class StateAt(NamedTuple):
     """A trial's state and since when. The greater one holds: a final one, else the latest.
 
-    A study's storage never takes a final state back, so clocks that differ between machines can't do it here.
+    A study's storage never takes a final state back, so clocks that differ between machines can't
+    do it here.
     """
 
     is_final: bool
@@ -66,14 +67,17 @@ def marker(values: Mapping[str, float]) -> str:
 def fold(events: Iterable[Event]) -> dict[int | None, Update]:
     """Return updates by trial number, None for the study, in the order in which they first appear.
 
-    Of params and of a step's values the first told hold, of tags and summaries the last, of states the greatest.
+    Of params and of a step's values the first told hold, of tags and summaries the last, of states
+    the greatest.
     """
     updates: dict[int | None, Update] = {}
     for event in sorted(events, key=lambda e: e.at):
         update = updates.setdefault(event.trial, Update(event.at))
         if event.kind == "summary":
             known = update.summary or Summary(event.at, {}, {})
-            update.summary = Summary(event.at, {**known.tags, **event.tags}, {**known.values, **event.values})
+            update.summary = Summary(
+                event.at, {**known.tags, **event.tags}, {**known.values, **event.values}
+            )
             continue
         update.params = {**event.params, **update.params}
         update.tags |= event.tags

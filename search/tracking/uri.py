@@ -5,7 +5,9 @@ from pathlib import Path
 
 
 def default_uri(home: Path) -> str:
-    """Return the MLflow store to mirror into: MLFLOW_TRACKING_URI if set, else an SQLite file in `home`."""
+    """Return the MLflow store to mirror into: MLFLOW_TRACKING_URI if set, else an SQLite file in
+    `home`.
+    """
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
 
 
@@ -15,5 +17,7 @@ def default_artifact_root(home: Path) -> Path:
 
 
 def is_remote(uri: str) -> bool:
-    """Whether an MLflow server stands behind `uri`, which then decides by itself where artifacts go."""
+    """Whether an MLflow server stands behind `uri`, which then decides by itself where artifacts
+    go.
+    """
     return uri.startswith(("http:", "https:", "databricks"))

@@ -1,4 +1,6 @@
-"""Answers the questions of `search.training.ask`: `python -m search.training.answer`, JSON in and out."""
+"""Answers the questions of `search.training.ask`: `python -m search.training.answer`, JSON in and
+out.
+"""
 
 import json
 import signal
@@ -23,11 +25,17 @@ from search.training.recorder import Recorder
 def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:
     """What is answered to one of the questions that `probe`, `discovery` and `kept` ask."""
     if "build" in question:
-        return {"built": [_build(Question(**row), weights=question["weights"]) for row in question["build"]]}
+        return {
+            "built": [
+                _build(Question(**row), weights=question["weights"]) for row in question["build"]
+            ]
+        }
     if "verify" in question:
         from search.training.inference import verified  # noqa: PLC0415  # loads Keras
 
-        return dict(verified(Path(question["verify"]["folder"]), question["verify"]["model"])._asdict())
+        return dict(
+            verified(Path(question["verify"]["folder"]), question["verify"]["model"])._asdict()
+        )
     if "discover" in question:
         return dict(explore(question["discover"]))
     return _probe(question["probe"])
@@ -46,7 +54,9 @@ def _build(wanted: Question, *, weights: bool) -> tuple[int | None, str | None]:
         if weights:
             load_weights(model, wanted.setting)
         return int(model.count_params()), None
-    except BaseException as problem:  # whatever a builder raises says that this setting can't be built
+    except (
+        BaseException
+    ) as problem:  # whatever a builder raises says that this setting can't be built
         return None, reason_of(problem)
     finally:
         keras.backend.clear_session()
@@ -68,11 +78,18 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
         return _probe({**question, "corners": True})
     unbuildable = {} if sound is None else _unbuildable(space, sound, builds)
     unread = [n for n in space.params if n not in builds.asked]
-    return {"corners": corners, "unbuildable": unbuildable, "unread": unread, "remarks": builds.remarks()}
+    return {
+        "corners": corners,
+        "unbuildable": unbuildable,
+        "unread": unread,
+        "remarks": builds.remarks(),
+    }
 
 
 class _Builds:
-    """Networks of one model, each built once for all settings that agree in what its builder reads."""
+    """Networks of one model, each built once for all settings that agree in what its builder
+    reads.
+    """
 
     def __init__(self, space: Space, input_shape: tuple[int, ...], n_classes: int) -> None:
         from search.training.hypermodel import HyperBuilder, builder_of  # noqa: PLC0415
@@ -88,7 +105,9 @@ class _Builds:
 
     def corner(self, setting: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a `Corner`."""
-        same = (known for known in self._known if all(setting.get(n) == v for n, v in known[0].items()))
+        same = (
+            known for known in self._known if all(setting.get(n) == v for n, v in known[0].items())
+        )
         found = next(same, None)
         if found is None:
             found = self._try(setting)
@@ -99,7 +118,10 @@ class _Builds:
     def remarks(self) -> list[str]:
         """What there is to say of the networks that can be built."""
         every = dict.fromkeys(remark for one in self._remarks for remark in one)
-        return [r if all(r in one for one in self._remarks) else f"with some settings, {r}" for r in every]
+        return [
+            r if all(r in one for one in self._remarks) else f"with some settings, {r}"
+            for r in every
+        ]
 
     def _try(self, setting: Mapping[str, Any]) -> tuple[dict[str, Any], int | None, str | None]:
         import keras  # noqa: PLC0415  only the probe's own process loads it
@@ -109,18 +131,24 @@ class _Builds:
         asked: set[str] = set()
         n_params, error = None, None
         try:
-            model = self._build(Recorder(for_builder(setting, self._space.source), asked), **self._facts)
+            model = self._build(
+                Recorder(for_builder(setting, self._space.source), asked), **self._facts
+            )
             n_params = int(model.count_params())
             self.asked |= set() if model.compiled else set(COMPILED)
             self._remarks.append(remarks(model, self._facts["input_shape"], is_hp=self._is_hp))
-        except BaseException as problem:  # whatever a builder raises says that this setting can't be built
+        except (
+            BaseException
+        ) as problem:  # whatever a builder raises says that this setting can't be built
             n_params, error = None, reason_of(problem)
         finally:
             keras.backend.clear_session()
         return {name: setting.get(name) for name in asked}, n_params, error
 
 
-def _unbuildable(space: Space, sound: Mapping[str, Any], builds: _Builds) -> dict[str, dict[str, str]]:
+def _unbuildable(
+    space: Space, sound: Mapping[str, Any], builds: _Builds
+) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, param in space.params.items():
         if not isinstance(param, ChoiceParam) or name not in sound:
@@ -128,7 +156,9 @@ def _unbuildable(space: Space, sound: Mapping[str, Any], builds: _Builds) -> dic
         for choice in param.choices:
             others = dict(sound) | {name: choice}
             active = space.active(others)
-            error = builds.corner(space.complete({n: v for n, v in others.items() if n in active}))["error"]
+            error = builds.corner(space.complete({n: v for n, v in others.items() if n in active}))[
+                "error"
+            ]
             if error:
                 found.setdefault(name, {})[json.dumps(choice)] = error
     return found
@@ -137,7 +167,9 @@ def _unbuildable(space: Space, sound: Mapping[str, Any], builds: _Builds) -> dic
 def main() -> None:
     """Answer the question on stdin."""
     become_users()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a KeyboardInterrupt is the builder's: whoever asks ends this process
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a KeyboardInterrupt is the builder's: whoever asks ends this process
     try:
         answer = answer_to(json.load(sys.stdin))
     except InputError as error:

@@ -1,4 +1,6 @@
-"""Questions about a user's model, put to a fresh process: it loads the framework and runs a user's code."""
+"""Questions about a user's model, put to a fresh process: it loads the framework and runs a user's
+code.
+"""
 
 import json
 import os
@@ -16,13 +18,19 @@ MARK = "gridless-answer:"
 
 
 def ask(question: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer of a fresh process. Raises InputError with the problems that it found, StudyError when it breaks."""
+    """The answer of a fresh process. Raises InputError with the problems that it found, StudyError
+    when it breaks.
+    """
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     variables = without_secrets(os.environ) | quiet
     done = subprocess.run(
         [sys.executable, "-m", "search.training.answer"],
-        input=json.dumps(question), capture_output=True, text=True, check=False, env=variables,
-    )  # fmt: skip
+        input=json.dumps(question),
+        capture_output=True,
+        text=True,
+        check=False,
+        env=variables,
+    )
     lines = [line for line in done.stdout.splitlines() if line.startswith(MARK)]
     if not lines:
         rule = f"building the model ended with exit code {done.returncode}{address_space_note()}"

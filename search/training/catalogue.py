@@ -1,4 +1,6 @@
-"""What there is: models with their documents' facts, data sets, and what a space makes of its model."""
+"""What there is: models with their documents' facts, data sets, and what a space makes of its
+model.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -15,14 +17,18 @@ DEFAULT_SHAPE = (28, 28, 1)
 
 
 def model_rows() -> list[dict[str, Any]]:
-    """One mapping per model: name, n_params at the document's setting and data, data, published, source."""
+    """One mapping per model: name, n_params at the document's setting and data, data, published,
+    source.
+    """
     spaces: dict[str, Space | None] = {}
     for name in registry.names(registry.MODELS):
         try:
             spaces[name] = load_space(find_space(name))
         except InputError:
             spaces[name] = None  # a user's model may have its space elsewhere, given by --space
-    questions = [Question(s.model, s.document, *_shape(s.data)) for s in spaces.values() if s is not None]
+    questions = [
+        Question(s.model, s.document, *_shape(s.data)) for s in spaces.values() if s is not None
+    ]
     found = iter(build_all(questions))
     return [
         {
@@ -37,16 +43,23 @@ def model_rows() -> list[dict[str, Any]]:
 
 
 def dataset_rows() -> list[dict[str, Any]]:
-    """One mapping per data set: name, input_shape, n_classes, n_train, n_test, source; None where not known."""
+    """One mapping per data set: name, input_shape, n_classes, n_train, n_test, source; None where
+    not known.
+    """
     rows = []
     for name in registry.names(registry.DATASETS):
         facts = FACTS.get(name)
-        rows.append({"name": name} | (facts._asdict() if facts else dict.fromkeys(next(iter(FACTS.values()))._fields)))
+        rows.append(
+            {"name": name}
+            | (facts._asdict() if facts else dict.fromkeys(next(iter(FACTS.values()))._fields))
+        )
     return rows
 
 
 def check_space(file: Path, data: str | None) -> tuple[list[str], bool]:
-    """Lines about the space in `file`, and whether it is sound. Raises InputError with every mistake in it."""
+    """Lines about the space in `file`, and whether it is sound. Raises InputError with every
+    mistake in it.
+    """
     space = load_space(file)
     if data is None:
         shape, n_classes = _shape(space.data)
@@ -56,15 +69,23 @@ def check_space(file: Path, data: str | None) -> tuple[list[str], bool]:
     report = probe(space, input_shape=shape, n_classes=n_classes)
     sizes = [c.n_params for c in report.corners if c.n_params is not None]
     lines = [
-        f"{file}: model {space.model}, {len(space.params)} parameters, {space.n_combinations:,} combinations in a grid",
+        (
+            f"{file}: model {space.model}, {len(space.params)} parameters, {space.n_combinations:,}"
+            " combinations in a grid"
+        ),
         f"digest {space.digest}",
-        f"{len(report.corners)} corners built on {'×'.join(map(str, shape))} images with {n_classes} classes",
+        (
+            f"{len(report.corners)} corners built on {'×'.join(map(str, shape))} images with"
+            f" {n_classes} classes"
+        ),
     ]
     if sizes:
         lines.append(f"{min(sizes):,} to {max(sizes):,} network parameters")
     lines += [*(f"note: {remark}" for remark in report.remarks), *_errors(report)]
     if sizes:
-        lines += [f"warning: {name} is never read by the model or by training" for name in report.unread]
+        lines += [
+            f"warning: {name} is never read by the model or by training" for name in report.unread
+        ]
     return lines, bool(sizes)
 
 

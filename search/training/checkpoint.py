@@ -1,8 +1,9 @@
 """A trial's state after an epoch, as one file that is either whole or ignored.
 
-A `.keras` file is not enough to go on bit for bit (the seed state of dropout layers is not in it), so this holds
-every variable of the model and of its optimizer, as an .npz archive, and after it the SHA-256 of every byte before: an
-archive's own checksums do not cover its directory, nor an array of which a damaged header lets only a part be read.
+A `.keras` file is not enough to go on bit for bit (the seed state of dropout layers is not in it),
+so this holds every variable of the model and of its optimizer, as an .npz archive, and after it the
+SHA-256 of every byte before: an archive's own checksums do not cover its directory, nor an array of
+which a damaged header lets only a part be read.
 """
 
 import hashlib
@@ -26,7 +27,15 @@ logger = logging.getLogger(__name__)
 _DIGEST_BYTES = hashlib.sha256().digest_size
 _CHUNK = 2**20
 # What NumPy, zipfile and json raise of a file that is whole, but none of ours.
-_DAMAGE = (ValueError, LookupError, TypeError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    ValueError,
+    LookupError,
+    TypeError,
+    EOFError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -42,10 +51,11 @@ class Checkpoint:
 
 
 def save_checkpoint(location: str | Path, checkpoint: Checkpoint) -> None:
-    """Write `checkpoint` to `location`, a path or a store's URL, replacing an older one only once it is whole.
+    """Write `checkpoint` to `location`, a path or a store's URL, replacing an older one only once
+    it is whole.
 
-    Not forced to the disk's platter: after a power cut it may be torn, and is then ignored. Raises OSError (disk full,
-    store out of reach); the older one is then still there.
+    Not forced to the disk's platter: after a power cut it may be torn, and is then ignored. Raises
+    OSError (disk full, store out of reach); the older one is then still there.
     """
     meta = {
         "fingerprint": checkpoint.fingerprint,
@@ -63,20 +73,27 @@ def save_checkpoint(location: str | Path, checkpoint: Checkpoint) -> None:
 
 
 def load_checkpoint(location: str | Path, fingerprint: str) -> Checkpoint | None:
-    """The checkpoint at `location`, or None if there is none, it is torn, or it belongs to something else.
+    """The checkpoint at `location`, or None if there is none, it is torn, or it belongs to
+    something else.
 
-    Raises OSError when it can't be read at the moment: to begin again would throw away what may well be sound.
+    Raises OSError when it can't be read at the moment: to begin again would throw away what may
+    well be sound.
     """
     try:
         with reading(location) as file:
             if not _is_whole(file):
-                logger.warning("%s is torn and is ignored: training starts again from epoch 1", masked(location))
+                logger.warning(
+                    "%s is torn and is ignored: training starts again from epoch 1",
+                    masked(location),
+                )
                 return None
             return _parse(file, location, fingerprint)
     except FileNotFoundError:
         return None
     except _DAMAGE as error:
-        logger.warning("%s is damaged and is ignored (%s): training starts again", masked(location), error)
+        logger.warning(
+            "%s is damaged and is ignored (%s): training starts again", masked(location), error
+        )
         return None
 
 
@@ -96,7 +113,9 @@ def _parse(file: IO[bytes], location: str | Path, fingerprint: str) -> Checkpoin
 
 
 def _is_whole(file: IO[bytes]) -> bool:
-    """Whether the file ends with the digest of all that comes before. Leaves the place in it at its end."""
+    """Whether the file ends with the digest of all that comes before. Leaves the place in it at its
+    end.
+    """
     n_bytes = file.seek(0, os.SEEK_END) - _DIGEST_BYTES
     return n_bytes > 0 and _digest(file, n_bytes) == file.read()
 

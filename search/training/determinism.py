@@ -8,9 +8,10 @@ import keras
 def be_deterministic() -> None:
     """Let every operation of this process, on a GPU too, give the same bits from the same input.
 
-    To be called after the seeds are set and before the first operation; it can't be taken back. Operations that have
-    no such form raise an error of the framework when they are used. On a CPU it changes rounding and nothing else:
-    trials are repeatable there without it (docs/measurements.md).
+    To be called after the seeds are set and before the first operation; it can't be taken back.
+    Operations that have no such form raise an error of the framework when they are used. On a CPU
+    it changes rounding and nothing else: trials are repeatable there without it
+    (docs/measurements.md).
     """
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf  # noqa: PLC0415  other backends run without it

@@ -29,22 +29,30 @@ class Found:
 def find(model: str, *, input_shape: tuple[int, int, int], n_classes: int) -> Found | None:
     """The space of a model for KerasTuner, built in a fresh process; None for a model that is none.
 
-    Raises InputError when it can't be loaded or built, or asks for what a space can't hold, and StudyError when the
-    process breaks.
+    Raises InputError when it can't be loaded or built, or asks for what a space can't hold, and
+    StudyError when the process breaks.
     """
     answer = ask({"discover": {"model": model, "input_shape": input_shape, "n_classes": n_classes}})
     if answer["hyperparameters"] is None:
         return None
     hypers = hypers_of(answer)
     names = {h.name for h in hypers}
-    compiling = "its own optimizer and loss are kept" if answer["compiles"] else "it is compiled here"
+    compiling = (
+        "its own optimizer and loss are kept" if answer["compiles"] else "it is compiled here"
+    )
     notices = [
-        f"{len(names)} hyperparameters of {model} found by building it {answer['n_builds']} times; {compiling}",
+        (
+            f"{len(names)} hyperparameters of {model} found by building it {answer['n_builds']}"
+            f" times; {compiling}"
+        ),
         *answer["notices"],
         *_range_notices(hypers),
     ]
     if answer["cut"]:
-        notices.append(f"after {MAX_BUILDS} builds there were more ways to try: what was not found keeps its default")
+        notices.append(
+            f"after {MAX_BUILDS} builds there were more ways to try: what was not found keeps its"
+            " default"
+        )
     space = space_from(model, hypers, compiles=answer["compiles"])
     return Found(space.model_copy(update={"source": FOUND}), tuple(notices))
 
@@ -52,14 +60,21 @@ def find(model: str, *, input_shape: tuple[int, int, int], n_classes: int) -> Fo
 def hypers_of(answer: Mapping[str, Any]) -> list[Hyper]:
     """The hyperparameters of an answer of `explore`, which may have been JSON."""
     whens = [{n: tuple(v) for n, v in h["when"].items()} for h in answer["hyperparameters"]]
-    return [Hyper(**{**h, "when": w}) for h, w in zip(answer["hyperparameters"], whens, strict=True)]
+    return [
+        Hyper(**{**h, "when": w}) for h, w in zip(answer["hyperparameters"], whens, strict=True)
+    ]
 
 
 def explore(question: Mapping[str, Any]) -> dict[str, Any]:
     """The answer to `find`'s question, in the process that builds."""
     import keras  # noqa: PLC0415  only the probe's own process loads it
 
-    from search.training.hypermodel import HyperBuilder, asking_hp, builder_of, fitted  # noqa: PLC0415
+    from search.training.hypermodel import (  # noqa: PLC0415
+        HyperBuilder,
+        asking_hp,
+        builder_of,
+        fitted,
+    )
 
     builder = builder_of(question["model"])
     if not isinstance(builder, HyperBuilder):
@@ -80,7 +95,10 @@ def explore(question: Mapping[str, Any]) -> dict[str, Any]:
         "compiles": exploration.compiles,
         "n_builds": len(exploration.builds),
         "cut": exploration.cut,
-        "notices": [*exploration.notices, *([_fit_notice(builder.own_fit)] if builder.own_fit else [])],
+        "notices": [
+            *exploration.notices,
+            *([_fit_notice(builder.own_fit)] if builder.own_fit else []),
+        ],
     }
 
 
@@ -89,13 +107,19 @@ def _range_notices(hypers: Sequence[Hyper]) -> Iterator[str]:
         twins = [h for h in hypers if h.name == name]
         if twins[0].loose:
             yield (
-                f"the range of {name} depends on other hyperparameters: all of its ranges are searched at once, and "
-                "each build takes the nearest value in its own"
+                f"the range of {name} depends on other hyperparameters: all of its ranges are"
+                " searched at once, and each build takes the nearest value in its own"
             )
         elif len(twins) > 1:
-            yield f"{name} is asked for with {len(twins)} different ranges: each is searched as a parameter of its own"
+            yield (
+                f"{name} is asked for with {len(twins)} different ranges: each is searched as a"
+                " parameter of its own"
+            )
         if not fits(twins[0].raw, twins[0].default):
-            yield f"trial 0 has the nearest {name} in its range: its default, {show(twins[0].default)}, is beyond it"
+            yield (
+                f"trial 0 has the nearest {name} in its range: its default,"
+                f" {show(twins[0].default)}, is beyond it"
+            )
 
 
 def _fit_notice(fit: Any) -> str:
@@ -104,8 +128,16 @@ def _fit_notice(fit: Any) -> str:
         tree = ast.parse(textwrap.dedent(inspect.getsource(fit)))
     except (OSError, TypeError, SyntaxError):
         return rule
-    calls = [(n.func.attr, n) for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)]
+    calls = [
+        (n.func.attr, n)
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
+    ]
     passed = [k.arg for name, call in calls if name == "fit" for k in call.keywords if k.arg]
     asked = [ast.unparse(call.args[0]) for name, call in calls if name in _KINDS and call.args]
     lost = [*passed, *(f"hyperparameter {name}" for name in asked)]
-    return f"{rule}; what it has beside is not used: {', '.join(dict.fromkeys(lost))}" if lost else rule
+    return (
+        f"{rule}; what it has beside is not used: {', '.join(dict.fromkeys(lost))}"
+        if lost
+        else rule
+    )

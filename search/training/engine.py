@@ -1,8 +1,8 @@
 """Epochs of training steps, as fast as the backend allows.
 
-On TensorFlow a whole stretch of an epoch is one call of one graph, which slices, scales and augments its batches:
-`fit` spends as much time on feeding small networks as on training them (docs/measurements.md). Other backends
-train by `fit`.
+On TensorFlow a whole stretch of an epoch is one call of one graph, which slices, scales and
+augments its batches: `fit` spends as much time on feeding small networks as on training them
+(docs/measurements.md). Other backends train by `fit`.
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +25,9 @@ class Engine(Protocol):
     """Trains and asks one compiled network."""
 
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
-        """One epoch over `chunks`, each in order; mean loss and accuracy as the network was while it trained."""
+        """One epoch over `chunks`, each in order; mean loss and accuracy as the network was while
+        it trained.
+        """
         ...
 
     def predict(self, images: Images) -> NDArray[np.float32]:
@@ -34,7 +36,12 @@ class Engine(Protocol):
 
 
 def make_engine(
-    model: keras.Model, *, sample: Images, batch_size: int, prepare: Prepare, augment: Prepare | None
+    model: keras.Model,
+    *,
+    sample: Images,
+    batch_size: int,
+    prepare: Prepare,
+    augment: Prepare | None,
 ) -> Engine:
     """The engine for the backend at hand, for images like `sample`.
 
@@ -49,7 +56,12 @@ class _GraphEngine:
     """TensorFlow: `train_step` in a loop inside one graph."""
 
     def __init__(
-        self, model: keras.Model, sample: Images, batch_size: int, prepare: Prepare, augment: Prepare | None
+        self,
+        model: keras.Model,
+        sample: Images,
+        batch_size: int,
+        prepare: Prepare,
+        augment: Prepare | None,
     ) -> None:
         import tensorflow as tf  # noqa: PLC0415  other backends run without it
 
@@ -91,7 +103,9 @@ class _GraphEngine:
 class _FitEngine:
     """Any backend: `fit` over one chunk at a time."""
 
-    def __init__(self, model: keras.Model, batch_size: int, prepare: Prepare, augment: Prepare | None) -> None:
+    def __init__(
+        self, model: keras.Model, batch_size: int, prepare: Prepare, augment: Prepare | None
+    ) -> None:
         self._model = model
         self._batch_size = batch_size
         self._prepare = prepare
@@ -104,7 +118,7 @@ class _FitEngine:
             ready = keras.ops.convert_to_numpy(self._augment(self._prepare(images)))
             seen = self._model.fit(
                 ready, labels, batch_size=self._batch_size, shuffle=False, epochs=1, verbose=0
-            ).history  # fmt: skip
+            ).history
             n += len(labels)
             for name, values in seen.items():
                 totals[name] = totals.get(name, 0.0) + float(values[-1]) * len(labels)
@@ -114,5 +128,10 @@ class _FitEngine:
         starts = range(0, len(images), PREDICT_BATCH)
         parts = [self._prepare(images[i : i + PREDICT_BATCH]) for i in starts]
         return np.concatenate(
-            [np.asarray(keras.ops.convert_to_numpy(self._model.predict_on_batch(p)), dtype=np.float32) for p in parts]
+            [
+                np.asarray(
+                    keras.ops.convert_to_numpy(self._model.predict_on_batch(p)), dtype=np.float32
+                )
+                for p in parts
+            ]
         )

@@ -1,4 +1,6 @@
-"""What is kept of a trial for people to look at: its network's layers, its predictions and its mistakes."""
+"""What is kept of a trial for people to look at: its network's layers, its predictions and its
+mistakes.
+"""
 
 import json
 from pathlib import Path
@@ -17,7 +19,9 @@ _LEAST = 1e-7
 
 
 def scores(probabilities: NDArray[np.float32], labels: Labels) -> dict[str, float]:
-    """Mean cross-entropy in nats and accuracy (a fraction) of class probabilities (n, n_classes)."""
+    """Mean cross-entropy in nats and accuracy (a fraction) of class probabilities (n,
+    n_classes).
+    """
     own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     # Not by clipping with NumPy's clip, which would turn a NaN into a number.
@@ -25,13 +29,20 @@ def scores(probabilities: NDArray[np.float32], labels: Labels) -> dict[str, floa
 
 
 def write_predictions(
-    folder: str | Path, number: int, *, split: str, step: int, probabilities: NDArray[np.float32], labels: Labels,
+    folder: str | Path,
+    number: int,
+    *,
+    split: str,
+    step: int,
+    probabilities: NDArray[np.float32],
+    labels: Labels,
     images: Images,
-) -> None:  # fmt: skip
-    """Keep what trial `number` predicted after epoch `step` as trial-NNNN.npz, its worst mistakes with their images.
+) -> None:
+    """Keep what trial `number` predicted after epoch `step` as trial-NNNN.npz, its worst mistakes
+    with their images.
 
-    `probabilities` (n, n_classes), `labels` (n,), `images` uint8 (n, h, w, c); `folder` is a path or a
-    store's URL. Raises OSError.
+    `probabilities` (n, n_classes), `labels` (n,), `images` uint8 (n, h, w, c); `folder` is a path
+    or a store's URL. Raises OSError.
     """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != labels)
@@ -57,7 +68,9 @@ def write_network(folder: str | Path, number: int, model: keras.Model) -> None:
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """The layers of a built `model` in order: name, type, output_shape, n_params, trainable, inputs (names)."""
+    """The layers of a built `model` in order: name, type, output_shape, n_params, trainable, inputs
+    (names).
+    """
     layers = [
         {
             "name": layer.name,
@@ -81,7 +94,10 @@ def describe(model: keras.Model) -> dict[str, Any]:
 def _shape(layer: keras.Layer) -> list[Any]:
     try:
         shape = layer.output.shape
-    except (AttributeError, ValueError):  # a layer that was called more than once, or never symbolically
+    except (
+        AttributeError,
+        ValueError,
+    ):  # a layer that was called more than once, or never symbolically
         return []
     return list(shape[1:])
 

@@ -1,8 +1,9 @@
 """Builds a model for KerasTuner with many settings, to see what it asks for and what can be built.
 
-As KerasTuner does: with the defaults, and again until every conditional scope was active. Beyond that, with every
-choice and both ends of every range, one at a time; where two neighbours differ in what they ask for or in whether they
-can be built, with the values between; and with a few settings drawn at random.
+As KerasTuner does: with the defaults, and again until every conditional scope was active. Beyond
+that, with every choice and both ends of every range, one at a time; where two neighbours differ in
+what they ask for or in whether they can be built, with the values between; and with a few settings
+drawn at random.
 """
 
 import itertools
@@ -31,9 +32,13 @@ class Exploration:
     """Builds until nothing new is asked for."""
 
     def __init__(
-        self, build: Callable[[Any], bool], asking: Callable[[Callable[[Hyper], Any]], Any], sizes: tuple[int, ...]
+        self,
+        build: Callable[[Any], bool],
+        asking: Callable[[Callable[[Hyper], Any]], Any],
+        sizes: tuple[int, ...],
     ) -> None:
-        """`build` says whether the model for an `hp` compiles itself; `asking` makes an `hp` of what chooses values.
+        """`build` says whether the model for an `hp` compiles itself; `asking` makes an `hp` of
+        what chooses values.
 
         `sizes` are whole numbers that may be the only ones that fit: the images' height and width.
         """
@@ -66,7 +71,10 @@ class Exploration:
             self._spread(self.base)
         self._narrow()
         self._draw()
-        rule = "is asked for again in one build with another range: it is one value there, taken to the nearest in each"
+        rule = (
+            "is asked for again in one build with another range: it is one value there, taken to"
+            " the nearest in each"
+        )
         self.notices += [f"{name} {rule}" for name in sorted(self._clipped)]
 
     def _spread(self, base: Mapping[str, Any]) -> None:
@@ -97,15 +105,21 @@ class Exploration:
         chosen = {k: v for k, v in values.items() if not is_in(v, (self.hypers[k].default,))}
         place = json.dumps(chosen, sort_keys=True, default=str)
         if place not in self._known:
-            self._known[place] = self._record(chosen, lambda hyper: chosen.get(_key(hyper), hyper.default))
+            self._known[place] = self._record(
+                chosen, lambda hyper: chosen.get(_key(hyper), hyper.default)
+            )
         return self._known[place]
 
-    def _record(self, chosen: Mapping[str, Any], choose: Callable[[Hyper], Any]) -> tuple[Build, Any]:
+    def _record(
+        self, chosen: Mapping[str, Any], choose: Callable[[Hyper], Any]
+    ) -> tuple[Build, Any]:
         hp = self._asking(choose)
         reason = None
         try:
             self.compiles |= self._build(hp)
-        except BaseException as error:  # whatever a builder raises says that this setting can't be built
+        except (
+            BaseException
+        ) as error:  # whatever a builder raises says that this setting can't be built
             reason = reason_of(error)
         values = {}
         for hyper, value in hp.asks:
@@ -119,7 +133,9 @@ class Exploration:
         return self.builds[-1], hp
 
     def _ends(self, key: str) -> list[Any]:
-        """The values of a definition that are tried: every choice, or both ends and the images' sizes."""
+        """The values of a definition that are tried: every choice, or both ends and the images'
+        sizes.
+        """
         hyper = self.hypers[key]
         if self._n_ranges[hyper.name] > MAX_RANGES:
             return []
@@ -127,7 +143,9 @@ class Exploration:
         return list(dict.fromkeys([*ends(parsed(hyper.raw)), *sizes]))
 
     def _line(self, key: str) -> dict[Any, Build]:
-        """The builds that differ in this definition only from where it was first asked for, by its value."""
+        """The builds that differ in this definition only from where it was first asked for, by its
+        value.
+        """
         context = self._contexts.get(key)
         return {
             b.values[key]: b
@@ -136,7 +154,9 @@ class Exploration:
         }
 
     def _refine(self) -> bool:
-        """Plan builds with the values halfway between neighbours that differ, before others; whether there are any."""
+        """Plan builds with the values halfway between neighbours that differ, before others;
+        whether there are any.
+        """
         plans: list[tuple[str, Any]] = []
         for key in self._contexts:
             raw = self.hypers[key].raw
@@ -153,7 +173,9 @@ class Exploration:
         return bool(new)
 
     def _looks(self, build: Build, raw: Raw) -> Any:
-        """What tells one network from another: whether it can be built and, for whole numbers, what it asks for."""
+        """What tells one network from another: whether it can be built and, for whole numbers, what
+        it asks for.
+        """
         if build.reason is not None or raw["type"] == "float":
             return build.reason is None
         names = ((k, self.hypers[k].name) for k in build.values)
@@ -163,27 +185,41 @@ class Exploration:
         """Drop values that could never be built, and let defaults that can't be built give way."""
         for key, hyper in self.hypers.items():
             good = [b.values[key] for b in self.builds if b.reason is None and key in b.values]
-            failed = {v: b.reason for v, b in self._line(key).items() if b.reason is not None and not is_in(v, good)}
+            failed = {
+                v: b.reason
+                for v, b in self._line(key).items()
+                if b.reason is not None and not is_in(v, good)
+            }
             if not good or not failed:
                 continue
             raw = _without(hyper.raw, list(failed), good)
             default = nearest_value(raw, hyper.default, good[0])
             self.hypers[key] = hyper._replace(raw=raw, default=default)
-            left = f"{hyper.name} is searched in {_range(raw)}, without {shown(sorted(failed, key=str)[:10])}"
+            left = (
+                f"{hyper.name} is searched in {_range(raw)}, without"
+                f" {shown(sorted(failed, key=str)[:10])}"
+            )
             self.notices.append(f"{left}: {next(iter(failed.values()))}")
         for key, value in self.base.items():
             hyper = self.hypers[key]
-            self.notices.append(f"trial 0 has {hyper.name} = {show(value)}: the default can't be built")
+            self.notices.append(
+                f"trial 0 has {hyper.name} = {show(value)}: the default can't be built"
+            )
             self.hypers[key] = hyper._replace(default=value)
 
     def _draw(self) -> None:
         """Build a few settings at random, to tell of those that can't be built together."""
         failed = []
-        for seed in range(min(_N_DRAWS, MAX_BUILDS - len(self.builds)) if len(self.hypers) > 1 else 0):
+        for seed in range(
+            min(_N_DRAWS, MAX_BUILDS - len(self.builds)) if len(self.hypers) > 1 else 0
+        ):
             build, _ = self._record({}, _drawing(dict(self.hypers), random.Random(seed)))  # noqa: S311
             failed += [] if build.reason is None else [build.reason]
         if failed:
-            rule = f"{len(failed)} of {_N_DRAWS} settings drawn at random can't be built, and trials with such fail"
+            rule = (
+                f"{len(failed)} of {_N_DRAWS} settings drawn at random can't be built, and trials"
+                " with such fail"
+            )
             self.notices.append(f"{rule}: {failed[0]}")
 
 

@@ -15,17 +15,21 @@ from search.training.outputs import Outputs
 logger = logging.getLogger(__name__)
 
 
-def standalone(network: keras.Model, input_shape: tuple[int, ...], scaling: str, outputs: Outputs) -> keras.Model:
-    """`network` behind its scaling: images (n, height, width, channels) of pixels 0…255 → probabilities (n, n_classes).
+def standalone(
+    network: keras.Model, input_shape: tuple[int, ...], scaling: str, outputs: Outputs
+) -> keras.Model:
+    """`network` behind its scaling: images (n, height, width, channels) of pixels 0…255 →
+    probabilities (n, n_classes).
 
-    `scaling` is as in `search.training.scaling`, `outputs` what `network` gives. All layers but the network's are
-    Keras' own, so that the file loads in safe mode.
+    `scaling` is as in `search.training.scaling`, `outputs` what `network` gives. All layers but the
+    network's are Keras' own, so that the file loads in safe mode.
     """
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
     if scaling == "unit":
         layer = keras.layers.Rescaling(1 / 255, name="scaling", dtype="float32")
     else:
-        # Per image, as `scale` does but for its floor of the deviation, which matters to images of one colour only.
+        # Per image, as `scale` does but for its floor of the deviation, which matters to images of
+        # one colour only.
         layer = keras.layers.LayerNormalization(
             axis=(1, 2, 3), center=False, scale=False, epsilon=1e-6, name="scaling", dtype="float32"
         )
@@ -41,15 +45,20 @@ def _uncompiled(network: keras.Model) -> keras.Model:
 
 
 def save_network(network: keras.Model, scaling: str, kept: Kept, location: str) -> None:
-    """Write the files of a trained `network`, those of `search.training.kept`; `location`, a path or a store's URL, is
-    that of the one that ends in .keras.
+    """Write the files of a trained `network`, those of `search.training.kept`; `location`, a path
+    or a store's URL, is that of the one that ends in .keras.
 
-    What Keras can't write (a layer without a configuration, say) is left out with a warning. The network loses its
-    optimizer, which would be three times as large as its weights. Raises OSError.
+    What Keras can't write (a layer without a configuration, say) is left out with a warning. The
+    network loses its optimizer, which would be three times as large as its weights. Raises OSError.
     """
     network.optimizer = None
     stem, facts = location.removesuffix(FILE), kept.facts
-    _save(lambda file: standalone(network, facts.input_shape, scaling, Outputs(facts.outputs)).save(file), stem + FILE)
+    _save(
+        lambda file: standalone(network, facts.input_shape, scaling, Outputs(facts.outputs)).save(
+            file
+        ),
+        stem + FILE,
+    )
     _save(network.save_weights, stem + WEIGHTS)
     write_kept(stem + FACTS, kept)
 
@@ -61,7 +70,9 @@ def _save(write: Callable[[Path], Any], location: str) -> None:
             write(file)
         except OSError:
             raise
-        except Exception as error:  # whatever a user's layer raises when it is asked for its configuration
+        except (
+            Exception
+        ) as error:  # whatever a user's layer raises when it is asked for its configuration
             logger.warning("%s can't be written: %s", file.name, error)
             return
         with whole(location) as target:

@@ -33,7 +33,9 @@ class Feed:
     validation: Part | None
     """None when the job trains on these, too."""
     use: Use | None = None
-    """Keeps others from removing the files, those to evaluate on as well, for as long as it lives."""
+    """Keeps others from removing the files, those to evaluate on as well, for as long as it
+    lives.
+    """
 
 
 def read_feed(job: Job) -> Feed:
@@ -42,7 +44,10 @@ def read_feed(job: Job) -> Feed:
     split = read_split(Path(job.data))
     if job.train_on == "train":
         return Feed(Part(split.x_train, split.y_train), Part(split.x_val, split.y_val), use)
-    images, labels = np.concatenate([split.x_train, split.x_val]), np.concatenate([split.y_train, split.y_val])
+    images, labels = (
+        np.concatenate([split.x_train, split.x_val]),
+        np.concatenate([split.y_train, split.y_val]),
+    )
     return Feed(Part(images, labels), None, use)
 
 
@@ -54,15 +59,21 @@ def read_evaluation(job: Job, feed: Feed) -> Part:
         return feed.validation
     if job.evaluate == "test" and job.test_data is not None:
         return Part(*read_test(Path(job.test_data)))
-    raise StudyError(f"this job can't be evaluated on {job.evaluate}: it was not given these images")
+    raise StudyError(
+        f"this job can't be evaluated on {job.evaluate}: it was not given these images"
+    )
 
 
 def n_updates(n_images: int, batch_size: int, *, drop: bool) -> int:
-    """Optimizer steps in an epoch; `drop` leaves a last, partial batch out, unless it is the only one."""
+    """Optimizer steps in an epoch; `drop` leaves a last, partial batch out, unless it is the only
+    one.
+    """
     return max(1, n_images // batch_size) if drop else -(-n_images // batch_size)
 
 
-def epoch_order(n_images: int, batch_size: int, *, seed: int, step: int, drop: bool) -> NDArray[np.int64]:
+def epoch_order(
+    n_images: int, batch_size: int, *, seed: int, step: int, drop: bool
+) -> NDArray[np.int64]:
     """The images of epoch `step` in order: a permutation by (seed, step)."""
     order = np.random.default_rng([seed, step]).permutation(n_images)
     return order[: n_updates(n_images, batch_size, drop=True) * batch_size] if drop else order

@@ -27,15 +27,26 @@ OWN_LAYERS = (augment.Augmentation, recipe.SmoothedCrossentropy)
 """Registered with Keras by being imported: a file names them."""
 _BATCH = 256
 _UNREADABLE = (
-    OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError, RuntimeError, zipfile.BadZipFile,
-)  # fmt: skip
-"""What Keras raises, and the packages that it reads with, where a file is damaged: h5py's RuntimeError, say."""
+    OSError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    zipfile.BadZipFile,
+)
+"""What Keras raises, and the packages that it reads with, where a file is damaged: h5py's
+RuntimeError, say.
+"""
 
 
 def open_network(folder: Path, model: str) -> keras.Model:
-    """The network whose files are in `folder`: raw pixels (n, height, width, channels) → class probabilities.
+    """The network whose files are in `folder`: raw pixels (n, height, width, channels) → class
+    probabilities.
 
-    From its .keras file, else built again by `model`, the name of its builder. Raises InputError when neither works.
+    From its .keras file, else built again by `model`, the name of its builder. Raises InputError
+    when neither works.
     """
     try:
         return load_network(folder / f"model{FILE}", model)
@@ -46,11 +57,12 @@ def open_network(folder: Path, model: str) -> keras.Model:
 
 
 def load_network(path: Path, model: str) -> keras.Model:
-    """The network in the .keras file at `path`: raw pixels (n, height, width, channels) → class probabilities.
+    """The network in the .keras file at `path`: raw pixels (n, height, width, channels) → class
+    probabilities.
 
-    It is loaded in Keras' safe mode: what a file brings along is never run as code. `model` is the name of its
-    builder, which is imported for the layers that it may have registered. Raises InputError when the file can't be
-    loaded, or takes or gives anything else.
+    It is loaded in Keras' safe mode: what a file brings along is never run as code. `model` is the
+    name of its builder, which is imported for the layers that it may have registered. Raises
+    InputError when the file can't be loaded, or takes or gives anything else.
     """
     with suppress(InputError):  # most networks need nothing but Keras
         load_builder(model)
@@ -69,9 +81,11 @@ def load_network(path: Path, model: str) -> keras.Model:
 
 
 def rebuild(folder: Path, model: str) -> keras.Model:
-    """The network whose weights are in `folder`, built by the builder of `model` with the params kept there.
+    """The network whose weights are in `folder`, built by the builder of `model` with the params
+    kept there.
 
-    Raises InputError when the builder can't be imported, or makes a network that the weights don't fit.
+    Raises InputError when the builder can't be imported, or makes a network that the weights don't
+    fit.
     """
     weights, policy = folder / f"model{WEIGHTS}", keras.config.dtype_policy()
     try:
@@ -83,8 +97,12 @@ def rebuild(folder: Path, model: str) -> keras.Model:
         scaling = str(facts.params.get("scaling", "unit"))
         return standalone(network, facts.input_shape, scaling, Outputs(facts.outputs))
     except Exception as error:  # whatever a builder raises, or Keras of weights that don't fit
-        rule = f"{weights} can't be put into the network of {model or 'its model'}: {reason_of(error)}"
-        raise InputError(f"{rule}; bring the module of its model into reach, as it was when the study ran") from error
+        rule = (
+            f"{weights} can't be put into the network of {model or 'its model'}: {reason_of(error)}"
+        )
+        raise InputError(
+            f"{rule}; bring the module of its model into reach, as it was when the study ran"
+        ) from error
     finally:
         keras.config.set_dtype_policy(policy)
 
@@ -106,14 +124,19 @@ def verified(folder: Path, model: str) -> Verdict:
                 return Verdict(how, problem)
             problem = "it does not repeat what the network said as it was trained"
             if kept and is_random(network, kept.pixels.astype(np.float32)):
-                problem = "it is random outside training, too, and gives another answer each time it is asked"
+                problem = (
+                    "it is random outside training, too, and gives another answer each time it is"
+                    " asked"
+                )
         except InputError as error:
             problem = str(error)
     return Verdict(None, problem)
 
 
 def _is_itself(network: keras.Model, kept: Kept | None) -> bool:
-    """Whether `network` says what was kept; of files without that, whether it gives probabilities at all."""
+    """Whether `network` says what was kept; of files without that, whether it gives probabilities
+    at all.
+    """
     if kept is not None:
         return kept.is_repeated_by(probabilities(network, kept.pixels))
     noise = np.random.default_rng(0).integers(0, 256, (4, *network.input_shape[1:]), np.uint8)

@@ -1,7 +1,9 @@
-"""A network that was kept, as its files: what they are called, what builds it again and what shows that it is itself.
+"""A network that was kept, as its files: what they are called, what builds it again and what shows
+that it is itself.
 
-Beside `model.keras` lie its weights, `model.weights.h5`, and `model.npz` with what is needed to build it again and what
-it said of some images as it was trained. No framework is loaded to read them.
+Beside `model.keras` lie its weights, `model.weights.h5`, and `model.npz` with what is needed to
+build it again and what it said of some images as it was trained. No framework is loaded to read
+them.
 """
 
 import io
@@ -63,11 +65,15 @@ def write_kept(location: str, kept: Kept) -> None:
 
 
 def read_kept(content: bytes) -> Kept:
-    """What `write_kept` wrote. Raises ValueError, KeyError, OSError or zipfile.BadZipFile for anything else."""
+    """What `write_kept` wrote. Raises ValueError, KeyError, OSError or zipfile.BadZipFile for
+    anything else.
+    """
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         raw = json.loads(str(arrays["facts"]))
-        shape = tuple(int(n) for n in raw["input_shape"])
-        facts = Facts(raw["params"], shape, int(raw["n_classes"]), str(raw["outputs"]), str(raw["precision"]))  # type: ignore[arg-type]
+        height, width, channels = (int(n) for n in raw["input_shape"])
+        shape = height, width, channels
+        outputs, precision = str(raw["outputs"]), str(raw["precision"])
+        facts = Facts(raw["params"], shape, int(raw["n_classes"]), outputs, precision)
         return Kept(facts, arrays["pixels"], arrays["probabilities"])
 
 
@@ -75,14 +81,16 @@ class Verdict(NamedTuple):
     """How a kept network can be used."""
 
     how: str | None
-    """alone: its file loads in any Keras; module: it needs its builder's module, too; weights: it is built again by
-    its builder; None: not at all."""
+    """alone: its file loads in any Keras; module: it needs its builder's module, too; weights: it
+    is built again by its builder; None: not at all.
+    """
     problem: str
     """Why not, or why not alone."""
 
 
 def verify(folder: Path, model: str) -> Verdict:
-    """Load the network in `folder` in a fresh process and compare what it says with what it said as it was trained.
+    """Load the network in `folder` in a fresh process and compare what it says with what it said as
+    it was trained.
 
     `model` is the name of its builder. Raises StudyError when the process breaks.
     """

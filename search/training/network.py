@@ -1,4 +1,6 @@
-"""The network of a job: built, given its starting weights, and cut where features can be computed once."""
+"""The network of a job: built, given its starting weights, and cut where features can be computed
+once.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +22,9 @@ from search.training.pretrained import load_weights
 from search.training.scaling import scale_in_graph
 
 _MOST_VALUES = 2**16
-"""Of the images that show whether a network is random: many where they are small, since its chances may be rare."""
+"""Of the images that show whether a network is random: many where they are small, since its chances
+may be rare.
+"""
 _LEAST_SCALE = 0.05
 """What takes pixels to 0…1 or to -1…1 is far below it."""
 
@@ -52,7 +56,9 @@ class Network:
         return lambda images: scale_in_graph(images, self.scaling)
 
     def features(self, images: Images, job: Job, part: str) -> Images:
-        """`images` as `trained` takes them: themselves, or what `frozen` makes of them, from the cache if known."""
+        """`images` as `trained` takes them: themselves, or what `frozen` makes of them, from the
+        cache if known.
+        """
         if self.frozen is None:
             return images
         return cached_features(self.frozen, images, cache=Path(job.cache), key={"part": part})
@@ -79,59 +85,97 @@ def build_network(job: Job) -> Network:
     # What is cut off a compiled model would lose what it was compiled with.
     cut = not compiled and _can_cache(job.params, augment, job)
     frozen, trained = split_frozen(whole) if cut else (None, whole)
-    return Network(whole, trained, frozen, augment, weights, scaling, compiled, outputs_of(whole, job.input_shape))
+    return Network(
+        whole,
+        trained,
+        frozen,
+        augment,
+        weights,
+        scaling,
+        compiled,
+        outputs_of(whole, job.input_shape),
+    )
 
 
 def build_whole(
     model: str, params: Mapping[str, Any], input_shape: Sequence[int], n_classes: int
 ) -> tuple[keras.Model, bool]:
-    """The network that the builder of `model` makes, under Keras' dtype policy of now, and whether it compiled itself
-    in a way that counts. Raises InputError when it is none for such images.
+    """The network that the builder of `model` makes, under Keras' dtype policy of now, and whether
+    it compiled itself in a way that counts. Raises InputError when it is none for such images.
     """
     build = builder_of(model)
     height, width, channels = input_shape
     whole = build(params, input_shape=(height, width, channels), n_classes=n_classes)
     last = last_operation(whole)
-    if keras.config.dtype_policy().name != "float32" and last is not whole and isinstance(last, keras.Layer):
+    if (
+        keras.config.dtype_policy().name != "float32"
+        and last is not whole
+        and isinstance(last, keras.Layer)
+    ):
         # Probabilities near 1 have no neighbours in 16 bits.
         last.dtype_policy = "float32"
     return whole, isinstance(build, HyperBuilder) and bool(whole.compiled)
 
 
 def remarks(whole: keras.Model, input_shape: tuple[int, int, int], *, is_hp: bool) -> list[str]:
-    """What a user should know of the network `whole`, of a builder for KerasTuner if `is_hp`, before it is trained.
+    """What a user should know of the network `whole`, of a builder for KerasTuner if `is_hp`,
+    before it is trained.
 
     Raises InputError when its outputs are neither probabilities nor logits.
     """
     outputs, remarked = outputs_of(whole, input_shape), []
     is_kept = is_hp and whole.compiled
     if outputs is Outputs.LOGITS:
-        remarked.append("the outputs are logits: softmax makes probabilities of them wherever these are scored or kept")
+        remarked.append(
+            "the outputs are logits: softmax makes probabilities of them wherever these are scored"
+            " or kept"
+        )
     if outputs is Outputs.SCORES:
-        rule = "the outputs are from 0 to 1 for each class by itself, as of a sigmoid, and don't sum to 1"
-        remarked.append(f"{rule}: they are divided by their sum; softmax is the customary end for one class per image")
+        rule = (
+            "the outputs are from 0 to 1 for each class by itself, as of a sigmoid, and don't sum"
+            " to 1"
+        )
+        remarked.append(
+            f"{rule}: they are divided by their sum; softmax is the customary end for one class per"
+            " image"
+        )
     if whole.compiled and not is_kept:
         remedy = "leave it out, or write build(hp) to keep it"
-        remarked.append(f"the builder's compile() is replaced by the setting's optimizer, rate and loss; {remedy}")
+        remarked.append(
+            "the builder's compile() is replaced by the setting's optimizer, rate and loss;"
+            f" {remedy}"
+        )
     if is_kept and matching(whole.loss, outputs) is not whole.loss:
         value = outputs is Outputs.LOGITS
         remarked.append(
-            f"compile() has a loss with from_logits={not value}, but the outputs are {outputs}: {value} is taken"
+            f"compile() has a loss with from_logits={not value}, but the outputs are {outputs}:"
+            f" {value} is taken"
         )
     n_images = int(np.clip(_MOST_VALUES // np.prod(input_shape), 2, 64))
     if is_random(whole, np.random.default_rng(0).random((n_images, *input_shape), np.float32)):
-        rule = "the network is random outside training, too: asked twice about an image, it gives two answers"
+        rule = (
+            "the network is random outside training, too: asked twice about an image, it gives two"
+            " answers"
+        )
         remedy = "have its layers look at `training`, as Keras' own do"
-        remarked.append(f"{rule}; its accuracy varies by itself and its file can't be used: {remedy}")
+        remarked.append(
+            f"{rule}; its accuracy varies by itself and its file can't be used: {remedy}"
+        )
     if _is_scaled_again(whole):
-        remarked.append("its Rescaling layers divide pixels that come scaled to 0…1 already: leave them out")
+        remarked.append(
+            "its Rescaling layers divide pixels that come scaled to 0…1 already: leave them out"
+        )
     return remarked
 
 
 def _is_scaled_again(whole: keras.Model) -> bool:
     """Whether Rescaling layers make of 0…1 what they are meant to make of 0…255."""
-    layers = whole._flatten_layers(include_self=False)  # the public `layers` leaves out layers inside layers
-    scales = [np.abs(layer.scale).max() for layer in layers if isinstance(layer, keras.layers.Rescaling)]
+    layers = whole._flatten_layers(
+        include_self=False
+    )  # the public `layers` leaves out layers inside layers
+    scales = [
+        np.abs(layer.scale).max() for layer in layers if isinstance(layer, keras.layers.Rescaling)
+    ]
     return bool(np.prod(scales) < _LEAST_SCALE)
 
 

@@ -1,4 +1,6 @@
-"""What the outputs of a classifier mean, found by looking at its last operation and by asking it for some images."""
+"""What the outputs of a classifier mean, found by looking at its last operation and by asking it
+for some images.
+"""
 
 from enum import StrEnum
 from typing import Any
@@ -24,7 +26,9 @@ class Outputs(StrEnum):
     LOGITS = "logits"
     """What softmax makes probabilities of."""
     SCORES = "scores"
-    """A number from 0 to 1 for each class by itself, as of a sigmoid: divided by their sum they are probabilities."""
+    """A number from 0 to 1 for each class by itself, as of a sigmoid: divided by their sum they are
+    probabilities.
+    """
 
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities (n, n_classes) of `outputs` of that shape."""
@@ -36,7 +40,9 @@ class Outputs(StrEnum):
         return outputs
 
     def in_graph(self, outputs: Any) -> Any:
-        """`probabilities` of a tensor, by operations of Keras' own, so that a file of them loads in safe mode."""
+        """`probabilities` of a tensor, by operations of Keras' own, so that a file of them loads in
+        safe mode.
+        """
         if self is Outputs.LOGITS:
             return keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)
         if self is Outputs.SCORES:
@@ -58,16 +64,21 @@ _MEANING = {
 def outputs_of(model: keras.Model, input_shape: tuple[int, ...]) -> Outputs:
     """What `model`, built for images of `input_shape`, gives for each image.
 
-    An activation of Keras' own as the last operation says it. Else some images do: rows without negative numbers
-    whose sum is 1 are probabilities; numbers that stay between 0 and 1 whatever the weights are scores; and all
-    others logits. Raises InputError for an activation that makes none of these.
+    An activation of Keras' own as the last operation says it. Else some images do: rows without
+    negative numbers whose sum is 1 are probabilities; numbers that stay between 0 and 1 whatever
+    the weights are scores; and all others logits. Raises InputError for an activation that makes
+    none of these.
     """
     last = last_operation(model)
-    activation = getattr(last, "activation", None) if type(last).__module__.startswith("keras.") else None
+    activation = (
+        getattr(last, "activation", None) if type(last).__module__.startswith("keras.") else None
+    )
     name = getattr(activation, "__name__", "")
     if activation is not None and activation is getattr(keras.activations, name, None):
         if name not in _MEANING:
-            rule = f"its outputs pass {name}, which gives neither probabilities of classes nor logits"
+            rule = (
+                f"its outputs pass {name}, which gives neither probabilities of classes nor logits"
+            )
             raise InputError(f"{rule}: end with activation softmax, or with none")
         return _MEANING[name]
     images = np.random.default_rng(0).random((_N_TRIED, *input_shape), np.float32)
@@ -75,22 +86,26 @@ def outputs_of(model: keras.Model, input_shape: tuple[int, ...]) -> Outputs:
     if not (np.isfinite(rows).all() and _is_within_unit(rows)):
         return Outputs.LOGITS
     # 16 bits have no more than 3 digits.
-    if np.abs(rows.sum(axis=1) - 1).max() <= (1e-3 if keras.config.dtype_policy().name == "float32" else 2e-2):
+    if np.abs(rows.sum(axis=1) - 1).max() <= (
+        1e-3 if keras.config.dtype_policy().name == "float32" else 2e-2
+    ):
         return Outputs.PROBABILITIES
     return Outputs.SCORES if _stays_within_unit(model, images) else Outputs.LOGITS
 
 
 def is_random(model: keras.Model, images: NDArray[np.float32]) -> bool:
-    """Whether `model` gives different outputs for the same one of `images` outside training, as one whose dropout
-    never ends.
+    """Whether `model` gives different outputs for the same one of `images` outside training, as one
+    whose dropout never ends.
     """
     rows = _ask(model, np.concatenate([images, images]))
-    return not np.allclose(rows[: len(images)], rows[len(images) :], rtol=1e-2, atol=1e-4, equal_nan=True)
+    return not np.allclose(
+        rows[: len(images)], rows[len(images) :], rtol=1e-2, atol=1e-4, equal_nan=True
+    )
 
 
 def last_operation(model: keras.Model) -> Any:
-    """What gives the outputs of a model: a layer, or an operation of keras.ops; the model itself if it is a class of
-    its own.
+    """What gives the outputs of a model: a layer, or an operation of keras.ops; the model itself if
+    it is a class of its own.
     """
     if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
         return model
@@ -108,7 +123,9 @@ def _is_within_unit(rows: NDArray[np.float32]) -> bool:
 
 
 def _stays_within_unit(model: keras.Model, images: NDArray[np.float32]) -> bool:
-    """Whether the outputs stay between 0 and 1 with large random weights, as those of small weights may by chance."""
+    """Whether the outputs stay between 0 and 1 with large random weights, as those of small weights
+    may by chance.
+    """
     weights = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
     draw = np.random.default_rng(0)
     try:

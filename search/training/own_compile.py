@@ -14,12 +14,18 @@ _N_TRIED = 3
 
 
 class RowsOfLabels(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
-    """Another loss, which wants a row of 0 and 1 for each image (n, n_classes), for labels that are numbers (n,)."""
+    """Another loss, which wants a row of 0 and 1 for each image (n, n_classes), for labels that are
+    numbers (n,).
+    """
 
     def __init__(self, loss: Any, n_classes: int) -> None:
         """`loss` as `compile` takes it."""
         found = keras.losses.get(loss)
-        options = {"reduction": found.reduction, "dtype": found.dtype} if isinstance(found, keras.losses.Loss) else {}
+        options = (
+            {"reduction": found.reduction, "dtype": found.dtype}
+            if isinstance(found, keras.losses.Loss)
+            else {}
+        )
         super().__init__(name="rows_of_labels", **options)
         self.loss = found
         self.n_classes = n_classes
@@ -34,14 +40,18 @@ class RowsOfLabels(keras.losses.Loss):  # type: ignore[misc]  # keras has no typ
 def loss_of_numbers(loss: Any, n_classes: int) -> Any:
     """The loss that a model was compiled with, for labels that are numbers from 0 to n_classes − 1.
 
-    What it takes is found by trying: most of Keras' losses compare rows of 0 and 1 with probabilities, the sparse ones
-    take numbers. Raises InputError for a model without a loss, with several, or with one that takes neither.
+    What it takes is found by trying: most of Keras' losses compare rows of 0 and 1 with
+    probabilities, the sparse ones take numbers. Raises InputError for a model without a loss, with
+    several, or with one that takes neither.
     """
     if isinstance(loss, list | tuple) and len(loss) == 1:
         loss = loss[0]
     if loss is None or isinstance(loss, dict | list | tuple):
         what = "no loss" if loss is None else "several losses"
-        raise InputError(f"the model compiles itself with {what}; give compile() one loss for class probabilities")
+        raise InputError(
+            f"the model compiles itself with {what}; give compile() one loss for class"
+            " probabilities"
+        )
     if str(loss).lower() in {"crossentropy", "ce"}:
         return "sparse_categorical_crossentropy"  # Keras' own choice for labels that are numbers
     found = keras.losses.get(loss)
@@ -52,8 +62,14 @@ def loss_of_numbers(loss: Any, n_classes: int) -> Any:
     if _is_loss(found, numbers, given):
         return loss
     name = getattr(found, "name", None) or getattr(found, "__name__", str(loss))
-    rule = f"its loss {name} takes neither labels as numbers (n,) nor as rows of 0 and 1 (n, {n_classes})"
-    raise InputError(f"{rule} with outputs (n, {n_classes}); use a cross-entropy of classes, or leave out compile()")
+    rule = (
+        f"its loss {name} takes neither labels as numbers (n,) nor as rows of 0 and 1 (n,"
+        f" {n_classes})"
+    )
+    raise InputError(
+        f"{rule} with outputs (n, {n_classes}); use a cross-entropy of classes, or leave out"
+        " compile()"
+    )
 
 
 def _is_loss(loss: Callable[..., Any], labels: Any, given: Any) -> bool:
@@ -61,13 +77,17 @@ def _is_loss(loss: Callable[..., Any], labels: Any, given: Any) -> bool:
         found = keras.ops.convert_to_numpy(
             loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(given))
         )
-    except Exception:  # whatever a loss, or the framework below it, says of shapes that it can't take
+    except (
+        Exception
+    ):  # whatever a loss, or the framework below it, says of shapes that it can't take
         return False
     return found.shape in {(), (_N_TRIED,)} and bool(np.isfinite(found).all())
 
 
 def matching(loss: Any, outputs: Outputs) -> Any:
-    """A model's own loss, with the `from_logits` that its `outputs` want; as it is where it knows no such thing."""
+    """A model's own loss, with the `from_logits` that its `outputs` want; as it is where it knows
+    no such thing.
+    """
     resolved: Any = keras.losses.get(loss)
     if isinstance(resolved, RowsOfLabels):
         inner = matching(resolved.loss, outputs)
@@ -82,11 +102,17 @@ def matching(loss: Any, outputs: Outputs) -> Any:
     of_class = getattr(keras.losses, "".join(part.title() for part in name.split("_")), None)
     if not (logits and of_class and resolved is getattr(keras.losses, name, None)):
         return loss
-    return of_class(from_logits=True) if "from_logits" in inspect.signature(of_class).parameters else loss
+    return (
+        of_class(from_logits=True)
+        if "from_logits" in inspect.signature(of_class).parameters
+        else loss
+    )
 
 
 def compile_again(model: keras.Model, *, outputs: Outputs, steps_per_execution: int) -> None:
-    """Compile with the model's own optimizer and loss, and with the metrics and speed of every other model here."""
+    """Compile with the model's own optimizer and loss, and with the metrics and speed of every
+    other model here.
+    """
     model.compile(
         optimizer=model.optimizer,
         loss=matching(model.loss, outputs),

@@ -1,4 +1,5 @@
-"""ImageNet weights for the frozen base of a network: where their file is, and putting them into a model.
+"""ImageNet weights for the frozen base of a network: where their file is, and putting them into a
+model.
 
 Builders leave the base's weights random; whoever trains calls `load_weights` after building.
 """
@@ -36,7 +37,8 @@ class Published(NamedTuple):
     md5: str
 
 
-# From keras/src/applications of Keras 3.15, where names and hashes stand inside functions and can't be imported.
+# From keras/src/applications of Keras 3.15, where names and hashes stand inside functions and can't
+# be imported.
 PUBLISHED = {
     base: Published(folder, f"{base}_weights_tf_dim_ordering_tf_kernels_notop.h5", md5)
     for base, folder, md5 in (
@@ -66,15 +68,18 @@ _Layers = list[tuple[str, list[tuple[int, ...]]]]
 def load_weights(model: keras.Model, params: Mapping[str, Any]) -> str | None:
     """Put the weights that `params["weights"]` asks for into the base of `model`.
 
-    "imagenet" loads the file that `find_weights` finds into the one layer that is a model named like a base, and
-    returns the file's SHA-256 (64 hex digits). "none" changes nothing and returns None. Without the parameter it is
-    what the builder took it for: "imagenet" for a frozen base, otherwise "none".
+    "imagenet" loads the file that `find_weights` finds into the one layer that is a model named
+    like a base, and returns the file's SHA-256 (64 hex digits). "none" changes nothing and returns
+    None. Without the parameter it is what the builder took it for: "imagenet" for a frozen base,
+    otherwise "none".
 
-    Raises InputError for another value, when `model` has no such base, and when the file is damaged or its
-    layers are not the base's; a model that it was raised for must not be used.
+    Raises InputError for another value, when `model` has no such base, and when the file is damaged
+    or its layers are not the base's; a model that it was raised for must not be used.
     """
     known = (*PUBLISHED, *UNPUBLISHED)
-    bases = [layer for layer in model.layers if isinstance(layer, keras.Model) and layer.name in known]
+    bases = [
+        layer for layer in model.layers if isinstance(layer, keras.Model) and layer.name in known
+    ]
     # Random and frozen is never meant, so a builder's own default decides here too.
     wanted = params.get("weights", "none" if all(base.trainable for base in bases) else "imagenet")
     if wanted == "none":
@@ -82,7 +87,9 @@ def load_weights(model: keras.Model, params: Mapping[str, Any]) -> str | None:
     if wanted != "imagenet":
         raise InputError(f"weights: must be none or imagenet, not {wanted!r}")
     if (scaling := params.get("scaling", "unit")) != "unit":
-        raise InputError(f"scaling: ImageNet weights want pixels in 0…1, not {scaling!r}; give scaling=unit")
+        raise InputError(
+            f"scaling: ImageNet weights want pixels in 0…1, not {scaling!r}; give scaling=unit"
+        )
     if len(bases) != 1:
         raise InputError(
             f"weights: imagenet needs a network with one of the bases {', '.join(PUBLISHED)}, "
@@ -96,18 +103,23 @@ def load_weights(model: keras.Model, params: Mapping[str, Any]) -> str | None:
 def find_weights(base: str) -> Path:
     """Return the file of ImageNet weights without the top for `base`, a key of `PUBLISHED`.
 
-    It is `$GRIDLESS_DATA/<file name>` if there is one, whatever it holds; otherwise the known file in Keras' cache,
-    downloaded by Keras if it isn't there. A file of the user is never replaced or removed.
+    It is `$GRIDLESS_DATA/<file name>` if there is one, whatever it holds; otherwise the known file
+    in Keras' cache, downloaded by Keras if it isn't there. A file of the user is never replaced or
+    removed.
 
     Raises InputError that names every place tried, and the remedy.
     """
     known = PUBLISHED.get(base)
     if known is None:
-        raise InputError(f"{base}: Keras publishes no ImageNet weights; take {', '.join(PUBLISHED)}, or {_FIXES}")
+        raise InputError(
+            f"{base}: Keras publishes no ImageNet weights; take {', '.join(PUBLISHED)}, or {_FIXES}"
+        )
     folder = os.environ.get("GRIDLESS_DATA")
     if folder and (own := Path(folder).expanduser() / known.file).exists():
         return own
-    tried = [f"$GRIDLESS_DATA/{known.file}: {'no such file' if folder else 'GRIDLESS_DATA is not set'}"]
+    tried = [
+        f"$GRIDLESS_DATA/{known.file}: {'no such file' if folder else 'GRIDLESS_DATA is not set'}"
+    ]
     cached = keras_home() / "models" / known.file
     for label, attempt in (("Keras' cache", _check), ("Keras' download", _download)):
         try:
@@ -118,8 +130,11 @@ def find_weights(base: str) -> Path:
             return cached
     raise InputError(
         [
-            f"{base}: no source of its ImageNet weights works; save {_url(known)} as {known.file} in a folder and "
-            f"set GRIDLESS_DATA to it, or connect this machine to the network, or {_FIXES}",
+            (
+                f"{base}: no source of its ImageNet weights works; save {_url(known)} as"
+                f" {known.file} in a folder and set GRIDLESS_DATA to it, or connect this machine to"
+                f" the network, or {_FIXES}"
+            ),
             *(f"tried {line}" for line in tried),
         ]
     )
@@ -142,7 +157,9 @@ def _check(path: Path, known: Published) -> None:
 
 
 def _download(path: Path, known: Published) -> None:
-    """Have Keras download the known file to `path`. Raises InputError with the reason when it can't."""
+    """Have Keras download the known file to `path`. Raises InputError with the reason when it
+    can't.
+    """
     if path.exists():
         raise InputError(f"not tried, since {path} is in its place; move that away")
     log.info("downloading %s with Keras", known.file)
@@ -191,7 +208,11 @@ def _load(base: keras.Model, path: Path) -> None:
 
 def _file_layers(file: Any) -> _Layers:
     # A whole model saved as .h5 has its weights one level down.
-    group = file["model_weights"] if "layer_names" not in file.attrs and "model_weights" in file else file
+    group = (
+        file["model_weights"]
+        if "layer_names" not in file.attrs and "model_weights" in file
+        else file
+    )
     layers = [
         (name, [tuple(group[name][weight].shape) for weight in _names(group[name], "weight_names")])
         for name in _names(group, "layer_names")
@@ -205,23 +226,29 @@ def _names(group: Any, key: str) -> list[str]:
     if not parts:
         numbered = (f"{key}{i}" for i in itertools.count())
         parts = [group.attrs[k] for k in itertools.takewhile(lambda k: k in group.attrs, numbered)]
-    return [name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part]
+    return [
+        name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part
+    ]
 
 
 def _compare(base: keras.Model, found: _Layers, path: Path) -> None:
     """Raise InputError at the first layer that differs, before any weight is changed."""
     needed: _Layers = [
-        (layer.name, [tuple(w.shape) for w in (*layer.trainable_weights, *layer.non_trainable_weights)])
+        (
+            layer.name,
+            [tuple(w.shape) for w in (*layer.trainable_weights, *layer.non_trainable_weights)],
+        )
         for layer in base.layers
         if layer.weights
     ]
-    # By position, as Keras loads such files: the names of many layers are numbered as they were made.
+    # By position, as Keras loads such files: the names of many layers are numbered as they were
+    # made.
     for i, (ours, theirs) in enumerate(itertools.zip_longest(needed, found), 1):
         if ours is None or theirs is None or ours[1] != theirs[1]:
             raise InputError(
-                f"{path}: does not fit {base.name} without its top: layer {i} with weights is {_shown(theirs)} in "
-                f"the file and {_shown(ours)} in the network; replace the file by "
-                f"{_url(PUBLISHED[base.name])}, or {_FIXES}"
+                f"{path}: does not fit {base.name} without its top: layer {i} with weights is"
+                f" {_shown(theirs)} in the file and {_shown(ours)} in the network; replace the file"
+                f" by {_url(PUBLISHED[base.name])}, or {_FIXES}"
             )
 
 

@@ -1,4 +1,6 @@
-"""Builds a model at the corners of its space, in a fresh process, to know before the search what can't be built."""
+"""Builds a model at the corners of its space, in a fresh process, to know before the search what
+can't be built.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,9 @@ class ProbeReport:
 
     corners: tuple[Corner, ...]
     unbuildable: Mapping[str, Mapping[str, str]]
-    """Parameter → {choice, as JSON → why a network with it can't be built}, the rest as in a setting that can."""
+    """Parameter → {choice, as JSON → why a network with it can't be built}, the rest as in a
+    setting that can.
+    """
     unread: tuple[str, ...]
     """Parameters that neither the builder nor training ever asked for."""
     remarks: tuple[str, ...] = ()
@@ -37,7 +41,9 @@ class ProbeReport:
         Raises InputError when nothing can be built, or nothing is left of a parameter.
         """
         if all(c.error for c in self.corners):
-            raise InputError(f"model {space.model}: can't be built on this data: {self.corners[0].error}")
+            raise InputError(
+                f"model {space.model}: can't be built on this data: {self.corners[0].error}"
+            )
         notices = list(self.remarks)
         for name, values in self.unbuildable.items():
             space = space.without(name, [json.loads(v) for v in values])
@@ -46,12 +52,18 @@ class ProbeReport:
 
 
 def probe(
-    space: Space, *, input_shape: tuple[int, int, int], n_classes: int, corners: bool = True, weights: bool = False
+    space: Space,
+    *,
+    input_shape: tuple[int, int, int],
+    n_classes: int,
+    corners: bool = True,
+    weights: bool = False,
 ) -> ProbeReport:
-    """Build every choice, and every corner if `corners`, in a fresh process; with `weights`, load starting weights.
+    """Build every choice, and every corner if `corners`, in a fresh process; with `weights`, load
+    starting weights.
 
-    Raises InputError when the model can't be loaded, or the starting weights that the document's setting asks for
-    can't be found or don't fit, and StudyError when the probe breaks.
+    Raises InputError when the model can't be loaded, or the starting weights that the document's
+    setting asks for can't be found or don't fit, and StudyError when the probe breaks.
     """
     facts = {"input_shape": input_shape, "n_classes": n_classes}
     question = {"space": space.as_dict(), "corners": corners, "weights": weights, **facts}
@@ -81,7 +93,8 @@ class Answer(NamedTuple):
 
 
 def build_all(questions: Sequence[Question], *, weights: bool = False) -> list[Answer]:
-    """Build each network in one fresh process; with `weights`, load the starting weights that a setting asks for.
+    """Build each network in one fresh process; with `weights`, load the starting weights that a
+    setting asks for.
 
     Raises StudyError when the process breaks.
     """

@@ -1,4 +1,6 @@
-"""Params → a compiled model. With `schedule`, `augment` and `scaling`, all that training reads of a setting."""
+"""Params → a compiled model. With `schedule`, `augment` and `scaling`, all that training reads of a
+setting.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -12,7 +14,11 @@ from search.training.schedule import base_rate
 
 SMALL_BATCH_STEPS = 32
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_TRANSPOSED = (keras.layers.Conv1DTranspose, keras.layers.Conv2DTranspose, keras.layers.Conv3DTranspose)
+_TRANSPOSED = (
+    keras.layers.Conv1DTranspose,
+    keras.layers.Conv2DTranspose,
+    keras.layers.Conv3DTranspose,
+)
 
 
 def training_params() -> tuple[str, ...]:
@@ -23,11 +29,13 @@ def training_params() -> tuple[str, ...]:
 def make_optimizer(
     params: Mapping[str, Any], *, total_updates: int, assigned: bool = False
 ) -> keras.optimizers.Optimizer:
-    """The optimizer of `params`: optimizer (sgd by default), lr (0.01), momentum and nesterov (sgd only), weight_decay.
+    """The optimizer of `params`: optimizer (sgd by default), lr (0.01), momentum and nesterov (sgd
+    only), weight_decay.
 
-    weight_decay is decoupled from the gradient for every optimizer; 0 is none, and without one adamw has Keras'
-    0.004. Where schedule is time_decay or cosine, the rate follows the optimizer's own count of updates, of which
-    there will be `total_updates`; else, and where rates are `assigned` whatever the schedule, it is a variable.
+    weight_decay is decoupled from the gradient for every optimizer; 0 is none, and without one
+    adamw has Keras' 0.004. Where schedule is time_decay or cosine, the rate follows the optimizer's
+    own count of updates, of which there will be `total_updates`; else, and where rates are
+    `assigned` whatever the schedule, it is a variable.
 
     Raises ValueError for an optimizer that is not known.
     """
@@ -37,12 +45,17 @@ def make_optimizer(
     options: dict[str, Any] = {}
     if name == "sgd":
         # Nesterov's correction is undefined without momentum; Keras applies it as plain SGD.
-        options = {"momentum": float(params.get("momentum", 0.0)), "nesterov": bool(params.get("nesterov", False))}
+        options = {
+            "momentum": float(params.get("momentum", 0.0)),
+            "nesterov": bool(params.get("nesterov", False)),
+        }
     if "weight_decay" in params:
         decay = float(params["weight_decay"])
         options["weight_decay"] = decay if decay or name == "adamw" else None  # AdamW takes no None
     kind = getattr(keras.optimizers, OPTIMIZERS[name].keras_name)
-    optimizer: keras.optimizers.Optimizer = kind(_learning_rate(params, total_updates, assigned), **options)
+    optimizer: keras.optimizers.Optimizer = kind(
+        _learning_rate(params, total_updates, assigned), **options
+    )
     return optimizer
 
 
@@ -50,7 +63,9 @@ def _learning_rate(params: Mapping[str, Any], total_updates: int, assigned: bool
     lr = base_rate(params)
     match None if assigned else params.get("schedule"):
         case "time_decay":
-            return keras.optimizers.schedules.InverseTimeDecay(lr, 1, float(params.get("decay", 0.0)))
+            return keras.optimizers.schedules.InverseTimeDecay(
+                lr, 1, float(params.get("decay", 0.0))
+            )
         case "cosine":
             # Never upwards: a search may draw an lr_min above lr.
             lowest = min(1.0, float(params.get("lr_min", 0.0)) / lr)
@@ -66,12 +81,13 @@ def compile_model(
     assigned: bool = False,
     outputs: Outputs = Outputs.PROBABILITIES,
 ) -> None:
-    """Compile the built `model`, which gives `outputs`, for integer labels with cross-entropy and accuracy.
+    """Compile the built `model`, which gives `outputs`, for integer labels with cross-entropy and
+    accuracy.
 
-    Read are label_smoothing (0 by default), max_norm (of all kernels,
-    unless the builder constrained some itself) and what `make_optimizer` reads.
-    Several steps run per call where batches are small, since the call then costs as much as the step. XLA is off:
-    on CPUs it made an epoch of these networks three times as long.
+    Read are label_smoothing (0 by default), max_norm (of all kernels, unless the builder
+    constrained some itself) and what `make_optimizer` reads. Several steps run per call where
+    batches are small, since the call then costs as much as the step. XLA is off: on CPUs it made an
+    epoch of these networks three times as long.
     """
     if max_norm := params.get("max_norm"):
         _constrain(model, float(max_norm))
@@ -96,8 +112,8 @@ def _cross_entropy(smoothing: float, outputs: Outputs) -> Any:
 
 
 def _of_scores(loss: keras.losses.Loss) -> Any:
-    """`loss` of the probabilities that scores stand for. Keras itself would take softmax of what a sigmoid was given,
-    and so train another network than the one that is scored and kept.
+    """`loss` of the probabilities that scores stand for. Keras itself would take softmax of what a
+    sigmoid was given, and so train another network than the one that is scored and kept.
     """
 
     def of_scores(y_true: Any, y_pred: Any) -> Any:
@@ -113,14 +129,19 @@ def steps_per_execution(batch_size: int) -> int:
 
 @keras.saving.register_keras_serializable("gridless")
 class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
-    """Cross-entropy of integer labels (n,) and probabilities or logits (n, classes) with label smoothing in [0, 1).
+    """Cross-entropy of integer labels (n,) and probabilities or logits (n, classes) with label
+    smoothing in [0, 1).
 
-    The true class is expected with 1 − smoothing, and smoothing is shared by all classes. Keras has it for one-hot
-    labels only.
+    The true class is expected with 1 − smoothing, and smoothing is shared by all classes. Keras has
+    it for one-hot labels only.
     """
 
     def __init__(
-        self, smoothing: float, name: str = "smoothed_crossentropy", from_logits: bool = False, **options: Any
+        self,
+        smoothing: float,
+        name: str = "smoothed_crossentropy",
+        from_logits: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(name=name, **options)
         self.smoothing, self.from_logits = smoothing, from_logits
@@ -128,13 +149,19 @@ class SmoothedCrossentropy(keras.losses.Loss):  # type: ignore[misc]  # keras ha
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each image."""
         n_classes = y_pred.shape[-1]
-        labels = keras.ops.one_hot(keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), n_classes)
+        labels = keras.ops.one_hot(
+            keras.ops.reshape(keras.ops.cast(y_true, "int32"), (-1,)), n_classes
+        )
         expected = labels * (1.0 - self.smoothing) + self.smoothing / n_classes
         return keras.ops.categorical_crossentropy(expected, y_pred, from_logits=self.from_logits)
 
     def get_config(self) -> dict[str, Any]:
         """Return what a saved model needs to make it again."""
-        return {**super().get_config(), "smoothing": self.smoothing, "from_logits": self.from_logits}
+        return {
+            **super().get_config(),
+            "smoothing": self.smoothing,
+            "from_logits": self.from_logits,
+        }
 
 
 def _constrain(model: keras.Model, max_norm: float) -> None:
@@ -147,7 +174,9 @@ def _constrain(model: keras.Model, max_norm: float) -> None:
 
 def _kernels(model: keras.Model) -> Iterator[tuple[keras.Variable, list[int]]]:
     """Each kernel with the axes along which the weights into one unit lie."""
-    for layer in model._flatten_layers(include_self=False):  # the public `layers` leaves out layers inside layers
+    for layer in model._flatten_layers(
+        include_self=False
+    ):  # the public `layers` leaves out layers inside layers
         for name in ("kernel", "depthwise_kernel", "pointwise_kernel"):
             kernel = getattr(layer, name, None)
             if isinstance(kernel, keras.Variable):

@@ -1,4 +1,6 @@
-"""Pixels as networks take them: two ways, each for NumPy arrays and, giving the same, inside a graph."""
+"""Pixels as networks take them: two ways, each for NumPy arrays and, giving the same, inside a
+graph.
+"""
 
 from typing import Any
 
@@ -12,8 +14,9 @@ _UNIT = np.float32(1 / 255)
 def scale(images: NDArray[np.uint8], how: str = "unit") -> NDArray[np.float32]:
     """Pixels 0…255 of shape (n, h, w, c) as float32 of the same shape.
 
-    "unit": divided by 255. "standardise": zero mean and unit variance per image, a deviation below 1/√(h·w·c) taken
-    as that, as `tf.image.per_image_standardization` does. Raises ValueError for another name.
+    "unit": divided by 255. "standardise": zero mean and unit variance per image, a deviation below
+    1/√(h·w·c) taken as that, as `tf.image.per_image_standardization` does. Raises ValueError for
+    another name.
     """
     if how == "unit":
         return np.multiply(images, _UNIT, dtype=np.float32)
@@ -27,14 +30,18 @@ def scale(images: NDArray[np.uint8], how: str = "unit") -> NDArray[np.float32]:
 
 
 def scale_in_graph(images: Any, how: str = "unit") -> Any:
-    """`scale` of a tensor (any number type, pixels 0…255) with static h, w and c. Raises ValueError as it does."""
+    """`scale` of a tensor (any number type, pixels 0…255) with static h, w and c. Raises ValueError
+    as it does.
+    """
     pixels = keras.ops.cast(images, "float32")
     if how == "unit":
         return pixels * _UNIT
     _check(how)
     n_values = float(np.prod(pixels.shape[1:]))
     pixels = pixels - keras.ops.mean(pixels, axis=(1, 2, 3), keepdims=True)
-    deviation = keras.ops.sqrt(keras.ops.mean(keras.ops.square(pixels), axis=(1, 2, 3), keepdims=True))
+    deviation = keras.ops.sqrt(
+        keras.ops.mean(keras.ops.square(pixels), axis=(1, 2, 3), keepdims=True)
+    )
     return pixels / keras.ops.maximum(deviation, n_values**-0.5)
 
 

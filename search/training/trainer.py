@@ -1,4 +1,6 @@
-"""One segment of a trial: from its last checkpoint, epoch by epoch, until it is done, paused or stopped."""
+"""One segment of a trial: from its last checkpoint, epoch by epoch, until it is done, paused or
+stopped.
+"""
 
 import contextlib
 import logging
@@ -18,7 +20,15 @@ from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpo
 from search.training.engine import Engine, make_engine
 from search.training.evidence import scores, write_network, write_predictions
 from search.training.export import save_network
-from search.training.feed import Feed, Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
+from search.training.feed import (
+    Feed,
+    Part,
+    chunks,
+    epoch_order,
+    n_updates,
+    read_evaluation,
+    read_feed,
+)
 from search.training.job import Job
 from search.training.kept import N_IMAGES, Facts, Kept
 from search.training.network import Network, build_network
@@ -36,18 +46,23 @@ OnEvaluated = Callable[[Mapping[str, Any]], None]
 
 
 def train(
-    job: Job, *, on_built: Callable[[int], None], on_epoch: OnEpoch, on_evaluated: OnEvaluated = lambda _found: None
+    job: Job,
+    *,
+    on_built: Callable[[int], None],
+    on_epoch: OnEpoch,
+    on_evaluated: OnEvaluated = lambda _found: None,
 ) -> Ending:
     """Train `job` from its checkpoint on; DONE, or PAUSE or STOP as `on_epoch` decided.
 
-    Repeats bit for bit on the same CPU type, threads, versions and backend, however it was cut into segments: the
-    weights start from the trial's seed, each epoch's order of images from (seed, epoch), and rates and early
-    stopping are functions of the epochs so far.
-    `on_built(n_params)` is called before the first epoch. Epochs that a checkpoint holds are reported again, since
-    whoever listens may have missed the last.
+    Repeats bit for bit on the same CPU type, threads, versions and backend, however it was cut into
+    segments: the weights start from the trial's seed, each epoch's order of images from (seed,
+    epoch), and rates and early stopping are functions of the epochs so far. `on_built(n_params)` is
+    called before the first epoch. Epochs that a checkpoint holds are reported again, since whoever
+    listens may have missed the last.
 
-    Raises TrialError when the loss is not finite, InputError when the network can't be built, and OSError when a
-    checkpoint can't be read or the disk is full. A store that is out of reach while writing raises nothing.
+    Raises TrialError when the loss is not finite, InputError when the network can't be built, and
+    OSError when a checkpoint can't be read or the disk is full. A store that is out of reach while
+    writing raises nothing.
     """
     network = build_network(job)
     feed = read_feed(job)
@@ -59,7 +74,9 @@ def train(
     for metrics in history:
         if (decision := on_epoch(metrics["step"], metrics)) != Decision.GO_ON:
             return Ending(decision)
-    while len(history) < job.last_epoch and not (job.rates is None and stops_early(job.params, history)):
+    while len(history) < job.last_epoch and not (
+        job.rates is None and stops_early(job.params, history)
+    ):
         history.append(run.epoch(history))
         run.save(history)
         if (decision := on_epoch(len(history), history[-1])) != Decision.GO_ON:
@@ -86,7 +103,11 @@ class _Run:
         model = network.trained
         replayed = job.rates is not None
         if network.compiled:
-            compile_again(model, outputs=network.outputs, steps_per_execution=steps_per_execution(self._batch_size))
+            compile_again(
+                model,
+                outputs=network.outputs,
+                steps_per_execution=steps_per_execution(self._batch_size),
+            )
         else:
             compile_model(
                 model,
@@ -97,9 +118,12 @@ class _Run:
             )
         model.optimizer.build(model.trainable_variables)
         name = Path(job.data).name
-        train = Part(network.features(feed.train.images, job, f"{name}/{job.train_on}"), feed.train.labels)
+        train = Part(
+            network.features(feed.train.images, job, f"{name}/{job.train_on}"), feed.train.labels
+        )
         validation = feed.validation and Part(
-            network.features(feed.validation.images, job, f"{name}/validation"), feed.validation.labels
+            network.features(feed.validation.images, job, f"{name}/validation"),
+            feed.validation.labels,
         )
         self._feed = Feed(train, validation)
         self._engine: Engine = make_engine(
@@ -134,7 +158,8 @@ class _Run:
         return self._job.fingerprint(keras.backend.backend(), self._network.weights)
 
     def epoch(self, history: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-        """Train the epoch after `history` and validate; its metrics, of which val_* are None without validation.
+        """Train the epoch after `history` and validate; its metrics, of which val_* are None
+        without validation.
 
         Raises TrialError when a loss is not finite.
         """
@@ -142,16 +167,30 @@ class _Run:
         step = len(history) + 1
         lr = self._set_rate(history, step)
         labels = self._feed.train.labels
-        order = epoch_order(len(labels), self._batch_size, seed=self._job.seed, step=step, drop=self._drop)
+        order = epoch_order(
+            len(labels), self._batch_size, seed=self._job.seed, step=step, drop=self._drop
+        )
         seen = self._engine.train(chunks(self._feed.train, order, self._batch_size))
         if missing := [name for name in ("loss", "accuracy") if name not in seen]:
             raise TrialError(
-                f"training reported no {', '.join(missing)}: the model must leave compile() and metrics alone"
+                f"training reported no {', '.join(missing)}: the model must leave compile() and"
+                " metrics alone"
             )
-        metrics = {"loss": seen["loss"], "accuracy": seen["accuracy"], **self._validate(history, step)}
-        if not all(math.isfinite(v) for v in (metrics["loss"], metrics["val_loss"]) if v is not None):
+        metrics = {
+            "loss": seen["loss"],
+            "accuracy": seen["accuracy"],
+            **self._validate(history, step),
+        }
+        if not all(
+            math.isfinite(v) for v in (metrics["loss"], metrics["val_loss"]) if v is not None
+        ):
             raise TrialError(f"{NAN_REASON} in epoch {step}")
-        return metrics | {"step": step, "lr": lr, "seconds": time.perf_counter() - began, "at": time.time()}
+        return metrics | {
+            "step": step,
+            "lr": lr,
+            "seconds": time.perf_counter() - began,
+            "at": time.time(),
+        }
 
     def _set_rate(self, history: Sequence[Mapping[str, Any]], step: int) -> float:
         optimizer = self._network.trained.optimizer
@@ -190,8 +229,14 @@ class _Run:
         """What shows of a copy of the network that it is the same."""
         some = np.unique(np.linspace(0, len(self._feed.train.labels) - 1, N_IMAGES).astype(int))
         job = self._job
-        facts = Facts(job.params, job.input_shape, job.n_classes, self._network.outputs, job.precision)
-        return Kept(facts, np.asarray(self._images.train.images[some]), self._predict(self._feed.train.images[some]))
+        facts = Facts(
+            job.params, job.input_shape, job.n_classes, self._network.outputs, job.precision
+        )
+        return Kept(
+            facts,
+            np.asarray(self._images.train.images[some]),
+            self._predict(self._feed.train.images[some]),
+        )
 
     def _predict(self, images: Any) -> Any:
         return self._network.outputs.probabilities(self._engine.predict(images))
@@ -199,14 +244,21 @@ class _Run:
     def _keep(self, split: str, step: int, probabilities: Any, part: Part) -> None:
         with _going_on_without(f"the predictions of epoch {step}"):
             write_predictions(
-                self._job.evidence, self._job.number, split=split, step=step,
-                probabilities=probabilities, labels=np.asarray(part.labels), images=part.images,
-            )  # fmt: skip
+                self._job.evidence,
+                self._job.number,
+                split=split,
+                step=step,
+                probabilities=probabilities,
+                labels=np.asarray(part.labels),
+                images=part.images,
+            )
 
 
 @contextlib.contextmanager
 def _going_on_without(what: str) -> Iterator[None]:
-    """Train on when a store is out of reach: its last checkpoint leads to the same numbers again, only later."""
+    """Train on when a store is out of reach: its last checkpoint leads to the same numbers again,
+    only later.
+    """
     try:
         yield
     except (ConnectionError, TimeoutError) as error:

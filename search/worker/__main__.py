@@ -1,7 +1,9 @@
-"""The worker process: `python -m search.worker`, which reads its order from stdin: one line of JSON.
+"""The worker process: `python -m search.worker`, which reads its order from stdin: one line of
+JSON.
 
-It loads its framework while it waits for the order. Exit codes: 0 nothing is left to do; STOPPED a stop was asked for
-(SIGTERM, SIGINT, or stdin closing); HOPELESS nothing can be trained here, and the last line of the log says why.
+It loads its framework while it waits for the order. Exit codes: 0 nothing is left to do; STOPPED a
+stop was asked for (SIGTERM, SIGINT, or stdin closing); HOPELESS nothing can be trained here, and
+the last line of the log says why.
 """
 
 import argparse
@@ -35,7 +37,9 @@ logger = logging.getLogger("search.worker")
 def main() -> int:
     """Carry out the order."""
     parser = argparse.ArgumentParser(prog="python -m search.worker")
-    parser.add_argument("--index", type=int, default=0, help="its number among its command's workers")
+    parser.add_argument(
+        "--index", type=int, default=0, help="its number among its command's workers"
+    )
     parser.add_argument("--device", default="CPU", help="the device's name, for people")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
@@ -75,7 +79,9 @@ def main() -> int:
 
 
 def _open_patiently(url: str, stop: threading.Event, give_up_s: float) -> LedgerStorage:
-    """The storage, waited for: it answered the command that started this worker, so it will again."""
+    """The storage, waited for: it answered the command that started this worker, so it will
+    again.
+    """
     deadline = time.monotonic() + give_up_s
     while True:
         try:
@@ -87,7 +93,9 @@ def _open_patiently(url: str, stop: threading.Event, give_up_s: float) -> Ledger
 
 
 def _read_line() -> bytes:
-    """A line of stdin, b"" at its end. Not by sys.stdin, whose lock a thread would hold at interpreter shutdown."""
+    """A line of stdin, b"" at its end. Not by sys.stdin, whose lock a thread would hold at
+    interpreter shutdown.
+    """
     found = b""
     while not found.endswith(b"\n"):
         byte = os.read(0, 1)

@@ -1,7 +1,8 @@
-"""The last word on studies that a service has ended: `python -m search.worker.final_report STUDY` writes its report.
+"""The last word on studies that a service has ended: `python -m search.worker.final_report STUDY`
+writes its report.
 
-The storage's URL, which may hold a password, comes by stdin. A process of its own, so that the worker goes on with
-other studies meanwhile.
+The storage's URL, which may hold a password, comes by stdin. A process of its own, so that the
+worker goes on with other studies meanwhile.
 """
 
 import logging
@@ -31,7 +32,13 @@ _END_S = 2.0
 class Reporter:
     """Writes the reports that are due, one at a time, for the worker `owner`."""
 
-    def __init__(self, storage: LedgerStorage, owner: Owner, names: tuple[str, ...] | None, patience: Patience) -> None:
+    def __init__(
+        self,
+        storage: LedgerStorage,
+        owner: Owner,
+        names: tuple[str, ...] | None,
+        patience: Patience,
+    ) -> None:
         """Of the studies `names` only, if these are given."""
         self._storage, self._owner, self._names, self._patience = storage, owner, names, patience
         self._process: subprocess.Popen[bytes] | None = None
@@ -43,7 +50,9 @@ class Reporter:
         """When a study whose report could not be written is tried again."""
 
     def is_busy(self) -> bool:
-        """Whether a report is due or being written, by a process that this may just have started."""
+        """Whether a report is due or being written, by a process that this may just have
+        started.
+        """
         if self._process is not None and self._process.poll() is None:
             return True
         if self._process is not None:
@@ -69,12 +78,23 @@ class Reporter:
 
     def _due(self) -> list[str]:
         now = time.monotonic()
-        due = [name for name in due_reports(self._storage) if self._names is None or name in self._names]
+        due = [
+            name
+            for name in due_reports(self._storage)
+            if self._names is None or name in self._names
+        ]
         return [name for name in due if self._resting.get(name, 0.0) <= now]
 
     def _take(self, due: list[str]) -> str | None:
-        alive = {w.worker for w in Roster(self._storage).read() if w.silent_s < grace_s()} if due else set()
-        return next((name for name in due if take_report(self._storage, name, self._owner.worker, alive)), None)
+        alive = (
+            {w.worker for w in Roster(self._storage).read() if w.silent_s < grace_s()}
+            if due
+            else set()
+        )
+        return next(
+            (name for name in due if take_report(self._storage, name, self._owner.worker, alive)),
+            None,
+        )
 
     def _start(self, name: str) -> None:
         program = [sys.executable, "-m", "search.worker.final_report", name]
@@ -88,9 +108,13 @@ class Reporter:
         self._process = None
         self._looked = 0.0
         if code:
-            logger.error("the report of %s could not be written; tried again in %.0f s", self._study, RETRY_S)
+            logger.error(
+                "the report of %s could not be written; tried again in %.0f s", self._study, RETRY_S
+            )
             self._resting[self._study] = time.monotonic() + RETRY_S
-            self._patience.call(lambda: take_report(self._storage, self._study, "", ()))  # others may try meanwhile
+            self._patience.call(
+                lambda: take_report(self._storage, self._study, "", ())
+            )  # others may try meanwhile
 
 
 def main() -> int:

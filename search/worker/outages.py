@@ -1,4 +1,6 @@
-"""How a worker lives with a database that is away for a while: it tries again, and judges nobody meanwhile."""
+"""How a worker lives with a database that is away for a while: it tries again, and judges nobody
+meanwhile.
+"""
 
 import logging
 import math
@@ -51,7 +53,9 @@ class Patience:
                 self.note_outage()
                 if time.monotonic() > deadline or self.stop.is_set():
                     raise StudyError(f"the storage stayed out of reach: {error}") from error
-                logger.warning("the storage is out of reach, trying again in %.1f s: %s", pause, error)
+                logger.warning(
+                    "the storage is out of reach, trying again in %.1f s: %s", pause, error
+                )
                 self.stop.wait(pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
 
@@ -63,8 +67,8 @@ class Patience:
     def grace_s(self) -> float:
         """For how many seconds another worker may be silent before this one takes it for lost.
 
-        While the database was away, or the whole machine slept, nobody could beat; so after that, and when this
-        worker has only just begun to look, everybody is spared for one grace period.
+        While the database was away, or the whole machine slept, nobody could beat; so after that,
+        and when this worker has only just begun to look, everybody is spared for one grace period.
         """
         offset = time.time() - time.monotonic()
         if abs(offset - self._offset) > _CLOCK_JUMP_S:

@@ -1,4 +1,6 @@
-"""Carries what a trial reports to the storage, in a thread of its own: training never waits for the database."""
+"""Carries what a trial reports to the storage, in a thread of its own: training never waits for the
+database.
+"""
 
 import logging
 import threading
@@ -37,7 +39,9 @@ class Unsent:
 
 
 class Courier:
-    """Sends one claim's reports, beats for it, and brings back what became of its study. A context manager."""
+    """Sends one claim's reports, beats for it, and brings back what became of its study. A context
+    manager.
+    """
 
     def __init__(self, ledger: Ledger, claim: Claim, patience: Patience) -> None:
         self._ledger, self._claim, self._patience = ledger, claim, patience
@@ -63,7 +67,9 @@ class Courier:
             self._changed.notify_all()
 
     def state(self) -> QueueState:
-        """The study's state as last seen. Raises ClaimLostError when the trial has been taken over."""
+        """The study's state as last seen. Raises ClaimLostError when the trial has been taken
+        over.
+        """
         with self._changed:
             if self._error:
                 raise self._error
@@ -72,7 +78,8 @@ class Courier:
     def flush(self) -> None:
         """Wait until all that was put is stored.
 
-        Raises ClaimLostError when the trial has been taken over, and StudyError when the storage stays away.
+        Raises ClaimLostError when the trial has been taken over, and StudyError when the storage
+        stays away.
         """
         self._patience.call(self._flush)
 
@@ -80,7 +87,11 @@ class Courier:
         with self._changed:
             self._in_haste = True
             self._changed.notify_all()
-            while self._unsent and not self._error and not (self._is_away and self._patience.stop.is_set()):
+            while (
+                self._unsent
+                and not self._error
+                and not (self._is_away and self._patience.stop.is_set())
+            ):
                 self._changed.wait(_FIRST_PAUSE_S)
             self._in_haste = False
             if self._error:
@@ -99,7 +110,12 @@ class Courier:
     def _work(self) -> None:
         beat_s = grace_s() / 6
         began = time.monotonic()
-        next_beat, next_look, not_before, pause = began + beat_s, began + LOOK_S, 0.0, _FIRST_PAUSE_S
+        next_beat, next_look, not_before, pause = (
+            began + beat_s,
+            began + LOOK_S,
+            0.0,
+            _FIRST_PAUSE_S,
+        )
         while (unsent := self._wait(min(next_beat, next_look), not_before)) is not None:
             now = time.monotonic()
             try:
@@ -116,7 +132,9 @@ class Courier:
                 self._patience.note_outage()
                 logger.warning("kept for later, trying again in %.1f s: %s", pause, error)
                 not_before, pause = time.monotonic() + pause, min(pause * 2, _LONGEST_PAUSE_S)
-            except Exception as error:  # told to the thread that waits for this one, which must not wait for ever
+            except (
+                Exception
+            ) as error:  # told to the thread that waits for this one, which must not wait for ever
                 with self._changed:
                     known = isinstance(error, GridlessError)
                     self._error = error if known else StudyError(f"{type(error).__name__}: {error}")
@@ -131,7 +149,9 @@ class Courier:
                 now = time.monotonic()
                 if self._unsent and gathered is None:
                     gathered = now + GATHER_S
-                due = min(until, gathered or until, 0.0 if self._in_haste and self._unsent else until)
+                due = min(
+                    until, gathered or until, 0.0 if self._in_haste and self._unsent else until
+                )
                 due = max(due, not_before)
                 if now >= due:
                     return Unsent(list(self._unsent.epochs), dict(self._unsent.facts))

@@ -22,9 +22,13 @@ from search.worker.trial.sandbox import CrashedError, Segment
 
 POLL_S = 0.2
 START_WAIT_S = 300.0
-"""How long a trial's process may take to begin; one that takes longer hangs, in a driver or on a file system."""
+"""How long a trial's process may take to begin; one that takes longer hangs, in a driver or on a
+file system.
+"""
 STOP_GRACE_S = 3.0
-"""How long a trial may take to finish its epoch once a stop is asked for; its last checkpoint is kept anyway."""
+"""How long a trial may take to finish its epoch once a stop is asked for; its last checkpoint is
+kept anyway.
+"""
 
 
 @dataclass(frozen=True)
@@ -45,16 +49,29 @@ class SegmentRunner:
     """Runs one segment of a trial."""
 
     def __init__(
-        self, ledger: Ledger, strategy: Strategy, tracker: Tracker, patience: Patience, claim: Claim, trial: TrialRecord
+        self,
+        ledger: Ledger,
+        strategy: Strategy,
+        tracker: Tracker,
+        patience: Patience,
+        claim: Claim,
+        trial: TrialRecord,
     ) -> None:
-        self._ledger, self._strategy, self._tracker, self._patience = ledger, strategy, tracker, patience
+        self._ledger, self._strategy, self._tracker, self._patience = (
+            ledger,
+            strategy,
+            tracker,
+            patience,
+        )
         self._claim = claim
         self._trial = trial
         self._n_known = trial.epochs
         """Epochs that the storage held before."""
 
     def run(self, segment: Segment, courier: Courier) -> Outcome:
-        """Listen until the segment is over. Raises ClaimLostError, with the process ended, if the trial was taken."""
+        """Listen until the segment is over. Raises ClaimLostError, with the process ended, if the
+        trial was taken.
+        """
         try:
             outcome = self._listen(segment, courier)
         except CrashedError as error:
@@ -72,21 +89,35 @@ class SegmentRunner:
             message = segment.receive(POLL_S)
             if isinstance(message, Ended):
                 self._note_memory(courier, message.memory)
-                return Outcome(message.ending, self._trial, message.reason, message.untrainable, message.disk_full)
+                return Outcome(
+                    message.ending,
+                    self._trial,
+                    message.reason,
+                    message.untrainable,
+                    message.disk_full,
+                )
             if isinstance(message, Started):
                 began = time.monotonic() - self._trial.train_s
             elif message is not None and (ended := self._take(segment, courier, message)):
                 return ended
             if began is None and time.monotonic() - opened > START_WAIT_S:
-                return Outcome(Ending.HALT, self._trial, f"its process did not begin within {START_WAIT_S:.0f} s")
+                return Outcome(
+                    Ending.HALT,
+                    self._trial,
+                    f"its process did not begin within {START_WAIT_S:.0f} s",
+                )
             if began is not None and time.monotonic() - began > limit_s:
                 return Outcome(Ending.FAIL, self._trial, limit_reason(limit_s))
             if ended := self._interrupted(courier):
-                stop_at = stop_at or time.monotonic() + (STOP_GRACE_S if ended.ending == Ending.INTERRUPTED else 0)
+                stop_at = stop_at or time.monotonic() + (
+                    STOP_GRACE_S if ended.ending == Ending.INTERRUPTED else 0
+                )
                 if time.monotonic() >= stop_at:
                     return ended
 
-    def _take(self, segment: Segment, courier: Courier, message: Built | Evaluated | EpochDone) -> Outcome | None:
+    def _take(
+        self, segment: Segment, courier: Courier, message: Built | Evaluated | EpochDone
+    ) -> Outcome | None:
         """Pass a message on; how the segment ends, if it should end here."""
         match message:
             case Built(n_params):
@@ -116,14 +147,21 @@ class SegmentRunner:
         self._trial = replace(self._trial, evaluation=Evaluation(**found))
         courier.put(facts={"evaluation": dict(found)})
         courier.flush()  # the network is scored once: whatever comes, this is not lost
-        scores = {f"final_{found['split']}_{name}": float(found[name]) for name in ("accuracy", "loss")}
-        self._tracker.metrics(self._claim.number, self._trial.total_epochs or 1, scores, at=time.time())
+        scores = {
+            f"final_{found['split']}_{name}": float(found[name]) for name in ("accuracy", "loss")
+        }
+        self._tracker.metrics(
+            self._claim.number, self._trial.total_epochs or 1, scores, at=time.time()
+        )
 
     def _note_memory(self, courier: Courier, memory: Memory | None) -> None:
         """Keep the largest memory of all segments."""
         if memory is None:
             return
-        for name, now_mb in (("peak_host_mb", memory.host_mb), ("peak_device_mb", memory.device_mb)):
+        for name, now_mb in (
+            ("peak_host_mb", memory.host_mb),
+            ("peak_device_mb", memory.device_mb),
+        ):
             if now_mb is not None and now_mb > (getattr(self._trial, name) or 0.0):
                 changes: dict[str, Any] = {name: now_mb}
                 self._trial = replace(self._trial, **changes)
@@ -133,20 +171,29 @@ class SegmentRunner:
         if epoch.step > self._n_known:
             self._trial = replace(self._trial, curve=(*self._trial.curve, epoch))
             self._tracker.metrics(
-                self._claim.number, epoch.step, {**epoch.values, "seconds": epoch.seconds}, at=epoch.at
+                self._claim.number,
+                epoch.step,
+                {**epoch.values, "seconds": epoch.seconds},
+                at=epoch.at,
             )
             courier.put(epoch)
         # Of the steps stored before an interruption, the last may still want its decision.
-        wants_decision = epoch.step > self._n_known or (epoch.step == self._n_known and not self._claim.promoted)
+        wants_decision = epoch.step > self._n_known or (
+            epoch.step == self._n_known and not self._claim.promoted
+        )
         if not wants_decision or not self._strategy.is_rung(epoch.step):
             return Decision.GO_ON
         if self._interrupted(courier):
             return Decision.GO_ON
         courier.flush()
-        return self._strategy.decide(self._patience.call(self._ledger.trials), self._claim.number, epoch.step)
+        return self._strategy.decide(
+            self._patience.call(self._ledger.trials), self._claim.number, epoch.step
+        )
 
     def _crashed(self, error: CrashedError) -> Outcome:
-        return Outcome(Ending.FAIL, self._trial, crash_reason(error), untrainable=error.out_of_memory)
+        return Outcome(
+            Ending.FAIL, self._trial, crash_reason(error), untrainable=error.out_of_memory
+        )
 
 
 def limit_reason(limit_s: float) -> str:

@@ -1,4 +1,6 @@
-"""A worker process's day: it picks a study, runs a segment of a trial, and again, until told to stop or idle."""
+"""A worker process's day: it picks a study, runs a segment of a trial, and again, until told to
+stop or idle.
+"""
 
 import logging
 import shutil
@@ -48,11 +50,22 @@ class Service:
     """Serves the studies of an order with one device, as the worker `owner`."""
 
     def __init__(
-        self, storage: LedgerStorage, order: Order, owner: Owner, device: str, sandbox: Sandbox, patience: Patience,
+        self,
+        storage: LedgerStorage,
+        order: Order,
+        owner: Owner,
+        device: str,
+        sandbox: Sandbox,
+        patience: Patience,
         tracker_for: TrackerFor,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._storage, self._order, self._owner, self._device = storage, order, owner, device
-        self._sandbox, self._patience, self._stop, self._tracker_for = sandbox, patience, patience.stop, tracker_for
+        self._sandbox, self._patience, self._stop, self._tracker_for = (
+            sandbox,
+            patience,
+            patience.stop,
+            tracker_for,
+        )
         self._workers: dict[str, StudyWorker] = {}
         self._named = list(order.studies or ())
         """The studies of the order, and those of their finalists once they are there."""
@@ -68,12 +81,15 @@ class Service:
         self._rest_s = 0.0
         self._ended = threading.Event()
         self._record = WorkerRecord(owner.worker, device)
-        self._reporter = Reporter(storage, owner, order.studies, patience) if order.reports else None
+        self._reporter = (
+            Reporter(storage, owner, order.studies, patience) if order.reports else None
+        )
 
     def run(self) -> None:
         """Work until a stop is asked for or, if the order says so, nothing is left to do.
 
-        Raises StudyError when a study that the order names can't be served here, or the storage stays away.
+        Raises StudyError when a study that the order names can't be served here, or the storage
+        stays away.
         """
         pulse = threading.Thread(target=self._beat, daemon=True)
         pulse.start()
@@ -83,7 +99,11 @@ class Service:
                 if self._run_one():
                     nap_s = SHORTEST_NAP_S
                     continue
-                if self._is_idle() and self._order.until_idle and not (self._reporter and self._reporter.is_busy()):
+                if (
+                    self._is_idle()
+                    and self._order.until_idle
+                    and not (self._reporter and self._reporter.is_busy())
+                ):
                     return
                 self._stop.wait(nap_s)
                 nap_s = min(2 * nap_s, LONGEST_NAP_S)
@@ -137,7 +157,9 @@ class Service:
         return WorkerRecord(self._owner.worker, self._device, study, trial, note[:_NOTE_CHARS])
 
     def _close(self, name: str, worker: StudyWorker) -> None:
-        """Close a study that has nothing to hand out, if it is over: others may keep this worker busy for long."""
+        """Close a study that has nothing to hand out, if it is over: others may keep this worker
+        busy for long.
+        """
         if time.monotonic() - self._asked.get(name, 0.0) > LOOK_S:
             self._is_over(name, worker)
             self._asked[name] = time.monotonic()
@@ -164,13 +186,19 @@ class Service:
         self._workers.pop(name, None)
 
     def _tidy(self) -> None:
-        """However busy: close studies that nobody is at work on, end what lost workers left, have reports written."""
+        """However busy: close studies that nobody is at work on, end what lost workers left, have
+        reports written.
+        """
         if self._reporter:
             self._reporter.is_busy()
         if self._order.studies is not None or time.monotonic() - self._tidied < TIDY_S:
             return
         self._tidied = time.monotonic()
-        quiet = [s.name for s in self._patience.call(lambda: open_studies(self._storage)) if not s.n_running]
+        quiet = [
+            s.name
+            for s in self._patience.call(lambda: open_studies(self._storage))
+            if not s.n_running
+        ]
         for name in [*quiet, *self._patience.call(lambda: orphaned_studies(self._storage))]:
             if worker := self._worker(name):
                 self._is_over(name, worker)
@@ -182,7 +210,10 @@ class Service:
             self._open = self._patience.call(lambda: open_studies(self._storage))
             self._looked = time.monotonic()
         # Of studies with as many trials running, the one that this worker served longest ago.
-        fair = sorted(self._open, key=lambda s: (-s.place.priority, s.n_running, self._served.get(s.name, 0.0)))
+        fair = sorted(
+            self._open,
+            key=lambda s: (-s.place.priority, s.n_running, self._served.get(s.name, 0.0)),
+        )
         return [study.name for study in fair]
 
     def _worker(self, name: str) -> StudyWorker | None:
@@ -206,10 +237,14 @@ class Service:
         ledger = self._patience.call(lambda: Ledger(self._storage, name))
         data = data_for(ledger.spec)
         tracker = self._tracker_for(ledger)
-        return StudyWorker(ledger, data, tracker, self._device, self._owner, self._sandbox, self._patience)
+        return StudyWorker(
+            ledger, data, tracker, self._device, self._owner, self._sandbox, self._patience
+        )
 
     def _refuse(self, name: str, error: GridlessError) -> None:
-        """Leave a study alone for a while. Raises `error` where the order names it: nobody else will serve it."""
+        """Leave a study alone for a while. Raises `error` where the order names it: nobody else
+        will serve it.
+        """
         if self._order.studies is not None or self._stop.is_set():
             raise error
         self._workers.pop(name, None)
@@ -218,7 +253,9 @@ class Service:
         logger.error("study %s is left alone for %.0f s: %s", name, RETRY_S, error)
 
     def _is_idle(self) -> bool:
-        """Whether every study is over: those of the order, or all that are open and can be served here."""
+        """Whether every study is over: those of the order, or all that are open and can be served
+        here.
+        """
         if self._order.studies is not None:
             over = {n for n in self._candidates() if (w := self._worker(n)) and self._is_over(n, w)}
             finals = self._patience.call(lambda: finals_of(self._storage, over))
@@ -233,10 +270,14 @@ class Service:
         return all(is_over)
 
     def _rest(self, name: str) -> None:
-        """After a full disk failed a trial, wait for room: a little at first, longer if trials go on failing."""
+        """After a full disk failed a trial, wait for room: a little at first, longer if trials go
+        on failing.
+        """
         self._rest_s = min(max(FIRST_REST_S, 2 * self._rest_s), LONGEST_REST_S)
         logger.error("the disk is full: waiting for room, at most %.0f s", self._rest_s)
-        self._record = replace(self._busy(name), note=f"the disk is full: waiting for room below {home()}")
+        self._record = replace(
+            self._busy(name), note=f"the disk is full: waiting for room below {home()}"
+        )
         until = time.monotonic() + self._rest_s
         self._stop.wait(FIRST_REST_S)
         while time.monotonic() < until and shutil.disk_usage(home()).free < MIN_FREE_MB * 2**20:
@@ -254,7 +295,9 @@ class Service:
             except RetryLaterError as error:
                 self._patience.note_outage()
                 logger.warning("no heartbeat: %s", error)
-            except Exception:  # whatever it is, without this thread nobody would be taken for lost any more
+            except (
+                Exception
+            ):  # whatever it is, without this thread nobody would be taken for lost any more
                 logger.exception("no heartbeat")
                 roster = Roster(self._storage)
             if self._ended.wait(grace_s() / 6):

@@ -70,7 +70,9 @@ class Places:
 
 
 def drop_checkpoints(study: str, trials: Sequence[TrialRecord]) -> None:
-    """Remove the checkpoints of `study` if none of its `trials` goes on, and what killed processes left there."""
+    """Remove the checkpoints of `study` if none of its `trials` goes on, and what killed processes
+    left there.
+    """
     if all(t.ended for t in trials):
         with suppress(OSError):
             artifacts.remove_tree(Places(study, "").checkpoints)
@@ -80,9 +82,15 @@ class StudyWorker:
     """Serves one study with one device."""
 
     def __init__(
-        self, ledger: Ledger, data: Prepared, tracker: Tracker, device: str, owner: Owner, sandbox: Sandbox,
+        self,
+        ledger: Ledger,
+        data: Prepared,
+        tracker: Tracker,
+        device: str,
+        owner: Owner,
+        sandbox: Sandbox,
         patience: Patience,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self._ledger = ledger
         self._data = data
         self._tracker = tracker
@@ -95,12 +103,18 @@ class StudyWorker:
         self._is_sound = False
         """Whether a trial has come to an epoch since the study was opened."""
         self._noted: tuple[Mapping[str, str] | None, str] = None, ""
-        """The user's code, and the name of this machine as it is with that among the study's environments."""
+        """The user's code, and the name of this machine as it is with that among the study's
+        environments.
+        """
         spec = ledger.spec
         self._strategy = make_strategy(
-            spec.strategy, spec.search_space, seed=spec.seed, max_epochs=spec.epochs, n_trials=spec.n_trials,
+            spec.strategy,
+            spec.search_space,
+            seed=spec.seed,
+            max_epochs=spec.epochs,
+            n_trials=spec.n_trials,
             first=spec.first,
-        )  # fmt: skip
+        )
 
     def claim(self) -> Claim | None:
         """The next trial to run a segment of; None when none is to be had now."""
@@ -109,7 +123,12 @@ class StudyWorker:
     def _claim(self) -> Claim | None:
         self._sweep()
         spec = self._ledger.spec
-        if self._is_sound and not self._strategy.has_rungs and spec.budget is None and not spec.stop_when_flat:
+        if (
+            self._is_sound
+            and not self._strategy.has_rungs
+            and spec.budget is None
+            and not spec.stop_when_flat
+        ):
             return self._ledger.claim(self._owner)
         trials = self._ledger.trials()
         if self._enough(trials, self._ledger.place):
@@ -124,7 +143,9 @@ class StudyWorker:
         self._next_sweep = time.monotonic() + SWEEP_S
 
     def _enough(self, trials: Sequence[TrialRecord], place: Callable[[], Place]) -> str | None:
-        """Why no new trial is to be started, although fewer than n_trials were; None while there is no reason."""
+        """Why no new trial is to be started, although fewer than n_trials were; None while there is
+        no reason.
+        """
         spec = self._ledger.spec
         if not self._is_sound:
             n_before = place().n_before
@@ -140,7 +161,9 @@ class StudyWorker:
         return None
 
     def is_over(self) -> bool:
-        """Whether no trial of the study is to be run any more, by any worker; closes it if that is so."""
+        """Whether no trial of the study is to be run any more, by any worker; closes it if that is
+        so.
+        """
         return self._patience.call(self._is_over)
 
     def _is_over(self) -> bool:
@@ -151,7 +174,9 @@ class StudyWorker:
             if is_over and not self._is_concluded:
                 self._conclude(trials)
             return is_over
-        if any(t.state == State.RUNNING or (t.state == State.WAITING and not t.paused) for t in trials):
+        if any(
+            t.state == State.RUNNING or (t.state == State.WAITING and not t.paused) for t in trials
+        ):
             return False
         if reason := self._enough(trials, lambda: place):
             self._open_finals(trials)
@@ -166,7 +191,9 @@ class StudyWorker:
         return True
 
     def _open_finals(self, trials: Sequence[TrialRecord]) -> None:
-        """Put the finalists' study on the queue; before this one is closed, so that no crash can leave it out."""
+        """Put the finalists' study on the queue; before this one is closed, so that no crash can
+        leave it out.
+        """
         here = environment(self._places.device, code=self._ledger.spec.code)
         if grow_finals(self._ledger, here):
             logger.info("%s has replicates of its baseline", self._ledger.name)
@@ -174,39 +201,50 @@ class StudyWorker:
             logger.info("the finalists of %s are on the queue", self._ledger.name)
 
     def _conclude(self, trials: Sequence[TrialRecord]) -> None:
-        """Tell how all trials ended, some by another worker's hand or by no worker's; drop what none needs any more."""
+        """Tell how all trials ended, some by another worker's hand or by no worker's; drop what
+        none needs any more.
+        """
         self._is_concluded = True
         tell_ends(self._tracker, trials)
         drop_checkpoints(self._ledger.name, trials)
 
     def run(self, claim: Claim) -> Outcome | None:
-        """Run a segment of a claimed trial and store how it ended; None if it was taken over meanwhile.
+        """Run a segment of a claimed trial and store how it ended; None if it was taken over
+        meanwhile.
 
         Raises StudyError when no trial can be trained here, or the storage stays away.
         """
         try:
             code = user_code(self._ledger.spec.model)
-            if problem := code_problem(self._ledger.spec, code):  # edited since the study was taken up
+            if problem := code_problem(
+                self._ledger.spec, code
+            ):  # edited since the study was taken up
                 self._halt(claim, problem)
             with Courier(self._ledger, claim, self._patience) as courier:
                 trial = self._started(claim, courier, code)
                 outcome = self._run(claim, trial, courier)
             self._settle(claim, outcome)
         except ClaimLostError:
-            logger.warning("trial %d of %s was taken over by another worker", claim.number, self._ledger.name)
+            logger.warning(
+                "trial %d of %s was taken over by another worker", claim.number, self._ledger.name
+            )
         except DamagedError as error:
             self._halt(claim, str(error))
         except GridlessError:
             raise
         except OSError as error:
-            # A fault of this machine, such as too many open files: no other trial would fare better.
+            # A fault of this machine, such as too many open files: no other trial would fare
+            # better.
             self._halt(claim, f"on this machine: {error}")
         except Exception as error:
             # A fault of ours, or of a strategy: it costs this trial, not the worker.
             logger.exception("trial %d", claim.number)
             reason = f"the worker failed: {type(error).__name__}: {error}"
             with suppress(ClaimLostError):
-                self._settle(claim, Outcome(Ending.FAIL, TrialRecord(claim.number, State.RUNNING, {}), reason))
+                self._settle(
+                    claim,
+                    Outcome(Ending.FAIL, TrialRecord(claim.number, State.RUNNING, {}), reason),
+                )
         else:
             return outcome
         return None
@@ -214,17 +252,27 @@ class StudyWorker:
     def _halt(self, claim: Claim, reason: str) -> None:
         """Give a trial back, and say that no other of the study can be run here."""
         with suppress(ClaimLostError):
-            self._settle(claim, Outcome(Ending.HALT, TrialRecord(claim.number, State.RUNNING, {}), reason))
+            self._settle(
+                claim, Outcome(Ending.HALT, TrialRecord(claim.number, State.RUNNING, {}), reason)
+            )
 
     def _run(self, claim: Claim, trial: TrialRecord, courier: Courier) -> Outcome:
-        awaits_evaluation = self._ledger.spec.replicate(trial.number) is not None and trial.evaluation is None
+        awaits_evaluation = (
+            self._ledger.spec.replicate(trial.number) is not None and trial.evaluation is None
+        )
         if trial.epochs >= (trial.total_epochs or 0) and not awaits_evaluation:
             return Outcome(Ending.DONE, trial, unsent=courier.take())
-        runner = SegmentRunner(self._ledger, self._strategy, self._tracker, self._patience, claim, trial)
-        return runner.run(self._sandbox.start(self._job(trial), self._places.log(claim.number)), courier)
+        runner = SegmentRunner(
+            self._ledger, self._strategy, self._tracker, self._patience, claim, trial
+        )
+        return runner.run(
+            self._sandbox.start(self._job(trial), self._places.log(claim.number)), courier
+        )
 
     def _started(self, claim: Claim, courier: Courier, code: Mapping[str, str]) -> TrialRecord:
-        """The claimed trial, its params chosen if it is new; without its epochs if other `code` trained them."""
+        """The claimed trial, its params chosen if it is new; without its epochs if other `code`
+        trained them.
+        """
         trials: Sequence[TrialRecord] = ()
         if not claim.new or self._strategy.looks:
             trials = self._patience.call(self._ledger.trials)
@@ -251,22 +299,35 @@ class StudyWorker:
             "code_version": code_version(),
             "data_digest": self._data.digest,
         }
-        if (replicate := self._ledger.spec.replicate(claim.number)) and replicate.source is not None:
+        if (
+            replicate := self._ledger.spec.replicate(claim.number)
+        ) and replicate.source is not None:
             tags["source_trial"] = str(replicate.source)
         self._tracker.start(claim.number, at=time.time(), tags=tags)
-        self._tracker.params(claim.number, trial.trained_params if replicate is None else trial.params)
+        self._tracker.params(
+            claim.number, trial.trained_params if replicate is None else trial.params
+        )
         return trial
 
     def _environment(self, code: Mapping[str, str]) -> str:
-        """The name of this machine, as it is with the user's `code`, among the study's environments."""
+        """The name of this machine, as it is with the user's `code`, among the study's
+        environments.
+        """
         if self._noted[0] != code:
             here = environment(self._places.device, code=code)
-            self._noted = dict(code), self._patience.call(lambda: self._ledger.note_environment(here))
+            self._noted = (
+                dict(code),
+                self._patience.call(lambda: self._ledger.note_environment(here)),
+            )
         return self._noted[1]
 
     def _is_other_code(self, name: str, code: Mapping[str, str]) -> bool:
         """Whether what a trial ran on, by its `name`, had other code of the user's than `code`."""
-        then = {} if name == self._noted[1] else code_in(self._patience.call(lambda: self._ledger.environment(name)))
+        then = (
+            {}
+            if name == self._noted[1]
+            else code_in(self._patience.call(lambda: self._ledger.environment(name)))
+        )
         return bool(then) and then != code
 
     def _begin(
@@ -323,7 +384,14 @@ class StudyWorker:
                 return State.PRUNED
             case Ending.FAIL:
                 tail = _tail(self._places.log(claim.number))
-                ledger.fail(claim, outcome.reason, epochs, log_tail=tail, untrainable=outcome.untrainable, **facts)
+                ledger.fail(
+                    claim,
+                    outcome.reason,
+                    epochs,
+                    log_tail=tail,
+                    untrainable=outcome.untrainable,
+                    **facts,
+                )
                 return State.FAIL
             case never:
                 assert_never(never)

@@ -1,4 +1,6 @@
-"""Suites on real storage and real workers; only the process of a trial is a thread, and most train nothing."""
+"""Suites on real storage and real workers; only the process of a trial is a thread, and most train
+nothing.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -29,7 +31,9 @@ extends: mlp
 document: {depth: 1, units: 32, dropout: 0.2, batch_size: 500, epochs: 5}
 """
 # A rate so low that weights stand still, so that what follows is known beforehand.
-STILL = "{lr: 1e-12, schedule: plateau, plateau_patience: 1, plateau_factor: 0.5, early_stopping: 2}"
+STILL = (
+    "{lr: 1e-12, schedule: plateau, plateau_patience: 1, plateau_factor: 0.5, early_stopping: 2}"
+)
 THREE = """
 seeds: 2
 systems:
@@ -47,15 +51,25 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBench
     (tmp_path / "spaces").mkdir()
     (tmp_path / "spaces" / "mlp.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(module, "build_all", lambda questions, **_: [Answer(1, None)] * len(questions))
-    monkeypatch.setattr(prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ()))
+    monkeypatch.setattr(
+        module, "build_all", lambda questions, **_: [Answer(1, None)] * len(questions)
+    )
+    monkeypatch.setattr(
+        prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ())
+    )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made: list[Bench] = []
 
-    def make(text: str, *only: str, name: str = "own", skip: Sequence[str] = (), **flags: Any) -> Bench:
+    def make(
+        text: str, *only: str, name: str = "own", skip: Sequence[str] = (), **flags: Any
+    ) -> Bench:
         file = tmp_path / "own.yaml"
         file.write_text(text)
-        made.append(prepare_suite(str(file), flags | {"name": name, "workers": "1"}, only, skip, lambda _: None))
+        made.append(
+            prepare_suite(
+                str(file), flags | {"name": name, "workers": "1"}, only, skip, lambda _: None
+            )
+        )
         return made[-1]
 
     yield make
@@ -71,28 +85,49 @@ def finals(found: Bench) -> list[StudyRecord]:
 def numbers(study: StudyRecord) -> list[Any]:
     """All that must repeat bit for bit: everything of the trials but times and who trained them."""
     curves = [[(e.step, e.values) for e in t.curve] for t in study.trials]
-    return [(t.state, t.seed, t.n_params, t.evaluation, c) for t, c in zip(study.trials, curves, strict=True)]
+    return [
+        (t.state, t.seed, t.n_params, t.evaluation, c)
+        for t, c in zip(study.trials, curves, strict=True)
+    ]
 
 
-def test_a_suite_trains_each_system_on_exactly_its_seeds_and_scores_the_right_images(bench: MakeBench) -> None:
+def test_a_suite_trains_each_system_on_exactly_its_seeds_and_scores_the_right_images(
+    bench: MakeBench,
+) -> None:
     found, told = bench(THREE), Recorder()
     jobs = run_all(found, pretend, tracker=told).jobs
     by_split = {j.evaluate: j for j in jobs}
     assert len(jobs) == 6
-    assert {s: j.train_on for s, j in by_split.items()} == {"test": "all", "validation": "train", "train": "all"}
+    assert {s: j.train_on for s, j in by_split.items()} == {
+        "test": "all",
+        "validation": "train",
+        "train": "all",
+    }
     test_folder = str(found.data[found.chosen[0].study].test_folder)
-    assert {s: j.test_data for s, j in by_split.items()} == {"test": test_folder, "validation": None, "train": None}
+    assert {s: j.test_data for s, j in by_split.items()} == {
+        "test": test_folder,
+        "validation": None,
+        "train": None,
+    }
     assert not any(test_folder in (j.data, j.cache, j.evidence, j.checkpoint) for j in jobs)
     for study, split in zip(finals(found), ("test", "validation", "train"), strict=True):
-        assert [(t.number, t.state, t.epochs) for t in study.trials] == [(0, "COMPLETE", 2), (1, "COMPLETE", 2)]
+        assert [(t.number, t.state, t.epochs) for t in study.trials] == [
+            (0, "COMPLETE", 2),
+            (1, "COMPLETE", 2),
+        ]
         seeds = {t.seed for t in study.trials}
         assert len(seeds) == 2
         assert not seeds & {derive_seed(0, n) for n in range(100)}
         assert {t.evaluation.split for t in study.trials if t.evaluation} == {split}
-    scored = [(step, values) for _, step, values in told.told if any(k.startswith("final_") for k in values)]
+    scored = [
+        (step, values)
+        for _, step, values in told.told
+        if any(k.startswith("final_") for k in values)
+    ]
     assert len(scored) == 6
     assert {(step, *sorted(values)) for step, values in scored} == {
-        (2, f"final_{split}_accuracy", f"final_{split}_loss") for split in ("test", "validation", "train")
+        (2, f"final_{split}_accuracy", f"final_{split}_loss")
+        for split in ("test", "validation", "train")
     }
 
 
@@ -129,14 +164,25 @@ systems:
 
 
 def test_a_suite_searches_like_a_study_and_replicates_its_finalists(bench: MakeBench) -> None:
-    """Beside fixed settings, on the suite's seeds and split, with what is pinned; again it does nothing."""
+    """Beside fixed settings, on the suite's seeds and split, with what is pinned; again it does
+    nothing.
+    """
     found = bench(MIXED)
     jobs = run_all(found, pretend).jobs
     [(search, final)] = searches(found)
-    assert [(t.state, t.epochs, t.params["units"]) for t in search.trials] == [("COMPLETE", 2, 32)] * 3
-    assert [r["source"] for r in final.spec["replicates"]] == [0, 0]  # pretended curves are all alike
+    assert [(t.state, t.epochs, t.params["units"]) for t in search.trials] == [
+        ("COMPLETE", 2, 32)
+    ] * 3
+    assert [r["source"] for r in final.spec["replicates"]] == [
+        0,
+        0,
+    ]  # pretended curves are all alike
     assert [t.evaluation.split for t in final.trials if t.evaluation] == ["test", "test"]
-    assert (search.spec["n_trials"], search.spec["finalists"], search.spec["n_replicates"]) == (3, 1, 2)
+    assert (search.spec["n_trials"], search.spec["finalists"], search.spec["n_replicates"]) == (
+        3,
+        1,
+        2,
+    )
     assert len(jobs) == 3 + 2 + 2
     searched, fixed = contenders(suite_entrants(found.storage, stored_suite(found.folder).systems))
     assert (searched.model, searched.n_trials, len(searched.values)) == ("mlp (units=32)", 3, 2)
@@ -149,25 +195,36 @@ def test_a_suite_searches_like_a_study_and_replicates_its_finalists(bench: MakeB
     again = bench(MIXED)
     assert [again.batches(p) for p in (again.first_plans(), again.final_plans())] == [[], []]
     more = bench(MIXED.replace("n_trials: 3", "n_trials: 4"), seeds=3)
-    assert [[p.spec.name for p in batch] for batch in more.batches(more.first_plans())] == [[search.name]]
-    assert len(run_all(more, pretend).jobs) == 1 + 1 + 1  # a trial, a replicate of it, one of the fixed setting
+    assert [[p.spec.name for p in batch] for batch in more.batches(more.first_plans())] == [
+        [search.name]
+    ]
+    assert (
+        len(run_all(more, pretend).jobs) == 1 + 1 + 1
+    )  # a trial, a replicate of it, one of the fixed setting
     [(grown, regrown)] = searches(more)
     assert (len(grown.trials), grown.trials[:3]) == (4, search.trials)
     assert (len(regrown.trials), regrown.trials[:2]) == (3, final.trials)
 
 
 def test_searches_that_can_t_go_on_are_all_named(bench: MakeBench) -> None:
-    two = MIXED.replace("digits, setting: {units: 32}, search", "digits, setting: [{units: 32}, {}], search")
+    two = MIXED.replace(
+        "digits, setting: {units: 32}, search", "digits, setting: [{units: 32}, {}], search"
+    )
     run_all(bench(two), pretend)
     with pytest.raises(InputError) as error:
         bench(two, seed=7)
-    told = [p for p in error.value.problems if "seed: the study has 0, this command asks for 7" in p]
+    told = [
+        p for p in error.value.problems if "seed: the study has 0, this command asks for 7" in p
+    ]
     assert len(told) == 2
 
 
 def test_a_search_whose_finalists_were_cut_off_is_not_done(bench: MakeBench) -> None:
     found = bench(MIXED)
-    ledgers, cut = open_suite(found, found.first_plans()), Sandbox(pretend, lambda m: isinstance(m, Evaluated))
+    ledgers, cut = (
+        open_suite(found, found.first_plans()),
+        Sandbox(pretend, lambda m: isinstance(m, Evaluated)),
+    )
     with pytest.raises(PowerCut):
         serve(ledgers, cut, owner=DEAD)
     assert not found.is_done(found.first_plans()[0])
@@ -208,8 +265,12 @@ def test_a_part_of_a_suite_keeps_the_rows_of_the_rest(bench: MakeBench) -> None:
     assert trained == (2, 7, 1.0, "here")
 
 
-def test_a_recipe_that_watches_is_tried_once_and_its_rates_are_replayed_on_all_images(bench: MakeBench) -> None:
-    """Scored on the test set it can't watch; scored on validation images it can, and needs no first training."""
+def test_a_recipe_that_watches_is_tried_once_and_its_rates_are_replayed_on_all_images(
+    bench: MakeBench,
+) -> None:
+    """Scored on the test set it can't watch; scored on validation images it can, and needs no first
+    training.
+    """
     two = f"systems: [{{model: mlp, data: digits, setting: {STILL}, evaluate: [SPLIT], seeds: 1}}]"
     found = bench(two.replace("[SPLIT]", "test"))
     jobs = run_all(found, train).jobs
@@ -222,7 +283,11 @@ def test_a_recipe_that_watches_is_tried_once_and_its_rates_are_replayed_on_all_i
     assert (first.state, first.epochs, first.total_epochs) == ("COMPLETE", 3, 5)  # stopped early
     rates = [e.values["lr"] for e in first.curve]
     assert [r / rates[0] for r in rates] == [1, 1, 0.5]
-    assert (final.state, final.epochs, [e.values["lr"] for e in final.curve]) == ("COMPLETE", 3, rates)
+    assert (final.state, final.epochs, [e.values["lr"] for e in final.curve]) == (
+        "COMPLETE",
+        3,
+        rates,
+    )
     assert (jobs[1].total_epochs, jobs[1].stop_at, final.seed != first.seed) == (5, 3, True)
     assert {e.val_accuracy for e in final.curve} == {None}
     assert final.evaluation is not None
@@ -243,8 +308,13 @@ def test_a_recipe_that_watches_is_tried_once_and_its_rates_are_replayed_on_all_i
 
 
 def test_a_replicate_killed_again_and_again_ends_with_the_same_numbers(bench: MakeBench) -> None:
-    """In mid-training, before it was scored, and between its score and its end: it is scored once all the same."""
-    one = "systems: [{model: mlp, data: digits, setting: {lr: 0.1, momentum: 0.9}, epochs: 3, seeds: 1}]"
+    """In mid-training, before it was scored, and between its score and its end: it is scored once
+    all the same.
+    """
+    one = (
+        "systems: [{model: mlp, data: digits, setting: {lr: 0.1, momentum: 0.9}, epochs: 3,"
+        " seeds: 1}]"
+    )
     whole = bench(one, name="whole")
     run_all(whole, train)
     cut = bench(one, name="cut")
@@ -261,7 +331,9 @@ def test_a_replicate_killed_again_and_again_ends_with_the_same_numbers(bench: Ma
     assert numbers(finals(cut)[0]) == numbers(finals(whole)[0])
 
 
-def test_a_first_training_that_failed_is_not_replicated_and_holds_up_nothing_else(bench: MakeBench) -> None:
+def test_a_first_training_that_failed_is_not_replicated_and_holds_up_nothing_else(
+    bench: MakeBench,
+) -> None:
     """Not even if it got some epochs far; the table says why there is no value."""
 
     def fail_in_epoch_2(job: Any, *, on_epoch: Any, **callbacks: Any) -> str:
@@ -310,20 +382,29 @@ systems:
         ("--threads", "'x'", "whole number"),
     ]:
         assert any(all(part in line for part in parts) for line in said), (parts, said)
-    strange = "systems: [{model: mlp, data: digits, search: {}, evaluate: train, validation_fraction: 0.3}]"
+    strange = (
+        "systems: [{model: mlp, data: digits, search: {}, evaluate: train, validation_fraction:"
+        " 0.3}]"
+    )
     scored, split = mistakes(bench, strange)
     assert "a search is scored on the test set, not on train" in scored
     assert "validation_fraction: searches of a suite share their split" in split
-    assert mistakes(bench, THREE, "convNN_2") == ("--only: 'convNN_2' is not in the suite; did you mean 'convNN_1'?",)
+    assert mistakes(bench, THREE, "convNN_2") == (
+        "--only: 'convNN_2' is not in the suite; did you mean 'convNN_1'?",
+    )
     [line] = mistakes(bench, THREE, "mlp", skip=["mlp"])
     assert "leave no system" in line
 
 
-def test_networks_that_a_data_set_does_not_fit_are_all_named(bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_networks_that_a_data_set_does_not_fit_are_all_named(
+    bench: MakeBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def answers(questions: Sequence[Question], *, weights: bool) -> list[Answer]:
         assert weights  # their starting weights are looked for, too
         assert {(q.input_shape, q.n_classes) for q in questions} == {((8, 8, 1), 10)}
-        return [Answer(7, None) if q.model == "mlp" else Answer(None, "too small") for q in questions]
+        return [
+            Answer(7, None) if q.model == "mlp" else Answer(None, "too small") for q in questions
+        ]
 
     monkeypatch.setattr(module, "build_all", answers)
     text = "systems: [{model: [convNN_7, mlp, convNN_4], data: digits}]"

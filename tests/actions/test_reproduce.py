@@ -1,4 +1,6 @@
-"""Trials of a stored study trained again: only their processes are threads, and most train nothing."""
+"""Trials of a stored study trained again: only their processes are threads, and most train
+nothing.
+"""
 
 import hashlib
 import json
@@ -52,11 +54,18 @@ def storage(own_home: Path) -> Iterator[LedgerStorage]:
 
 @pytest.fixture
 def put(storage: LedgerStorage, monkeypatch: pytest.MonkeyPatch) -> Put:
-    """Puts a study of the digits on the queue, whose command and workers run on what is `recorded`."""
+    """Puts a study of the digits on the queue, whose command and workers run on what is
+    `recorded`.
+    """
 
     def put_one(name: str = "s", recorded: Mapping[str, str] = {}, **changes: Any) -> Ledger:
         monkeypatch.setattr(loop, "environment", lambda _device, code=None: dict(recorded))
-        source = {"data_digest": load("digits").digest, "strategy": "random", "n_trials": 1, "epochs": 3}
+        source = {
+            "data_digest": load("digits").digest,
+            "strategy": "random",
+            "n_trials": 1,
+            "epochs": 3,
+        }
         return Ledger.open(storage, spec(name=name, **source | changes), recorded)
 
     return put_one
@@ -86,7 +95,11 @@ def doctor(ledger: Ledger, number: int, step: int, **metrics: float) -> None:
     """Alter the stored record of an epoch."""
     row = models.TrialUserAttributeModel
     with ledger.storage.session() as session:
-        trial = session.query(models.TrialModel).filter_by(study_id=ledger.study_id, number=number).one()
+        trial = (
+            session.query(models.TrialModel)
+            .filter_by(study_id=ledger.study_id, number=number)
+            .one()
+        )
         stored = session.query(row).filter_by(trial_id=trial.trial_id, key=f"epoch:{step}").one()
         stored.value_json = json.dumps(json.loads(stored.value_json) | metrics)
 
@@ -103,7 +116,11 @@ def test_a_trained_trial_comes_out_bit_equal_and_a_doctored_record_is_told(
     from search.training.trainer import train
 
     there = environment("another CPU") | {"keras": "3.0.0", "python": "3.11.0"}
-    ledger = put(recorded=there, epochs=2, first=({"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "units": 16},))
+    ledger = put(
+        recorded=there,
+        epochs=2,
+        first=({"optimizer": "sgd", "lr": 0.1, "momentum": 0.9, "units": 16},),
+    )
     serve([ledger], Sandbox(train))
     train_by(train)
     before = everything()
@@ -127,7 +144,12 @@ def test_a_trial_that_was_stopped_or_paused_is_trained_as_far_as_it_came(
     """Its schedule's horizon stays what it was."""
     ledger = put(n_trials=2, epochs=9)
     curves: list[tuple[Any, ...]] = []
-    pretend(_job(2), on_built=_ignore, on_epoch=lambda _s, m: curves.append(m) or "go on", on_evaluated=_ignore)
+    pretend(
+        _job(2),
+        on_built=_ignore,
+        on_epoch=lambda _s, m: curves.append(m) or "go on",
+        on_evaluated=_ignore,
+    )
     for end in ("prune", "pause"):
         claim = begin(ledger, ME)
         epochs = [measured(epoch(1, 0.0), **metrics) for metrics in curves]
@@ -156,7 +178,12 @@ def test_a_replicate_is_trained_again_and_scored(
     for which in (("s", 0, 1), ("s.final", 1)):
         done = again(storage, *which)
         assert done.comparison.verdict is Verdict.BIT_EQUAL
-        assert [part.what for part in done.comparison.parts] == ["epoch 1", "epoch 2", "epoch 3", "test"]
+        assert [part.what for part in done.comparison.parts] == [
+            "epoch 1",
+            "epoch 2",
+            "epoch 3",
+            "test",
+        ]
         job = sandbox.jobs[-1]
         assert (job.seed, job.train_on, job.evaluate) == (replicates[1].seed, "all", "test")
         assert np.load(Path(str(job.test_data), "y_test.npy")).shape == (360,)
@@ -196,11 +223,19 @@ def test_a_failed_trial_is_asked_whether_it_fails_again(
     assert done.again.epochs == 2  # the epoch that failed then; no more is to be learnt
     train_by(fails_at(1, "no memory"))
     [problem] = again(storage, "s", 0).comparison.problems
-    assert problem == "then it failed after 1 epoch: a loss of NaN; this time it failed after 0 epochs: no memory"
+    assert (
+        problem
+        == "then it failed after 1 epoch: a loss of NaN; this time it failed after 0 epochs: no"
+        " memory"
+    )
 
 
 def test_a_trial_of_a_gpu_is_trained_again_on_one_of_its_kind_if_there_is_one(
-    put: Put, storage: LedgerStorage, train_by: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    put: Put,
+    storage: LedgerStorage,
+    train_by: Callable[..., Sandbox],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     ledger = put(n_trials=2, recorded={"device": "Old", "threads": "3"})
     for facts in ({"device": "B", "peak_device_mb": 9.0}, {"device": "a CPU"}):
@@ -215,7 +250,11 @@ def test_a_trial_of_a_gpu_is_trained_again_on_one_of_its_kind_if_there_is_one(
         return pretend(job, **on)
 
     train_by(looks)
-    for names, number, pinned, device in (("AB", 0, "GPU-B", None), ("AC", 0, "GPU-A", "A"), ("AB", 1, "-1", "CPU")):
+    for names, number, pinned, device in (
+        ("AB", 0, "GPU-B", None),
+        ("AC", 0, "GPU-A", "A"),
+        ("AB", 1, "-1", "CPU"),
+    ):
         gpus = [Gpu(str(i), f"GPU-{name}", name, 1000.0) for i, name in enumerate(names)]
         monkeypatch.setattr(devices, "installed_gpus", lambda gpus=gpus: gpus)
         monkeypatch.setattr(devices, "cpu_name", lambda: "CPU")
@@ -247,10 +286,18 @@ def test_what_cannot_be_reproduced_is_refused_in_words(put: Put, storage: Ledger
 
 
 def test_other_data_and_all_else_that_is_missing_here_is_refused_before_training(
-    put: Put, storage: LedgerStorage, train_by: Callable[..., Sandbox], monkeypatch: pytest.MonkeyPatch
+    put: Put,
+    storage: LedgerStorage,
+    train_by: Callable[..., Sandbox],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = load("digits").digest
-    ledger = put("other", data_digest="d" * 64, model="nomodule_at_all:build", recorded={"backend": "nobackend"})
+    ledger = put(
+        "other",
+        data_digest="d" * 64,
+        model="nomodule_at_all:build",
+        recorded={"backend": "nobackend"},
+    )
     claim = begin(ledger, ME, [0.5])
     ledger.complete(claim, 0.5)
     sandbox = train_by(pretend)
@@ -268,7 +315,9 @@ def test_other_data_and_all_else_that_is_missing_here_is_refused_before_training
         again(storage, "other", 0, tolerance=float("nan"))
 
 
-def test_the_command_tells_people_and_scripts_what_came_out(put: Put, train_by: Callable[..., Sandbox]) -> None:
+def test_the_command_tells_people_and_scripts_what_came_out(
+    put: Put, train_by: Callable[..., Sandbox]
+) -> None:
     ledger = put(recorded={"keras": "3.0.0"})
     serve([ledger], Sandbox(pretend))
     train_by(pretend)

@@ -15,12 +15,18 @@ from search.study.storage.workers import Roster, WorkerRecord
 from tests.kept import keep
 
 
-def test_what_holds_workers_up_is_told_while_they_wait(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_holds_workers_up_is_told_while_they_wait(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     home().mkdir()
     storage = LedgerStorage(f"sqlite:///{home() / 'studies.db'}")
     ledger = keep(storage, own_home, finalists=0)
-    for pid, (worker, study, note) in enumerate([("a", "mine", "no room"), ("b", "other", "x"), ("c", "mine", "")]):
-        Roster(storage).beat(replace(Owner.me(), pid=pid), WorkerRecord(worker, "CPU", study, note=note))
+    for pid, (worker, study, note) in enumerate(
+        [("a", "mine", "no room"), ("b", "other", "x"), ("c", "mine", "")]
+    ):
+        Roster(storage).beat(
+            replace(Owner.me(), pid=pid), WorkerRecord(worker, "CPU", study, note=note)
+        )
     monkeypatch.setattr("search.actions.run.TICK_S", 0.0)
     monkeypatch.setattr("search.paths.shutil.disk_usage", lambda _: SimpleNamespace(free=7 * 2**20))
     workers = Mock(check=Mock(side_effect=[True, False]), trouble=lambda: None)

@@ -27,28 +27,41 @@ def storage(empty_sqlite: Path, tmp_path: Path) -> LedgerStorage:
 
 
 @pytest.mark.parametrize("how", ["auto", "old"])
-def test_the_best_earlier_setting_comes_after_the_documents_own(storage: LedgerStorage, how: str) -> None:
+def test_the_best_earlier_setting_comes_after_the_documents_own(
+    storage: LedgerStorage, how: str
+) -> None:
     asked = spec(name="new", warm_start=how)
     assert warmed(asked, None, storage).first == (*asked.first, GOOD)
     assert warmed(spec(name="new"), None, storage).first == asked.first
 
 
 def test_a_study_goes_on_with_the_points_that_it_began_with(storage: LedgerStorage) -> None:
-    begun = spec(name="new", warm_start="auto", first=(*spec().first, {"optimizer": "adam", "lr": 0.5, "units": 8}))
-    assert warmed(spec(name="new", warm_start="auto", n_trials=9), begun, storage).first == begun.first
+    begun = spec(
+        name="new",
+        warm_start="auto",
+        first=(*spec().first, {"optimizer": "adam", "lr": 0.5, "units": 8}),
+    )
+    assert (
+        warmed(spec(name="new", warm_start="auto", n_trials=9), begun, storage).first == begun.first
+    )
 
 
 def test_a_damaged_study_is_passed_over(storage: LedgerStorage) -> None:
     Ledger.open(storage, spec(name="damaged", first=()), {})
     with storage.session() as session:
         session.execute(
-            sa.text("UPDATE study_user_attributes SET value_json = '[]' WHERE key = 'spec' AND study_id = :i"),
+            sa.text(
+                "UPDATE study_user_attributes SET value_json = '[]' WHERE key = 'spec' AND study_id"
+                " = :i"
+            ),
             {"i": storage.get_study_id_from_name("damaged")},
         )
     assert warmed(spec(name="new", warm_start="auto"), None, storage).first[-1] == GOOD
 
 
-def test_a_study_that_is_not_there_or_has_nothing_to_give_is_a_wrong_input(storage: LedgerStorage) -> None:
+def test_a_study_that_is_not_there_or_has_nothing_to_give_is_a_wrong_input(
+    storage: LedgerStorage,
+) -> None:
     with pytest.raises(InputError, match="'odl' is not in the storage"):
         warmed(spec(name="new", warm_start="odl"), None, storage)
     with pytest.raises(InputError, match="--warm-start: study 'old' has no setting"):

@@ -33,9 +33,9 @@ def gains(found):
 
 
 def test_the_forecast_agrees_with_what_is_known_of_the_values():
-    # The least of n values u^¼, u uniform over 0…1, is Γ(5/4) Γ(n + 1) / Γ(n + 5/4) ≈ 0.9064 / (n + 0.625)^¼ on
-    # average.
-    # So the best of values 0.9 − 0.1 u^¼ gains 0.09064 · (0.42509 − 0.39610) = 0.002628 from the 30th to the 40th.
+    # The least of n values u^¼, u uniform over 0…1, is Γ(5/4) Γ(n + 1) / Γ(n + 5/4) ≈ 0.9064 / (n +
+    # 0.625)^¼ on average. So the best of values 0.9 − 0.1 u^¼ gains 0.09064 · (0.42509 − 0.39610) =
+    # 0.002628 from the 30th to the 40th.
     said, n_above = [], 0
     for seed in range(60):
         values = [0.9 - 0.1 * v**0.25 for v in uniform(40, seed, 0, 1)]
@@ -49,9 +49,11 @@ def test_the_forecast_agrees_with_what_is_known_of_the_values():
 
 def test_the_chance_of_a_new_best_is_that_of_its_place_among_all_values():
     values = sorted(uniform(40, 3))
-    # After 40 trials of a tenth of an hour, ten more hold the best of all 50 with a chance of 10/50.
+    # After 40 trials of a tenth of an hour, ten more hold the best of all 50 with a chance of
+    # 10/50.
     assert told(searched(values[::-1])).gain.chance == pytest.approx(0.2)
-    # Where the ten best came last, after 31…40 trials, the exponent of their process is 10 / Σ ln (40 / i).
+    # Where the ten best came last, after 31…40 trials, the exponent of their process is 10 / Σ ln
+    # (40 / i).
     trend = 10 / sum(math.log(40 / i) for i in range(31, 41))
     assert told(searched(values)).gain.chance == pytest.approx(1 - (40 / 50) ** trend, rel=1e-4)
 
@@ -59,7 +61,8 @@ def test_the_chance_of_a_new_best_is_that_of_its_place_among_all_values():
 def test_time_is_counted_in_training_however_long_the_study_was_interrupted():
     trials = searched(uniform(30, 1))
     later = [
-        t if t.number < 15 else replace(t, curve=tuple(replace(e, at=e.at + 1e6) for e in t.curve)) for t in trials
+        t if t.number < 15 else replace(t, curve=tuple(replace(e, at=e.at + 1e6) for e in t.curve))
+        for t in trials
     ]
     assert told(later) == told(trials)
     assert told(trials).spent_s == 30 * 360
@@ -90,7 +93,10 @@ def test_failed_trials_cost_time_and_have_no_value():
 
 def test_paused_pruned_and_running_trials_count_with_what_they_reached():
     trials = searched(uniform(30, 5))
-    mixed = [replace(t, state=("WAITING", "PRUNED", "RUNNING")[t.number % 3], paused=True) for t in trials]
+    mixed = [
+        replace(t, state=("WAITING", "PRUNED", "RUNNING")[t.number % 3], paused=True)
+        for t in trials
+    ]
     assert told(mixed) == told(trials)
 
 
@@ -132,7 +138,8 @@ def test_one_good_trial_among_many_bad_ones_is_not_flat():
 
 
 def test_an_hour_that_is_too_short_for_any_gain_does_not_make_a_search_flat():
-    # Sixty trials of two hours each: the next hour holds half a trial, so most likely no better one.
+    # Sixty trials of two hours each: the next hour holds half a trial, so most likely no better
+    # one.
     found = told(searched(uniform(60, 9), seconds=2 * HOUR))
     assert found.gain.high < found.noise < found.further.high
     assert found.further.horizon_s == 30 * HOUR
@@ -150,7 +157,9 @@ def test_the_noise_floor_is_that_of_the_images_or_of_the_seeds_whichever_is_larg
     assert told(searched([1.0]), n_validation=50).noise == 0.02
 
 
-@pytest.mark.parametrize("wrong", [{"n_validation": 0}, {"n_workers": 0}, {"horizon_s": 0.0}, {"horizon_s": math.nan}])
+@pytest.mark.parametrize(
+    "wrong", [{"n_validation": 0}, {"n_workers": 0}, {"horizon_s": 0.0}, {"horizon_s": math.nan}]
+)
 def test_counts_and_times_that_mean_nothing_are_refused(wrong):
     with pytest.raises(ValueError, match="a forecast needs images, workers and time"):
         forecast([], **({"n_validation": 100, "n_workers": 1} | wrong))

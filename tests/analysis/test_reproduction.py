@@ -25,7 +25,9 @@ def again(recorded: TrialRecord = RECORDED, step: int = 2, **metrics: Any) -> Tr
 def test_the_same_numbers_at_another_time_are_bit_equal() -> None:
     found = compare(RECORDED, again(), tolerance=0)
     assert found.verdict is Verdict.BIT_EQUAL
-    assert [(p.what, p.verdict) for p in found.parts] == [(f"epoch {i}", "bit-equal") for i in (1, 2, 3)]
+    assert [(p.what, p.verdict) for p in found.parts] == [
+        (f"epoch {i}", "bit-equal") for i in (1, 2, 3)
+    ]
     assert (found.largest, found.problems) == (None, ())
 
 
@@ -36,11 +38,16 @@ def test_the_same_numbers_at_another_time_are_bit_equal() -> None:
         ({"val_accuracy": 0.746}, 0.4),
         ({"loss": 0.504}, 0.4),
         ({"val_loss": 0.5 + 1e-12}, 1e-10),
-        ({"lr": 0.1004}, 0.4),  # of itself, for rates are small: 0.04 points would pass for anything
+        (
+            {"lr": 0.1004},
+            0.4,
+        ),  # of itself, for rates are small: 0.04 points would pass for anything
         ({"val_accuracy": 0.749, "loss": 0.498}, 0.2),
     ],
 )
-def test_whatever_metric_is_off_decides_by_how_far(metrics: dict[str, float], points: float) -> None:
+def test_whatever_metric_is_off_decides_by_how_far(
+    metrics: dict[str, float], points: float
+) -> None:
     found = compare(RECORDED, again(**metrics), tolerance=points * 1.01)
     assert found.verdict is Verdict.WITHIN
     assert [p.verdict for p in found.parts] == ["bit-equal", "equal within tolerance", "bit-equal"]
@@ -52,9 +59,14 @@ def test_whatever_metric_is_off_decides_by_how_far(metrics: dict[str, float], po
     assert compare(RECORDED, again(**metrics), tolerance=points * 0.99).verdict is Verdict.DIFFERENT
 
 
-@pytest.mark.parametrize(("metric", "value"), [("val_loss", None), ("loss", math.nan), ("accuracy", math.inf)])
+@pytest.mark.parametrize(
+    ("metric", "value"), [("val_loss", None), ("loss", math.nan), ("accuracy", math.inf)]
+)
 def test_what_cannot_be_compared_is_different(metric: str, value: float | None) -> None:
-    for recorded, now in ((RECORDED, again(**{metric: value})), (again(**{metric: value}), again())):
+    for recorded, now in (
+        (RECORDED, again(**{metric: value})),
+        (again(**{metric: value}), again()),
+    ):
         assert compare(recorded, now, tolerance=100).verdict is Verdict.DIFFERENT
 
 
@@ -67,22 +79,42 @@ def test_a_loss_above_a_nat_is_judged_by_its_size() -> None:
 
 
 def test_epochs_without_validation_compare_by_what_they_have() -> None:
-    recorded = replace(RECORDED, curve=tuple(measured(e, val_loss=None, val_accuracy=None) for e in RECORDED.curve))
+    recorded = replace(
+        RECORDED, curve=tuple(measured(e, val_loss=None, val_accuracy=None) for e in RECORDED.curve)
+    )
     assert compare(recorded, again(recorded)).verdict is Verdict.BIT_EQUAL
 
 
 @pytest.mark.parametrize(
     ("recorded", "now", "words"),
     [
-        (RECORDED, replace(again(), n_params=11), "the network has 11 parameters, the record says 10"),
-        (RECORDED, replace(again(), curve=RECORDED.curve[:2]), "it trained 2 epochs, the record has 3"),
-        (RECORDED, replace(again(), state="FAIL", reason="boo"), "failed after 3 epochs, which it did not then: boo"),
+        (
+            RECORDED,
+            replace(again(), n_params=11),
+            "the network has 11 parameters, the record says 10",
+        ),
+        (
+            RECORDED,
+            replace(again(), curve=RECORDED.curve[:2]),
+            "it trained 2 epochs, the record has 3",
+        ),
+        (
+            RECORDED,
+            replace(again(), state="FAIL", reason="boo"),
+            "failed after 3 epochs, which it did not then: boo",
+        ),
         (SCORED, replace(again(SCORED), evaluation=None), "it was not scored on the test images"),
         (FAILED, again(), "this time it did not fail: 3 epochs came to a good end"),
-        (FAILED, replace(again(), state="FAIL", reason="boo"), "this time it failed after 3 epochs: boo"),
+        (
+            FAILED,
+            replace(again(), state="FAIL", reason="boo"),
+            "this time it failed after 3 epochs: boo",
+        ),
     ],
 )
-def test_another_network_or_another_end_is_told_in_words(recorded: TrialRecord, now: TrialRecord, words: str) -> None:
+def test_another_network_or_another_end_is_told_in_words(
+    recorded: TrialRecord, now: TrialRecord, words: str
+) -> None:
     found = compare(recorded, now, tolerance=100)
     assert found.verdict is Verdict.DIFFERENT
     [problem] = found.problems
@@ -90,7 +122,10 @@ def test_another_network_or_another_end_is_told_in_words(recorded: TrialRecord, 
 
 
 def test_a_trial_that_fails_again_the_same_way_is_bit_equal() -> None:
-    assert compare(FAILED, replace(again(), state="FAIL", reason=FAILED.reason)).verdict is Verdict.BIT_EQUAL
+    assert (
+        compare(FAILED, replace(again(), state="FAIL", reason=FAILED.reason)).verdict
+        is Verdict.BIT_EQUAL
+    )
 
 
 def test_what_a_replicate_scored_counts_too() -> None:
@@ -113,9 +148,14 @@ def test_what_a_replicate_scored_counts_too() -> None:
         ((0.0, 0.0, 0.0, 0.0), False),
     ],
 )
-def test_rounding_that_grows_is_told_from_other_differences(gaps: tuple[float, ...], expected: bool) -> None:
+def test_rounding_that_grows_is_told_from_other_differences(
+    gaps: tuple[float, ...], expected: bool
+) -> None:
     recorded = trial(0, [0.5] * len(gaps))
-    curve = tuple(measured(e, loss=e.values["loss"] + gap) for e, gap in zip(recorded.curve, gaps, strict=True))
+    curve = tuple(
+        measured(e, loss=e.values["loss"] + gap)
+        for e, gap in zip(recorded.curve, gaps, strict=True)
+    )
     assert compare(recorded, replace(recorded, curve=curve)).drifts is expected
 
 

@@ -17,13 +17,16 @@ from search.analysis.statistics import (
 
 
 def test_the_interval_is_students_t_worked_by_hand():
-    # Mean 0.84, s = 0.02, t(0.975, 2) = 4.302653 from the table: half the width is 4.302653 · 0.02 / √3 = 0.0496828.
+    # Mean 0.84, s = 0.02, t(0.975, 2) = 4.302653 from the table: half the width is 4.302653 · 0.02
+    # / √3 = 0.0496828.
     found = mean_interval((0.82, 0.84, 0.86))
     assert found.n == 3
     assert found.mean == pytest.approx(0.84)
     assert (found.low, found.high) == pytest.approx((0.84 - 0.0496828, 0.84 + 0.0496828), abs=1e-7)
     # t(0.95, 2) = 2.919986 at the 90 % level.
-    assert mean_interval((0.82, 0.84, 0.86), level=0.9).high == pytest.approx(0.84 + 2.919986 * 0.02 / math.sqrt(3))
+    assert mean_interval((0.82, 0.84, 0.86), level=0.9).high == pytest.approx(
+        0.84 + 2.919986 * 0.02 / math.sqrt(3)
+    )
 
 
 def test_one_more_run_varies_by_the_spread_of_runs_and_of_the_mean():
@@ -34,7 +37,11 @@ def test_one_more_run_varies_by_the_spread_of_runs_and_of_the_mean():
 
 def test_one_value_or_two_have_no_interval_and_equal_values_have_one_of_no_width():
     assert mean_interval((0.9,)) == Interval(0.9, None, None, 1)
-    assert mean_interval((0.5, 0.75)) == single_run_interval((0.5, 0.75)) == Interval(0.625, None, None, 2)
+    assert (
+        mean_interval((0.5, 0.75))
+        == single_run_interval((0.5, 0.75))
+        == Interval(0.625, None, None, 2)
+    )
     assert mean_interval((0.1, 0.1, 0.1)) == Interval(0.1, 0.1, 0.1, 3)
 
 
@@ -44,7 +51,8 @@ def test_an_interval_never_leaves_the_range_of_an_accuracy():
 
 
 @pytest.mark.parametrize(
-    ("values", "level"), [((), 0.95), ((0.5, math.nan), 0.95), ((84.26,), 0.95), ((0.5, 0.6), 95), ((0.5, 0.6), 0)]
+    ("values", "level"),
+    [((), 0.95), ((0.5, math.nan), 0.95), ((84.26,), 0.95), ((0.5, 0.6), 95), ((0.5, 0.6), 0)],
 )
 def test_what_is_no_accuracy_or_no_level_is_refused(values, level):
     with pytest.raises(ValueError, match="an interval needs"):
@@ -62,12 +70,14 @@ def two(a, b, **options):
 
 
 def test_over_seeds_alone_it_is_welchs_test_worked_by_hand():
-    # Means 0.82 and 0.74, variances 0.0004 and 0.0016: error √(0.002 / 3) = 0.0258199, t = 3.0984, and
-    # 0.002² / (0.0004² / 2 + 0.0016² / 2) = 2.9412 degrees of freedom, where t(0.975) = 3.2185.
+    # Means 0.82 and 0.74, variances 0.0004 and 0.0016: error √(0.002 / 3) = 0.0258199, t = 3.0984,
+    # and 0.002² / (0.0004² / 2 + 0.0016² / 2) = 2.9412 degrees of freedom, where t(0.975) = 3.2185.
     found = two(Runs((0.80, 0.82, 0.84)), Runs((0.70, 0.74, 0.78)))
     assert found.over == "seeds"
     assert found.value == pytest.approx(0.08)
-    assert (found.low, found.high) == pytest.approx((0.08 - 3.2185 * 0.0258199, 0.08 + 3.2185 * 0.0258199), abs=1e-5)
+    assert (found.low, found.high) == pytest.approx(
+        (0.08 - 3.2185 * 0.0258199, 0.08 + 3.2185 * 0.0258199), abs=1e-5
+    )
     assert found.p_value == pytest.approx(0.0547, abs=1e-4)
 
 
@@ -86,8 +96,8 @@ def single(right):
 
 
 def test_single_replicates_are_compared_by_mcnemars_exact_test():
-    # M. P. Fay, "Exact McNemar's test and matching confidence intervals" (2010): 9 against 2 discordant, p = 0.06543.
-    # By hand: 2 · (1 + 11 + 55) / 2¹¹.
+    # M. P. Fay, "Exact McNemar's test and matching confidence intervals" (2010): 9 against 2
+    # discordant, p = 0.06543. By hand: 2 · (1 + 11 + 55) / 2¹¹.
     a = single([1] * 21 + [1] * 9 + [0] * 2 + [0] * 12)
     b = single([1] * 21 + [0] * 9 + [1] * 2 + [0] * 12)
     found = two(a, b)
@@ -125,8 +135,8 @@ def test_errors_of_images_and_seeds_add_up_in_squares():
 
 
 def test_degrees_of_freedom_of_a_sum_are_those_of_the_guides_example():
-    # ISO Guide to the expression of uncertainty in measurement, H.1.6: errors of 25, 9.7, 2.9 and 16.6 nm with 18,
-    # 25.6, 50 and 2 degrees of freedom make 32 nm with 16.7.
+    # ISO Guide to the expression of uncertainty in measurement, H.1.6: errors of 25, 9.7, 2.9 and
+    # 16.6 nm with 18, 25.6, 50 and 2 degrees of freedom make 32 nm with 16.7.
     error, df = pooled_error((25, 18), (9.7, 25.6), (2.9, 50), (16.6, 2))
     assert error == pytest.approx(31.7, abs=0.05)
     assert df == pytest.approx(16.7, abs=0.1)
@@ -140,10 +150,17 @@ def test_hits_on_other_images_and_settings_without_runs_are_refused():
 
 
 def drawn(rng, shift=0.0, n_seeds=5, n_images=200):
-    """Two settings that fit some images better than others, trained on luckier and unluckier seeds."""
+    """Two settings that fit some images better than others, trained on luckier and unluckier
+    seeds.
+    """
     base, runs = rng.normal(4, 4, n_images), []
     for k in range(2):
-        ease = base + rng.normal(0, 4, n_images) + rng.normal(0, 0.6, (n_seeds, 1)) + (shift if k == 0 else 0)
+        ease = (
+            base
+            + rng.normal(0, 4, n_images)
+            + rng.normal(0, 0.6, (n_seeds, 1))
+            + (shift if k == 0 else 0)
+        )
         right = rng.random(ease.shape) < 1 / (1 + np.exp(-ease))
         runs.append(Runs(tuple(right.mean(axis=1).tolist()), right.mean(axis=0)))
     return runs
@@ -152,10 +169,13 @@ def drawn(rng, shift=0.0, n_seeds=5, n_images=200):
 def claims(n_studies, **options):
     """In how many studies two settings are called different."""
     rng = np.random.default_rng(8)
-    return sum(two(*drawn(rng, **options), n_resamples=200).p_value < 0.05 for _ in range(n_studies))
+    return sum(
+        two(*drawn(rng, **options), n_resamples=200).p_value < 0.05 for _ in range(n_studies)
+    )
 
 
 def test_settings_that_differ_by_seeds_and_images_only_are_seldom_called_different_and_real_ones_are():
-    # 5 % of 120 studies are 6. The seeds alone would claim 24, the images alone 12, each of them by itself 10.
+    # 5 % of 120 studies are 6. The seeds alone would claim 24, the images alone 12, each of them by
+    # itself 10.
     assert claims(120) <= 6
     assert claims(10, shift=4.0) == 10

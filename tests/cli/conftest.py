@@ -31,7 +31,9 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 @pytest.fixture
 def pretending(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
-    """No process is started, no network built: trials are pretended in this process, by the test's `train` if any."""
+    """No process is started, no network built: trials are pretended in this process, by the test's
+    `train` if any.
+    """
     train = getattr(request, "param", pretend)
 
     @contextmanager
@@ -42,6 +44,8 @@ def pretending(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
         serve(ledgers, Sandbox(train))
         return run.End.DONE
 
-    monkeypatch.setattr(prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ()))
+    monkeypatch.setattr(
+        prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ())
+    )
     monkeypatch.setattr(staff, "staffed", nobody)
     monkeypatch.setattr(run, "run", run_here)

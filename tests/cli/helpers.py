@@ -23,7 +23,9 @@ SLOW = ("--fix", "units=1000,depth=5,batch_size=10", "--epochs", "24", "--finali
 
 def gridless(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
     """Run to the end in `folder`."""
-    return subprocess.run([GRIDLESS, *arguments], capture_output=True, text=True, check=False, cwd=folder, timeout=900)
+    return subprocess.run(
+        [GRIDLESS, *arguments], capture_output=True, text=True, check=False, cwd=folder, timeout=900
+    )
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:
@@ -55,7 +57,9 @@ def workers_of(pid: int, *, deep: bool = False) -> list[int]:
 
 
 def all_over(pids: Iterable[int], limit_s: float = 60.0) -> bool:
-    """Whether these processes end within `limit_s` seconds; one that is dead and not yet reaped has ended."""
+    """Whether these processes end within `limit_s` seconds; one that is dead and not yet reaped has
+    ended.
+    """
     import psutil
 
     deadline = time.monotonic() + limit_s
@@ -91,11 +95,13 @@ def study(home: Path, name: str) -> StudyRecord | None:
 def epochs_stored(home: Path, name: str) -> int:
     """Epochs of all trials together. Asked again and again, so by no more than a query."""
     query = (
-        "SELECT count(*) FROM trial_user_attributes JOIN trials USING (trial_id) JOIN studies USING (study_id) "
-        "WHERE study_name = ? AND key LIKE 'epoch:%'"
+        "SELECT count(*) FROM trial_user_attributes JOIN trials USING (trial_id) JOIN studies USING"
+        " (study_id) WHERE study_name = ? AND key LIKE 'epoch:%'"
     )
     try:
-        with closing(sqlite3.connect(f"file:{home / 'studies.db'}?mode=ro", uri=True, timeout=30)) as db:
+        with closing(
+            sqlite3.connect(f"file:{home / 'studies.db'}?mode=ro", uri=True, timeout=30)
+        ) as db:
             return int(db.execute(query, (name,)).fetchone()[0])
     except sqlite3.OperationalError:
         return 0  # not made yet

@@ -24,7 +24,9 @@ params:
 """
 
 
-def build(params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+def build(
+    params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int
+) -> keras.Model:
     """One dense layer, or a fault. Faults spare the probe, which must survive to see the study."""
     if any(SECRET in value for value in os.environ.values()):
         raise RuntimeError("a password is in sight")

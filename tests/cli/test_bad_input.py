@@ -1,4 +1,6 @@
-"""Whatever a person gets wrong: exit code 2, every mistake named, no traceback, nothing stored changed."""
+"""Whatever a person gets wrong: exit code 2, every mistake named, no traceback, nothing stored
+changed.
+"""
 
 import json
 import shutil
@@ -34,7 +36,17 @@ def fails(command, monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-
 
 def test_all_mistakes_are_told_at_once_with_the_nearest_right_name(fails) -> None:  # type: ignore[no-untyped-def]
     err = fails(
-        "study", "convN_8", "fashon", "--n-trials", "-3", "--epochs", "x", "--seed", "-1", "--strategy", "halvin"
+        "study",
+        "convN_8",
+        "fashon",
+        "--n-trials",
+        "-3",
+        "--epochs",
+        "x",
+        "--seed",
+        "-1",
+        "--strategy",
+        "halvin",
     )
     for part in ("'convNN_8'", "'fashion'", "TRIALS", "-3", "EPOCHS", "'x'", "SEED", "halving"):
         assert part in err
@@ -46,14 +58,29 @@ def test_n_trials_must_be_a_whole_number_from_1(fails, value: str) -> None:  # t
 
 
 @pytest.mark.parametrize(
-    "name", ["../x", "a/b", "", ".hidden", "x.final", "mlflow-artifacts", "1e5", "NA", "٣", "é" * 101, "像" * 70]
+    "name",
+    [
+        "../x",
+        "a/b",
+        "",
+        ".hidden",
+        "x.final",
+        "mlflow-artifacts",
+        "1e5",
+        "NA",
+        "٣",
+        "é" * 101,
+        "像" * 70,
+    ],
 )
 def test_a_name_must_be_a_folder_of_its_own(fails, name: str) -> None:  # type: ignore[no-untyped-def]
     assert "NAME" in fails("study", "mlp", "digits", "--name", name)
 
 
 def test_settings_that_the_space_does_not_know(fails) -> None:  # type: ignore[no-untyped-def]
-    err = fails("study", "mlp", "digits", "--try", "lrr=0.1", "--fix", "optimizer=sdg", "--fix", "units")
+    err = fails(
+        "study", "mlp", "digits", "--try", "lrr=0.1", "--fix", "optimizer=sdg", "--fix", "units"
+    )
     for part in ("'lr'", "sgd", "units"):
         assert part in err
 
@@ -61,8 +88,8 @@ def test_settings_that_the_space_does_not_know(fails) -> None:  # type: ignore[n
 def test_every_mistake_of_a_space_file_has_its_line(fails, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     file = tmp_path / "bad.yaml"
     file.write_text(
-        "model: mlp\nparams:\n  lr: {type: flot, low: 1, high: 2}\n  units: {type: int, low: 9, high: 3}\n"
-        "  momentum: {type: float, low: 0, high: 0.9, when: {optimiser: sgd}}\n"
+        "model: mlp\nparams:\n  lr: {type: flot, low: 1, high: 2}\n  units: {type: int, low: 9,"
+        " high: 3}\n  momentum: {type: float, low: 0, high: 0.9, when: {optimiser: sgd}}\n"
     )
     err = fails("study", "mlp", "digits", "--space", str(file))
     assert all(f"bad.yaml:{line}" in err for line in (3, 4, 5))
@@ -110,7 +137,9 @@ def test_a_database_that_does_not_answer_or_is_none(fails, tmp_path: Path) -> No
     assert "text.db" in fails("study", "mlp", "digits", storage=f"sqlite:///{tmp_path / 'text.db'}")
 
 
-def test_a_home_that_can_not_be_made(fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_home_that_can_not_be_made(
+    fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GRIDLESS_HOME", str(tmp_path / "file" / "runs"))
     assert "GRIDLESS_HOME" in fails("study", "mlp", "digits")
@@ -123,7 +152,9 @@ def test_a_torn_study_file(fails, own_home: Path) -> None:  # type: ignore[no-un
     assert str(file) in fails("study", "mlp", "digits")
 
 
-def test_a_study_setting_that_is_none(fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_study_setting_that_is_none(
+    fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "mlp-digits.yaml").write_text("n_trails: 4\nseed: yes please\n")
     monkeypatch.chdir(tmp_path)
@@ -154,13 +185,19 @@ def test_a_database_with_a_damaged_page(fails, own_home: Path) -> None:  # type:
         assert str(file) in fails(*command)
 
 
-def test_a_model_whose_module_is_broken(fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_model_whose_module_is_broken(
+    fails, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     (tmp_path / "broken_nets.py").write_text("def build(:\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     space = tmp_path / "s.yaml"
-    space.write_text("model: x\ndocument: {epochs: 1}\nparams:\n  epochs: {type: constant, value: 1}\n")
-    assert "broken_nets" in fails("study", "broken_nets:build", "digits", "--space", str(space), "--dry-run")
+    space.write_text(
+        "model: x\ndocument: {epochs: 1}\nparams:\n  epochs: {type: constant, value: 1}\n"
+    )
+    assert "broken_nets" in fails(
+        "study", "broken_nets:build", "digits", "--space", str(space), "--dry-run"
+    )
 
 
 def test_a_dry_run_says_what_an_older_study_refuses(fails, own_home: Path) -> None:  # type: ignore[no-untyped-def]
@@ -170,12 +207,20 @@ def test_a_dry_run_says_what_an_older_study_refuses(fails, own_home: Path) -> No
     told = fails("study", "mlp", "digits", "--dry-run")
     assert "seed: the study has 3" in told
     assert "strategy" not in told  # it has another one than studies now begin with, and keeps it
-    assert "strategy: the study has 'halving'" in fails("study", "mlp", "digits", "--dry-run", "--strategy", "tpe")
+    assert "strategy: the study has 'halving'" in fails(
+        "study", "mlp", "digits", "--dry-run", "--strategy", "tpe"
+    )
 
 
 DAMAGE = {
-    "an epoch": ("UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'epoch:1'", "trial 0: JSONDecodeError"),
-    "settings": ("UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'spec'", "model: Field required"),
+    "an epoch": (
+        "UPDATE trial_user_attributes SET value_json = '{' WHERE key = 'epoch:1'",
+        "trial 0: JSONDecodeError",
+    ),
+    "settings": (
+        "UPDATE study_user_attributes SET value_json = '{}' WHERE key = 'spec'",
+        "model: Field required",
+    ),
 }
 
 
@@ -202,7 +247,11 @@ def test_a_study_whose_record_is_damaged_can_be_deleted_and_nothing_else(  # typ
         assert "study 'mine': its stored record is damaged (" in said, said
         assert told in said
         assert "bring back a copy" in said
-    for arguments in (("delete", "mine", "--dry-run"), ("delete", "mine", "--yes"), ("report", "sound")):
+    for arguments in (
+        ("delete", "mine", "--dry-run"),
+        ("delete", "mine", "--yes"),
+        ("report", "sound"),
+    ):
         assert command(*arguments)[0] == 0
     assert storage.study_names() == ["sound"]
 
@@ -214,12 +263,19 @@ def test_a_damaged_study_has_a_row_among_the_others(  # type: ignore[no-untyped-
     for name in ("mine", "sound"):
         begin(Ledger.open(storage, spec(name=name), {}), Owner.me("me"), [0.5])
     with storage.session() as session:
-        session.execute(sa.text("UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 1"))
+        session.execute(
+            sa.text("UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 1")
+        )
     storage.engine.dispose()
     for names in ((), ("sound", "mine")):
         _, out, _ = command("status", *names, "--json")
         sound, mine = json.loads(out)["studies"]
-        assert (sound["study"], sound["running"], mine["study"], mine["state"]) == ("sound", 1, "mine", "damaged")
+        assert (sound["study"], sound["running"], mine["study"], mine["state"]) == (
+            "sound",
+            1,
+            "mine",
+            "damaged",
+        )
         assert set(sound) == set(mine)
         assert mine["n_trials"] is None
         assert "trial 0: JSONDecodeError" in mine["reason"]
@@ -245,7 +301,10 @@ def test_a_store_out_of_reach_holds_up_what_would_remove_its_files(  # type: ign
     storage.engine.dispose()
     monkeypatch.setenv("GRIDLESS_ARTIFACTS", "ftp://127.0.0.1:9/x")
     said = fails(verb, "mine", "--yes")
-    assert "what 'mine' keeps can't be looked at (ftp://127.0.0.1:9/x/mine/checkpoints: ConnectionRefused" in said
+    assert (
+        "what 'mine' keeps can't be looked at (ftp://127.0.0.1:9/x/mine/checkpoints:"
+        " ConnectionRefused" in said
+    )
     assert "GRIDLESS_ARTIFACTS" in said
     assert storage.study_names() == ["mine"]
 
@@ -261,16 +320,24 @@ def test_a_store_out_of_reach_holds_up_what_would_remove_its_files(  # type: ign
         f"sqlite:////proc/at/all.db?password={SECRET}",
     ],
 )
-@pytest.mark.parametrize("arguments", [("status",), ("delete", "s", "--dry-run"), ("worker", "--until-idle")])
-def test_a_storage_that_can_not_be_opened_is_told_without_a_secret(fails, url: str, arguments: tuple[str, ...]) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("delete", "s", "--dry-run"), ("worker", "--until-idle")]
+)
+def test_a_storage_that_can_not_be_opened_is_told_without_a_secret(
+    fails, url: str, arguments: tuple[str, ...]
+) -> None:  # type: ignore[no-untyped-def]
     err = fails(*arguments, storage=url)
     assert SECRET not in err
     assert "GRIDLESS_STORAGE" in err or "storage" in err
 
 
-def test_a_limit_on_memory_that_no_framework_loads_in(fails, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_limit_on_memory_that_no_framework_loads_in(
+    fails, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     monkeypatch.setattr("resource.getrlimit", lambda _what: (2**30, -1))
-    assert "`ulimit -v` allows a process 1,024 MB, and 2,500 MB is the least" in fails("study", "mlp", "digits")
+    assert "`ulimit -v` allows a process 1,024 MB, and 2,500 MB is the least" in fails(
+        "study", "mlp", "digits"
+    )
     assert crash_reason(CrashedError(-6)).startswith(
         "its process was killed by SIGABRT; `ulimit -v` allows it 1,024 MB"
     )

@@ -27,10 +27,24 @@ search: {n_trials: 2, epochs: 1, finalists: 1}
 systems: [{model: mlp, data: digits, setting: [{depth: 1}, {depth: 2}]}]
 """
 COLUMNS = [
-    "suite", "model", "data", "published", "published_split", "accuracy_mean", "accuracy_ci_low", "accuracy_ci_high",
-    "split", "n_replicates", "difference", "n_params", "epochs", "published_epochs", "seconds_per_epoch", "device",
+    "suite",
+    "model",
+    "data",
+    "published",
+    "published_split",
+    "accuracy_mean",
+    "accuracy_ci_low",
+    "accuracy_ci_high",
+    "split",
+    "n_replicates",
+    "difference",
+    "n_params",
+    "epochs",
+    "published_epochs",
+    "seconds_per_epoch",
+    "device",
     "note",
-]  # fmt: skip
+]
 
 
 def record(home: Path, name: str) -> StudyRecord:
@@ -60,7 +74,9 @@ def agrees(row: dict[str, str], replicates: StudyRecord) -> bool:
     return int(row["n_replicates"]) == len(accuracies) == len(replicates.trials)
 
 
-def test_a_suite_runs_to_a_comparison_and_again_and_further(own_home: Path, tmp_path: Path, command: Any) -> None:
+def test_a_suite_runs_to_a_comparison_and_again_and_further(
+    own_home: Path, tmp_path: Path, command: Any
+) -> None:
     file = tmp_path / "own.yaml"
     file.write_text(SUITE)
     quick = ("--workers", "1", "--no-mlflow")
@@ -70,24 +86,36 @@ def test_a_suite_runs_to_a_comparison_and_again_and_further(own_home: Path, tmp_
     mlp_study, conv_study = (s.study for s in stored_suite(own_home / "own").systems)
     assert f"{conv_study}.final: 2 of 2 done" in done.stderr
     [first] = record(own_home, mlp_study).trials
-    mlp, conv = record(own_home, f"{mlp_study}.final").trials, record(own_home, f"{conv_study}.final").trials
-    assert study(own_home, conv_study) is None  # its recipe watches nothing, so it needs no first training
+    mlp, conv = (
+        record(own_home, f"{mlp_study}.final").trials,
+        record(own_home, f"{conv_study}.final").trials,
+    )
+    assert (
+        study(own_home, conv_study) is None
+    )  # its recipe watches nothing, so it needs no first training
     assert first.evaluation is None
     for trials, n_epochs in ((mlp, 2), (conv, 1)):
         assert [(t.state, t.epochs) for t in trials] == [("COMPLETE", n_epochs)] * 2
-        assert {(t.evaluation.split, t.evaluation.n) for t in trials if t.evaluation} == {("test", 360)}
+        assert {(t.evaluation.split, t.evaluation.n) for t in trials if t.evaluation} == {
+            ("test", 360)
+        }
         assert len({t.seed for t in (*trials, first)}) == 3
-    assert [[e.values["lr"] for e in t.curve] for t in mlp] == [[e.values["lr"] for e in first.curve]] * 2
+    assert [[e.values["lr"] for e in t.curve] for t in mlp] == [
+        [e.values["lr"] for e in first.curve]
+    ] * 2
     rows = table(own_home)
     assert list(rows[0]) == COLUMNS
     assert [(r["suite"], r["data"], r["split"], r["epochs"], r["note"]) for r in rows] == [
-        ("own", "digits", "test", "2", ""), ("own", "digits", "test", "1", "a convolution"),
-    ]  # fmt: skip
+        ("own", "digits", "test", "2", ""),
+        ("own", "digits", "test", "1", "a convolution"),
+    ]
     assert [r["published"] for r in rows] == ["", ""]  # no document has figures for the digits
     assert agrees(rows[0], record(own_home, f"{mlp_study}.final"))
     assert agrees(rows[1], record(own_home, f"{conv_study}.final"))
 
-    more = gridless("bench", str(file), *quick, "--seeds", "3", "--only", "convNN_1", "--json", "--quiet")
+    more = gridless(
+        "bench", str(file), *quick, "--seeds", "3", "--only", "convNN_1", "--json", "--quiet"
+    )
     assert (more.returncode, more.stderr) == (0, "")
     assert json.loads(more.stdout)["csv"] == str(own_home / "own" / "comparison.csv")
     assert curves(record(own_home, f"{mlp_study}.final").trials) == curves(mlp)
@@ -115,15 +143,24 @@ def test_searches_of_a_suite_are_reported_one_by_one_and_compared(
     names = [s.study for s in stored_suite(own_home / "own").systems]
     assert all((own_home / name / "report.html").is_file() for name in names)
     rows = table(own_home)
-    assert [(r["study"], r["n_replicates"], r["n_trials"]) for r in rows] == [(n, "2", "2") for n in names]
+    assert [(r["study"], r["n_replicates"], r["n_trials"]) for r in rows] == [
+        (n, "2", "2") for n in names
+    ]
     means = {n: record(own_home, f"{n}.final").trials for n in names}
-    found = {n: mean_interval([t.evaluation.accuracy for t in trials if t.evaluation]) for n, trials in means.items()}
-    assert {r["study"]: float(r["test_accuracy_mean"]) for r in rows} == {n: i.mean for n, i in found.items()}
+    found = {
+        n: mean_interval([t.evaluation.accuracy for t in trials if t.evaluation])
+        for n, trials in means.items()
+    }
+    assert {r["study"]: float(r["test_accuracy_mean"]) for r in rows} == {
+        n: i.mean for n, i in found.items()
+    }
 
     code, out, _ = command("compare", *names, "--json")
     told = json.loads(out)
     assert told["csv"] == str(own_home / "comparisons" / "+".join(sorted(names)) / "comparison.csv")
-    assert {r["study"]: r["test_accuracy_mean"] for r in told["rows"]} == {n: i.mean for n, i in found.items()}
+    assert {r["study"]: r["test_accuracy_mean"] for r in told["rows"]} == {
+        n: i.mean for n, i in found.items()
+    }
     assert all(Path(told[k]).exists() for k in ("csv", "markdown", "latex", "page", "figures"))
     code, out, _ = command("compare", "own", names[0], "--out", str(tmp_path / "paper"))
     assert code == 0
@@ -145,8 +182,16 @@ def test_searches_of_a_suite_are_reported_one_by_one_and_compared(
         ),
         ("systems: []", ("systems = []: give at least one",)),
         (
-            "systems:\n  - {model: [mpl, mlp], data: [digits, gone.npz], setting: {lr: -1, unitz: 3}}\n",
-            ("did you mean 'mlp'?", "lr: must be above 0, not -1", "did you mean 'units'?", "gone.npz: no such file"),
+            (
+                "systems:\n  - {model: [mpl, mlp], data: [digits, gone.npz], setting: {lr: -1,"
+                " unitz: 3}}\n"
+            ),
+            (
+                "did you mean 'mlp'?",
+                "lr: must be above 0, not -1",
+                "did you mean 'units'?",
+                "gone.npz: no such file",
+            ),
         ),
     ],
 )

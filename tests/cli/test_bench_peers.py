@@ -11,9 +11,26 @@ def test_a_search_is_kept_in_a_file_that_can_be_reported(command, tmp_path, monk
     monkeypatch.setenv("GRIDLESS_STORAGE_PASSWORD_FILE", str(tmp_path / "password"))
     out = tmp_path / "peers.csv"
     given = (
-        "bench-peers", "--models", "mlp", "--data", "digits", "--images", "600", "--epochs", "3", "--budget", "1",
-        "--systems", "gridless", "--fix", "depth=1", "--fix", "batch_size=100", "--out", str(out),
-    )  # fmt: skip
+        "bench-peers",
+        "--models",
+        "mlp",
+        "--data",
+        "digits",
+        "--images",
+        "600",
+        "--epochs",
+        "3",
+        "--budget",
+        "1",
+        "--systems",
+        "gridless",
+        "--fix",
+        "depth=1",
+        "--fix",
+        "batch_size=100",
+        "--out",
+        str(out),
+    )
     first = gridless(*given)
     assert first.returncode == 0, first.stderr
     assert first.stdout == f"{out}\n"
@@ -29,9 +46,22 @@ def test_a_search_is_kept_in_a_file_that_can_be_reported(command, tmp_path, monk
 
 def test_every_problem_is_told_at_once(command, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     code, _, err = command(
-        "bench-peers", "--models", "mlp,mpl,cifar_cnn", "--data", "digits", "--systems", "Optima", "--images", "x",
-        "--budget", "0.5", "--fix", "batch_sise=3,epochs=2", "--out", str(tmp_path / "no" / "peers.csv"),
-    )  # fmt: skip
+        "bench-peers",
+        "--models",
+        "mlp,mpl,cifar_cnn",
+        "--data",
+        "digits",
+        "--systems",
+        "Optima",
+        "--images",
+        "x",
+        "--budget",
+        "0.5",
+        "--fix",
+        "batch_sise=3,epochs=2",
+        "--out",
+        str(tmp_path / "no" / "peers.csv"),
+    )
     assert code == 2
     for told in (
         "'Optima' is not known",

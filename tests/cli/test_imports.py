@@ -1,4 +1,6 @@
-"""`gridless import` says what came in, what did not and why, and by its exit code whether anything did."""
+"""`gridless import` says what came in, what did not and why, and by its exit code whether anything
+did.
+"""
 
 import csv
 import json
@@ -34,7 +36,10 @@ def run(*arguments: str) -> Result:
 
 def test_what_fits_comes_in_once_and_the_rest_is_listed(table: Path) -> None:
     first = run(str(table), "--into", "old", "--model", "mlp", "--data", "digits")
-    assert (first.return_value, first.stdout) == (0, "old: 1 trial from csv came in, 1 does not fit\n")
+    assert (first.return_value, first.stdout) == (
+        0,
+        "old: 1 trial from csv came in, 1 does not fit\n",
+    )
     assert "row 2 of" in first.stderr
     assert "depth: 9 is out of range" in first.stderr
     assert "batch_size=10" in first.stderr  # the document's, since the table has none
@@ -66,8 +71,14 @@ def test_nothing_that_fits_is_a_failure(tmp_path: Path) -> None:
     [
         ((), ("--model", "--data")),
         (("--model", "mpl", "--data", "digits"), ("'mlp'",)),
-        (("--model", "mlp", "--data", "digits", "--rename", "depth=widht"), ("'depth=widht'", "'units'|width|known")),
-        (("--model", "mlp", "--data", "digits", "--rename", "witdh=units"), ("no trial of", "'witdh'", "known: ")),
+        (
+            ("--model", "mlp", "--data", "digits", "--rename", "depth=widht"),
+            ("'depth=widht'", "'units'|width|known"),
+        ),
+        (
+            ("--model", "mlp", "--data", "digits", "--rename", "witdh=units"),
+            ("no trial of", "'witdh'", "known: "),
+        ),
         (("--model", "mlp", "--data", "digits", "--study", "s"), ("--study",)),
     ],
 )
@@ -81,17 +92,33 @@ def test_wrong_input_is_told_before_anything_is_stored(
 
 
 def test_the_grid_of_the_documents_program_comes_in_whole(tmp_path: Path) -> None:
-    """As `pandas.DataFrame(models.cv_results_).to_csv` wrote it years ago: classes, and the training scores, too."""
+    """As `pandas.DataFrame(models.cv_results_).to_csv` wrote it years ago: classes, and the
+    training scores, too.
+    """
     head = "mean_fit_time,std_fit_time,mean_score_time,mean_test_score,mean_train_score,param_activation,"
     head += "param_batch_size,param_dropout_rate,param_epochs,param_initializer,param_learning_rate,param_num_unit,"
     head += "param_optimizer,params,rank_test_score\n"
-    line = "9.5,0.1,0.2,{},0.9,{},500,{},15,lecun_uniform,0.1,{},<class 'keras.optimizers.SGD'>,\"{{}}\",1\n"
-    rows = [(0.86, "relu", 0, 500), (0.85, "relu", 0.1, 1000), (0.5, "sigmoid", 0, 1000), (0.87, "relu", 0, 3000)]
+    line = (
+        "9.5,0.1,0.2,{},0.9,{},500,{},15,lecun_uniform,0.1,{},<class"
+        " 'keras.optimizers.SGD'>,\"{{}}\",1\n"
+    )
+    rows = [
+        (0.86, "relu", 0, 500),
+        (0.85, "relu", 0.1, 1000),
+        (0.5, "sigmoid", 0, 1000),
+        (0.87, "relu", 0, 3000),
+    ]
     (tmp_path / "results.csv").write_text(head + "".join(line.format(*row) for row in rows))
-    found = run(str(tmp_path / "results.csv"), "--into", "old", "--model", "mlp", "--data", "fashion")
+    found = run(
+        str(tmp_path / "results.csv"), "--into", "old", "--model", "mlp", "--data", "fashion"
+    )
     assert found.stdout == "old: 3 trials from cv_results_ came in, 1 does not fit\n"
     assert "row 4 of" in found.stderr
     assert "num_unit: 3000 is out of range" in found.stderr
     first, second, _ = read_study(LedgerStorage(storage_url()), "old").trials
-    assert (first.params["optimizer"], first.params["units"], first.params["dropout"]) == ("sgd", 500, 0)
+    assert (first.params["optimizer"], first.params["units"], first.params["dropout"]) == (
+        "sgd",
+        500,
+        0,
+    )
     assert (second.val_accuracy, second.train_s) == (0.85, 9.5)

@@ -102,7 +102,9 @@ def test_a_study_that_is_being_trained_is_left_alone(
     assert everything(own_home) == before
 
 
-def test_runs_in_mlflow_stay_unless_they_are_to_go_too(run: Run, storage: LedgerStorage, own_home: Path) -> None:
+def test_runs_in_mlflow_stay_unless_they_are_to_go_too(
+    run: Run, storage: LedgerStorage, own_home: Path
+) -> None:
     uri = f"sqlite:///{own_home / 'mlflow.db'}"
     for name in ("mine", "other"):
         ledger = keep(storage, own_home, name, finalists=0)
@@ -136,7 +138,9 @@ def test_when_mlflow_can_not_be_reached_nothing_is_deleted(
     assert storage.study_names() == ["mine", "mine.final"]
 
 
-def test_archive_packs_and_frees_and_its_file_is_read_again(run: Run, storage: LedgerStorage, own_home: Path) -> None:
+def test_archive_packs_and_frees_and_its_file_is_read_again(
+    run: Run, storage: LedgerStorage, own_home: Path
+) -> None:
     keep(storage, own_home)
     write_header(own_home / "mine" / "outbox", {"study": "mine"})
     board = search.load_study("mine").leaderboard
@@ -147,7 +151,9 @@ def test_archive_packs_and_frees_and_its_file_is_read_again(run: Run, storage: L
     assert code == 0
     assert "MB freed" in out
     assert set(everything(own_home)) == {"mine.tar.gz", "copy.tgz"}
-    with tarfile.open(own_home / "mine.tar.gz") as packed:  # the folder's own was older than the study's end
+    with tarfile.open(
+        own_home / "mine.tar.gz"
+    ) as packed:  # the folder's own was older than the study's end
         assert packed.extractfile("mine/leaderboard.csv").read().startswith(b"rank,study,model")  # type: ignore[union-attr]
         assert {"mine/report.html", "mine/outbox/study.json"} <= set(packed.getnames())
     assert storage.study_names() == []
@@ -167,7 +173,10 @@ def test_a_network_stays_until_a_new_best_was_trained_again(
     assert run("report", "mine")[0] == 0
     ledger.complete(begin(ledger, ME, [0.99]), 0.99)
     code, out, _ = run("report", "mine")
-    assert (code, "Of those trained again validation ranks trial 1 first" in " ".join(out.split())) == (0, True)
+    assert (
+        code,
+        "Of those trained again validation ranks trial 1 first" in " ".join(out.split()),
+    ) == (0, True)
     assert "being trained again" not in out
     assert (own_home / "mine" / "model.keras").read_bytes() == kept.read_bytes()
 
@@ -204,7 +213,9 @@ def test_an_archive_that_was_cut_short_between_packing_and_deleting_goes_on(
     assert set(everything(own_home)) == {"mine.tar.gz"}
 
 
-def test_an_archive_that_can_not_be_written_changes_nothing(run: Run, storage: LedgerStorage, own_home: Path) -> None:
+def test_an_archive_that_can_not_be_written_changes_nothing(
+    run: Run, storage: LedgerStorage, own_home: Path
+) -> None:
     ledger = keep(storage, own_home)
     run("report", "mine")
     (own_home / "mine.tar.gz").write_text("something else")
@@ -224,7 +235,9 @@ def test_an_archive_that_can_not_be_written_changes_nothing(run: Run, storage: L
     assert (ledger.place(), place.state) == (place, QueueState.OPEN)
 
 
-def test_export_writes_each_format_where_it_is_told(run: Run, storage: LedgerStorage, own_home: Path) -> None:
+def test_export_writes_each_format_where_it_is_told(
+    run: Run, storage: LedgerStorage, own_home: Path
+) -> None:
     keep(storage, own_home)
     code, out, _ = run("export", "mine", "--format", "parquet", "--to", own_home / "out")
     assert (code, out.strip()) == (0, str(own_home / "out" / "leaderboard.parquet"))
@@ -249,7 +262,11 @@ def test_predict_names_the_class_of_each_image(run: Run, own_home: Path, tmp_pat
     table = pd.read_csv(io.StringIO(out))
     assert table.columns.tolist() == ["image", "class", "probability"]
     assert table["class"].tolist() == ["nought", "two", "'=one", "'=one"]
-    assert table["image"].tolist() == [str(dark), str(bright), *(f"{tmp_path / 'new.npz'}[{i}]" for i in (0, 1))]
+    assert table["image"].tolist() == [
+        str(dark),
+        str(bright),
+        *(f"{tmp_path / 'new.npz'}[{i}]" for i in (0, 1)),
+    ]
     assert table["probability"].round(2).tolist() == [0.98, 0.98, 0.58, 0.58]
     Image.fromarray(np.full((40, 60, 3), 255, np.uint8)).save(tmp_path / "large.png")
     code, out, err = run("predict", "mine", tmp_path / "large.png", "--top", 9, "--json")
@@ -275,10 +292,16 @@ def test_predict_refuses_what_can_not_be_right(
     image = picture(tmp_path / "a.png", 0)
     code, _, err = run("predict", "mine", image)
     assert (code, "has no network yet" in err, "--finalists 1" in err) == (2, True, True)
-    (own_home / "mine" / ".model.json").write_text('{"digest": "", "how": null, "problem": "it is random"}')
+    (own_home / "mine" / ".model.json").write_text(
+        '{"digest": "", "how": null, "problem": "it is random"}'
+    )
     code, _, err = run("predict", "mine", image)
     assert (code, "can't be used: it is random" in err, "--finalists" in err) == (2, True, False)
-    for name, told in (("mind", "did you mean 'mine'"), ("../mine", "letters"), ("mine.final", "give mine")):
+    for name, told in (
+        ("mind", "did you mean 'mine'"),
+        ("../mine", "letters"),
+        ("mine.final", "give mine"),
+    ):
         code, _, err = run("predict", name, image)
         assert (code, told in err) == (2, True), err
     (own_home / "mine" / "model.keras").write_bytes(b"torn")
@@ -299,7 +322,12 @@ def test_a_study_that_ran_without_mlflow_is_not_sent_on_errands(
 
 
 def test_without_a_storage_every_command_says_so_and_makes_none(run: Run, own_home: Path) -> None:
-    for command in (("delete", "a", "--yes"), ("archive", "a", "--yes"), ("export", "a"), ("predict", "a", "b.png")):
+    for command in (
+        ("delete", "a", "--yes"),
+        ("archive", "a", "--yes"),
+        ("export", "a"),
+        ("predict", "a", "b.png"),
+    ):
         code, _, err = run(*command)
         assert (code, "there are no studies yet" in err) == (2, True), err
     assert not own_home.exists()

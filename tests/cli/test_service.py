@@ -9,7 +9,17 @@ from pathlib import Path
 from typing import Any
 
 from search.records import StudyRecord
-from tests.cli.helpers import ROOT, all_over, epochs_stored, gridless, kill_all, start, study, wait_for, workers_of
+from tests.cli.helpers import (
+    ROOT,
+    all_over,
+    epochs_stored,
+    gridless,
+    kill_all,
+    start,
+    study,
+    wait_for,
+    workers_of,
+)
 
 TINY = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "2", "--finalists", "0")
 LONG = ("--fix", "units=500,depth=3,batch_size=10", "--finalists", "0")
@@ -30,9 +40,13 @@ print(json.dumps(done))
 
 
 def several(*commands: tuple[str, ...]) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of each command; in one process, since starting one is what takes time."""
+    """Exit code, stdout and stderr of each command; in one process, since starting one is what
+    takes time.
+    """
     arguments = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=900)
+    done = subprocess.run(
+        arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=900
+    )
     assert done.returncode == 0, done.stderr
     found: list[tuple[int, str, str]] = [tuple(d) for d in json.loads(done.stdout)]
     return found
@@ -70,9 +84,13 @@ def test_studies_are_submitted_steered_served_and_given_back(own_home: Path) -> 
     states = ("paused", "paused", "cancelled", "open")
     assert steered == [f"long: {state}\n" for state in states] + [""] * 5
     assert all("'nobody' is not in the storage" in err for _, _, err in submitted[7:])
-    assert {n: (s["state"], s["priority"], s["n_trials"]) for n, s in by_study(listed[1]).items()} == {
-        "first": ("open", 0, 3), "urgent": ("open", 3, 1), "long": ("open", -1, 1),
-    }  # fmt: skip
+    assert {
+        n: (s["state"], s["priority"], s["n_trials"]) for n, s in by_study(listed[1]).items()
+    } == {
+        "first": ("open", 0, 3),
+        "urgent": ("open", 3, 1),
+        "long": ("open", -1, 1),
+    }
     assert not stored(own_home, "first").trials
 
     everybody = serve_until_the_long_one_runs_and_end(own_home)
@@ -84,14 +102,21 @@ def test_studies_are_submitted_steered_served_and_given_back(own_home: Path) -> 
         ("status", "--json"), ("pause", "first"), ("cancel", "long"), ("status", "long", "--json")
     )
     after = by_study(served[1])
-    assert {n: (s["state"], s["complete"] + s["pruned"], s["waiting"], s["failed"]) for n, s in after.items()} == {
-        "first": ("done", 3, 0, 0), "urgent": ("done", 1, 0, 0), "long": ("open", 0, 1, 0),
-    }  # fmt: skip
+    assert {
+        n: (s["state"], s["complete"] + s["pruned"], s["waiting"], s["failed"])
+        for n, s in after.items()
+    } == {
+        "first": ("done", 3, 0, 0),
+        "urgent": ("done", 1, 0, 0),
+        "long": ("open", 0, 1, 0),
+    }
     assert after["urgent"]["best_val_accuracy"] > 0.1
     assert after["urgent"]["peak_host_mb"] > 50
     (urgent_trial,) = stored(own_home, "urgent").trials
     assert urgent_trial.ended is not None
-    assert all(t.started and t.started > urgent_trial.ended for t in stored(own_home, "first").trials)
+    assert all(
+        t.started and t.started > urgent_trial.ended for t in stored(own_home, "first").trials
+    )
     assert (again[0], again[1]) == (2, "first: done\n")
     assert "nothing to pause" in again[2]
     assert (cancelled[0], cancelled[1]) == (0, "long: cancelled\n")

@@ -28,12 +28,24 @@ from tests.cli.helpers import (
 from tests.worker.helpers import pretend
 
 FIRST_COLUMNS = [
-    "rank", "study", "model", "data", "trial", "state", "val_accuracy", "best_epoch", "epochs", "train_s", "n_params",
-]  # fmt: skip
+    "rank",
+    "study",
+    "model",
+    "data",
+    "trial",
+    "state",
+    "val_accuracy",
+    "best_epoch",
+    "epochs",
+    "train_s",
+    "n_params",
+]
 
 
 def finished(home: Path, name: str) -> list[str]:
-    """The states of a study's trials, which must be all there are: none waiting, none running, none twice."""
+    """The states of a study's trials, which must be all there are: none waiting, none running, none
+    twice.
+    """
     record = study(home, name)
     assert record is not None
     assert [t.number for t in record.trials] == list(range(len(record.trials)))
@@ -73,7 +85,18 @@ def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> 
     assert mlflow_runs(own_home, "mlp-digits.final")["study"] == 1
 
     before = (own_home / "mlp-digits" / "leaderboard.csv").read_text()
-    again = gridless("study", "mlp", "digits", "--n-trials", "4", "--json", "--quiet", "--no-mlflow", *QUICK, *finals)
+    again = gridless(
+        "study",
+        "mlp",
+        "digits",
+        "--n-trials",
+        "4",
+        "--json",
+        "--quiet",
+        "--no-mlflow",
+        *QUICK,
+        *finals,
+    )
     assert again.returncode == 0
     assert again.stderr == ""
     told = json.loads(again.stdout)
@@ -148,26 +171,52 @@ def test_every_fault_of_a_trial_ends_that_trial_with_its_reason(
     own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of a script that takes arguments, in a folder whose other files have the names of modules."""
-    for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD", "AWS_SECRET_ACCESS_KEY"):
+    for name in (
+        "MLFLOW_TRACKING_PASSWORD",
+        "MLFLOW_TRACKING_TOKEN",
+        "PGPASSWORD",
+        "AWS_SECRET_ACCESS_KEY",
+    ):
         monkeypatch.setenv(name, own_models.SECRET)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://u:{own_models.SECRET}@127.0.0.1:1")
     arguments = (
-        "import argparse\nparser = argparse.ArgumentParser()\nparser.add_argument('--units')\nparser.parse_args()\n"
+        "import argparse\nparser ="
+        " argparse.ArgumentParser()\nparser.add_argument('--units')\nparser.parse_args()\n"
     )
     (tmp_path / "own_models.py").write_text(arguments + Path(own_models.__file__).read_text())
     (tmp_path / "own.yaml").write_text(own_models.SPACE)
     for name in ("search", "queue", "random", "test", "keras", "tensorflow"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('it is not me that you mean')")
     reasons = {
-        "raises": "no such layer", "exits": "exit code 7", "is killed": "SIGKILL", "hangs": "time limit",
-        "runs out of memory": "out of memory", "goes nan": "NaN", "interrupts": "KeyboardInterrupt",
-        "quits": "SystemExit: enough", "stops": "StopError: enough",
-    }  # fmt: skip
+        "raises": "no such layer",
+        "exits": "exit code 7",
+        "is killed": "SIGKILL",
+        "hangs": "time limit",
+        "runs out of memory": "out of memory",
+        "goes nan": "NaN",
+        "interrupts": "KeyboardInterrupt",
+        "quits": "SystemExit: enough",
+        "stops": "StopError: enough",
+    }
     tries = [part for fault in reasons for part in ("--try", f"fault={fault}")]
     done = gridless(
-        "study", "own_models:build", "digits", "--space", "own.yaml", "--name", "own", "--n-trials", "10",
-        "--trial-timeout", "20", "--no-mlflow", "--finalists", "0", *tries, folder=tmp_path,
-    )  # fmt: skip
+        "study",
+        "own_models:build",
+        "digits",
+        "--space",
+        "own.yaml",
+        "--name",
+        "own",
+        "--n-trials",
+        "10",
+        "--trial-timeout",
+        "20",
+        "--no-mlflow",
+        "--finalists",
+        "0",
+        *tries,
+        folder=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     record = study(own_home, "own")
     assert record is not None
@@ -186,15 +235,22 @@ def fail(*_: object, **__: object) -> str:
 
 
 @pytest.mark.parametrize("pretending", [fail], indirect=True)
-def test_a_study_in_which_nothing_could_be_trained_exits_with_1(own_home: Path, command: Any, pretending: None) -> None:
+def test_a_study_in_which_nothing_could_be_trained_exits_with_1(
+    own_home: Path, command: Any, pretending: None
+) -> None:
     code, out, err = command("study", "mlp", "digits", "--n-trials", "7", "--no-mlflow")
     assert (code, "3 failed" in out) == (1, True)
     why = "its first 3 trials failed alike, before an epoch: RuntimeError('no such layer')"
     assert f"error: the study ended: {why}; 4 of 7 trials are left" in err
     assert finished(own_home, "mlp-digits") == ["FAIL"] * 3
     page = (own_home / "mlp-digits" / "report.html").read_text()
-    assert '<p class="status failed"><b>Failed</b> 3 of 7 trials started: its first 3 trials failed alike' in page
-    assert "its first 3 trials failed alike" in " ".join(command("status", "mlp-digits", "--json")[1].split())
+    assert (
+        '<p class="status failed"><b>Failed</b> 3 of 7 trials started: its first 3 trials failed'
+        " alike" in page
+    )
+    assert "its first 3 trials failed alike" in " ".join(
+        command("status", "mlp-digits", "--json")[1].split()
+    )
 
 
 def fail_until_mended(job: Job, **told: Any) -> str:
@@ -207,12 +263,25 @@ def test_code_may_change_until_a_trial_has_a_value_and_by_the_flag_after_that(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("space.yaml").write_text(own_models.SPACE)
-    study_of = ("study", "edited:build", "digits", "--space", "space.yaml", "--name", "own", "--finalists", "0")
+    study_of = (
+        "study",
+        "edited:build",
+        "digits",
+        "--space",
+        "space.yaml",
+        "--name",
+        "own",
+        "--finalists",
+        "0",
+    )
     Path("edited.py").write_text("")
     assert command(*study_of, "--n-trials", "4", "--no-mlflow")[0] == 1
     Path("edited.py").write_text("mended = 1")
     code, _, err = command(*study_of, "--n-trials", "4", "--no-mlflow")
-    told = "note: the code of model edited:build has changed since the study began (changed: edited.py)"
+    told = (
+        "note: the code of model edited:build has changed since the study began (changed:"
+        " edited.py)"
+    )
     assert (code, told in err) == (0, True)
     assert finished(own_home, "own") == ["FAIL"] * 3 + ["COMPLETE"]
 
@@ -220,13 +289,18 @@ def test_code_may_change_until_a_trial_has_a_value_and_by_the_flag_after_that(
     more = (*study_of, "--n-trials", "5", "--no-mlflow")
     for refused in (more, (*more, "--dry-run")):
         code, _, err = command(*refused)
-        assert (code, "can't go on with other code of its model (changed: edited.py)" in err) == (2, True)
+        assert (code, "can't go on with other code of its model (changed: edited.py)" in err) == (
+            2,
+            True,
+        )
     code, out, _ = command(*more, "--allow-changed-code")
     assert (code, "ran with other code of the model" in out) == (0, True)
     with (own_home / "own" / "leaderboard.csv").open(newline="") as file:
         codes = {row["trial"]: row["code"] for row in csv.DictReader(file)}
     assert codes["0"] == codes["1"] == codes["2"] != codes["3"] != codes["4"]
-    assert "Trial 3 ran with other code of the model" in (own_home / "own" / "report.html").read_text()
+    assert (
+        "Trial 3 ran with other code of the model" in (own_home / "own" / "report.html").read_text()
+    )
 
 
 def test_a_dry_run_changes_nothing(own_home: Path, command: Any, pretending: None) -> None:
@@ -239,13 +313,17 @@ def test_a_dry_run_changes_nothing(own_home: Path, command: Any, pretending: Non
 
 
 def test_a_time_limit_pauses_and_exits_0(own_home: Path) -> None:
-    done = gridless("study", "mlp", "digits", "--n-trials", "9", "--timeout", "0.1", "--no-mlflow", *SLOW)
+    done = gridless(
+        "study", "mlp", "digits", "--n-trials", "9", "--timeout", "0.1", "--no-mlflow", *SLOW
+    )
     assert done.returncode == 0, done.stderr
     assert "RUNNING" not in finished(own_home, "mlp-digits")
 
 
 def test_data_that_vanish_stop_the_study_and_burn_no_trial(own_home: Path) -> None:
-    """The fault is not the trials': they are given back, the command says why, and the same command repairs it."""
+    """The fault is not the trials': they are given back, the command says why, and the same command
+    repairs it.
+    """
     command = ("study", "mlp", "digits", "--n-trials", "3", "--workers", "1", "--no-mlflow", *QUICK)
     process = start(*command)
     wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 1, process)

@@ -1,4 +1,6 @@
-"""`gridless worker` in this process, by stand-ins for its workers: how it ends, what it tells, what it keeps alive."""
+"""`gridless worker` in this process, by stand-ins for its workers: how it ends, what it tells, what
+it keeps alive.
+"""
 
 import shutil
 import signal
@@ -20,7 +22,9 @@ Run = Callable[..., Result]
 
 
 class StandIn:
-    """Workers at work for as many looks as there are `steps`; each is taken at its look, and may tell a trouble."""
+    """Workers at work for as many looks as there are `steps`; each is taken at its look, and may
+    tell a trouble.
+    """
 
     made: tuple[Any, ...] = ()
     steps: Sequence[Callable[[], str | None]] = ()
@@ -68,9 +72,19 @@ def run(own_home: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize(("arguments", "code"), [((), 0), (("--until-idle",), 143)])
-def test_sigterm_is_the_usual_end_of_a_service_but_not_of_a_job(run: Run, arguments: Sequence[str], code: int) -> None:
-    """Kubernetes replaces a pod by what it exits with, and would take 0 for: nothing is left to do."""
-    result = run(*arguments, "--gpus", "none", "--no-mlflow", steps=[lambda: signal.raise_signal(signal.SIGTERM)])
+def test_sigterm_is_the_usual_end_of_a_service_but_not_of_a_job(
+    run: Run, arguments: Sequence[str], code: int
+) -> None:
+    """Kubernetes replaces a pod by what it exits with, and would take 0 for: nothing is left to
+    do.
+    """
+    result = run(
+        *arguments,
+        "--gpus",
+        "none",
+        "--no-mlflow",
+        steps=[lambda: signal.raise_signal(signal.SIGTERM)],
+    )
     assert (result.return_value, result.exception) == (code, None)
     assert run("--until-idle", "--gpus", "none", "--no-mlflow").return_value == 0
 
@@ -102,7 +116,9 @@ def test_a_mirror_that_dies_is_started_again_like_a_worker(
     assert len(started) == n_starts
 
 
-def test_what_is_asked_of_ray_is_not_judged_by_this_machine(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_asked_of_ray_is_not_judged_by_this_machine(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = ("--trials-per-gpu", "4", "--workers", "16", "--until-idle", "--no-mlflow")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert "there is no GPU to share" in str(run(*asked).exception)

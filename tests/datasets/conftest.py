@@ -1,4 +1,6 @@
-"""Every test here is cut off from the network, from Keras' cache and from the machine's own data."""
+"""Every test here is cut off from the network, from Keras' cache and from the machine's own
+data.
+"""
 
 import sys
 from pathlib import Path
@@ -18,7 +20,9 @@ def offline(tmp_path, monkeypatch):
         monkeypatch.setenv(variable, str(tmp_path / folder))
     monkeypatch.delenv("GRIDLESS_DATA", raising=False)
     monkeypatch.setattr(fashion, "ROOT", tmp_path / "root")
-    monkeypatch.setattr(sys, "executable", str(program(tmp_path / "python", "echo no network >&2; exit 1")))
+    monkeypatch.setattr(
+        sys, "executable", str(program(tmp_path / "python", "echo no network >&2; exit 1"))
+    )
     monkeypatch.chdir(tmp_path)
 
 
@@ -34,7 +38,8 @@ def some_arrays(n_train=60, n_test=30, n_classes=10, shape=(28, 28)):
     rng = np.random.default_rng(5)
     labels = {"y_train": np.arange(n_train) % n_classes, "y_test": np.arange(n_test) % n_classes}
     images = {
-        f"x_{part}": rng.integers(0, 256, (n, *shape), np.uint8) for part, n in (("train", n_train), ("test", n_test))
+        f"x_{part}": rng.integers(0, 256, (n, *shape), np.uint8)
+        for part, n in (("train", n_train), ("test", n_test))
     }
     return {**images, **{key: value.astype(np.uint8) for key, value in labels.items()}}
 
@@ -53,7 +58,9 @@ def digest_of(path: str) -> str:
 
 
 def pictures(folder: Path, classes: dict[str, list[np.ndarray]]) -> Path:
-    """Save images (h, w) or (h, w, 3) as folder/<class>/<number>.png; a class may have a part before it."""
+    """Save images (h, w) or (h, w, 3) as folder/<class>/<number>.png; a class may have a part
+    before it.
+    """
     for label, images in classes.items():
         (folder / label).mkdir(parents=True, exist_ok=True)
         for i, image in enumerate(images):

@@ -1,4 +1,6 @@
-"""Pictures and arrays to be classified: brought to a data set's form as its own images were, or refused."""
+"""Pictures and arrays to be classified: brought to a data set's form as its own images were, or
+refused.
+"""
 
 from pathlib import Path
 
@@ -22,8 +24,14 @@ def picture(path: Path, size: tuple[int, int] = (6, 4), mode: str = "L", seed: i
 
 
 @pytest.mark.parametrize(("mode", "shape"), [("L", GREY), ("RGB", COLOUR), ("RGBA", COLOUR)])
-def test_a_picture_is_read_as_those_of_a_folder_are(tmp_path: Path, mode: str, shape: tuple[int, int, int]) -> None:
-    files = [picture(tmp_path / "data" / c / f"{i}.png", mode=mode, seed=i) for c in "ab" for i in range(3)]
+def test_a_picture_is_read_as_those_of_a_folder_are(
+    tmp_path: Path, mode: str, shape: tuple[int, int, int]
+) -> None:
+    files = [
+        picture(tmp_path / "data" / c / f"{i}.png", mode=mode, seed=i)
+        for c in "ab"
+        for i in range(3)
+    ]
     data = folder.load(tmp_path / "data", "data")
     batch = read_batch(files, shape)
     assert data.input_shape == batch.images[0].shape == shape
@@ -33,13 +41,23 @@ def test_a_picture_is_read_as_those_of_a_folder_are(tmp_path: Path, mode: str, s
     assert batch.notices(shape) == []
 
 
-def test_a_picture_of_another_size_is_brought_to_it_as_a_folder_with_a_size_is(tmp_path: Path) -> None:
-    files = [picture(tmp_path / "data" / c / f"{i}.png", (40, 20), "RGB", i) for c in "ab" for i in range(3)]
+def test_a_picture_of_another_size_is_brought_to_it_as_a_folder_with_a_size_is(
+    tmp_path: Path,
+) -> None:
+    files = [
+        picture(tmp_path / "data" / c / f"{i}.png", (40, 20), "RGB", i)
+        for c in "ab"
+        for i in range(3)
+    ]
     data = folder.load(tmp_path / "data", "data", (6, 4))
     batch = read_batch(files, COLOUR)
-    assert {i.tobytes() for i in batch.images} == {i.tobytes() for i in (*data.x_train, *data.x_test)}
+    assert {i.tobytes() for i in batch.images} == {
+        i.tobytes() for i in (*data.x_train, *data.x_test)
+    }
     assert batch.resized == files
-    assert batch.notices(COLOUR) == [f"{', '.join(files)}: brought to 6×4 pixels, what is too long cut at both ends"]
+    assert batch.notices(COLOUR) == [
+        f"{', '.join(files)}: brought to 6×4 pixels, what is too long cut at both ends"
+    ]
     assert read_batch(files[:1], GREY).images[0].shape == GREY
 
 
@@ -71,13 +89,33 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     np.savez(tmp_path / "other.npz", y=np.zeros(3))
     np.savez(tmp_path / "wrong.npz", x=np.zeros((0, 5, 5), np.float32))
     np.savez(tmp_path / "pickled.npz", x=np.array([{}], dtype=object))
-    names = ["text.png", "cut.png", "gone.jpg", "text.npz", "other.npz", "wrong.npz", "pickled.npz", "."]
+    names = [
+        "text.png",
+        "cut.png",
+        "gone.jpg",
+        "text.npz",
+        "other.npz",
+        "wrong.npz",
+        "pickled.npz",
+        ".",
+    ]
     with pytest.raises(InputError) as error:
         read_batch([good, *(str(tmp_path / name) for name in names)], GREY)
     told = error.value.problems
     assert len(told) == 9
-    parts = ["not an image", "cut.png: ", "no such file", "not a readable .npz", "it holds y, but neither x nor x_test"]
-    parts += ["x must be uint8, 0–255, not float32", "(n, 4, 6, 1), n at least 1", "pickled.npz: not a", "is a folder"]
+    parts = [
+        "not an image",
+        "cut.png: ",
+        "no such file",
+        "not a readable .npz",
+        "it holds y, but neither x nor x_test",
+    ]
+    parts += [
+        "x must be uint8, 0–255, not float32",
+        "(n, 4, 6, 1), n at least 1",
+        "pickled.npz: not a",
+        "is a folder",
+    ]
     assert all(part in problem for part, problem in zip(parts, told, strict=True)), told
 
 

@@ -16,18 +16,31 @@ from search.errors import InputError
 from tests.datasets.conftest import program, saved
 
 FOLDER = "cifar-10-batches-py"
-NAMES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")
+NAMES = (
+    "data_batch_1",
+    "data_batch_2",
+    "data_batch_3",
+    "data_batch_4",
+    "data_batch_5",
+    "test_batch",
+)
 
 
 def batch(i: int) -> bytes:
-    """A batch as the true ones are: keys in bytes, one row per image, the planes of its colours one after another."""
+    """A batch as the true ones are: keys in bytes, one row per image, the planes of its colours one
+    after another.
+    """
     images = np.random.default_rng(i).integers(0, 256, (20, 32, 32, 3), np.uint8)
     rows = images.transpose(0, 3, 1, 2).reshape(20, -1)
-    pickled = pickle.dumps({b"data": rows, b"labels": [(j + i) % 10 for j in range(20)]}, protocol=2)
+    pickled = pickle.dumps(
+        {b"data": rows, b"labels": [(j + i) % 10 for j in range(20)]}, protocol=2
+    )
     return pickled.replace(b"numpy._core.", b"numpy.core.")  # they were written long before NumPy 2
 
 
-def archive(path: Path, monkeypatch: pytest.MonkeyPatch | None = None, **changes: bytes | None) -> Path:
+def archive(
+    path: Path, monkeypatch: pytest.MonkeyPatch | None = None, **changes: bytes | None
+) -> Path:
     """Write such an archive, changed, and with `monkeypatch` take it for the known one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(path, "w:gz") as file:
@@ -37,11 +50,15 @@ def archive(path: Path, monkeypatch: pytest.MonkeyPatch | None = None, **changes
                 info.size = len(content)
                 file.addfile(info, io.BytesIO(content))
     if monkeypatch:
-        monkeypatch.setattr(cifar10, "ARCHIVE_SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
+        monkeypatch.setattr(
+            cifar10, "ARCHIVE_SHA256", hashlib.sha256(path.read_bytes()).hexdigest()
+        )
     return path
 
 
-@pytest.mark.parametrize("name", ["cifar-10-batches-py-target_archive", "cifar-10-batches-py.tar.gz"])
+@pytest.mark.parametrize(
+    "name", ["cifar-10-batches-py-target_archive", "cifar-10-batches-py.tar.gz"]
+)
 def test_the_archive_in_keras_cache_is_read(name, tmp_path, monkeypatch):
     archive(tmp_path / "keras/datasets" / name, monkeypatch)
     data = datasets.load("cifar10")
@@ -71,7 +88,9 @@ def test_no_pickle_is_read_that_was_not_checked(tmp_path):
     unpacked.mkdir(parents=True)
     for name in NAMES:
         (unpacked / name).write_bytes(pickled)
-    with pytest.raises(InputError, match=r"Keras' cache: .*_archive is not the known archive .*known 6d958be07457"):
+    with pytest.raises(
+        InputError, match=r"Keras' cache: .*_archive is not the known archive .*known 6d958be07457"
+    ):
         datasets.load("cifar10")
     (folder / "cifar-10-batches-py-target_archive").unlink()
     with pytest.raises(InputError, match="Keras' cache: no cifar-10-batches-py-target_archive or "):
@@ -79,7 +98,9 @@ def test_no_pickle_is_read_that_was_not_checked(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("change", [{"data_batch_3": None}, {"data_batch_3": b"\x80\x02}q"}, {"test_batch": b""}])
+@pytest.mark.parametrize(
+    "change", [{"data_batch_3": None}, {"data_batch_3": b"\x80\x02}q"}, {"test_batch": b""}]
+)
 def test_an_archive_that_is_not_as_expected(change, tmp_path, monkeypatch):
     archive(tmp_path / "keras/datasets/cifar-10-batches-py-target_archive", monkeypatch, **change)
     with pytest.raises(InputError, match=r"Keras' cache: .*_archive can't be read"):

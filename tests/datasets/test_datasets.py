@@ -1,4 +1,6 @@
-"""The contract of every registered data set and of users' own data, and how a text names one of them."""
+"""The contract of every registered data set and of users' own data, and how a text names one of
+them.
+"""
 
 import dataclasses
 import logging
@@ -23,7 +25,10 @@ def test_every_data_set_keeps_the_contract(name, tmp_path, monkeypatch):
             saved(tmp_path / "own" / f"{known}.npz", **some_arrays(shape=facts.input_shape))
     monkeypatch.setenv("GRIDLESS_DATA", str(tmp_path / "own"))
     saved(tmp_path / "digits.npz")
-    pictures(tmp_path / "digits", {str(label): [np.full((4, 6), i) for i in range(4)] for label in range(10)})
+    pictures(
+        tmp_path / "digits",
+        {str(label): [np.full((4, 6), i) for i in range(4)] for label in range(10)},
+    )
     data = datasets.load(name)
     assert data.name == datasets.data_name(name) == ("digits-own" if "/" in name else name)
     assert data.n_classes == len(data.class_names) == 10
@@ -76,7 +81,9 @@ def test_arrays_that_are_not_read_are_named(tmp_path, caplog):
         assert datasets.load(path).input_shape == (28, 28, 1)
     assert "own.npz: not read: fold, x_val;" in caplog.text
     caplog.clear()
-    signals = {f"x_{part}": np.ones((n, 1, 96, 9), np.uint8) for part, n in (("train", 60), ("test", 30))}
+    signals = {
+        f"x_{part}": np.ones((n, 1, 96, 9), np.uint8) for part, n in (("train", 60), ("test", 30))
+    }
     assert datasets.load(saved(tmp_path / "own.npz", **signals)).input_shape == (1, 96, 9)
     assert not caplog.text
 
@@ -139,7 +146,9 @@ BAD = {
     r"y_train must have the shape \(n,\), one label per image, not \(60, 10\)": {
         "y_train": np.eye(10, dtype=int)[ARRAYS["y_train"]]
     },
-    "x_train and y_train must be of equal length, not 60 and 59": {"y_train": ARRAYS["y_train"][:-1]},
+    "x_train and y_train must be of equal length, not 60 and 59": {
+        "y_train": ARRAYS["y_train"][:-1]
+    },
     "x_test and y_test must be of equal length, not 29 and 30": {"x_test": ARRAYS["x_test"][:-1]},
     r"one shape, not \(28, 28, 1\) and \(28, 27, 1\)": {"x_test": ARRAYS["x_test"][:, :, :-1]},
     "y_train has labels below 0, the least is -1": {"y_train": ARRAYS["y_train"].astype(int) - 1},
@@ -147,10 +156,14 @@ BAD = {
     "0 to its largest, 10, but has 10 different ones and 4 is missing": {
         "y_train": ARRAYS["y_train"] + (ARRAYS["y_train"] >= 4)
     },
-    "0 to its largest, 4294967296, but": {"y_train": ARRAYS["y_train"].astype(np.int64) + 2**32 - 9},
+    "0 to its largest, 4294967296, but": {
+        "y_train": ARRAYS["y_train"].astype(np.int64) + 2**32 - 9
+    },
     "one class only, 0": {"y_train": ARRAYS["y_train"] * 0, "y_test": ARRAYS["y_test"] * 0},
     "y_test has labels that y_train has not: 10;": {"y_test": ARRAYS["y_test"] + 1},
-    "2 training images, .*; classes with 1: 10$": {"y_train": np.append(ARRAYS["y_train"][:-1], 10)},
+    "2 training images, .*; classes with 1: 10$": {
+        "y_train": np.append(ARRAYS["y_train"][:-1], 10)
+    },
     "name each of the 10 classes, but has 3 names": {"class_names": ["a", "b", "c"]},
     r"channels last, .* shape \(60, 3, 28, 28\); save numpy.moveaxis\(x_train, 1, -1\)": {
         "x_train": np.zeros((60, 3, 28, 28), np.uint8),
@@ -172,7 +185,9 @@ def test_each_broken_rule_is_named_with_the_file(message, tmp_path):
 
 
 def test_all_problems_come_at_once(tmp_path):
-    path = saved(tmp_path / "own.npz", x_train=None, x_test=np.zeros((30, 4)), y_test=np.zeros((30, 2)))
+    path = saved(
+        tmp_path / "own.npz", x_train=None, x_test=np.zeros((30, 4)), y_test=np.zeros((30, 2))
+    )
     with pytest.raises(InputError) as refused:
         datasets.load(path)
     assert len(refused.value.problems) == 5  # missing; dtype and rank; dtype and shape
@@ -180,7 +195,9 @@ def test_all_problems_come_at_once(tmp_path):
     path = saved(tmp_path / "own.npz", y_train=labels, y_test=ARRAYS["y_test"].astype(int)[:-1] - 1)
     with pytest.raises(InputError) as refused:
         datasets.load(path)
-    assert len(refused.value.problems) == 5  # length, below 0, a gap, not in training, too few of one
+    assert (
+        len(refused.value.problems) == 5
+    )  # length, below 0, a gap, not in training, too few of one
 
 
 def test_files_that_are_no_npz(tmp_path):
@@ -234,8 +251,14 @@ def test_own_variant_of_a_named_set_is_used_and_remarked_on(tmp_path, monkeypatc
     ("changes", "message"),
     [
         ({"x_train": None}, "array x_train is missing"),  # not passed over in silence
-        (some_arrays(n_classes=2), "images 28×28×1 in 2 classes, known images 28×28×1 in 10 classes"),
-        (some_arrays(shape=(32, 32, 3)), "images 32×32×3 in 10 classes, known images 28×28×1 in 10 classes"),
+        (
+            some_arrays(n_classes=2),
+            "images 28×28×1 in 2 classes, known images 28×28×1 in 10 classes",
+        ),
+        (
+            some_arrays(shape=(32, 32, 3)),
+            "images 32×32×3 in 10 classes, known images 28×28×1 in 10 classes",
+        ),
     ],
 )
 def test_own_file_that_is_not_what_its_name_says(changes, message, tmp_path, monkeypatch):

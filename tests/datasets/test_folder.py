@@ -1,4 +1,6 @@
-"""Folders of images by class: the layouts, the many kinds of image files, and all that can be wrong with them."""
+"""Folders of images by class: the layouts, the many kinds of image files, and all that can be wrong
+with them.
+"""
 
 import errno
 import logging
@@ -47,14 +49,17 @@ def test_train_and_test_folders(tmp_path):
 
 
 def test_class_folders_alone_set_a_sixth_aside(tmp_path):
-    pictures(tmp_path / "all", {"train": numbered(30), "boat": numbered(12, 100)})  # a train is a class here
+    pictures(
+        tmp_path / "all", {"train": numbered(30), "boat": numbered(12, 100)}
+    )  # a train is a class here
     data = datasets.load("all/")
     assert data.class_names == ("boat", "train")
     assert np.bincount(data.y_test).tolist() == [2, 5]
     values = [*data.x_train[:, 0, 0, 0].tolist(), *data.x_test[:, 0, 0, 0].tolist()]
     assert sorted(values) == [*range(30), *range(100, 112)]
     assert all(
-        (value >= 100) == (label == 0) for value, label in zip(values, [*data.y_train, *data.y_test], strict=True)
+        (value >= 100) == (label == 0)
+        for value, label in zip(values, [*data.y_train, *data.y_test], strict=True)
     )
     assert data.digest == "5adceb2599a7ab49fd75e5050dc587999243c5cd0a96c6acb2b9f5565b312e00"
 
@@ -76,7 +81,9 @@ def test_order_comes_from_names_and_hidden_and_other_files_are_passed_over(tmp_p
         pictures(two, {"a/deeper": images})
         shutil.copy(two / "a" / "0.png", two / "cover.PNG")
         assert datasets.load("two").digest == digest
-    assert caplog.messages == [f"{two}: left out, being no image of a class: cover.PNG, a/deeper, a/notes.txt"]
+    assert caplog.messages == [
+        f"{two}: left out, being no image of a class: cover.PNG, a/deeper, a/notes.txt"
+    ]
 
 
 def test_other_folders_beside_train_and_test_are_left_out_with_a_warning(tmp_path, caplog):
@@ -116,7 +123,10 @@ SAVED = {
     "a.PNG": {},
     "a.webp": {"lossless": True},
     "a.jpeg": {"quality": 100, "subsampling": 0},
-    "a.gif": {"save_all": True, "append_images": [Image.new("RGB", (6, 4), "blue")]},  # only its first picture counts
+    "a.gif": {
+        "save_all": True,
+        "append_images": [Image.new("RGB", (6, 4), "blue")],
+    },  # only its first picture counts
     "turned.jpg": {**on_its_side(), "quality": 100, "subsampling": 0},
     "turned.png": on_its_side(),
     "clear.png": half_clear(),
@@ -132,7 +142,8 @@ def test_every_format_orientation_and_transparency(name, tmp_path):
     (tmp_path / "x" / "c").mkdir()
     for copy in range(3):
         options["image"].save(
-            tmp_path / "x" / "c" / f"{copy}{name}", **{k: v for k, v in options.items() if k != "image"}
+            tmp_path / "x" / "c" / f"{copy}{name}",
+            **{k: v for k, v in options.items() if k != "image"},
         )
     data = datasets.load("x")
     assert data.input_shape == (4, 6, 3)  # one image in colour makes all of them so
@@ -149,7 +160,16 @@ def test_grey_files_of_every_mode_stay_one_channel(tmp_path):
     Image.new("LA", (6, 4), (9, 0)).save(tmp_path / "x/b/clear.png")
     data = datasets.load("x")
     assert data.input_shape == (4, 6, 1)
-    assert sorted([*data.x_train[:, 0, 0, 0], *data.x_test[:, 0, 0, 0]]) == [0, 0, 1, 1, 2, 3, 255, 255]
+    assert sorted([*data.x_train[:, 0, 0, 0], *data.x_test[:, 0, 0, 0]]) == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        3,
+        255,
+        255,
+    ]
 
 
 def test_everything_wrong_comes_at_once(tmp_path):
@@ -162,11 +182,15 @@ def test_everything_wrong_comes_at_once(tmp_path):
     (root / "train/a/2.png").write_bytes(b"")
     (root / "test/a/gone.png").symlink_to(root / "nowhere.png")
     Image.new("I;16", (6, 4)).save(root / "train/a/3.png")
-    program = "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 4\n%%EndComments\n%%EOF\n"  # Pillow would have it run
+    program = (  # Pillow would have it run
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 6 4\n%%EndComments\n%%EOF\n"
+    )
     (root / "train/a/4.png").write_text(program)
     train_lacks, few, failed, sizes = problems(root)
     assert "train must have the classes of test, but lacks strange;" in train_lacks
-    assert "each class needs at least 2 images, one of them to validate on; with fewer: b (1)" in few
+    assert (
+        "each class needs at least 2 images, one of them to validate on; with fewer: b (1)" in few
+    )
     assert "6 files can't be read; mend or remove them" in failed
     for part in (
         "0.png (",
@@ -194,12 +218,24 @@ def test_many_broken_files_are_counted(tmp_path):
 @pytest.mark.parametrize(
     ("classes", "parts"),
     [
-        ({}, ["0 class folders, but a classifier needs at least 2; put the images in <class>/ folders"]),
+        (
+            {},
+            [
+                "0 class folders, but a classifier needs at least 2; put the images in <class>/"
+                " folders"
+            ],
+        ),
         ({".": numbered(3)}, ["0 class folders"]),
         ({"a": numbered(3)}, ["1 class folders"]),
         ({"a": numbered(3), "b": numbered(2)}, ["at least 3 images", "with fewer: b (2)"]),
-        ({"Training/a": numbered(3), "Testing/a": numbered(3)}, ["with fewer: Testing (0), Training (0)", "deeper"]),
-        ({"train/a": numbered(3), "val/a": numbered(3)}, ["it has train but no test", "DATA=", "/x/train"]),
+        (
+            {"Training/a": numbered(3), "Testing/a": numbered(3)},
+            ["with fewer: Testing (0), Training (0)", "deeper"],
+        ),
+        (
+            {"train/a": numbered(3), "val/a": numbered(3)},
+            ["it has train but no test", "DATA=", "/x/train"],
+        ),
         ({"test/a": numbered(3)}, ["it has test but no train"]),
     ],
 )
@@ -222,7 +258,9 @@ def test_a_folder_that_may_not_be_read(tmp_path, monkeypatch):
 
 
 def test_the_remedy_for_different_sizes_is_an_option_that_works(tmp_path):
-    root = pictures(tmp_path / "it's@mine", {"a": numbered(6), "b": [*numbered(4), np.zeros((9, 9, 3))]})
+    root = pictures(
+        tmp_path / "it's@mine", {"a": numbered(6), "b": [*numbered(4), np.zeros((9, 9, 3))]}
+    )
     (problem,) = problems(root)
     assert problem.endswith("bring them to one by --resize 6x4")
     named = datasets.sized(str(root), "6x4")
@@ -248,13 +286,18 @@ def test_litter_of_archivers_is_no_class(tmp_path):
     for litter in ("__MACOSX/a", "@eaDir", "$RECYCLE.BIN"):
         pictures(tmp_path / "x", classes | {litter: numbered(3)})
     assert datasets.load("x").digest == digest
-    pictures(tmp_path / "y", {f"{part}/{name}": n for part in ("train", "test") for name, n in classes.items()})
+    pictures(
+        tmp_path / "y",
+        {f"{part}/{name}": n for part in ("train", "test") for name, n in classes.items()},
+    )
     pictures(tmp_path / "y", {f"{part}/__MACOSX": numbered(1) for part in ("train", "test", ".")})
     assert datasets.load("y").class_names == ("a", "b")
 
 
 def test_a_class_that_the_test_set_lacks_is_told_and_keeps_its_number(tmp_path, caplog):
-    root = pictures(tmp_path / "x" / "train", {"a": numbered(3), "b": numbered(3), "c": numbered(3)}).parent
+    root = pictures(
+        tmp_path / "x" / "train", {"a": numbered(3), "b": numbered(3), "c": numbered(3)}
+    ).parent
     pictures(root / "test", {"c": numbered(2), "a": []})
     data = datasets.load("x")
     assert data.class_names == ("a", "b", "c")

@@ -1,4 +1,6 @@
-"""What is kept of a data set for people to look at, and the test images that only some jobs are given."""
+"""What is kept of a data set for people to look at, and the test images that only some jobs are
+given.
+"""
 
 import shutil
 from pathlib import Path
@@ -36,19 +38,25 @@ def test_the_first_training_images_of_every_class_are_kept_and_read_back(
     assert samples.counts == (20, 40, 12)
     assert samples.images.dtype == np.uint8
     for label in range(3):
-        np.testing.assert_array_equal(samples.images[label], split.x_train[split.y_train == label][:PER_CLASS])
+        np.testing.assert_array_equal(
+            samples.images[label], split.x_train[split.y_train == label][:PER_CLASS]
+        )
 
 
 def test_the_smallest_class_decides_how_many_are_kept(tmp_path: Path) -> None:
     arrays = some_arrays(n_train=44, n_classes=2) | {"y_train": np.repeat([0, 1], [40, 4])}
-    data = prepare(from_arrays("two", arrays, ()), seed=0, validation_fraction=0.25, cache=tmp_path / "cache")
+    data = prepare(
+        from_arrays("two", arrays, ()), seed=0, validation_fraction=0.25, cache=tmp_path / "cache"
+    )
     write_samples(data, tmp_path / "samples.npz")
     with np.load(tmp_path / "samples.npz") as kept:
         assert kept["images"].shape == (2, 3, 28, 28, 1)
         assert kept["counts"].tolist() == [30, 3]
 
 
-def test_samples_are_written_once_and_not_at_all_when_the_data_are_gone(prepared: Prepared, tmp_path: Path) -> None:
+def test_samples_are_written_once_and_not_at_all_when_the_data_are_gone(
+    prepared: Prepared, tmp_path: Path
+) -> None:
     write_samples(prepared, tmp_path / "samples.npz")
     before = (tmp_path / "samples.npz").stat()
     shutil.rmtree(prepared.folder)
@@ -70,7 +78,9 @@ def test_test_images_are_read_as_they_were_given_and_can_not_be_changed(prepared
 
 
 @pytest.mark.parametrize("damage", ["x_test.npy", "y_test.npy", None])
-def test_test_images_that_are_gone_or_torn_stop_the_study(prepared: Prepared, damage: str | None) -> None:
+def test_test_images_that_are_gone_or_torn_stop_the_study(
+    prepared: Prepared, damage: str | None
+) -> None:
     folder = prepared.test_folder
     assert folder is not None
     if damage is None:

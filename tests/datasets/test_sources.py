@@ -81,13 +81,19 @@ def test_keras_download_fills_our_cache_and_not_the_users(tmp_path, monkeypatch)
     idx_folder(tmp_path / "net/datasets/fashion-mnist")
     saved(tmp_path / "net/datasets/mnist.npz")
     calls = tmp_path / "calls"
-    python = program(tmp_path / "python", f'echo called >> {calls}; /bin/cp -r {tmp_path}/net/datasets "$KERAS_HOME"/')
+    python = program(
+        tmp_path / "python",
+        f'echo called >> {calls}; /bin/cp -r {tmp_path}/net/datasets "$KERAS_HOME"/',
+    )
     monkeypatch.setattr(sys, "executable", str(python))
     for name in ("fashion", "mnist"):
         first, again = datasets.load(name), datasets.load(name)
         assert again.digest == first.digest
     assert calls.read_text() == "called\n" * 2  # once for each
-    assert sorted(p.name for p in (tmp_path / "home/.cache").iterdir()) == ["fashion.npz", "mnist.npz"]
+    assert sorted(p.name for p in (tmp_path / "home/.cache").iterdir()) == [
+        "fashion.npz",
+        "mnist.npz",
+    ]
     assert not tree(tmp_path / "keras")
 
 
@@ -118,7 +124,10 @@ def test_installed_debian_package(tmp_path):
 
 def debian_tools(tmp_path, apt: str) -> None:
     program(tmp_path / "bin/apt-get", apt)
-    program(tmp_path / "bin/dpkg", f'[ "$1" = -x ] && /bin/mkdir "$3" && /bin/cp -r {tmp_path}/package/usr "$3"/')
+    program(
+        tmp_path / "bin/dpkg",
+        f'[ "$1" = -x ] && /bin/mkdir "$3" && /bin/cp -r {tmp_path}/package/usr "$3"/',
+    )
 
 
 def test_debian_package_without_root(tmp_path):
@@ -131,8 +140,12 @@ def test_debian_package_without_root(tmp_path):
 
 
 def test_missing_package_lists_name_their_remedy(tmp_path):
-    debian_tools(tmp_path, "echo 'E: Unable to locate package x' >&2; echo 'W: later' >&2; exit 100")
-    with pytest.raises(InputError, match="E: Unable to locate package x; run `apt-get update` as root first"):
+    debian_tools(
+        tmp_path, "echo 'E: Unable to locate package x' >&2; echo 'W: later' >&2; exit 100"
+    )
+    with pytest.raises(
+        InputError, match="E: Unable to locate package x; run `apt-get update` as root first"
+    ):
         datasets.load("fashion")
 
 
@@ -141,7 +154,13 @@ def test_no_source_names_every_one_tried_and_the_remedies(tmp_path, monkeypatch)
     with pytest.raises(InputError) as refused:
         datasets.load("fashion")
     remedy, *tried = refused.value.problems
-    for part in ("fashion.npz", "GRIDLESS_DATA", "connect", "apt-get install dataset-fashion-mnist", "DATA=digits"):
+    for part in (
+        "fashion.npz",
+        "GRIDLESS_DATA",
+        "connect",
+        "apt-get install dataset-fashion-mnist",
+        "DATA=digits",
+    ):
         assert part in remedy
     expected = [
         "tried $GRIDLESS_DATA/fashion.npz: no such file",

@@ -48,7 +48,11 @@ def test_parts_are_disjoint_whole_and_stratified(cache):
     assert (split.y_val == data.y_train[val]).all()
     assert np.bincount(split.y_val).tolist() == [10] * 4
     assert (prepared.n_train, prepared.n_val, prepared.n_test) == (160, 40, 40)
-    assert (split.x_train.dtype, split.y_train.dtype, split.y_val.dtype) == (np.uint8, np.int64, np.int64)
+    assert (split.x_train.dtype, split.y_train.dtype, split.y_val.dtype) == (
+        np.uint8,
+        np.int64,
+        np.int64,
+    )
     assert prepared.test_folder is not None
     assert (np.load(prepared.test_folder / "x_test.npy") == data.x_test).all()
     assert (np.load(prepared.test_folder / "y_test.npy") == data.y_test).all()
@@ -89,7 +93,16 @@ def test_seed_fraction_and_content_choose_the_folder_and_the_split(cache):
 
 def test_the_split_is_the_same_on_every_machine():
     labels = np.arange(40) % 4
-    assert np.flatnonzero(stratified(labels, 0.2, seed=0)).tolist() == [2, 3, 11, 13, 18, 20, 21, 32]
+    assert np.flatnonzero(stratified(labels, 0.2, seed=0)).tolist() == [
+        2,
+        3,
+        11,
+        13,
+        18,
+        20,
+        21,
+        32,
+    ]
 
 
 @settings(deadline=None)
@@ -145,7 +158,9 @@ def replace_by_file(folder: Path) -> None:
 def test_a_torn_or_foreign_folder_is_rebuilt(harm, cache):
     prepared = prepare(numbered(), seed=0, validation_fraction=0.1, cache=cache)
     wanted = read_split(prepared.folder)
-    wanted = [array.copy() for array in (wanted.x_train, wanted.y_train, wanted.x_val, wanted.y_val)]
+    wanted = [
+        array.copy() for array in (wanted.x_train, wanted.y_train, wanted.x_val, wanted.y_val)
+    ]
     harm(prepared.folder)
     assert prepare(numbered(), seed=0, validation_fraction=0.1, cache=cache) == prepared
     found = read_split(prepared.folder)

@@ -1,4 +1,6 @@
-"""Drives the stack of docker/compose.yaml, under a name, ports and passwords of its own, through `docker compose`."""
+"""Drives the stack of docker/compose.yaml, under a name, ports and passwords of its own, through
+`docker compose`.
+"""
 
 import base64
 import json
@@ -63,7 +65,9 @@ class Stack:
             "STACK_GRACE_S": "15",
             "STACK_WORKER_MEMORY": "6g",
         }
-        return {k: v for k, v in os.environ.items() if not k.startswith(("STACK_", "COMPOSE_"))} | own
+        return {
+            k: v for k, v in os.environ.items() if not k.startswith(("STACK_", "COMPOSE_"))
+        } | own
 
     @property
     def storage(self) -> str:
@@ -73,23 +77,37 @@ class Stack:
     def docker(self, *arguments: str, check: bool = True) -> str:
         """stdout of a docker command, and its stderr in the error when it fails."""
         done = subprocess.run(
-            ["docker", *arguments], capture_output=True, text=True, check=False, env=self.environment, cwd=ROOT
+            ["docker", *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=self.environment,
+            cwd=ROOT,
         )
         if check and done.returncode:
-            raise AssertionError(f"docker {' '.join(arguments)}: {done.stdout[-3000:]}{done.stderr[-3000:]}")
+            raise AssertionError(
+                f"docker {' '.join(arguments)}: {done.stdout[-3000:]}{done.stderr[-3000:]}"
+            )
         return done.stdout if check else done.stdout + done.stderr
 
     def compose(self, *arguments: str, check: bool = True) -> str:
         return self.docker("compose", "--file", "docker/compose.yaml", *arguments, check=check)
 
     def gridless(self, *arguments: str) -> str:
-        """stdout of a command of this machine, outside of all containers, on the stack's database."""
+        """stdout of a command of this machine, outside of all containers, on the stack's
+        database.
+        """
         own = {
             "GRIDLESS_STORAGE": self.storage,
             "GRIDLESS_STORAGE_PASSWORD_FILE": str(self.secrets / "database_password"),
         }
         done = subprocess.run(
-            [GRIDLESS, *arguments], capture_output=True, text=True, check=False, env=os.environ | own, cwd=ROOT
+            [GRIDLESS, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            env=os.environ | own,
+            cwd=ROOT,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -99,21 +117,30 @@ class Stack:
         return list(json.loads(self.docker("inspect", *ids)))
 
     def kill(self, container: str) -> None:
-        """`kill -9` the container's first process from outside, as a crash would; `docker kill` counts as a stop."""
+        """`kill -9` the container's first process from outside, as a crash would; `docker kill`
+        counts as a stop.
+        """
         pid = self.docker("inspect", "--format", "{{.State.Pid}}", container).strip()
         own_user = ["--pid", "host", "--user", "0", "--network", "none", "--entrypoint", "bash"]
         self.docker("run", "--rm", *own_user, "gridless-test:cpu", "-c", f"kill -9 {pid}")
 
     def is_healthy(self, service: str) -> bool:
-        return all(c["State"].get("Health", {}).get("Status") == "healthy" for c in self.containers(service))
+        return all(
+            c["State"].get("Health", {}).get("Status") == "healthy"
+            for c in self.containers(service)
+        )
 
-    def mlflow(self, path: str, *, user: str = "gridless", password: str | None = None, body: Any = None) -> Any:
+    def mlflow(
+        self, path: str, *, user: str = "gridless", password: str | None = None, body: Any = None
+    ) -> Any:
         """MLflow's answer, or the HTTP status if that is none of success."""
         url = f"http://127.0.0.1:{self.mlflow_port}/api/2.0/mlflow/{path}"
         request = urllib.request.Request(url, data=json.dumps(body).encode() if body else None)
         request.add_header("Content-Type", "application/json")
         if password is not None:
-            request.add_header("Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode())
+            request.add_header(
+                "Authorization", "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+            )
         try:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.load(answer)

@@ -1,4 +1,6 @@
-"""The account that docker/mlflow-account.py makes for workers, tried on MLflow's own server application."""
+"""The account that docker/mlflow-account.py makes for workers, tried on MLflow's own server
+application.
+"""
 
 import runpy
 from collections.abc import Callable, Iterator
@@ -25,7 +27,10 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     accounts = (
         (DOCKER / "mlflow.ini")
         .read_text()
-        .replace("postgresql+psycopg://mlflow@postgres:5432/mlflow_auth", f"sqlite:///{folder / 'accounts.db'}")
+        .replace(
+            "postgresql+psycopg://mlflow@postgres:5432/mlflow_auth",
+            f"sqlite:///{folder / 'accounts.db'}",
+        )
     )
     (folder / "mlflow.ini").write_text(accounts)
     open_client(f"sqlite:///{folder / 'mlflow.db'}")
@@ -43,7 +48,9 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
 
         client = create_app(app).test_client()
 
-        def ask(who: tuple[str, str], path: str, body: Any = None, method: str = "POST") -> tuple[int, Any]:
+        def ask(
+            who: tuple[str, str], path: str, body: Any = None, method: str = "POST"
+        ) -> tuple[int, Any]:
             answer = client.open(f"/api/2.0/mlflow/{path}", method=method, json=body, auth=who)
             return answer.status_code, answer.get_json(silent=True)
 
@@ -76,7 +83,9 @@ def test_workers_write_into_every_study(ask: Ask, owner: tuple[str, str]) -> Non
 
 
 def test_workers_are_no_administrators(ask: Ask) -> None:
-    experiment = ask(ADMINISTRATOR, "experiments/create", {"name": "a person's"})[1]["experiment_id"]
+    experiment = ask(ADMINISTRATOR, "experiments/create", {"name": "a person's"})[1][
+        "experiment_id"
+    ]
     account = {"username": "another", "password": "another's password"}
     for method, path, body in (
         ("POST", "users/create", account),
@@ -91,5 +100,7 @@ def test_workers_are_no_administrators(ask: Ask) -> None:
 
 def test_the_latest_password_counts(ask: Ask) -> None:
     search = "experiments/search?max_results=1"
-    answers = [ask((WORKER[0], word), search, None, "GET")[0] for word in ("the first password", WORKER[1])]
+    answers = [
+        ask((WORKER[0], word), search, None, "GET")[0] for word in ("the first password", WORKER[1])
+    ]
     assert answers == [401, 200]

@@ -1,4 +1,6 @@
-"""What the files of docker/ promise without an engine: nothing open, nothing guessable, nothing undocumented."""
+"""What the files of docker/ promise without an engine: nothing open, nothing guessable, nothing
+undocumented.
+"""
 
 import os
 import re
@@ -22,7 +24,9 @@ def compose() -> dict[str, Any]:
     return YAML(typ="safe").load(DOCKER / "compose.yaml")
 
 
-def test_ports_are_loopbacks_unless_asked_and_services_may_do_nothing_they_need_not(compose: dict[str, Any]) -> None:
+def test_ports_are_loopbacks_unless_asked_and_services_may_do_nothing_they_need_not(
+    compose: dict[str, Any],
+) -> None:
     services = compose["services"]
     ports = [port for service in services.values() for port in service.get("ports", [])]
     assert len(ports) == 2
@@ -39,7 +43,11 @@ def test_ports_are_loopbacks_unless_asked_and_services_may_do_nothing_they_need_
 def test_passwords_come_from_files_only(compose: dict[str, Any]) -> None:
     assert all("/" in secret["file"] for secret in compose["secrets"].values())
     for service in compose["services"].values():
-        named = [name for name in service.get("environment", {}) if re.search("PASSWORD|SECRET|TOKEN|KEY", name)]
+        named = [
+            name
+            for name in service.get("environment", {})
+            if re.search("PASSWORD|SECRET|TOKEN|KEY", name)
+        ]
         assert all(name.endswith("_FILE") for name in named)
     texts = "".join(file.read_text() for file in DOCKER.iterdir() if file.is_file())
     assert not re.search(r"://[^\s/@:]+:[^\s/@]+@", texts)
@@ -47,7 +55,11 @@ def test_passwords_come_from_files_only(compose: dict[str, Any]) -> None:
 
 def test_only_mlflow_itself_has_its_administrators_password(compose: dict[str, Any]) -> None:
     services = compose["services"]
-    assert [name for name, service in services.items() if "mlflow_password" in service.get("secrets", [])] == ["mlflow"]
+    assert [
+        name
+        for name, service in services.items()
+        if "mlflow_password" in service.get("secrets", [])
+    ] == ["mlflow"]
     script = (DOCKER / "mlflow.sh").read_text()
     for name in ("worker", "worker-gpu", "cli"):
         environment = services[name]["environment"]
@@ -65,7 +77,10 @@ def test_every_setting_is_explained(compose: dict[str, Any]) -> None:
 def test_base_images_are_pinned_where_every_command_reads_them(tmp_path: Path) -> None:
     """Else `docker compose` would take the database of `make up` for another and replace it."""
     assert "--env-file" not in (DOCKER.parent / "Makefile").read_text()
-    copies = [Path(shutil.copy(DOCKER / name, tmp_path)) for name in ("pin-images.sh", "compose.yaml", "Dockerfile")]
+    copies = [
+        Path(shutil.copy(DOCKER / name, tmp_path))
+        for name in ("pin-images.sh", "compose.yaml", "Dockerfile")
+    ]
     before = [re.sub(r"@sha256:\w+", "", file.read_text()) for file in copies]
     engine = tmp_path / "docker"
     engine.write_text('#!/bin/sh\n[ "$1" = pull ] || echo "library/some@sha256:0a1b"\n')
@@ -75,7 +90,9 @@ def test_base_images_are_pinned_where_every_command_reads_them(tmp_path: Path) -
         subprocess.run([copies[0]], env=variables, check=True, capture_output=True)
         assert [file.read_text().count("@sha256:0a1b") for file in copies] == [0, 2, 1]
         assert [file.read_text().replace("@sha256:0a1b", "") for file in copies] == before
-    python = re.findall(r"PYTHON_IMAGE(?::-|=)([^\s}]+)", copies[1].read_text() + copies[2].read_text())
+    python = re.findall(
+        r"PYTHON_IMAGE(?::-|=)([^\s}]+)", copies[1].read_text() + copies[2].read_text()
+    )
     assert len(python) == 2
     assert len(set(python)) == 1
 
@@ -99,7 +116,9 @@ def test_containers_claim_gpus_where_the_hosts_own_commands_do(
     monkeypatch.setattr(tempfile, "tempdir", "/tmp")
     default = lock_folder()
     for service in ("worker", "worker-gpu"):
-        assert f"${{STACK_GPU_LOCKS:-{default}}}:/gpu-locks" in compose["services"][service]["volumes"]
+        assert (
+            f"${{STACK_GPU_LOCKS:-{default}}}:/gpu-locks" in compose["services"][service]["volumes"]
+        )
     assert f"\nfolder=${{folder:-{default}}}\n" in (DOCKER / "gpu-locks.sh").read_text()
 
 
@@ -111,7 +130,9 @@ def test_the_folder_of_claims_is_everybodys_and_no_link(tmp_path: Path) -> None:
     def run(folder: Path | None) -> int:
         own = {} if folder is None else {"STACK_GPU_LOCKS": str(folder)}
         known = {k: v for k, v in os.environ.items() if k != "STACK_GPU_LOCKS"}
-        return subprocess.run([script], env=known | own, check=False, capture_output=True).returncode
+        return subprocess.run(
+            [script], env=known | own, check=False, capture_output=True
+        ).returncode
 
     dockers = tmp_path / "made by Docker"
     dockers.mkdir(mode=0o755)
@@ -132,4 +153,8 @@ def test_kubernetes_replaces_a_pod_that_was_stopped_without_counting_it() -> Non
     disrupted, ended = job["podFailurePolicy"]["rules"]
     assert [rule["action"] for rule in (disrupted, ended)] == ["Ignore", "Ignore"]
     assert disrupted["onPodConditions"] == [{"type": "DisruptionTarget", "status": "True"}]
-    assert ended["onExitCodes"] == {"containerName": container["name"], "operator": "In", "values": [TERMINATED]}
+    assert ended["onExitCodes"] == {
+        "containerName": container["name"],
+        "operator": "In",
+        "values": [TERMINATED],
+    }

@@ -1,4 +1,6 @@
-"""The real stack: built, started, used from outside, and each of its services killed in the middle of a study."""
+"""The real stack: built, started, used from outside, and each of its services killed in the middle
+of a study.
+"""
 
 import csv
 import io
@@ -19,7 +21,9 @@ from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
 from tests.docker.stack import IMAGES, ROOT, Stack, free_port, wait_for, why_not
 
-pytestmark = pytest.mark.skipif(bool(why_not()), reason=f"the stack of containers was not tried: {why_not()}")
+pytestmark = pytest.mark.skipif(
+    bool(why_not()), reason=f"the stack of containers was not tried: {why_not()}"
+)
 
 GIB = 2**30
 N_TRIALS = 12
@@ -29,11 +33,15 @@ SLOW = ("--fix", "units=200,depth=3,batch_size=10,lr=0.01", "--epochs", "12", "-
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Two worker containers, PostgreSQL and MLflow, all healthy. Nothing of it is left behind but the build cache."""
+    """Two worker containers, PostgreSQL and MLflow, all healthy. Nothing of it is left behind but
+    the build cache.
+    """
     secrets = tmp_path_factory.mktemp("stack") / "secrets"
     subprocess.run([ROOT / "docker" / "secrets.sh", secrets], check=True, capture_output=True)
     stack = Stack(f"gridless-test-{os.getpid()}", secrets, free_port(), free_port())
-    subprocess.run([ROOT / "docker" / "gpu-locks.sh"], check=True, capture_output=True, env=stack.environment)
+    subprocess.run(
+        [ROOT / "docker" / "gpu-locks.sh"], check=True, capture_output=True, env=stack.environment
+    )
     try:
         stack.compose("up", "--detach", "--build", "--wait", "--scale", "worker=2")
         yield stack
@@ -64,7 +72,12 @@ def test_nothing_starts_without_passwords(stack: Stack, tmp_path: Path) -> None:
 def test_containers_are_closed_and_tell_no_password(stack: Stack) -> None:
     found = stack.containers()
     assert len(found) == 4
-    bound = [port for c in found for ports in c["NetworkSettings"]["Ports"].values() for port in ports or ()]
+    bound = [
+        port
+        for c in found
+        for ports in c["NetworkSettings"]["Ports"].values()
+        for port in ports or ()
+    ]
     assert {port["HostIp"] for port in bound} == {"127.0.0.1"}
     for container in found:
         assert container["Config"]["User"] in {"1000:1000", "999:999"}
@@ -91,7 +104,10 @@ def test_both_databases_and_mlflow_ask_for_their_passwords(stack: Stack) -> None
 def test_limits_are_in_force(stack: Stack) -> None:
     limits = {}
     for container in stack.containers():
-        service, host = container["Config"]["Labels"]["com.docker.compose.service"], container["HostConfig"]
+        service, host = (
+            container["Config"]["Labels"]["com.docker.compose.service"],
+            container["HostConfig"],
+        )
         kib = int(stack.docker("exec", container["Id"], "df", "--output=size", "/tmp").split()[-1])
         limits[service] = (host["Memory"] / GIB, host["PidsLimit"], kib * 1024 / GIB)
     assert limits == {"postgres": (2, 1024, 1), "mlflow": (2, 1024, 1), "worker": (6, 4096, 1)}
@@ -99,11 +115,19 @@ def test_limits_are_in_force(stack: Stack) -> None:
 
 def test_the_workers_account_writes_runs_and_does_not_administer(stack: Stack) -> None:
     experiment = {"name": "a person's"}
-    person = stack.mlflow("experiments/create", password=stack.secret("mlflow_password"), body=experiment)
+    person = stack.mlflow(
+        "experiments/create", password=stack.secret("mlflow_password"), body=experiment
+    )
     account = {"username": "another", "password": "another's password"}
     answers = [
-        stack.mlflow(path, user="gridless-worker", password=stack.secret("mlflow_worker_password"), body=body)
-        for path, body in (("runs/create", person), ("experiments/delete", person), ("users/create", account))
+        stack.mlflow(
+            path, user="gridless-worker", password=stack.secret("mlflow_worker_password"), body=body
+        )
+        for path, body in (
+            ("runs/create", person),
+            ("experiments/delete", person),
+            ("users/create", account),
+        )
     ]
     assert answers[0]["run"]["info"]["experiment_id"] == person["experiment_id"]
     assert answers[1:] == [403, 403]
@@ -126,9 +150,17 @@ def test_fashion_mnist_is_in_the_image_and_needs_no_network(stack: Stack) -> Non
 
 
 def test_a_study_survives_the_loss_of_each_service(stack: Stack, storage: LedgerStorage) -> None:
-    assert stack.gridless("submit", "mlp", "digits", "--n-trials", str(N_TRIALS), *SLOW).strip() == STUDY
-    first, second = (c["Name"].removeprefix("/") for c in sorted(stack.containers("worker"), key=lambda c: c["Name"]))
-    postgres, mlflow = (stack.containers(name)[0]["Name"].removeprefix("/") for name in ("postgres", "mlflow"))
+    assert (
+        stack.gridless("submit", "mlp", "digits", "--n-trials", str(N_TRIALS), *SLOW).strip()
+        == STUDY
+    )
+    first, second = (
+        c["Name"].removeprefix("/")
+        for c in sorted(stack.containers("worker"), key=lambda c: c["Name"])
+    )
+    postgres, mlflow = (
+        stack.containers(name)[0]["Name"].removeprefix("/") for name in ("postgres", "mlflow")
+    )
     losses: list[tuple[int, Callable[[], object]]] = [
         (4, lambda: stack.kill(first)),
         (16, lambda: stack.kill(mlflow)),
@@ -160,8 +192,14 @@ def test_the_champion_is_registered_from_the_image(stack: Stack) -> None:
     stack.gridless("submit", "mlp", "digits", "--name", "kept", *few)
     register = ("run", "--rm", "cli", "register", "kept")
     # Until the study is over and MLflow has its run, there is nothing to register.
-    wait_for(lambda: "is version 1" in stack.compose(*register, check=False), "a champion in MLflow", seconds=900)
-    model = stack.mlflow("registered-models/get?name=kept", password=stack.secret("mlflow_password"))
+    wait_for(
+        lambda: "is version 1" in stack.compose(*register, check=False),
+        "a champion in MLflow",
+        seconds=900,
+    )
+    model = stack.mlflow(
+        "registered-models/get?name=kept", password=stack.secret("mlflow_password")
+    )
     assert model["registered_model"]["aliases"] == [{"alias": "champion", "version": "1"}]
 
 
@@ -174,7 +212,9 @@ def test_workers_that_are_told_to_stop_do_so_well(stack: Stack) -> None:
 
 def _check_leaderboard(stack: Stack, record: StudyRecord) -> None:
     stack.compose("run", "--rm", "cli", "report", STUDY)
-    text = stack.compose("run", "--rm", "--no-deps", "--entrypoint", "cat", "cli", f"/runs/{STUDY}/leaderboard.csv")
+    text = stack.compose(
+        "run", "--rm", "--no-deps", "--entrypoint", "cat", "cli", f"/runs/{STUDY}/leaderboard.csv"
+    )
     rows = list(csv.DictReader(io.StringIO(text)))
     wanted = {trial.number: trial.val_accuracy for trial in record.trials}
     assert {int(row["trial"]): pytest.approx(float(row["val_accuracy"])) for row in rows} == wanted
@@ -211,8 +251,13 @@ def _check_mlflow(stack: Stack, record: StudyRecord) -> None:
         number = next(int(t["value"]) for t in run["data"]["tags"] if t["key"] == "gridless.trial")
         path = f"metrics/get-history?run_id={run['info']['run_id']}&metric_key=val_accuracy&max_results=1000"
         assert number not in steps
-        steps[number] = [(m["step"], m["value"]) for m in stack.mlflow(path, password=password).get("metrics", [])]
-    wanted = {t.number: [(e.step, pytest.approx(e.val_accuracy)) for e in t.curve] for t in record.trials}
+        steps[number] = [
+            (m["step"], m["value"])
+            for m in stack.mlflow(path, password=password).get("metrics", [])
+        ]
+    wanted = {
+        t.number: [(e.step, pytest.approx(e.val_accuracy)) for e in t.curve] for t in record.trials
+    }
     assert {number: sorted(found) for number, found in steps.items()} == wanted
 
 
@@ -229,4 +274,8 @@ def _epochs(record: StudyRecord | None) -> int:
 
 def _is_over(record: StudyRecord | None) -> bool:
     ended = {"COMPLETE", "PRUNED", "FAIL"}
-    return record is not None and len(record.trials) == N_TRIALS and {t.state for t in record.trials} <= ended
+    return (
+        record is not None
+        and len(record.trials) == N_TRIALS
+        and {t.state for t in record.trials} <= ended
+    )

@@ -1,6 +1,7 @@
 """Files that are nearly right, made from right ones; and what they are read with.
 
-`GRIDLESS_FUZZ=1000 pytest tests/fuzz` tries other and more files than the few of every day, which are always the same.
+`GRIDLESS_FUZZ=1000 pytest tests/fuzz` tries other and more files than the few of every day, which
+are always the same.
 """
 
 import copy
@@ -28,11 +29,30 @@ fuzz = settings(
 )
 ROOT = Path(__file__).resolve().parents[2]
 ODD = st.sampled_from(
-    [None, True, -1, 0, 10**30, 1e308, float("nan"), "", "a", "\x1b[2J", "\ud800", "\u202e", "x" * 9000, [], {}, [[]]]
+    [
+        None,
+        True,
+        -1,
+        0,
+        10**30,
+        1e308,
+        float("nan"),
+        "",
+        "a",
+        "\x1b[2J",
+        "\ud800",
+        "\u202e",
+        "x" * 9000,
+        [],
+        {},
+        [[]],
+    ]
 )
 TREES = st.recursive(
     ODD | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 """Plain data of any shape."""
@@ -84,7 +104,9 @@ def changed(draw: st.DrawFn, tree: Any) -> Any:
 
 def _places(tree: Any) -> Iterator[tuple[Any, Any]]:
     """Every part of `tree`, as what holds it and its key there."""
-    keys = list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()
+    keys = (
+        list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()
+    )
     for key in keys:
         yield tree, key
         yield from _places(tree[key])

@@ -42,7 +42,9 @@ SHAPES = st.lists(st.sampled_from([0, 1, 2, 6]), max_size=5).map(tuple)
 @given(st.dictionaries(NAMES, st.tuples(KINDS, SHAPES)))
 def test_npz_of_other_arrays(found: dict[str, tuple[str, tuple[int, ...]]]) -> None:
     file = io.BytesIO(saved_arrays(packed=False))
-    arrays = dict(np.load(file)) | {key: np.zeros(shape, kind) for key, (kind, shape) in found.items()}
+    arrays = dict(np.load(file)) | {
+        key: np.zeros(shape, kind) for key, (kind, shape) in found.items()
+    }
     out = io.BytesIO()
     np.savez(out, **arrays)
     attempt(lambda: npz.load(written(out.getvalue(), "own.npz"), "own"))
@@ -56,7 +58,11 @@ def image(kind: str) -> bytes:
 
 
 @fuzz
-@given(st.sampled_from(["PNG", "JPEG", "BMP", "GIF", "WEBP"]).flatmap(lambda kind: damaged(image(kind))))
+@given(
+    st.sampled_from(["PNG", "JPEG", "BMP", "GIF", "WEBP"]).flatmap(
+        lambda kind: damaged(image(kind))
+    )
+)
 def test_folder(content: bytes) -> None:
     root = written(b"", "x").parent
     for label in "ab":
@@ -91,7 +97,10 @@ def test_checkpoint(data: st.DataObject, is_whole: bool) -> None:
 def samples() -> bytes:
     file = io.BytesIO()
     np.savez(
-        file, images=np.zeros((2, 1, 4, 4, 1), np.uint8), class_names=np.array(["a", "b"]), counts=np.array([1, 2])
+        file,
+        images=np.zeros((2, 1, 4, 4, 1), np.uint8),
+        class_names=np.array(["a", "b"]),
+        counts=np.array([1, 2]),
     )
     return file.getvalue()
 

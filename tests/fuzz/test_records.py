@@ -23,8 +23,18 @@ from tests.study.helpers import SPACE, epoch, spec
 
 def row(number: int) -> dict[str, Any]:
     attrs: dict[str, Any] = {f"epoch:{s}": vars(epoch(s, 0.1 * s)) for s in (1, 2)}
-    attrs |= {"n_params": 5, "environments": ["e"], "peak_host_mb": 3.0, "reason": "why", "log_tail": "t"}
-    attrs |= {"evaluation": {"split": "test", "accuracy": 0.5, "loss": 1.0, "n": 7}, "total_epochs": 9, "seed": 1}
+    attrs |= {
+        "n_params": 5,
+        "environments": ["e"],
+        "peak_host_mb": 3.0,
+        "reason": "why",
+        "log_tail": "t",
+    }
+    attrs |= {
+        "evaluation": {"split": "test", "accuracy": 0.5, "loss": 1.0, "n": 7},
+        "total_epochs": 9,
+        "seed": 1,
+    }
     times = {"started": "2026-01-02T00:00:00+00:00", "ended": "2026-01-02T00:01:00+00:00"}
     params = {"optimizer": "adam", "lr": 0.1, "units": 8 + number}
     return {"number": number, "state": "COMPLETE", "params": params, "user_attrs": attrs} | times
@@ -48,7 +58,10 @@ def packed(rows: list[Any], manifest: Any = MANIFEST) -> bytes:
         manifest = manifest | {"sha256": {"s/record.jsonl": hashlib.sha256(record).hexdigest()}}
     file = io.BytesIO()
     with tarfile.open(fileobj=file, mode="w:gz") as tar:
-        for name, content in (("s/record.jsonl", record), ("s/manifest.json", json.dumps(manifest).encode())):
+        for name, content in (
+            ("s/record.jsonl", record),
+            ("s/manifest.json", json.dumps(manifest).encode()),
+        ):
             info = tarfile.TarInfo(name)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
@@ -62,7 +75,10 @@ def check_archive(content: bytes) -> None:
 
 
 @fuzz
-@given(damaged(packed([HEAD, row(0), row(1)])) | changed(MANIFEST | {"sha256": {}}).map(lambda m: packed([HEAD], m)))
+@given(
+    damaged(packed([HEAD, row(0), row(1)]))
+    | changed(MANIFEST | {"sha256": {}}).map(lambda m: packed([HEAD], m))
+)
 def test_archive(content: bytes) -> None:
     check_archive(content)
 
@@ -119,12 +135,16 @@ UNITS = {
     "default": 1,
     "conditions": [],
 }
-ORACLE = {"hyperparameters": {"space": [{"class_name": "Int", "config": UNITS}], "values": {"units": 1}}}
+ORACLE = {
+    "hyperparameters": {"space": [{"class_name": "Int", "config": UNITS}], "values": {"units": 1}}
+}
 TRIAL = {
     "trial_id": "0",
     "hyperparameters": {"space": [], "values": {"units": 16, "lr": 0.1}},
     "metrics": {
-        "metrics": {"val_accuracy": {"direction": "max", "observations": [{"value": [0.5], "step": 1}]}},
+        "metrics": {
+            "val_accuracy": {"direction": "max", "observations": [{"value": [0.5], "step": 1}]}
+        },
     },
     "status": "COMPLETED",
     "message": None,
@@ -149,7 +169,13 @@ JOURNAL = [
         {"op_code": 5, "trial_id": 0, "param_name": "units", "param_value_internal": 16.0}
         | {"distribution": json.dumps(KIND)},
         {"op_code": 7, "trial_id": 0, "step": 1, "intermediate_value": 0.5},
-        {"op_code": 6, "trial_id": 0, "state": 1, "values": [0.5], "datetime_complete": "2026-01-01T00:01:00.000000"},
+        {
+            "op_code": 6,
+            "trial_id": 0,
+            "state": 1,
+            "values": [0.5],
+            "datetime_complete": "2026-01-01T00:01:00.000000",
+        },
     )
 ]
 

@@ -23,7 +23,11 @@ SPACE = {
     "document": {"lr": 0.1, "n": 3, "o": "adam"},
 }
 SETTINGS = {"n_trials": 4, "epochs": 3, "name": "a", "budget": 2.5, "gpus": 0}
-SUITE = {"systems": [{"model": ["mlp"], "data": "digits", "setting": [{"lr": 1}], "search": {"n_trials": 3}}]}
+SUITE = {
+    "systems": [
+        {"model": ["mlp"], "data": "digits", "setting": [{"lr": 1}], "search": {"n_trials": 3}}
+    ]
+}
 
 
 @fuzz

@@ -1,4 +1,6 @@
-"""Models as KerasTuner's users write them: they ask `hp` as they go, compile themselves, and know nothing of us."""
+"""Models as KerasTuner's users write them: they ask `hp` as they go, compile themselves, and know
+nothing of us.
+"""
 
 from typing import Any
 
@@ -11,7 +13,9 @@ def tutorial(hp: Any) -> keras.Model:
     """As in TensorFlow's own tutorial: no input shape, and a loss from logits."""
     model = keras.Sequential()
     model.add(layers.Flatten())
-    model.add(layers.Dense(units=hp.Int("units", min_value=4, max_value=12, step=4), activation="relu"))
+    model.add(
+        layers.Dense(units=hp.Int("units", min_value=4, max_value=12, step=4), activation="relu")
+    )
     model.add(layers.Dropout(0.3))
     model.add(layers.Dense(10))
     rate = hp.Choice("learning_rate", values=[1e-2, 1e-3])
@@ -24,7 +28,9 @@ def tutorial(hp: Any) -> keras.Model:
 
 
 def scoped(hp: Any) -> keras.Model:
-    """Conditional scopes, a loop over an hp, names that mean something else here, and labels in rows of 0 and 1."""
+    """Conditional scopes, a loop over an hp, names that mean something else here, and labels in
+    rows of 0 and 1.
+    """
     kind = hp.Choice("kind", ["mlp", "cnn"])
     model = keras.Sequential([keras.Input((8, 8, 1))])
     with hp.conditional_scope("kind", ["cnn"]):
@@ -53,13 +59,17 @@ def uncompiled(hp: Any) -> keras.Model:
 class Hyper(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
     """Made for images and classes that it is told of."""
 
-    def __init__(self, input_shape: tuple[int, ...], classes: int, loss: Any = "categorical_crossentropy") -> None:
+    def __init__(
+        self, input_shape: tuple[int, ...], classes: int, loss: Any = "categorical_crossentropy"
+    ) -> None:
         super().__init__()
         self.shape, self.classes, self.loss = input_shape, classes, loss
 
     def build(self, hp: Any) -> keras.Model:
         """One layer between."""
-        model = keras.Sequential([keras.Input(self.shape), layers.Flatten(), layers.Dense(hp.Int("units", 4, 8))])
+        model = keras.Sequential(
+            [keras.Input(self.shape), layers.Flatten(), layers.Dense(hp.Int("units", 4, 8))]
+        )
         model.add(layers.Dense(self.classes, activation="softmax"))
         model.compile("sgd", loss=self.loss)
         return model

@@ -1,4 +1,5 @@
-"""Programs that ask a KerasTuner `hp`, random ones too: trial 0 has its defaults, and no build gets what it excludes.
+"""Programs that ask a KerasTuner `hp`, random ones too: trial 0 has its defaults, and no build gets
+what it excludes.
 
 They build no network, so that many can be tried.
 """
@@ -39,14 +40,18 @@ def defaults(program: Program) -> dict[str, Any]:
 
 
 def replayed(program: Program, setting: dict[str, Any]) -> list[tuple[str, Any]]:
-    """What a setting gives the program, each value checked against the range that it is asked for with."""
+    """What a setting gives the program, each value checked against the range that it is asked for
+    with.
+    """
     hp = setting_hp(for_builder(setting, FOUND))
     retrieve, values = hp._retrieve, []
 
     def checked(one: Any) -> Any:
         value = retrieve(one)
         if value is not None:
-            assert fits(hyper_of({"class_name": type(one).__name__, "config": one.get_config()}).raw, value)
+            assert fits(
+                hyper_of({"class_name": type(one).__name__, "config": one.get_config()}).raw, value
+            )
             values.append((one.name, value))
         return value
 
@@ -68,7 +73,9 @@ def settings_of(space: Space, n: int = 20) -> list[dict[str, Any]]:
                     return param.choices[chance.integers(len(param.choices))]
                 case "constant":
                     return param.value
-            points = np.arange(param.low, param.high + 1e-9, param.step or (1 if param.type == "int" else 0.1))
+            points = np.arange(
+                param.low, param.high + 1e-9, param.step or (1 if param.type == "int" else 0.1)
+            )
             return (int if param.type == "int" else float)(chance.choice(points))
 
         found.append(space.setting(value_of))
@@ -142,7 +149,9 @@ FIXED = [layers, branches, scopes, off_the_grid, dependent, narrowing, twice, ag
 
 
 @pytest.mark.parametrize("program", FIXED)
-def test_trial_0_has_keras_tuners_defaults_and_no_build_gets_a_value_that_it_excludes(program: Program) -> None:
+def test_trial_0_has_keras_tuners_defaults_and_no_build_gets_a_value_that_it_excludes(
+    program: Program,
+) -> None:
     space, _ = explored(program)
     hp = setting_hp(space.document)
     program(hp)
@@ -173,7 +182,8 @@ def test_each_range_of_a_name_is_a_parameter_and_one_that_depends_on_a_number_sp
     wide = explored(threshold)[0].params["wide"]
     assert wide.when == {"width": tuple(range(21, 65))}
     assert explored(again)[1] == [
-        "k is asked for again in one build with another range: it is one value there, taken to the nearest in each"
+        "k is asked for again in one build with another range: it is one value there, taken to the"
+        " nearest in each"
     ]
 
 
@@ -227,7 +237,12 @@ def test_settings_that_can_not_be_built_together_are_told() -> None:
 
 
 NUMBERS = st.builds(
-    lambda low, span, step, default: {"low": low, "high": low + span, "step": step, "default": default},
+    lambda low, span, step, default: {
+        "low": low,
+        "high": low + span,
+        "step": step,
+        "default": default,
+    },
     st.integers(1, 9),
     st.integers(0, 40),
     st.sampled_from([None, 2, 3]),
@@ -236,14 +251,18 @@ NUMBERS = st.builds(
 ASK = st.one_of(
     st.tuples(st.just("Int"), st.sampled_from(["linear", "log", "reverse_log"]), NUMBERS),
     st.tuples(st.just("Float"), st.sampled_from(["linear", "log"]), NUMBERS),
-    st.tuples(st.just("Choice"), st.just(""), st.sampled_from([["a", "b", "c"], [4, 8], [0.1, 0.2]])),
+    st.tuples(
+        st.just("Choice"), st.just(""), st.sampled_from([["a", "b", "c"], [4, 8], [0.1, 0.2]])
+    ),
     st.tuples(st.just("Boolean"), st.just(""), st.booleans()),
     st.tuples(st.just("Fixed"), st.just(""), st.sampled_from([3, "x", True])),
 )
 BLOCK = st.recursive(
     st.lists(st.tuples(st.sampled_from("abcdef"), ASK), min_size=1, max_size=3),
     lambda block: st.lists(
-        st.tuples(st.sampled_from(["if", "scope", "loop", "name"]), st.sampled_from("xyz"), block, block),
+        st.tuples(
+            st.sampled_from(["if", "scope", "loop", "name"]), st.sampled_from("xyz"), block, block
+        ),
         min_size=1,
         max_size=2,
     ),
@@ -266,7 +285,9 @@ def ask(hp: Any, name: str, what: Any) -> None:
 
 
 def run(hp: Any, block: Any, path: str = "") -> None:
-    """A random program: what it branches on has names of its own, what it asks for may share them."""
+    """A random program: what it branches on has names of its own, what it asks for may share
+    them.
+    """
     for i, statement in enumerate(block):
         if len(statement) == 2:
             ask(hp, *statement)
@@ -275,7 +296,11 @@ def run(hp: Any, block: Any, path: str = "") -> None:
         name = f"{letter}{path}{i}"
         match how:
             case "if":
-                run(hp, one if hp.Choice(name, ["p", "q"], default="q") == "p" else other, f"{path}{i}")
+                run(
+                    hp,
+                    one if hp.Choice(name, ["p", "q"], default="q") == "p" else other,
+                    f"{path}{i}",
+                )
             case "scope":
                 hp.Choice(name, ["p", "q"], default="q")
                 for value, part in (("p", one), ("q", other)):
@@ -292,7 +317,9 @@ def run(hp: Any, block: Any, path: str = "") -> None:
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(BLOCK)
-def test_of_random_programs_trial_0_has_the_defaults_and_values_stay_in_their_ranges(block: Any) -> None:
+def test_of_random_programs_trial_0_has_the_defaults_and_values_stay_in_their_ranges(
+    block: Any,
+) -> None:
     def program(hp: Any) -> None:
         run(hp, block)
 

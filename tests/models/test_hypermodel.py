@@ -1,4 +1,6 @@
-"""What was written for KerasTuner runs here unchanged: its space, its own compile, its trials cut and gone on with."""
+"""What was written for KerasTuner runs here unchanged: its space, its own compile, its trials cut
+and gone on with.
+"""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -43,7 +45,15 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 def job(digits: Prepared, tmp_path: Path) -> Callable[..., Job]:
     def make(model: str, params: Mapping[str, Any], name: str = "a") -> Job:
         return Job(
-            MODELS + model, params, 5, 3, str(digits.folder), SHAPE, 10, str(tmp_path / f"{name}.npz"), str(tmp_path)
+            MODELS + model,
+            params,
+            5,
+            3,
+            str(digits.folder),
+            SHAPE,
+            10,
+            str(tmp_path / f"{name}.npz"),
+            str(tmp_path),
         )
 
     return make
@@ -75,11 +85,26 @@ def run(job: Job, *, pause_at: int | None = None) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     ("ask", "param"),
     [
-        (lambda hp: hp.Int("a", 6, 13, step=3, default=9), {"type": "int", "low": 6, "high": 12, "step": 3}),
-        (lambda hp: hp.Int("a", 2, 30, sampling="log"), {"type": "int", "low": 2, "high": 30, "log": True}),
-        (lambda hp: hp.Int("a", 2, 32, step=2, sampling="log"), {"type": "choice", "choices": [2, 4, 8, 16, 32]}),
-        (lambda hp: hp.Float("a", 0.1, 0.8, step=0.1), {"type": "float", "low": 0.1, "high": 0.8, "step": 0.1}),
-        (lambda hp: hp.Float("a", 1, 2, sampling="reverse_log"), {"type": "float", "low": 1.0, "high": 2.0}),
+        (
+            lambda hp: hp.Int("a", 6, 13, step=3, default=9),
+            {"type": "int", "low": 6, "high": 12, "step": 3},
+        ),
+        (
+            lambda hp: hp.Int("a", 2, 30, sampling="log"),
+            {"type": "int", "low": 2, "high": 30, "log": True},
+        ),
+        (
+            lambda hp: hp.Int("a", 2, 32, step=2, sampling="log"),
+            {"type": "choice", "choices": [2, 4, 8, 16, 32]},
+        ),
+        (
+            lambda hp: hp.Float("a", 0.1, 0.8, step=0.1),
+            {"type": "float", "low": 0.1, "high": 0.8, "step": 0.1},
+        ),
+        (
+            lambda hp: hp.Float("a", 1, 2, sampling="reverse_log"),
+            {"type": "float", "low": 1.0, "high": 2.0},
+        ),
         (lambda hp: hp.Int("a", 3, 3), {"type": "constant", "value": 3}),
         (lambda hp: hp.Boolean("a"), {"type": "choice", "choices": [False, True]}),
         (lambda hp: hp.Choice("a", ["x", "y", "x"]), {"type": "choice", "choices": ["x", "y"]}),
@@ -104,8 +129,9 @@ def test_one_name_may_mean_other_things_in_other_scopes() -> None:
 
     space = converted(ask)
     assert {n: p.when for n, p in space.params.items() if n.startswith("units")} == {
-        "units": {"kind": ("a", "b")}, "units__2": {"kind": ("c",)},
-    }  # fmt: skip
+        "units": {"kind": ("a", "b")},
+        "units__2": {"kind": ("c",)},
+    }
     hp = setting_hp({"kind": "c", "units__2": 500})
     ask(hp)
     assert hp.values == {"kind": "c", "units": 500}
@@ -119,20 +145,45 @@ def test_names_that_no_space_can_tell_apart_are_refused() -> None:
 def test_the_space_is_found_with_scopes_loops_and_defaults() -> None:
     space = found("scoped")
     params = space.as_dict()["params"]
-    assert params["filters"] == {"type": "int", "low": 2, "high": 8, "log": True, "when": {"kind": ["cnn"]}}
+    assert params["filters"] == {
+        "type": "int",
+        "low": 2,
+        "high": 8,
+        "log": True,
+        "when": {"kind": ["cnn"]},
+    }
     # `dropout` is a rate here, and the second block is asked for only where there is one.
     assert set(params) == {
-        "kind", "filters", "depth", "block_0_units", "block_1_units", "hp_dropout", "optimizer", "batch_size",
-    }  # fmt: skip
+        "kind",
+        "filters",
+        "depth",
+        "block_0_units",
+        "block_1_units",
+        "hp_dropout",
+        "optimizer",
+        "batch_size",
+    }
     assert space.document["kind"] == "mlp"
     assert space.document["hp_dropout"] is False
 
 
-def test_a_setting_reaches_the_builder_and_what_nobody_chose_is_its_default(caplog: pytest.LogCaptureFixture) -> None:
-    setting = {"kind": "mlp", "depth": 2, "block_0_units": 5, "block_1_units": 6, "hp_dropout": True}
+def test_a_setting_reaches_the_builder_and_what_nobody_chose_is_its_default(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    setting = {
+        "kind": "mlp",
+        "depth": 2,
+        "block_0_units": 5,
+        "block_1_units": 6,
+        "hp_dropout": True,
+    }
     with caplog.at_level(logging.WARNING):
         model = builder_of(MODELS + "scoped")(setting, input_shape=SHAPE, n_classes=10)
-    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [5, 6, 10]
+    assert [layer.units for layer in model.layers if isinstance(layer, keras.layers.Dense)] == [
+        5,
+        6,
+        10,
+    ]
     assert sum(isinstance(layer, keras.layers.Dropout) for layer in model.layers) == 2
     assert isinstance(model.optimizer, keras.optimizers.Adam)
     assert "optimizer is not in the space" in caplog.text
@@ -162,9 +213,13 @@ def test_what_can_not_learn_these_data_is_refused_with_the_reason(model: str, pa
 
 
 def test_a_hypermodel_without_a_build_and_what_a_fit_of_its_own_would_do_are_named() -> None:
-    with pytest.raises(InputError, match=r"hypers:Unbuilt is a HyperModel without a build\(hp\) of its own"):
+    with pytest.raises(
+        InputError, match=r"hypers:Unbuilt is a HyperModel without a build\(hp\) of its own"
+    ):
         builder_of(MODELS + "Unbuilt")
-    (notice,) = explore({"model": MODELS + "Weighing", "input_shape": SHAPE, "n_classes": 10})["notices"]
+    (notice,) = explore({"model": MODELS + "Weighing", "input_shape": SHAPE, "n_classes": 10})[
+        "notices"
+    ]
     assert "fit() is not called" in notice
     assert "not used: shuffle, class_weight, hyperparameter 'shuffle'" in notice
 
@@ -178,10 +233,14 @@ def test_of_an_image_size_only_what_fits_the_data_is_left() -> None:
 
 
 def test_a_study_may_go_on_with_a_space_found_without_conditions() -> None:
-    now = converted(lambda hp: [hp.Boolean("a"), hp.Int("b", 1, 9, parent_name="a", parent_values=[True])])
+    now = converted(
+        lambda hp: [hp.Boolean("a"), hp.Int("b", 1, 9, parent_name="a", parent_values=[True])]
+    )
     before = converted(lambda hp: [hp.Boolean("a"), hp.Int("b", 1, 9)])
     assert differs_in_conditions(before, now)
-    assert not differs_in_conditions(converted(lambda hp: [hp.Boolean("a"), hp.Int("b", 1, 8)]), now)
+    assert not differs_in_conditions(
+        converted(lambda hp: [hp.Boolean("a"), hp.Int("b", 1, 8)]), now
+    )
     assert not differs_in_conditions(now, now)
 
 
@@ -203,7 +262,9 @@ def test_a_function_that_is_neither_ours_nor_for_keras_tuner_is_refused(
 PREDICTED = np.array([[0.7, 0.2, 0.1], [0.3, 0.3, 0.4]], np.float32)
 
 
-@pytest.mark.parametrize("loss", ["categorical_crossentropy", "mse", keras.losses.CategoricalCrossentropy()])
+@pytest.mark.parametrize(
+    "loss", ["categorical_crossentropy", "mse", keras.losses.CategoricalCrossentropy()]
+)
 def test_a_loss_of_rows_of_labels_takes_numbers(loss: Any) -> None:
     taken = loss_of_numbers(loss, 3)
     assert isinstance(taken, RowsOfLabels)
@@ -233,7 +294,9 @@ def test_a_trial_keeps_its_optimizer_and_goes_on_bit_for_bit(job: Callable[..., 
 
 
 def test_labels_as_rows_and_as_numbers_train_alike(job: Callable[..., Job]) -> None:
-    by_rows, by_numbers = (run(job(name, {"units": 8}, name))[-1] for name in ("by_rows", "by_numbers"))
+    by_rows, by_numbers = (
+        run(job(name, {"units": 8}, name))[-1] for name in ("by_rows", "by_numbers")
+    )
     assert by_rows == pytest.approx(by_numbers, rel=1e-4)
 
 
@@ -252,7 +315,11 @@ def test_a_project_that_keras_tuner_wrote_is_read(tmp_path: Path) -> None:
     trial.status = "COMPLETED"
     oracle.end_trial(trial)
     (read,) = read_past(str(tmp_path / "project"), None).trials
-    assert (dict(read.values), read.val_accuracy, read.problem) == (trial.hyperparameters.values, 0.5, None)
+    assert (dict(read.values), read.val_accuracy, read.problem) == (
+        trial.hyperparameters.values,
+        0.5,
+        None,
+    )
 
 
 def test_a_study_of_it_by_one_command(own_home: Path) -> None:
@@ -260,8 +327,15 @@ def test_a_study_of_it_by_one_command(own_home: Path) -> None:
     done = gridless("study", MODELS + "tutorial", "digits", *more)
     assert done.returncode == 0, done.stderr
     assert "2 hyperparameters" in done.stderr
-    assert "source: found by building the model" in (own_home / "tutorial-digits" / "study.yaml").read_text()
+    assert (
+        "source: found by building the model"
+        in (own_home / "tutorial-digits" / "study.yaml").read_text()
+    )
     table = rows(own_home, "tutorial-digits")
     assert [r["state"] for r in table] == ["COMPLETE", "COMPLETE"]
     document = next(r for r in table if r["trial"] == "0")
-    assert (document["param.units"], document["param.learning_rate"], document["epochs"]) == ("4", "0.01", "1")
+    assert (document["param.units"], document["param.learning_rate"], document["epochs"]) == (
+        "4",
+        "0.01",
+        "1",
+    )

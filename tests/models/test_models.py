@@ -80,7 +80,9 @@ def kinds(model: keras.Model) -> list[str]:
 @pytest.mark.parametrize("name", MODELS)
 def test_defaults_are_the_documents_network(name):
     shape, count = COUNTS[name]
-    model = registry.load_builder(name)({}, input_shape=shape, n_classes=1000 if shape == IMAGENET else 10)
+    model = registry.load_builder(name)(
+        {}, input_shape=shape, n_classes=1000 if shape == IMAGENET else 10
+    )
     assert not model.compiled
     assert model.input_shape == (None, *shape)
     assert model.output_shape == (None, 1000 if shape == IMAGENET else 10)
@@ -95,11 +97,15 @@ def test_a_space_names_the_builders_defaults(name):
     space = load_space(find_space(name))
 
     def described(params):
-        model = registry.load_builder(name)(params, input_shape=FACTS[space.data].input_shape, n_classes=10)
+        model = registry.load_builder(name)(
+            params, input_shape=FACTS[space.data].input_shape, n_classes=10
+        )
         return [
-            (layer.name, layer.trainable, layer.input_shape)
-            if isinstance(layer, keras.Model)
-            else {k: v for k, v in layer.get_config().items() if k != "name"}
+            (
+                (layer.name, layer.trainable, layer.input_shape)
+                if isinstance(layer, keras.Model)
+                else {k: v for k, v in layer.get_config().items() if k != "name"}
+            )
             for layer in model.layers
         ]
 
@@ -108,13 +114,16 @@ def test_a_space_names_the_builders_defaults(name):
 
 @pytest.mark.parametrize(("name", "shape"), STEPS)
 def test_one_step_trains(name, shape):
-    # Few filters: what is shown is that the layers fit and gradients flow, which needs no time-consuming width.
+    # Few filters: what is shown is that the layers fit and gradients flow, which needs no
+    # time-consuming width.
     params = {"dropout": 0.2, "units": 16, "filters": 4}
     model = registry.load_builder(name)(params, input_shape=shape, n_classes=3)
     assert model.output_shape == (None, 3)
     model.compile(optimizer="sgd", loss="sparse_categorical_crossentropy", run_eagerly=True)
     before = [w.copy() for w in model.get_weights()]
-    loss = model.train_on_batch(np.random.default_rng(0).random((4, *shape), np.float32), np.array([0, 1, 2, 0]))
+    loss = model.train_on_batch(
+        np.random.default_rng(0).random((4, *shape), np.float32), np.array([0, 1, 2, 0])
+    )
     assert np.isfinite(loss)
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
 
@@ -122,7 +131,10 @@ def test_one_step_trains(name, shape):
 @pytest.mark.parametrize("name", TOO_SMALL)
 def test_too_small_images_are_refused_with_a_remedy(name):
     build = registry.load_builder(name)
-    with pytest.raises(InputError, match=rf"needs images of at least .* these have 8×8; {re.escape(TOO_SMALL[name])}"):
+    with pytest.raises(
+        InputError,
+        match=rf"needs images of at least .* these have 8×8; {re.escape(TOO_SMALL[name])}",
+    ):
         build({}, input_shape=DIGITS, n_classes=10)
 
 
@@ -135,7 +147,9 @@ def test_smallest_size_is_exact(variant, size):
     model = convnn.build({"variant": variant}, input_shape=(size, size, 1), n_classes=2)
     assert all(layer.output.shape[1] >= 1 for layer in model.layers)
     for shape in [(size, size - 1, 1), (size - 1, size, 1)]:
-        with pytest.raises(InputError, match=f"variant {variant} needs images of at least {size}×{size}"):
+        with pytest.raises(
+            InputError, match=f"variant {variant} needs images of at least {size}×{size}"
+        ):
             convnn.build({"variant": variant}, input_shape=shape, n_classes=2)
 
 
@@ -167,7 +181,9 @@ def test_dropout_sits_where_the_document_has_it(variant, rates):
     def dropouts(params):
         model = convnn.build({"variant": variant, **params}, input_shape=FASHION, n_classes=10)
         where = [kinds(model)[i - 1] for i, kind in enumerate(kinds(model)) if kind == "Dropout"]
-        return [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)], where
+        return [
+            layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)
+        ], where
 
     assert dropouts({})[0] == rates
     assert dropouts({"dropout": 0.0}) == ([], [])
@@ -178,13 +194,28 @@ def test_dropout_sits_where_the_document_has_it(variant, rates):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_params_reach_every_hidden_layer(name):
-    params = {"units": 7, "activation": "tanh", "initializer": "he_normal", "filters": 5, "depth": 2}
-    model = registry.load_builder(name)(params, input_shape=CIFAR if name in BASED else FASHION, n_classes=4)
+    params = {
+        "units": 7,
+        "activation": "tanh",
+        "initializer": "he_normal",
+        "filters": 5,
+        "depth": 2,
+    }
+    model = registry.load_builder(name)(
+        params, input_shape=CIFAR if name in BASED else FASHION, n_classes=4
+    )
     own = [layer for layer in model.layers if not isinstance(layer, keras.Model)]
-    configs = [layer.get_config() for layer in own if not isinstance(layer, keras.layers.InputLayer)]
+    configs = [
+        layer.get_config() for layer in own if not isinstance(layer, keras.layers.InputLayer)
+    ]
     activations = [c["activation"] for c in configs if c.get("activation") not in (None, "linear")]
     assert activations == ["tanh"] * (len(activations) - 1) + ["softmax"]
-    kernels = [c[k] for c in configs for k in c if re.fullmatch(r"(kernel|depthwise|pointwise)_initializer", k)]
+    kernels = [
+        c[k]
+        for c in configs
+        for k in c
+        if re.fullmatch(r"(kernel|depthwise|pointwise)_initializer", k)
+    ]
     assert {k["class_name"] for k in kernels if k} == {"HeNormal"}
     assert [c["units"] for c in configs if "units" in c][-2:] == [7, 4]
     assert [c["filters"] for c in configs if c.get("filters")] == FILTERS.get(
@@ -204,4 +235,6 @@ def test_layers_of_one_shape_start_different():
 def test_sources_use_keras_alone():
     """Any Keras backend must be able to run them."""
     for source in Path(search.models.__file__).parent.glob("*.py"):
-        assert not re.search(r"\btf\.|tensorflow|\btorch\b|\bjax\b", source.read_text()), source.name
+        assert not re.search(r"\btf\.|tensorflow|\btorch\b|\bjax\b", source.read_text()), (
+            source.name
+        )

@@ -16,7 +16,13 @@ def curve(*accuracies: float, seconds: float = 1.5) -> tuple[Epoch, ...]:
     return tuple(
         Epoch(
             step,
-            {"loss": 1 / step, "accuracy": a + 0.01, "val_loss": 1.1 / step, "val_accuracy": a, "lr": 1e-3},
+            {
+                "loss": 1 / step,
+                "accuracy": a + 0.01,
+                "val_loss": 1.1 / step,
+                "val_accuracy": a,
+                "lr": 1e-3,
+            },
             seconds,
             1.7e9 + step,
         )
@@ -24,16 +30,29 @@ def curve(*accuracies: float, seconds: float = 1.5) -> tuple[Epoch, ...]:
     )
 
 
-def trial(number: int, state: str, accuracies: tuple[float, ...] = (), **fields: Any) -> TrialRecord:
-    fields = {"params": {"lr": 0.001, "units": 64, "optimizer": "adam"}, "started": STARTED} | fields
-    return TrialRecord(number, state, curve=curve(*accuracies), total_epochs=3, n_params=1000 + number, **fields)
+def trial(
+    number: int, state: str, accuracies: tuple[float, ...] = (), **fields: Any
+) -> TrialRecord:
+    fields = {
+        "params": {"lr": 0.001, "units": 64, "optimizer": "adam"},
+        "started": STARTED,
+    } | fields
+    return TrialRecord(
+        number, state, curve=curve(*accuracies), total_epochs=3, n_params=1000 + number, **fields
+    )
 
 
 SPACE: Mapping[str, Any] = {
     "source": "a paper",
     "params": {
         "optimizer": {"type": "choice", "choices": ["adam", "sgd"]},
-        "momentum": {"type": "float", "low": 0.5, "high": 0.99, "log": False, "when": {"optimizer": ["sgd"]}},
+        "momentum": {
+            "type": "float",
+            "low": 0.5,
+            "high": 0.99,
+            "log": False,
+            "when": {"optimizer": ["sgd"]},
+        },
         "lr": {"type": "float", "low": 1e-5, "high": 0.1, "log": True},
         "units": {"type": "int", "low": 16, "high": 512, "log": False, "step": 16},
     },
@@ -48,12 +67,21 @@ def study() -> StudyRecord:
         name="mlp-digits",
         model="mlp",
         data="digits",
-        spec={"n_trials": 8, "epochs": 3, "seed": 7, "data_digest": "sha256:abc", "timeout_s": None, "space": SPACE},
+        spec={
+            "n_trials": 8,
+            "epochs": 3,
+            "seed": 7,
+            "data_digest": "sha256:abc",
+            "timeout_s": None,
+            "space": SPACE,
+        },
         trials=(
             trial(0, "COMPLETE", (0.7, 0.9, 0.9)),
             trial(1, "FAIL", (0.99,), reason="out of memory", log_tail="last words\nof trial 1"),
             trial(2, "PRUNED", (0.1 + 0.2,), params=sgd, reason="below the rung"),
-            trial(3, "RUNNING", (0.8, 0.9125), params={"lr": 0.02, "units": 32, "optimizer": "adam"}),
+            trial(
+                3, "RUNNING", (0.8, 0.9125), params={"lr": 0.02, "units": 32, "optimizer": "adam"}
+            ),
             trial(4, "WAITING", (0.9,), paused=True),
             trial(5, "RUNNING"),
             trial(6, "FAIL", reason="the loss became NaN", log_tail=None),
@@ -70,7 +98,12 @@ def hostile(study: StudyRecord) -> StudyRecord:
     evil = "</script><script>alert(1)</script>"
     params = {"=cmd()": "=cmd()", "units": -64, evil: evil}
     first = trial(0, "COMPLETE", (0.9,), params=params)
-    other = trial(1, "COMPLETE", (0.8,), params={"=cmd()": "-2+3", "units": 64, evil: "<img src=x onerror=alert(1)>"})
+    other = trial(
+        1,
+        "COMPLETE",
+        (0.8,),
+        params={"=cmd()": "-2+3", "units": 64, evil: "<img src=x onerror=alert(1)>"},
+    )
     failed = trial(2, "FAIL", params=params, reason=evil, log_tail=f"</pre>{evil}")
     return replace(
         study,

@@ -49,7 +49,9 @@ def write(folder, found, names, trial=3, **changed):
     evidence.mkdir(parents=True, exist_ok=True)
     images = np.zeros((len(names), 8, 28, 28, 1), np.uint8)
     counts = np.arange(len(names)) + 1000
-    np.savez_compressed(evidence / "samples.npz", images=images, class_names=np.array(names), counts=counts)
+    np.savez_compressed(
+        evidence / "samples.npz", images=images, class_names=np.array(names), counts=counts
+    )
     arrays = {
         "split": np.array(found.split),
         "step": np.array(found.step),
@@ -68,7 +70,14 @@ def write(folder, found, names, trial=3, **changed):
 
 def replicated(search):
     """The study of its replicates, with what each of them repeats."""
-    each = {"setting": {}, "seed": 1, "epochs": 2, "stop_at": 2, "train_on": "all", "evaluate": "test"}
+    each = {
+        "setting": {},
+        "seed": 1,
+        "epochs": 2,
+        "stop_at": 2,
+        "train_on": "all",
+        "evaluate": "test",
+    }
     replicates = [each | {"source": source} for source in (1, 1, 0, 0)]
     return replace(final_of(search), spec={**search.spec, "replicates": replicates})
 
@@ -85,7 +94,12 @@ def test_the_numbers_are_scikit_learns(n, n_classes):
     names = [f"c{i}" for i in range(n_classes)]
     labels = list(range(n_classes))
     expected = classification_report(
-        found.true, found.predicted, labels=labels, target_names=names, output_dict=True, zero_division=0
+        found.true,
+        found.predicted,
+        labels=labels,
+        target_names=names,
+        output_dict=True,
+        zero_division=0,
     )
     table = class_table(found, names).set_index("class")
     right = float(np.mean(found.true == found.predicted))
@@ -101,7 +115,9 @@ def test_the_numbers_are_scikit_learns(n, n_classes):
     expected_matrix = confusion_matrix(found.true, found.predicted, labels=every)
     assert (confusion(found.true, found.predicted, every) == expected_matrix).all()
     some = every[1::2]
-    assert (confusion(found.true, found.predicted, some) == expected_matrix[np.ix_(some, some)]).all()
+    assert (
+        confusion(found.true, found.predicted, some) == expected_matrix[np.ix_(some, some)]
+    ).all()
 
 
 def test_a_reader_sees_the_chosen_model(study, tmp_path):
@@ -113,7 +129,10 @@ def test_a_reader_sees_the_chosen_model(study, tmp_path):
     n_wrong = found.n_wrong
     assert f"trial 3 recognises {500 - n_wrong} of 500 validation images" in page.text
     assert "slightly better than it will be on new images" in page.text
-    assert f"{n_wrong} of 500 validation images ({100 * n_wrong / 500:.2f} %) were misclassified" in page.text
+    assert (
+        f"{n_wrong} of 500 validation images ({100 * n_wrong / 500:.2f} %) were misclassified"
+        in page.text
+    )
     assert "6 layers with 721,430 weights, all trainable" in page.text
     assert "T-shirt 1,000 images" in page.text
     i = found.wrong_index[0]
@@ -137,14 +156,20 @@ def test_the_exported_network_is_judged_on_the_test_set_beside_the_best_trial(st
     write(tmp_path, predictions(), names, trial=1)
     exported = predictions(200, seed=1, split="test")
     write(tmp_path / "final", exported, names, trial=0)
-    paths = write_report(search, tmp_path, None, replicated(search), tmp_path / "final" / "evidence").paths
+    paths = write_report(
+        search, tmp_path, None, replicated(search), tmp_path / "final" / "evidence"
+    ).paths
     page = read_page(paths.page)
     right = 200 - exported.n_wrong
     assert f"the exported network recognises {right} of 200 test images" in page.text
     assert "trial 1 recognises" in page.text
-    assert page.text.index("Misclassified test images") < page.text.index("Misclassified validation images")
+    assert page.text.index("Misclassified test images") < page.text.index(
+        "Misclassified validation images"
+    )
     assert {"confusion-1", "confusion_test-1"} <= set(page.ids)
-    assert {"confusion.html", "confusion_test.html"} <= {path.name for path in paths.figures.iterdir()}
+    assert {"confusion.html", "confusion_test.html"} <= {
+        path.name for path in paths.figures.iterdir()
+    }
     expected = class_table(exported, names)
     cells = [a["data-value"] for a in page.every("td") if "data-value" in a]
     assert str(expected.loc[0, "precision"]) in cells
@@ -167,8 +192,12 @@ def test_evidence_is_read_from_wherever_workers_kept_it(study, tmp_path, monkeyp
     assert f"{store} is out of reach" in caplog.text
 
 
-@pytest.mark.parametrize("trouble", ["the store is down", "the share is not mounted", "another host's file"])
-def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(study, tmp_path, monkeypatch, caplog, trouble):
+@pytest.mark.parametrize(
+    "trouble", ["the store is down", "the share is not mounted", "another host's file"]
+)
+def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(
+    study, tmp_path, monkeypatch, caplog, trouble
+):
     def down(*_):
         raise PermissionError("no") if trouble == "another host's file" else OSError("no route")
 
@@ -181,7 +210,10 @@ def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(study, 
     memory = fsspec.filesystem("memory")
     memory.put(str(evidence), store, recursive=True)
     before = write_report(search, report, store, final, store).paths
-    files = {path: path.read_bytes() for path in (before.classes, before.model, before.figures / "confusion.html")}
+    files = {
+        path: path.read_bytes()
+        for path in (before.classes, before.model, before.figures / "confusion.html")
+    }
     if trouble == "the share is not mounted":
         memory.rm(store, recursive=True)
     else:
@@ -197,7 +229,10 @@ def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(study, 
 
 
 def test_the_page_says_which_images_were_judged(study, tmp_path):
-    for split, words in (("test", "no epoch was chosen by these"), ("train", "trained on these very images")):
+    for split, words in (
+        ("test", "no epoch was chosen by these"),
+        ("train", "trained on these very images"),
+    ):
         write(tmp_path, predictions(split=split), list("abcdefghij"))
         assert words in read_page(write_report(study, tmp_path).paths.page).text
 
@@ -211,7 +246,11 @@ def test_without_evidence_each_section_says_so_and_an_old_table_goes(study, tmp_
     assert paths.classes is None
     assert not (tmp_path / "classes.csv").exists()
     page = read_page(paths.page)
-    for sentence in ("No sample images were kept", "network were not kept", "predictions were not kept"):
+    for sentence in (
+        "No sample images were kept",
+        "network were not kept",
+        "predictions were not kept",
+    ):
         assert sentence in page.text
     assert not page.every("img")
     assert not page.unbalanced
@@ -223,7 +262,8 @@ def test_damaged_files_count_as_missing(tmp_path):
     for file, content in whole.items():
         rng = np.random.default_rng(0)
         flipped = [
-            content[:i] + bytes([content[i] ^ 255]) + content[i + 1 :] for i in rng.integers(0, len(content), 60)
+            content[:i] + bytes([content[i] ^ 255]) + content[i + 1 :]
+            for i in rng.integers(0, len(content), 60)
         ]
         for damaged in (b"", b"PK\x03\x04", content[: len(content) // 2], content[:-30], *flipped):
             file.write_bytes(damaged)
@@ -246,7 +286,11 @@ def test_damaged_files_count_as_missing(tmp_path):
         {"wrong_index": np.arange(3)},
         {"wrong_images": np.zeros((48, 28, 28, 1), np.float32)},
         {"wrong_images": np.array([{}], dtype=object)},
-        {"true": np.zeros(0, np.uint16), "predicted": np.zeros(0, np.uint16), "confidence": np.zeros(0, np.float32)},
+        {
+            "true": np.zeros(0, np.uint16),
+            "predicted": np.zeros(0, np.uint16),
+            "confidence": np.zeros(0, np.float32),
+        },
     ],
 )
 def test_predictions_that_contradict_themselves_count_as_missing(tmp_path, changed):
@@ -309,19 +353,39 @@ def test_a_thousand_classes_are_bounded_and_it_is_said(study, tmp_path):
 @pytest.mark.parametrize(
     ("true", "predicted", "expected"),
     [
-        ([0] * 90 + [1] * 10, [0] * 100, "calls every one of 100 validation images “cat” and is right on 90.00\u00a0%"),
-        ([1] * 90 + [0] * 10, [0] * 100, "and is right on 10.00\u00a0%; naming the largest class, “dog”"),
+        (
+            [0] * 90 + [1] * 10,
+            [0] * 100,
+            "calls every one of 100 validation images “cat” and is right on 90.00\u00a0%",
+        ),
+        (
+            [1] * 90 + [0] * 10,
+            [0] * 100,
+            "and is right on 10.00\u00a0%; naming the largest class, “dog”",
+        ),
         ([0] * 60 + [1] * 40, [0] * 99 + [1], "calls 99.00\u00a0% of 100 validation images “cat”"),
-        ([0] * 70 + [1] * 30, [0] * 60 + [1] * 10 + [0] * 20 + [2] * 10, "is right on 60.00\u00a0% of 100"),
-        ([0] * 98 + [1] * 2, [0] * 98 + [1] * 2, ""),  # few images of other classes, and all of them recognised
+        (
+            [0] * 70 + [1] * 30,
+            [0] * 60 + [1] * 10 + [0] * 20 + [2] * 10,
+            "is right on 60.00\u00a0% of 100",
+        ),
+        (
+            [0] * 98 + [1] * 2,
+            [0] * 98 + [1] * 2,
+            "",
+        ),  # few images of other classes, and all of them recognised
         ([0] * 50 + [1] * 50, [0] * 40 + [1] * 60, ""),
         ([2] * 10, [2] * 10, ""),
     ],
 )
-def test_a_network_no_better_than_a_constant_answer_is_said_to_be(study, tmp_path, true, predicted, expected):
+def test_a_network_no_better_than_a_constant_answer_is_said_to_be(
+    study, tmp_path, true, predicted, expected
+):
     none = np.zeros(0, np.int64)
     images = np.zeros((0, 28, 28, 1), np.uint8)
-    found = Predictions("validation", 2, np.array(true), np.array(predicted), np.ones(len(true)), none, images)
+    found = Predictions(
+        "validation", 2, np.array(true), np.array(predicted), np.ones(len(true)), none, images
+    )
     write(tmp_path, found, ["cat", "dog", "bird"])
     report = write_report(study, tmp_path)
     page = read_page(report.paths.page).text
@@ -362,7 +426,10 @@ def test_a_chain_goes_from_top_to_bottom_and_on_in_another_strip():
     for strip in drawn.strips:
         assert len({b.x for b in strip.boxes}) == 1
         assert [b.y for b in strip.boxes] == sorted({b.y for b in strip.boxes})
-    assert [len(strip.lines) for strip in drawn.strips] == [2 + 1, 2 + 1]  # one leaves the first, one enters the next
+    assert [len(strip.lines) for strip in drawn.strips] == [
+        2 + 1,
+        2 + 1,
+    ]  # one leaves the first, one enters the next
     assert not drawn.branched
     assert diagram(Network((), 0, 0)).boxes == ()
 
@@ -393,7 +460,9 @@ def test_branches_stand_beside_the_main_path_and_no_boxes_overlap(n_blocks):
     assert n_lines == sum(len(x.inputs) for x in network.layers) + n_strips - 1
     for strip in drawn.strips:
         assert len({(b.x, b.y) for b in strip.boxes}) == len(strip.boxes)
-        assert all(b.x + BOX_WIDTH <= strip.width and b.y + BOX_HEIGHT <= strip.height for b in strip.boxes)
+        assert all(
+            b.x + BOX_WIDTH <= strip.width and b.y + BOX_HEIGHT <= strip.height for b in strip.boxes
+        )
     place = {b.layer.name: (k, b.y) for k, strip in enumerate(drawn.strips) for b in strip.boxes}
     assert len(place) == len(network.layers)
     assert all(place[i] < place[b.layer.name] for b in drawn.boxes for i in b.layer.inputs)
@@ -402,7 +471,9 @@ def test_branches_stand_beside_the_main_path_and_no_boxes_overlap(n_blocks):
 
 
 def test_layers_that_name_unknown_inputs_or_themselves_are_still_drawn():
-    odd = Network((layer("a", "a", "nowhere", shape=(None, 3)), layer("b", "a", "a", trainable=False)), 0, 0)
+    odd = Network(
+        (layer("a", "a", "nowhere", shape=(None, 3)), layer("b", "a", "a", trainable=False)), 0, 0
+    )
     drawn = diagram(odd)
     assert [len(strip.lines) for strip in drawn.strips] == [1]
     assert drawn.boxes[0].facts == "? × 3 · 5"

@@ -19,7 +19,9 @@ VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
 
 class Page(HTMLParser):
-    """A page's elements, its text outside scripts and styles, and whether every element is closed."""
+    """A page's elements, its text outside scripts and styles, and whether every element is
+    closed.
+    """
 
     def __init__(self, text):
         super().__init__()
@@ -57,7 +59,10 @@ def read(study, **fields):
 
 def test_the_page_says_what_was_found_in_words_first(study):
     text = read(study).text
-    assert "The best setting so far reached 91.25 % validation accuracy, at epoch 2 of trial 3." in text
+    assert (
+        "The best setting so far reached 91.25 % validation accuracy, at epoch 2 of trial 3."
+        in text
+    )
     assert "1.25 points above the document’s setting (trial 0, 90.00 %)" in text
     assert "Trial 3 has optimizer adam, lr 0.02 and units 32." in text
     assert "The document’s setting has lr 0.001 and units 64 instead." in text
@@ -69,10 +74,15 @@ def test_the_page_says_what_was_found_in_words_first(study):
 
 
 def test_the_time_by_the_clock_stands_beside_the_summed_training_time(study):
-    text = read(study).text  # all five trials began at once, and the longest took three epochs of 1.5 s
+    text = read(
+        study
+    ).text  # all five trials began at once, and the longest took three epochs of 1.5 s
     assert "wall-clock time 3.5 s training time 12.0 s summed over trials" in text
     search = finished(study)
-    assert "By the clock the search took 2.5 s." in Page(page(contents(search, final=final_of(search)))).text
+    assert (
+        "By the clock the search took 2.5 s."
+        in Page(page(contents(search, final=final_of(search)))).text
+    )
 
 
 def test_what_has_nothing_to_show_is_a_line(study):
@@ -88,11 +98,17 @@ def test_what_has_nothing_to_show_is_a_line(study):
 
 def test_the_test_set_is_called_unopened_only_while_it_is(study):
     search = finished(study)
-    plan = "After the search, its best 2 settings will be trained again on 2 fresh seeds and scored on it."
+    plan = (
+        "After the search, its best 2 settings will be trained again on 2 fresh seeds and scored"
+        " on it."
+    )
     assert f"The test set has not been opened. {plan}" in read(search).text
     begun = contents(search, final=final_of(search, n_done=0))
     assert "has not been opened" in Page(page(begun)).text
-    assert "has not been opened" not in Page(page(contents(search, final=final_of(search, n_done=1)))).text
+    assert (
+        "has not been opened"
+        not in Page(page(contents(search, final=final_of(search, n_done=1)))).text
+    )
     assert "has not been opened" not in read(search, final=final_of(search), finals=finals()).text
 
 
@@ -106,7 +122,10 @@ def test_finalists_open_the_page_and_have_a_section_and_columns_of_their_own(stu
     assert {"finalists", "finalists-1"} <= set(found.ids)
     columns = [a["data-name"] for a in found.every("th") if "data-name" in a]
     assert columns[2:7] == ["accuracy", "test", "low", "replicates", "tied"]
-    assert [a["data-value"] for a in found.every("td") if a.get("data-value") in ("yes", "no")] == ["yes", "no"]
+    assert [a["data-value"] for a in found.every("td") if a.get("data-value") in ("yes", "no")] == [
+        "yes",
+        "no",
+    ]
     without = read(search)
     assert not {"finalists", "finalists-1"} & set(without.ids)
     assert "test" not in [a.get("data-name") for a in without.every("th")]
@@ -129,7 +148,9 @@ def test_epochs_that_the_study_cut_are_said_to_be(study):
 
 def test_a_parameter_called_as_a_column_has_a_column_to_itself(study):
     trials = tuple(replace(t, params={**t.params, "epochs": t.number}) for t in study.trials)
-    columns = [a["data-name"] for a in read(replace(study, trials=trials)).every("th") if "data-name" in a]
+    columns = [
+        a["data-name"] for a in read(replace(study, trials=trials)).every("th") if "data-name" in a
+    ]
     assert {"epochs", "param.epochs", "lr"} <= set(columns)
     assert len(set(columns)) == len(columns)
 
@@ -139,9 +160,15 @@ def test_replicates_that_are_still_running_are_said_to_be(study):
     rows = finals().rows
     half = replace(finals(), rows=(rows[0], replace(rows[1], values=(0.9,))), is_complete=False)
     text = read(search, final=final_of(search, n_done=3), finals=half).text
-    assert "Running 2 of 2 trials started; 3 of 4 replicates of its finalists done, 1 training now." in text
+    assert (
+        "Running 2 of 2 trials started; 3 of 4 replicates of its finalists done, 1 training now."
+        in text
+    )
     assert "The finalists are being trained again: 3 of 4 replicates finished so far." in text
-    assert "Unfinished 2 of 2 trials started; its finalists have not been trained again yet." in read(search).text
+    assert (
+        "Unfinished 2 of 2 trials started; its finalists have not been trained again yet."
+        in read(search).text
+    )
 
 
 def test_what_an_hour_may_still_bring_is_a_headline(study):
@@ -153,7 +180,10 @@ def test_what_an_hour_may_still_bring_is_a_headline(study):
 
 
 def test_failures_space_and_settings_are_shown(study):
-    rows = (*study.trials[:-1], replace(study.trials[-1], started=study.trials[0].started, environments=("b",)))
+    rows = (
+        *study.trials[:-1],
+        replace(study.trials[-1], started=study.trials[0].started, environments=("b",)),
+    )
     elsewhere = {"a": {"python": "3.11.2"}, "b": {"python": "3.12.1"}, "c": {"python": "3.13.0"}}
     text = read(replace(study, trials=rows, environments=elsewhere)).text
     assert "Other environment of trial 7 python 3.12.1" in text
@@ -170,8 +200,20 @@ def test_failures_space_and_settings_are_shown(study):
 
 def test_nothing_is_loaded_from_anywhere(study, tmp_path):
     paths = write_report(study, tmp_path / "runs").paths
-    keys = {"accuracy", "cost", "curves", "best", "importances", "parallel", "parameters", "compute", "confusion"}
-    assert {f"{k}.html" for k in keys} | {"plotly.min.js"} <= {p.name for p in paths.figures.iterdir()}
+    keys = {
+        "accuracy",
+        "cost",
+        "curves",
+        "best",
+        "importances",
+        "parallel",
+        "parameters",
+        "compute",
+        "confusion",
+    }
+    assert {f"{k}.html" for k in keys} | {"plotly.min.js"} <= {
+        p.name for p in paths.figures.iterdir()
+    }
     for file in [paths.page, *paths.figures.glob("*.html")]:
         found = Page(file.read_text(encoding="utf-8"))
         links = [a[k] for _, a in found.elements for k in ("src", "href") if k in a]
@@ -204,7 +246,11 @@ def test_nothing_from_the_study_becomes_markup(hostile, tmp_path):
         assert "alert(1)" in found.text
     text = Page(paths.page.read_text(encoding="utf-8")).text
     assert "</pre></script><script>alert(1)</script>" in text
-    figures = [json.loads(s) for s in Page(paths.page.read_text(encoding="utf-8")).scripts if s.startswith("{")]
+    figures = [
+        json.loads(s)
+        for s in Page(paths.page.read_text(encoding="utf-8")).scripts
+        if s.startswith("{")
+    ]
     shown = json.dumps([f for f in figures if "layout" in f])
     assert "&lt;script&gt;alert(1)" in shown
     assert "<script>" not in shown
@@ -216,7 +262,8 @@ def test_no_text_in_a_figure_can_end_its_script(study):
     found = Page(page(Contents(study, plots=(Plot("k", "t", "c", (Panel("a", figure),)),))))
     assert not found.unbalanced
     assert any(
-        '"layout"' in s and json.loads(s)["layout"]["title"]["text"] == "</script><b>&" for s in found.scripts[:1]
+        '"layout"' in s and json.loads(s)["layout"]["title"]["text"] == "</script><b>&"
+        for s in found.scripts[:1]
     )
 
 
@@ -239,17 +286,33 @@ def test_the_page_is_sound_for_those_who_do_not_see_it(study):
     assert len(plots) >= 9
     assert all(a["role"] == "img" and a["aria-label"] for a in plots)
     assert [a["aria-sort"] for a in found.every("th") if "aria-sort" in a] == ["ascending"]
-    assert all(a.get("role") == "region" and "tabindex" in a for a in found.every("div") if a.get("class") == "scroll")
+    assert all(
+        a.get("role") == "region" and "tabindex" in a
+        for a in found.every("div")
+        if a.get("class") == "scroll"
+    )
 
 
 @pytest.mark.parametrize(
     ("trials", "expected"),
     [
         ((), "No trial has been started yet."),
-        ((trial(0, "FAIL", reason="boom"), trial(1, "FAIL", (0.9,), reason="boom")), "boom 2 trials"),
-        ((trial(0, "COMPLETE", (0.5,)), trial(1, "COMPLETE", (0.4,))), "no other trial has beaten it"),
-        ((trial(0, "FAIL"), trial(1, "COMPLETE", (0.4,))), "(trial 0) has no value to compare it with"),
-        ((trial(0, "COMPLETE", (0.5,)), trial(1, "WAITING", (0.4,), paused=True)), "Unfinished 2 of 8"),
+        (
+            (trial(0, "FAIL", reason="boom"), trial(1, "FAIL", (0.9,), reason="boom")),
+            "boom 2 trials",
+        ),
+        (
+            (trial(0, "COMPLETE", (0.5,)), trial(1, "COMPLETE", (0.4,))),
+            "no other trial has beaten it",
+        ),
+        (
+            (trial(0, "FAIL"), trial(1, "COMPLETE", (0.4,))),
+            "(trial 0) has no value to compare it with",
+        ),
+        (
+            (trial(0, "COMPLETE", (0.5,)), trial(1, "WAITING", (0.4,), paused=True)),
+            "Unfinished 2 of 8",
+        ),
     ],
 )
 def test_studies_without_much_in_them(study, trials, expected):

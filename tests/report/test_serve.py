@@ -87,7 +87,9 @@ def test_the_report_is_read_and_nothing_else():
         assert ask(port, method="POST")[0].status == 501
 
 
-def test_a_page_has_news_with_each_change_of_its_study_or_of_its_finalists(empty_sqlite, own_home, tmp_path):
+def test_a_page_has_news_with_each_change_of_its_study_or_of_its_finalists(
+    empty_sqlite, own_home, tmp_path
+):
     storage = LedgerStorage(f"sqlite:///{shutil.copy(empty_sqlite, tmp_path)}")
     news = news_of(storage, "mine")
     with pytest.raises(InputError, match="'mine' is not in the storage"):

@@ -8,18 +8,29 @@ from hypothesis import strategies as st
 from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
 
 # The same examples in every run, however slow the machine is.
-steadily = settings(deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+steadily = settings(
+    deadline=None, derandomize=True, max_examples=60, suppress_health_check=[HealthCheck.too_slow]
+)
 _NAMES = ["size", "units", "solver", "share", "epochs"]
-_LEAVES = st.one_of(st.text("abc", min_size=1, max_size=3), st.integers(2, 9), st.booleans(), st.none())
+_LEAVES = st.one_of(
+    st.text("abc", min_size=1, max_size=3), st.integers(2, 9), st.booleans(), st.none()
+)
 
 
 @st.composite
 def _params(draw: st.DrawFn, discrete: bool) -> dict[str, Any]:
-    kind = draw(st.sampled_from(["int", "choice", "constant"] if discrete else ["float", "int", "choice", "constant"]))
+    kind = draw(
+        st.sampled_from(
+            ["int", "choice", "constant"] if discrete else ["float", "int", "choice", "constant"]
+        )
+    )
     if kind == "constant":
         return {"type": kind, "value": draw(_LEAVES)}
     if kind == "choice":
-        return {"type": kind, "choices": draw(st.lists(_LEAVES, min_size=1, max_size=4, unique=True))}
+        return {
+            "type": kind,
+            "choices": draw(st.lists(_LEAVES, min_size=1, max_size=4, unique=True)),
+        }
     low = draw(st.integers(1, 5))
     step = draw(st.sampled_from([None, 1, 2]))
     high = low + (step or 1) * draw(st.integers(1, 3))
@@ -34,8 +45,12 @@ def raw_params(draw: st.DrawFn, discrete: bool = False) -> dict[str, Any]:
         param = draw(_params(discrete))
         if found and draw(st.booleans()):
             parent = draw(st.sampled_from(sorted(found)))
-            values = found[parent].get("choices") or [found[parent].get("value", found[parent].get("low"))]
-            param["when"] = {parent: draw(st.lists(st.sampled_from(values), min_size=1, unique=True))}
+            values = found[parent].get("choices") or [
+                found[parent].get("value", found[parent].get("low"))
+            ]
+            param["when"] = {
+                parent: draw(st.lists(st.sampled_from(values), min_size=1, unique=True))
+            }
         found[name] = param
     return found
 
@@ -44,16 +59,25 @@ def raw_params(draw: st.DrawFn, discrete: bool = False) -> dict[str, Any]:
 def spaces(draw: st.DrawFn, discrete: bool = False) -> Space:
     params = draw(raw_params(discrete))
     any_order = dict(draw(st.permutations(list(params.items()))))
-    # Made here by hand, parents first, so that the code under test is not asked what it should answer.
+    # Made here by hand, parents first, so that the code under test is not asked what it should
+    # answer.
     document: dict[str, Any] = {}
     for name, raw in params.items():
-        if all(p in document and document[p] in allowed for p, allowed in raw.get("when", {}).items()):
+        if all(
+            p in document and document[p] in allowed for p, allowed in raw.get("when", {}).items()
+        ):
             document[name] = draw(st.sampled_from(_some(raw)))
     return Space.from_dict({"model": "m", "params": any_order, "document": document})
 
 
 def _some(raw: dict[str, Any]) -> list[Any]:
-    return list(raw["choices"]) if "choices" in raw else [raw["value"]] if "value" in raw else [raw["low"], raw["high"]]
+    return (
+        list(raw["choices"])
+        if "choices" in raw
+        else [raw["value"]]
+        if "value" in raw
+        else [raw["low"], raw["high"]]
+    )
 
 
 def values_of(param: Param) -> list[Any]:

@@ -48,7 +48,23 @@ BAD: dict[str, list[Any]] = {
     "nesterov": [0, 1, "true", None],
     "weight_decay": [-1e-9],
     "schedule": ["linear", False],
-    "step_epochs": [0, -3, 1.5, True, None, "", "20,11", "11,11", "0,3", "11;20", "11,", "a", "1.5", "-1", "²"],
+    "step_epochs": [
+        0,
+        -3,
+        1.5,
+        True,
+        None,
+        "",
+        "20,11",
+        "11,11",
+        "0,3",
+        "11;20",
+        "11,",
+        "a",
+        "1.5",
+        "-1",
+        "²",
+    ],
     "step_factor": [0, 1],
     "decay": [-1],
     "plateau_factor": [0, 1, 2],
@@ -114,11 +130,21 @@ def test_every_parameter_takes_what_it_can_and_nothing_else() -> None:
 
 
 def test_names_that_training_does_not_read_are_left_alone() -> None:
-    assert problems_of("units", -3) == problems_of("units", {"type": "float", "low": 9, "high": 1}) == []
+    assert (
+        problems_of("units", -3)
+        == problems_of("units", {"type": "float", "low": 9, "high": 1})
+        == []
+    )
 
 
 def test_what_is_no_parameter_at_all_is_left_to_the_linter() -> None:
-    for raw in ({}, {"type": "flaot"}, {"type": ["int"]}, {"type": "int"}, {"type": "choice", "choices": 3}):
+    for raw in (
+        {},
+        {"type": "flaot"},
+        {"type": ["int"]},
+        {"type": "int"},
+        {"type": "choice", "choices": 3},
+    ):
         assert problems_of("batch_size", raw) == []
 
 

@@ -124,7 +124,11 @@ def test_a_file_reads_as_yaml_1_2(write: Callable[..., Path]) -> None:
     assert space.document == {"lr": 0.1, "solver": "sgd", "momentum": 0.0}
     assert space.params["solver"].model_dump()["choices"] == ("sgd", "on", "1", 1)
     assert space.published is not None
-    assert (space.published.value, space.published.split, space.published.source) == (0.5, "test", "a book")
+    assert (space.published.value, space.published.split, space.published.source) == (
+        0.5,
+        "test",
+        "a book",
+    )
     twice = load_space(write("# a comment\r\n" + GOOD.replace("\n", "\r\n"), "other"))
     assert twice.digest == space.digest
 
@@ -161,7 +165,9 @@ def test_what_is_no_space_at_all_is_told_in_one_line(
 
 def test_files_that_cannot_be_read(write: Callable[..., Path]) -> None:
     folder = write().parent
-    assert _problems(folder / "no.yaml") == [f"{folder / 'no.yaml'}: there is no such file; check the name"]
+    assert _problems(folder / "no.yaml") == [
+        f"{folder / 'no.yaml'}: there is no such file; check the name"
+    ]
     assert "can't be read" in _problems(folder)[0]
 
 
@@ -192,22 +198,30 @@ def test_extends_merges_removes_and_keeps_conditions_sound(write: Callable[..., 
 
 def test_mistakes_are_shown_in_the_file_that_makes_them(write: Callable[..., Path]) -> None:
     parent = write(GOOD.replace("high: 0.9, when", "hihg: 0.9, when"))
-    child = write(CHILD.replace("0.5", "1e-4").replace("units: 3", "units: 30") + "params: {}\n", "child")
+    child = write(
+        CHILD.replace("0.5", "1e-4").replace("units: 3", "units: 30") + "params: {}\n", "child"
+    )
     assert _problems(child) == [
         f"{child}:7: document.units: 30 is out of range; give 1 to 9",
         f"{child}:8: key 'params' is given twice, first in line 3; remove one",
-        f"{parent}:3: params.lr.low: low must be below high, but 0.001 is not below 0.0001; swap them",
+        (
+            f"{parent}:3: params.lr.low: low must be below high, but 0.001 is not below 0.0001;"
+            " swap them"
+        ),
         f"{parent}:5: params.momentum.hihg: unknown key 'hihg'; did you mean 'high'?",
         f"{parent}:5: params.momentum: key 'high' is missing; add `high: …`",
     ]
     write()
     vain = write(CHILD.replace("solver: null", "solvr: null"), "vain")
     assert _problems(vain) == [
-        f"{vain}:4: params.solvr: can't be removed, since it is not inherited; did you mean 'solver'?"
+        f"{vain}:4: params.solvr: can't be removed, since it is not inherited; did you mean"
+        " 'solver'?"
     ]
 
 
-def test_extends_finds_its_own_folder_first_then_what_is_shipped(write: Callable[..., Path], tmp_path: Path) -> None:
+def test_extends_finds_its_own_folder_first_then_what_is_shipped(
+    write: Callable[..., Path], tmp_path: Path
+) -> None:
     own = tmp_path / "elsewhere"
     own.mkdir()
     (own / "convNN.yaml").write_text("extends: convNN\nparams: {lr: {high: 0.5}}\n")
@@ -257,9 +271,16 @@ def test_a_baseline_is_a_document_by_another_name_and_may_be_left_out(tmp_path: 
         "  depth: {type: int, low: 1, high: 8, step: 7}\n"
     )
     middle = "{units: 20, lr: 0.1, solver: adam, mix: 0.5, depth: 1}\n"
-    texts = {"a": f"document: {middle}", "b": f"baseline: {middle}", "c": "", "d": f"extends: b\n{params}"}
+    texts = {
+        "a": f"document: {middle}",
+        "b": f"baseline: {middle}",
+        "c": "",
+        "d": f"extends: b\n{params}",
+    }
     for name, head in texts.items():
-        (tmp_path / f"{name}.yaml").write_text(f"model: m\n{head}" + ("" if name == "d" else params))
+        (tmp_path / f"{name}.yaml").write_text(
+            f"model: m\n{head}" + ("" if name == "d" else params)
+        )
     spaces = [load_space(tmp_path / f"{name}.yaml") for name in texts]
     assert {space.digest for space in spaces} == {spaces[0].digest}
     assert spaces[2].document == {"units": 20, "lr": 0.1, "solver": "adam", "mix": 0.5, "depth": 1}

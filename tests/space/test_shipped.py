@@ -106,7 +106,14 @@ RECIPES = {  # as the documents have them
         "dropout": 0.5,
         "norm_limit": 3,
     },
-    "digits_cnn": {**_SLIDES, "rotate": 5, "zoom": 0.2, "shift": 0.15, "flip": False, "dropout": 0.5},
+    "digits_cnn": {
+        **_SLIDES,
+        "rotate": 5,
+        "zoom": 0.2,
+        "shift": 0.15,
+        "flip": False,
+        "dropout": 0.5,
+    },
     "cifar_cnn": {**_SLIDES, "rotate": 10, "zoom": 0, "shift": 0.1, "flip": True, "dropout": 0.35},
     "resnet": {
         **_PLATEAU,
@@ -174,5 +181,14 @@ def test_published_recipes(model: str) -> None:
 
 def test_variants_are_texts_and_the_seventh_has_no_filters() -> None:
     space = _shipped("convNN")
-    assert space.params["variant"].model_dump()["choices"] == ("1", "2", "3", "3a", "4", "6", "7", "8")
+    assert space.params["variant"].model_dump()["choices"] == (
+        "1",
+        "2",
+        "3",
+        "3a",
+        "4",
+        "6",
+        "7",
+        "8",
+    )
     assert "filters" not in space.complete({"variant": "7"})

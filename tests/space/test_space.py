@@ -36,7 +36,9 @@ def test_a_space_survives_json(any_space: Space) -> None:
 
 @steadily
 @given(spaces(), spaces())
-def test_digests_ignore_writing_and_differ_exactly_where_a_difference_is_shown(one: Space, other: Space) -> None:
+def test_digests_ignore_writing_and_differ_exactly_where_a_difference_is_shown(
+    one: Space, other: Space
+) -> None:
     raw = one.as_dict()
     rewritten = {
         "document": {n: _otherwise(v) for n, v in reversed(raw["document"].items())},
@@ -66,7 +68,9 @@ def _otherwise(value: Any) -> Any:
 
 @steadily
 @given(spaces(), st.data())
-def test_complete_keeps_what_is_given_and_adds_what_is_needed(any_space: Space, data: st.DataObject) -> None:
+def test_complete_keeps_what_is_given_and_adds_what_is_needed(
+    any_space: Space, data: st.DataObject
+) -> None:
     wanted = data.draw(settings_of(any_space))
     assert any_space.problems_of(wanted) == []
     # Any part that holds the parents of all it holds.
@@ -81,7 +85,9 @@ def test_complete_keeps_what_is_given_and_adds_what_is_needed(any_space: Space, 
 
 @steadily
 @given(spaces(), st.data())
-def test_a_setting_is_made_of_values_for_what_is_active(any_space: Space, data: st.DataObject) -> None:
+def test_a_setting_is_made_of_values_for_what_is_active(
+    any_space: Space, data: st.DataObject
+) -> None:
     asked: list[str] = []
 
     def draw(name: str) -> Any:
@@ -101,7 +107,11 @@ def test_corners_are_valid_distinct_and_reach_every_end(any_space: Space) -> Non
     assert [any_space.problems_of(c) for c in corners] == [[]] * len(corners)
     assert len({json.dumps(c, sort_keys=True) for c in corners}) == len(corners)
     for name, param in any_space.params.items():
-        ends = [param.low, param.high] if isinstance(param, FloatParam | IntParam) else values_of(param)
+        ends = (
+            [param.low, param.high]
+            if isinstance(param, FloatParam | IntParam)
+            else values_of(param)
+        )
         assert all(any(c.get(name, "absent") == end for c in corners) for end in ends)
 
 
@@ -112,7 +122,9 @@ def test_n_combinations_is_the_number_of_settings(any_space: Space) -> None:
     for name in any_space.order:
         values = values_of(any_space.params[name])
         settings = [
-            one for s in settings for one in ([{**s, name: v} for v in values] if name in any_space.active(s) else [s])
+            one
+            for s in settings
+            for one in ([{**s, name: v} for v in values] if name in any_space.active(s) else [s])
         ]
     assert any_space.n_combinations == len(settings)
 
@@ -134,7 +146,13 @@ def test_pinning_and_dropping_leave_a_sound_space(any_space: Space, data: st.Dat
 
 def test_parents_come_first_and_the_rest_keeps_its_order(space: Space) -> None:
     assert space.order == ["solver", "momentum", "lr", "units", "rate", "seed"]
-    assert space.active({"solver": "adam", "units": 10}) == ["solver", "lr", "units", "rate", "seed"]
+    assert space.active({"solver": "adam", "units": 10}) == [
+        "solver",
+        "lr",
+        "units",
+        "rate",
+        "seed",
+    ]
     assert space.active({}) == ["solver", "lr", "units", "rate"]
     # momentum: 10 with sgd; seed: with two of three units, unless solver is null; 10 lr, 4 rates.
     assert space.n_combinations == (10 + 1 + 1) * 10 * 3 * 4
@@ -165,7 +183,9 @@ def test_document_values_take_their_parameters_types(space: Space) -> None:
         ({"unit": 10}, ["unit: is not a parameter; did you mean 'units'?"]),
     ],
 )
-def test_problems_name_rule_value_and_remedy(space: Space, change: dict[str, Any], expected: list[str]) -> None:
+def test_problems_name_rule_value_and_remedy(
+    space: Space, change: dict[str, Any], expected: list[str]
+) -> None:
     assert space.problems_of({**space.document, **change}) == expected
 
 
@@ -173,7 +193,10 @@ def test_a_bool_is_not_a_number_nor_the_other_way_round() -> None:
     params = {"flag": ChoiceParam(choices=[False, True]), "depth": ChoiceParam(choices=[1, 2])}
     space = Space(model="m", params=params, document={"flag": False, "depth": 1.0})
     assert type(space.document["depth"]) is int
-    assert [p.split(":")[0] for p in space.problems_of({"flag": 1, "depth": True})] == ["flag", "depth"]
+    assert [p.split(":")[0] for p in space.problems_of({"flag": 1, "depth": True})] == [
+        "flag",
+        "depth",
+    ]
 
 
 def test_complete_lists_every_problem_of_what_was_given(space: Space) -> None:
@@ -251,4 +274,9 @@ def test_bad_parts_raise_input_error_with_every_mistake() -> None:
     assert len(error.value.problems) == 2
     with pytest.raises(InputError) as error:
         Space.from_dict({"extends": "x", "params": {}, "document": []})
-    assert [p.split(":")[0] for p in error.value.problems] == ["space", "extends", "params", "document"]
+    assert [p.split(":")[0] for p in error.value.problems] == [
+        "space",
+        "extends",
+        "params",
+        "document",
+    ]

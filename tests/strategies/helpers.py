@@ -16,7 +16,9 @@ Value = Callable[[Mapping[str, Any], int], float]
 def study(
     strategy: Strategy, space: Space, n: int, value: Value, *, fails: int = 0, max_epochs: int = 9
 ) -> list[TrialRecord]:
-    """A whole study with one worker, as a worker runs it. Every `fails`-th trial can't be trained."""
+    """A whole study with one worker, as a worker runs it. Every `fails`-th trial can't be
+    trained.
+    """
     trials: list[TrialRecord] = []
     while True:
         number = strategy.promote(trials)
@@ -29,10 +31,14 @@ def study(
             trials.append(TrialRecord(number, "RUNNING", params, total_epochs=total))
         elif not (trials[number].state == "WAITING" and trials[number].paused):
             raise AssertionError(f"trial {number} is not paused")
-        trials[number] = train(strategy, trials, number, value, fails=bool(fails) and number % fails == fails - 1)
+        trials[number] = train(
+            strategy, trials, number, value, fails=bool(fails) and number % fails == fails - 1
+        )
 
 
-def train(strategy: Strategy, trials: Sequence[TrialRecord], number: int, value: Value, *, fails: bool) -> TrialRecord:
+def train(
+    strategy: Strategy, trials: Sequence[TrialRecord], number: int, value: Value, *, fails: bool
+) -> TrialRecord:
     """The trial after a segment."""
     trial = replace(trials[number], state="RUNNING", paused=False)
     if fails:
@@ -42,6 +48,9 @@ def train(strategy: Strategy, trials: Sequence[TrialRecord], number: int, value:
         trial = replace(trial, curve=(*trial.curve, epoch(step, value(trial.params, step))))
         if strategy.is_rung(step):
             others = [t for t in trials if t.number != number]
-            if strategy.decide([*others[:number], trial, *others[number:]], number, step) is Decision.PAUSE:
+            if (
+                strategy.decide([*others[:number], trial, *others[number:]], number, step)
+                is Decision.PAUSE
+            ):
                 return replace(trial, state="WAITING", paused=True)
     return replace(trial, state="COMPLETE")

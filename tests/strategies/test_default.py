@@ -35,8 +35,14 @@ SPACES = sorted(p.stem for p in Path("spaces").glob("*.yaml"))
 
 def hill(params: Mapping[str, Any], step: int) -> float:
     """Best at lr 0.01, momentum 0.7 and 200 units; the smaller lr, the later it gets there."""
-    x = (np.log10(params["lr"]) + 2) / 2, params["momentum"] - 0.7, np.log(params["units"] / 200) / 3
-    return float(0.9 * np.exp(-sum(v * v for v in x)) * (1 - np.exp(-step / (2 - np.log10(params["lr"])))))
+    x = (
+        (np.log10(params["lr"]) + 2) / 2,
+        params["momentum"] - 0.7,
+        np.log(params["units"] / 200) / 3,
+    )
+    return float(
+        0.9 * np.exp(-sum(v * v for v in x)) * (1 - np.exp(-step / (2 - np.log10(params["lr"]))))
+    )
 
 
 def waiting(number: int, values: list[float], **params: Any) -> TrialRecord:
@@ -48,15 +54,27 @@ def waiting(number: int, values: list[float], **params: Any) -> TrialRecord:
 
 @pytest.mark.parametrize(
     ("max_epochs", "expected"),
-    [(1, []), (3, []), (4, [3]), (10, [3, 5]), (20, [3, 10]), (52, [3, 9, 26]), (200, [12, 33, 100])],
+    [
+        (1, []),
+        (3, []),
+        (4, [3]),
+        (10, [3, 5]),
+        (20, [3, 10]),
+        (52, [3, 9, 26]),
+        (200, [12, 33, 100]),
+    ],
 )
 def test_rungs(max_epochs: int, expected: list[int]) -> None:
     assert list(shares(max_epochs)) == expected
 
 
 def test_it_beats_random_search_for_the_same_epochs() -> None:
-    """Even to the best of as many full trainings as random search may spend, it needs but a part of the epochs."""
-    best = max(hill({"lr": lr, "momentum": 0.7, "units": 200}, 9) for lr in np.geomspace(0.001, 0.1, 50))
+    """Even to the best of as many full trainings as random search may spend, it needs but a part of
+    the epochs.
+    """
+    best = max(
+        hill({"lr": lr, "momentum": 0.7, "units": 200}, 9) for lr in np.geomspace(0.001, 0.1, 50)
+    )
     regrets = {"default": 0.0, "random": 0.0}
     for name in regrets:
         for seed in range(3):
@@ -69,15 +87,21 @@ def test_it_beats_random_search_for_the_same_epochs() -> None:
 
 
 def test_a_slow_starter_is_promoted_when_others_of_its_kind_rose() -> None:
-    """Small rates start low here and end high: what is at the rung decides less than what comes of it."""
+    """Small rates start low here and end high: what is at the rung decides less than what comes of
+    it.
+    """
     low, high = [0.1, 0.2, 0.3], [0.4, 0.5, 0.55]
     known = [waiting(i, [*low, *[0.9] * 17], lr=1e-4 * (1 + i / 10)) for i in range(1, 5)]
     known += [waiting(i, [*high, *[0.6] * 17], lr=0.5 + i / 100) for i in range(5, 9)]
     paused = [waiting(9, high, lr=0.52), waiting(10, low, lr=1.2e-4), waiting(11, high, lr=0.6)]
-    others = [waiting(i, [0.01, 0.02, 0.03], lr=0.01 * (i - 10), momentum=0.9) for i in range(12, 20)]
+    others = [
+        waiting(i, [0.01, 0.02, 0.03], lr=0.01 * (i - 10), momentum=0.9) for i in range(12, 20)
+    ]
     strategy = make_strategy("default", PLAIN, seed=1, max_epochs=20)
     trials = [*known, *paused, *others]
-    assert strategy.promote([*trials, *(waiting(i, [0.01] * 3, lr=1.0) for i in range(20, 40))]) == 10
+    assert (
+        strategy.promote([*trials, *(waiting(i, [0.01] * 3, lr=1.0) for i in range(20, 40))]) == 10
+    )
 
 
 def test_only_the_documents_trial_is_never_paused() -> None:
@@ -89,18 +113,30 @@ def test_only_the_documents_trial_is_never_paused() -> None:
 
 
 def test_of_few_trials_one_beside_the_documents_comes_to_its_end() -> None:
-    trials = study(make_strategy("default", PLAIN, seed=1, max_epochs=20, n_trials=4), PLAIN, 4, hill, max_epochs=20)
+    trials = study(
+        make_strategy("default", PLAIN, seed=1, max_epochs=20, n_trials=4),
+        PLAIN,
+        4,
+        hill,
+        max_epochs=20,
+    )
     assert sum(t.state == "COMPLETE" for t in trials) >= 2
 
 
 def test_it_keeps_away_from_what_cannot_be_trained() -> None:
     """Large rates diverge here, however good they would be."""
     trials = [
-        waiting(i, [0.5, 0.5, 0.5 + i / 1000], lr=10 ** (-4 + 4 * i / 30), momentum=(i * 7 % 10) / 10)
+        waiting(
+            i, [0.5, 0.5, 0.5 + i / 1000], lr=10 ** (-4 + 4 * i / 30), momentum=(i * 7 % 10) / 10
+        )
         for i in range(1, 31)
     ]
     trials = [
-        replace(t, state="FAIL", curve=(), paused=False, untrainable=True) if t.params["lr"] > 0.03 else t
+        (
+            replace(t, state="FAIL", curve=(), paused=False, untrainable=True)
+            if t.params["lr"] > 0.03
+            else t
+        )
         for t in trials
     ]
     strategy = make_strategy("default", PLAIN, seed=1, max_epochs=20)
@@ -122,7 +158,10 @@ def test_settings_survive_their_encoding(name: str) -> None:
 def test_gains_are_explained_by_what_brought_them() -> None:
     """Trials gain as much as their feature says; those that stopped at the rung are told so."""
     features = np.linspace(0, 1, 30)[:, None]
-    curves = [[0.1, 0.2, 0.5] + ([0.5 + 0.3 * x] * 17 if i % 2 else []) for i, x in enumerate(features[:, 0])]
+    curves = [
+        [0.1, 0.2, 0.5] + ([0.5 + 0.3 * x] * 17 if i % 2 else [])
+        for i, x in enumerate(features[:, 0])
+    ]
     trials = [waiting(i, values) for i, values in enumerate(curves)]
     ends, doubts = extrapolate(trials, (3, 20), features)
     assert ends == pytest.approx(0.5 + 0.3 * features[:, 0], abs=0.03)
@@ -140,7 +179,9 @@ def test_the_process_finds_out_which_parameter_matters() -> None:
 
 
 def test_new_trials_of_a_study_that_grew_are_promoted_beside_what_its_end_left_pruned() -> None:
-    trials = [replace(waiting(n, [0.5 + n / 100] * 3), state="PRUNED", paused=False) for n in range(10)]
+    trials = [
+        replace(waiting(n, [0.5 + n / 100] * 3), state="PRUNED", paused=False) for n in range(10)
+    ]
     trials += [waiting(n, [0.7] * 20) for n in range(10, 14)]
     strategy = make_strategy("default", PLAIN, seed=1, max_epochs=20, n_trials=16)
     assert strategy.promote([*trials, waiting(14, [0.6] * 3), waiting(15, [0.9] * 3)]) == 15
@@ -161,7 +202,9 @@ def test_a_space_in_which_nothing_varies_has_one_setting() -> None:
 
 
 def test_choices_are_looked_at_even_when_another_looks_good() -> None:
-    """What the first good trial has is not all that is tried: the best variant is one that few trials have."""
+    """What the first good trial has is not all that is tried: the best variant is one that few
+    trials have.
+    """
     space = load_space(find_space("convNN"))
 
     def value(params: Mapping[str, Any], step: int) -> float:
@@ -170,7 +213,11 @@ def test_choices_are_looked_at_even_when_another_looks_good() -> None:
 
     for seed in range(3):
         trials = study(
-            make_strategy("default", space, seed=seed, max_epochs=6, n_trials=40), space, 40, value, max_epochs=6
+            make_strategy("default", space, seed=seed, max_epochs=6, n_trials=40),
+            space,
+            40,
+            value,
+            max_epochs=6,
         )
         assert {t.params["variant"] for t in trials[:30]} == set(space.params["variant"].choices)
         # Of 40 pairs of choices a third is seen by 30 trials.

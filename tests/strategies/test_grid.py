@@ -19,7 +19,10 @@ def test_a_grid_of_millions_is_never_in_memory() -> None:
     settings = [grid.ask([], number) for number in range(4)]
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert settings[:3] == [document, *({"units": 1, "seeds": 0, "rate": rate} for rate in (0.0, 1e-7))]
+    assert settings[:3] == [
+        document,
+        *({"units": 1, "seeds": 0, "rate": rate} for rate in (0.0, 1e-7)),
+    ]
     assert peak < 1_000_000
     last = points(space.params["rate"])
     assert (len(last), last[-1]) == (10_000_001, 1.0)

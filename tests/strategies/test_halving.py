@@ -1,4 +1,6 @@
-"""Halving at rungs, and what TPE is told; what every strategy promises is in strategy/test_contract.py."""
+"""Halving at rungs, and what TPE is told; what every strategy promises is in
+strategy/test_contract.py.
+"""
 
 from dataclasses import replace
 
@@ -14,21 +16,28 @@ def make(name: str = "halving", seed: int = 3) -> Strategy:
 
 
 def test_the_sampler_learns_from_every_kind_of_trial() -> None:
-    """Good trials have small learning rates here: most later questions should, too, whatever state they are in."""
+    """Good trials have small learning rates here: most later questions should, too, whatever state
+    they are in.
+    """
     states = ["COMPLETE", "PRUNED", "WAITING", "FAIL"]
     before = [
         TrialRecord(
-            i, states[i % 4], {"optimizer": "adam", "lr": 10 ** (-4 + 4 * (i % 10) / 10), "units": 50},
-            trial(i, [1 - (i % 10) / 10]).curve, paused=True, untrainable=True,
+            i,
+            states[i % 4],
+            {"optimizer": "adam", "lr": 10 ** (-4 + 4 * (i % 10) / 10), "units": 50},
+            trial(i, [1 - (i % 10) / 10]).curve,
+            paused=True,
+            untrainable=True,
         )
         for i in range(40)
-    ]  # fmt: skip
+    ]
     asked = [make("tpe").ask(before, n)["lr"] for n in range(40, 60)]
     assert sum(lr < 10**-2 for lr in asked) >= 15
 
 
 @pytest.mark.parametrize(
-    ("max_epochs", "expected"), [(1, ()), (3, ()), (4, (3,)), (9, (3,)), (15, (3, 5)), (27, (3, 9)), (52, (3, 6, 17))]
+    ("max_epochs", "expected"),
+    [(1, ()), (3, ()), (4, (3,)), (9, (3,)), (15, (3, 5)), (27, (3, 9)), (52, (3, 6, 17))],
 )
 def test_rungs(max_epochs: int, expected: tuple[int, ...]) -> None:
     assert rungs(max_epochs) == expected
@@ -76,5 +85,7 @@ def test_hyperbands_brackets_have_nothing_to_do_with_the_settings() -> None:
     for number in range(1, 101):
         params = strategy.ask([], number)
         alone = replace(trial(number, [0.5, 0.5], "RUNNING"), total_epochs=52)
-        lows[strategy.decide([alone], number, 2)].append(params["optimizer"] == SPACE.params["optimizer"].choices[0])  # type: ignore[union-attr]
+        lows[strategy.decide([alone], number, 2)].append(
+            params["optimizer"] == SPACE.params["optimizer"].choices[0]
+        )  # type: ignore[union-attr]
     assert all(0.25 < sum(low) / len(low) < 0.75 for low in lows.values())

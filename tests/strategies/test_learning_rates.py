@@ -63,7 +63,11 @@ def test_a_study_begins_with_rates_that_are_customary() -> None:
 
 @pytest.mark.parametrize(
     ("fixed", "usual"),
-    [({"optimizer": "adam"}, 0.001), ({"optimizer": "sgd", "momentum": 0.9}, 0.01), ({"lr": 0.01}, 0.01)],
+    [
+        ({"optimizer": "adam"}, 0.001),
+        ({"optimizer": "sgd", "momentum": 0.9}, 0.01),
+        ({"lr": 0.01}, 0.01),
+    ],
 )
 def test_pinned_parameters_are_heeded(fixed: dict[str, Any], usual: float) -> None:
     strategy = make_strategy("default", MLP.fix(fixed), seed=0, max_epochs=15)
@@ -75,11 +79,17 @@ def test_pinned_parameters_are_heeded(fixed: dict[str, Any], usual: float) -> No
 
 @pytest.mark.parametrize(
     "momentum",
-    [{"type": "choice", "choices": [0.0, 0.9]}, {"type": "float", "low": 0.01, "high": 0.9, "log": True}],
+    [
+        {"type": "choice", "choices": [0.0, 0.9]},
+        {"type": "float", "low": 0.01, "high": 0.9, "log": True},
+    ],
 )
 def test_momentum_on_another_scale_leaves_rates_alone(momentum: dict[str, Any]) -> None:
     raw = PLAIN.as_dict()
-    raw["params"] |= {"momentum": momentum, "optimizer": {"type": "choice", "choices": ["sgd", "adam"]}}
+    raw["params"] |= {
+        "momentum": momentum,
+        "optimizer": {"type": "choice", "choices": ["sgd", "adam"]},
+    }
     raw["document"] |= {"momentum": 0.9, "optimizer": "sgd"}
     encoding = Encoding(Space.from_dict(raw), 15)
     uniform = np.full((1, encoding.width), 0.3)

@@ -10,9 +10,12 @@ from search.strategies.optuna_trials import distributions
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "step", "last"), [(0.0, 6 * 0.1, 0.1, 0.6), (0.1, 0.1 + 7 * 0.1, 0.1, 0.8), (0.2, 0.8, 0.2, 0.8)]
+    ("low", "high", "step", "last"),
+    [(0.0, 6 * 0.1, 0.1, 0.6), (0.1, 0.1 + 7 * 0.1, 0.1, 0.8), (0.2, 0.8, 0.2, 0.8)],
 )
-def test_steps_end_where_they_end_in_decimals(low: float, high: float, step: float, last: float) -> None:
+def test_steps_end_where_they_end_in_decimals(
+    low: float, high: float, step: float, last: float
+) -> None:
     param = {"type": "float", "low": low, "high": high, "step": step}
     space = Space.from_dict({"model": "mlp", "document": {"rate": low}, "params": {"rate": param}})
     with warnings.catch_warnings():

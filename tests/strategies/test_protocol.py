@@ -14,11 +14,24 @@ from tests.strategies.helpers import Value, study
 SPACE = Space.from_dict(
     {
         "model": "mlp",
-        "document": {"optimizer": "sgd", "lr": 0.1, "momentum": 0.0, "units": 64, "rate": 0.5, "epochs": 9},
+        "document": {
+            "optimizer": "sgd",
+            "lr": 0.1,
+            "momentum": 0.0,
+            "units": 64,
+            "rate": 0.5,
+            "epochs": 9,
+        },
         "params": {
             "optimizer": {"type": "choice", "choices": ["sgd", "adam"]},
             "lr": {"type": "float", "low": 1e-4, "high": 1.0, "log": True},
-            "momentum": {"type": "float", "low": 0.0, "high": 0.9, "step": 0.1, "when": {"optimizer": "sgd"}},
+            "momentum": {
+                "type": "float",
+                "low": 0.0,
+                "high": 0.9,
+                "step": 0.1,
+                "when": {"optimizer": "sgd"},
+            },
             "units": {"type": "int", "low": 8, "high": 256, "log": True},
             "rate": {"type": "constant", "value": 0.5},
             "epochs": {"type": "int", "low": 3, "high": 12},
@@ -66,7 +79,9 @@ def test_a_whole_study(name: str, value: Value, fails: int) -> None:
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_every_setting_of_a_small_space_is_tried_once(name: str) -> None:
-    """Trials of 9 and of 20 epochs are the same where none trains more than 9: 5 × 3 × 2 settings are left."""
+    """Trials of 9 and of 20 epochs are the same where none trains more than 9: 5 × 3 × 2 settings
+    are left.
+    """
     trials = study(make(name, SMALL), SMALL, 24, flat)
     assert len({identity(t.params, MAX_EPOCHS) for t in trials}) == 24
 

@@ -28,18 +28,38 @@ SPACE = Space.from_dict(
 def spec(**changes: Any) -> StudySpec:
     """A study of six trials of at most nine epochs."""
     values: dict[str, Any] = {
-        "name": "s", "model": "mlp", "data": "digits", "data_source": "digits", "n_trials": 6, "epochs": 9, "seed": 3,
-        "strategy": "halving", "workers": 1, "threads": 1, "timeout_s": None, "budget": None,
-        "trial_timeout_s": None, "validation_fraction": 0.2, "data_digest": "d", "space_digest": SPACE.digest,
-        "first": ({"optimizer": "sgd", "lr": 0.1, "momentum": 0.0, "units": 64},), "space": SPACE.as_dict(),
-    }  # fmt: skip
+        "name": "s",
+        "model": "mlp",
+        "data": "digits",
+        "data_source": "digits",
+        "n_trials": 6,
+        "epochs": 9,
+        "seed": 3,
+        "strategy": "halving",
+        "workers": 1,
+        "threads": 1,
+        "timeout_s": None,
+        "budget": None,
+        "trial_timeout_s": None,
+        "validation_fraction": 0.2,
+        "data_digest": "d",
+        "space_digest": SPACE.digest,
+        "first": ({"optimizer": "sgd", "lr": 0.1, "momentum": 0.0, "units": 64},),
+        "space": SPACE.as_dict(),
+    }
     return StudySpec(**(values | changes))
 
 
 def epoch(step: int, val_accuracy: float) -> Epoch:
     """A plausible epoch."""
     loss = 1.0 / step
-    values = {"loss": loss, "accuracy": val_accuracy, "val_loss": loss, "val_accuracy": val_accuracy, "lr": 0.1}
+    values = {
+        "loss": loss,
+        "accuracy": val_accuracy,
+        "val_loss": loss,
+        "val_accuracy": val_accuracy,
+        "lr": 0.1,
+    }
     return Epoch(step, values, 2.0, 1_700_000_000.0 + step)
 
 

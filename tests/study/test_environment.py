@@ -8,7 +8,10 @@ import pytest
 from search.study import environment as module
 from search.study.environment import environment
 
-CPU = "processor : 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 ht avx512f fma\n\nflags : none\n"
+CPU = (
+    "processor : 0\nmodel name\t: Some CPU @ 2 GHz\nflags\t\t: fpu avx2 ht avx512f fma\n\nflags :"
+    " none\n"
+)
 DRIVER = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  570.86.15  Thu\nGCC version: gcc 12.2.0\n"
 
 
@@ -22,7 +25,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_all_that_numbers_may_depend_on_is_recorded(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_that_numbers_may_depend_on_is_recorded(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (machine / "CPU").write_text(CPU)
     (machine / "DRIVER").write_text(DRIVER)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -30,7 +35,10 @@ def test_all_that_numbers_may_depend_on_is_recorded(machine: Path, monkeypatch: 
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "2")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     found = environment("GPU X")
-    told = {name: found[name] for name in ("device", "cpu", "cpu_instructions", "threads", "flags", "gpu_driver")}
+    told = {
+        name: found[name]
+        for name in ("device", "cpu", "cpu_instructions", "threads", "flags", "gpu_driver")
+    }
     assert told == {
         "device": "GPU X",
         "cpu": "Some CPU @ 2 GHz",
@@ -40,7 +48,9 @@ def test_all_that_numbers_may_depend_on_is_recorded(machine: Path, monkeypatch: 
         "gpu_driver": "570.86.15",
     }
     assert found["keras"] == version("keras")
-    assert environment("GPU X", threads=1)["threads"] == "1"  # a command's workers are bound to fewer than itself
+    assert (
+        environment("GPU X", threads=1)["threads"] == "1"
+    )  # a command's workers are bound to fewer than itself
 
 
 def test_what_a_machine_does_not_tell_is_left_out(machine: Path) -> None:
@@ -49,7 +59,9 @@ def test_what_a_machine_does_not_tell_is_left_out(machine: Path) -> None:
     assert found["cpu"]
 
 
-def test_the_backend_is_the_one_that_keras_would_load(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backend_is_the_one_that_keras_would_load(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("KERAS_HOME", str(machine))
     assert module.backend() == "tensorflow"
     (machine / "keras.json").write_text('{"backend": "jax"}')

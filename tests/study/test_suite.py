@@ -1,4 +1,6 @@
-"""Suite files: what a person may write, every mistake at once, and what is kept of a suite that was run."""
+"""Suite files: what a person may write, every mistake at once, and what is kept of a suite that was
+run.
+"""
 
 from pathlib import Path
 
@@ -6,12 +8,29 @@ import pytest
 
 from search.errors import InputError
 from search.space.space import Published
-from search.study.suite import Search, Suite, System, read_suite, stored_suite, stored_systems, suite_name, write_suite
+from search.study.suite import (
+    Search,
+    Suite,
+    System,
+    read_suite,
+    stored_suite,
+    stored_systems,
+    suite_name,
+    write_suite,
+)
 
 SYSTEM = System(
-    study="own.mlp-digits", model="mlp", data="digits", data_source="digits", setting={"lr": 0.1, "units": 32},
-    evaluate="test", seeds=2, epochs=3, published=Published(value=0.9, split="test", source="a paper"), label="lr=0.1",
-)  # fmt: skip
+    study="own.mlp-digits",
+    model="mlp",
+    data="digits",
+    data_source="digits",
+    setting={"lr": 0.1, "units": 32},
+    evaluate="test",
+    seeds=2,
+    epochs=3,
+    published=Published(value=0.9, split="test", source="a paper"),
+    label="lr=0.1",
+)
 
 
 @pytest.fixture
@@ -33,13 +52,10 @@ def problems(name: str, **flags: object) -> str:
 
 def test_every_mistake_of_a_suite_file_is_told_at_once_with_its_place(written) -> None:  # type: ignore[no-untyped-def]
     file = written(
-        "seeds: 0\nseeed: 1\nvalidation_fraction: 0.9\nprecision: float64\nsystems:\n"
-        "  - {model: mlp, data: digits, settings: {lr: 1}}\n"
-        "  - {data: digits, evaluate: tests, epochs: 0}\n"
-        "  - {model: [], data: digits}\n"
-        "  - mlp\n"
-        "  - {model: mlp, data: digits, search: {n_trial: 3, epochs: 0, strategy: halvin, workers: 2, finalists: 0}}\n"
-        "search: 8\n"
+        "seeds: 0\nseeed: 1\nvalidation_fraction: 0.9\nprecision: float64\nsystems:\n  - {model:"
+        " mlp, data: digits, settings: {lr: 1}}\n  - {data: digits, evaluate: tests, epochs: 0}\n "
+        " - {model: [], data: digits}\n  - mlp\n  - {model: mlp, data: digits, search: {n_trial: 3,"
+        " epochs: 0, strategy: halvin, workers: 2, finalists: 0}}\nsearch: 8\n"
     )
     lines = problems(file).splitlines()
     expected = [
@@ -75,7 +91,9 @@ def test_a_file_that_is_no_yaml_names_the_line(written) -> None:  # type: ignore
     assert "own.yaml:2" in problems(written("seeds: 2\nsystems: ]\n"))
 
 
-def test_a_suite_that_is_not_there(written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+def test_a_suite_that_is_not_there(
+    written, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:  # type: ignore[no-untyped-def]
     """Among the names are only suites, not the settings of studies that lie beside them."""
     written("n_trials: 3\n", "studies/mine.yaml")
     written("systems: [{model: mlp, data: digits}]\n", "studies/weekly.yaml")
@@ -83,23 +101,44 @@ def test_a_suite_that_is_not_there(written, tmp_path: Path, monkeypatch: pytest.
     assert "did you mean 'documents'?" in problems("documnts")
     assert "did you mean 'weekly'?" in problems("weekli")
     said = problems("mine")
-    assert all(part in said for part in ("'mine' is not known", "documents", "weekly", "path of a suite file"))
+    assert all(
+        part in said
+        for part in ("'mine' is not known", "documents", "weekly", "path of a suite file")
+    )
     for gone in ("gone.yaml", "./gone"):
         assert f"{gone}: no such file" in problems(gone)
 
 
 def test_flags_go_before_the_file_and_before_each_of_its_systems(written) -> None:  # type: ignore[no-untyped-def]
-    file = written("seeds: 2\nseed: 4\nsystems: [{model: mlp, data: digits, seeds: 9}, {model: mlp, data: mnist}]\n")
-    plain, flagged = read_suite(file, {"seeds": None, "epochs": None}), read_suite(file, {"seeds": 5, "epochs": 7})
-    assert (plain.seeds, plain.seed, plain.epochs, [e.seeds for e in plain.systems]) == (2, 4, None, [9, None])
-    assert (flagged.seeds, flagged.seed, flagged.epochs, [e.seeds for e in flagged.systems]) == (5, 4, 7, [None, None])
+    file = written(
+        "seeds: 2\nseed: 4\nsystems: [{model: mlp, data: digits, seeds: 9}, {model: mlp, data:"
+        " mnist}]\n"
+    )
+    plain, flagged = (
+        read_suite(file, {"seeds": None, "epochs": None}),
+        read_suite(file, {"seeds": 5, "epochs": 7}),
+    )
+    assert (plain.seeds, plain.seed, plain.epochs, [e.seeds for e in plain.systems]) == (
+        2,
+        4,
+        None,
+        [9, None],
+    )
+    assert (flagged.seeds, flagged.seed, flagged.epochs, [e.seeds for e in flagged.systems]) == (
+        5,
+        4,
+        7,
+        [None, None],
+    )
     assert "seeds = 0" in problems(file, seeds=0)
 
 
-def test_an_entry_searches_as_it_says_else_as_the_suite_does_and_flags_go_before_both(written) -> None:  # type: ignore[no-untyped-def]
+def test_an_entry_searches_as_it_says_else_as_the_suite_does_and_flags_go_before_both(
+    written,
+) -> None:  # type: ignore[no-untyped-def]
     file = written(
-        "search: {n_trials: 8, n_replicates: 7}\n"
-        "systems: [{model: mlp, data: a, search: {n_trials: 3}}, {model: mlp, data: b, search: {n_replicates: 9}}]"
+        "search: {n_trials: 8, n_replicates: 7}\nsystems: [{model: mlp, data: a, search: {n_trials:"
+        " 3}}, {model: mlp, data: b, search: {n_replicates: 9}}]"
     )
     suite = read_suite(file, {})
     assert [e.search.over(suite.search) for e in suite.systems if e.search] == [
@@ -112,17 +151,25 @@ def test_an_entry_searches_as_it_says_else_as_the_suite_does_and_flags_go_before
         Search(n_trials=3),
         Search(),
     ]
-    assert read_suite(written("search: {}\nsystems: [{model: mlp, data: digits}]"), {}).search == Search()
+    assert (
+        read_suite(written("search: {}\nsystems: [{model: mlp, data: digits}]"), {}).search
+        == Search()
+    )
 
 
 def test_the_shipped_suite_of_searches_is_of_four_models_or_more_on_fashion() -> None:
     suite = read_suite("quick", {})
     assert suite.search is not None
-    assert len({m for entry in suite.systems for m in entry.model if entry.data == ("fashion",)}) >= 4
+    assert (
+        len({m for entry in suite.systems for m in entry.model if entry.data == ("fashion",)}) >= 4
+    )
 
 
 def test_one_thing_may_be_written_without_a_list(written) -> None:  # type: ignore[no-untyped-def]
-    file = written("systems:\n  - {model: mlp, data: digits, setting: {lr: 1}}\n  - {model: [a, b], data: [c, d]}\n")
+    file = written(
+        "systems:\n  - {model: mlp, data: digits, setting: {lr: 1}}\n  - {model: [a, b], data: [c,"
+        " d]}\n"
+    )
     one, many = read_suite(file, {}).systems
     assert (one.model, one.data, one.setting) == (("mlp",), ("digits",), ({"lr": 1},))
     assert (many.model, many.data, many.setting) == (("a", "b"), ("c", "d"), ({},))
@@ -134,13 +181,23 @@ def test_the_shipped_suite_has_every_system_that_the_documents_train() -> None:
     assert suite.seeds == 3
     assert models == {
         *(f"convNN_{v}" for v in ("1", "2", "3", "3a", "4", "6", "7", "8")),
-        "mlp", "resnet", "vgg16_features", "digits_cnn", "alexnet", "lab_cnn", "cifar_cnn",
-    }  # fmt: skip
-    assert not any(change for entry in suite.systems for change in entry.setting)  # the published recipes
+        "mlp",
+        "resnet",
+        "vgg16_features",
+        "digits_cnn",
+        "alexnet",
+        "lab_cnn",
+        "cifar_cnn",
+    }
+    assert not any(
+        change for entry in suite.systems for change in entry.setting
+    )  # the published recipes
 
 
 def test_a_suite_that_was_run_is_read_back_as_it_was(tmp_path: Path) -> None:
-    searched = SYSTEM.model_copy(update={"study": "own.b", "published": None, "search": Search(n_trials=4)})
+    searched = SYSTEM.model_copy(
+        update={"study": "own.b", "published": None, "search": Search(n_trials=4)}
+    )
     suite = Suite(name="own", systems=(SYSTEM, searched))
     assert stored_systems(tmp_path / "own") == ()
     write_suite(suite, tmp_path / "own")

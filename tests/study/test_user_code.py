@@ -8,7 +8,10 @@ import pytest
 from search.study.user_code import code_difference, user_code
 
 FILES = {
-    "nets.py": "import queue\nfrom layers import block\n\ndef build(params):\n    from heads import softmax\n",
+    "nets.py": (
+        "import queue\nfrom layers import block\n\ndef build(params):\n    from heads import"
+        " softmax\n"
+    ),
     "layers.py": "import numpy, keras\nimport shared.blocks as b\n",
     "heads.py": "import importlib\nimportlib.import_module('plugged')\n",
     "plugged.py": "",
@@ -61,5 +64,8 @@ def test_each_change_is_named(folder: Path) -> None:
     (folder / "layers.py").write_text("import fresh\nx = 1\n")
     (folder / "fresh.py").write_text("")
     after = user_code("nets:build")
-    assert code_difference(before, after) == "changed: layers.py; new: fresh.py; gone: shared/blocks.py"
+    assert (
+        code_difference(before, after)
+        == "changed: layers.py; new: fresh.py; gone: shared/blocks.py"
+    )
     assert code_difference(after, after) == ""

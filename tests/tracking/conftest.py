@@ -9,7 +9,12 @@ import pytest
 from search.tracking.mlflow.send import sync
 from search.tracking.outbox import write_header
 
-_SERVER_SETTINGS = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_RUN_ID")
+_SERVER_SETTINGS = (
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_REGISTRY_URI",
+    "MLFLOW_EXPERIMENT_NAME",
+    "MLFLOW_RUN_ID",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +26,9 @@ def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of an MLflow store without runs of ours, made by us in a folder that wasn't there."""
+    """The file of an MLflow store without runs of ours, made by us in a folder that wasn't
+    there.
+    """
     home = tmp_path_factory.mktemp("template")
     store = home / "new" / "folder" / "mlflow.db"
     store.parent.mkdir(parents=True)
@@ -52,5 +59,8 @@ def uri(make_store: Callable[[str], str]) -> str:
 def folder(tmp_path: Path) -> Path:
     """An outbox with a header, and no events yet."""
     folder = tmp_path / "outbox"
-    write_header(folder, {"study": "mlp-digits", "tags": {"model": "mlp"}, "params": {"n_trials": 2}, "at": 50})
+    write_header(
+        folder,
+        {"study": "mlp-digits", "tags": {"model": "mlp"}, "params": {"n_trials": 2}, "at": 50},
+    )
     return folder

@@ -58,7 +58,9 @@ def start(home, uri, monkeypatch):
     return begin
 
 
-def test_all_studies_are_followed_also_later_ones_and_none_waits_for_a_broken_one(home, uri, start, monkeypatch):
+def test_all_studies_are_followed_also_later_ones_and_none_waits_for_a_broken_one(
+    home, uri, start, monkeypatch
+):
     make_study(home, "broken")
     (home / "broken" / "outbox" / "study.json").write_text("{")
     make_study(home, "torn")
@@ -100,7 +102,9 @@ def test_an_idle_study_costs_no_connection_and_no_reading(home, uri, start, monk
     asked = []
     monkeypatch.setattr(mirror, "StudyStore", lambda *args: asked.append("a connection"))
     real = mirror.read_events
-    monkeypatch.setattr(mirror, "read_events", lambda *args: asked.append("a reading") or real(*args))
+    monkeypatch.setattr(
+        mirror, "read_events", lambda *args: asked.append("a reading") or real(*args)
+    )
     counts = []
     nothing = [lambda: None] * 20
     start(lambda: counts.append(len(asked)), *nothing, lambda: counts.append(len(asked)))
@@ -127,12 +131,16 @@ def test_what_there_was_no_time_for_is_told(home, uri):
 
 
 def test_the_process_ends_by_a_signal_and_sends_the_rest(home, uri):
-    """It is told of two outboxes, as by `gridless study`: the finalists' appears when the search is over."""
+    """It is told of two outboxes, as by `gridless study`: the finalists' appears when the search is
+    over.
+    """
     outbox = make_study(home, "s", state=None)
     named = [str(home / name / "outbox") for name in ("s", "s.final")]
     command = [sys.executable, "-m", "search.tracking", *named, "--follow"]
     environment = {**os.environ, "MLFLOW_TRACKING_URI": uri}
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
     while last(home, "s") is None and process.poll() is None:
         time.sleep(0.05)
     make_study(home, "s.final")

@@ -21,7 +21,10 @@ N_TRIALS = 3
 def hosts(tmp_path):
     """The outboxes of two hosts, with the same study, written down at different moments."""
     for at, name in ((50, "b"), (60, "a")):
-        write_header(tmp_path / name, {"study": "mlp-digits", "id": "one", "at": at, "params": {"n_trials": N_TRIALS}})
+        write_header(
+            tmp_path / name,
+            {"study": "mlp-digits", "id": "one", "at": at, "params": {"n_trials": N_TRIALS}},
+        )
     return tmp_path / "a", tmp_path / "b"
 
 
@@ -51,7 +54,9 @@ class InStep:
         return self._inner.create_experiment(*args, **kwargs)
 
 
-def test_hosts_that_begin_at_the_same_moment_end_up_with_the_same_runs(hosts, uri, monkeypatch, tmp_path):
+def test_hosts_that_begin_at_the_same_moment_end_up_with_the_same_runs(
+    hosts, uri, monkeypatch, tmp_path
+):
     (tmp_path / "report.html").write_text("best")
     gate = threading.Barrier(2)
     monkeypatch.setattr(store, "open_client", lambda uri: InStep(open_client(uri), gate))
@@ -79,10 +84,14 @@ def test_hosts_that_begin_at_the_same_moment_end_up_with_the_same_runs(hosts, ur
     assert sorted(found) == [f"trial-{n:04d}" for n in range(N_TRIALS)]
     for run in found.values():
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
-        assert [sorted(steps(uri, run, key)) for key in ("val_accuracy", "loss")] == [[1, 2, 3, 4, 5]] * 2
+        assert [sorted(steps(uri, run, key)) for key in ("val_accuracy", "loss")] == [
+            [1, 2, 3, 4, 5]
+        ] * 2
         assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "COMPLETE")
         assert run.data.params == {"lr": "0.1", "units": "32"}
-    assert [file.path for file in mlflow.list_artifacts(found["trial-0000"].info.run_id)] == ["report.html"]
+    assert [file.path for file in mlflow.list_artifacts(found["trial-0000"].info.run_id)] == [
+        "report.html"
+    ]
 
 
 def patiently_send(folder, uri):
@@ -106,7 +115,10 @@ def test_a_host_whose_runs_were_given_up_for_twins_moves_over_and_loses_nothing(
     outbox = Outbox(hosts[0], "w")
     run_trial(outbox, 0, [1, 2], None)
     send(hosts[0], uri=uri)
-    kept = make_twin(uri, "mlp-digits", at=1, kind="study"), make_twin(uri, "trial-0000", at=1, kind="trial", trial="0")
+    kept = (
+        make_twin(uri, "mlp-digits", at=1, kind="study"),
+        make_twin(uri, "trial-0000", at=1, kind="trial", trial="0"),
+    )
     run_trial(outbox, 0, [2, 3], "COMPLETE", at=200.0)
     send(hosts[0], uri=uri)
     found = runs(uri)
@@ -119,7 +131,9 @@ def test_a_host_whose_runs_were_given_up_for_twins_moves_over_and_loses_nothing(
     assert {name: run.to_dictionary() for name, run in runs(uri).items()} == before
 
 
-def test_what_a_lost_host_sent_to_a_twin_is_brought_over_and_a_live_one_notices(hosts, uri, tmp_path):
+def test_what_a_lost_host_sent_to_a_twin_is_brought_over_and_a_live_one_notices(
+    hosts, uri, tmp_path
+):
     (tmp_path / "weights.txt").write_text("0.5")
     outbox = Outbox(hosts[0], "w")
     run_trial(outbox, 0, [1, 2], None)
@@ -132,7 +146,11 @@ def test_what_a_lost_host_sent_to_a_twin_is_brought_over_and_a_live_one_notices(
     run = runs(uri)["trial-0000"]
     assert run.info.run_id == kept
     assert steps(uri, run) == steps(uri, run, "loss") == [1, 2]
-    assert (run.data.params["lr"], run.data.tags["device"], run.data.tags["state"]) == ("0.1", "cpu", "RUNNING")
+    assert (run.data.params["lr"], run.data.tags["device"], run.data.tags["state"]) == (
+        "0.1",
+        "cpu",
+        "RUNNING",
+    )
     assert [file.path for file in client(uri).list_artifacts(kept)] == ["weights.txt"]
     # The first host still writes to the run that is gone.
     outbox.metrics(0, 3, {"val_accuracy": 0.3, "loss": 1.0}, at=200.0)
@@ -194,7 +212,9 @@ class Interrupted:
         return getattr(self._inner, name)
 
 
-def test_an_end_that_arrives_between_any_two_requests_of_another_host_holds(tmp_path, uri, monkeypatch):
+def test_an_end_that_arrives_between_any_two_requests_of_another_host_holds(
+    tmp_path, uri, monkeypatch
+):
     for n in itertools.count(1):
         a, b = tmp_path / f"a{n}", tmp_path / f"b{n}"
         for folder in (a, b):
@@ -205,13 +225,18 @@ def test_an_end_that_arrives_between_any_two_requests_of_another_host_holds(tmp_
         outbox.end(0, "WAITING", at=400.0, tags={})
         run_trial(Outbox(b, "w"), 0, [1], "COMPLETE", at=200.0)
         with monkeypatch.context() as patch:
-            clients = [open_client(uri), Interrupted(open_client(uri), n, lambda b=b: send(b, uri=uri))]
+            clients = [
+                open_client(uri),
+                Interrupted(open_client(uri), n, lambda b=b: send(b, uri=uri)),
+            ]
             left = clients.copy()
             patch.setattr(store, "open_client", lambda uri, left=left: left.pop())
             send(a, uri=uri)
         if clients[1]._left > 0:
             break
         found = runs(uri, f"s{n}")
-        assert [run.info.status for run in found.values()] == ["FINISHED"] * 2, f"before request {n}"
+        assert [run.info.status for run in found.values()] == ["FINISHED"] * 2, (
+            f"before request {n}"
+        )
         assert found["trial-0000"].data.tags["state"] == "COMPLETE"
     assert n > 6

@@ -16,7 +16,9 @@ N_TRIALS = 4
 
 
 class Flapping:
-    """A client that fails every other request or so, before or after the store has done what was asked."""
+    """A client that fails every other request or so, before or after the store has done what was
+    asked.
+    """
 
     def __init__(self, inner, chance):
         self._inner, self._chance = inner, chance
@@ -44,7 +46,13 @@ def test_a_store_that_fails_between_requests_gets_everything_once(folder, uri, m
         # Each trial is interrupted and repeats a step, a little later.
         for trial in range(N_TRIALS):
             outbox = Outbox(folder, f"w{life}")
-            run_trial(outbox, trial, [[1, 2, 3], [3, 4, 5]][life], ["WAITING", "COMPLETE"][life], at=100.0 + 50 * life)
+            run_trial(
+                outbox,
+                trial,
+                [[1, 2, 3], [3, 4, 5]][life],
+                ["WAITING", "COMPLETE"][life],
+                at=100.0 + 50 * life,
+            )
         with monkeypatch.context() as patch:
             patch.setattr(store, "open_client", lambda uri: Flapping(open_client(uri), chance))
             for _ in range(500):

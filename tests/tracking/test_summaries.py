@@ -30,13 +30,17 @@ def send(folder, uri):
 def hosts(tmp_path):
     """The outboxes of two hosts with the same study, its trial told by one of them."""
     for name in ("a", "b"):
-        write_header(tmp_path / name, {"study": "mlp-digits", "id": "one", "at": 50, "inputs": INPUTS})
+        write_header(
+            tmp_path / name, {"study": "mlp-digits", "id": "one", "at": 50, "inputs": INPUTS}
+        )
     run_trial(Outbox(tmp_path / "a", "w1"), 0, [1, 2], "COMPLETE")
     return tmp_path / "a", tmp_path / "b"
 
 
 def tell(folder, at, **told):
-    Outbox(folder, "study").summary(0, at=at, tags={"rank": told["rank"]}, values={"best_val_accuracy": told["best"]})
+    Outbox(folder, "study").summary(
+        0, at=at, tags={"rank": told["rank"]}, values={"best_val_accuracy": told["best"]}
+    )
 
 
 @pytest.mark.parametrize("late_is_first", [True, False])
@@ -71,21 +75,44 @@ def test_the_study_and_its_trials_name_their_data_once(hosts, uri):
         (folder / "positions.json").unlink(missing_ok=True)
         send(folder, uri)
     for run in runs(uri).values():
-        used = [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in run.inputs.dataset_inputs]
-        assert sorted(used) == [("digits.training", "abc", "training"), ("digits.validation", "abc", "validation")]
+        used = [
+            (i.dataset.name, i.dataset.digest, i.tags[0].value) for i in run.inputs.dataset_inputs
+        ]
+        assert sorted(used) == [
+            ("digits.training", "abc", "training"),
+            ("digits.validation", "abc", "validation"),
+        ]
 
 
 SPEC = StudySpec(
-    name="mlp-digits", model="mlp", data="digits", data_source="digits", n_trials=3, epochs=2, seed=0,
-    strategy="random", workers=1, threads=1, timeout_s=None, budget=None, trial_timeout_s=None, validation_fraction=0.2,
-    data_digest="d" * 64, space_digest="s", first=(), space={}, finalists=1,
-)  # fmt: skip
+    name="mlp-digits",
+    model="mlp",
+    data="digits",
+    data_source="digits",
+    n_trials=3,
+    epochs=2,
+    seed=0,
+    strategy="random",
+    workers=1,
+    threads=1,
+    timeout_s=None,
+    budget=None,
+    trial_timeout_s=None,
+    validation_fraction=0.2,
+    data_digest="d" * 64,
+    space_digest="s",
+    first=(),
+    space={},
+    finalists=1,
+)
 SEARCH_SEES = [("digits.training", "training"), ("digits.validation", "validation")]
 FINALS_SEE = [("digits.training+validation", "training"), ("digits.test", "test")]
 
 
 def replicate(seed):
-    return Replicate(setting={}, seed=seed, source=1, epochs=2, stop_at=2, train_on="all", evaluate="test")
+    return Replicate(
+        setting={}, seed=seed, source=1, epochs=2, stop_at=2, train_on="all", evaluate="test"
+    )
 
 
 def trial(number, state, *accuracies, **fields):
@@ -93,12 +120,17 @@ def trial(number, state, *accuracies, **fields):
         Epoch(n, {"loss": 1.0, "accuracy": 0.5, "val_accuracy": a, "lr": 0.1}, 2.0, 100.0 + n)
         for n, a in enumerate(accuracies, start=1)
     )
-    return TrialRecord(number, state, {}, curve, n_params=9, ended=datetime.fromtimestamp(200, UTC), **fields)
+    return TrialRecord(
+        number, state, {}, curve, n_params=9, ended=datetime.fromtimestamp(200, UTC), **fields
+    )
 
 
 def test_what_trials_see_is_named_and_never_the_test_set_in_a_search():
     final = SPEC.model_copy(update={"replicates": (replicate(5),)})
-    assert [[(i.name, i.context) for i in data_inputs(s)] for s in (SPEC, final)] == [SEARCH_SEES, FINALS_SEE]
+    assert [[(i.name, i.context) for i in data_inputs(s)] for s in (SPEC, final)] == [
+        SEARCH_SEES,
+        FINALS_SEE,
+    ]
 
 
 def test_ranks_finalists_and_test_scores_reach_the_runs(uri):
@@ -108,7 +140,9 @@ def test_ranks_finalists_and_test_scores_reach_the_runs(uri):
     raw = SPEC.model_dump() | {"replicates": [replicate(5).model_dump(), replicate(6).model_dump()]}
     final = replace(study, name="mlp-digits.final", spec=raw, trials=(scored, trial(1, "FAIL")))
     interval = Interval(0.75, None, None, 1)
-    best = Finalist(1, 1, False, False, 0.8, interval, (0.75,), n_wanted=2, n_failed=1, optimism=0.05)
+    best = Finalist(
+        1, 1, False, False, 0.8, interval, (0.75,), n_wanted=2, n_failed=1, optimism=0.05
+    )
     for record in (study, final):
         write_header(home() / record.name / "outbox", {"study": record.name})
     tell_results(study, final, Finals((best,), None, 100, True, ""))
@@ -132,7 +166,9 @@ def test_ranks_finalists_and_test_scores_reach_the_runs(uri):
 
 
 def test_nothing_is_told_on_a_machine_without_the_outbox():
-    study = StudyRecord("mlp-digits", "mlp", "digits", SPEC.model_dump(), (trial(0, "COMPLETE", 0.5),))
+    study = StudyRecord(
+        "mlp-digits", "mlp", "digits", SPEC.model_dump(), (trial(0, "COMPLETE", 0.5),)
+    )
     tell_results(study)
     assert not (home() / "mlp-digits").exists()
 

@@ -1,4 +1,6 @@
-"""What holds for every tracker: a worker can tell it anything at any time and never hears of trouble."""
+"""What holds for every tracker: a worker can tell it anything at any time and never hears of
+trouble.
+"""
 
 import errno
 import math
@@ -60,7 +62,11 @@ def test_what_is_told_is_read_back(tmp_path):
     tell(Outbox(tmp_path, "w"))
     start, params, metrics, artifacts, end = events(tmp_path)
     assert (start.kind, start.trial, start.at, start.tags) == ("start", 0, 100.0, {"device": "cpu"})
-    assert (params.params["lr"], params.params["units"], params.params["optimizer"]) == (0.1, 3, "sgd")
+    assert (params.params["lr"], params.params["units"], params.params["optimizer"]) == (
+        0.1,
+        3,
+        "sgd",
+    )
     assert (metrics.step, metrics.at, metrics.values["val_accuracy"]) == (1, 101.0, 0.5)
     assert math.isnan(metrics.values["loss"])
     assert (artifacts.trial, artifacts.paths) == (None, [str(Path.cwd() / "report.html")])
@@ -111,7 +117,9 @@ def test_a_damaged_line_is_skipped_and_counted(tmp_path, line):
 
 
 @pytest.mark.parametrize("n_bytes", [0, 1, 30])
-def test_what_a_full_disk_refused_is_written_when_there_is_room(tmp_path, monkeypatch, caplog, n_bytes):
+def test_what_a_full_disk_refused_is_written_when_there_is_room(
+    tmp_path, monkeypatch, caplog, n_bytes
+):
     real, full = os.write, []
 
     def write(fd: int, data: bytes) -> int:
@@ -145,5 +153,7 @@ def test_the_header_is_written_once(tmp_path):
 
 
 def test_workers_never_import_mlflow():
-    code = "import sys, search.tracking.outbox, search.tracking.uri; sys.exit('mlflow' in sys.modules)"
+    code = (
+        "import sys, search.tracking.outbox, search.tracking.uri; sys.exit('mlflow' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -34,7 +34,11 @@ def test_the_order_in_which_files_are_read_does_not_matter():
 
 
 def test_a_final_state_holds_even_where_clocks_differ():
-    events = [event("end", 10, state="COMPLETE"), event("end", 50, state="WAITING"), event("start", 60)]
+    events = [
+        event("end", 10, state="COMPLETE"),
+        event("end", 50, state="WAITING"),
+        event("start", 60),
+    ]
     state = fold(events)[0].state
     assert state
     assert state.name == "COMPLETE"

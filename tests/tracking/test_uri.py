@@ -21,15 +21,24 @@ SECRET = "s3cr3t-w0rd"
     [
         (f"http://user:{SECRET}@host:5000/x", "http://user:***@host:5000/x"),
         (f"https://{SECRET}@host/x.mlflow", "https://***@host/x.mlflow"),
-        (f"postgresql+psycopg://user:{SECRET}@/db?host=/run", "postgresql+psycopg://user:***@/db?host=/run"),
+        (
+            f"postgresql+psycopg://user:{SECRET}@/db?host=/run",
+            "postgresql+psycopg://user:***@/db?host=/run",
+        ),
         (f"postgresql://user:a@{SECRET}/:b@host/db", "postgresql://user:***@host/db"),
         (f"postgresql://user:{SECRET}@[::1]/db", "postgresql://user:***@[::1]/db"),
         (f"postgresql://:{SECRET}@host/db", "postgresql://:***@host/db"),
-        (f"postgresql://host/db?user=a&password={SECRET}&x=1", "postgresql://host/db?user=a&password=***&x=1"),
+        (
+            f"postgresql://host/db?user=a&password={SECRET}&x=1",
+            "postgresql://host/db?user=a&password=***&x=1",
+        ),
         ("sqlite:////home/a@b/runs/mlflow.db", "sqlite:////home/a@b/runs/mlflow.db"),
         ("http://host:5000", "http://host:5000"),
         ("postgresql://user@host/db", "postgresql://user@host/db"),
-        (f"see http://a:{SECRET}@h/x, or http://b:{SECRET}@h/y.", "see http://a:***@h/x, or http://b:***@h/y."),
+        (
+            f"see http://a:{SECRET}@h/x, or http://b:{SECRET}@h/y.",
+            "see http://a:***@h/x, or http://b:***@h/y.",
+        ),
     ],
 )
 def test_an_address_is_shown_without_its_password(uri, shown):
@@ -59,7 +68,9 @@ def test_no_password_reaches_a_result_a_log_or_a_file(folder, uri, caplog):
     result = sync(folder, uri=uri, artifact_root=None)
     assert result.error
     assert SECRET not in result.error
-    assert SECRET not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("search"))
+    assert SECRET not in "".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("search")
+    )
 
 
 def test_the_process_keeps_its_password_to_itself(folder):
@@ -79,7 +90,12 @@ def test_the_process_keeps_its_password_to_itself(folder):
 def test_no_password_reaches_tags_and_params(folder, uri):
     outbox = Outbox(folder, "w")
     outbox.params(0, {"url": f"http://user:{SECRET}@host/x"})
-    outbox.end(0, "FAIL", at=2.0, tags={"reason": f"OperationalError: postgresql://user:{SECRET}@host/db is away"})
+    outbox.end(
+        0,
+        "FAIL",
+        at=2.0,
+        tags={"reason": f"OperationalError: postgresql://user:{SECRET}@host/db is away"},
+    )
     assert sync(folder, uri=uri, artifact_root=None).error is None
     run = runs(uri)["trial-0000"]
     assert run.data.params == {"url": "http://user:***@host/x"}

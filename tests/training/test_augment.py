@@ -15,7 +15,9 @@ CENTRE = np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
 
 
 def _coordinates(n: int) -> np.ndarray[Any, Any]:
-    """Images whose two channels are each pixel's own x and y, so that a pixel tells where it was taken from."""
+    """Images whose two channels are each pixel's own x and y, so that a pixel tells where it was
+    taken from.
+    """
     y, x = np.mgrid[:HEIGHT, :WIDTH].astype(np.float32)
     return np.repeat(np.stack([x, y], axis=-1)[None], n, axis=0)
 
@@ -28,12 +30,16 @@ def _augmented(params: dict[str, Any], n: int = 200, seed: int = 3) -> np.ndarra
 
 
 def _maps(images: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """The linear part and the shift of the centre of each image's transform, from the pixels taken from inside."""
+    """The linear part and the shift of the centre of each image's transform, from the pixels taken
+    from inside.
+    """
     where = _coordinates(1)[0].reshape(-1, 2) - CENTRE
     linear, shift = [], []
     for image in images.reshape(len(images), -1, 2):
         inside = ((image > 0.01) & (image < [WIDTH - 1.01, HEIGHT - 1.01])).all(axis=1)
-        found = np.linalg.lstsq(np.c_[where[inside], np.ones(inside.sum())], image[inside] - CENTRE, rcond=None)[0]
+        found = np.linalg.lstsq(
+            np.c_[where[inside], np.ones(inside.sum())], image[inside] - CENTRE, rcond=None
+        )[0]
         # All others are the nearest pixel's: none comes from elsewhere.
         taken = np.c_[where, np.ones(len(where))] @ found + CENTRE
         np.testing.assert_allclose(image, np.clip(taken, 0, [WIDTH - 1, HEIGHT - 1]), atol=0.02)
@@ -57,8 +63,12 @@ def test_none_is_asked_for() -> None:
 def test_rotation() -> None:
     linear, shift = _maps(_augmented({"rotate": 30}))
     angles = np.degrees(np.arctan2(linear[:, 1, 0], linear[:, 0, 0]))
-    turned = np.array([[np.cos(np.radians(angles)), -np.sin(np.radians(angles))],
-                       [np.sin(np.radians(angles)), np.cos(np.radians(angles))]])  # fmt: skip
+    turned = np.array(
+        [
+            [np.cos(np.radians(angles)), -np.sin(np.radians(angles))],
+            [np.sin(np.radians(angles)), np.cos(np.radians(angles))],
+        ]
+    )
     np.testing.assert_allclose(linear, turned.transpose(2, 0, 1), atol=1e-3)
     np.testing.assert_allclose(shift, 0, atol=1e-2)
     _spans(angles, 30)

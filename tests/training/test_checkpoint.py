@@ -27,8 +27,14 @@ def test_a_state_is_read_back_bit_for_bit_wherever_it_was_kept(root: str, tmp_pa
     found = load_checkpoint(location, "f")
     assert found is not None
     assert (found.fingerprint, found.history) == ("f", STATE.history)
-    for kept, given in zip([*found.model, *found.optimizer], [*STATE.model, *STATE.optimizer], strict=True):
-        assert (kept.dtype, kept.shape, kept.tobytes()) == (given.dtype, given.shape, given.tobytes())
+    for kept, given in zip(
+        [*found.model, *found.optimizer], [*STATE.model, *STATE.optimizer], strict=True
+    ):
+        assert (kept.dtype, kept.shape, kept.tobytes()) == (
+            given.dtype,
+            given.shape,
+            given.tobytes(),
+        )
     assert load_checkpoint(location, "another setting") is None
 
 
@@ -40,7 +46,9 @@ def test_a_file_with_any_byte_changed_or_any_end_torn_off_is_ignored(
     save_checkpoint(file, STATE)
     whole = file.read_bytes()
     damaged = [whole[:n] for n in range(0, len(whole), 17)]
-    damaged += [whole[:n] + bytes([whole[n] ^ 1 << n % 8]) + whole[n + 1 :] for n in range(len(whole))]
+    damaged += [
+        whole[:n] + bytes([whole[n] ^ 1 << n % 8]) + whole[n + 1 :] for n in range(len(whole))
+    ]
     damaged += [whole + b"\0", whole * 2, bytes(len(whole))]
     logging.getLogger(module.__name__).setLevel(logging.CRITICAL)  # thousands of the same warning
     for content in damaged:
@@ -60,7 +68,9 @@ def test_what_can_not_be_read_now_is_not_taken_for_torn(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "folder.npz", "f")
 
 
-def test_a_full_disk_leaves_the_older_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_older_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save_checkpoint(tmp_path / "1.npz", STATE)
     before = (tmp_path / "1.npz").read_bytes()
 

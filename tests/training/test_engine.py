@@ -34,13 +34,20 @@ def network(digits: Prepared) -> keras.Model:
 
 
 @pytest.fixture(params=["tensorflow", "any backend"])
-def make(request: pytest.FixtureRequest, digits: Prepared, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeEngine]:
+def make(
+    request: pytest.FixtureRequest, digits: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[MakeEngine]:
     def one(augment: Any = None) -> tuple[Engine, keras.Model]:
         model = network(digits)
         if request.param != "tensorflow":
             monkeypatch.setattr("keras.backend.backend", lambda: "another")
         sample = np.zeros((1, *digits.input_shape), np.uint8)
-        return make_engine(model, sample=sample, batch_size=50, prepare=scale_in_graph, augment=augment), model
+        return (
+            make_engine(
+                model, sample=sample, batch_size=50, prepare=scale_in_graph, augment=augment
+            ),
+            model,
+        )
 
     return one
 
@@ -50,7 +57,9 @@ def order() -> Any:
 
 
 def test_an_epoch_is_that_of_fit(make: MakeEngine, digits: Prepared, part: Part) -> None:
-    """Same order, same seeds: the same weights, loss and accuracy, the last, partial batch included."""
+    """Same order, same seeds: the same weights, loss and accuracy, the last, partial batch
+    included.
+    """
     engine, model = make()
     plain = network(digits)
     images, labels = scale(part.images[order()]), part.labels[order()]
@@ -77,15 +86,21 @@ def test_where_an_epoch_is_cut_into_chunks_does_not_show(
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-6, atol=1e-7)
 
 
-def test_only_what_is_trained_on_is_augmented(make: MakeEngine, digits: Prepared, part: Part) -> None:
-    """Images made black teach the first kernel nothing; what the network is asked about is as it was."""
+def test_only_what_is_trained_on_is_augmented(
+    make: MakeEngine, digits: Prepared, part: Part
+) -> None:
+    """Images made black teach the first kernel nothing; what the network is asked about is as it
+    was.
+    """
     engine, model = make(augment=lambda images: images * 0.0)
     kernel, bias = (np.array(w) for w in model.layers[1].get_weights())
     engine.train(chunks(part, order(), 50))
     np.testing.assert_array_equal(model.layers[1].get_weights()[0], kernel)
     assert not np.array_equal(model.layers[-1].get_weights()[1], bias)
     asked = engine.predict(part.images)
-    np.testing.assert_allclose(asked, model.predict(scale(part.images), verbose=0), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        asked, model.predict(scale(part.images), verbose=0), rtol=1e-5, atol=1e-6
+    )
     assert len({row.tobytes() for row in asked}) > 100
 
 

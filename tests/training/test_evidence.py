@@ -28,7 +28,10 @@ def test_scores_are_plain_cross_entropy_and_accuracy() -> None:
 
 def test_a_class_held_impossible_costs_much_but_not_infinity_and_nan_stays_nan() -> None:
     wrong = np.array([[1, 0], [1, 0]], np.float32)
-    assert scores(wrong, np.array([0, 1])) == {"loss": pytest.approx(-math.log(1e-7) / 2), "accuracy": 0.5}
+    assert scores(wrong, np.array([0, 1])) == {
+        "loss": pytest.approx(-math.log(1e-7) / 2),
+        "accuracy": 0.5,
+    }
     wrong[1] = np.nan
     assert math.isnan(scores(wrong, np.array([0, 1]))["loss"])
 
@@ -36,7 +39,9 @@ def test_a_class_held_impossible_costs_much_but_not_infinity_and_nan_stays_nan()
 @pytest.mark.parametrize("root", ["", "memory://"])
 def test_predictions_are_kept_with_the_worst_mistakes_first(tmp_path: Path, root: str) -> None:
     folder = f"{root}{tmp_path}"
-    write_predictions(folder, 7, split="test", step=3, probabilities=PROBABILITIES, labels=LABELS, images=IMAGES)
+    write_predictions(
+        folder, 7, split="test", step=3, probabilities=PROBABILITIES, labels=LABELS, images=IMAGES
+    )
     found = read_evidence(folder, 7).predictions
     assert found is not None
     assert (found.split, found.step) == ("test", 3)
@@ -51,11 +56,19 @@ def test_predictions_are_kept_with_the_worst_mistakes_first(tmp_path: Path, root
     np.testing.assert_array_equal(found.wrong_images, IMAGES[found.wrong_index])
 
 
-def test_later_predictions_replace_earlier_ones_and_no_mistake_is_no_trouble(tmp_path: Path) -> None:
+def test_later_predictions_replace_earlier_ones_and_no_mistake_is_no_trouble(
+    tmp_path: Path,
+) -> None:
     sure = np.eye(5, dtype=np.float32)[LABELS]
     for step, probabilities in ((1, PROBABILITIES), (2, sure)):
         write_predictions(
-            tmp_path, 0, split="validation", step=step, probabilities=probabilities, labels=LABELS, images=IMAGES
+            tmp_path,
+            0,
+            split="validation",
+            step=step,
+            probabilities=probabilities,
+            labels=LABELS,
+            images=IMAGES,
         )
     found = read_evidence(tmp_path, 0).predictions
     assert found is not None
@@ -64,27 +77,47 @@ def test_later_predictions_replace_earlier_ones_and_no_mistake_is_no_trouble(tmp
 
 
 def test_a_chain_of_layers_says_what_each_reads_and_what_is_trained(tmp_path: Path) -> None:
-    base = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()], name="base")
+    base = keras.Sequential(
+        [keras.Input((8, 8, 3)), layers.Conv2D(4, 3), layers.BatchNormalization()], name="base"
+    )
     base.trainable = False
     model = keras.Sequential(
-        [keras.Input((8, 8, 3)), base, layers.Flatten(name="flat"), layers.Dense(10, name="out")], name="net"
+        [keras.Input((8, 8, 3)), base, layers.Flatten(name="flat"), layers.Dense(10, name="out")],
+        name="net",
     )
     write_network(tmp_path, 12, model)
     found = read_evidence(tmp_path, 12).network
     assert found is not None
-    assert [(x.name, x.type) for x in found.layers] == [("base", "Sequential"), ("flat", "Flatten"), ("out", "Dense")]
+    assert [(x.name, x.type) for x in found.layers] == [
+        ("base", "Sequential"),
+        ("flat", "Flatten"),
+        ("out", "Dense"),
+    ]
     assert [x.inputs for x in found.layers[1:]] == [("base",), ("flat",)]
     assert [x.output_shape for x in found.layers] == [(6, 6, 4), (144,), (10,)]
-    assert [(x.n_params, x.trainable) for x in found.layers] == [(112 + 16, False), (0, True), (1450, True)]
+    assert [(x.n_params, x.trainable) for x in found.layers] == [
+        (112 + 16, False),
+        (0, True),
+        (1450, True),
+    ]
     assert (found.n_params, found.n_trainable) == (112 + 16 + 1450, 1450)
 
 
 def test_branches_are_described_with_all_that_they_read() -> None:
     inputs = keras.Input((None, 8, 2), name="in")
-    left, right = layers.Conv2D(4, 1, name="left")(inputs), layers.Conv2D(4, 1, name="right")(inputs)
+    left, right = (
+        layers.Conv2D(4, 1, name="left")(inputs),
+        layers.Conv2D(4, 1, name="right")(inputs),
+    )
     both = layers.Add(name="both")([left, right])
-    found = describe(keras.Model(inputs, layers.GlobalAveragePooling2D(name="mean")(both)))["layers"]
+    found = describe(keras.Model(inputs, layers.GlobalAveragePooling2D(name="mean")(both)))[
+        "layers"
+    ]
     assert {x["name"]: x["inputs"] for x in found} == {
-        "in": [], "left": ["in"], "right": ["in"], "both": ["left", "right"], "mean": ["both"],
-    }  # fmt: skip
+        "in": [],
+        "left": ["in"],
+        "right": ["in"],
+        "both": ["left", "right"],
+        "mean": ["both"],
+    }
     assert {x["name"]: x["output_shape"] for x in found}["both"] == [None, 8, 4]

@@ -1,4 +1,6 @@
-"""The files of a trained network: they say what it said as it was trained, or it is known that they don't."""
+"""The files of a trained network: they say what it said as it was trained, or it is known that they
+don't.
+"""
 
 import sys
 from collections.abc import Mapping
@@ -64,14 +66,26 @@ def build(params, *, input_shape, n_classes):
 
 def job(digits: Prepared, folder: Path, model: str, params: Mapping[str, Any]) -> Job:
     return Job(
-        model, {"lr": 0.01, "batch_size": 64, "optimizer": "adam", **params}, 1, 1,
-        str(digits.folder), digits.input_shape, digits.n_classes, str(folder / "c.npz"), str(folder),
-        train_on="all", evaluate="test", test_data=str(digits.test_folder), model_file=str(folder / "model.keras"),
-    )  # fmt: skip
+        model,
+        {"lr": 0.01, "batch_size": 64, "optimizer": "adam", **params},
+        1,
+        1,
+        str(digits.folder),
+        digits.input_shape,
+        digits.n_classes,
+        str(folder / "c.npz"),
+        str(folder),
+        train_on="all",
+        evaluate="test",
+        test_data=str(digits.test_folder),
+        model_file=str(folder / "model.keras"),
+    )
 
 
 def run(asked: Job) -> None:
-    assert train(asked, on_built=lambda _n: None, on_epoch=lambda _step, _metrics: "go on") == "done"
+    assert (
+        train(asked, on_built=lambda _n: None, on_epoch=lambda _step, _metrics: "go on") == "done"
+    )
 
 
 @pytest.fixture
@@ -139,7 +153,9 @@ def test_a_network_that_does_not_repeat_itself_or_has_lost_its_module_is_not_pas
     source = tmp_path / "code" / "kept_nets.py"
     source.write_text(NETS.replace("self.factor * x", "-self.factor * x") + "\n")
     sys.modules.pop("kept_nets")
-    assert verify(tmp_path, own_nets) == Verdict(None, "it does not repeat what the network said as it was trained")
+    assert verify(tmp_path, own_nets) == Verdict(
+        None, "it does not repeat what the network said as it was trained"
+    )
 
 
 def test_a_network_that_is_random_when_it_is_asked_is_called_so(

@@ -18,7 +18,9 @@ IMAGES = np.random.default_rng(0).integers(0, 256, (21, 8, 8, 1), np.uint8)
 
 
 def base(*extra: keras.Layer, trainable: bool = False) -> keras.Model:
-    """A base whose normalisation would change if it were trained, with names that Keras makes up."""
+    """A base whose normalisation would change if it were trained, with names that Keras makes
+    up.
+    """
     inputs = keras.Input((12, 12, 3))
     x = layers.Conv2D(6, 3, activation="relu")(inputs)
     for layer in (layers.BatchNormalization(), *extra, layers.Conv2D(5, 3)):
@@ -71,11 +73,17 @@ def test_a_head_trained_on_the_features_is_the_whole_networks(tmp_path: Path) ->
     model = network()
     prefix, head = split_frozen(model)
     assert prefix is not None
-    assert [layer.name for layer in (*prefix.layers, *head.layers)] == [layer.name for layer in model.layers]
+    assert [layer.name for layer in (*prefix.layers, *head.layers)] == [
+        layer.name for layer in model.layers
+    ]
     assert not prefix.trainable_weights
     frozen, start = prefix.get_weights(), model.predict(IMAGES / np.float32(255), verbose=0)
     features = cached_features(prefix, IMAGES, cache=tmp_path, key=KEY, batch_size=8)
-    assert (features.shape, features.dtype, features.flags.writeable) == ((21, 5), np.float32, False)
+    assert (features.shape, features.dtype, features.flags.writeable) == (
+        (21, 5),
+        np.float32,
+        False,
+    )
     head.compile(keras.optimizers.Adam(0.05), loss="sparse_categorical_crossentropy")
     head.fit(features, np.arange(21) % 4, epochs=5, verbose=0)
     whole = model.predict(IMAGES / np.float32(255), verbose=0)
@@ -92,13 +100,25 @@ def test_a_head_trained_on_the_features_is_the_whole_networks(tmp_path: Path) ->
         lambda: network(of=half_frozen()),
         lambda: network(layers.Dropout(0.1)),
         lambda: network(layers.RandomFlip()),
-        lambda: network(layers.BatchNormalization(center=False, scale=False)),  # its averages change in training
+        lambda: network(
+            layers.BatchNormalization(center=False, scale=False)
+        ),  # its averages change in training
         lambda: network(of=base(layers.Dropout(0.1))),
         lambda: keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4)]),
         lambda: keras.Sequential([keras.Input((12, 12, 3)), base(), layers.Flatten()]),
         base,
     ],
-    ids=["trained", "half", "random", "augmented", "averages", "random inside", "no base", "no head", "functional"],
+    ids=[
+        "trained",
+        "half",
+        "random",
+        "augmented",
+        "averages",
+        "random inside",
+        "no base",
+        "no head",
+        "functional",
+    ],
 )
 def test_other_networks_stay_whole(model: Callable[[], keras.Model]) -> None:
     whole = model()
@@ -112,7 +132,9 @@ def test_computed_once_whatever_the_batch_and_however_many_layers_were_made(tmp_
     again.set_weights(model.get_weights())
     first = cached_features(first_part(model), IMAGES, cache=tmp_path, key=KEY, batch_size=4)
     assert again.layers[0].name != model.layers[0].name
-    second = cached_features(forbid(first_part(again)), IMAGES, cache=tmp_path, key=KEY, batch_size=100)
+    second = cached_features(
+        forbid(first_part(again)), IMAGES, cache=tmp_path, key=KEY, batch_size=100
+    )
     np.testing.assert_array_equal(first, second)
     assert len(list(tmp_path.glob("*.npy"))) == 1
 
@@ -122,7 +144,9 @@ def test_other_weights_images_or_layers_have_their_own_file(tmp_path: Path) -> N
     deeper = first_part(network(layers.ReLU()))
     deeper.set_weights(prefix.get_weights())
     other = first_part(network())  # of weights that nobody named: drawn by chance
-    for n, (part, key) in enumerate([(prefix, KEY), (other, KEY), (prefix, {"data": "d1-val"}), (deeper, KEY)], 1):
+    for n, (part, key) in enumerate(
+        [(prefix, KEY), (other, KEY), (prefix, {"data": "d1-val"}), (deeper, KEY)], 1
+    ):
         cached_features(part, IMAGES, cache=tmp_path, key=key)
         assert len(list(tmp_path.glob("*.npy"))) == n
 
@@ -138,7 +162,9 @@ class Applied(keras.layers.Layer):  # type: ignore[misc]  # keras has no types
         return self.function(x)
 
 
-def test_layers_without_a_configuration_have_features_and_other_code_has_others(tmp_path: Path) -> None:
+def test_layers_without_a_configuration_have_features_and_other_code_has_others(
+    tmp_path: Path,
+) -> None:
     prefix = first_part(network(Applied(lambda x: 2 * x)))
     with pytest.raises(NotImplementedError):
         prefix.get_config()
@@ -146,7 +172,9 @@ def test_layers_without_a_configuration_have_features_and_other_code_has_others(
     same, edited = (first_part(network(Applied(f))) for f in (lambda x: x + x, lambda x: 3 * x))
     same.set_weights(prefix.get_weights())
     edited.set_weights(prefix.get_weights())
-    np.testing.assert_array_equal(cached_features(forbid(same), IMAGES, cache=tmp_path, key=KEY), doubled)
+    np.testing.assert_array_equal(
+        cached_features(forbid(same), IMAGES, cache=tmp_path, key=KEY), doubled
+    )
     tripled = cached_features(edited, IMAGES, cache=tmp_path, key=KEY)
     scaled = edited.predict(IMAGES / np.float32(255), verbose=0)
     np.testing.assert_allclose(tripled, scaled, rtol=1e-4, atol=1e-5)

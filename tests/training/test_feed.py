@@ -25,28 +25,46 @@ PART = Part(IMAGES, LABELS)
 def job(digits: Prepared) -> Callable[..., Job]:
     def make(**changes: Any) -> Job:
         plain = Job(
-            model="mlp", params={}, seed=0, total_epochs=1, data=str(digits.folder), input_shape=digits.input_shape,
-            n_classes=10, checkpoint="", evidence="",
-        )  # fmt: skip
+            model="mlp",
+            params={},
+            seed=0,
+            total_epochs=1,
+            data=str(digits.folder),
+            input_shape=digits.input_shape,
+            n_classes=10,
+            checkpoint="",
+            evidence="",
+        )
         return replace(plain, **changes)
 
     return make
 
 
 def same(part: Part | None, images: Any, labels: Any) -> bool:
-    return part is not None and np.array_equal(part.images, images) and np.array_equal(part.labels, labels)
+    return (
+        part is not None
+        and np.array_equal(part.images, images)
+        and np.array_equal(part.labels, labels)
+    )
 
 
 def test_every_epoch_has_an_order_of_its_own_that_repeats() -> None:
-    orders = [epoch_order(130, 50, seed=s, step=e, drop=False) for s, e in ((1, 1), (1, 2), (2, 1), (1, 1))]
+    orders = [
+        epoch_order(130, 50, seed=s, step=e, drop=False)
+        for s, e in ((1, 1), (1, 2), (2, 1), (1, 1))
+    ]
     assert all(sorted(o) == list(range(130)) for o in orders)
     assert np.array_equal(orders[0], orders[3])
     assert not any(np.array_equal(orders[0], o) for o in orders[1:3])
     assert sum(orders[0] == np.arange(130)) < 10  # shuffled, not sorted
 
 
-@pytest.mark.parametrize(("n", "kept", "dropped"), [(130, 3, 2), (100, 2, 2), (51, 2, 1), (49, 1, 1), (1, 1, 1)])
-def test_updates_of_an_epoch_with_and_without_its_remainder(n: int, kept: int, dropped: int) -> None:
+@pytest.mark.parametrize(
+    ("n", "kept", "dropped"), [(130, 3, 2), (100, 2, 2), (51, 2, 1), (49, 1, 1), (1, 1, 1)]
+)
+def test_updates_of_an_epoch_with_and_without_its_remainder(
+    n: int, kept: int, dropped: int
+) -> None:
     """A remainder that is all there is stays: an epoch never has no step."""
     assert [n_updates(n, 50, drop=d) for d in (False, True)] == [kept, dropped]
     full = epoch_order(n, 50, seed=3, step=1, drop=False)
@@ -55,7 +73,9 @@ def test_updates_of_an_epoch_with_and_without_its_remainder(n: int, kept: int, d
 
 
 @pytest.mark.parametrize("n_bytes", [1, 5 * 6, 50 * 6 - 1, 50 * 6, 110 * 6, 10**9])
-def test_chunks_hold_all_images_in_order_and_whole_batches(monkeypatch: pytest.MonkeyPatch, n_bytes: int) -> None:
+def test_chunks_hold_all_images_in_order_and_whole_batches(
+    monkeypatch: pytest.MonkeyPatch, n_bytes: int
+) -> None:
     monkeypatch.setattr(feed, "CHUNK_BYTES", n_bytes)
     order = epoch_order(130, 50, seed=1, step=1, drop=False)
     parts = list(chunks(PART, order, 50))
@@ -66,7 +86,9 @@ def test_chunks_hold_all_images_in_order_and_whole_batches(monkeypatch: pytest.M
         assert np.array_equal(images[:, 1, 2, 0], labels)
 
 
-def test_a_job_that_is_watched_trains_on_training_images_alone(job: Callable[..., Job], digits: Prepared) -> None:
+def test_a_job_that_is_watched_trains_on_training_images_alone(
+    job: Callable[..., Job], digits: Prepared
+) -> None:
     found, split = read_feed(job()), read_split(digits.folder)
     assert same(found.train, split.x_train, split.y_train)
     assert same(found.validation, split.x_val, split.y_val)
@@ -83,18 +105,25 @@ def test_a_replicate_trains_on_training_and_validation_images_and_has_none_to_wa
     assert not seen & {image.tobytes() for image in read_test(digits.test_folder)[0]}
 
 
-def test_a_job_is_scored_on_the_images_that_it_names(job: Callable[..., Job], digits: Prepared) -> None:
+def test_a_job_is_scored_on_the_images_that_it_names(
+    job: Callable[..., Job], digits: Prepared
+) -> None:
     split, test = read_split(digits.folder), str(digits.test_folder)
     watched, whole = read_feed(job()), read_feed(job(train_on="all"))
     assert same(read_evaluation(job(evaluate="validation"), watched), split.x_val, split.y_val)
     assert same(read_evaluation(job(evaluate="train"), watched), split.x_train, split.y_train)
     everything = np.r_[split.x_train, split.x_val]
-    assert same(read_evaluation(job(evaluate="train"), whole), everything, np.r_[split.y_train, split.y_val])
-    assert same(read_evaluation(job(evaluate="test", test_data=test), whole), *read_test(Path(test)))
+    assert same(
+        read_evaluation(job(evaluate="train"), whole), everything, np.r_[split.y_train, split.y_val]
+    )
+    assert same(
+        read_evaluation(job(evaluate="test", test_data=test), whole), *read_test(Path(test))
+    )
 
 
 @pytest.mark.parametrize(
-    ("train_on", "evaluate"), [("all", "validation"), ("all", "test"), ("train", "test"), ("train", None)]
+    ("train_on", "evaluate"),
+    [("all", "validation"), ("all", "test"), ("train", "test"), ("train", None)],
 )
 def test_a_job_can_not_be_scored_on_images_that_it_was_not_given(
     job: Callable[..., Job], train_on: str, evaluate: str | None
@@ -105,7 +134,9 @@ def test_a_job_can_not_be_scored_on_images_that_it_was_not_given(
         read_evaluation(asked, read_feed(asked))
 
 
-def test_data_that_are_gone_stop_the_study(job: Callable[..., Job], digits: Prepared, tmp_path: Path) -> None:
+def test_data_that_are_gone_stop_the_study(
+    job: Callable[..., Job], digits: Prepared, tmp_path: Path
+) -> None:
     shutil.copytree(digits.folder, tmp_path / "copy")
     (tmp_path / "copy" / "y_val.npy").unlink()
     with pytest.raises(StudyError, match="can't be read"):
@@ -122,7 +153,9 @@ def test_nobody_removes_the_data_of_a_job_while_it_trains(
     data, test_data = tmp_path / "data", tmp_path / "test"
     shutil.copytree(digits.folder, data)
     shutil.copytree(str(digits.test_folder), test_data)
-    held = read_feed(job(train_on=train_on, evaluate="test", data=str(data), test_data=str(test_data)))
+    held = read_feed(
+        job(train_on=train_on, evaluate="test", data=str(data), test_data=str(test_data))
+    )
     assert not any(is_unused(folder) for folder in (data, test_data))
     del held
     assert all(is_unused(folder) for folder in (data, test_data))

@@ -1,4 +1,6 @@
-"""Loading a network from its file: what the project writes and a user's own layers, but never code."""
+"""Loading a network from its file: what the project writes and a user's own layers, but never
+code.
+"""
 
 import sys
 import zipfile
@@ -47,7 +49,9 @@ def test_what_was_saved_answers_for_raw_pixels_however_many(tmp_path: Path) -> N
     assert probabilities(network, grey(*[255] * 300)).argmax(axis=1).tolist() == [2] * 300
 
 
-def test_layers_that_a_users_module_registers_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_layers_that_a_users_module_registers_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "own_nets.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     import own_nets

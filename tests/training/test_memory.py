@@ -9,8 +9,9 @@ from search.training.memory import OUT_OF_DEVICE, OUT_OF_HOST, out_of_memory, pe
 
 # As the frameworks write them.
 TF_GPU = (
-    "Graph execution error:\n\nOOM when allocating tensor with shape[64,256,112,112] and type float on "
-    "/job:localhost/replica:0/task:0/device:GPU:0 by allocator GPU_0_bfc [Op:__inference_train_812]"
+    "Graph execution error:\n\nOOM when allocating tensor with shape[64,256,112,112] and type float"
+    " on /job:localhost/replica:0/task:0/device:GPU:0 by allocator GPU_0_bfc"
+    " [Op:__inference_train_812]"
 )
 TF_CPU = TF_GPU.replace("GPU:0 by allocator GPU_0_bfc", "CPU:0 by allocator cpu")
 JAX = "RESOURCE_EXHAUSTED: Out of memory while trying to allocate 17179869184 bytes."

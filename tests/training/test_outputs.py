@@ -89,7 +89,9 @@ def by_operation() -> keras.Model:
         (lambda: Own("sigmoid"), S),
     ],
 )
-def test_outputs_are_what_they_are_however_a_network_ends(make: Callable[[], keras.Model], expected: Outputs) -> None:
+def test_outputs_are_what_they_are_however_a_network_ends(
+    make: Callable[[], keras.Model], expected: Outputs
+) -> None:
     model = shaped(make(), SHAPE, 3)
     before = [w.numpy() for w in model.weights]
     assert outputs_of(model, SHAPE) is expected
@@ -110,9 +112,14 @@ def test_outputs_are_what_they_are_however_a_network_ends(make: Callable[[], ker
         (lambda: ending(layers.Dense(1)), "3 units"),
         (lambda: ending(layers.Dense(100)), r"\(None, 100\).*3 units"),
         (lambda: keras.Sequential([keras.Input(SHAPE), layers.Dense(3)]), "flatten or pool"),
-        (lambda: keras.Sequential([keras.Input((9, 9, 1)), layers.Flatten(), layers.Dense(3)]), "9×9×1.*4×4×1"),
         (
-            lambda: keras.Model([keras.Input(SHAPE), x := keras.Input(SHAPE)], layers.Dense(3)(layers.Flatten()(x))),
+            lambda: keras.Sequential([keras.Input((9, 9, 1)), layers.Flatten(), layers.Dense(3)]),
+            "9×9×1.*4×4×1",
+        ),
+        (
+            lambda: keras.Model(
+                [keras.Input(SHAPE), x := keras.Input(SHAPE)], layers.Dense(3)(layers.Flatten()(x))
+            ),
             "one image",
         ),
         (lambda: None, "keras.Model, not NoneType"),
@@ -121,7 +128,9 @@ def test_outputs_are_what_they_are_however_a_network_ends(make: Callable[[], ker
         (Stepping, r"Stepping has no call\(images\)"),
     ],
 )
-def test_a_network_that_can_not_classify_the_images_is_refused(make: Callable[[], Any], part: str) -> None:
+def test_a_network_that_can_not_classify_the_images_is_refused(
+    make: Callable[[], Any], part: str
+) -> None:
     with pytest.raises(InputError, match=part):
         outputs_of(shaped(make(), SHAPE, 3), SHAPE)
 
@@ -129,20 +138,36 @@ def test_a_network_that_can_not_classify_the_images_is_refused(make: Callable[[]
 @pytest.mark.parametrize(
     ("make", "parts"),
     [
-        (lambda: ending(layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(3, "softmax")), []),
+        (
+            lambda: ending(
+                layers.Dropout(0.5), layers.BatchNormalization(), layers.Dense(3, "softmax")
+            ),
+            [],
+        ),
         (lambda: ending(Rolling(), layers.Dense(3, "softmax")), ["random"]),
         (lambda: ending(layers.Rescaling(1 / 255), layers.Dense(3, "softmax")), ["Rescaling"]),
         (
-            lambda: ending(keras.Sequential([layers.Rescaling(1 / 127.5, -1)]), layers.Dense(3, "softmax")),
+            lambda: ending(
+                keras.Sequential([layers.Rescaling(1 / 127.5, -1)]), layers.Dense(3, "softmax")
+            ),
             ["Rescaling"],
         ),
-        (lambda: ending(layers.Rescaling(255), layers.Rescaling(1 / 255), layers.Dense(3, "softmax")), []),
+        (
+            lambda: ending(
+                layers.Rescaling(255), layers.Rescaling(1 / 255), layers.Dense(3, "softmax")
+            ),
+            [],
+        ),
         (lambda: ending(layers.Rescaling(2, -1), layers.Dense(3, "softmax")), []),
     ],
 )
-def test_what_would_spoil_a_network_unseen_is_told(make: Callable[[], keras.Model], parts: list[str]) -> None:
+def test_what_would_spoil_a_network_unseen_is_told(
+    make: Callable[[], keras.Model], parts: list[str]
+) -> None:
     told = remarks(shaped(make(), SHAPE, 3), SHAPE, is_hp=False)
-    assert [part in remark for remark, part in zip(told, parts, strict=True)] == [True] * len(parts), told
+    assert [part in remark for remark, part in zip(told, parts, strict=True)] == [True] * len(
+        parts
+    ), told
 
 
 def test_logits_and_probabilities_of_one_network_train_alike() -> None:
@@ -152,7 +177,9 @@ def test_logits_and_probabilities_of_one_network_train_alike() -> None:
         keras.utils.set_random_seed(1)
         model = ending(layers.Dense(3, activation))
         outputs = outputs_of(model, SHAPE)
-        compile_model(model, {"lr": 0.5, "label_smoothing": smoothing}, total_updates=4, outputs=outputs)
+        compile_model(
+            model, {"lr": 0.5, "label_smoothing": smoothing}, total_updates=4, outputs=outputs
+        )
         losses.append(model.fit(x, y, epochs=2, shuffle=False, verbose=0).history["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
     assert losses[2] == pytest.approx(losses[3], rel=1e-4)
@@ -162,27 +189,34 @@ def test_logits_and_probabilities_of_one_network_train_alike() -> None:
 def test_scores_are_trained_as_the_probabilities_that_they_are_scored_as(smoothing: float) -> None:
     x, y = np.random.default_rng(2).random((40, *SHAPE), np.float32), np.arange(40) % 3
     model = ending(layers.Dense(3, "sigmoid"))
-    compile_model(model, {"label_smoothing": smoothing}, total_updates=4, outputs=outputs_of(model, SHAPE))
+    compile_model(
+        model, {"label_smoothing": smoothing}, total_updates=4, outputs=outputs_of(model, SHAPE)
+    )
     rows = Outputs.SCORES.probabilities(model.predict(x, verbose=0))
     expected = np.eye(3)[y] * (1 - smoothing) + smoothing / 3
     loss = -(expected * np.log(rows)).sum(axis=1).mean()
     assert model.evaluate(x, y, verbose=0)[0] == pytest.approx(loss, rel=1e-3)
 
 
-@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "ce"])
+@pytest.mark.parametrize(
+    "loss", ["sparse_categorical_crossentropy", "categorical_crossentropy", "ce"]
+)
 def test_a_loss_of_probabilities_becomes_one_of_logits_where_outputs_are_logits(loss: str) -> None:
     given = np.array([[2.0, 1.0, -1.0], [0.5, 0.0, 3.0]], np.float32)
     expected = float(np.mean(-np.log(L.probabilities(given)[[0, 1], [0, 2]])))
     own = loss_of_numbers(loss, 3)
-    assert float(np.mean(keras.losses.get(matching(own, L))(np.array([0, 2]), given))) == pytest.approx(
-        expected, rel=1e-4
-    )
+    assert float(
+        np.mean(keras.losses.get(matching(own, L))(np.array([0, 2]), given))
+    ) == pytest.approx(expected, rel=1e-4)
     assert matching(own, P) is own
 
 
 def test_a_loss_of_logits_becomes_one_of_probabilities_and_others_stay() -> None:
     mended = matching(
-        loss_of_numbers(keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1), 3), P
+        loss_of_numbers(
+            keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1), 3
+        ),
+        P,
     )
     assert isinstance(mended, RowsOfLabels)
     assert (mended.loss.from_logits, mended.loss.label_smoothing) == (False, 0.1)

@@ -22,19 +22,29 @@ FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
 
 
 def base(filters: int = 4, convs: int = 2, name: str = "vgg16") -> keras.Model:
-    """As many small convolutions as wanted, and batch normalisation, whose weights are of both kinds."""
+    """As many small convolutions as wanted, and batch normalisation, whose weights are of both
+    kinds.
+    """
     convolutions = [layers.Conv2D(filters, 3, name=f"block1_conv{i + 1}") for i in range(convs)]
-    return keras.Sequential([keras.Input((None, None, 3)), *convolutions, layers.BatchNormalization()], name=name)
+    return keras.Sequential(
+        [keras.Input((None, None, 3)), *convolutions, layers.BatchNormalization()], name=name
+    )
 
 
 def network(one: keras.Model, *, trainable: bool = False) -> keras.Model:
     one.trainable = trainable
-    return keras.Sequential([keras.Input((32, 32, 3)), one, layers.GlobalAveragePooling2D(), layers.Dense(2)])
+    return keras.Sequential(
+        [keras.Input((32, 32, 3)), one, layers.GlobalAveragePooling2D(), layers.Dense(2)]
+    )
 
 
 def save(model: keras.Model, folder: Path) -> Path:
-    """Save a model, its weights made to differ from any initializer's, under the name that Keras knows."""
-    model.set_weights([np.random.default_rng(i).random(w.shape) for i, w in enumerate(model.get_weights())])
+    """Save a model, its weights made to differ from any initializer's, under the name that Keras
+    knows.
+    """
+    model.set_weights(
+        [np.random.default_rng(i).random(w.shape) for i, w in enumerate(model.get_weights())]
+    )
     folder.mkdir(parents=True, exist_ok=True)
     model.save(folder / FILE)
     return folder / FILE
@@ -58,7 +68,9 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def take_for_known(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.md5(file.read_bytes()).hexdigest()
-    monkeypatch.setitem(pretrained.PUBLISHED, "vgg16", pretrained.PUBLISHED["vgg16"]._replace(md5=digest))
+    monkeypatch.setitem(
+        pretrained.PUBLISHED, "vgg16", pretrained.PUBLISHED["vgg16"]._replace(md5=digest)
+    )
 
 
 def test_a_users_file_goes_into_the_frozen_base_and_nowhere_else(data: Path) -> None:
@@ -71,7 +83,9 @@ def test_a_users_file_goes_into_the_frozen_base_and_nowhere_else(data: Path) -> 
     for now, before in zip(model.layers[-1].get_weights(), head, strict=True):
         np.testing.assert_array_equal(now, before)
     save(keras.Sequential([keras.Input((9, 9, 3)), *base().layers]), data)
-    assert load_weights(model, IMAGENET) == hashlib.sha256(file.read_bytes()).hexdigest()  # another file, not cached
+    assert (
+        load_weights(model, IMAGENET) == hashlib.sha256(file.read_bytes()).hexdigest()
+    )  # another file, not cached
 
 
 def test_a_frozen_base_is_never_left_random_when_the_builder_chose_it(data: Path) -> None:
@@ -82,7 +96,9 @@ def test_a_frozen_base_is_never_left_random_when_the_builder_chose_it(data: Path
 
 
 def test_the_real_vgg16_takes_the_file_that_keras_would(data: Path) -> None:
-    first, second = (keras.applications.VGG16(include_top=False, weights=None, name="vgg16") for _ in range(2))
+    first, second = (
+        keras.applications.VGG16(include_top=False, weights=None, name="vgg16") for _ in range(2)
+    )
     save(first, data)
     load_weights(network(second), IMAGENET)
     assert second.count_params() == 14_714_688
@@ -111,10 +127,15 @@ def test_no_weights_touch_nothing(params: dict[str, Any], trainable: bool) -> No
         ),
         (
             lambda: base(convs=1),
-            r"layer 2 with weights is batch_normalization\S* \(4,\), .* in the file and block1_conv2",
+            (
+                r"layer 2 with weights is batch_normalization\S* \(4,\), .* in the file and"
+                r" block1_conv2"
+            ),
         ),
         (
-            lambda: keras.Sequential([keras.Input((9, 9, 3)), *base().layers, layers.Dense(3, name="top")]),
+            lambda: keras.Sequential(
+                [keras.Input((9, 9, 3)), *base().layers, layers.Dense(3, name="top")]
+            ),
             "layer 4 with weights is top .* in the file and missing in the network",
         ),
     ],
@@ -144,7 +165,9 @@ def test_a_damaged_file_is_refused_by_its_name(data: Path, damage: str) -> None:
         with h5py.File(file, "w") as hdf5:
             hdf5.attrs["layer_names" if damage == "broken names" else "title"] = 5
     else:
-        file.write_bytes({"page": b"<!DOCTYPE html>", "cut": whole[: len(whole) // 2], "empty": b""}[damage])
+        file.write_bytes(
+            {"page": b"<!DOCTYPE html>", "cut": whole[: len(whole) // 2], "empty": b""}[damage]
+        )
     with pytest.raises(InputError, match="--fix weights=none") as refused:
         load_weights(network(base()), IMAGENET)
     assert str(file) in str(refused.value)
@@ -163,7 +186,9 @@ def test_a_damaged_file_is_refused_by_its_name(data: Path, damage: str) -> None:
     ],
     ids=["no base", "not published", "unknown value"],
 )
-def test_what_can_not_be_had_is_said(model: Callable[[], keras.Model], params: dict[str, Any], said: str) -> None:
+def test_what_can_not_be_had_is_said(
+    model: Callable[[], keras.Model], params: dict[str, Any], said: str
+) -> None:
     with pytest.raises(InputError, match=said):
         load_weights(model(), params)
 
@@ -172,7 +197,9 @@ def test_keras_cache_is_used_only_with_the_known_content_and_left_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = save(base(), tmp_path / "keras/models")
-    with pytest.raises(InputError, match=r"Keras' cache: .* is not the known file .*; not used") as refused:
+    with pytest.raises(
+        InputError, match=r"Keras' cache: .* is not the known file .*; not used"
+    ) as refused:
         find_weights("vgg16")
     assert f"Keras' download: not tried, since {file} is in its place" in str(refused.value)
     assert list(file.parent.iterdir()) == [file]
@@ -180,11 +207,14 @@ def test_keras_cache_is_used_only_with_the_known_content_and_left_alone(
     assert find_weights("vgg16") == file
 
 
-def test_a_download_fills_keras_cache_once(python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_fills_keras_cache_once(
+    python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source = save(base(), tmp_path / "net")
     take_for_known(source, monkeypatch)
     python.write_text(
-        f'#!/bin/sh\necho "$5" >> {tmp_path}/calls; mkdir "$KERAS_HOME/models"; cp {source} "$KERAS_HOME/models/"\n'
+        f'#!/bin/sh\necho "$5" >> {tmp_path}/calls; mkdir "$KERAS_HOME/models"; cp {source}'
+        ' "$KERAS_HOME/models/"\n'
     )
     kept = tmp_path / "keras/models" / FILE
     assert find_weights("vgg16") == find_weights("vgg16") == kept
@@ -198,7 +228,10 @@ def test_a_download_fills_keras_cache_once(python: Path, tmp_path: Path, monkeyp
     ("script", "said"),
     [
         ("exec sleep 60", r"no byte came for 0\.3 s"),
-        (f'mkdir "$KERAS_HOME/models"; echo half > "$KERAS_HOME/models/{FILE}"', "is not the known file"),
+        (
+            f'mkdir "$KERAS_HOME/models"; echo half > "$KERAS_HOME/models/{FILE}"',
+            "is not the known file",
+        ),
         ("exit 0", "no file "),
     ],
     ids=["stalls", "other content", "nothing"],

@@ -31,10 +31,14 @@ def wrong_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Questions are answered in this process: that starting one works is seen where many networks are built."""
+    """Questions are answered in this process: that starting one works is seen where many networks
+    are built.
+    """
 
     def answer(question: dict[str, Any]) -> dict[str, Any]:
-        return cast(dict[str, Any], json.loads(json.dumps(answer_to(json.loads(json.dumps(question))))))
+        return cast(
+            dict[str, Any], json.loads(json.dumps(answer_to(json.loads(json.dumps(question)))))
+        )
 
     monkeypatch.setattr(probe_module, "ask", answer)
 
@@ -43,7 +47,9 @@ def test_choices_that_do_not_fit_the_images_are_dropped_with_a_notice(here: None
     space = load_space(find_space("convNN"))
     usable, notices = probe(space, input_shape=(8, 8, 1), n_classes=10, corners=False).usable(space)
     assert list(usable.params["variant"].choices) == ["1", "2", "6", "8"]  # type: ignore[union-attr]
-    assert [n.split(":")[0] for n in notices] == [f'dropped variant = "{v}"' for v in ("3", "3a", "4", "7")]
+    assert [n.split(":")[0] for n in notices] == [
+        f'dropped variant = "{v}"' for v in ("3", "3a", "4", "7")
+    ]
     assert usable.problems_of(usable.document) == []
 
 
@@ -58,13 +64,15 @@ def test_ranges_that_were_read_from_a_builder_are_kept_to_as_in_training(
     here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, n_dropped: int
 ) -> None:
     (tmp_path / "narrow.py").write_text(
-        "import keras\n\n\ndef build(hp):\n    if hp.Int('size', 1, 8) > 8:\n        raise ValueError('too large')\n"
-        "    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, 'softmax')]\n"
-        "    return keras.Sequential(layers)\n"
+        "import keras\n\n\ndef build(hp):\n    if hp.Int('size', 1, 8) > 8:\n        raise"
+        " ValueError('too large')\n    layers = [keras.Input((8, 8, 1)), keras.layers.Flatten(),"
+        " keras.layers.Dense(10, 'softmax')]\n    return keras.Sequential(layers)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
     sizes = {"size": {"type": "choice", "choices": [4, 9]}}
-    space = Space.from_dict({"model": "narrow:build", "source": source, "params": sizes, "document": {"size": 4}})
+    space = Space.from_dict(
+        {"model": "narrow:build", "source": source, "params": sizes, "document": {"size": 4}}
+    )
     report = probe(space, input_shape=(8, 8, 1), n_classes=10, corners=False)
     assert len(report.unbuildable) == n_dropped
 
@@ -73,7 +81,9 @@ def test_a_parameter_that_nobody_reads_is_told(here: None) -> None:
     content = load_space(find_space("mlp")).as_dict()
     content["params"]["widht"] = {"type": "int", "low": 1, "high": 2}
     content["document"]["widht"] = 1
-    assert probe(Space.from_dict(content), input_shape=(8, 8, 1), n_classes=10, corners=False).unread == ("widht",)
+    assert probe(
+        Space.from_dict(content), input_shape=(8, 8, 1), n_classes=10, corners=False
+    ).unread == ("widht",)
 
 
 WRONG = """
@@ -109,7 +119,10 @@ def test_each_network_is_looked_at_and_what_is_wrong_is_told_by_the_users_own_li
     assert why['"misspelt"'].endswith("did you mean 'units'?")
     assert "10 units" in why['"wide"']
     told = [remark for remark in report.remarks if remark.startswith("with some settings, ")]
-    assert [word in remark for word, remark in zip(("logits", "sigmoid", "compile()"), told, strict=True)] == [True] * 3
+    assert [
+        word in remark
+        for word, remark in zip(("logits", "sigmoid", "compile()"), told, strict=True)
+    ] == [True] * 3
 
 
 def test_a_shipped_space_is_sound_and_has_no_dead_parameter(here: None) -> None:
@@ -118,11 +131,15 @@ def test_a_shipped_space_is_sound_and_has_no_dead_parameter(here: None) -> None:
     assert not [line for line in lines if "warning" in line or "can't be built" in line]
 
 
-def test_the_lists_of_models_and_data_sets_say_what_the_documents_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_lists_of_models_and_data_sets_say_what_the_documents_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     every = registry.names
     few = ["convNN_4", "convNN_7", "mlp"]
     assert {*few, "resnet", "backbone"} <= set(every(registry.MODELS))
-    monkeypatch.setattr(registry, "names", lambda group: few if group == registry.MODELS else every(group))
+    monkeypatch.setattr(
+        registry, "names", lambda group: few if group == registry.MODELS else every(group)
+    )
     rows = {row["name"]: row for row in model_rows()}
     assert rows["convNN_4"]["n_params"] == 3_163_426
     assert rows["convNN_7"]["published"]["value"] == 0.3764
@@ -130,7 +147,9 @@ def test_the_lists_of_models_and_data_sets_say_what_the_documents_do(monkeypatch
     assert {row["name"] for row in dataset_rows()} >= {"digits", "fashion", "mnist"}
 
 
-def test_starting_weights_are_tried_where_the_document_asks_for_them(wrong_weights: str, here: None) -> None:
+def test_starting_weights_are_tried_where_the_document_asks_for_them(
+    wrong_weights: str, here: None
+) -> None:
     space = load_space(find_space("vgg16_features"))
     with pytest.raises(InputError, match=rf"{wrong_weights}.*can't be read.*--fix weights=none"):
         probe(space, input_shape=(28, 28, 1), n_classes=10, corners=False, weights=True)
@@ -138,7 +157,9 @@ def test_starting_weights_are_tried_where_the_document_asks_for_them(wrong_weigh
 
 def leaves_a_daemon(params: Any, **facts: Any) -> None:
     nothing = subprocess.DEVNULL
-    daemon = subprocess.Popen(["sleep", "60"], start_new_session=True, stdin=nothing, stdout=nothing, stderr=nothing)
+    daemon = subprocess.Popen(
+        ["sleep", "60"], start_new_session=True, stdin=nothing, stdout=nothing, stderr=nothing
+    )
     raise ValueError(f"{daemon.pid} is a daemon")
 
 
@@ -155,7 +176,8 @@ def test_many_networks_are_built_at_once_and_each_says_why_it_can_not(wrong_weig
     n_params, errors = zip(*build_all(asked, weights=True), strict=True)
     assert n_params == (64 * 4 + 4 + 4 * 3 + 3, None, None, None, None, 14_714_688 + 267_786)
     parts = (None, "28×28", "tests.nothing", "a daemon", "weights=none", None)
-    assert [(e is None) if part is None else part in str(e) for part, e in zip(parts, errors, strict=True)] == [
-        True
-    ] * 6
+    assert [
+        (e is None) if part is None else part in str(e)
+        for part, e in zip(parts, errors, strict=True)
+    ] == [True] * 6
     assert not psutil.pid_exists(int(str(errors[3]).split()[-4]))

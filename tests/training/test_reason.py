@@ -44,7 +44,9 @@ def raised(function: Callable[[], Any]) -> str:
 
 
 def line_of(text: str) -> int:
-    return next(i for i, line in enumerate(Path(__file__).read_text().splitlines(), 1) if text in line)
+    return next(
+        i for i, line in enumerate(Path(__file__).read_text().splitlines(), 1) if text in line
+    )
 
 
 def test_the_innermost_line_of_the_users_is_named() -> None:
@@ -57,9 +59,15 @@ def test_the_innermost_line_of_the_users_is_named() -> None:
 @pytest.mark.parametrize(
     ("text", "line", "what"), [(IN_GRAPH, 7, "shapes differ"), (EXECUTED, 9, "a label value of 9")]
 )
-def test_of_a_trace_in_the_text_the_end_and_the_users_line_are_told(text: str, line: int, what: str) -> None:
+def test_of_a_trace_in_the_text_the_end_and_the_users_line_are_told(
+    text: str, line: int, what: str
+) -> None:
     reason = reason_of(ValueError(text))
-    assert (reason.startswith(f"tests/training/test_reason.py:{line}: "), what in reason, "\n" in reason) == (
+    assert (
+        reason.startswith(f"tests/training/test_reason.py:{line}: "),
+        what in reason,
+        "\n" in reason,
+    ) == (
         True,
         True,
         False,
@@ -74,7 +82,9 @@ def test_code_that_tensorflow_generated_is_not_the_users(tmp_path: Path) -> None
     assert reason == f"tests/training/test_reason.py:{line_of('exec(compile')}: KeyError: 'path'"
 
 
-@pytest.mark.parametrize("params", [Params({"units": 1, "rate": 2}), Recorder({"units": 1, "rate": 2}, set())])
+@pytest.mark.parametrize(
+    "params", [Params({"units": 1, "rate": 2}), Recorder({"units": 1, "rate": 2}, set())]
+)
 def test_a_parameter_that_is_not_there_is_named_with_the_nearest(params: Params) -> None:
     reason = raised(lambda: params["unit"])
     assert reason.startswith("tests/training/test_reason.py:")

@@ -19,7 +19,14 @@ def _convolutions() -> keras.Model:
     """One of each kind of kernel, one of them in a network inside the network."""
     keras.utils.set_random_seed(0)
     inner = keras.Sequential([keras.Input((8, 8, 2)), L.SeparableConv2D(4, 3)])
-    layers = [L.Conv2D(3, 3), L.DepthwiseConv2D(3), L.Conv2DTranspose(2, 3), inner, L.Flatten(), L.Dense(5, "softmax")]
+    layers = [
+        L.Conv2D(3, 3),
+        L.DepthwiseConv2D(3),
+        L.Conv2DTranspose(2, 3),
+        inner,
+        L.Flatten(),
+        L.Dense(5, "softmax"),
+    ]
     return keras.Sequential([keras.Input((10, 10, 1)), *layers])
 
 
@@ -55,7 +62,9 @@ def test_optimizers_take_their_rate_and_its_changes(name: str) -> None:
 def test_weight_decay_is_decoupled_from_the_gradient(name: str) -> None:
     def after(decay: float) -> Any:
         weight = keras.Variable([2.0])
-        optimizer = make_optimizer({"optimizer": name, "lr": 0.5, "weight_decay": decay}, total_updates=10)
+        optimizer = make_optimizer(
+            {"optimizer": name, "lr": 0.5, "weight_decay": decay}, total_updates=10
+        )
         optimizer.apply([np.zeros(1, np.float32)], [weight])
         return float(weight[0])
 
@@ -66,7 +75,11 @@ def test_weight_decay_is_decoupled_from_the_gradient(name: str) -> None:
 def test_momentum_and_nesterov_are_sgds() -> None:
     params = {"momentum": 0.9, "nesterov": True}
     sgd = make_optimizer(params, total_updates=10)
-    assert (sgd.momentum, sgd.nesterov, float(sgd.learning_rate)) == (0.9, True, pytest.approx(0.01))
+    assert (sgd.momentum, sgd.nesterov, float(sgd.learning_rate)) == (
+        0.9,
+        True,
+        pytest.approx(0.01),
+    )
     assert not hasattr(make_optimizer(params | {"optimizer": "adam"}, total_updates=10), "momentum")
     with pytest.raises(ValueError, match="'adm' is not known"):
         make_optimizer({"optimizer": "adm"}, total_updates=10)
@@ -87,14 +100,22 @@ def test_schedules_by_update() -> None:
     decayed = _rates({"schedule": "time_decay", "lr": 0.1, "decay": 0.5}, 6)
     assert decayed == pytest.approx([0.1 / (1 + 0.5 * i) for i in range(6)], rel=1e-4)
     cosine = _rates({"schedule": "cosine", "lr": 0.1, "lr_min": 0.02}, 8)
-    assert cosine == pytest.approx([0.02 + 0.04 * (1 + np.cos(np.pi * i / 8)) for i in range(8)], rel=1e-4)
+    assert cosine == pytest.approx(
+        [0.02 + 0.04 * (1 + np.cos(np.pi * i / 8)) for i in range(8)], rel=1e-4
+    )
     # A least rate above the first keeps it.
-    assert _rates({"schedule": "cosine", "lr": 0.1, "lr_min": 0.5}, 3) == pytest.approx([0.1] * 3, rel=1e-4)
+    assert _rates({"schedule": "cosine", "lr": 0.1, "lr_min": 0.5}, 3) == pytest.approx(
+        [0.1] * 3, rel=1e-4
+    )
 
 
 def test_label_smoothing_is_keras_own_for_one_hot_labels(tmp_path: Path) -> None:
     model = _dense()
-    compile_model(model, {"label_smoothing": 0.2, "optimizer": "sgd", "lr": 0.5, "batch_size": 40}, total_updates=1)
+    compile_model(
+        model,
+        {"label_smoothing": 0.2, "optimizer": "sgd", "lr": 0.5, "batch_size": 40},
+        total_updates=1,
+    )
     twin = keras.models.clone_model(model)
     twin.set_weights(model.get_weights())
     loss = keras.losses.CategoricalCrossentropy(label_smoothing=0.2)

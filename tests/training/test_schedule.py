@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from search.training.schedule import rate_of, stops_early
 
 steadily = settings(deadline=None, derandomize=True, max_examples=150)
-# Few distinct values around the smallest change that counts, so that ties, near-ties and improvements all occur.
+# Few distinct values around the smallest change that counts, so that ties, near-ties and
+# improvements all occur.
 VALUES = st.lists(st.integers(0, 12).map(lambda n: float(np.float32(0.5 + n * 5e-5))), max_size=25)
 LOSSES = st.one_of(VALUES, st.lists(st.floats(0, 3, width=32), max_size=25))
 
@@ -36,7 +37,12 @@ def test_plateau_is_keras_own(
 ) -> None:
     model = SimpleNamespace(optimizer=keras.optimizers.SGD(0.1))
     callback = keras.callbacks.ReduceLROnPlateau(
-        metric, factor, patience, mode="min" if metric == "val_loss" else "max", cooldown=cooldown, min_lr=lowest
+        metric,
+        factor,
+        patience,
+        mode="min" if metric == "val_loss" else "max",
+        cooldown=cooldown,
+        min_lr=lowest,
     )
     callback.set_model(model)
     callback.on_train_begin()
@@ -45,9 +51,14 @@ def test_plateau_is_keras_own(
         callback.on_epoch_end(epoch, {metric: value})
         expected.append(float(model.optimizer.learning_rate))
     params = {
-        "lr": 0.1, "schedule": "plateau", "plateau_metric": metric, "plateau_factor": factor,
-        "plateau_patience": patience, "plateau_cooldown": cooldown, "lr_min": lowest,
-    }  # fmt: skip
+        "lr": 0.1,
+        "schedule": "plateau",
+        "plateau_metric": metric,
+        "plateau_factor": factor,
+        "plateau_patience": patience,
+        "plateau_cooldown": cooldown,
+        "lr_min": lowest,
+    }
     assert np.float32(_rates(params, [{metric: v} for v in values])).tolist() == expected
 
 

@@ -1,4 +1,6 @@
-"""A headless Chromium of this machine, what it said on its console, and pictures of what it showed."""
+"""A headless Chromium of this machine, what it said on its console, and pictures of what it
+showed.
+"""
 
 import importlib.util
 import os
@@ -11,7 +13,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 SHOTS = Path(os.environ.get("GRIDLESS_UI_SHOTS") or ROOT / "runs" / "ui-shots")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+CHROMIUM = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
 PATIENCE_MS = 30_000
 
 
@@ -39,7 +43,10 @@ class Window:
         self.page = page
         self.errors: list[str] = []
         page.set_default_timeout(PATIENCE_MS)
-        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on(
+            "console",
+            lambda message: self.errors.append(message.text) if message.type == "error" else None,
+        )
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
     def shoot(self, name: str, *, whole: bool = False) -> None:
@@ -56,5 +63,7 @@ def window(width: int = 1500, height: int = 1000, **context: Any) -> Iterator[Wi
 
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM)
-        yield Window(browser.new_context(viewport={"width": width, "height": height}, **context).new_page())
+        yield Window(
+            browser.new_context(viewport={"width": width, "height": height}, **context).new_page()
+        )
         browser.close()

@@ -16,7 +16,19 @@ from tests.ui.browser import ROOT, free_port
 GRIDLESS = str(Path(sys.executable).parent / "gridless")
 STUDY = "mlp-digits"
 # A rung lies at epoch 3, where half of the trials are left behind.
-COMMAND = ("study", "mlp", "digits", "--n-trials", "5", "--epochs", "6", "--finalists", "2", "--n-replicates", "2")
+COMMAND = (
+    "study",
+    "mlp",
+    "digits",
+    "--n-trials",
+    "5",
+    "--epochs",
+    "6",
+    "--finalists",
+    "2",
+    "--n-replicates",
+    "2",
+)
 SMALL = ("--fix", "units=32,depth=2,batch_size=100", "--quiet")
 
 
@@ -31,7 +43,11 @@ class Served(NamedTuple):
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A home of its own, for commands."""
-    known = {name: value for name, value in os.environ.items() if not name.startswith(("GRIDLESS_", "MLFLOW_"))}
+    known = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("GRIDLESS_", "MLFLOW_"))
+    }
     return known | {"GRIDLESS_HOME": str(tmp_path_factory.mktemp("ui") / "runs")}
 
 
@@ -40,7 +56,13 @@ def study(environment: dict[str, str]) -> Path:
     """The folder of a study that is over, its champion registered in MLflow."""
     for command in ((*COMMAND, *SMALL), ("register", STUDY)):
         done = subprocess.run(
-            [GRIDLESS, *command], capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=900
+            [GRIDLESS, *command],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=ROOT,
+            env=environment,
+            timeout=900,
         )
         assert done.returncode == 0, done.stderr
         assert "note" not in done.stderr, done.stderr
@@ -54,13 +76,20 @@ def served(study: Path, environment: dict[str, str]) -> Iterator[Served]:
     log = study / "logs" / "ui.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [GRIDLESS, "ui", "--port", str(port)], stdout=file, stderr=file, cwd=ROOT, env=environment
+            [GRIDLESS, "ui", "--port", str(port)],
+            stdout=file,
+            stderr=file,
+            cwd=ROOT,
+            env=environment,
         )
     try:
         wait_for(lambda: _answers(url), "MLflow", seconds=180)
         yield Served(study, url, environment)
     finally:
-        for one in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
+        for one in [
+            *psutil.Process(process.pid).children(recursive=True),
+            psutil.Process(process.pid),
+        ]:
             one.kill()
         process.wait()
 

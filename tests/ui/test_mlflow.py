@@ -20,7 +20,10 @@ SETTLED = """try {
 MLFLOWS_OWN = ("404 (Not Found)", "ResizeObserver")
 """Without users there is nobody to be asked for (users/current)."""
 FLAT = (
-    "?searchFilter=" + quote("tags.`gridless.kind` = 'trial'") + "&orderByKey=" + quote("metrics.`best_val_accuracy`")
+    "?searchFilter="
+    + quote("tags.`gridless.kind` = 'trial'")
+    + "&orderByKey="
+    + quote("metrics.`best_val_accuracy`")
 )
 
 
@@ -29,12 +32,16 @@ def mlflow(served: Served) -> Iterator[Window]:
     with window() as found:
         found.page.add_init_script(SETTLED)
         yield found
-        assert [error for error in found.errors if not any(known in error for known in MLFLOWS_OWN)] == []
+        assert [
+            error for error in found.errors if not any(known in error for known in MLFLOWS_OWN)
+        ] == []
 
 
 def ask(served: Served, path: str, **body: object) -> dict:
     data = json.dumps(body).encode()
-    with urlopen(Request(f"{served.url}/api/2.0/mlflow/{path}", data, {"Content-Type": "application/json"})) as answer:
+    with urlopen(
+        Request(f"{served.url}/api/2.0/mlflow/{path}", data, {"Content-Type": "application/json"})
+    ) as answer:
         return json.load(answer)
 
 
@@ -45,7 +52,9 @@ def trials(served: Served, study: str = STUDY) -> list[dict]:
         for e in ask(served, "experiments/search", max_results=10)["experiments"]
         if e["name"] == study
     ]
-    runs = ask(served, "runs/search", experiment_ids=ids, filter="tags.`gridless.kind` = 'trial'")["runs"]
+    runs = ask(served, "runs/search", experiment_ids=ids, filter="tags.`gridless.kind` = 'trial'")[
+        "runs"
+    ]
     found = [
         {
             "experiment": ids[0],
@@ -78,7 +87,9 @@ def test_selected_trials_are_compared(mlflow: Window, served: Served) -> None:
     for run in runs:
         page.get_by_role("link", name=run["name"]).first.wait_for()
     shown = page.get_by_role("link", name="trial-0").all_inner_texts()
-    assert shown == [run["name"] for run in runs], "sorted by best_val_accuracy, they are in the order of rank"
+    assert shown == [run["name"] for run in runs], (
+        "sorted by best_val_accuracy, they are in the order of rank"
+    )
     page.get_by_label("Select all runs").check()
     mlflow.shoot("mlflow-2-selected")
     page.get_by_test_id("runs-compare-button").click()
@@ -105,7 +116,9 @@ def test_selected_trials_are_compared(mlflow: Window, served: Served) -> None:
 
 def test_charts_show_curves_and_bests(mlflow: Window, served: Served) -> None:
     page, runs = mlflow.page, trials(served)
-    page.goto(f"{served.url}/#/experiments/{runs[0]['experiment']}/runs{FLAT}&orderByAsc=false&compareRunsMode=CHART")
+    page.goto(
+        f"{served.url}/#/experiments/{runs[0]['experiment']}/runs{FLAT}&orderByAsc=false&compareRunsMode=CHART"
+    )
     for name in ("accuracy", "best_val_accuracy", "loss"):
         page.get_by_text(name, exact=True).first.wait_for()
     page.locator(".js-plotly-plot path.js-line").first.wait_for()
@@ -140,7 +153,9 @@ def test_finalists_and_replicates_can_be_told_apart(mlflow: Window, served: Serv
     assert len({run["tags"]["seed"] for run in replicates}) == len(replicates)
     page = mlflow.page
     query = FLAT.replace("best_val_accuracy", "test_accuracy")
-    page.goto(f"{served.url}/#/experiments/{replicates[0]['experiment']}/runs{query}&compareRunsMode=CHART")
+    page.goto(
+        f"{served.url}/#/experiments/{replicates[0]['experiment']}/runs{query}&compareRunsMode=CHART"
+    )
     page.get_by_placeholder("Search metric charts").fill("test_accuracy")
     page.get_by_text("test_accuracy", exact=True).first.wait_for()
     page.get_by_role("button", name="Group by").click()

@@ -27,7 +27,10 @@ def test_the_report_opens_and_its_table_sorts(study: Path, size: str, scheme: st
         def sort() -> list[int]:
             header.get_by_role("button").click()
             assert header.get_attribute("aria-sort") in ("ascending", "descending")
-            return [int(re.findall("[0-9]+", text)[0]) for text in table.locator("tbody th").all_inner_texts()]
+            return [
+                int(re.findall("[0-9]+", text)[0])
+                for text in table.locator("tbody th").all_inner_texts()
+            ]
 
         first, second = sort(), sort()
         assert sorted([first, second]) == [[0, 1, 2, 3, 4], [4, 3, 2, 1, 0]]
@@ -88,7 +91,9 @@ def test_nothing_sticks_out_at_any_width(study: Path, width: int) -> None:
         assert found.page.evaluate("document.documentElement.scrollWidth") <= width
         test = found.page.locator("#finalist-table td b").first.bounding_box()
         assert test is not None
-        assert test["x"] + test["width"] <= width, "the finalists' test accuracy is seen without scrolling"
+        assert test["x"] + test["width"] <= width, (
+            "the finalists' test accuracy is seen without scrolling"
+        )
         heading = found.page.get_by_role("heading", name="Leaderboard").bounding_box()
         contents = found.page.get_by_role("navigation").bounding_box()
         assert heading is not None

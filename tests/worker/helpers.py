@@ -46,9 +46,13 @@ class Recorder(NullTracker):
 
 
 class Sandbox:
-    """Remembers the jobs that it was given; the power goes off before the first message that `cut` is true of."""
+    """Remembers the jobs that it was given; the power goes off before the first message that `cut`
+    is true of.
+    """
 
-    def __init__(self, train: Train, cut: Callable[[Message], bool] = lambda _message: False) -> None:
+    def __init__(
+        self, train: Train, cut: Callable[[Message], bool] = lambda _message: False
+    ) -> None:
         self.jobs: list[Job] = []
         self.closing = threading.Event()
         """Set once the worker ends the segment, of itself or as the last one's training has."""
@@ -62,7 +66,9 @@ class Sandbox:
 
 
 class _Segment:
-    def __init__(self, job: Job, train: Train, cut: Callable[[Message], bool], closing: threading.Event) -> None:
+    def __init__(
+        self, job: Job, train: Train, cut: Callable[[Message], bool], closing: threading.Event
+    ) -> None:
         self._job, self._train, self._cut, self._closing = job, train, cut, closing
         self._messages: queue.Queue[Message] = queue.Queue()
         self._answers: queue.Queue[str | None] = queue.Queue()
@@ -118,22 +124,43 @@ def pretend(job: Job, *, on_built: Any, on_epoch: Any, on_evaluated: Any) -> str
     on_built(7)
     for step in range(1, job.last_epoch + 1):
         value = None if job.train_on == "all" else step / 100
-        metrics = {"loss": 1 / step, "accuracy": step / 100, "val_loss": value, "val_accuracy": value}
-        if (answer := on_epoch(step, metrics | {"step": step, "lr": 0.1, "seconds": 1.0, "at": 1.7e9})) != "go on":
+        metrics = {
+            "loss": 1 / step,
+            "accuracy": step / 100,
+            "val_loss": value,
+            "val_accuracy": value,
+        }
+        if (
+            answer := on_epoch(
+                step, metrics | {"step": step, "lr": 0.1, "seconds": 1.0, "at": 1.7e9}
+            )
+        ) != "go on":
             return str(answer)
     if job.evaluate:
-        on_evaluated({"split": job.evaluate, "accuracy": 0.5 + job.seed % 100 / 1000, "loss": 1.0, "n": 9})
+        on_evaluated(
+            {"split": job.evaluate, "accuracy": 0.5 + job.seed % 100 / 1000, "loss": 1.0, "n": 9}
+        )
     return "done"
 
 
-def serve(ledgers: Sequence[Ledger], sandbox: Any, *, owner: Owner | None = None, tracker: Any = None) -> None:
+def serve(
+    ledgers: Sequence[Ledger], sandbox: Any, *, owner: Owner | None = None, tracker: Any = None
+) -> None:
     """Run these studies to their end, as one worker process does."""
     storage = ledgers[0].storage
     order = Order(storage.url, tuple(ledger.name for ledger in ledgers))
     stop = threading.Event()
     tell = tracker or NullTracker()
     try:
-        Service(storage, order, owner or Owner.me("me"), "here", sandbox, Patience(stop), lambda _ledger: tell).run()
+        Service(
+            storage,
+            order,
+            owner or Owner.me("me"),
+            "here",
+            sandbox,
+            Patience(stop),
+            lambda _ledger: tell,
+        ).run()
     finally:
         stop.set()  # its heart would beat for as long as this process lives
 

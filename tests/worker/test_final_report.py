@@ -101,7 +101,9 @@ def test_a_worker_writes_what_a_lost_one_left_and_rests_where_it_can_not(
     assert due_reports(storage) == ["bad"]
 
 
-def test_a_report_that_is_written_while_finalists_train_does_not_count_as_the_last_word(storage: LedgerStorage) -> None:
+def test_a_report_that_is_written_while_finalists_train_does_not_count_as_the_last_word(
+    storage: LedgerStorage,
+) -> None:
     ended(storage, "s")
     final = Ledger.open(storage, spec(name="s" + FINAL, n_trials=1), {})
     report_study(storage, "s", home() / "s")

@@ -109,21 +109,28 @@ def test_what_comes_in_a_burst_goes_in_one_transaction_and_in_order(
     assert not courier.take()
 
 
-def test_a_fact_that_changes_while_it_is_sent_is_sent_again(storage: Storage, send: Callable[..., Courier]) -> None:
+def test_a_fact_that_changes_while_it_is_sent_is_sent_again(
+    storage: Storage, send: Callable[..., Courier]
+) -> None:
     courier = send()
     with held(storage):
         courier.put(facts={"peak_host_mb": 1.0, "device": "CPU"})
         assert storage.is_asked.wait(10)
         courier.put(facts={"peak_host_mb": 2.0})
     courier.flush()
-    assert storage.reports == [([], {"peak_host_mb": 1.0, "device": "CPU"}), ([], {"peak_host_mb": 2.0})]
+    assert storage.reports == [
+        ([], {"peak_host_mb": 1.0, "device": "CPU"}),
+        ([], {"peak_host_mb": 2.0}),
+    ]
 
 
 @pytest.mark.parametrize("fails_after_commit", [False, True])
 def test_an_outage_holds_nobody_up_and_then_all_arrives_in_order(
     storage: Storage, send: Callable[..., Courier], fails_after_commit: bool
 ) -> None:
-    """Whether or not a report took effect, it is made again: the storage overwrites a step with itself."""
+    """Whether or not a report took effect, it is made again: the storage overwrites a step with
+    itself.
+    """
     patience = Patience(threading.Event())
     courier = send(patience)
     storage.error, storage.fails_after_commit = RetryLaterError("away"), fails_after_commit
@@ -146,7 +153,9 @@ def test_an_outage_holds_nobody_up_and_then_all_arrives_in_order(
     assert patience.grace_s == float("inf")
 
 
-def test_what_is_not_sent_when_a_trial_ends_is_taken_along(storage: Storage, send: Callable[..., Courier]) -> None:
+def test_what_is_not_sent_when_a_trial_ends_is_taken_along(
+    storage: Storage, send: Callable[..., Courier]
+) -> None:
     courier = send()
     courier.put(epoch(1, 0.1))
     courier.flush()
@@ -158,7 +167,9 @@ def test_what_is_not_sent_when_a_trial_ends_is_taken_along(storage: Storage, sen
     assert storage.steps == [1]
 
 
-def test_a_stop_does_not_wait_for_a_storage_that_is_away(storage: Storage, send: Callable[..., Courier]) -> None:
+def test_a_stop_does_not_wait_for_a_storage_that_is_away(
+    storage: Storage, send: Callable[..., Courier]
+) -> None:
     stop = threading.Event()
     courier = send(Patience(stop))
     storage.error = RetryLaterError("away")

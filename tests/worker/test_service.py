@@ -1,4 +1,6 @@
-"""A worker's day, in this process: which studies it serves, and what it does when something gets in between."""
+"""A worker's day, in this process: which studies it serves, and what it does when something gets in
+between.
+"""
 
 import errno
 import logging
@@ -46,7 +48,9 @@ Put = Callable[..., Ledger]
 
 
 class Training:
-    """Trains nothing, but goes on from checkpoints as the real one; calls `before(job, step)` amid every epoch."""
+    """Trains nothing, but goes on from checkpoints as the real one; calls `before(job, step)` amid
+    every epoch.
+    """
 
     def __init__(self, before: Callable[[Job, int], None] = lambda _job, _step: None) -> None:
         self.trained: list[tuple[str, int, int]] = []
@@ -64,7 +68,14 @@ class Training:
             self._before(job, step)
             self.trained.append((study_of(job), job.number, step))
             value = len(self.trained) / 1000
-            metrics = {"step": step, "loss": 1.0, "accuracy": value, "val_loss": 1.0, "val_accuracy": value, "lr": 0.1}
+            metrics = {
+                "step": step,
+                "loss": 1.0,
+                "accuracy": value,
+                "val_loss": 1.0,
+                "val_accuracy": value,
+                "lr": 0.1,
+            }
             history.append(metrics | {"seconds": 1.0, "at": 1.7e9})
             if (answer := on_epoch(step, history[-1])) != "go on":
                 return str(answer)
@@ -138,7 +149,9 @@ def until_told(day: Service) -> None:
 def images(name: str) -> ImageData:
     labels = np.arange(8) % 2
     pixels = np.arange(8 * 4, dtype=np.uint8).reshape(8, 2, 2)
-    return from_arrays(name, {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels})
+    return from_arrays(
+        name, {"x_train": pixels, "y_train": labels, "x_test": pixels, "y_test": labels}
+    )
 
 
 @pytest.fixture
@@ -146,7 +159,12 @@ def put(storage: LedgerStorage) -> Put:
     """Puts a study on the queue whose data is here, unless it is called otherwise."""
 
     def put_one(
-        name: str, *, priority: int = 0, data: str = "small", other_code: bool = False, **changes: Any
+        name: str,
+        *,
+        priority: int = 0,
+        data: str = "small",
+        other_code: bool = False,
+        **changes: Any,
     ) -> Ledger:
         found = images(data)
         if data == "small":
@@ -160,9 +178,13 @@ def put(storage: LedgerStorage) -> Put:
 
 
 def a_day(
-    storage: LedgerStorage, sandbox: Sandbox, *names: str, stop: threading.Event, until_idle: bool = True,
+    storage: LedgerStorage,
+    sandbox: Sandbox,
+    *names: str,
+    stop: threading.Event,
+    until_idle: bool = True,
     tracker: Any = None,
-) -> Service:  # fmt: skip
+) -> Service:
     order = Order(storage.url, names or None, until_idle)
     tell = tracker or NullTracker()
     return Service(storage, order, ME, "CPU", sandbox, Patience(stop), lambda _ledger: tell)  # type: ignore[arg-type]
@@ -176,7 +198,9 @@ def serve(storage: LedgerStorage) -> Iterator[Callable[..., Stop]]:
 
     def work(sandbox: Sandbox, *names: str, until_idle: bool = True, tracker: Any = None) -> Stop:
         stops.append(Stop())
-        day = a_day(storage, sandbox, *names, stop=stops[-1], until_idle=until_idle, tracker=tracker)
+        day = a_day(
+            storage, sandbox, *names, stop=stops[-1], until_idle=until_idle, tracker=tracker
+        )
         if until_idle:
             day.run()
         else:
@@ -222,7 +246,10 @@ def test_one_worker_shares_itself_out_among_studies_and_serves_the_urgent_one_fi
 def test_a_study_is_over_at_once_although_its_workers_have_others_to_serve(
     put: Put, serve: Callable[..., Stop]
 ) -> None:
-    long, short = put("long", n_trials=3), put("short", n_trials=2, priority=1, epochs=9, strategy="halving")
+    long, short = (
+        put("long", n_trials=3),
+        put("short", n_trials=2, priority=1, epochs=9, strategy="halving"),
+    )
     seen: list[tuple[QueueState, list[str]]] = []
 
     def look(job: Job, step: int) -> None:
@@ -252,7 +279,9 @@ def test_a_study_that_can_not_be_served_here_is_left_alone_until_it_can(
     caplog.clear()
     serve(Sandbox(Training()), until_idle=False)
     wait_until(lambda: any("elsewhere" in r.getMessage() for r in caplog.records))
-    prepare(images("other"), seed=3, validation_fraction=0.25, cache=cache())  # somebody copied the data over
+    prepare(
+        images("other"), seed=3, validation_fraction=0.25, cache=cache()
+    )  # somebody copied the data over
     wait_until(lambda: states(elsewhere) == ["COMPLETE"] * 2)
 
 
@@ -302,11 +331,15 @@ def test_a_trial_trains_on_through_an_outage_and_nothing_is_lost(
     serve(Sandbox(Training(go_away)))
     assert trained_while_away == [3, 4, 5, 6, 7, 8, 9]
     assert storage.n_left == 0
-    assert [(t.state, steps(t), t.n_segments) for t in ledger.trials()] == [("COMPLETE", list(range(1, 10)), 1)] * 2
+    assert [(t.state, steps(t), t.n_segments) for t in ledger.trials()] == [
+        ("COMPLETE", list(range(1, 10)), 1)
+    ] * 2
     assert [t.n_retries for t in ledger.trials()] == [0, 0]
 
 
-def test_a_pause_in_mid_trial_gives_it_back_and_it_goes_on_without_a_gap(put: Put, serve: Callable[..., Stop]) -> None:
+def test_a_pause_in_mid_trial_gives_it_back_and_it_goes_on_without_a_gap(
+    put: Put, serve: Callable[..., Stop]
+) -> None:
     ledger = put("s", epochs=9)
 
     def hold(job: Job, step: int) -> None:
@@ -318,7 +351,12 @@ def test_a_pause_in_mid_trial_gives_it_back_and_it_goes_on_without_a_gap(put: Pu
     sandbox = Sandbox(training)
     serve(sandbox, tracker=told)
     [trial] = ledger.trials()
-    assert (trial.state, trial.paused, steps(trial), trial.n_retries) == ("WAITING", False, [1, 2, 3], 0)
+    assert (trial.state, trial.paused, steps(trial), trial.n_retries) == (
+        "WAITING",
+        False,
+        [1, 2, 3],
+        0,
+    )
     resume(ledger)
     serve(sandbox, tracker=told)
     trial, other = ledger.trials()
@@ -328,7 +366,9 @@ def test_a_pause_in_mid_trial_gives_it_back_and_it_goes_on_without_a_gap(put: Pu
     assert [step for number, step, _ in told.told if number == 0] == list(range(1, 10))
 
 
-def test_a_cancel_in_mid_trial_ends_it_with_what_it_reached(put: Put, serve: Callable[..., Stop]) -> None:
+def test_a_cancel_in_mid_trial_ends_it_with_what_it_reached(
+    put: Put, serve: Callable[..., Stop]
+) -> None:
     ledger = put("s", epochs=9)
 
     def stop_all(job: Job, step: int) -> None:
@@ -344,7 +384,9 @@ def test_a_cancel_in_mid_trial_ends_it_with_what_it_reached(put: Put, serve: Cal
     assert ledger.place().state is QueueState.CANCELLED
 
 
-def test_a_stop_in_mid_trial_gives_it_back_and_signs_out(put: Put, storage: Flaky, serve: Callable[..., Stop]) -> None:
+def test_a_stop_in_mid_trial_gives_it_back_and_signs_out(
+    put: Put, storage: Flaky, serve: Callable[..., Stop]
+) -> None:
     ledger, roster = put("s", epochs=9), Roster(storage)
 
     def tell_to_stop(_job: Job, step: int) -> None:
@@ -356,12 +398,19 @@ def test_a_stop_in_mid_trial_gives_it_back_and_signs_out(put: Put, storage: Flak
     sandbox, stop = Sandbox(Training(tell_to_stop)), Stop()
     a_day(storage, sandbox, stop=stop).run()
     [trial] = ledger.trials()
-    assert (trial.state, trial.paused, steps(trial), trial.n_retries) == ("WAITING", False, [1, 2, 3], 0)
+    assert (trial.state, trial.paused, steps(trial), trial.n_retries) == (
+        "WAITING",
+        False,
+        [1, 2, 3],
+        0,
+    )
     assert ledger.place().state is QueueState.OPEN
     assert roster.read() == []
 
 
-def test_a_worker_kept_for_one_study_waits_while_that_is_paused(put: Put, serve: Callable[..., Stop]) -> None:
+def test_a_worker_kept_for_one_study_waits_while_that_is_paused(
+    put: Put, serve: Callable[..., Stop]
+) -> None:
     ledger, other = put("s"), put("other")
     pause(ledger)
     stop = serve(Sandbox(Training()), "s", until_idle=False)
@@ -372,9 +421,15 @@ def test_a_worker_kept_for_one_study_waits_while_that_is_paused(put: Put, serve:
 
 
 def test_code_that_changes_on_the_way_is_not_mixed_in_unless_allowed(
-    put: Put, storage: Flaky, serve: Callable[..., Stop], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    put: Put,
+    storage: Flaky,
+    serve: Callable[..., Stop],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither in a study that runs, nor by a command or a worker that has other code; nor within one trial."""
+    """Neither in a study that runs, nor by a command or a worker that has other code; nor within
+    one trial.
+    """
     monkeypatch.chdir(tmp_path)
     (tmp_path / "edited.py").write_text("import deeper\n")
     (tmp_path / "deeper.py").write_text("")
@@ -402,7 +457,12 @@ def test_code_that_changes_on_the_way_is_not_mixed_in_unless_allowed(
     resume(ledger)
     with pytest.raises(StudyError, match=r"can't be served on this machine: .*changed: deeper\.py"):
         serve(sandbox, "s")
-    wanted = {"model": "edited:build", "code": user_code("edited:build"), "n_trials": 3, "epochs": 3}
+    wanted = {
+        "model": "edited:build",
+        "code": user_code("edited:build"),
+        "n_trials": 3,
+        "epochs": 3,
+    }
     with pytest.raises(InputError, match=r"changed: deeper\.py.*--allow-changed-code"):
         put("s", **wanted)
     put("s", other_code=True, **wanted)
@@ -415,14 +475,23 @@ def test_code_that_changes_on_the_way_is_not_mixed_in_unless_allowed(
     assert [number for _, number, _ in training.trained] == [1, 1, 1, 2, 2, 2]
     study = read_study(storage, "s")
     assert [t.state for t in study.trials] == ["COMPLETE"] * 3
-    assert all(new.val_accuracy != then.val_accuracy for new, then in zip(study.trials[1].curve, old, strict=False))
+    assert all(
+        new.val_accuracy != then.val_accuracy
+        for new, then in zip(study.trials[1].curve, old, strict=False)
+    )
     assert [len(t.environments) for t in study.trials] == [1, 1, 1]
     [told] = code_words(study)
-    assert told.startswith("Trial 0 ran with other code of the model than the last ones (since then changed: deeper.py")
+    assert told.startswith(
+        "Trial 0 ran with other code of the model than the last ones (since then changed: deeper.py"
+    )
 
 
 FAULTS = {
-    "alike": (lambda n: ValueError(f"shape (?, {n}) of <object at 0x{n:x}f>"), 3, "its first 3 trials failed alike"),
+    "alike": (
+        lambda n: ValueError(f"shape (?, {n}) of <object at 0x{n:x}f>"),
+        3,
+        "its first 3 trials failed alike",
+    ),
     "unlike": (lambda n: ValueError("abc"[n % 3]), 7, ""),
     "by their settings": (lambda n: TrialError(f"the loss became NaN in epoch {n}"), 7, ""),
 }
@@ -431,7 +500,13 @@ FAULTS = {
 @pytest.mark.parametrize(("fault", "n_failed", "why"), FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("strategy", ["random", "halving"])
 def test_a_study_whose_first_trials_fail_alike_keeps_the_rest_for_when_it_is_mended(
-    put: Put, storage: Flaky, serve: Callable[..., Stop], strategy: str, fault: Any, n_failed: int, why: str
+    put: Put,
+    storage: Flaky,
+    serve: Callable[..., Stop],
+    strategy: str,
+    fault: Any,
+    n_failed: int,
+    why: str,
 ) -> None:
     is_mended = False
 
@@ -462,11 +537,20 @@ def test_a_search_that_is_told_to_stops_when_more_promises_less_than_noise(
 ) -> None:
     def train(job: Job, *, on_built: Any, on_epoch: Any, on_evaluated: Any) -> str:
         value = 0.9 - job.number % 5 / 1000
-        metrics = {"step": 1, "loss": 1.0, "accuracy": value, "val_loss": 1.0, "val_accuracy": value, "lr": 0.1}
+        metrics = {
+            "step": 1,
+            "loss": 1.0,
+            "accuracy": value,
+            "val_loss": 1.0,
+            "val_accuracy": value,
+            "lr": 0.1,
+        }
         on_epoch(1, metrics | {"seconds": 3600.0, "at": 1.7e9})
         return "done"
 
-    ledger = put("s", n_trials=25, epochs=1, finalists=1, n_replicates=1, stop_when_flat=stop_when_flat)
+    ledger = put(
+        "s", n_trials=25, epochs=1, finalists=1, n_replicates=1, stop_when_flat=stop_when_flat
+    )
     serve(Sandbox(train), "s")
     place, n_trials = ledger.place(), len(ledger.trials())
     assert place.state is QueueState.DONE
@@ -486,13 +570,23 @@ def test_after_a_search_its_finalists_are_trained_again_and_nobody_else_is_told_
     serve(sandbox, *names)
     final = Ledger(storage, "s.final")
     assert (states(ledger), states(final)) == (["COMPLETE"] * 3, ["COMPLETE"] * 4)
-    assert [r.source for r in final.spec.replicates] == [2, 0] * 2  # every epoch is better than all before it
+    assert [r.source for r in final.spec.replicates] == [
+        2,
+        0,
+    ] * 2  # every epoch is better than all before it
     assert ledger.place().state is final.place().state is QueueState.DONE
     searched, replicated = sandbox.jobs[:3], sandbox.jobs[3:]
-    assert [(j.test_data, j.evaluate, j.train_on, j.model_file) for j in searched] == [(None, None, "train", None)] * 3
+    assert [(j.test_data, j.evaluate, j.train_on, j.model_file) for j in searched] == [
+        (None, None, "train", None)
+    ] * 3
     assert [Path(j.test_data or "").is_dir() for j in replicated] == [True] * 4
     assert {(j.evaluate, j.train_on) for j in replicated} == {("test", "all")}
-    assert [Path(j.model_file or "").name for j in replicated] == ["model-0000.keras", "model-0001.keras", "", ""]
+    assert [Path(j.model_file or "").name for j in replicated] == [
+        "model-0000.keras",
+        "model-0001.keras",
+        "",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("names", [("s",), ()], ids=["its own workers", "a service"])
@@ -501,18 +595,30 @@ def test_a_baseline_that_watches_is_replicated_once_it_was_watched_for_all_its_e
 ) -> None:
     document = {"units": 64, "early_stopping": 3, "epochs": 5}
     params = {name: {"type": "constant", "value": value} for name, value in document.items()}
-    space = {"model": "mlp", "document": document, "params": params | {"lr": {"type": "float", "low": 0.1, "high": 1}}}
+    space = {
+        "model": "mlp",
+        "document": document,
+        "params": params | {"lr": {"type": "float", "low": 0.1, "high": 1}},
+    }
     space["document"] = document | {"lr": 0.1}
     put("s", finalists=1, n_replicates=2, first=(space["document"],), space=space)
     sandbox = Sandbox(Training())
     serve(sandbox, *names)
     final = Ledger(storage, "s.final")
     assert (states(final), final.place().state) == (["COMPLETE"] * 5, QueueState.DONE)
-    assert [r.source for r in final.spec.replicates] == [0, 1, 1, 0, 0]  # every epoch is better than all before it
+    assert [r.source for r in final.spec.replicates] == [
+        0,
+        1,
+        1,
+        0,
+        0,
+    ]  # every epoch is better than all before it
     pilot, *others = sandbox.jobs[2:]
     assert (pilot.train_on, pilot.evaluate, pilot.last_epoch) == ("train", "validation", 5)
     assert (pilot.test_data, pilot.model_file) == (None, None)
-    assert [(j.train_on, j.evaluate, j.last_epoch) for j in others] == [("all", "test", n) for n in (2, 2, 5, 5)]
+    assert [(j.train_on, j.evaluate, j.last_epoch) for j in others] == [
+        ("all", "test", n) for n in (2, 2, 5, 5)
+    ]
     assert all(Path(j.test_data or "").is_dir() for j in others)
 
 
@@ -524,10 +630,17 @@ def test_a_search_that_goes_on_has_its_new_finalists_trained_and_the_old_ones_ke
         put("s", n_trials=n_trials, finalists=1, n_replicates=1)
         serve(sandbox, "s")
     assert [r.source for r in Ledger(storage, "s.final").spec.replicates] == [0, 1]
-    assert [(study_of(j), j.number) for j in sandbox.jobs] == [("s", 0), ("s.final", 0), ("s", 1), ("s.final", 1)]
+    assert [(study_of(j), j.number) for j in sandbox.jobs] == [
+        ("s", 0),
+        ("s.final", 0),
+        ("s", 1),
+        ("s.final", 1),
+    ]
 
 
-def test_a_trial_that_was_taken_over_is_dropped_without_a_word(put: Put, serve: Callable[..., Stop]) -> None:
+def test_a_trial_that_was_taken_over_is_dropped_without_a_word(
+    put: Put, serve: Callable[..., Stop]
+) -> None:
     """The worker hung; another has its trial by now."""
     ledger = put("s", epochs=9)
     taken: list[Any] = []
@@ -548,7 +661,9 @@ def test_a_trial_that_was_taken_over_is_dropped_without_a_word(put: Put, serve: 
     assert (second.state, second.worker) == ("COMPLETE", "me")
 
 
-def test_a_fault_of_ours_costs_the_trial_and_not_the_worker(put: Put, serve: Callable[..., Stop]) -> None:
+def test_a_fault_of_ours_costs_the_trial_and_not_the_worker(
+    put: Put, serve: Callable[..., Stop]
+) -> None:
     class Broken(NullTracker):
         def params(self, trial: int, params: Any) -> None:
             if trial == 0:
@@ -639,9 +754,15 @@ def test_nothing_of_a_cancelled_study_is_left_behind(put: Put, serve: Callable[.
 def test_a_busy_worker_closes_what_nobody_works_on(
     put: Put, serve: Callable[..., Stop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A study whose last trial a lost worker had ended, and a cancelled one with a lost worker's trial."""
+    """A study whose last trial a lost worker had ended, and a cancelled one with a lost worker's
+    trial.
+    """
     monkeypatch.setattr(service, "TIDY_S", 0.0)
-    over, left, long = put("over", n_trials=1, priority=-1), put("left", priority=-2), put("long", n_trials=9)
+    over, left, long = (
+        put("over", n_trials=1, priority=-1),
+        put("left", priority=-2),
+        put("long", n_trials=9),
+    )
     claim = over.claim(DEAD)
     assert claim is not None
     over.start(claim, {"optimizer": "adam", "lr": 0.01, "units": 16}, seed=1)
@@ -695,9 +816,14 @@ def test_a_study_that_is_found_deleted_in_the_middle_of_a_trial_is_left(
 @pytest.mark.parametrize("strategy", ["random", "halving"])
 @pytest.mark.parametrize("key", ["epoch:1", "queue", "spec"])
 def test_a_damaged_study_is_left_alone_and_the_others_are_served(
-    put: Put, storage: Flaky, serve: Callable[..., Stop], caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch, strategy: str, key: str,
-) -> None:  # fmt: skip
+    put: Put,
+    storage: Flaky,
+    serve: Callable[..., Stop],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    strategy: str,
+    key: str,
+) -> None:
     """Its record is damaged while a trial of it waits to go on."""
     monkeypatch.setattr(service, "RETRY_S", 60.0)
     mine, other = put("s", priority=1, strategy=strategy, epochs=9), put("other")
@@ -705,12 +831,17 @@ def test_a_damaged_study_is_left_alone_and_the_others_are_served(
     with storage.session() as session:
         for table in ("trial_user_attributes", "study_user_attributes"):
             statement = f"UPDATE {table} SET value_json = '{{' WHERE key = '{key}'"
-            session.connection().exec_driver_sql(statement + (" AND study_id = 1" if table[:2] == "st" else ""))
+            session.connection().exec_driver_sql(
+                statement + (" AND study_id = 1" if table[:2] == "st" else "")
+            )
     caplog.set_level(logging.ERROR)
     serve(Sandbox(Training()))
     assert states(other) == ["COMPLETE"] * 2
     if key != "queue":  # without a place it is not on the queue
-        assert any("study s is left alone" in r.getMessage() and "damaged" in r.getMessage() for r in caplog.records)
+        assert any(
+            "study s is left alone" in r.getMessage() and "damaged" in r.getMessage()
+            for r in caplog.records
+        )
     assert n_running(storage) == 0
 
 
@@ -719,7 +850,9 @@ def test_a_damaged_entry_of_the_roster_is_none(storage: Flaky) -> None:
     for pid in (1, 2):
         roster.beat(replace(ME, pid=pid), WorkerRecord(f"host/{pid}", "CPU"))
     with storage.session() as session:
-        session.connection().exec_driver_sql("UPDATE study_user_attributes SET value_json = '{' WHERE key LIKE '%/1/%'")
+        session.connection().exec_driver_sql(
+            "UPDATE study_user_attributes SET value_json = '{' WHERE key LIKE '%/1/%'"
+        )
     assert [w.worker for w in Roster(storage).read()] == ["host/2"]
     roster.beat(ME, WorkerRecord("host/3", "CPU"))
     with storage.reading(), storage.session() as session:

@@ -1,4 +1,6 @@
-"""Past trials of other programs → a study: which space they lie in, which of them fit, and what is told of the rest."""
+"""Past trials of other programs → a study: which space they lie in, which of them fit, and what is
+told of the rest.
+"""
 
 import csv
 import io
@@ -47,8 +49,9 @@ class ImportRequest:
 def import_past(request: ImportRequest, say: Callable[[str], None]) -> tuple[Past, Imported]:
     """Take the trials of a source into a study: what the source is, and what came of it.
 
-    Those that do not fit are listed in the study's folder, with reasons. Raises InputError with every problem when the
-    source can't be read, or the study is a search or lacks a model, data set or space.
+    Those that do not fit are listed in the study's folder, with reasons. Raises InputError with
+    every problem when the source can't be read, or the study is a search or lacks a model, data set
+    or space.
     """
     check_name(request.into)
     if problem := check_home():
@@ -64,7 +67,9 @@ def import_past(request: ImportRequest, say: Callable[[str], None]) -> tuple[Pas
     return past, found
 
 
-def _spec(storage: LedgerStorage, request: ImportRequest, past: Past, say: Callable[[str], None]) -> StudySpec:
+def _spec(
+    storage: LedgerStorage, request: ImportRequest, past: Past, say: Callable[[str], None]
+) -> StudySpec:
     called = data_name(request.data) if request.data else None
     stored = known_spec(storage, request.into, model=request.model, data=called)
     if stored is not None:
@@ -73,15 +78,24 @@ def _spec(storage: LedgerStorage, request: ImportRequest, past: Past, say: Calla
         return stored
     missing = [f"--{name}" for name in ("model", "data") if not getattr(request, name)]
     if missing or request.model is None or request.data is None:
-        raise InputError([f"{flag}: study {request.into!r} is new; say what its trials are of" for flag in missing])
+        raise InputError(
+            [
+                f"{flag}: study {request.into!r} is new; say what its trials are of"
+                for flag in missing
+            ]
+        )
     if problem := registry.check_name(registry.MODELS, request.model):
         raise InputError(problem)
     space = _space(request.model, request.data, request.space_file, past, say)
     return new_spec(request.into, space, data=str(called), data_source=request.data)
 
 
-def _space(model: str, data: str, file: Path | None, past: Past, say: Callable[[str], None]) -> Space:
-    """The space of a file, else KerasTuner's as its project has it, else what building the model shows."""
+def _space(
+    model: str, data: str, file: Path | None, past: Past, say: Callable[[str], None]
+) -> Space:
+    """The space of a file, else KerasTuner's as its project has it, else what building the model
+    shows.
+    """
     try:
         return load_space(find_space(model, file)).model_copy(update={"model": model})
     except InputError:
@@ -91,7 +105,9 @@ def _space(model: str, data: str, file: Path | None, past: Past, say: Callable[[
         try:
             return space_of(model, past.hyperparameters, compiles=True)
         except NO_SPACE as error:
-            rule = f"{past.place}: its hyperparameters can't be read ({type(error).__name__}: {error})"
+            rule = (
+                f"{past.place}: its hyperparameters can't be read ({type(error).__name__}: {error})"
+            )
             raise InputError(f"{rule}; give a space file by --space") from error
     return space_for(model, None, load(data), say).space
 
@@ -102,10 +118,15 @@ def _renamed(texts: Sequence[str], space: Space, past: Past) -> dict[str, str]:
     for text in texts:
         theirs, _, ours = (part.strip() for part in text.partition("="))
         if not theirs or ours not in space.params:
-            problems.append(f"--rename: {text!r} must be THEIRS=OURS with a parameter of the space; "
-                            f"{nearest(ours, space.params)}")  # fmt: skip
+            problems.append(
+                f"--rename: {text!r} must be THEIRS=OURS with a parameter of the space; "
+                f"{nearest(ours, space.params)}"
+            )
         elif theirs not in names:
-            problems.append(f"--rename: {text!r}: no trial of {past.place} has {theirs!r}; {nearest(theirs, names)}")
+            problems.append(
+                f"--rename: {text!r}: no trial of {past.place} has {theirs!r};"
+                f" {nearest(theirs, names)}"
+            )
         found[theirs] = ours
     if problems:
         raise InputError(problems)
@@ -113,7 +134,9 @@ def _renamed(texts: Sequence[str], space: Space, past: Past) -> dict[str, str]:
 
 
 def _write_rejected(file: Path, past: Past, found: Imported) -> None:
-    """Keep what did not fit, beside what other sources left there; no file where there is nothing to keep."""
+    """Keep what did not fit, beside what other sources left there; no file where there is nothing
+    to keep.
+    """
     kept: list[list[str]] = []
     if file.is_file():
         with file.open(encoding="utf-8", newline="") as old:

@@ -31,14 +31,17 @@ def is_optuna(source: str) -> bool:
 def read_optuna(source: str, study: str | None) -> Past:
     """The trials of a study in `source`; nothing is written there.
 
-    Raises InputError when it can't be opened, the study is not in it, or does not maximize one value.
+    Raises InputError when it can't be opened, the study is not in it, or does not maximize one
+    value.
     """
     place, _, named = source.removeprefix(_PREFIX).partition("#")
     name = study or named or None
     file = Path(place).expanduser()
     is_file = "://" not in place
     if is_file and not file.is_file():
-        raise InputError(f"{place}: there is no such file; give optuna:URL#study or the path of a .db file")
+        raise InputError(
+            f"{place}: there is no such file; give optuna:URL#study or the path of a .db file"
+        )
     url = f"sqlite:///{file.resolve()}" if is_file else normalize_url(place)
     shown = str(file.resolve()) if is_file else masked(url)
     try:
@@ -54,8 +57,12 @@ def read_optuna(source: str, study: str | None) -> Past:
     except InputError:
         raise
     except Exception as error:  # whatever Optuna and its drivers raise of what it did not write
-        reason = redacted(str(root_cause(error)), url).strip().splitlines() or [type(error).__name__]
-        raise InputError(f"{shown} can't be read as a storage of Optuna's: {reason[0]}; is it one?") from error
+        reason = redacted(str(root_cause(error)), url).strip().splitlines() or [
+            type(error).__name__
+        ]
+        raise InputError(
+            f"{shown} can't be read as a storage of Optuna's: {reason[0]}; is it one?"
+        ) from error
 
 
 def _past(place: str, storage: optuna.storages.BaseStorage, name: str | None) -> Past:
@@ -68,8 +75,12 @@ def _past(place: str, storage: optuna.storages.BaseStorage, name: str | None) ->
     study = Study(name, storage)
     if study.directions != [StudyDirection.MAXIMIZE]:
         ways = ", ".join(d.name.lower() for d in study.directions)
-        raise InputError(f"{place}: study {name!r} is to {ways}, so its values are no accuracy to be maximized")
-    return Past("optuna", f"{place}#{name}", tuple(_trial(t) for t in study.get_trials(deepcopy=False)))
+        raise InputError(
+            f"{place}: study {name!r} is to {ways}, so its values are no accuracy to be maximized"
+        )
+    return Past(
+        "optuna", f"{place}#{name}", tuple(_trial(t) for t in study.get_trials(deepcopy=False))
+    )
 
 
 def _trial(trial: FrozenTrial) -> PastTrial:
@@ -80,9 +91,13 @@ def _trial(trial: FrozenTrial) -> PastTrial:
     curve = tuple(trial.intermediate_values[s] for s in steps) if contiguous else ()
     took: timedelta | None = trial.duration
     return PastTrial(
-        str(trial.number), dict(trial.params), value, problem, curve,
+        str(trial.number),
+        dict(trial.params),
+        value,
+        problem,
+        curve,
         seconds=took.total_seconds() if took else None,
-    )  # fmt: skip
+    )
 
 
 def _outcome(trial: FrozenTrial) -> tuple[float | None, str | None]:

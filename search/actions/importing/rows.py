@@ -13,7 +13,12 @@ from search.space.setting import fill
 from search.space.space import Space
 from search.space.values import same, show
 
-ALIASES = {"learning_rate": "lr", "dropout_rate": "dropout", "num_unit": "units", "num_units": "units"}
+ALIASES = {
+    "learning_rate": "lr",
+    "dropout_rate": "dropout",
+    "num_unit": "units",
+    "num_units": "units",
+}
 """What libraries and the documents call a parameter that has another name here."""
 _OBJECT = re.compile(r"<(?:class |function |built-in function |bound method )?'?([\w.]+)")
 """How Python writes a class, a function or an object."""
@@ -30,7 +35,9 @@ class PastTrial:
     val_accuracy: Any
     """As the source has it; a fraction, if it is one that can be taken over."""
     problem: str | None = None
-    """Why it is no finished trial with a validation accuracy; None if it is one as far as the source says."""
+    """Why it is no finished trial with a validation accuracy; None if it is one as far as the
+    source says.
+    """
     curve: tuple[float, ...] = ()
     """The validation accuracy after each epoch, where the source kept it."""
     seconds: float | None = None
@@ -68,11 +75,13 @@ class Rejected(NamedTuple):
     reason: str
 
 
-def fit(trial: PastTrial, space: Space, *, assumed: Collection[str], renamed: Mapping[str, str]) -> Fitted | Rejected:
+def fit(
+    trial: PastTrial, space: Space, *, assumed: Collection[str], renamed: Mapping[str, str]
+) -> Fitted | Rejected:
     """`trial` as one of `space`, or why it can't be.
 
-    Of `assumed` parameters, which the source knows nothing of, it gets the document's values. `renamed` leads from the
-    source's names to those of the space.
+    Of `assumed` parameters, which the source knows nothing of, it gets the document's values.
+    `renamed` leads from the source's names to those of the space.
     """
     row = trial.told_as or trial.row
     if trial.problem:
@@ -82,18 +91,29 @@ def fit(trial: PastTrial, space: Space, *, assumed: Collection[str], renamed: Ma
     setting, problems = _setting(trial.values, space, assumed, renamed)
     if problems:
         return Rejected(row, "; ".join(problems))
-    curve = trial.curve if trial.curve and max(trial.curve) == trial.val_accuracy else (float(trial.val_accuracy),)
+    curve = (
+        trial.curve
+        if trial.curve and max(trial.curve) == trial.val_accuracy
+        else (float(trial.val_accuracy),)
+    )
     return Fitted(trial.row, setting, curve, trial.seconds)
 
 
 def unknown_to(past: Past, space: Space, renamed: Mapping[str, str]) -> list[str]:
     """The parameters of `space` that no trial of `past` has a value for."""
-    told = {own for trial in past.trials for name in trial.values for own in _own_names(name, space, renamed)}
+    told = {
+        own
+        for trial in past.trials
+        for name in trial.values
+        for own in _own_names(name, space, renamed)
+    }
     return [name for name in space.params if name not in told]
 
 
 def names_in(past: Past) -> set[str]:
-    """What the parameters of `past` are called, with and without scikit-learn's path of steps before."""
+    """What the parameters of `past` are called, with and without scikit-learn's path of steps
+    before.
+    """
     names = {name for trial in past.trials for name in trial.values}
     return names | {_last(name) for name in names}
 
@@ -105,7 +125,11 @@ def _last(name: str) -> str:
 def _accuracy_problem(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return f"its validation accuracy is {show(value)}, not a number"
-    return None if 0 <= value <= 1 else f"its score {value:g} is no accuracy, which is a fraction from 0 to 1"
+    return (
+        None
+        if 0 <= value <= 1
+        else f"its score {value:g} is no accuracy, which is a fraction from 0 to 1"
+    )
 
 
 def _setting(
@@ -118,7 +142,10 @@ def _setting(
         taken = {own: _as(space.params[own], value) for own in owns}
         fitting = {own: v for own, v in taken.items() if problem_of(space.params[own], v) is None}
         if not owns:
-            problems.append(f"{name}: is not a parameter of the space; {nearest(name, space.params)}, or give --rename")
+            problems.append(
+                f"{name}: is not a parameter of the space; {nearest(name, space.params)}, or give"
+                " --rename"
+            )
         elif not fitting:
             problems.append(f"{name}: {problem_of(space.params[owns[0]], taken[owns[0]])}")
         wanted |= fitting
@@ -128,14 +155,19 @@ def _setting(
     told = {own: name for name in values for own in _own_names(name, space, renamed)}
     for own in setting:
         if own in told and own not in wanted:
-            problems.append(f"{told[own]}: {problem_of(space.params[own], _as(space.params[own], values[told[own]]))}")
+            problems.append(
+                f"{told[own]}:"
+                f" {problem_of(space.params[own], _as(space.params[own], values[told[own]]))}"
+            )
         elif own not in told and own not in assumed:
             problems.append(f"{own}: is missing")
     return setting, problems
 
 
 def _own_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[str]:
-    """The parameters of `space` that the source's `name` stands for: several where scopes define it differently."""
+    """The parameters of `space` that the source's `name` stands for: several where scopes define it
+    differently.
+    """
     last = _last(name)
     for theirs in (name, last):
         if theirs in renamed:
@@ -147,7 +179,9 @@ def _own_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[str]
 
 
 def _as(param: Param, value: Any) -> Any:
-    """`value` as the parameter writes it: files of text know no types, and pandas makes numbers with gaps floats."""
+    """`value` as the parameter writes it: files of text know no types, and pandas makes numbers
+    with gaps floats.
+    """
     if isinstance(value, float) and value.is_integer() and isinstance(param, IntParam):
         return int(value)
     listed = ends(param) if isinstance(param, ChoiceParam | ConstantParam) else ()
@@ -158,7 +192,9 @@ def _as(param: Param, value: Any) -> Any:
 
 
 def _plain(value: Any) -> str:
-    """What a value is called, however it is written: sgd for SGD, for the class and for an object of it."""
+    """What a value is called, however it is written: sgd for SGD, for the class and for an object
+    of it.
+    """
     if isinstance(value, Mapping):  # as Keras writes one
         value = value.get("class_name")
     text = str(value)

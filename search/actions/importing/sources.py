@@ -1,4 +1,5 @@
-"""Finished trials that other programs left: read as plain values, whatever wrote them, and nothing is judged yet.
+"""Finished trials that other programs left: read as plain values, whatever wrote them, and nothing
+is judged yet.
 
 Never a pickle, which runs whatever code it holds while it is read.
 """
@@ -19,8 +20,9 @@ from search.records import State
 
 _PICKLES = (".pkl", ".pickle", ".joblib")
 _HOW = (
-    "give a project folder of KerasTuner (with oracle.json), GridSearchCV's cv_results_ as .csv or .json, "
-    "optuna:URL#study or a .db file with --study, or a .csv with val_accuracy and param.* columns"
+    "give a project folder of KerasTuner (with oracle.json), GridSearchCV's cv_results_ as .csv or"
+    " .json, optuna:URL#study or a .db file with --study, or a .csv with val_accuracy and param.*"
+    " columns"
 )
 _REMEDY = "pandas.DataFrame(search.cv_results_).to_csv('results.csv') writes what is read here"
 _SCORE, _ACCURACY = "mean_test_score", "mean_test_accuracy"
@@ -28,11 +30,14 @@ _SCORE, _ACCURACY = "mean_test_score", "mean_test_accuracy"
 _GROWTH = 10
 """How many times its size a table takes once it is read."""
 _TUNER = "tuner/"
-"""What names begin with under which KerasTuner's Hyperband keeps its own account among the hyperparameters."""
+"""What names begin with under which KerasTuner's Hyperband keeps its own account among the
+hyperparameters.
+"""
 
 
 def read_past(source: str, study: str | None) -> Past:
-    """What `source` holds: a folder, a file, or `optuna:URL#study`; `study` names one in a database.
+    """What `source` holds: a folder, a file, or `optuna:URL#study`; `study` names one in a
+    database.
 
     Raises InputError when it can't be read, or is nothing that is known here.
     """
@@ -47,7 +52,10 @@ def read_past(source: str, study: str | None) -> Past:
         if path.is_dir():
             return _keras_tuner(path)
         if path.suffix in _PICKLES:
-            raise InputError(f"{path}: a pickle runs whatever code it holds while it is read, so none is; {_REMEDY}")
+            raise InputError(
+                f"{path}: a pickle runs whatever code it holds while it is read, so none is;"
+                f" {_REMEDY}"
+            )
         if path.suffix == ".json":
             return _grid_search(path, _columns(read_json(path), path))
         return _table(path)
@@ -64,9 +72,16 @@ def _keras_tuner(folder: Path) -> Past:
         space = read_json(folder / "oracle.json")["hyperparameters"]["space"]
         own = [e for e in space if not e["config"]["name"].startswith(_TUNER)]
     except (LookupError, TypeError, AttributeError) as error:
-        raise InputError(f"{folder}/oracle.json: is not KerasTuner's ({error} is missing); {_HOW}") from error
+        raise InputError(
+            f"{folder}/oracle.json: is not KerasTuner's ({error} is missing); {_HOW}"
+        ) from error
     files = sorted(folder.glob("trial_*/trial.json"))
-    return Past("keras-tuner", str(folder.resolve()), tuple(_keras_tuner_trial(file) for file in files), tuple(own))
+    return Past(
+        "keras-tuner",
+        str(folder.resolve()),
+        tuple(_keras_tuner_trial(file) for file in files),
+        tuple(own),
+    )
 
 
 def _keras_tuner_trial(file: Path) -> PastTrial:
@@ -81,24 +96,40 @@ def _keras_tuner_trial(file: Path) -> PastTrial:
         }
         status = raw["status"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return PastTrial(row, {}, None, f"{file.name} can't be read ({type(error).__name__}: {error})")
+        return PastTrial(
+            row, {}, None, f"{file.name} can't be read ({type(error).__name__}: {error})"
+        )
     own = {name: value for name, value in values.items() if not name.startswith(_TUNER)}
     if status != "COMPLETED":
         said = str(raw.get("message") or "").strip().splitlines()
-        return PastTrial(row, own, None, f"it is {status}, not COMPLETED" + (f": {said[-1]}" if said else ""))
+        return PastTrial(
+            row, own, None, f"it is {status}, not COMPLETED" + (f": {said[-1]}" if said else "")
+        )
     name = next((n for n in seen if n.startswith("val_") and n.endswith(("accuracy", "acc"))), None)
     if name is None:
-        return PastTrial(row, own, None, f"it has no validation accuracy, only {', '.join(seen) or 'no metrics'}")
+        return PastTrial(
+            row, own, None, f"it has no validation accuracy, only {', '.join(seen) or 'no metrics'}"
+        )
     return PastTrial(row, own, max(seen[name], default=None))
 
 
 def _columns(content: Any, path: Path) -> dict[str, Sequence[Any]]:
-    """The columns of a table in JSON: of lists, of mappings by row (as pandas writes them), or a list of rows."""
+    """The columns of a table in JSON: of lists, of mappings by row (as pandas writes them), or a
+    list of rows.
+    """
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
-        return {key: [row.get(key) for row in content] for key in {k: None for row in content for k in row}}
+        return {
+            key: [row.get(key) for row in content]
+            for key in {k: None for row in content for k in row}
+        }
     if isinstance(content, dict) and content:
-        columns = {key: list(c.values()) if isinstance(c, dict) else c for key, c in content.items()}
-        if all(isinstance(c, list) for c in columns.values()) and len({len(c) for c in columns.values()}) == 1:
+        columns = {
+            key: list(c.values()) if isinstance(c, dict) else c for key, c in content.items()
+        }
+        if (
+            all(isinstance(c, list) for c in columns.values())
+            and len({len(c) for c in columns.values()}) == 1
+        ):
             return columns
     raise InputError(f"{path}: is no table of cv_results_; {_REMEDY}")
 
@@ -110,25 +141,41 @@ def _table(path: Path) -> Past:
         rows = list(reader)
         names = list(reader.fieldnames or ())
     if not {_SCORE, _ACCURACY}.isdisjoint(names):
-        return _grid_search(path, {name: [cell(row[name] or "") for row in rows] for name in names if name})
+        return _grid_search(
+            path, {name: [cell(row[name] or "") for row in rows] for name in names if name}
+        )
     if "val_accuracy" not in names or not any(n.startswith("param.") for n in names):
         raise InputError(f"{path}: has the columns {', '.join(names) or 'none'}; {_HOW}")
-    return Past("csv", str(path.resolve()), tuple(_csv_trial(i, row) for i, row in enumerate(rows, 1)))
+    return Past(
+        "csv", str(path.resolve()), tuple(_csv_trial(i, row) for i, row in enumerate(rows, 1))
+    )
 
 
 def _row_id(number: int, row: Mapping[str, str]) -> str:
-    """A leaderboard's trial, by its study too: several joined have trials of one number. Elsewhere the row's own."""
+    """A leaderboard's trial, by its study too: several joined have trials of one number. Elsewhere
+    the row's own.
+    """
     trial = row.get("trial")
     return "/".join(filter(None, (row.get("study"), trial))) if trial else str(number)
 
 
 def _csv_trial(number: int, row: Mapping[str, str]) -> PastTrial:
-    values = {n.removeprefix("param."): cell(v) for n, v in row.items() if n and n.startswith("param.") and v}
+    values = {
+        n.removeprefix("param."): cell(v)
+        for n, v in row.items()
+        if n and n.startswith("param.") and v
+    }
     value = cell(row["val_accuracy"] or "")
     state = row.get("state") or State.COMPLETE
     problem = None if state in {State.COMPLETE, State.PRUNED} else f"its state is {state}"
     seconds = cell(row.get("train_s") or "")
-    return PastTrial(_row_id(number, row), values, value, problem, seconds=seconds if _is_number(seconds) else None)
+    return PastTrial(
+        _row_id(number, row),
+        values,
+        value,
+        problem,
+        seconds=seconds if _is_number(seconds) else None,
+    )
 
 
 def _grid_search(path: Path, columns: Mapping[str, Sequence[Any]]) -> Past:
@@ -137,7 +184,11 @@ def _grid_search(path: Path, columns: Mapping[str, Sequence[Any]]) -> Past:
         rule = f"{path}: cv_results_ has the columns {_SCORE} or {_ACCURACY}, and param_…"
         raise InputError(f"{rule}; this has {', '.join(columns)}; {_REMEDY}")
     rows = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-    return Past("cv_results_", str(path.resolve()), tuple(_grid_trial(i, row, score) for i, row in enumerate(rows)))
+    return Past(
+        "cv_results_",
+        str(path.resolve()),
+        tuple(_grid_trial(i, row, score) for i, row in enumerate(rows)),
+    )
 
 
 def _grid_trial(number: int, row: Mapping[str, Any], score: str) -> PastTrial:
@@ -170,4 +221,9 @@ def _is_nan(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return (
+        isinstance(value, int | float)
+        and not isinstance(value, bool)
+        and math.isfinite(value)
+        and value >= 0
+    )

@@ -1,4 +1,6 @@
-"""Past trials of other programs as a finished study: to report, to compare, and to begin later searches with."""
+"""Past trials of other programs as a finished study: to report, to compare, and to begin later
+searches with.
+"""
 
 import json
 import math
@@ -27,7 +29,9 @@ from search.study.storage.read import find_study
 IMPORTED = "imported_from"
 """The user attribute of a trial that another program ran: {kind, place, row}."""
 NO_DATA = "imported"
-"""Stands for the digest of images and split, which no source tells: such a study is compared with none by mistake."""
+"""Stands for the digest of images and split, which no source tells: such a study is compared with
+none by mistake.
+"""
 
 
 class Imported(NamedTuple):
@@ -38,11 +42,16 @@ class Imported(NamedTuple):
     """Trials that an earlier import brought."""
     rejected: tuple[Rejected, ...]
     assumed: Mapping[str, Any]
-    """Values that the source knows nothing of, as all its trials got them where their setting uses them."""
+    """Values that the source knows nothing of, as all its trials got them where their setting uses
+    them.
+    """
 
 
-def known_spec(storage: LedgerStorage, name: str, *, model: str | None, data: str | None) -> StudySpec | None:
-    """The spec of study `name` if past trials were imported into it before; None if there is no such study.
+def known_spec(
+    storage: LedgerStorage, name: str, *, model: str | None, data: str | None
+) -> StudySpec | None:
+    """The spec of study `name` if past trials were imported into it before; None if there is no
+    such study.
 
     Raises InputError when a search made it, or `model` or the name of `data` are not its own.
     """
@@ -50,10 +59,15 @@ def known_spec(storage: LedgerStorage, name: str, *, model: str | None, data: st
     if spec is None:
         return None
     if spec.data_digest != NO_DATA:
-        raise InputError(f"--into: study {name!r} is a search; past trials get a study of their own, by another name")
+        raise InputError(
+            f"--into: study {name!r} is a search; past trials get a study of their own, by another"
+            " name"
+        )
     given = (("--model", model, spec.model), ("--data", data, spec.data))
     if problems := [
-        f"{flag}: study {name!r} has {old}, not {new}" for flag, new, old in given if new not in {None, old}
+        f"{flag}: study {name!r} has {old}, not {new}"
+        for flag, new, old in given
+        if new not in {None, old}
     ]:
         raise InputError(problems)
     return spec
@@ -62,16 +76,28 @@ def known_spec(storage: LedgerStorage, name: str, *, model: str | None, data: st
 def new_spec(name: str, space: Space, *, data: str, data_source: str) -> StudySpec:
     """The spec of a study that takes in trials of other programs: nobody searches it."""
     return StudySpec(
-        name=name, model=space.model, data=data, data_source=data_source, n_trials=0, epochs=space.max_epochs or 1,
-        workers=1, threads=1, data_digest=NO_DATA, space_digest=space.digest, first=(), space=space.as_dict(),
-    )  # fmt: skip
+        name=name,
+        model=space.model,
+        data=data,
+        data_source=data_source,
+        n_trials=0,
+        epochs=space.max_epochs or 1,
+        workers=1,
+        threads=1,
+        data_digest=NO_DATA,
+        space_digest=space.digest,
+        first=(),
+        space=space.as_dict(),
+    )
 
 
-def take_in(storage: LedgerStorage, spec: StudySpec, past: Past, renamed: Mapping[str, str]) -> Imported:
+def take_in(
+    storage: LedgerStorage, spec: StudySpec, past: Past, renamed: Mapping[str, str]
+) -> Imported:
     """Store the trials of `past` that fit in the study of `spec`, which is made if it is not there.
 
-    All or none are stored, each COMPLETE, with where it came from; one that is there already is passed over. Raises
-    RetryLaterError when the database is out of reach.
+    All or none are stored, each COMPLETE, with where it came from; one that is there already is
+    passed over. Raises RetryLaterError when the database is out of reach.
     """
     space = spec.search_space
     unknown = unknown_to(past, space, renamed)
@@ -89,7 +115,12 @@ def take_in(storage: LedgerStorage, spec: StudySpec, past: Past, renamed: Mappin
 
 def _store(storage: LedgerStorage, spec: StudySpec, past: Past, fitted: Sequence[Fitted]) -> int:
     place = asdict(Place(QueueState.DONE, reason="its trials were imported"))
-    attrs = {"spec": spec.model_dump(mode="json"), "environment": {}, "uid": uuid.uuid4().hex, QUEUE: place}
+    attrs = {
+        "spec": spec.model_dump(mode="json"),
+        "environment": {},
+        "uid": uuid.uuid4().hex,
+        QUEUE: place,
+    }
     storage.create_study(spec.name, attrs)
     study_id, _ = find_study(storage, spec.name)
     with storage.session() as session:
@@ -99,8 +130,12 @@ def _store(storage: LedgerStorage, spec: StudySpec, past: Past, fitted: Sequence
         new = [f for f in fitted if (past.kind, past.place, f.row) not in known]
         first = n_started(session, study_id)
         for number, one in enumerate(new, first):
-            _store_trial(storage, session, storage.new_trial(session, study_id, number), spec, past, one)
-        grown = stored_spec_of(spec.name, {"spec": stored}).model_copy(update={"n_trials": first + len(new)})
+            _store_trial(
+                storage, session, storage.new_trial(session, study_id, number), spec, past, one
+            )
+        grown = stored_spec_of(spec.name, {"spec": stored}).model_copy(
+            update={"n_trials": first + len(new)}
+        )
         storage.put_study(session, study_id, {"spec": grown.model_dump(mode="json")})
     return len(new)
 
@@ -123,8 +158,14 @@ def _store_trial(
     storage.put_steps(session, trial.trial_id, dict(enumerate(one.curve, 1)))
     seconds = (one.seconds or 0.0) / len(one.curve)
     unknown, now = dict.fromkeys(("loss", "accuracy", "val_loss", "lr"), math.nan), time.time()
-    epochs = [Epoch(step, unknown | {"val_accuracy": value}, seconds, now) for step, value in enumerate(one.curve, 1)]
+    epochs = [
+        Epoch(step, unknown | {"val_accuracy": value}, seconds, now)
+        for step, value in enumerate(one.curve, 1)
+    ]
     told: dict[str, Any] = {f"epoch:{e.step}": e.report for e in epochs}
-    told |= {"total_epochs": len(epochs), IMPORTED: {"kind": past.kind, "place": past.place, "row": one.row}}
+    told |= {
+        "total_epochs": len(epochs),
+        IMPORTED: {"kind": past.kind, "place": past.place, "row": one.row},
+    }
     storage.put(session, trial.trial_id, user=told, system={FAILED_CONSTRAINT: 0.0})
     storage.put_end(session, trial, TrialState.COMPLETE, max(one.curve))

@@ -24,9 +24,11 @@ _COLORS = {
 
 
 def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
-    """The `top` first rows of the leaderboard, then trial 0 if it isn't among them; fits 80 columns.
+    """The `top` first rows of the leaderboard, then trial 0 if it isn't among them; fits 80
+    columns.
 
-    Accuracies in percent, times in seconds; parameters that do not vary are in the caption, floats to three digits.
+    Accuracies in percent, times in seconds; parameters that do not vary are in the caption, floats
+    to three digits.
     """
     order = ranking(study)
     ranks = {t.number: str(i) if has_rank(t) else "" for i, t in enumerate(order, start=1)}
@@ -40,7 +42,9 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("params", ratio=1, overflow="fold")
     for t in order[:top]:
-        table.add_row(*_cells(t, ranks[t.number], varied, t is study.document), end_section=bool(own))
+        table.add_row(
+            *_cells(t, ranks[t.number], varied, t is study.document), end_section=bool(own)
+        )
     for t in own:
         table.add_row("…")
         table.add_row(*_cells(t, ranks[t.number], varied, True))
@@ -48,7 +52,9 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
 
 
 def finalists_table(study: StudyRecord, finals: Finals) -> Table:
-    """The finalists with what they reached on the test set, in the order of validation; fits 80 columns."""
+    """The finalists with what they reached on the test set, in the order of validation; fits 80
+    columns.
+    """
     trials = {t.number: t for t in study.trials}
     varied = varied_params(study, [trials[row.trial] for row in finals.rows])
     table = _table("Finalists on the test set")
@@ -62,7 +68,9 @@ def finalists_table(study: StudyRecord, finals: Finals) -> Table:
             params["epochs"] = row.trained[0]
         number = f"*{text.trial}" if row.is_document else text.trial
         mean, ends = (cell.removesuffix("\u00a0%") for cell in (text.test, text.interval))
-        table.add_row(text.rank, number, mean, ends, text.replicates, text.verdict, _params(params, varied))
+        table.add_row(
+            text.rank, number, mean, ends, text.replicates, text.verdict, _params(params, varied)
+        )
     return table
 
 
@@ -95,7 +103,9 @@ def _cells(trial: TrialRecord, rank: str, varied: list[str], is_document: bool) 
 
 
 def _params(params: Mapping[str, Any], varied: list[str]) -> Text:
-    return Text(" ").join(Text.assemble((f"{n}=", "dim"), _short(params[n])) for n in varied if n in params)
+    return Text(" ").join(
+        Text.assemble((f"{n}=", "dim"), _short(params[n])) for n in varied if n in params
+    )
 
 
 def _short(value: object) -> str:
@@ -108,7 +118,9 @@ def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | No
     fixed = {name: t.params[name] for t in order for name in t.params if name not in varied}
     notes = [f"* {baseline_name(study)}{cut}"] if study.document in order else []
     if fixed:
-        notes.append(escape(f"did not vary: {' '.join(f'{n}={_short(v)}' for n, v in fixed.items())}"))
+        notes.append(
+            escape(f"did not vary: {' '.join(f'{n}={_short(v)}' for n, v in fixed.items())}")
+        )
     if len(order) > top:
         notes.append(f"{len(order) - top:,} more in leaderboard.csv")
     failed = sum(t.state == State.FAIL for t in order)

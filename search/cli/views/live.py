@@ -50,14 +50,20 @@ def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> S
         pruned=states.count(State.PRUNED),
         failed=states.count(State.FAIL),
         best=max(scored, key=lambda t: (t.val_accuracy or 0.0, -t.number), default=None),
-        active=tuple(sorted((t for t in trials if t.state == State.RUNNING), key=lambda t: t.worker or "")),
+        active=tuple(
+            sorted((t for t in trials if t.state == State.RUNNING), key=lambda t: t.worker or "")
+        ),
         left_s=_left_s(trials, n_trials=n_trials, workers=workers),
     )
 
 
 def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> float | None:
-    """Epochs still to be trained, if the rest goes as what was settled so far, at the mean pace so far."""
-    unsettled = [t for t in trials if t.state == State.RUNNING or (t.state == State.WAITING and not t.paused)]
+    """Epochs still to be trained, if the rest goes as what was settled so far, at the mean pace so
+    far.
+    """
+    unsettled = [
+        t for t in trials if t.state == State.RUNNING or (t.state == State.WAITING and not t.paused)
+    ]
     settled = [t for t in trials if t.curve and t not in unsettled]
     epochs = sum(t.epochs for t in trials)
     if not settled:
@@ -69,8 +75,8 @@ def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> fl
 
 
 def with_finals(shot: Snapshot, studies: "Shown", workers: int) -> Snapshot:
-    """The search's `shot` with the time that its finalists will take on `workers`; `studies` holds them too once they
-    are there.
+    """The search's `shot` with the time that its finalists will take on `workers`; `studies` holds
+    them too once they are there.
     """
     workers = max(1, workers)
     if shot.left_s is None:
@@ -98,7 +104,12 @@ def render(shot: Snapshot) -> RenderableType:
     for trial in shot.active:
         value = trial.curve[-1].val_accuracy if trial.curve else None
         last = "–" if value is None else f"{100 * value:.2f}"
-        table.add_row(trial.worker or "?", str(trial.number), f"{trial.epochs}/{trial.total_epochs or '?'}", last)
+        table.add_row(
+            trial.worker or "?",
+            str(trial.number),
+            f"{trial.epochs}/{trial.total_epochs or '?'}",
+            last,
+        )
     return Group(head, table if shot.active else Text("starting workers …", style="dim"))
 
 
@@ -112,7 +123,11 @@ def counts(shot: Snapshot) -> str:
         line += f" · best {100 * shot.best.val_accuracy:.2f} % (trial {shot.best.number})"
     if shot.left_s is not None:
         line += f" · about {duration(shot.left_s)} left"
-        line += f", {duration(shot.finals_s)} of it for finalists" if 0 < shot.finals_s < shot.left_s else ""
+        line += (
+            f", {duration(shot.finals_s)} of it for finalists"
+            if 0 < shot.finals_s < shot.left_s
+            else ""
+        )
     return line
 
 
@@ -153,7 +168,9 @@ class _View:
             self._said.add(key)
             self._console.print(line, highlight=False, soft_wrap=True)
 
-    def _say_row(self, title: str, name: str, done: str, accuracy: str, _running: str, *, after: str = "") -> None:
+    def _say_row(
+        self, title: str, name: str, done: str, accuracy: str, _running: str, *, after: str = ""
+    ) -> None:
         line = f"{title}: {done} done{f', {accuracy} %' if accuracy else ''}"
         if not done.startswith("0"):
             self._say(line + after, f"{name} {line}")
@@ -164,14 +181,18 @@ Shown = Sequence[tuple[StudySpec, Sequence[TrialRecord]]]
 
 
 class LiveView(_View):
-    """Shows a running study, and then its finalists: a live table on a terminal, otherwise a line whenever a trial
-    ended.
+    """Shows a running study, and then its finalists: a live table on a terminal, otherwise a line
+    whenever a trial ended.
     """
 
     def update(self, studies: Shown) -> None:
-        """Show the trials of a study, the first of `studies`, and those of its finalists, if there is a second."""
+        """Show the trials of a study, the first of `studies`, and those of its finalists, if there
+        is a second.
+        """
         (spec, trials), finals = studies[0], [suite_row(*found) for found in studies[1:]]
-        shot = with_finals(snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies, spec.workers)
+        shot = with_finals(
+            snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies, spec.workers
+        )
         if self._is_live:
             self._live.update(Group(render(shot), _suite_table(finals)) if finals else render(shot))
             return
@@ -179,7 +200,10 @@ class LiveView(_View):
         left = f", about {duration(shot.left_s)} left" if shot.left_s else ""
         for row in finals:
             n = studies[1][0].n_trials
-            self._say(f"the best settings again, {n} {'training' if n == 1 else 'trainings'}{left}", "finalists")
+            self._say(
+                f"the best settings again, {n} {'training' if n == 1 else 'trainings'}{left}",
+                "finalists",
+            )
             self._say_row("finalists on the test set", *row, after=left)
 
 
@@ -197,17 +221,30 @@ class SuiteView(_View):
 
 
 def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:
-    """A study's name, trials ended of how many, mean accuracy so far in percent, and epochs of running trials."""
+    """A study's name, trials ended of how many, mean accuracy so far in percent, and epochs of
+    running trials.
+    """
     ended = [t for t in trials if t.state == State.COMPLETE]
-    scored = [t for t in ended if not ((replicate := spec.replicate(t.number)) and replicate.is_pilot)]
+    scored = [
+        t for t in ended if not ((replicate := spec.replicate(t.number)) and replicate.is_pilot)
+    ]
     settings = {replicate.source for n in range(spec.n_trials) if (replicate := spec.replicate(n))}
     # A mean over the replicates of several settings means nothing.
-    values = [] if len(settings) > 1 else [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
+    values = (
+        []
+        if len(settings) > 1
+        else [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
+    )
     known = [v for v in values if v is not None]
     failed = sum(t.state == State.FAIL for t in trials)
     running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == State.RUNNING]
     done = f"{len(ended) + failed} of {spec.n_trials}" + (f" ({failed} failed)" if failed else "")
-    return spec.name, done, f"{100 * sum(known) / len(known):.2f}" if known else "", ", ".join(running)
+    return (
+        spec.name,
+        done,
+        f"{100 * sum(known) / len(known):.2f}" if known else "",
+        ", ".join(running),
+    )
 
 
 def _suite_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:

@@ -9,13 +9,17 @@ from contextlib import contextmanager
 
 from search.cli.common import echo
 
-_CHATTER = re.compile(r"[IWE]\d{4} \d\d:\d\d:\d\d|WARNING: All log messages before absl::InitializeLog")
+_CHATTER = re.compile(
+    r"[IWE]\d{4} \d\d:\d\d:\d\d|WARNING: All log messages before absl::InitializeLog"
+)
 """How TensorFlow's C++ begins its lines; it writes some before it looks at TF_CPP_MIN_LOG_LEVEL."""
 
 
 @contextmanager
 def without_chatter() -> Iterator[None]:
-    """Hold stderr back, C++'s too; at the end, however it comes, what is no chatter of TensorFlow's is written."""
+    """Hold stderr back, C++'s too; at the end, however it comes, what is no chatter of TensorFlow's
+    is written.
+    """
     sys.stderr.flush()
     terminal = os.dup(2)
     with tempfile.TemporaryFile() as said:

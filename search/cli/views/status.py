@@ -28,9 +28,23 @@ WIDE = 120
 DAMAGED = "damaged"
 """The state of a study of which what is stored can't be read."""
 _FIGURES = (
-    "priority", "n_trials", "complete", "running", "paused", "waiting", "pruned", "failed", "best_val_accuracy",
-    "best_trial", "n_retries", "trials_per_hour", "epochs_per_hour", "left_s", "peak_host_mb", "peak_device_mb",
-)  # fmt: skip
+    "priority",
+    "n_trials",
+    "complete",
+    "running",
+    "paused",
+    "waiting",
+    "pruned",
+    "failed",
+    "best_val_accuracy",
+    "best_trial",
+    "n_retries",
+    "trials_per_hour",
+    "epochs_per_hour",
+    "left_s",
+    "peak_host_mb",
+    "peak_device_mb",
+)
 """What `as_dict` tells of a study, beside its name, its state and the reason for that."""
 
 
@@ -64,13 +78,21 @@ class Status:
 
 
 class StatusReader:
-    """Reads the storage again and again; of studies that are over, once. Raises RetryLaterError when it is away."""
+    """Reads the storage again and again; of studies that are over, once. Raises RetryLaterError
+    when it is away.
+    """
 
     def __init__(
-        self, storage: LedgerStorage, names: Sequence[str] = (), *, states: Sequence[str] = (), limit: int | None = None
+        self,
+        storage: LedgerStorage,
+        names: Sequence[str] = (),
+        *,
+        states: Sequence[str] = (),
+        limit: int | None = None,
     ) -> None:
-        """Of studies whose names match one of `names` (all, if none is given) in one of `states` (any, if none is
-        given): those that are not over, and of the others the `limit` that were made last (all where that is None).
+        """Of studies whose names match one of `names` (all, if none is given) in one of `states`
+        (any, if none is given): those that are not over, and of the others the `limit` that were
+        made last (all where that is None).
         """
         self._storage, self._patterns, self._states, self._limit = storage, names, states, limit
         self._ledgers: dict[str, Ledger] = {}
@@ -79,7 +101,8 @@ class StatusReader:
     def read(self, now: datetime) -> Status:
         """The studies that are asked for and all workers.
 
-        `now` is this machine's time, without a time zone. Raises InputError for a name that no study has.
+        `now` is this machine's time, without a time zone. Raises InputError for a name that no
+        study has.
         """
         workers = tuple(w for w in Roster(self._storage).read() if w.silent_s < LOST_S)
         studies: list[StudyStatus] = []
@@ -89,7 +112,9 @@ class StatusReader:
         for name, place in chosen.items():
             try:
                 study, trials = self._study(name, place, now, n_workers=len(workers))
-            except InputError as error:  # damaged, or of another version; the others are as they were
+            except (
+                InputError
+            ) as error:  # damaged, or of another version; the others are as they were
                 damaged[name] = str(error)
                 continue
             studies.append(study)
@@ -103,7 +128,9 @@ class StatusReader:
             if not any(fnmatchcase(name, pattern) for name in stored):
                 find_study(self._storage, pattern)  # says what there is
         patterns = self._patterns or ["*"]
-        named = {n: p for n, p in stored.items() if any(fnmatchcase(n, pattern) for pattern in patterns)}
+        named = {
+            n: p for n, p in stored.items() if any(fnmatchcase(n, pattern) for pattern in patterns)
+        }
         chosen = {n: p for n, p in named.items() if not self._states or p.state in self._states}
         over = [name for name, place in chosen.items() if place.state.is_over]
         hidden = [] if self._limit is None else over[: max(0, len(over) - self._limit)]
@@ -114,7 +141,9 @@ class StatusReader:
     ) -> tuple[StudyStatus, list[TrialRecord]]:
         if name in self._over and self._over[name].place == place:
             return self._over[name], []
-        ledger = self._ledgers.get(name) or self._ledgers.setdefault(name, Ledger(self._storage, name))
+        ledger = self._ledgers.get(name) or self._ledgers.setdefault(
+            name, Ledger(self._storage, name)
+        )
         place = ledger.place()
         trials = ledger.trials()
         study = study_status(name, place, trials, now, spec=ledger.spec, n_workers=n_workers)
@@ -124,9 +153,16 @@ class StatusReader:
 
 
 def study_status(
-    name: str, place: Place, trials: Sequence[TrialRecord], now: datetime, *, spec: StudySpec, n_workers: int
+    name: str,
+    place: Place,
+    trials: Sequence[TrialRecord],
+    now: datetime,
+    *,
+    spec: StudySpec,
+    n_workers: int,
 ) -> StudyStatus:
-    """One study's figures at `now`, with the time left, its finalists' too, if `n_workers` go on with it.
+    """One study's figures at `now`, with the time left, its finalists' too, if `n_workers` go on
+    with it.
 
     Of one that is over, rates are those of its last hour.
     """
@@ -146,18 +182,26 @@ def study_status(
         n_retries=sum(t.n_retries for t in trials),
         trials_per_hour=n_ended / hours,
         epochs_per_hour=n_epochs / hours,
-        peak_host_mb=max((t.peak_host_mb for t in trials if t.peak_host_mb is not None), default=None),
-        peak_device_mb=max((t.peak_device_mb for t in trials if t.peak_device_mb is not None), default=None),
+        peak_host_mb=max(
+            (t.peak_host_mb for t in trials if t.peak_host_mb is not None), default=None
+        ),
+        peak_device_mb=max(
+            (t.peak_device_mb for t in trials if t.peak_device_mb is not None), default=None
+        ),
     )
 
 
 def as_dict(status: Status) -> dict[str, object]:
     """The status as `gridless status --json` prints it. Of a damaged study all figures are null."""
     studies = [
-        {"study": s.name, "state": str(s.place.state), "reason": s.place.reason} | _figures(s) for s in status.studies
+        {"study": s.name, "state": str(s.place.state), "reason": s.place.reason} | _figures(s)
+        for s in status.studies
     ]
     unknown = dict.fromkeys(_FIGURES)
-    studies += [{"study": name, "state": DAMAGED, "reason": why} | unknown for name, why in status.damaged.items()]
+    studies += [
+        {"study": name, "state": DAMAGED, "reason": why} | unknown
+        for name, why in status.damaged.items()
+    ]
     workers = [
         {
             "worker": w.worker,
@@ -177,11 +221,23 @@ def as_dict(status: Status) -> dict[str, object]:
 def _figures(s: StudyStatus) -> dict[str, object]:
     shot, best = s.shot, s.shot.best
     values = (
-        s.place.priority, shot.n_trials, shot.done, shot.running, shot.paused, shot.waiting, shot.pruned, shot.failed,
-        best.val_accuracy if best else None, best.number if best else None, s.n_retries,
-        round(s.trials_per_hour, 2), round(s.epochs_per_hour, 2),
-        shot.left_s if s.place.state is QueueState.OPEN else None, s.peak_host_mb, s.peak_device_mb,
-    )  # fmt: skip
+        s.place.priority,
+        shot.n_trials,
+        shot.done,
+        shot.running,
+        shot.paused,
+        shot.waiting,
+        shot.pruned,
+        shot.failed,
+        best.val_accuracy if best else None,
+        best.number if best else None,
+        s.n_retries,
+        round(s.trials_per_hour, 2),
+        round(s.epochs_per_hour, 2),
+        shot.left_s if s.place.state is QueueState.OPEN else None,
+        s.peak_host_mb,
+        s.peak_device_mb,
+    )
     return dict(zip(_FIGURES, values, strict=True))
 
 
@@ -199,9 +255,17 @@ def render_status(status: Status, *, grace_s: float, width: int = WIDE) -> Rende
     notes = [Text(why, style="red") for why in status.damaged.values()]
     if status.n_hidden:
         notes.append(
-            Text(f"{status.n_hidden:,} older ones that are over are left out; --limit 0 shows all", style="dim")
+            Text(
+                f"{status.n_hidden:,} older ones that are over are left out; --limit 0 shows all",
+                style="dim",
+            )
         )
-    return Group(_studies_table(status, is_wide=width >= WIDE), *notes, Text(), _workers_table(status, grace_s))
+    return Group(
+        _studies_table(status, is_wide=width >= WIDE),
+        *notes,
+        Text(),
+        _workers_table(status, grace_s),
+    )
 
 
 def _table(left: Sequence[str], right: Sequence[str]) -> Table:
@@ -255,7 +319,11 @@ def _cells(s: StudyStatus) -> dict[str, str]:
         f"{s.trials_per_hour:.0f}",
         f"{s.epochs_per_hour:.0f}",
         "–" if s.peak_host_mb is None else f"{max(s.peak_host_mb, s.peak_device_mb or 0):.0f}",
-        duration(shot.left_s) if shot.left_s is not None and s.place.state is QueueState.OPEN else "–",
+        (
+            duration(shot.left_s)
+            if shot.left_s is not None and s.place.state is QueueState.OPEN
+            else "–"
+        ),
     )
     return dict(zip(_LONG, values, strict=True))
 

@@ -1,4 +1,6 @@
-"""One search of one system: `python -m search.lab.peers SYSTEM TASK.json TRACE.json`, in a folder of its own."""
+"""One search of one system: `python -m search.lab.peers SYSTEM TASK.json TRACE.json`, in a folder
+of its own.
+"""
 
 import importlib
 import sys
@@ -17,7 +19,9 @@ def main(name: str, task_file: str, trace_file: str) -> None:
     # A grid is walked to its end, which the budget pays for.
     meter = Meter(None if name == GRID else task.max_epochs)
     with suppress(BudgetSpentError):
-        getattr(importlib.import_module(f"search.lab.peers.{system.module}"), system.function)(task, meter)
+        getattr(importlib.import_module(f"search.lab.peers.{system.module}"), system.function)(
+            task, meter
+        )
     meter.write(Path(trace_file))
 
 

@@ -1,4 +1,6 @@
-"""Every system on every task with every seed: one process each, in turns, what is done kept as it comes."""
+"""Every system on every task with every seed: one process each, in turns, what is done kept as it
+comes.
+"""
 
 import os
 import signal
@@ -46,9 +48,15 @@ class Done:
 
 
 def in_turns(systems: Sequence[str], tasks: Sequence[Task]) -> list[Setup]:
-    """All searches, a task and seed at a time, and each time another system first: none has the quiet hours."""
+    """All searches, a task and seed at a time, and each time another system first: none has the
+    quiet hours.
+    """
     by_turn = enumerate(sorted(tasks, key=lambda t: t.seed))
-    return [Setup(systems[(i + turn) % len(systems)], task) for turn, task in by_turn for i in range(len(systems))]
+    return [
+        Setup(systems[(i + turn) % len(systems)], task)
+        for turn, task in by_turn
+        for i in range(len(systems))
+    ]
 
 
 class Searches:
@@ -60,7 +68,9 @@ class Searches:
         self._is_stopping = False
 
     def run(self, setups: Sequence[Setup], done: Callable[[Done], None]) -> bool:
-        """Run all of `setups`, telling `done` of each; False when Ctrl-C ended it, with what ran then given up."""
+        """Run all of `setups`, telling `done` of each; False when Ctrl-C ended it, with what ran
+        then given up.
+        """
         with ThreadPoolExecutor(self._jobs) as pool:
             waiting = {pool.submit(self._search, setup) for setup in setups}
             try:
@@ -77,20 +87,35 @@ class Searches:
         return True
 
     def _search(self, setup: Setup) -> Done:
-        with tempfile.TemporaryDirectory(prefix="gridless-peers-", ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(
+            prefix="gridless-peers-", ignore_cleanup_errors=True
+        ) as name:
             folder = Path(name)
             setup.task.write(folder / "task.json")
             with (folder / "log").open("wb") as log:
                 code = self._wait(
                     subprocess.Popen(  # noqa: S603  # this very package
-                        [sys.executable, "-m", "search.lab.peers", setup.system, "task.json", "trace.json"],
-                        cwd=folder, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                        [
+                            sys.executable,
+                            "-m",
+                            "search.lab.peers",
+                            setup.system,
+                            "task.json",
+                            "trace.json",
+                        ],
+                        cwd=folder,
+                        stdout=log,
+                        stderr=log,
+                        stdin=subprocess.DEVNULL,
+                        start_new_session=True,
                         env=_environment(setup.task.threads),
                     )
-                )  # fmt: skip
+                )
             if code == 0:
                 return Done(setup, Trace.read(folder / "trace.json"))
-            lines = (folder / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            lines = (
+                (folder / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            )
             return Done(setup, None, f"exit code {code}: " + " / ".join(lines[-_LOG_LINES:]))
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> int:

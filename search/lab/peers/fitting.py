@@ -39,21 +39,39 @@ class Fits:
         self._built = setting
         task = self._task
         job = Job(
-            model=str(task.space["model"]), params=setting, seed=(task.seed * 100_003 + self._n_built) % 2**32,
-            total_epochs=task.epochs, data=task.prepared, input_shape=task.input_shape, n_classes=task.n_classes,
-            checkpoint="", evidence="",
-        )  # fmt: skip
+            model=str(task.space["model"]),
+            params=setting,
+            seed=(task.seed * 100_003 + self._n_built) % 2**32,
+            total_epochs=task.epochs,
+            data=task.prepared,
+            input_shape=task.input_shape,
+            n_classes=task.n_classes,
+            checkpoint="",
+            evidence="",
+        )
         network = build_network(job)
         compile_model(network.whole, setting, total_updates=0, outputs=network.outputs)
         return network.whole
 
-    def fit(self, model: keras.Model, setting: Mapping[str, Any], *, callbacks: list[Any], **options: Any) -> Any:
-        """Train `model` by `fit`, which returns its history; every epoch is metered before `callbacks` see it."""
+    def fit(
+        self,
+        model: keras.Model,
+        setting: Mapping[str, Any],
+        *,
+        callbacks: list[Any],
+        **options: Any,
+    ) -> Any:
+        """Train `model` by `fit`, which returns its history; every epoch is metered before
+        `callbacks` see it.
+        """
         train, validation = self.parts(scaling_of(setting))
         return model.fit(
-            *train, validation_data=validation, batch_size=int(setting.get("batch_size", 32)),
-            callbacks=[self.metering(), *callbacks], **{"verbose": 0} | options,
-        )  # fmt: skip
+            *train,
+            validation_data=validation,
+            batch_size=int(setting.get("batch_size", 32)),
+            callbacks=[self.metering(), *callbacks],
+            **{"verbose": 0} | options,
+        )
 
     def metering(self) -> keras.callbacks.Callback:
         """A callback that tells the meter of every epoch of the network built last."""
@@ -78,4 +96,6 @@ def scaling_of(setting: Mapping[str, Any]) -> str:
 
 def after_epoch(tell: Callable[[int, float], None]) -> keras.callbacks.Callback:
     """A callback that calls `tell` with (step from 1, validation accuracy) after every epoch."""
-    return keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: tell(epoch + 1, float(logs["val_accuracy"])))
+    return keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: tell(epoch + 1, float(logs["val_accuracy"]))
+    )

@@ -1,4 +1,6 @@
-"""scikit-learn's GridSearchCV over scikeras' KerasClassifier, as the document tunes its networks."""
+"""scikit-learn's GridSearchCV over scikeras' KerasClassifier, as the document tunes its
+networks.
+"""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -20,11 +22,12 @@ ORDER = ("lr", "optimizer", "units", "filters", "dropout", "batch_size")
 def grid_settings(space: Space, n: int) -> list[dict[str, Any]]:
     """The settings of a full grid of at most `n` (≥ 1), the last parameter changing fastest.
 
-    A second point is given to one parameter after the other, then a third, as long as the grid is not too large: a
-    person's way with a small grid. Points of a number lie in the middle of equal parts of its range, of its logarithm
-    where the space searches that, and so away from the ends, which are seldom good; unless all of its values are
-    taken. Of choices the document's comes first, and the others follow as the space has them. A parameter with one
-    point has the document's value.
+    A second point is given to one parameter after the other, then a third, as long as the grid is
+    not too large: a person's way with a small grid. Points of a number lie in the middle of equal
+    parts of its range, of its logarithm where the space searches that, and so away from the ends,
+    which are seldom good; unless all of its values are taken. Of choices the document's comes
+    first, and the others follow as the space has them. A parameter with one point has the
+    document's value.
     """
     names = [n for n in ORDER if n in space.params] + [n for n in space.order if n not in ORDER]
     counts = dict.fromkeys(names, 1)
@@ -53,7 +56,9 @@ def cells(space: Space, n: int) -> list[dict[str, Any]]:
 
 
 def _product(space: Space, counts: Mapping[str, int]) -> list[dict[str, Any]]:
-    return list(combinations(space, {name: _points(space, name, counts[name]) for name in space.order}))
+    return list(
+        combinations(space, {name: _points(space, name, counts[name]) for name in space.order})
+    )
 
 
 def _points(space: Space, name: str, n: int) -> list[Any]:
@@ -103,10 +108,14 @@ def search(task: Task, meter: Meter) -> None:
     def build(setting: Mapping[str, Any]) -> Any:
         return fits.build(setting)
 
-    classifier = KerasClassifier(model=build, epochs=task.epochs, verbose=0, callbacks=[fits.metering()])
+    classifier = KerasClassifier(
+        model=build, epochs=task.epochs, verbose=0, callbacks=[fits.metering()]
+    )
     grid: Sequence[Mapping[str, Any]] = [
         {"model__setting": [s], "batch_size": [int(s.get("batch_size", 32))]} for s in settings
     ]
     fold = PredefinedSplit([-1] * len(train[1]) + [0] * len(validation[1]))
-    search_cv = GridSearchCV(classifier, grid, cv=fold, scoring="accuracy", refit=False, error_score="raise")
+    search_cv = GridSearchCV(
+        classifier, grid, cv=fold, scoring="accuracy", refit=False, error_score="raise"
+    )
     search_cv.fit(images, labels, validation_data=validation)

@@ -16,14 +16,19 @@ from search.study.storage.read import read_study
 
 _NAME = "ours"
 _ELSEWHERE = {
-    "MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_PASSWORD_FILE", "GRIDLESS_ARTIFACTS", "GRIDLESS_STORAGE_PASSWORD_FILE",
-}  # fmt: skip
+    "MLFLOW_TRACKING_URI",
+    "MLFLOW_TRACKING_PASSWORD_FILE",
+    "GRIDLESS_ARTIFACTS",
+    "GRIDLESS_STORAGE_PASSWORD_FILE",
+}
 """Variables that lead out of a search's own folder, or are for what does."""
 _PLENTY = 100_000
 
 
 def search(task: Task, meter: Meter) -> None:
-    """`gridless study` with its default strategy and one worker; its epochs are read from its storage."""
+    """`gridless study` with its default strategy and one worker; its epochs are read from its
+    storage.
+    """
     space = Path("space.yaml")
     with space.open("w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(dict(task.space), file)
@@ -31,10 +36,24 @@ def search(task: Task, meter: Meter) -> None:
     url = f"sqlite:///{home}/studies.db"
     home.mkdir()
     flags = {
-        "--space": space, "--name": _NAME, "--epochs": task.epochs, "--budget": task.budget, "--n-trials": _PLENTY,
-        "--seed": task.seed, "--workers": 1, "--threads": task.threads, "--gpus": "none", "--finalists": 0,
-    }  # fmt: skip
-    command = [sys.executable, "-c", "from search.cli import main; main()", "study", str(task.space["model"])]
+        "--space": space,
+        "--name": _NAME,
+        "--epochs": task.epochs,
+        "--budget": task.budget,
+        "--n-trials": _PLENTY,
+        "--seed": task.seed,
+        "--workers": 1,
+        "--threads": task.threads,
+        "--gpus": "none",
+        "--finalists": 0,
+    }
+    command = [
+        sys.executable,
+        "-c",
+        "from search.cli import main; main()",
+        "study",
+        str(task.space["model"]),
+    ]
     variables = {k: v for k, v in os.environ.items() if k not in _ELSEWHERE}
     process = subprocess.Popen(  # noqa: S603  # this very package
         [*command, task.images, *(str(word) for pair in flags.items() for word in pair), "--quiet"],

@@ -20,8 +20,12 @@ _SEEDS_APART = 100_003
 def hyperband(task: Task, meter: Meter) -> None:
     """Hyperband as it comes, one iteration after the other, until the budget is spent."""
     _search(
-        keras_tuner.Hyperband, task, meter, max_epochs=task.epochs, hyperband_iterations=_PLENTY,
-    )  # fmt: skip
+        keras_tuner.Hyperband,
+        task,
+        meter,
+        max_epochs=task.epochs,
+        hyperband_iterations=_PLENTY,
+    )
 
 
 def bayesian(task: Task, meter: Meter) -> None:
@@ -30,10 +34,11 @@ def bayesian(task: Task, meter: Meter) -> None:
 
 
 def ask(hp: Any, space: Space) -> dict[str, Any]:
-    """A setting of `space` by KerasTuner's `hp`, the document's values as defaults, conditions as its scopes.
+    """A setting of `space` by KerasTuner's `hp`, the document's values as defaults, conditions as
+    its scopes.
 
-    Its scopes have no conditions on two parameters that don't depend on each other: what hangs on such is asked for
-    when it is active, which KerasTuner then takes to be always so.
+    Its scopes have no conditions on two parameters that don't depend on each other: what hangs on
+    such is asked for when it is active, which KerasTuner then takes to be always so.
     """
     setting: dict[str, Any] = {}
     for name in space.order:
@@ -51,7 +56,9 @@ def ask(hp: Any, space: Space) -> dict[str, Any]:
 
 
 def _scopes(space: Space, name: str) -> list[tuple[str, list[Any]]] | None:
-    """Parents of `name` with the values that it needs of them, outermost first; None where one needs two."""
+    """Parents of `name` with the values that it needs of them, outermost first; None where one
+    needs two.
+    """
     when = space.params[name].when or {}
     if not when:
         return []
@@ -63,7 +70,13 @@ def _scopes(space: Space, name: str) -> list[tuple[str, list[Any]]] | None:
         case ConstantParam():
             return outer
         case ChoiceParam(choices=choices):
-            return [*outer, (parent, [_told(choices)[choices.index(own(space.params[parent], v))] for v in values])]
+            return [
+                *outer,
+                (
+                    parent,
+                    [_told(choices)[choices.index(own(space.params[parent], v))] for v in values],
+                ),
+            ]
         case _:
             return [*outer, (parent, list(values))]
 
@@ -73,12 +86,20 @@ def _told(choices: Sequence[Any]) -> list[Any]:
     kinds = {type(choice) for choice in choices}
     if len(kinds) == 1 and kinds <= {int, float, str}:
         return list(choices)
-    return [float(choice) for choice in choices] if kinds <= {int, float} else [repr(choice) for choice in choices]
+    return (
+        [float(choice) for choice in choices]
+        if kinds <= {int, float}
+        else [repr(choice) for choice in choices]
+    )
 
 
 def _own(param: Param, answer: Any) -> Any:
     """What KerasTuner's `answer` means."""
-    return param.choices[_told(param.choices).index(answer)] if isinstance(param, ChoiceParam) else answer
+    return (
+        param.choices[_told(param.choices).index(answer)]
+        if isinstance(param, ChoiceParam)
+        else answer
+    )
 
 
 def _ask(hp: Any, name: str, param: Param, default: Any) -> Any:
@@ -87,11 +108,18 @@ def _ask(hp: Any, name: str, param: Param, default: Any) -> Any:
             return param.value
         case ChoiceParam(choices=choices):
             told = _told(choices)
-            return hp.Choice(name, told, default=told[choices.index(default)] if default in choices else None)
+            return hp.Choice(
+                name, told, default=told[choices.index(default)] if default in choices else None
+            )
         case IntParam() | FloatParam():
             kind = hp.Int if isinstance(param, IntParam) else hp.Float
             return kind(
-                name, param.low, param.high, step=param.step, sampling="log" if param.log else "linear", default=default
+                name,
+                param.low,
+                param.high,
+                step=param.step,
+                sampling="log" if param.log else "linear",
+                default=default,
             )
 
 
@@ -112,7 +140,11 @@ def _search(tuner: Any, task: Task, meter: Meter, **options: Any) -> None:
     # KerasTuner takes 0 for no seed, and adds 1 to its seed for every value that it draws.
     seed = 1 + task.seed * _SEEDS_APART
     searcher = tuner(
-        _Model(task, meter), objective="val_accuracy", seed=seed, directory=str(Path.cwd()), project_name="tuner",
+        _Model(task, meter),
+        objective="val_accuracy",
+        seed=seed,
+        directory=str(Path.cwd()),
+        project_name="tuner",
         **options,
-    )  # fmt: skip
+    )
     searcher.search(epochs=task.epochs, verbose=0)

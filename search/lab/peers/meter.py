@@ -1,4 +1,6 @@
-"""Compute as it is counted for every system: epochs over the same training images, from the first to the last."""
+"""Compute as it is counted for every system: epochs over the same training images, from the first
+to the last.
+"""
 
 import json
 import time
@@ -9,7 +11,9 @@ from typing import Any, Self
 
 
 class BudgetSpentError(BaseException):
-    """The budget is spent. No `Exception`, which the systems would take for a setting that failed, and go on."""
+    """The budget is spent. No `Exception`, which the systems would take for a setting that failed,
+    and go on.
+    """
 
 
 @dataclass
@@ -28,12 +32,16 @@ class Meter:
     """When each epoch ended, seconds since `started`."""
 
     def begin(self, setting: Mapping[str, Any]) -> None:
-        """Note that `setting` is trained from now on. Raises BudgetSpentError when nothing is left to spend on it."""
+        """Note that `setting` is trained from now on. Raises BudgetSpentError when nothing is left
+        to spend on it.
+        """
         self._check()
         self.settings.add(json.dumps(dict(setting), sort_keys=True))
 
     def epoch(self, value: float, *, at: float | None = None) -> None:
-        """Count an epoch, ended now or `at` Unix time, with its accuracy. Raises BudgetSpentError after the last."""
+        """Count an epoch, ended now or `at` Unix time, with its accuracy. Raises BudgetSpentError
+        after the last.
+        """
         self.values.append(value)
         self.seconds.append((time.time() if at is None else at) - self.started)
         self._check()

@@ -9,7 +9,9 @@ from search.strategies.optuna_trials import suggest
 
 
 def search(task: Task, meter: Meter) -> None:
-    """`study.optimize` with Optuna's own defaults, each epoch reported, until the budget is spent."""
+    """`study.optimize` with Optuna's own defaults, each epoch reported, until the budget is
+    spent.
+    """
     fits, space = Fits(task, meter), task.search_space
 
     def objective(trial: optuna.Trial) -> float:
@@ -20,7 +22,9 @@ def search(task: Task, meter: Meter) -> None:
             if trial.should_prune():
                 raise optuna.TrialPruned
 
-        history = fits.fit(fits.build(setting), setting, callbacks=[after_epoch(report)], epochs=task.epochs)
+        history = fits.fit(
+            fits.build(setting), setting, callbacks=[after_epoch(report)], epochs=task.epochs
+        )
         return float(history.history["val_accuracy"][-1])
 
     sampler = optuna.samplers.TPESampler(seed=task.seed)

@@ -16,7 +16,11 @@ from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam,
 from search.strategies.grid import points
 
 _SEED = "seed of its weights"
-_QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AIR_NEW_OUTPUT": "0", "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1"}
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+}
 _ALIKE = {"RAY_worker_niceness": "0"}
 """Ray would train with the lowest priority but four, and starve beside any other search."""
 
@@ -25,24 +29,40 @@ def search(task: Task, meter: Meter) -> None:
     """ASHA with Ray's defaults, one trial at a time, until the budget is spent."""
     os.environ.update(_QUIET | _ALIKE)
     # One more than the one trial needs: an actor that ends must not stand in the way of the next.
-    ray_here = ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray_here = ray.init(
+        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
+    )
     try:
         space = task.search_space
         params = {name: domain(param) for name, param in space.params.items()}
-        first = {n: v for n, v in space.document.items() if not isinstance(space.params[n], ConstantParam)}
+        first = {
+            n: v
+            for n, v in space.document.items()
+            if not isinstance(space.params[n], ConstantParam)
+        }
         scheduler = tune.schedulers.ASHAScheduler(max_t=task.epochs)
         config = tune.TuneConfig(
-            metric="val_accuracy", mode="max", scheduler=scheduler, num_samples=-1, max_concurrent_trials=1,
-            # Each loads TensorFlow again; but Ray 2.60 now and then waits for ever for an actor that it reuses.
+            metric="val_accuracy",
+            mode="max",
+            scheduler=scheduler,
+            num_samples=-1,
+            max_concurrent_trials=1,
+            # Each loads TensorFlow again; but Ray 2.60 now and then waits for ever for an actor
+            # that it reuses.
             reuse_actors=False,
-            search_alg=tune.search.BasicVariantGenerator([first], random_state=task.seed, max_concurrent=1),
-        )  # fmt: skip
+            search_alg=tune.search.BasicVariantGenerator(
+                [first], random_state=task.seed, max_concurrent=1
+            ),
+        )
         # Each trial's weights begin from a seed of its own.
         params |= {_SEED: tune.randint(0, 2**31 - 1)}
         run = tune.RunConfig(
-            storage_path=str(Path.cwd() / "ray"), stop=_Budget(meter), verbose=0, callbacks=[_Counting(space, meter)],
+            storage_path=str(Path.cwd() / "ray"),
+            stop=_Budget(meter),
+            verbose=0,
+            callbacks=[_Counting(space, meter)],
             failure_config=tune.FailureConfig(fail_fast="raise"),
-        )  # fmt: skip
+        )
         trainable = tune.with_parameters(train, task=task)
         tune.Tuner(trainable, param_space=params, tune_config=config, run_config=run).fit()
     finally:
@@ -52,7 +72,10 @@ def search(task: Task, meter: Meter) -> None:
 
 def train(config: Mapping[str, Any], task: Task) -> None:
     """One trial, in a process of Ray's: reports each epoch, and is ended by the scheduler."""
-    from search.lab.peers.fitting import Fits, after_epoch  # noqa: PLC0415  # the driver needs no framework
+    from search.lab.peers.fitting import (  # noqa: PLC0415  # the driver needs no framework
+        Fits,
+        after_epoch,
+    )
 
     setting = task.search_space.setting(config.__getitem__)
     # Its own meter bounds nothing; the driver's counts what arrives there.

@@ -22,10 +22,13 @@ class Runs:
     """Runs of searches that have ended."""
 
     facts: Mapping[str, Any]
-    """What all of them have in common: budget, epochs, images, and what they ran on; under `spaces`, the digest of
-    each task's space."""
+    """What all of them have in common: budget, epochs, images, and what they ran on; under
+    `spaces`, the digest of each task's space.
+    """
     totals: tuple[Mapping[str, Any], ...] = ()
-    """Of each run: strategy, task, seed, n_workers, n_settings, spent (full trainings) and seconds."""
+    """Of each run: strategy, task, seed, n_workers, n_settings, spent (full trainings) and
+    seconds.
+    """
     rows: tuple[Row, ...] = field(default=(), repr=False)
     """The CSV file's."""
 
@@ -40,12 +43,18 @@ class Runs:
         n = min(len(trace.values), task.max_epochs)
         start = (setup.system, task.name, str(task.seed), "1")
         found = [i for i in trace.improvements() if i[0] <= n]
-        rows = [(*start, f"{e / task.epochs:.6f}", f"{value:.6f}", f"{s:.1f}") for e, value, s in found]
+        rows = [
+            (*start, f"{e / task.epochs:.6f}", f"{value:.6f}", f"{s:.1f}") for e, value, s in found
+        ]
         total = {
-            "strategy": setup.system, "task": task.name, "seed": task.seed, "n_workers": 1,
-            "n_settings": trace.n_settings, "spent": n / task.epochs,
+            "strategy": setup.system,
+            "task": task.name,
+            "seed": task.seed,
+            "n_workers": 1,
+            "n_settings": trace.n_settings,
+            "spent": n / task.epochs,
             "seconds": round(trace.seconds[n - 1], 1) if n else 0.0,
-        }  # fmt: skip
+        }
         return replace(self, totals=(*self.totals, total), rows=(*self.rows, *rows))
 
     def write(self, path: Path) -> None:
@@ -58,14 +67,18 @@ class Runs:
         for row in self.rows:
             best[row[1]] = max(best.get(row[1], 0.0), float(row[5]))
         # The CSV file last, since it says which runs there are.
-        write_text(best_file(path), json.dumps({**self.facts, "best": best, "runs": self.totals}, indent=1) + "\n")
+        write_text(
+            best_file(path),
+            json.dumps({**self.facts, "best": best, "runs": self.totals}, indent=1) + "\n",
+        )
         write_text(path, text.getvalue())
 
     @classmethod
     def read(cls, path: Path, facts: Mapping[str, Any]) -> Self:
         """The runs that `path` holds already, none where there is no such file.
 
-        Raises InputError when they were made under other circumstances than `facts`, or can't be read.
+        Raises InputError when they were made under other circumstances than `facts`, or can't be
+        read.
         """
         beside = best_file(path)
         if not path.exists():
@@ -78,7 +91,9 @@ class Runs:
             totals = [t for t in found["runs"] if (t["strategy"], t["task"], t["seed"]) in there]
             spaces: Mapping[str, str] = {**found["spaces"]}
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise InputError(f"--out: {path} holds other things ({error!r}); give another file") from error
+            raise InputError(
+                f"--out: {path} holds other things ({error!r}); give another file"
+            ) from error
         # Another model may join; the same one must have the same space.
         joined = {**facts, "spaces": {**spaces, **facts["spaces"]}}
         held = {**found, "spaces": {**facts["spaces"], **spaces}}

@@ -9,7 +9,9 @@ GRID = "GridSearchCV"
 
 
 class System(NamedTuple):
-    """Where a system's search is: module, function, and the distributions that it needs beside ours."""
+    """Where a system's search is: module, function, and the distributions that it needs beside
+    ours.
+    """
 
     module: str
     function: str

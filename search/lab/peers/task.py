@@ -10,12 +10,25 @@ from search.space.space import ConstantParam, Param, Space
 from search.space.training_params import TRAINING
 
 _BY_ANY_FIT = {
-    "batch_size", "optimizer", "lr", "momentum", "nesterov", "weight_decay", "label_smoothing", "max_norm",
-}  # fmt: skip
+    "batch_size",
+    "optimizer",
+    "lr",
+    "momentum",
+    "nesterov",
+    "weight_decay",
+    "label_smoothing",
+    "max_norm",
+}
 _NEUTRAL: Mapping[str, Any] = {
-    "remainder": "keep", "schedule": "constant", "early_stopping": 0, "weights": "none", "rotate": 0, "shift": 0,
-    "zoom": 0, "flip": False,
-}  # fmt: skip
+    "remainder": "keep",
+    "schedule": "constant",
+    "early_stopping": 0,
+    "weights": "none",
+    "rotate": 0,
+    "shift": 0,
+    "zoom": 0,
+    "flip": False,
+}
 """Pinned to these, parameters of our trainer do nothing."""
 
 
@@ -26,7 +39,9 @@ class Task:
     name: str
     """For people: the model, and the data."""
     space: Mapping[str, Any]
-    """A space as plain data. `epochs` is none of its parameters: each system has its own way with them."""
+    """A space as plain data. `epochs` is none of its parameters: each system has its own way with
+    them.
+    """
     images: str
     """An .npz file, as our own command takes it."""
     prepared: str
@@ -63,11 +78,15 @@ class Task:
 
 
 def unfit(space: Space) -> list[str]:
-    """Parameters of `space` that Keras' `fit` knows nothing of, so that only our own trainer could search them."""
+    """Parameters of `space` that Keras' `fit` knows nothing of, so that only our own trainer could
+    search them.
+    """
 
     def is_fit(name: str, param: Param) -> bool:
         if name not in TRAINING or name in _BY_ANY_FIT:
             return True
-        return isinstance(param, ConstantParam) and (name == "scaling" or param.value == _NEUTRAL.get(name, ...))
+        return isinstance(param, ConstantParam) and (
+            name == "scaling" or param.value == _NEUTRAL.get(name, ...)
+        )
 
     return [name for name, param in space.params.items() if not is_fit(name, param)]

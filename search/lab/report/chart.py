@@ -14,7 +14,10 @@ from search.report.charts.style import BEST, STATES, figure, literal
 from search.words import count
 
 _COLORS = (
-    *(STATES[s].color for s in (State.COMPLETE, State.RUNNING, State.WAITING, State.FAIL, State.PRUNED)),
+    *(
+        STATES[s].color
+        for s in (State.COMPLETE, State.RUNNING, State.WAITING, State.FAIL, State.PRUNED)
+    ),
     "#7a6ad8",
     "#8f6b4f",
 )
@@ -23,7 +26,9 @@ _SHADE = 0.12
 
 
 def regret_plot(found: Regrets) -> Plot:
-    """Mean regret of each strategy by full trainings spent, both axes logarithmic, with 95 % intervals as bands."""
+    """Mean regret of each strategy by full trainings spent, both axes logarithmic, with 95 %
+    intervals as bands.
+    """
     title = f"Regret by compute, {count(found.n_workers, 'worker')}"
     # The same strategies have the same looks, however they stand.
     names = sorted(s.strategy for s in found.standings)
@@ -32,13 +37,20 @@ def regret_plot(found: Regrets) -> Plot:
     traces = [t for s in found.standings for t in _traces(s, places[s.strategy])]
     caption = (
         "Mean regret over tasks and seeds of the best value so far"
-        + (", in units of random search’s at the end" if found.is_normalised else ", in points of accuracy")
-        + "; lower is better. Bands are 95 % bootstrap intervals over seeds. Both axes are logarithmic."
+        + (
+            ", in units of random search’s at the end"
+            if found.is_normalised
+            else ", in points of accuracy"
+        )
+        + "; lower is better. Bands are 95 % bootstrap intervals over seeds. Both axes are"
+        " logarithmic."
     )
     ends = "; ".join(f"{s.strategy} {s.at_parts[-1].mean:.2f}" for s in found.standings)
     alt = f"Mean regret at the end: {ends}."
     panels = (Panel(alt, _figure(found, traces)),) if traces else ()
-    return Plot(f"regret-{found.n_workers}", title, caption, panels, "No task has runs of all strategies.")
+    return Plot(
+        f"regret-{found.n_workers}", title, caption, panels, "No task has runs of all strategies."
+    )
 
 
 def _figure(found: Regrets, traces: list[dict[str, Any]]) -> go.Figure:
@@ -75,7 +87,9 @@ def _traces(standing: Standing, place: int) -> list[dict[str, Any]]:
         "x": standing.spent[known].tolist(),
         "y": standing.mean[known].tolist(),
         "line": {"color": color, "width": 2.4, "dash": dash},
-        "hovertemplate": f"<b>{literal(standing.strategy)}</b><br>%{{x:.2f}} spent: %{{y:.3f}}<extra></extra>",
+        "hovertemplate": (
+            f"<b>{literal(standing.strategy)}</b><br>%{{x:.2f}} spent: %{{y:.3f}}<extra></extra>"
+        ),
     }
     sure = known & np.isfinite(standing.low) & (standing.low > 0)
     if not sure.any():

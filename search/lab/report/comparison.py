@@ -1,4 +1,6 @@
-"""Strategies or whole systems compared: Markdown tables and a page with the figure beside the CSV file of the runs."""
+"""Strategies or whole systems compared: Markdown tables and a page with the figure beside the CSV
+file of the runs.
+"""
 
 import math
 from collections.abc import Sequence
@@ -19,7 +21,14 @@ from search.report.page import jinja
 from search.report.tables import markdown, to_markdown
 from search.words import count, duration, listing, percent, points
 
-REACH_HEAD = ("system", "final accuracy", "ours, same runs", "of its compute", "until it was there itself", "reached")
+REACH_HEAD = (
+    "system",
+    "final accuracy",
+    "ours, same runs",
+    "of its compute",
+    "until it was there itself",
+    "reached",
+)
 TOOK_HEAD = ("time", "settings")
 HEAD = ("strategy", *(f"{100 * part:.0f} %" for part in PARTS), "average rank", "runs")
 _LEFT = ("strategy",)
@@ -52,8 +61,8 @@ class Compared(NamedTuple):
 def strategies_report(path: Path) -> StrategiesPaths:
     """Compare the runs in the CSV file `path`: writes <its name>.md and <its name>.html beside it.
 
-    The page is one file of about 5 MB that needs no network. Raises InputError for a file that can't be read or is
-    none of runs, and when the folder can't be written.
+    The page is one file of about 5 MB that needs no network. Raises InputError for a file that
+    can't be read or is none of runs, and when the folder can't be written.
     """
     found = read_runs(path)
     regretted = [regrets(found, runs, n) for n, runs in by_workers(found.runs).items()]
@@ -64,7 +73,9 @@ def strategies_report(path: Path) -> StrategiesPaths:
         write_text(paths.page, to_page(path.name, found, groups))
     except OSError as error:
         reason = f"{error.filename or path.parent} can't be written: {error.strerror or error}"
-        raise InputError(f"{reason}; allow writing, or copy {path.name} to another folder") from error
+        raise InputError(
+            f"{reason}; allow writing, or copy {path.name} to another folder"
+        ) from error
     return paths
 
 
@@ -78,7 +89,12 @@ def to_text(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
         lines += [""]
         if reached:
             lines += [markdown(reached.heading), ""]
-            lines += [*to_markdown(reached.head, reached.rows, _REACH_LEFT), "", f"- {markdown(reached.note)}", ""]
+            lines += [
+                *to_markdown(reached.head, reached.rows, _REACH_LEFT),
+                "",
+                f"- {markdown(reached.note)}",
+                "",
+            ]
     return "\n".join(lines).rstrip() + "\n"
 
 
@@ -100,10 +116,13 @@ def to_page(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
         jinja()
         .get_template("strategies.html.j2")
         .render(
-            name=name, made_on=found.made_on, head=HEAD, sections=sections,
+            name=name,
+            made_on=found.made_on,
+            head=HEAD,
+            sections=sections,
             plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library's own)
         )
-    )  # fmt: skip
+    )
 
 
 def heading(group: Regrets) -> str:
@@ -114,15 +133,20 @@ def heading(group: Regrets) -> str:
         else "in points of accuracy"
     )
     return (
-        f"Mean regret of the best validation accuracy found so far, {unit}, after parts of a budget of "
-        f"{group.budget:g} full trainings, with 95 % intervals; lower is better."
+        f"Mean regret of the best validation accuracy found so far, {unit}, after parts of a budget"
+        f" of {group.budget:g} full trainings, with 95 % intervals; lower is better."
     )
 
 
 def cells(standing: Standing) -> list[str]:
     """A strategy's row of the table."""
     rank = "–" if standing.rank is None else f"{standing.rank:.2f}"
-    return [standing.strategy, *(_level(level) for level in standing.at_parts), rank, str(standing.n_runs)]
+    return [
+        standing.strategy,
+        *(_level(level) for level in standing.at_parts),
+        rank,
+        str(standing.n_runs),
+    ]
 
 
 def notes(found: Simulated, group: Regrets) -> list[str]:
@@ -130,29 +154,42 @@ def notes(found: Simulated, group: Regrets) -> list[str]:
     fewest, most = group.n_seeds
     seeds = count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
     said = [
-        f"{count(len(group.tasks), 'task')}, {seeds} each. Intervals are bootstrapped over seeds, within tasks: "
-        "they say what other seeds may give on these tasks. Ranks are of final values, over the same tasks and seeds."
+        f"{count(len(group.tasks), 'task')}, {seeds} each. Intervals are bootstrapped over seeds,"
+        " within tasks: they say what other seeds may give on these tasks. Ranks are of final"
+        " values, over the same tasks and seeds."
     ]
     if group.is_normalised:
         said.append(
-            "A task’s regret is (best − value) / (best − mean of random’s final values); best is the best value known "
-            "of the task, by sampling or by any run of the file, and is taken as exact."
+            "A task’s regret is (best − value) / (best − mean of random’s final values); best is"
+            " the best value known of the task, by sampling or by any run of the file, and is taken"
+            " as exact."
         )
     elif BASELINE in {standing.strategy for standing in group.standings}:
-        said.append(f"No regret can be normalised: {BASELINE!r} ends with the best value known of every task.")
+        said.append(
+            f"No regret can be normalised: {BASELINE!r} ends with the best value known of every"
+            " task."
+        )
     elif found.made_on is None:
-        said.append(f"No regret can be normalised without runs of {BASELINE!r}; add them to the file.")
+        said.append(
+            f"No regret can be normalised without runs of {BASELINE!r}; add them to the file."
+        )
     if not found.is_budget_known:
-        said.append("The budget is not recorded beside the file: the most that any run spent to get better stands in.")
+        said.append(
+            "The budget is not recorded beside the file: the most that any run spent to get better"
+            " stands in."
+        )
     if group.left_out:
         said.append(
-            f"Left out: {listing(list(group.left_out))}, where not all strategies ran or random search is at the best."
+            f"Left out: {listing(list(group.left_out))}, where not all strategies ran or random"
+            " search is at the best."
         )
     return said
 
 
 def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
-    """The table of what our own system takes; None where there are no runs of it, or of no other."""
+    """The table of what our own system takes; None where there are no runs of it, or of no
+    other.
+    """
     runs = [r for r in found.runs if r.n_workers == group.n_workers]
     name = reference_of(runs)
     reached = reaches(found, runs)
@@ -178,22 +215,27 @@ def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
     if found.n_validation:
         error = math.sqrt(ours * (1 - ours) / found.n_validation)
         real += (
-            f" Accuracies are of {count(found.n_validation, 'image')}, the best of all epochs, and so optimistic for "
-            f"every system; one standard error of a single one is {points(error)}."
+            f" Accuracies are of {count(found.n_validation, 'image')}, the best of all epochs, and"
+            " so optimistic for every system; one standard error of a single one is"
+            f" {points(error)}."
         )
     return ReachTable(
-        f"What {name} spends until it has each other system’s final validation accuracy, as a part of all that the "
-        "other spends, and of what the other had spent when it first had that accuracy. Below 1 is cheaper.",
+        f"What {name} spends until it has each other system’s final validation accuracy, as a part"
+        " of all that the other spends, and of what the other had spent when it first had that"
+        " accuracy. Below 1 is cheaper.",
         (*REACH_HEAD, *TOOK_HEAD) if found.totals else REACH_HEAD,
         rows,
-        "Medians over the runs (tasks and seeds) that both have, with 95 % bootstrap intervals over these runs where "
-        f"there are {MIN_PAIRS} or more, as fewer could not hold 95 %; “never” where the "
-        "accuracy was not reached within the budget. Final accuracies are means." + real,
+        "Medians over the runs (tasks and seeds) that both have, with 95 % bootstrap intervals"
+        f" over these runs where there are {MIN_PAIRS} or more, as fewer could not hold 95 %;"
+        " “never” where the accuracy was not reached within the budget. Final accuracies are"
+        " means." + real,
     )
 
 
 def _took(found: Simulated, runs: Sequence[SimulatedRun], name: str) -> tuple[str, ...]:
-    totals = [t for r in runs if r.strategy == name and (t := found.totals.get((name, r.task, r.seed)))]
+    totals = [
+        t for r in runs if r.strategy == name and (t := found.totals.get((name, r.task, r.seed)))
+    ]
     if not totals:
         return ("–", "–") if found.totals else ()
     return duration(fmean(t.seconds for t in totals)), f"{fmean(t.n_settings for t in totals):.0f}"
@@ -217,5 +259,10 @@ def _level(level: Level) -> str:
 def _row(standing: Standing) -> list[tuple[str, Any]]:
     """Cells with what to sort them by."""
     means = ["" if math.isnan(level.mean) else level.mean for level in standing.at_parts]
-    keys = [standing.strategy, *means, "" if standing.rank is None else standing.rank, standing.n_runs]
+    keys = [
+        standing.strategy,
+        *means,
+        "" if standing.rank is None else standing.rank,
+        standing.n_runs,
+    ]
     return list(zip(cells(standing), keys, strict=True))

@@ -15,12 +15,16 @@ REFERENCES = ("gridless", "default")
 """Whose compute is told, the first of them that a file has runs of."""
 
 MIN_PAIRS = 6
-"""An interval of a median from fewer pairs can't hold 95 %: all of them lie on one side too often (2 · 0.5⁵ = 6 %)."""
+"""An interval of a median from fewer pairs can't hold 95 %: all of them lie on one side too often
+(2 · 0.5⁵ = 6 %).
+"""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What the reference takes to the final value of one other system, over the tasks and seeds that both have."""
+    """What the reference takes to the final value of one other system, over the tasks and seeds
+    that both have.
+    """
 
     other: str
     n: int
@@ -30,37 +34,53 @@ class Reach:
     reference_final: float
     """The reference's, on the same tasks and seeds."""
     of_all: Level
-    """What the reference spent to get there, as a part of all that the other spent: the median, infinite where it
-    never got there, with the ends of its 95 % interval, NaN for fewer than MIN_PAIRS."""
+    """What the reference spent to get there, as a part of all that the other spent: the median,
+    infinite where it never got there, with the ends of its 95 % interval, NaN for fewer than
+    MIN_PAIRS.
+    """
     of_first: Level
     """The same as a part of what the other had spent when it first had its final value."""
 
 
 def reference_of(runs: Sequence[SimulatedRun]) -> str | None:
-    """The system whose compute is to be told; None where there is no such, or nothing to hold it against."""
+    """The system whose compute is to be told; None where there is no such, or nothing to hold it
+    against.
+    """
     names = {r.strategy for r in runs}
     return next((name for name in REFERENCES if name in names and len(names) > 1), None)
 
 
 def reaches(found: Simulated, runs: Sequence[SimulatedRun]) -> list[Reach]:
-    """What the reference of `runs` takes to each other system's final values, the highest of these first."""
+    """What the reference of `runs` takes to each other system's final values, the highest of these
+    first.
+    """
     name = reference_of(runs)
     mine = {(r.task, r.seed): r for r in runs if r.strategy == name}
     others = sorted({r.strategy for r in runs} - {name}) if name else []
     pairs = {
-        o: [(mine[r.task, r.seed], r) for r in runs if r.strategy == o and (r.task, r.seed) in mine] for o in others
+        o: [(mine[r.task, r.seed], r) for r in runs if r.strategy == o and (r.task, r.seed) in mine]
+        for o in others
     }
-    return sorted((_reach(o, found, p) for o, p in pairs.items() if p), key=lambda r: (-r.final, r.other))
+    return sorted(
+        (_reach(o, found, p) for o, p in pairs.items() if p), key=lambda r: (-r.final, r.other)
+    )
 
 
-def _reach(other: str, found: Simulated, pairs: Sequence[tuple[SimulatedRun, SimulatedRun]]) -> Reach:
+def _reach(
+    other: str, found: Simulated, pairs: Sequence[tuple[SimulatedRun, SimulatedRun]]
+) -> Reach:
     took = [_spent_to(a, b.final) for a, b in pairs]
     whole = [t / found.spent_by(b) for t, (_, b) in zip(took, pairs, strict=True)]
     first = [t / _spent_to(b, b.final) for t, (_, b) in zip(took, pairs, strict=True)]
     return Reach(
-        other, len(pairs), sum(map(math.isfinite, took)), fmean(b.final for _, b in pairs),
-        fmean(a.final for a, _ in pairs), _median(whole), _median(first),
-    )  # fmt: skip
+        other,
+        len(pairs),
+        sum(map(math.isfinite, took)),
+        fmean(b.final for _, b in pairs),
+        fmean(a.final for a, _ in pairs),
+        _median(whole),
+        _median(first),
+    )
 
 
 def _spent_to(run: SimulatedRun, value: float) -> float:
@@ -70,7 +90,9 @@ def _spent_to(run: SimulatedRun, value: float) -> float:
 
 
 def _median(ratios: Sequence[float]) -> Level:
-    """The median and its 95 % percentile bootstrap interval over pairs (Efron and Tibshirani 1993, chapter 13)."""
+    """The median and its 95 % percentile bootstrap interval over pairs (Efron and Tibshirani 1993,
+    chapter 13).
+    """
     values = np.asarray(ratios)
     median = float(np.median(values))
     if len(values) < MIN_PAIRS:
@@ -78,4 +100,8 @@ def _median(ratios: Sequence[float]) -> Level:
     draws = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
     medians = np.sort(np.median(values[draws], axis=1))
     # No interpolation, which infinite values would not survive.
-    return Level(median, float(medians[int(0.025 * RESAMPLES)]), float(medians[math.ceil(0.975 * RESAMPLES) - 1]))
+    return Level(
+        median,
+        float(medians[int(0.025 * RESAMPLES)]),
+        float(medians[math.ceil(0.975 * RESAMPLES) - 1]),
+    )

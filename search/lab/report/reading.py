@@ -1,4 +1,6 @@
-"""Runs of searches, simulated or real, as a CSV file has them, and the best values known beside it."""
+"""Runs of searches, simulated or real, as a CSV file has them, and the best values known beside
+it.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,7 +15,13 @@ from numpy.typing import NDArray
 from search.errors import InputError
 
 COLUMNS = ("strategy", "task", "seed", "n_workers", "spent", "value")
-_TYPES = {"strategy": "string", "task": "string", "seed": "int64", "n_workers": "int64", "spent": "float64"}
+_TYPES = {
+    "strategy": "string",
+    "task": "string",
+    "seed": "int64",
+    "n_workers": "int64",
+    "spent": "float64",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +68,9 @@ class Simulated:
     budget: float
     """Full trainings that a run may spend."""
     is_budget_known: bool
-    """False where the file beside the runs is missing: `budget` is then the most that any run spent to get better."""
+    """False where the file beside the runs is missing: `budget` is then the most that any run spent
+    to get better.
+    """
     totals: Mapping[tuple[str, str, int], Total]
     """By strategy, task and seed, what real runs took in all; empty for simulated ones."""
     made_on: str | None
@@ -88,7 +98,9 @@ def read_runs(path: Path) -> Simulated:
     runs = tuple(_run(group) for _, group in frame.groupby(list(COLUMNS[:4]), sort=False))
     if bad := [r for r in runs if (np.diff(r.spent) <= 0).any() or (np.diff(r.value) < 0).any()]:
         named = "; ".join(f"{r.strategy} on {r.task}, seed {r.seed}" for r in bad[:3])
-        raise InputError(f"{path}: spent and value must rise within each run ({named}); write the file again")
+        raise InputError(
+            f"{path}: spent and value must rise within each run ({named}); write the file again"
+        )
     beside = _beside(best_file(path))
     seen = {r.task: max(o.final for o in runs if o.task == r.task) for r in runs}
     best = {task: max(value, beside.get("best", {}).get(task, 0.0)) for task, value in seen.items()}
@@ -107,38 +119,56 @@ def read_runs(path: Path) -> Simulated:
 
 def _frame(path: Path) -> pd.DataFrame:
     try:
-        frame = pd.read_csv(path, dtype={"strategy": "string", "task": "string"}, keep_default_na=False)
+        frame = pd.read_csv(
+            path, dtype={"strategy": "string", "task": "string"}, keep_default_na=False
+        )
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} can't be read as CSV ({error}); give a file of `gridless simulate`") from error
+        raise InputError(
+            f"{path} can't be read as CSV ({error}); give a file of `gridless simulate`"
+        ) from error
     if missing := [name for name in COLUMNS if name not in frame.columns]:
-        raise InputError(f"{path} lacks the columns {', '.join(missing)}; give a file of `gridless simulate`")
+        raise InputError(
+            f"{path} lacks the columns {', '.join(missing)}; give a file of `gridless simulate`"
+        )
     if frame.empty:
         raise InputError(f"{path} holds no runs; `gridless simulate` writes them")
     try:
         frame = frame.astype({**_TYPES, "value": "float64"})
     except ValueError as error:
-        raise InputError(f"{path} holds what is no number ({error}); write the file again") from error
-    if not (frame["value"].between(0, 1).all() and frame["spent"].between(0, np.inf, inclusive="neither").all()):
-        raise InputError(f"{path}: value must be from 0 to 1, and spent above 0; write the file again")
+        raise InputError(
+            f"{path} holds what is no number ({error}); write the file again"
+        ) from error
+    if not (
+        frame["value"].between(0, 1).all()
+        and frame["spent"].between(0, np.inf, inclusive="neither").all()
+    ):
+        raise InputError(
+            f"{path}: value must be from 0 to 1, and spent above 0; write the file again"
+        )
     return frame
 
 
 def _run(group: pd.DataFrame) -> SimulatedRun:
     head = group.iloc[0]
     return SimulatedRun(
-        str(head["strategy"]), str(head["task"]), int(head["seed"]), int(head["n_workers"]),
-        group["spent"].to_numpy(float), group["value"].to_numpy(float),
-    )  # fmt: skip
+        str(head["strategy"]),
+        str(head["task"]),
+        int(head["seed"]),
+        int(head["n_workers"]),
+        group["spent"].to_numpy(float),
+        group["value"].to_numpy(float),
+    )
 
 
 def _beside(path: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         totals = {
-            (str(r["strategy"]), str(r["task"]), int(r["seed"])):
-            Total(float(r["spent"]), float(r["seconds"]), int(r["n_settings"]))
+            (str(r["strategy"]), str(r["task"]), int(r["seed"])): Total(
+                float(r["spent"]), float(r["seconds"]), int(r["n_settings"])
+            )
             for r in found.get("runs", ())
-        }  # fmt: skip
+        }
         best = {t: float(v) for t, v in found["best"].items()}
         return {
             "budget": float(found["budget"]),
@@ -150,7 +180,9 @@ def _beside(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path} can't be read ({error!r}); write it again, or remove it") from error
+        raise InputError(
+            f"{path} can't be read ({error!r}); write it again, or remove it"
+        ) from error
 
 
 def by_workers(runs: Sequence[SimulatedRun]) -> dict[int, list[SimulatedRun]]:

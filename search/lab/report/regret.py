@@ -17,7 +17,9 @@ BASELINE = "random"
 PARTS = (0.1, 0.2, 0.33, 0.5, 1.0)
 """Of the budget, where the table looks."""
 EARLIEST = 1.0
-"""Full trainings from which on curves are drawn: what comes before tells of the first setting alone."""
+"""Full trainings from which on curves are drawn: what comes before tells of the first setting
+alone.
+"""
 N_POINTS = 80
 _BATCH = 100
 """Resamples held in memory at a time."""
@@ -26,7 +28,9 @@ Floats = NDArray[np.float64]
 
 
 class Level(NamedTuple):
-    """A mean regret over tasks and seeds; NaN before every run has a value, the ends also for a single seed."""
+    """A mean regret over tasks and seeds; NaN before every run has a value, the ends also for a
+    single seed.
+    """
 
     mean: float
     low: float
@@ -42,7 +46,9 @@ class Standing:
     at_parts: tuple[Level, ...]
     """After each of PARTS of the budget."""
     rank: float | None
-    """The mean rank of its final values among all strategies; None where no task and seed has runs of all."""
+    """The mean rank of its final values among all strategies; None where no task and seed has runs
+    of all.
+    """
     spent: Floats
     """Full trainings of the curves, rising."""
     mean: Floats
@@ -57,7 +63,9 @@ class Regrets:
     n_workers: int
     budget: float
     is_normalised: bool
-    """Whether regret is in units of random search's at the end; otherwise in points of accuracy (0…100)."""
+    """Whether regret is in units of random search's at the end; otherwise in points of accuracy
+    (0…100).
+    """
     standings: tuple[Standing, ...]
     tasks: tuple[str, ...]
     n_seeds: tuple[int, int]
@@ -69,11 +77,16 @@ class Regrets:
 def regrets(found: Simulated, runs: Sequence[SimulatedRun], n_workers: int) -> Regrets:
     """How the strategies of `runs`, all with `n_workers`, compare.
 
-    A task's regret is (best - value) / (best - random's mean final value), best being the best value known; the mean
-    is over tasks, of the means over seeds. Without random search it is 100 (best - value).
+    A task's regret is (best - value) / (best - random's mean final value), best being the best
+    value known; the mean is over tasks, of the means over seeds. Without random search it is 100
+    (best - value).
     """
     strategies = sorted({r.strategy for r in runs})
-    by = {(s, t): [r for r in runs if (r.strategy, r.task) == (s, t)] for s in strategies for t in found.best}
+    by = {
+        (s, t): [r for r in runs if (r.strategy, r.task) == (s, t)]
+        for s in strategies
+        for t in found.best
+    }
     scales = {t: _scale(found.best[t], by.get((BASELINE, t), [])) for t in found.best}
     is_normalised = any(scales.values())
     shared = [t for t in found.best if all(by[s, t] for s in strategies)]
@@ -84,18 +97,27 @@ def regrets(found: Simulated, runs: Sequence[SimulatedRun], n_workers: int) -> R
     ranks = _ranks([r for r in runs if r.task in tasks], strategies)
     standings = []
     for s in strategies if tasks else ():
-        matrices = [_matrix(by[s, t], found.best[t], scales[t] or 0.01, found.budget, grid) for t in tasks]
+        matrices = [
+            _matrix(by[s, t], found.best[t], scales[t] or 0.01, found.budget, grid) for t in tasks
+        ]
         mean, low, high = mean_over_tasks(matrices)
-        levels = tuple(Level(*map(float, level)) for level in zip(mean, low, high, strict=True))[: len(PARTS)]
+        levels = tuple(Level(*map(float, level)) for level in zip(mean, low, high, strict=True))[
+            : len(PARTS)
+        ]
         n = sum(len(by[s, t]) for t in tasks)
         curves = (part[len(PARTS) :] for part in (mean, low, high))
         standings.append(Standing(s, n, levels, ranks.get(s), grid, *curves))
     standings.sort(key=lambda x: (x.at_parts[-1].mean, x.strategy))
     counts = [len(by[s, t]) for s in strategies for t in tasks] or [0]
     return Regrets(
-        n_workers, found.budget, is_normalised, tuple(standings), tuple(tasks), (min(counts), max(counts)),
+        n_workers,
+        found.budget,
+        is_normalised,
+        tuple(standings),
+        tuple(tasks),
+        (min(counts), max(counts)),
         tuple(t for t in found.best if t in seen and t not in tasks),
-    )  # fmt: skip
+    )
 
 
 def _scale(best: float, baseline: Sequence[SimulatedRun]) -> float:
@@ -103,27 +125,37 @@ def _scale(best: float, baseline: Sequence[SimulatedRun]) -> float:
     return max(best - fmean(r.final for r in baseline), 0.0) if baseline else 0.0
 
 
-def _matrix(runs: Sequence[SimulatedRun], best: float, scale: float, budget: float, grid: Floats) -> Floats:
+def _matrix(
+    runs: Sequence[SimulatedRun], best: float, scale: float, budget: float, grid: Floats
+) -> Floats:
     """(points, runs) the regret of each run after each of PARTS, then along the grid."""
     points = np.concatenate([np.asarray(PARTS) * budget, grid])
     return np.stack([(best - r.at(points)) / scale for r in runs], axis=1)
 
 
 def mean_over_tasks(matrices: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
-    """The mean over tasks of the mean over seeds, for each point, with the ends of its 95 % interval.
+    """The mean over tasks of the mean over seeds, for each point, with the ends of its 95 %
+    interval.
 
-    Each task's matrix is (points, seeds). The interval is a percentile bootstrap that draws seeds anew within each
-    task: it says what other seeds may give on these tasks, not what other tasks may. One seed has no interval (NaN).
-    Source: Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13; `scipy.stats.bootstrap`.
+    Each task's matrix is (points, seeds). The interval is a percentile bootstrap that draws seeds
+    anew within each task: it says what other seeds may give on these tasks, not what other tasks
+    may. One seed has no interval (NaN). Source: Efron and Tibshirani, An Introduction to the
+    Bootstrap (1993), chapter 13; `scipy.stats.bootstrap`.
     """
     mean = np.mean([m.mean(axis=1) for m in matrices], axis=0)
     low, high = np.full((2, len(mean)), np.nan)
     known = np.isfinite(mean)
     if known.any() and all(m.shape[1] > 1 for m in matrices):
         found = bootstrap(
-            [m[known] for m in matrices], _mean_of_means, axis=-1, vectorized=True, method="percentile",
-            n_resamples=RESAMPLES, batch=_BATCH, rng=np.random.default_rng(0),
-        )  # fmt: skip
+            [m[known] for m in matrices],
+            _mean_of_means,
+            axis=-1,
+            vectorized=True,
+            method="percentile",
+            n_resamples=RESAMPLES,
+            batch=_BATCH,
+            rng=np.random.default_rng(0),
+        )
         low[known], high[known] = found.confidence_interval
     return mean, low, high
 
@@ -133,7 +165,9 @@ def _mean_of_means(*samples: Floats, axis: int) -> Any:
 
 
 def _ranks(runs: Sequence[SimulatedRun], strategies: Sequence[str]) -> dict[str, float]:
-    """Mean ranks by final value, 1 is best, equals share theirs, over the tasks and seeds that all strategies have."""
+    """Mean ranks by final value, 1 is best, equals share theirs, over the tasks and seeds that all
+    strategies have.
+    """
     finals = {(r.task, r.seed, r.strategy): r.final for r in runs}
     places = dict.fromkeys((task, seed) for task, seed, _ in finals)
     rows = [[finals.get((*place, s), np.nan) for s in strategies] for place in places]

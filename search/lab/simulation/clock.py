@@ -11,7 +11,8 @@ class _StoppedError(BaseException):
 
 
 class Clock:
-    """Wakes threads in the order of their times, one at a time; of equal times, whoever went to sleep first.
+    """Wakes threads in the order of their times, one at a time; of equal times, whoever went to
+    sleep first.
 
     What the threads do is therefore the same each time, however the machine schedules them.
     """
@@ -42,7 +43,9 @@ class Clock:
             raise self._error
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` (0 or more) pass, and the others work meanwhile. For threads that `run` has started."""
+        """Let `seconds` (0 or more) pass, and the others work meanwhile. For threads that `run` has
+        started.
+        """
         until = self.now + seconds
         if not self._sleepers or until < self._sleepers[0][0]:
             self.now = until

@@ -1,4 +1,6 @@
-"""Many runs: every strategy on every task with every seed, in as many processes as are asked for."""
+"""Many runs: every strategy on every task with every seed, in as many processes as are asked
+for.
+"""
 
 import multiprocessing
 import os
@@ -60,7 +62,8 @@ class Results:
 
 
 def run_experiment(experiment: Experiment, *, jobs: int, done: Callable[[], None]) -> Results:
-    """Run everything, in this process for `jobs` = 1; `done` is called after each task's sampling and each run.
+    """Run everything, in this process for `jobs` = 1; `done` is called after each task's sampling
+    and each run.
 
     An interrupt (Ctrl-C) is not raised: what is running is run out, and the results are not whole.
     Raises StudyError for a run that failed.
@@ -68,7 +71,9 @@ def run_experiment(experiment: Experiment, *, jobs: int, done: Callable[[], None
     runs: dict[Setup, Run] = {}
     best: dict[str, float] = {}
     is_whole = True
-    with tempfile.TemporaryDirectory(prefix="gridless-", dir=_FAST if _FAST.is_dir() else None) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="gridless-", dir=_FAST if _FAST.is_dir() else None
+    ) as folder:
         template = make_template(Path(folder))
         work = _in_turn if jobs == 1 else _at_once
         try:
@@ -81,7 +86,9 @@ def run_experiment(experiment: Experiment, *, jobs: int, done: Callable[[], None
         except KeyboardInterrupt:
             is_whole = False
     for run in runs.values():
-        best[run.setup.task] = max([best.get(run.setup.task, 0.0), *(value for _, value in run.improvements)])
+        best[run.setup.task] = max(
+            [best.get(run.setup.task, 0.0), *(value for _, value in run.improvements)]
+        )
     return Results(tuple(runs[s] for s in experiment.setups if s in runs), best, is_whole)
 
 
@@ -98,12 +105,16 @@ def _at_once(experiment: Experiment, template: Path, jobs: int) -> Iterator[_Ite
     context = multiprocessing.get_context("spawn")
     arguments = (experiment.surrogate, template, True)
     with _single_threaded(), ProcessPoolExecutor(jobs, context, _prepare, arguments) as pool:
-        futures: list[Future[_Item]] = [pool.submit(_sample, t, experiment.n_samples) for t in experiment.tasks]
+        futures: list[Future[_Item]] = [
+            pool.submit(_sample, t, experiment.n_samples) for t in experiment.tasks
+        ]
         futures += [pool.submit(_run, setup) for setup in experiment.setups]
         try:
             yield from (future.result() for future in as_completed(futures))
         except BrokenProcessPool as error:
-            raise StudyError(f"a process of the simulation died ({error}); give fewer --jobs") from error
+            raise StudyError(
+                f"a process of the simulation died ({error}); give fewer --jobs"
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -123,7 +134,10 @@ def _run(setup: Setup) -> _Item:
     try:
         return simulate(setup, *_OWN["mine"])
     except Exception as error:
-        rule = f"{setup.strategy} on {setup.task} with seed {setup.seed} failed: {type(error).__name__}: {error}"
+        rule = (
+            f"{setup.strategy} on {setup.task} with seed {setup.seed} failed:"
+            f" {type(error).__name__}: {error}"
+        )
         raise StudyError(rule) from error
 
 
@@ -133,7 +147,9 @@ def _sample(task: str, n_samples: int) -> _Item:
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Processes started inside have one thread each for linear algebra: all cores are busy as it is."""
+    """Processes started inside have one thread each for linear algebra: all cores are busy as it
+    is.
+    """
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:

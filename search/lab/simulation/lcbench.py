@@ -1,7 +1,8 @@
-"""The surrogate of LCBench that YAHPO Gym trained: learning curves of small networks on tasks of OpenML.
+"""The surrogate of LCBench that YAHPO Gym trained: learning curves of small networks on tasks of
+OpenML.
 
-Zimmer, Lindauer and Hutter, "Auto-PyTorch Tabular" (2021); Pfisterer et al., "YAHPO Gym" (2022). A folder holds
-model.onnx, config_space.json and encoding.json as they publish them.
+Zimmer, Lindauer and Hutter, "Auto-PyTorch Tabular" (2021); Pfisterer et al., "YAHPO Gym" (2022). A
+folder holds model.onnx, config_space.json and encoding.json as they publish them.
 """
 
 import importlib
@@ -26,15 +27,24 @@ from search.strategies import Strategy
 FILES = ("model.onnx", "config_space.json", "encoding.json")
 _TASK, _EPOCH = "OpenML_task_id", "epoch"
 _INPUTS = (
-    _EPOCH, "batch_size", "learning_rate", "momentum", "weight_decay", "num_layers", "max_units", "max_dropout",
-)  # fmt: skip
+    _EPOCH,
+    "batch_size",
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "num_layers",
+    "max_units",
+    "max_dropout",
+)
 """The columns of the network's input, which no file names."""
 _KINDS = {"uniform_int": "int", "uniform_float": "float"}
 _UNKNOWN = "#na#"
 _CHUNK = 1000
 _CURVES_KEPT = 5000
 _SCREENED_AT = (0.25, 0.5, 0.75, 1.0)
-"""Parts of a training at which settings are compared before the curves of the best of them are drawn."""
+"""Parts of a training at which settings are compared before the curves of the best of them are
+drawn.
+"""
 
 
 class LCBench:
@@ -46,10 +56,16 @@ class LCBench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         if missing := [name for name in FILES if not (folder / name).is_file()]:
-            raise InputError(f"--surrogate: {folder} lacks {', '.join(missing)}; give the folder that holds them")
+            raise InputError(
+                f"--surrogate: {folder} lacks {', '.join(missing)}; give the folder that holds them"
+            )
         raw = _parameters(folder)
-        self._codes = {name: int(code) for name, code in _read(folder / "encoding.json")[_TASK].items()}
-        self.tasks = tuple(name for name in raw[_TASK]["choices"] if name in self._codes and name != _UNKNOWN)
+        self._codes = {
+            name: int(code) for name, code in _read(folder / "encoding.json")[_TASK].items()
+        }
+        self.tasks = tuple(
+            name for name in raw[_TASK]["choices"] if name in self._codes and name != _UNKNOWN
+        )
         self.max_epochs = int(raw[_EPOCH]["upper"])
         self.space = _space(raw)
         self._curves: dict[tuple[str, tuple[float, ...]], Curve] = {}
@@ -73,7 +89,8 @@ class LCBench:
         return strategy
 
     def best(self, task: str, n_samples: int) -> float | None:
-        """The best accuracy on the curves of `n_samples` settings, spread evenly (Sobol's sequence, always the same).
+        """The best accuracy on the curves of `n_samples` settings, spread evenly (Sobol's sequence,
+        always the same).
 
         To spare time only the hundredth that is best at a few epochs is looked at epoch by epoch.
         """
@@ -89,10 +106,14 @@ class LCBench:
     def _spread(self, n: int) -> list[tuple[float, ...]]:
         # A power of two at a time, as Sobol's sequence wants it.
         points = qmc.Sobol(len(_INPUTS) - 1, seed=0).random_base2(math.ceil(math.log2(n)))[:n]
-        columns = [_stretched(self.space.params[name], points[:, i]) for i, name in enumerate(_INPUTS[1:])]
+        columns = [
+            _stretched(self.space.params[name], points[:, i]) for i, name in enumerate(_INPUTS[1:])
+        ]
         return [tuple(row) for row in np.column_stack(columns).tolist()]
 
-    def _predict(self, task: str, settings: Sequence[tuple[float, ...]], steps: Sequence[int]) -> NDArray[np.float64]:
+    def _predict(
+        self, task: str, settings: Sequence[tuple[float, ...]], steps: Sequence[int]
+    ) -> NDArray[np.float64]:
         """What the network says: (settings, steps, its six figures)."""
         parts = []
         for start in range(0, len(settings), _CHUNK):
@@ -101,7 +122,9 @@ class LCBench:
             x[:, :, 0] = np.asarray(steps, dtype=np.float32)
             x[:, :, 1:] = some[:, None, :]
             codes = np.full((len(some) * len(steps), 1), self._codes[task], dtype=np.int32)
-            found = self._session.run(None, {"x_cat": codes, "x_cont": x.reshape(-1, len(_INPUTS))})[0]
+            found = self._session.run(
+                None, {"x_cat": codes, "x_cont": x.reshape(-1, len(_INPUTS))}
+            )[0]
             parts.append(np.asarray(found, dtype=np.float64).reshape(len(some), len(steps), -1))
         return np.concatenate(parts)
 
@@ -114,7 +137,9 @@ class LCBench:
         try:
             return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's errors have no base class of their own
-            raise InputError(f"--surrogate: {path} can't be loaded ({error}); fetch the file again") from error
+            raise InputError(
+                f"--surrogate: {path} can't be loaded ({error}); fetch the file again"
+            ) from error
 
 
 def load_runtime() -> Any:
@@ -130,7 +155,9 @@ def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"--surrogate: {path} can't be read ({error}); fetch the file again") from error
+        raise InputError(
+            f"--surrogate: {path} can't be read ({error}); fetch the file again"
+        ) from error
 
 
 def _parameters(folder: Path) -> dict[str, Any]:
@@ -139,9 +166,15 @@ def _parameters(folder: Path) -> dict[str, Any]:
         found = {p["name"]: p for p in _read(path)["hyperparameters"]}
         problems = [f"{name} is missing" for name in (_TASK, *_INPUTS) if name not in found]
         problems += [f"{name} is not LCBench's" for name in found if name not in {_TASK, *_INPUTS}]
-        problems += [f"{name} is no range" for name in _INPUTS if name in found and found[name]["type"] not in _KINDS]
+        problems += [
+            f"{name} is no range"
+            for name in _INPUTS
+            if name in found and found[name]["type"] not in _KINDS
+        ]
     except (TypeError, KeyError) as error:
-        raise InputError(f"--surrogate: {path} lists no hyperparameters; give LCBench's own file") from error
+        raise InputError(
+            f"--surrogate: {path} lists no hyperparameters; give LCBench's own file"
+        ) from error
     if problems:
         raise InputError(f"--surrogate: {path}: {', '.join(problems)}; give LCBench's own file")
     return found
@@ -154,7 +187,12 @@ def _space(raw: Mapping[str, Any]) -> Space:
 
 
 def _param(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {"type": _KINDS[raw["type"]], "low": raw["lower"], "high": raw["upper"], "log": bool(raw.get("log"))}
+    return {
+        "type": _KINDS[raw["type"]],
+        "low": raw["lower"],
+        "high": raw["upper"],
+        "log": bool(raw.get("log")),
+    }
 
 
 def _stretched(param: Any, unit: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -162,7 +200,9 @@ def _stretched(param: Any, unit: NDArray[np.float64]) -> NDArray[np.float64]:
     if not isinstance(param, IntParam | FloatParam):
         raise TypeError(f"{param!r} is not a range")
     low, high = float(param.low), float(param.high)
-    values = np.exp(np.log(low) + unit * np.log(high / low)) if param.log else low + unit * (high - low)
+    values = (
+        np.exp(np.log(low) + unit * np.log(high / low)) if param.log else low + unit * (high - low)
+    )
     return np.round(values) if isinstance(param, IntParam) else values
 
 
@@ -171,7 +211,12 @@ def _curve(found: NDArray[np.float64], *, lr: float) -> Curve:
     seconds = np.diff(times, prepend=0.0)
     values = np.clip(found[:, 1] / 100, 0.0, 1.0)
     return tuple(
-        Epoch(step, {"loss": loss, "accuracy": value, "val_loss": loss, "val_accuracy": value, "lr": lr}, spent, 0.0)
+        Epoch(
+            step,
+            {"loss": loss, "accuracy": value, "val_loss": loss, "val_accuracy": value, "lr": lr},
+            spent,
+            0.0,
+        )
         for step, (value, loss, spent) in enumerate(
             zip(values.tolist(), found[:, 2].tolist(), seconds.tolist(), strict=True), start=1
         )

@@ -1,4 +1,6 @@
-"""The recorded curves of a real study as a surrogate: nothing is predicted, and only its settings can be tried."""
+"""The recorded curves of a real study as a surrogate: nothing is predicted, and only its settings
+can be tried.
+"""
 
 import json
 import math
@@ -57,11 +59,15 @@ class Nearest:
 
     looks = True
 
-    def __init__(self, inner: Strategy, space: Space, settings: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(
+        self, inner: Strategy, space: Space, settings: Sequence[Mapping[str, Any]]
+    ) -> None:
         self._inner, self._space, self._settings = inner, space, settings
 
     def ask(self, trials: Sequence[TrialRecord], number: int) -> dict[str, Any]:
-        """The free setting nearest to what the strategy asks for; of equals the one recorded first."""
+        """The free setting nearest to what the strategy asks for; of equals the one recorded
+        first.
+        """
         used = {key_of(t.params) for t in trials if t.number != number}
         free = [s for s in self._settings if key_of(s) not in used]
         wish = self._inner.ask(trials if self._inner.looks else (), number)
@@ -87,14 +93,21 @@ class Nearest:
 
 
 def replay_of(study: StudyRecord) -> Replay:
-    """The curves of `study`. Raises InputError when it has fewer than two that were trained to their end."""
+    """The curves of `study`. Raises InputError when it has fewer than two that were trained to
+    their end.
+    """
     spec = stored_spec_of(study.name, {"spec": study.spec})
     ended = [t for t in study.trials if t.state == State.COMPLETE and t.curve]
     by_key = {key_of(t.params): t for t in reversed(ended)}  # of the same setting, the first trial
     chosen = sorted(by_key.values(), key=lambda t: t.number)
     if len(chosen) < 2:
-        rule = f"--replay: {len(chosen)} of the {len(study.trials)} trials of {study.name!r} were trained to their end"
-        raise InputError(f"{rule}, too few to choose among; replay a study of `--strategy random`, say")
+        rule = (
+            f"--replay: {len(chosen)} of the {len(study.trials)} trials of {study.name!r} were"
+            " trained to their end"
+        )
+        raise InputError(
+            f"{rule}, too few to choose among; replay a study of `--strategy random`, say"
+        )
     return Replay(
         (study.name,),
         spec.search_space,
@@ -112,7 +125,8 @@ def key_of(params: Mapping[str, Any]) -> str:
 
 
 def distance(space: Space, a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
-    """How unlike two settings are, 0…1: the mean over parameters of their distance as a part of the range.
+    """How unlike two settings are, 0…1: the mean over parameters of their distance as a part of the
+    range.
 
     A parameter that only one of them has counts 1, as do two choices that differ.
     Source: Gower, "A general coefficient of similarity", Biometrics 27 (1971).
@@ -125,5 +139,7 @@ def distance(space: Space, a: Mapping[str, Any], b: Mapping[str, Any]) -> float:
 def _apart(param: Param, a: Any, b: Any) -> float:
     if not isinstance(param, FloatParam | IntParam):
         return float(a != b)
-    low, high, x, y = (math.log(v) if param.log else float(v) for v in (param.low, param.high, a, b))
+    low, high, x, y = (
+        math.log(v) if param.log else float(v) for v in (param.low, param.high, a, b)
+    )
     return min(abs(x - y) / (high - low), 1.0) if high > low else 0.0

@@ -37,12 +37,19 @@ class Request:
 
 
 def check(asked: Request) -> tuple[Experiment, int]:
-    """The experiment, and in how many processes it is to run. Raises InputError with every problem."""
+    """The experiment, and in how many processes it is to run. Raises InputError with every
+    problem.
+    """
     problems: list[str] = []
-    counts = {name: whole(f"--{name}", text, _WHOLE[name], problems) for name, text in asked.counts.items()}
+    counts = {
+        name: whole(f"--{name}", text, _WHOLE[name], problems)
+        for name, text in asked.counts.items()
+    }
     budget = _real(asked.budget)
     if budget is None or budget <= 0:
-        problems.append(f"--budget: {asked.budget!r} is not a number of full trainings above 0; give 30, say")
+        problems.append(
+            f"--budget: {asked.budget!r} is not a number of full trainings above 0; give 30, say"
+        )
     lose = _real(asked.lose)
     if lose is None or not 0 <= lose < 1:
         problems.append(f"--lose: {asked.lose!r} is not a chance from 0 to below 1; give 0.1, say")
@@ -54,7 +61,14 @@ def check(asked: Request) -> tuple[Experiment, int]:
     if problems or surrogate is None:
         raise InputError(problems)
     experiment = Experiment(
-        surrogate, strategies, tasks, counts["seeds"], counts["workers"], budget or 0.0, lose or 0.0, counts["samples"]
+        surrogate,
+        strategies,
+        tasks,
+        counts["seeds"],
+        counts["workers"],
+        budget or 0.0,
+        lose or 0.0,
+        counts["samples"],
     )
     return experiment, counts["jobs"]
 

@@ -46,12 +46,16 @@ class Run:
 
     setup: Setup
     improvements: tuple[tuple[float, float], ...]
-    """(full trainings spent by all workers together, best validation accuracy so far), one per improvement."""
+    """(full trainings spent by all workers together, best validation accuracy so far), one per
+    improvement.
+    """
     trials: tuple[TrialRecord, ...]
 
 
 def make_template(folder: Path) -> Path:
-    """An empty database in `folder`, for runs to copy: making its tables takes longer than a short run."""
+    """An empty database in `folder`, for runs to copy: making its tables takes longer than a short
+    run.
+    """
     path = folder / "template.db"
     LedgerStorage(f"sqlite:///{path}").engine.dispose()
     return path
@@ -60,8 +64,8 @@ def make_template(folder: Path) -> Path:
 def simulate(setup: Setup, surrogate: Surrogate, template: Path) -> Run:
     """Run a study to its end, as the budget makes it: what is trained by then is trained out.
 
-    Its database is a copy of `template`, beside that, and is removed. Raises StudyError when the workers wait for
-    each other, and whatever the strategy raises.
+    Its database is a copy of `template`, beside that, and is removed. Raises StudyError when the
+    workers wait for each other, and whatever the strategy raises.
     """
     with TemporaryDirectory(dir=template.parent) as folder:
         path = Path(folder, "studies.db")
@@ -93,7 +97,9 @@ class _Simulation:
         return Run(self._setup, tuple(self._meter.improvements), tuple(self._ledger.trials()))
 
     def _work(self, number: int) -> None:
-        """What a worker process does for a study, and the process that takes its place when it is lost."""
+        """What a worker process does for a study, and the process that takes its place when it is
+        lost.
+        """
         n_lost = 0
         worker = self._worker(number, n_lost)
         while True:
@@ -116,7 +122,9 @@ class _Simulation:
         # On a machine of their own: whether they live is told by their heartbeats alone.
         owner = Owner(f"simulated/{number}.{n_lost}", "simulated", number, float(n_lost))
         any_lost = self._setup.lose > 0
-        return SimulatedWorker(self._ledger, owner, self._sandbox, self._surrogate, self._patience, any_lost=any_lost)
+        return SimulatedWorker(
+            self._ledger, owner, self._sandbox, self._surrogate, self._patience, any_lost=any_lost
+        )
 
     def _fall_silent(self, claim: Claim) -> None:
         """Let the heartbeat of a claim be long ago."""
@@ -128,9 +136,22 @@ class _Simulation:
 def _spec(setup: Setup, surrogate: Surrogate) -> StudySpec:
     space = surrogate.space
     return StudySpec(
-        name=_NAME, model=space.model, data=setup.task, data_source=setup.task,
-        n_trials=surrogate.n_settings or _NO_LIMIT, epochs=surrogate.max_epochs, seed=setup.seed,
-        strategy=setup.strategy, workers=setup.n_workers, threads=1, timeout_s=None, budget=setup.budget,
-        trial_timeout_s=None, validation_fraction=0.5, data_digest=NO_DATA.digest, space_digest=space.digest,
-        first=tuple(dict(setting) for setting in surrogate.first), space=space.as_dict(),
-    )  # fmt: skip
+        name=_NAME,
+        model=space.model,
+        data=setup.task,
+        data_source=setup.task,
+        n_trials=surrogate.n_settings or _NO_LIMIT,
+        epochs=surrogate.max_epochs,
+        seed=setup.seed,
+        strategy=setup.strategy,
+        workers=setup.n_workers,
+        threads=1,
+        timeout_s=None,
+        budget=setup.budget,
+        trial_timeout_s=None,
+        validation_fraction=0.5,
+        data_digest=NO_DATA.digest,
+        space_digest=space.digest,
+        first=tuple(dict(setting) for setting in surrogate.first),
+        space=space.as_dict(),
+    )

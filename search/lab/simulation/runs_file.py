@@ -12,12 +12,20 @@ from search.lab.simulation.run import Run
 
 
 def write_runs(path: Path, runs: Iterable[Run], *, budget: float, best: Mapping[str, float]) -> int:
-    """Write `runs`, a row per improvement, and beside them the budget and the best value known of each task.
+    """Write `runs`, a row per improvement, and beside them the budget and the best value known of
+    each task.
 
     Each file is written in one step. Returns the number of rows. Raises OSError.
     """
     rows = [
-        (r.setup.strategy, r.setup.task, r.setup.seed, r.setup.n_workers, f"{spent:.6f}", f"{value:.6f}")
+        (
+            r.setup.strategy,
+            r.setup.task,
+            r.setup.seed,
+            r.setup.n_workers,
+            f"{spent:.6f}",
+            f"{value:.6f}",
+        )
         for r in runs
         for spent, value in r.improvements
     ]

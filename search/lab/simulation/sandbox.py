@@ -31,7 +31,9 @@ class Meter:
     """(full trainings spent, best validation accuracy from then on), within the budget."""
 
     def spend(self, value: float | None = None) -> None:
-        """Count an epoch that has ended, with its accuracy; None for one that nothing is left of."""
+        """Count an epoch that has ended, with its accuracy; None for one that nothing is left
+        of.
+        """
         self.n_epochs += 1
         if value is None or self.n_epochs > self.limit:
             return
@@ -40,10 +42,19 @@ class Meter:
 
 
 class SurrogateSandbox:
-    """Starts trials that train nothing. One serves all workers of a study, as the store of checkpoints does."""
+    """Starts trials that train nothing. One serves all workers of a study, as the store of
+    checkpoints does.
+    """
 
     def __init__(
-        self, surrogate: Surrogate, task: str, clock: Clock, meter: Meter, *, lose: float = 0.0, seed: int = 0
+        self,
+        surrogate: Surrogate,
+        task: str,
+        clock: Clock,
+        meter: Meter,
+        *,
+        lose: float = 0.0,
+        seed: int = 0,
     ) -> None:
         self._surrogate, self._task, self._clock, self._meter = surrogate, task, clock, meter
         self._lose = lose
@@ -85,8 +96,16 @@ class SurrogateSandbox:
 class SurrogateSegment:
     """A trial's process, as its worker sees it."""
 
-    def __init__(self, sandbox: SurrogateSandbox, number: int, curve: Curve, done: int, lost_in: int | None) -> None:
-        self._sandbox, self._number, self._curve, self._done, self._lost_in = sandbox, number, curve, done, lost_in
+    def __init__(
+        self, sandbox: SurrogateSandbox, number: int, curve: Curve, done: int, lost_in: int | None
+    ) -> None:
+        self._sandbox, self._number, self._curve, self._done, self._lost_in = (
+            sandbox,
+            number,
+            curve,
+            done,
+            lost_in,
+        )
         self._messages = self._tell()
         self._ending = Ending.DONE
 

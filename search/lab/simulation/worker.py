@@ -19,15 +19,17 @@ from search.worker.segment import Outcome
 from search.worker.study_worker import Places, StudyWorker
 
 GRACE_S = 1e6
-"""Wall-clock seconds of silence after which a simulated worker counts as lost: longer than any simulation."""
+"""Wall-clock seconds of silence after which a simulated worker counts as lost: longer than any
+simulation.
+"""
 NO_DATA = Prepared(Path(), None, "surrogate", "", (1, 1, 1), 2, (), 1, 1, 1)
 
 
 class SharedLedger(Ledger):
     """The ledger of all simulated workers of a study.
 
-    A real worker's epochs are in the storage half a second after they end. Here that is so whenever somebody looks,
-    and only then: most epochs are stored together with the end of their segment.
+    A real worker's epochs are in the storage half a second after they end. Here that is so whenever
+    somebody looks, and only then: most epochs are stored together with the end of their segment.
     """
 
     def __init__(self, storage: LedgerStorage, name: str) -> None:
@@ -48,7 +50,9 @@ class SharedLedger(Ledger):
 class PromptCourier(Courier):
     """A courier without a thread."""
 
-    def __init__(self, ledger: Ledger, claim: Claim, patience: Patience, on_duty: "dict[str, PromptCourier]") -> None:
+    def __init__(
+        self, ledger: Ledger, claim: Claim, patience: Patience, on_duty: "dict[str, PromptCourier]"
+    ) -> None:
         super().__init__(ledger, claim, patience)
         self._on_duty = on_duty
 
@@ -81,12 +85,16 @@ class CalmPatience(Patience):
 
     @property
     def grace_s(self) -> float:
-        """For how many wall-clock seconds another worker may be silent: from the first moment on, GRACE_S."""
+        """For how many wall-clock seconds another worker may be silent: from the first moment on,
+        GRACE_S.
+        """
         return GRACE_S
 
 
 class Nowhere(Places):
-    """Places of trials that write nothing, so that nothing is looked for in a user's folders and stores."""
+    """Places of trials that write nothing, so that nothing is looked for in a user's folders and
+    stores.
+    """
 
     @property
     def evidence(self) -> str:
@@ -99,12 +107,20 @@ class Nowhere(Places):
 
 
 class SimulatedWorker(StudyWorker):
-    """The real worker: it claims, asks, decides, settles and closes by the very code of one that trains."""
+    """The real worker: it claims, asks, decides, settles and closes by the very code of one that
+    trains.
+    """
 
     def __init__(
-        self, ledger: SharedLedger, owner: Owner, sandbox: SurrogateSandbox, surrogate: Surrogate,
-        patience: Patience, *, any_lost: bool,
-    ) -> None:  # fmt: skip
+        self,
+        ledger: SharedLedger,
+        owner: Owner,
+        sandbox: SurrogateSandbox,
+        surrogate: Surrogate,
+        patience: Patience,
+        *,
+        any_lost: bool,
+    ) -> None:
         anything: Any = sandbox  # what starts trials has no base class
         super().__init__(ledger, NO_DATA, NullTracker(), "simulated", owner, anything, patience)
         self._shared = ledger
@@ -116,8 +132,9 @@ class SimulatedWorker(StudyWorker):
     def run(self, claim: Claim) -> Outcome:
         """Run a segment of a claimed trial and store how it ended.
 
-        Raises WorkerLostError when this worker is lost, with the trial's epochs stored; and whatever a strategy
-        raises, which costs a real worker's trial only, but would spoil a comparison unseen.
+        Raises WorkerLostError when this worker is lost, with the trial's epochs stored; and
+        whatever a strategy raises, which costs a real worker's trial only, but would spoil a
+        comparison unseen.
         """
         with self._shared.courier(claim, self._patience) as courier:
             trial = self._started(claim, courier, {})
@@ -131,7 +148,9 @@ class SimulatedWorker(StudyWorker):
 
     def _sweep(self) -> None:
         if self._any_lost:
-            self._next_sweep = 0.0  # a real one looks every few seconds, which is often within an epoch
+            self._next_sweep = (
+                0.0  # a real one looks every few seconds, which is often within an epoch
+            )
             super()._sweep()
 
     def _conclude(self, trials: Sequence[TrialRecord]) -> None:

@@ -37,7 +37,9 @@ CHARTS: tuple[Callable[[Subject], Plot | None], ...] = (
 """None where there is nothing to draw."""
 
 
-def all_plots(study: StudyRecord, final: StudyRecord | None = None, finals: Finals | None = None) -> tuple[Plot, ...]:
+def all_plots(
+    study: StudyRecord, final: StudyRecord | None = None, finals: Finals | None = None
+) -> tuple[Plot, ...]:
     """The charts of `study` and its finalists."""
     subject = Subject(study, final, finals)
     return tuple(plot for chart in CHARTS if (plot := chart(subject)) is not None)

@@ -36,9 +36,11 @@ class _Paid(NamedTuple):
 
 
 def accuracy_by_compute(study: StudyRecord, final: StudyRecord | None) -> Plot:
-    """The best validation accuracy so far against the compute spent, with each trial where it came to its best.
+    """The best validation accuracy so far against the compute spent, with each trial where it came
+    to its best.
 
-    `final` is the study of the search's replicates: the trials that it repeats are marked as finalists.
+    `final` is the study of the search's replicates: the trials that it repeats are marked as
+    finalists.
     """
     paid, unit = _paid(study)
     last = paid[-1].spent if paid else 0.0
@@ -49,7 +51,11 @@ def accuracy_by_compute(study: StudyRecord, final: StudyRecord | None) -> Plot:
     lines = reference_lines(study, 0.0, last)
     window = _window([accuracy_of(t) for t in valued], [line["y"][0] for line in lines])
     groups = [(s, [t for t in shown if t.state == s]) for s in STATES]
-    traces = [marks(g, s, [came[t.number] for t in g], [accuracy_of(t) for t in g]) for s, g in groups if g]
+    traces = [
+        marks(g, s, [came[t.number] for t in g], [accuracy_of(t) for t in g])
+        for s, g in groups
+        if g
+    ]
     traces += [*lines, _best_so_far(paid)]
     traces += [_rings(finalists, [came[t.number] for t in finalists])] if finalists else []
     layout: dict[str, Any] = {
@@ -62,13 +68,21 @@ def accuracy_by_compute(study: StudyRecord, final: StudyRecord | None) -> Plot:
         "height": HEIGHT,
     }
     caption = (
-        "The line is the best validation accuracy so far against the compute that the whole search had spent by then, "
-        "failed trials included. Each mark is a trial at the epoch of its largest."
+        "The line is the best validation accuracy so far against the compute that the whole search"
+        " had spent by then, failed trials included. Each mark is a trial at the epoch of its"
+        " largest."
         + (" Rings are the finalists." if finalists else "")
         + below_note(window, "trial")
-        + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced, best and finalists among them")
+        + thinned_note(
+            len(shown),
+            len(valued),
+            "trials with a value, evenly spaced, best and finalists among them",
+        )
     )
-    alt = f"Best validation accuracy of {count(len(valued), 'trial')} against compute, {last:.3g} {unit} in all."
+    alt = (
+        f"Best validation accuracy of {count(len(valued), 'trial')} against compute, {last:.3g}"
+        f" {unit} in all."
+    )
     panels = (Panel(alt, figure(traces, **layout)),) if valued else ()
     return Plot("cost", f"Best validation accuracy (%) by compute spent ({unit})", caption, panels)
 
@@ -81,14 +95,22 @@ def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:
     by_second = hours_by_second(study)
     epochs = sorted(((t, e) for t in started_trials(study) for e in t.curve), key=lambda x: x[1].at)
     on_gpu = {by_second[t.number].gpu > 0 for t, _ in epochs}
-    unit = "hours on CPUs and GPUs" if len(on_gpu) > 1 else "GPU-hours" if True in on_gpu else "core-hours"
+    unit = (
+        "hours on CPUs and GPUs"
+        if len(on_gpu) > 1
+        else "GPU-hours"
+        if True in on_gpu
+        else "core-hours"
+    )
     price = {n: 1 / 3600 if len(on_gpu) > 1 else sum(hours) for n, hours in by_second.items()}
     spent = accumulate(e.seconds * price[t.number] for t, e in epochs)
     return [_Paid(t, e, total) for (t, e), total in zip(epochs, spent, strict=True)], unit
 
 
 def _window(values: list[float], also: list[float]) -> Window:
-    """A window over the better half: the line, which soon leaves the others behind, is what the figure is about."""
+    """A window over the better half: the line, which soon leaves the others behind, is what the
+    figure is about.
+    """
     found = accuracy_window(sorted(values)[len(values) // 2 :], also)
     return replace(found, n_below=sum(v < found.low for v in values))
 
@@ -116,4 +138,8 @@ def _rings(trials: list[TrialRecord], x: list[float]) -> dict[str, Any]:
 
 
 def _sources(final: StudyRecord | None) -> set[int]:
-    return {r["source"] for r in final.spec.get("replicates", ()) if r.get("source") is not None} if final else set()
+    return (
+        {r["source"] for r in final.spec.get("replicates", ()) if r.get("source") is not None}
+        if final
+        else set()
+    )

@@ -52,8 +52,12 @@ def hover(trial: TrialRecord) -> str:
     return "<br>".join(lines)
 
 
-def thin(trials: Sequence[TrialRecord], limit: int, keep: Sequence[TrialRecord | None]) -> list[TrialRecord]:
-    """At most about `limit` of `trials`, evenly spaced in the order given, with all of `keep` that are among them."""
+def thin(
+    trials: Sequence[TrialRecord], limit: int, keep: Sequence[TrialRecord | None]
+) -> list[TrialRecord]:
+    """At most about `limit` of `trials`, evenly spaced in the order given, with all of `keep` that
+    are among them.
+    """
     if len(trials) <= limit:
         return list(trials)
     kept = {t.number for t in keep if t is not None}
@@ -62,7 +66,9 @@ def thin(trials: Sequence[TrialRecord], limit: int, keep: Sequence[TrialRecord |
 
 
 def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[str, Any]]:
-    """Level lines from `first` to `last` on x: the document's own setting (trial 0) and the published figure."""
+    """Level lines from `first` to `last` on x: the document's own setting (trial 0) and the
+    published figure.
+    """
     own = study.document
     marks = []
     if own and has_rank(own) and own.val_accuracy is not None:
@@ -105,7 +111,9 @@ def marks(
     y: Sequence[float],
     text: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Trials of one state as points at `x`, `y`, in its colour and shape; `text` is shown over them, else `hover`."""
+    """Trials of one state as points at `x`, `y`, in its colour and shape; `text` is shown over
+    them, else `hover`.
+    """
     look = STATES[state]
     return {
         "type": "scatter",
@@ -113,7 +121,12 @@ def marks(
         "x": list(x),
         "y": list(y),
         "name": state.lower(),
-        "marker": {"color": look.color, "symbol": look.symbol, "size": 9 if len(trials) <= 200 else 6, "opacity": 0.9},
+        "marker": {
+            "color": look.color,
+            "symbol": look.symbol,
+            "size": 9 if len(trials) <= 200 else 6,
+            "opacity": 0.9,
+        },
         "text": [hover(t) for t in trials] if text is None else list(text),
         "hovertemplate": "%{text}<extra></extra>",
     }
@@ -129,7 +142,10 @@ def below_note(window: Window, noun: str) -> str:
     if not window.n_below:
         return ""
     lie = "lies" if window.n_below == 1 else "lie"
-    return f" {count(window.n_below, noun)} below {window.low:.1f} % {lie} off the axis; double-click to see all."
+    return (
+        f" {count(window.n_below, noun)} below {window.low:.1f} % {lie} off the axis; double-click"
+        " to see all."
+    )
 
 
 def thinned_note(n_shown: int, n_all: int, what: str) -> str:
@@ -138,7 +154,9 @@ def thinned_note(n_shown: int, n_all: int, what: str) -> str:
 
 
 def best_so_far(records: Sequence[tuple[float, float]], last: float) -> dict[str, Any]:
-    """The line through `records` (x, y), each better than all before it, that goes on level to x = `last`."""
+    """The line through `records` (x, y), each better than all before it, that goes on level to x =
+    `last`.
+    """
     steps = [*records, *((last, y) for _, y in records[-1:])]
     return {
         "type": "scatter",

@@ -1,6 +1,8 @@
-"""Predictions → confusion matrix, and precision, recall and F1 per class. Pure, but for `write_classes`.
+"""Predictions → confusion matrix, and precision, recall and F1 per class. Pure, but for
+`write_classes`.
 
-Nothing here makes a table of classes × classes unless asked for, so that thousands of classes do no harm.
+Nothing here makes a table of classes × classes unless asked for, so that thousands of classes do no
+harm.
 """
 
 from collections.abc import Sequence
@@ -32,10 +34,12 @@ AVERAGES = ("accuracy", "macro avg", "weighted avg")
 
 
 def class_table(found: Predictions, class_names: Sequence[str]) -> pd.DataFrame:
-    """Precision, recall, F1 (fractions) and support (images) per class, then the rows of `AVERAGES`.
+    """Precision, recall, F1 (fractions) and support (images) per class, then the rows of
+    `AVERAGES`.
 
-    As scikit-learn's `classification_report` with `zero_division=0` over all of `class_names`: a class that was
-    never predicted has precision 0, one without images recall 0. The row `accuracy` has its value under `f1`.
+    As scikit-learn's `classification_report` with `zero_division=0` over all of `class_names`: a
+    class that was never predicted has precision 0, one without images recall 0. The row `accuracy`
+    has its value under `f1`.
     """
     n = len(class_names)
     support = np.bincount(found.true, minlength=n)
@@ -51,7 +55,8 @@ def class_table(found: Predictions, class_names: Sequence[str]) -> pd.DataFrame:
     total = int(support.sum())
     weights = support / total
     averages = pd.DataFrame(
-        [{"f1": hits.sum() / total}, scores.mean(), scores.mul(weights, axis=0).sum()], columns=scores.columns
+        [{"f1": hits.sum() / total}, scores.mean(), scores.mul(weights, axis=0).sum()],
+        columns=scores.columns,
     )
     table = pd.concat([scores, averages], ignore_index=True)
     table.insert(0, "class", pd.Series([*class_names, *AVERAGES], dtype=object))
@@ -69,8 +74,12 @@ def write_classes(table: pd.DataFrame, path: Path) -> None:
     write_text(path, text.replace("\r\n", "\n"))
 
 
-def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How often class `classes[i]` was taken for `classes[j]`, as int64 (k, k); other classes are left out."""
+def confusion(
+    true: NDArray[np.int64], predicted: NDArray[np.int64], classes: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """How often class `classes[i]` was taken for `classes[j]`, as int64 (k, k); other classes are
+    left out.
+    """
     place = np.full(int(max(true.max(), predicted.max(), classes.max())) + 1, -1)
     place[classes] = np.arange(len(classes))
     inside = (place[true] >= 0) & (place[predicted] >= 0)
@@ -79,14 +88,20 @@ def confusion(true: NDArray[np.int64], predicted: NDArray[np.int64], classes: ND
 
 
 def most_confused(found: Predictions, n_classes: int, limit: int = N_CLASSES) -> NDArray[np.int64]:
-    """At most `limit` of the classes 0…n_classes-1, in that order: those with the most mistakes from or for them."""
+    """At most `limit` of the classes 0…n_classes-1, in that order: those with the most mistakes
+    from or for them.
+    """
     wrong = found.true != found.predicted
-    mistakes = sum(np.bincount(labels[wrong], minlength=n_classes) for labels in (found.true, found.predicted))
+    mistakes = sum(
+        np.bincount(labels[wrong], minlength=n_classes) for labels in (found.true, found.predicted)
+    )
     return np.sort(np.argsort(-np.asarray(mistakes), kind="stable")[:limit])
 
 
 def confusion_plot(found: Predictions | None, names: Sequence[str], key: str = "confusion") -> Plot:
-    """The confusion matrix as a heat map, of the most confused classes where there are more than `N_CLASSES`."""
+    """The confusion matrix as a heat map, of the most confused classes where there are more than
+    `N_CLASSES`.
+    """
     title = "Confusion matrix (images)"
     if found is None:
         return Plot(key, title, "", ())
@@ -96,23 +111,34 @@ def confusion_plot(found: Predictions | None, names: Sequence[str], key: str = "
     share = _share(matrix, support[:, None])
     worst = float((share - np.diag(np.diag(share))).max())
     caption = (
-        "Rows are the true classes, columns the predicted ones. Blue is what was recognised, orange what was "
-        f"mistaken, both as a share of the true class; the fullest orange is {100 * worst:.1f} %."
+        "Rows are the true classes, columns the predicted ones. Blue is what was recognised,"
+        " orange what was mistaken, both as a share of the true class; the fullest orange is"
+        f" {100 * worst:.1f} %."
     )
     if len(classes) < len(names):
         n_inside = int(matrix.sum() - np.trace(matrix))
         caption += (
-            f" Drawn: the {len(classes)} of {len(names):,} classes with the most mistakes, and the {n_inside:,} of "
-            f"{count(found.n_wrong, 'mistake')} made among them."
+            f" Drawn: the {len(classes)} of {len(names):,} classes with the most mistakes, and the"
+            f" {n_inside:,} of {count(found.n_wrong, 'mistake')} made among them."
         )
-    alt = f"Heat map of {len(classes)} true by {len(classes)} predicted classes; the table below has the totals."
+    alt = (
+        f"Heat map of {len(classes)} true by {len(classes)} predicted classes; the table below has"
+        " the totals."
+    )
     shown = [names[c] for c in classes]
-    panel = Panel(alt, figure(_traces(matrix, share, worst, shown), height=_height(len(classes)), **_layout(shown)))
+    panel = Panel(
+        alt,
+        figure(
+            _traces(matrix, share, worst, shown), height=_height(len(classes)), **_layout(shown)
+        ),
+    )
     return Plot(key, title, caption, (panel,))
 
 
 class Scores(NamedTuple):
-    """Precision, recall and F1 of a class as fractions (NaN where there is none), and its images."""
+    """Precision, recall and F1 of a class as fractions (NaN where there is none), and its
+    images.
+    """
 
     precision: float
     recall: float
@@ -122,7 +148,9 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A row of the page's table: a class or an average, by each of the tables that it was made from."""
+    """A row of the page's table: a class or an average, by each of the tables that it was made
+    from.
+    """
 
     name: str
     scores: tuple[Scores, ...]
@@ -130,7 +158,9 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class ClassRows:
-    """The page's table: at most `N_ROWS` classes, those with the lowest F1 in the first of its tables, by label."""
+    """The page's table: at most `N_ROWS` classes, those with the lowest F1 in the first of its
+    tables, by label.
+    """
 
     rows: tuple[ClassRow, ...]
     averages: tuple[ClassRow, ...]
@@ -138,7 +168,9 @@ class ClassRows:
 
 
 def class_rows(tables: Sequence[pd.DataFrame]) -> ClassRows:
-    """`class_table` of one or more splits as the page shows them side by side. All are of the same classes."""
+    """`class_table` of one or more splits as the page shows them side by side. All are of the same
+    classes.
+    """
     n = len(tables[0]) - len(AVERAGES)
     shown = tables[0].iloc[:n]["f1"].nsmallest(N_ROWS).index.sort_values()
     averages = tables[0].index[n:]
@@ -147,9 +179,13 @@ def class_rows(tables: Sequence[pd.DataFrame]) -> ClassRows:
 
 def _rows(tables: Sequence[pd.DataFrame], labels: "pd.Index[int]") -> tuple[ClassRow, ...]:
     names = tables[0].loc[labels, "class"]
-    columns = [table.loc[labels, list(Scores._fields)].itertuples(index=False, name=None) for table in tables]
+    columns = [
+        table.loc[labels, list(Scores._fields)].itertuples(index=False, name=None)
+        for table in tables
+    ]
     return tuple(
-        ClassRow(name, tuple(Scores(*row) for row in rows)) for name, *rows in zip(names, *columns, strict=True)
+        ClassRow(name, tuple(Scores(*row) for row in rows))
+        for name, *rows in zip(names, *columns, strict=True)
     )
 
 
@@ -177,7 +213,8 @@ def _traces(
     ]
     if len(names) <= _N_PRINTED:
         rows, columns = np.nonzero(matrix)
-        # As a trace of their own the numbers take the page's text colour; a heat map's own text would not.
+        # As a trace of their own the numbers take the page's text colour; a heat map's own text
+        # would not.
         traces.append(
             {
                 "type": "scatter",
@@ -192,14 +229,19 @@ def _traces(
     return traces
 
 
-def _cells(z: NDArray[np.float64], top: float, color: str, hover: list[list[str]]) -> dict[str, object]:
+def _cells(
+    z: NDArray[np.float64], top: float, color: str, hover: list[list[str]]
+) -> dict[str, object]:
     red, green, blue = (int(color[i : i + 2], 16) for i in (1, 3, 5))
     return {
         "type": "heatmap",
         "z": [[None if np.isnan(v) else round(float(v), 5) for v in row] for row in z],
         "zmin": 0,
         "zmax": top,
-        "colorscale": [[0, f"rgba({red},{green},{blue},{_EMPTY})"], [1, f"rgba({red},{green},{blue},{_FULL})"]],
+        "colorscale": [
+            [0, f"rgba({red},{green},{blue},{_EMPTY})"],
+            [1, f"rgba({red},{green},{blue},{_FULL})"],
+        ],
         "showscale": False,
         "xgap": 1,
         "ygap": 1,
@@ -211,7 +253,12 @@ def _cells(z: NDArray[np.float64], top: float, color: str, hover: list[list[str]
 
 def _layout(names: list[str]) -> dict[str, object]:
     short = [literal(n if len(n) <= _N_LETTERS else f"{n[: _N_LETTERS - 1]}…") for n in names]
-    axis = {"tickvals": list(range(len(names))), "ticktext": short, "showgrid": False, "tickfont": {"size": 11}}
+    axis = {
+        "tickvals": list(range(len(names))),
+        "ticktext": short,
+        "showgrid": False,
+        "tickfont": {"size": 11},
+    }
     angle = 0 if max(map(len, short)) <= 3 else -45 if len(names) <= _N_PRINTED else -90
     ends = [-0.5, len(names) - 0.5]
     return {

@@ -26,11 +26,19 @@ from search.words import count, percent
 
 _N_NEAR = 10
 # Drawn from the faintest to the plainest, so that what matters lies on top.
-_OPACITY = {State.PRUNED: 0.45, State.FAIL: 0.6, State.WAITING: 0.7, State.COMPLETE: 0.6, State.RUNNING: 0.85}
+_OPACITY = {
+    State.PRUNED: 0.45,
+    State.FAIL: 0.6,
+    State.WAITING: 0.7,
+    State.COMPLETE: 0.6,
+    State.RUNNING: 0.85,
+}
 
 
 def learning_curves(study: StudyRecord) -> Plot:
-    """Validation accuracy by epoch: a line per trial with a mark at its end, pruned ones fainter, the best on top."""
+    """Validation accuracy by epoch: a line per trial with a mark at its end, pruned ones fainter,
+    the best on top.
+    """
     curved = [t for t in ranking(study) if t.best]
     best = best_trial(study)
     shown = thin(curved, N_LINES, notable(study))
@@ -51,8 +59,8 @@ def learning_curves(study: StudyRecord) -> Plot:
         "height": HEIGHT,
     }
     caption = (
-        "One line per trial, with a mark at the last epoch it trained: a pruned trial's line ends where it "
-        "was stopped. The best trial is drawn on top."
+        "One line per trial, with a mark at the last epoch it trained: a pruned trial's line ends"
+        " where it was stopped. The best trial is drawn on top."
         + below_note(window, "epoch")
         + thinned_note(len(shown), len(curved), "learning curves, evenly spaced by rank")
     )
@@ -61,7 +69,9 @@ def learning_curves(study: StudyRecord) -> Plot:
     if best and len(curved) > _N_NEAR:
         panels.append(_near(curved[:_N_NEAR], best))
         caption += f" Beside it, the {_N_NEAR} best from near."
-    return Plot("curves", "Learning curves: validation accuracy (%) by epoch", caption, tuple(panels))
+    return Plot(
+        "curves", "Learning curves: validation accuracy (%) by epoch", caption, tuple(panels)
+    )
 
 
 def _near(trials: Sequence[TrialRecord], best: TrialRecord) -> Panel:
@@ -74,11 +84,18 @@ def _near(trials: Sequence[TrialRecord], best: TrialRecord) -> Panel:
     traces = [*(_lines(group, state) for state, group in groups if group), _best_line(best)]
     layout: dict[str, Any] = {
         "showlegend": True,
-        "xaxis": {"title": {"text": "epoch"}, "range": [1 - 0.03 * longest, 1.03 * longest], **whole(longest)},
+        "xaxis": {
+            "title": {"text": "epoch"},
+            "range": [1 - 0.03 * longest, 1.03 * longest],
+            **whole(longest),
+        },
         "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
         "height": HEIGHT,
     }
-    alt = f"Validation accuracy by epoch of the {len(trials)} best trials, from {window.low:.1f} % up."
+    alt = (
+        f"Validation accuracy by epoch of the {len(trials)} best trials, from {window.low:.1f}"
+        " % up."
+    )
     return Panel(alt, figure(traces, **layout))
 
 
@@ -88,17 +105,27 @@ def best_trial_epochs(study: StudyRecord) -> Plot:
     if best is None:
         return Plot("best", "The best trial: accuracy (%) and loss (nats) by epoch", "", ())
     caption = (
-        f"Trial {best.number}. Its highest validation accuracy, {percent(best.val_accuracy)}, came at epoch "
-        f"{best.best_epoch} (upright line). Where training goes on improving while validation turns back, "
-        "the model overfits. Training figures are means over the epoch while the weights still changed, with "
-        "dropout and any augmentation on, and their loss holds what penalties and label smoothing the setting has; "
-        "validation is measured at the epoch's end, its loss plain cross-entropy."
+        f"Trial {best.number}. Its highest validation accuracy, {percent(best.val_accuracy)}, came"
+        f" at epoch {best.best_epoch} (upright line). Where training goes on improving while"
+        " validation turns back, the model overfits. Training figures are means over the epoch"
+        " while the weights still changed, with dropout and any augmentation on, and their loss"
+        " holds what penalties and label smoothing the setting has; validation is measured at the"
+        " epoch's end, its loss plain cross-entropy."
     )
-    accuracy = [100 * e.values.get("accuracy", math.nan) for e in best.curve], [_validation(e) for e in best.curve]
-    loss = [e.values.get("loss", math.nan) for e in best.curve], [e.values.get("val_loss", 0.0) for e in best.curve]
+    accuracy = (
+        [100 * e.values.get("accuracy", math.nan) for e in best.curve],
+        [_validation(e) for e in best.curve],
+    )
+    loss = (
+        [e.values.get("loss", math.nan) for e in best.curve],
+        [e.values.get("val_loss", 0.0) for e in best.curve],
+    )
     name = f"Trial {best.number}: training and validation"
     panels = (
-        Panel(f"{name} accuracy by epoch.", _training_and_validation(best, accuracy, "accuracy (%)", ".2f")),
+        Panel(
+            f"{name} accuracy by epoch.",
+            _training_and_validation(best, accuracy, "accuracy (%)", ".2f"),
+        ),
         Panel(
             f"{name} loss by epoch.",
             _training_and_validation(best, loss, "loss (cross-entropy, nats)", ".4f"),
@@ -108,12 +135,16 @@ def best_trial_epochs(study: StudyRecord) -> Plot:
 
 
 def _validation(epoch: Epoch) -> float:
-    """Validation accuracy in percent. Of the epochs of a trial all are validated, or none is and it has no curve."""
+    """Validation accuracy in percent. Of the epochs of a trial all are validated, or none is and it
+    has no curve.
+    """
     return 100 * (epoch.val_accuracy or 0.0)
 
 
 def _lines(trials: Sequence[TrialRecord], state: State) -> dict[str, Any]:
-    """All curves of one state as one trace with gaps: hundreds of traces would make the page slow."""
+    """All curves of one state as one trace with gaps: hundreds of traces would make the page
+    slow.
+    """
     x: list[int | None] = []
     y: list[float | None] = []
     sizes: list[int] = []
@@ -132,7 +163,10 @@ def _lines(trials: Sequence[TrialRecord], state: State) -> dict[str, Any]:
         "customdata": numbers,
         "name": state.lower(),
         "opacity": _OPACITY[state],
-        "line": {"color": look.color, "width": 1.2 if state == State.PRUNED or len(trials) > 60 else 1.6},
+        "line": {
+            "color": look.color,
+            "width": 1.2 if state == State.PRUNED or len(trials) > 60 else 1.6,
+        },
         "marker": {
             "color": look.color,
             "symbol": look.symbol,
@@ -140,7 +174,9 @@ def _lines(trials: Sequence[TrialRecord], state: State) -> dict[str, Any]:
             "opacity": 1,
             "line": {"width": 0},
         },
-        "hovertemplate": "trial %{customdata}, epoch %{x}: %{y:.2f} %<extra>" + state.lower() + "</extra>",
+        "hovertemplate": (
+            "trial %{customdata}, epoch %{x}: %{y:.2f} %<extra>" + state.lower() + "</extra>"
+        ),
     }
 
 
@@ -167,7 +203,10 @@ def _training_and_validation(
     best: TrialRecord, values: tuple[list[float], list[float]], title: str, digits: str
 ) -> go.Figure:
     steps = [e.step for e in best.curve]
-    styles = (("training", STATES[State.PRUNED].color, "dash", "square"), ("validation", BEST, "solid", "circle"))
+    styles = (
+        ("training", STATES[State.PRUNED].color, "dash", "square"),
+        ("validation", BEST, "solid", "circle"),
+    )
     traces = [
         {
             "type": "scatter",
@@ -181,7 +220,14 @@ def _training_and_validation(
         }
         for (name, color, dash, symbol), y in zip(styles, values, strict=True)
     ]
-    mark = {"type": "line", "x0": best.best_epoch, "x1": best.best_epoch, "y0": 0, "y1": 1, "yref": "paper"}
+    mark = {
+        "type": "line",
+        "x0": best.best_epoch,
+        "x1": best.best_epoch,
+        "y0": 0,
+        "y1": 1,
+        "yref": "paper",
+    }
     return figure(
         traces,
         height=260,

@@ -1,4 +1,6 @@
-"""Figures as data, before any library draws them: the page draws them by Plotly, files by Matplotlib."""
+"""Figures as data, before any library draws them: the page draws them by Plotly, files by
+Matplotlib.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -15,7 +17,12 @@ from search.report.charts.style import REFERENCE, figure, literal
 _ON_SCREENS = ((265.0, 290.0), (1120.0, 330.0))
 """Pixels that a phone and a wide window leave a plot of 440 pixels height."""
 
-_DIGITS = ((1,), (1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7), (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9))
+_DIGITS = (
+    (1,),
+    (1, 2, 5),
+    (1, 1.5, 2, 3, 4, 5, 7),
+    (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9),
+)
 
 
 @dataclass(frozen=True)
@@ -120,12 +127,19 @@ def named(drawing: Drawing, sizes: Sizes) -> list[tuple[str, float, float, Label
         return drawing.x.part(x), 1 - drawing.y.part(y)
 
     lines = [
-        Box(left, min(y, z), right, max(y, z)) for m in drawing.marks for (left, y), (right, z) in _whiskers(m, part)
+        Box(left, min(y, z), right, max(y, z))
+        for m in drawing.marks
+        for (left, y), (right, z) in _whiskers(m, part)
     ]
     for line in drawing.lines:
         for (left, bottom), (right, top) in pairwise(part(*point) for point in line.points):
             lines += [Box(left, bottom, right, bottom), Box(right, top, right, bottom)]
-    found = place([part(x, y) for _, x, y in drawing.names], [name for name, _, _ in drawing.names], sizes, lines)
+    found = place(
+        [part(x, y) for _, x, y in drawing.names],
+        [name for name, _, _ in drawing.names],
+        sizes,
+        lines,
+    )
     return [(*one, label) for one, label in zip(drawing.names, found, strict=True) if label]
 
 
@@ -141,7 +155,10 @@ def as_plot(picture: Picture) -> Plot:
 
 
 def _plotly(drawing: Drawing) -> go.Figure:
-    traces = [*(_line(line) for line in drawing.lines), *(_points(marks) for marks in drawing.marks)]
+    traces = [
+        *(_line(line) for line in drawing.lines),
+        *(_points(marks) for marks in drawing.marks),
+    ]
     layout: dict[str, Any] = {
         "height": drawing.height,
         "showlegend": True,
@@ -162,16 +179,26 @@ def _axis(axis: Axis) -> dict[str, Any]:
     if axis.is_log:
         found |= {"type": "log"} | _log_ticks(axis)
     if axis.names:
-        found |= {"tickvals": list(range(len(axis.names))), "ticktext": [literal(n) for n in axis.names]}
+        found |= {
+            "tickvals": list(range(len(axis.names))),
+            "ticktext": [literal(n) for n in axis.names],
+        }
     return found
 
 
 def log_ticks(axis: Axis) -> list[float]:
-    """Round numbers on a logarithmic axis: as few digits of each power of ten as give three of them, if any do."""
+    """Round numbers on a logarithmic axis: as few digits of each power of ten as give three of
+    them, if any do.
+    """
     exponents = range(math.floor(axis.at(axis.low)), math.ceil(axis.at(axis.high)) + 1)
     found: list[float] = []
     for digits in _DIGITS:
-        found = [t for e in exponents for d in digits if axis.low <= (t := round(d * 10.0**e, 12)) <= axis.high]
+        found = [
+            t
+            for e in exponents
+            for d in digits
+            if axis.low <= (t := round(d * 10.0**e, 12)) <= axis.high
+        ]
         if len(found) >= 3:
             break
     return found
@@ -198,10 +225,13 @@ def _points(marks: Marks) -> dict[str, Any]:
         "text": list(marks.hover),
         "hovertemplate": "%{text}<extra></extra>",
         "marker": {
-            "color": marks.color, "symbol": symbol, "size": marks.size, "opacity": marks.opacity,
+            "color": marks.color,
+            "symbol": symbol,
+            "size": marks.size,
+            "opacity": marks.opacity,
             "line": {"width": 1.8 if "open" in str(symbol) else 0, "color": marks.color},
         },
-    }  # fmt: skip
+    }
     # No whiskers at all without an interval: of no length, they would look like a sure value.
     if marks.ends:
         at = [point["xy".index(marks.along)] for point in marks.points]
@@ -232,15 +262,24 @@ def _line(line: Steps) -> dict[str, Any]:
 def _note(note: Note, drawing: Drawing) -> dict[str, Any]:
     place = {"x": 0, "xref": "paper"} if note.x is None else {"x": drawing.x.at(note.x)}
     return {
-        "y": drawing.y.at(note.y), "text": f"<i>{literal(note.text)}</i>", "font": {"size": 12}, "xanchor": note.align,
-        "xshift": note.dx, "showarrow": False, **place,
-    }  # fmt: skip
+        "y": drawing.y.at(note.y),
+        "text": f"<i>{literal(note.text)}</i>",
+        "font": {"size": 12},
+        "xanchor": note.align,
+        "xshift": note.dx,
+        "showarrow": False,
+        **place,
+    }
 
 
 def _names(drawing: Drawing) -> list[dict[str, Any]]:
     found = []
     for name, x, y, label in named(drawing, _ON_SCREENS):
-        place = {"ax": label.dx, "ay": label.dy} if label.is_led else {"xshift": label.dx, "yshift": -label.dy}
+        place = (
+            {"ax": label.dx, "ay": label.dy}
+            if label.is_led
+            else {"xshift": label.dx, "yshift": -label.dy}
+        )
         line = {"arrowhead": 0, "arrowwidth": 1, "arrowcolor": REFERENCE, "showarrow": label.is_led}
         where = {"x": drawing.x.at(x), "y": drawing.y.at(y), "xanchor": label.align}
         found.append({"text": literal(name), "font": {"size": 12}} | where | place | line)

@@ -1,4 +1,6 @@
-"""The figure of the finalists: what each replicate scored on the test set, and the mean with its interval. Pure."""
+"""The figure of the finalists: what each replicate scored on the test set, and the mean with its
+interval. Pure.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,19 +18,29 @@ _APART = 0.24
 
 
 def finalists_plot(finals: Finals | None) -> Plot:
-    """Test accuracy per finalist: a mark per replicate, mean and 95 % interval, and what validation had promised."""
+    """Test accuracy per finalist: a mark per replicate, mean and 95 % interval, and what validation
+    had promised.
+    """
     title = "Finalists: accuracy on the test set (%)"
     rows = [row for row in finals.rows if row.values] if finals else []
     if finals is None or not rows:
         return Plot("finalists", title, "", (), "No replicate of a finalist is finished yet.")
     caption = (
-        f"Each small circle is one replicate, trained again on a fresh seed and scored once on the "
-        f"{count(finals.n_test or 0, 'test image')}. The large mark is their mean, its bar the 95 % interval"
-        f"{_alone(rows)}. The open square is what the search had seen on validation images."
+        "Each small circle is one replicate, trained again on a fresh seed and scored once on the"
+        f" {count(finals.n_test or 0, 'test image')}. The large mark is their mean, its bar the 95"
+        f" % interval{_alone(rows)}. The open square is what the search had seen on validation"
+        " images."
     )
-    said = [f"trial {row.trial} {percent(row.interval.mean if row.interval else None)}" for row in rows]
-    alt = f"Mean test accuracy by finalist, in the order of validation: {', '.join(said)}. The table has the intervals."
-    return Plot("finalists", title, caption, (Panel(alt, _drawn(rows, finals.champion, finals.baseline)),))
+    said = [
+        f"trial {row.trial} {percent(row.interval.mean if row.interval else None)}" for row in rows
+    ]
+    alt = (
+        f"Mean test accuracy by finalist, in the order of validation: {', '.join(said)}. The table"
+        " has the intervals."
+    )
+    return Plot(
+        "finalists", title, caption, (Panel(alt, _drawn(rows, finals.champion, finals.baseline)),)
+    )
 
 
 def _alone(rows: Sequence[Finalist]) -> str:
@@ -38,7 +50,11 @@ def _alone(rows: Sequence[Finalist]) -> str:
 def _drawn(rows: Sequence[Finalist], champion: Finalist, baseline: str) -> Any:
     at = {row.trial: i for i, row in enumerate(rows)}
     others = [row for row in rows if row is not champion]
-    traces = [_replicates(rows, at), _promised(rows, at), _means([champion], at, "mean of the chosen", BEST, "diamond")]
+    traces = [
+        _replicates(rows, at),
+        _promised(rows, at),
+        _means([champion], at, "mean of the chosen", BEST, "diamond"),
+    ]
     if others:
         traces.append(_means(others, at, "mean", STATES[State.COMPLETE].color, "circle"))
     return figure(
@@ -83,17 +99,26 @@ def _promised(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
         "x": [100 * row.search_accuracy for row in rows],
         "y": [at[row.trial] - _APART for row in rows],
         "name": "validation, in the search",
-        "marker": {"color": STATES[State.WAITING].color, "symbol": "square-open", "size": 9, "line": {"width": 2}},
+        "marker": {
+            "color": STATES[State.WAITING].color,
+            "symbol": "square-open",
+            "size": 9,
+            "line": {"width": 2},
+        },
         "hovertemplate": "validation, in the search: %{x:.2f} %<extra></extra>",
     }
 
 
-def _means(rows: Sequence[Finalist], at: dict[int, int], name: str, color: str, symbol: str) -> dict[str, Any]:
+def _means(
+    rows: Sequence[Finalist], at: dict[int, int], name: str, color: str, symbol: str
+) -> dict[str, Any]:
     known = [(row, row.interval) for row in rows if row.interval]
     ends = [
-        (found.mean, found.mean, found.mean)
-        if found.low is None or found.high is None
-        else (found.low, found.mean, found.high)
+        (
+            (found.mean, found.mean, found.mean)
+            if found.low is None or found.high is None
+            else (found.low, found.mean, found.high)
+        )
         for _, found in known
     ]
     return {

@@ -27,7 +27,9 @@ from search.words import count, duration
 
 
 def accuracy_by_trial(study: StudyRecord) -> Plot:
-    """Each trial's best validation accuracy by its number, the best so far, and the two reference lines."""
+    """Each trial's best validation accuracy by its number, the best so far, and the two reference
+    lines.
+    """
     trials = started_trials(study)
     valued = [t for t in trials if has_rank(t)]
     failed = [t for t in trials if t.state == State.FAIL]
@@ -37,44 +39,73 @@ def accuracy_by_trial(study: StudyRecord) -> Plot:
     lines = reference_lines(study, -0.5, last + 0.5)
     window = accuracy_window([accuracy_of(t) for t in valued], [line["y"][0] for line in lines])
     groups = [(s, [t for t in shown if t.state == s]) for s in STATES]
-    traces = [marks(g, s, [t.number for t in g], [accuracy_of(t) for t in g]) for s, g in groups if g]
+    traces = [
+        marks(g, s, [t.number for t in g], [accuracy_of(t) for t in g]) for s, g in groups if g
+    ]
     layout: dict[str, Any] = {
-        "xaxis": {"title": {"text": "trial (number)"}, "range": [-0.5, last + 0.5], **whole(last + 1)},
+        "xaxis": {
+            "title": {"text": "trial (number)"},
+            "range": [-0.5, last + 0.5],
+            **whole(last + 1),
+        },
         "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
         "height": HEIGHT,
     }
     if failed:
         traces.append(_add_strip(layout, thin(failed, N_POINTS, [])))
     caption = (
-        "Each mark is a trial at the largest validation accuracy of its epochs; the line is the best so far."
+        "Each mark is a trial at the largest validation accuracy of its epochs; the line is the"
+        " best so far."
         + (" Failed trials have no rank and lie in the strip below." if failed else "")
         + below_note(window, "trial")
-        + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced, all records among them")
+        + thinned_note(
+            len(shown), len(valued), "trials with a value, evenly spaced, all records among them"
+        )
     )
-    alt = f"Validation accuracy of {count(len(valued), 'trial')} by trial number, with the best so far."
+    alt = (
+        f"Validation accuracy of {count(len(valued), 'trial')} by trial number, with the best so"
+        " far."
+    )
     line = best_so_far([(t.number, accuracy_of(t)) for t in records], last)
     panel = Panel(alt, figure([*traces, *lines, line], **layout))
-    return Plot("accuracy", "Search history: validation accuracy (%) by trial", caption, (panel,) if trials else ())
+    return Plot(
+        "accuracy",
+        "Search history: validation accuracy (%) by trial",
+        caption,
+        (panel,) if trials else (),
+    )
 
 
 def compute(study: StudyRecord) -> Plot:
-    """Training seconds by trial, coloured by state; where trials are many, neighbours are summed."""
+    """Training seconds by trial, coloured by state; where trials are many, neighbours are
+    summed.
+    """
     trials = [t for t in started_trials(study) if t.curve]
     last = max((t.number for t in trials), default=0)
     width = math.ceil((last + 1) / N_BARS)
     spent = {s: _seconds_by_bin([t for t in trials if t.state == s], width) for s in STATES}
     totals = {s: sum(bins.values()) for s, bins in spent.items() if bins}
     total = sum(totals.values())
-    traces = [_bars(state, bins, width, patterns=last < N_PATTERNED) for state, bins in spent.items() if bins]
+    traces = [
+        _bars(state, bins, width, patterns=last < N_PATTERNED)
+        for state, bins in spent.items()
+        if bins
+    ]
     layout = {
         "barmode": "stack",
         "showlegend": True,
-        "xaxis": {"title": {"text": "trial (number)"}, "range": [-0.6, last + 0.6], **whole(last + 1)},
+        "xaxis": {
+            "title": {"text": "trial (number)"},
+            "range": [-0.6, last + 0.6],
+            **whole(last + 1),
+        },
         "yaxis": {"title": {"text": "training time (s)"}, "rangemode": "tozero"},
     }
     shares = [f"{s.lower()} {duration(t)} ({_share(t, total)})" for s, t in totals.items()]
-    caption = f"Wall-clock seconds of completed epochs, {duration(total)} in all: {', '.join(shares) or 'none'}." + (
-        f" Each bar sums {width} consecutive trials." if width > 1 else ""
+    caption = (
+        f"Wall-clock seconds of completed epochs, {duration(total)} in all:"
+        f" {', '.join(shares) or 'none'}."
+        + (f" Each bar sums {width} consecutive trials." if width > 1 else "")
     )
     alt = f"Training seconds of {count(len(trials), 'trial')} by trial number, coloured by state."
     panels = (Panel(alt, figure(traces, height=HEIGHT, **layout)),) if trials else ()
@@ -87,7 +118,9 @@ def _share(part: float, whole: float) -> str:
 
 
 def _add_strip(layout: dict[str, Any], failed: list[TrialRecord]) -> dict[str, Any]:
-    """Failed trials as marks in a strip under the plot, for which `layout` gets room and a second y axis."""
+    """Failed trials as marks in a strip under the plot, for which `layout` gets room and a second y
+    axis.
+    """
     layout["yaxis"]["domain"] = [0.14, 1]
     layout["xaxis"]["anchor"] = "y2"
     layout["yaxis2"] = {
@@ -98,7 +131,9 @@ def _add_strip(layout: dict[str, Any], failed: list[TrialRecord]) -> dict[str, A
         "showgrid": False,
         "fixedrange": True,
     }
-    return marks(failed, State.FAIL, [t.number for t in failed], [0.0] * len(failed)) | {"yaxis": "y2"}
+    return marks(failed, State.FAIL, [t.number for t in failed], [0.0] * len(failed)) | {
+        "yaxis": "y2"
+    }
 
 
 def _records(trials: list[TrialRecord]) -> list[TrialRecord]:
@@ -129,7 +164,12 @@ def _bars(state: State, bins: dict[int, float], width: int, *, patterns: bool) -
             "color": look.color,
             "line": {"width": 1 if patterns else 0, "color": look.color},
             # On bars of a few pixels a pattern is only noise.
-            "pattern": {"shape": look.pattern if patterns else "", "size": 6, "solidity": 0.35, "fillmode": "replace"},
+            "pattern": {
+                "shape": look.pattern if patterns else "",
+                "size": 6,
+                "solidity": 0.35,
+                "fillmode": "replace",
+            },
         },
         "hovertemplate": f"trial %{{x}}: %{{y:.1f}} s<extra>{state.lower()}</extra>",
     }

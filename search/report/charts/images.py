@@ -1,4 +1,6 @@
-"""Images as PNG data URIs, and the two grids of them: samples per class, misclassified images. Pure."""
+"""Images as PNG data URIs, and the two grids of them: samples per class, misclassified images.
+Pure.
+"""
 
 import base64
 import io
@@ -50,8 +52,9 @@ class Mistake:
 def picture(image: NDArray[np.uint8]) -> Picture:
     """An image, uint8 (height, width, channels), as a PNG data URI.
 
-    Small images keep their pixels and are shown enlarged by a whole factor; those of more than `SIDE` pixels are
-    reduced to it. Channels: 1 grey, 3 RGB, 4 RGBA; of any other number the mean is shown.
+    Small images keep their pixels and are shown enlarged by a whole factor; those of more than
+    `SIDE` pixels are reduced to it. Channels: 1 grey, 3 RGB, 4 RGBA; of any other number the mean
+    is shown.
     """
     channels = image.shape[-1]
     if channels not in _MODES:
@@ -72,12 +75,20 @@ def class_samples(evidence: Evidence) -> tuple[ClassSamples, ...]:
         return ()
     rows = list(zip(samples.class_names, samples.counts, samples.images, strict=True))[:N_CLASSES]
     most = max(1, _N_IMAGES // max(1, len(rows)))
-    return tuple(ClassSamples(name, n, tuple(picture(i) for i in images[:most])) for name, n, images in rows)
+    return tuple(
+        ClassSamples(name, n, tuple(picture(i) for i in images[:most])) for name, n, images in rows
+    )
 
 
 def mistakes(found: Predictions, names: Sequence[str]) -> tuple[Mistake, ...]:
     """The misclassified images that were kept, the most confident first."""
     return tuple(
-        Mistake(names[found.true[i]], names[found.predicted[i]], float(found.confidence[i]), int(i), picture(image))
+        Mistake(
+            names[found.true[i]],
+            names[found.predicted[i]],
+            float(found.confidence[i]),
+            int(i),
+            picture(image),
+        )
         for i, image in zip(found.wrong_index, found.wrong_images, strict=True)
     )

@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
-from search.analysis.importances import FOLDS, MIN_TRIALS, N_TRIALS, ROUNDS, TREES, Importance, compared, measure
+from search.analysis.importances import (
+    FOLDS,
+    MIN_TRIALS,
+    N_TRIALS,
+    ROUNDS,
+    TREES,
+    Importance,
+    compared,
+    measure,
+)
 from search.analysis.ranking import started_trials, varied_params
 from search.records import State, StudyRecord, has_rank
 from search.report.charts.chart import Panel, Plot, notable, thin
@@ -14,42 +23,59 @@ _TITLE = "Parameter importances (% of the variation in rank)"
 
 
 def importances(study: StudyRecord) -> Plot:
-    """How much worse a forest predicts the ranks of trials when one parameter's values are shuffled among them."""
+    """How much worse a forest predicts the ranks of trials when one parameter's values are shuffled
+    among them.
+    """
     step, valued = compared([t for t in started_trials(study) if has_rank(t)])
     names = varied_params(study, valued)
     if len(valued) < MIN_TRIALS or len(names) < 2 or len({t.val_accuracy for t in valued}) < 2:
-        why = f"{count(len(valued), 'trial')} with a value and {count(len(names), 'parameter')} that vary so far"
+        why = (
+            f"{count(len(valued), 'trial')} with a value and {count(len(names), 'parameter')} that"
+            " vary so far"
+        )
         needed = f"{MIN_TRIALS} trials of different accuracy and 2 parameters are needed"
-        return Plot("importances", _TITLE, "", (), f"Too little to tell what matters: {why}; {needed}.")
+        return Plot(
+            "importances", _TITLE, "", (), f"Too little to tell what matters: {why}; {needed}."
+        )
     shown = thin(valued, N_TRIALS, notable(study))
     whole, parts = measure(study, shown, names)
     if not whole.is_clear:
         why = (
-            "Too little to tell what matters: a forest grown on four fifths of the "
-            f"{count(len(shown), 'trial')} predicts the rank of the rest hardly better than a guess would: "
-            f"it explains {_range(whole)} of their variation."
+            "Too little to tell what matters: a forest grown on four fifths of the"
+            f" {count(len(shown), 'trial')} predicts the rank of the rest hardly better than a"
+            f" guess would: it explains {_range(whole)} of their variation."
         )
         return Plot("importances", _TITLE, "", (), why)
     caption = (
-        f"A forest of {TREES} randomised trees predicts from a trial’s setting how it ranks by validation accuracy "
-        f"up to epoch {step}. Nine of ten trials trained so long, so none is judged by when it was stopped; what "
-        f"matters only later is not seen. It explains {_range(whole)} of the variation among trials that it has not "
-        "seen. A bar is the part of the variation that is due to a parameter, alone and along with others: half of "
-        "what the squared error grows by when its values are shuffled among those trials (permutation importance), "
-        f"with a 95 % interval over {FOLDS * ROUNDS} folds. Grey bars can’t be told from none. Parameters that the "
-        "search moved together share what they explain."
-        + (f" Used: {len(shown)} of {len(valued):,} trials, evenly spaced." if len(shown) < len(valued) else "")
+        f"A forest of {TREES} randomised trees predicts from a trial’s setting how it ranks by"
+        f" validation accuracy up to epoch {step}. Nine of ten trials trained so long, so none is"
+        " judged by when it was stopped; what matters only later is not seen. It explains"
+        f" {_range(whole)} of the variation among trials that it has not seen. A bar is the part of"
+        " the variation that is due to a parameter, alone and along with others: half of what the"
+        " squared error grows by when its values are shuffled among those trials (permutation"
+        f" importance), with a 95 % interval over {FOLDS * ROUNDS} folds. Grey bars can’t be told"
+        " from none. Parameters that the search moved together share what they explain."
+        + (
+            f" Used: {len(shown)} of {len(valued):,} trials, evenly spaced."
+            if len(shown) < len(valued)
+            else ""
+        )
     )
     return Plot("importances", _TITLE, caption, (Panel(_alt(parts), _drawn(parts)),))
 
 
 def _range(found: Importance) -> str:
-    return f"{100 * found.mean:.0f} % (95 % interval {100 * found.low:.0f} to {100 * found.high:.0f})"
+    return (
+        f"{100 * found.mean:.0f} % (95 % interval {100 * found.low:.0f} to {100 * found.high:.0f})"
+    )
 
 
 def _alt(parts: Sequence[Importance]) -> str:
     clear = [f"{part.name} {100 * part.mean:.0f} %" for part in parts if part.is_clear]
-    return f"Bars of importance by parameter, the most important first: {', '.join(clear) or 'none is clear'}."
+    return (
+        "Bars of importance by parameter, the most important first:"
+        f" {', '.join(clear) or 'none is clear'}."
+    )
 
 
 def _drawn(parts: Sequence[Importance]) -> Any:
@@ -59,7 +85,11 @@ def _drawn(parts: Sequence[Importance]) -> Any:
         "x": [100 * part.mean for part in parts],
         "y": list(range(len(parts))),
         "width": 0.62,
-        "marker": {"color": [STATES[State.COMPLETE].color if part.is_clear else REFERENCE for part in parts]},
+        "marker": {
+            "color": [
+                STATES[State.COMPLETE].color if part.is_clear else REFERENCE for part in parts
+            ]
+        },
         "error_x": {
             "type": "data",
             "array": [100 * (part.high - part.mean) for part in parts],

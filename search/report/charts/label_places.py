@@ -1,4 +1,6 @@
-"""Where the names of points go so that they hide neither each other nor a point, however wide a drawing is. Pure."""
+"""Where the names of points go so that they hide neither each other nor a point, however wide a
+drawing is. Pure.
+"""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -22,7 +24,9 @@ class Box(NamedTuple):
 
 
 Sizes = Sequence[tuple[float, float]]
-"""(width, height) in pixels of the smallest and the largest area that a drawing may have; one if it has one."""
+"""(width, height) in pixels of the smallest and the largest area that a drawing may have; one if it
+has one.
+"""
 
 
 class Label(NamedTuple):
@@ -37,13 +41,18 @@ class Label(NamedTuple):
 
 
 def place(
-    points: Sequence[tuple[float, float]], names: Sequence[str], sizes: Sizes, lines: Sequence[Box] = ()
+    points: Sequence[tuple[float, float]],
+    names: Sequence[str],
+    sizes: Sizes,
+    lines: Sequence[Box] = (),
 ) -> list[Label | None]:
-    """A place for the name of each of `points`, clear of all points and other names in an area of any of `sizes`.
+    """A place for the name of each of `points`, clear of all points and other names in an area of
+    any of `sizes`.
 
-    Points and `lines`, which are left free as well if that is possible, are given in parts of the area, 0…1 from the
-    left and from the top. Two names are clear of each other in all areas between two sizes, since one lies left of the
-    other, or above it, in both. The earlier points choose first, the nearest place; None where there is none.
+    Points and `lines`, which are left free as well if that is possible, are given in parts of the
+    area, 0…1 from the left and from the top. Two names are clear of each other in all areas between
+    two sizes, since one lies left of the other, or above it, in both. The earlier points choose
+    first, the nearest place; None where there is none.
     """
     marks = [[_mark(x, y, size) for size in sizes] for x, y in points]
     drawn = [[_scaled(line, size) for size in sizes] for line in lines]
@@ -52,7 +61,11 @@ def place(
     for point, name in zip(points, names, strict=True):
         tried = [(label, [_box(point, label, name, size) for size in sizes]) for label in _labels()]
         inside = [(label, boxes) for label, boxes in tried if all(map(_fits, boxes, sizes))]
-        free = [(label, boxes) for label, boxes in inside if all(_apart(boxes, other) for other in taken)]
+        free = [
+            (label, boxes)
+            for label, boxes in inside
+            if all(_apart(boxes, other) for other in taken)
+        ]
         clear = (pair for pair in free if all(_apart(pair[1], other) for other in drawn))
         label, boxes = next(clear, free[0] if free else (None, None))
         found.append(label)
@@ -69,14 +82,19 @@ def _labels() -> Iterator[Label]:
     yield Label("center", 0.0, _GAP + _LINE / 2, is_led=False)
     for reach in range(20, 160, 8):
         for degrees in (30, -30, 150, -150, 60, -60, 120, -120, 0, 180, 90, -90):
-            dx, dy = reach * math.cos(math.radians(degrees)), reach * math.sin(math.radians(degrees))
+            dx, dy = (
+                reach * math.cos(math.radians(degrees)),
+                reach * math.sin(math.radians(degrees)),
+            )
             align: Literal["left", "center", "right"]
             align = "center" if abs(degrees) == 90 else "left" if abs(degrees) < 90 else "right"
             yield Label(align, round(dx, 1), round(dy, 1), is_led=True)
 
 
 def _apart(one: Sequence[Box], other: Sequence[Box]) -> bool:
-    """Whether two things, each given at every size, lie beside each other in the same order at all sizes."""
+    """Whether two things, each given at every size, lie beside each other in the same order at all
+    sizes.
+    """
     pairs = list(zip(one, other, strict=True))
     return (
         all(a.right <= b.left for a, b in pairs)
@@ -96,10 +114,19 @@ def _mark(x: float, y: float, size: tuple[float, float]) -> Box:
 
 def _scaled(line: Box, size: tuple[float, float]) -> Box:
     """The place of a line, which is at least three pixels thick."""
-    return Box(line.left * size[0] - 2, line.top * size[1] - 2, line.right * size[0] + 2, line.bottom * size[1] + 2)
+    return Box(
+        line.left * size[0] - 2,
+        line.top * size[1] - 2,
+        line.right * size[0] + 2,
+        line.bottom * size[1] + 2,
+    )
 
 
 def _box(point: tuple[float, float], label: Label, name: str, size: tuple[float, float]) -> Box:
-    x, y, width = point[0] * size[0] + label.dx, point[1] * size[1] + label.dy, _CHARACTER * len(name)
+    x, y, width = (
+        point[0] * size[0] + label.dx,
+        point[1] * size[1] + label.dy,
+        _CHARACTER * len(name),
+    )
     left = {"left": x, "center": x - width / 2, "right": x - width}[label.align]
     return Box(left, y - _LINE / 2, left + width, y + _LINE / 2)

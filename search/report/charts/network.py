@@ -1,8 +1,9 @@
 """A network → its diagram's layout and the words about it. Pure.
 
-Layers on the longest path stand in the first column, one per row. A branch stands in a column further right, in
-rows between the layer that it leaves and the one that it joins; a shortcut without layers is a line beside its column.
-Where one layer alone is read by what stands below it, the drawing may go on in another strip beside the first.
+Layers on the longest path stand in the first column, one per row. A branch stands in a column
+further right, in rows between the layer that it leaves and the one that it joins; a shortcut
+without layers is a line beside its column. Where one layer alone is read by what stands below it,
+the drawing may go on in another strip beside the first.
 """
 
 import math
@@ -37,7 +38,9 @@ class Box:
 
 @dataclass(frozen=True)
 class Strip:
-    """What is drawn, in pixels: boxes of `BOX_WIDTH` × `BOX_HEIGHT`, and lines as SVG paths ending in an arrow."""
+    """What is drawn, in pixels: boxes of `BOX_WIDTH` × `BOX_HEIGHT`, and lines as SVG paths ending
+    in an arrow.
+    """
 
     width: float
     height: float
@@ -92,7 +95,12 @@ def diagram(network: Network) -> Diagram:
     starts = _starts(grid)
     ends = [*starts[1:], max(grid.rows, default=-1) + 1]
     return Diagram(
-        tuple(_strip(network.layers, grid, rows) for rows in map(range, starts, ends) if len(network.layers)), branched
+        tuple(
+            _strip(network.layers, grid, rows)
+            for rows in map(range, starts, ends)
+            if len(network.layers)
+        ),
+        branched,
     )
 
 
@@ -113,7 +121,9 @@ def _starts(grid: _Grid) -> list[int]:
 
 
 def _strip(layers: Sequence[Layer], whole: _Grid, rows: range) -> Strip:
-    """The layers in `rows` with the lines to and between them; one that leads to a later strip ends at the edge."""
+    """The layers in `rows` with the lines to and between them; one that leads to a later strip ends
+    at the edge.
+    """
     inside = [i for i in range(len(layers)) if whole.rows[i] in rows]
     above = sorted({s for i in inside for s in whole.inputs[i]} - set(inside))
     place = {i: k for k, i in enumerate([*above, *inside])}
@@ -127,10 +137,19 @@ def _strip(layers: Sequence[Layer], whole: _Grid, rows: range) -> Strip:
     for width in widths:
         lefts.append(lefts[-1] + BOX_WIDTH + width)
     top = _ROW - BOX_HEIGHT if above else _MARGIN  # what stands above ends where the strip begins
-    boxes = [_box(layers[i], lefts[whole.columns[i]], top + _ROW * grid.rows[k]) for i, k in place.items()]
-    lines = [_line(boxes[i], boxes[j], lanes.get((i, j))) for j, sources in enumerate(grid.inputs) for i in sources]
+    boxes = [
+        _box(layers[i], lefts[whole.columns[i]], top + _ROW * grid.rows[k])
+        for i, k in place.items()
+    ]
+    lines = [
+        _line(boxes[i], boxes[j], lanes.get((i, j)))
+        for j, sources in enumerate(grid.inputs)
+        for i in sources
+    ]
     height: float = top + _ROW * (len(rows) - 1) + BOX_HEIGHT + _MARGIN
-    later = {s for j, sources in enumerate(whole.inputs) if whole.rows[j] >= rows.stop for s in sources}
+    later = {
+        s for j, sources in enumerate(whole.inputs) if whole.rows[j] >= rows.stop for s in sources
+    }
     for box in (boxes[place[i]] for i in inside if i in later):
         height = max(height, box.y + _ROW)
         lines.append(f"M{box.x + BOX_WIDTH / 2:g} {box.y + BOX_HEIGHT:g}V{height:g}")
@@ -154,13 +173,16 @@ def _grid(layers: tuple[Layer, ...]) -> _Grid:
     for sources in inputs:
         rows.append(1 + max((rows[i] for i in sources), default=-1))
     ends = [
-        max((rows[j] for j, sources in enumerate(inputs) if i in sources), default=rows[i]) for i in range(len(rows))
+        max((rows[j] for j, sources in enumerate(inputs) if i in sources), default=rows[i])
+        for i in range(len(rows))
     ]
     return _Grid(tuple(inputs), tuple(rows), _columns(inputs, rows, ends))
 
 
 def _columns(inputs: list[tuple[int, ...]], rows: list[int], ends: list[int]) -> tuple[int, ...]:
-    """Column 0 for the longest path; for the others the first that is free from their row to the row they join."""
+    """Column 0 for the longest path; for the others the first that is free from their row to the
+    row they join.
+    """
     main = set()
     at = max(range(len(rows)), key=rows.__getitem__, default=-1)
     while at >= 0:
@@ -181,11 +203,15 @@ def _first_free(free_from: list[int], row: int, end: int) -> int:
 
 
 def _lanes(grid: _Grid) -> tuple[dict[tuple[int, int], int], list[int]]:
-    """A lane beside its column for every line that passes over layers of the column; and the columns' gaps."""
+    """A lane beside its column for every line that passes over layers of the column; and the
+    columns' gaps.
+    """
     n_columns = max(grid.columns, default=0) + 1
     used: list[list[int]] = [[] for _ in range(n_columns)]
     lanes = {}
-    spans = [(grid.rows[i], grid.rows[j], i, j) for j, sources in enumerate(grid.inputs) for i in sources]
+    spans = [
+        (grid.rows[i], grid.rows[j], i, j) for j, sources in enumerate(grid.inputs) for i in sources
+    ]
     for start, end, i, j in sorted(spans):
         if grid.columns[i] != grid.columns[j] or end == start + 1:
             continue
@@ -205,12 +231,18 @@ def _line(source: Box, target: Box, lane: int | None) -> str:
     right, c = source.x + BOX_WIDTH, _CORNER
     if lane is not None:
         x = right + _LANE * (lane + 1)
-        turn = f"Q{x:g} {start_y:g} {x:g} {start_y + c:g}V{end_y - c:g}Q{x:g} {end_y:g} {x - c:g} {end_y:g}"
+        turn = (
+            f"Q{x:g} {start_y:g} {x:g} {start_y + c:g}V{end_y - c:g}Q{x:g} {end_y:g} {x - c:g}"
+            f" {end_y:g}"
+        )
         return f"M{right:g} {start_y:g}H{x - c:g}{turn}H{right:g}"
     if source.x == target.x:
         return f"M{middle:g} {source.y + BOX_HEIGHT:g}V{top:g}"
     if source.x < target.x:
-        return f"M{right:g} {start_y:g}H{middle - c:g}Q{middle:g} {start_y:g} {middle:g} {start_y + c:g}V{top:g}"
+        return (
+            f"M{right:g} {start_y:g}H{middle - c:g}Q{middle:g} {start_y:g} {middle:g}"
+            f" {start_y + c:g}V{top:g}"
+        )
     x = source.x + BOX_WIDTH / 2
     turn = f"V{end_y - c:g}Q{x:g} {end_y:g} {x - c:g} {end_y:g}"
     return f"M{x:g} {source.y + BOX_HEIGHT:g}{turn}H{target.x + BOX_WIDTH:g}"

@@ -1,4 +1,6 @@
-"""Figures as files for papers and slides: PNG and SVG, drawn by Matplotlib without a browser or a screen."""
+"""Figures as files for papers and slides: PNG and SVG, drawn by Matplotlib without a browser or a
+screen.
+"""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -20,7 +22,9 @@ _DPI = 200
 # The page's pixels are 1/96 inch, Matplotlib's points 1/72.
 _PT = 72 / 96
 _ON_PAPER = ((560.0, 320.0),)
-"""What axes, title and legend leave of it for a drawing of 440 pixels height, in the page's pixels."""
+"""What axes, title and legend leave of it for a drawing of 440 pixels height, in the page's
+pixels.
+"""
 _TEXT, _GRID, _EDGE = "#2b3138", "#e6e8ec", "#b4bac3"
 # The page's symbols: marker, what fills it (nothing: its colour), and what is drawn into it.
 _SYMBOLS = {
@@ -33,18 +37,30 @@ _SYMBOLS = {
     "diamond-wide-open": ("d", "none", ""),
 }
 _LOOK: dict[Any, Any] = {
-    "font.family": "DejaVu Sans", "font.size": 9, "axes.edgecolor": _EDGE, "axes.labelcolor": _TEXT,
-    "xtick.color": _TEXT, "ytick.color": _TEXT, "text.color": _TEXT, "axes.grid": True, "grid.color": _GRID,
-    "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-    "svg.hashsalt": "gridless", "text.parse_math": False,
-}  # fmt: skip
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "axes.edgecolor": _EDGE,
+    "axes.labelcolor": _TEXT,
+    "xtick.color": _TEXT,
+    "ytick.color": _TEXT,
+    "text.color": _TEXT,
+    "axes.grid": True,
+    "grid.color": _GRID,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "svg.hashsalt": "gridless",
+    "text.parse_math": False,
+}
 
 
 def write_pictures(pictures: Iterable[Picture], folder: Path) -> None:
-    """Write `key`.png (200 dots per inch) and `key`.svg of each picture that has a drawing into `folder`.
+    """Write `key`.png (200 dots per inch) and `key`.svg of each picture that has a drawing into
+    `folder`.
 
-    They are 7.2 inches wide, on white, and the same for the same picture. Raises OSError when `folder` can't be
-    written.
+    They are 7.2 inches wide, on white, and the same for the same picture. Raises OSError when
+    `folder` can't be written.
     """
     for picture in pictures:
         paths = {ending: folder / f"{picture.key}.{ending}" for ending in ("png", "svg")}
@@ -84,9 +100,14 @@ def _draw(axes: Axes, drawing: Drawing) -> None:
         axes.set_title(drawing.title, loc="left", fontweight="bold", fontsize=10)
     if keys:
         axes.legend(
-            keys.values(), keys, loc="upper center", bbox_to_anchor=(0.5, -0.16 * 440 / drawing.height), ncols=2,
-            fontsize=8, handler_map={tuple: HandlerTuple(ndivide=1)},
-        )  # fmt: skip
+            keys.values(),
+            keys,
+            loc="upper center",
+            bbox_to_anchor=(0.5, -0.16 * 440 / drawing.height),
+            ncols=2,
+            fontsize=8,
+            handler_map={tuple: HandlerTuple(ndivide=1)},
+        )
 
 
 def _scale(axes: Axes, drawing: Drawing) -> None:
@@ -106,17 +127,28 @@ def _scale(axes: Axes, drawing: Drawing) -> None:
 
 def _draw_marks(axes: Axes, marks: Marks) -> tuple[Any, ...]:
     """Draw them; what stands for them in the legend."""
-    symbols = marks.symbol if isinstance(marks.symbol, tuple) else (marks.symbol,) * len(marks.points)
+    symbols = (
+        marks.symbol if isinstance(marks.symbol, tuple) else (marks.symbol,) * len(marks.points)
+    )
     if marks.ends:
         _draw_whiskers(axes, marks)
     first: tuple[Any, ...] = ()
     for symbol in dict.fromkeys(symbols):
-        x, y = zip(*(p for p, s in zip(marks.points, symbols, strict=True) if s == symbol), strict=True)
+        x, y = zip(
+            *(p for p, s in zip(marks.points, symbols, strict=True) if s == symbol), strict=True
+        )
         shape, fill, inside = _SYMBOLS[symbol]
         size = marks.size * _PT * (0.75 if shape in "Dd" else 1)
-        look: dict[str, Any] = {"color": marks.color, "alpha": marks.opacity, "linestyle": "none", "zorder": 3}
+        look: dict[str, Any] = {
+            "color": marks.color,
+            "alpha": marks.opacity,
+            "linestyle": "none",
+            "zorder": 3,
+        }
         fill = fill or marks.color
-        drawn = axes.plot(x, y, marker=shape, markersize=size, markeredgewidth=1.3, markerfacecolor=fill, **look)
+        drawn = axes.plot(
+            x, y, marker=shape, markersize=size, markeredgewidth=1.3, markerfacecolor=fill, **look
+        )
         drawn += axes.plot(x, y, marker=inside, markersize=size / 2, **look) if inside else []
         first = first or tuple(drawn)
     return first
@@ -130,19 +162,34 @@ def _draw_whiskers(axes: Axes, marks: Marks) -> None:
         [high - v for v, (_, high) in zip(at, marks.ends, strict=True)],
     ]
     across, up = (reach, None) if marks.along == "x" else (None, reach)
-    axes.errorbar(x, y, xerr=across, yerr=up, capsize=2.5, elinewidth=1.4, color=marks.color, linestyle="none")
+    axes.errorbar(
+        x, y, xerr=across, yerr=up, capsize=2.5, elinewidth=1.4, color=marks.color, linestyle="none"
+    )
 
 
 def _draw_notes(axes: Axes, drawing: Drawing) -> None:
     for note in drawing.notes:
         at = drawing.x.low if note.x is None else note.x
         axes.annotate(
-            note.text, (at, note.y), xytext=(note.dx * _PT, 0), textcoords="offset points", ha=note.align,
-            va="center", fontsize=8.5, fontstyle="italic",
-        )  # fmt: skip
+            note.text,
+            (at, note.y),
+            xytext=(note.dx * _PT, 0),
+            textcoords="offset points",
+            ha=note.align,
+            va="center",
+            fontsize=8.5,
+            fontstyle="italic",
+        )
     for name, x, y, label in named(drawing, _ON_PAPER):
         line = {"arrowstyle": "-", "color": REFERENCE, "linewidth": 0.8} if label.is_led else None
         axes.annotate(
-            name, (x, y), xytext=(label.dx * _PT, -label.dy * _PT), textcoords="offset points", ha=label.align,
-            va="center", fontsize=8.5, arrowprops=line, zorder=4,
-        )  # fmt: skip
+            name,
+            (x, y),
+            xytext=(label.dx * _PT, -label.dy * _PT),
+            textcoords="offset points",
+            ha=label.align,
+            va="center",
+            fontsize=8.5,
+            arrowprops=line,
+            zorder=4,
+        )

@@ -1,6 +1,7 @@
 """The figure of whole settings: a line per trial through its value of every varied parameter. Pure.
 
-The axes lie one under another, not side by side: their names then fit a phone, and their values a line of text.
+The axes lie one under another, not side by side: their names then fit a phone, and their values a
+line of text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,7 +27,9 @@ _N_TOP = 20
 
 @dataclass(frozen=True)
 class _Axis:
-    """A parameter from 0 to 1: where each trial lies, by its number, and what is written under it."""
+    """A parameter from 0 to 1: where each trial lies, by its number, and what is written under
+    it.
+    """
 
     name: str
     places: Mapping[int, float]
@@ -34,24 +37,46 @@ class _Axis:
 
 
 def parallel_coordinates(study: StudyRecord) -> Plot:
-    """Every trial's setting as a line from parameter to parameter, down to its accuracy; the best tenth in colour."""
+    """Every trial's setting as a line from parameter to parameter, down to its accuracy; the best
+    tenth in colour.
+    """
     title = "Whole settings: parallel coordinates, down to validation accuracy (%)"
     valued = [t for t in ranking(study) if has_rank(t)]
     names = varied_params(study, valued)
     if len(valued) < 2 or not names:
-        return Plot("parallel", title, "", (), "Two trials with a value and a parameter that varies are needed.")
+        return Plot(
+            "parallel",
+            title,
+            "",
+            (),
+            "Two trials with a value and a parameter that varies are needed.",
+        )
     top = valued[: max(1, round(len(valued) / 10))]
     shown = thin(valued, N_LINES, [*notable(study), *top[:_N_TOP]])
-    axes = [_param_axis(name, shown, space_params(study).get(name)) for name in names] + [_accuracy_axis(shown)]
+    axes = [_param_axis(name, shown, space_params(study).get(name)) for name in names] + [
+        _accuracy_axis(shown)
+    ]
     some_unset = any(len(axis.places) < len(shown) for axis in axes)
     caption = (
-        f"One line per trial, through its value of each varied parameter. The best is on top, the best tenth "
-        f"({count(len(top), 'trial')}) in blue, the rest in grey. Every axis runs from the least to the largest value "
-        "tried, on a logarithmic scale where the space searches it so; the last one spaces trials evenly by rank."
-        + (" Where a line leaves to the far left, the parameter does not apply to that trial." if some_unset else "")
-        + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced by rank, the best among them")
+        "One line per trial, through its value of each varied parameter. The best is on top, the"
+        f" best tenth ({count(len(top), 'trial')}) in blue, the rest in grey. Every axis runs from"
+        " the least to the largest value tried, on a logarithmic scale where the space searches it"
+        " so; the last one spaces trials evenly by rank."
+        + (
+            " Where a line leaves to the far left, the parameter does not apply to that trial."
+            if some_unset
+            else ""
+        )
+        + thinned_note(
+            len(shown),
+            len(valued),
+            "trials with a value, evenly spaced by rank, the best among them",
+        )
     )
-    alt = f"Lines of {count(len(shown), 'trial')} over {count(len(names), 'parameter')}, coloured by rank."
+    alt = (
+        f"Lines of {count(len(shown), 'trial')} over {count(len(names), 'parameter')}, coloured by"
+        " rank."
+    )
     best = best_trial(study)
     groups = (
         ([t for t in shown if t not in top], "other trials", REFERENCE, 1.2, 0.4),
@@ -61,12 +86,22 @@ def parallel_coordinates(study: StudyRecord) -> Plot:
             STATES[State.COMPLETE].color,
             *((2.0, 0.8) if len(top) <= _N_TOP else (1.4, 0.55)),
         ),
-        ([t for t in shown if t is best], f"best: trial {best.number if best else 0}", BEST, 3.2, 1.0),
+        (
+            [t for t in shown if t is best],
+            f"best: trial {best.number if best else 0}",
+            BEST,
+            3.2,
+            1.0,
+        ),
     )
     traces = [
-        _lines(trials, axes, name, color, width, opacity) for trials, name, color, width, opacity in groups if trials
+        _lines(trials, axes, name, color, width, opacity)
+        for trials, name, color, width, opacity in groups
+        if trials
     ]
-    return Plot("parallel", title, caption, (Panel(alt, _drawn(traces, axes, some_unset=some_unset)),))
+    return Plot(
+        "parallel", title, caption, (Panel(alt, _drawn(traces, axes, some_unset=some_unset)),)
+    )
 
 
 def _param_axis(name: str, trials: Sequence[TrialRecord], declared: Any) -> _Axis:
@@ -92,7 +127,11 @@ def _accuracy_axis(trials: Sequence[TrialRecord]) -> _Axis:
     known = sorted(trials, key=lambda t: (accuracy_of(t), -t.number))
     last = len(known) - 1
     labels = [(i / last, f"{accuracy_of(known[i]):.2f}") for i in sorted({0, last // 2, last})]
-    return _Axis("validation accuracy (%), by rank", {t.number: i / last for i, t in enumerate(known)}, labels)
+    return _Axis(
+        "validation accuracy (%), by rank",
+        {t.number: i / last for i, t in enumerate(known)},
+        labels,
+    )
 
 
 def _scaled(
@@ -101,16 +140,29 @@ def _scaled(
     scale = np.log if log else np.asarray
     first, last = float(scale(low)), float(scale(high))
     middle = float(np.exp((first + last) / 2)) if log else (first + last) / 2
-    places = {n: (float(scale(v)) - first) / (last - first) if last > first else 0.5 for n, v in known.items()}
+    places = {
+        n: (float(scale(v)) - first) / (last - first) if last > first else 0.5
+        for n, v in known.items()
+    }
     if last <= first:
         return places, [(0.5, show(low))]
-    return places, [(x, f"{v:.3g}" if v < 1000 else f"{v:.0f}") for x, v in ((0.0, low), (0.5, middle), (1.0, high))]
+    return places, [
+        (x, f"{v:.3g}" if v < 1000 else f"{v:.0f}")
+        for x, v in ((0.0, low), (0.5, middle), (1.0, high))
+    ]
 
 
 def _lines(
-    trials: Sequence[TrialRecord], axes: Sequence[_Axis], name: str, color: str, width: float, opacity: float
+    trials: Sequence[TrialRecord],
+    axes: Sequence[_Axis],
+    name: str,
+    color: str,
+    width: float,
+    opacity: float,
 ) -> dict[str, Any]:
-    """All lines of one group as one trace with gaps: hundreds of traces would make the page slow."""
+    """All lines of one group as one trace with gaps: hundreds of traces would make the page
+    slow.
+    """
     x: list[float | None] = []
     y: list[int | None] = []
     text: list[str | None] = []
@@ -133,16 +185,34 @@ def _lines(
 
 
 def _label(trial: TrialRecord, name: str) -> str:
-    value = f"{name} = {show(trial.params[name])}" if name in trial.params else percent(trial.val_accuracy)
+    value = (
+        f"{name} = {show(trial.params[name])}"
+        if name in trial.params
+        else percent(trial.val_accuracy)
+    )
     return f"trial {trial.number}: {literal(value)}"
 
 
 def _drawn(traces: list[dict[str, Any]], axes: Sequence[_Axis], *, some_unset: bool) -> Any:
     left = _UNSET - 0.03 if some_unset else -0.03
-    line = {"type": "line", "x0": 0, "x1": 1, "layer": "below", "line": {"color": REFERENCE, "width": 1}}
+    line = {
+        "type": "line",
+        "x0": 0,
+        "x1": 1,
+        "layer": "below",
+        "line": {"color": REFERENCE, "width": 1},
+    }
     written = [note for i, axis in enumerate(axes) for note in _written(axis, i, left)]
     if some_unset:
-        written.append({"x": _UNSET, "y": len(axes) - 1, "text": "not<br>set", "yshift": -22, "font": {"size": 11}})
+        written.append(
+            {
+                "x": _UNSET,
+                "y": len(axes) - 1,
+                "text": "not<br>set",
+                "yshift": -22,
+                "font": {"size": 11},
+            }
+        )
     return figure(
         traces,
         height=90 + _ROW * len(axes),
@@ -157,7 +227,13 @@ def _drawn(traces: list[dict[str, Any]], axes: Sequence[_Axis], *, some_unset: b
 
 def _written(axis: _Axis, row: int, left: float) -> list[dict[str, Any]]:
     """The name over an axis and what its ends or choices mean under it."""
-    name = {"x": left, "y": row, "text": f"<b>{short(axis.name, 40)}</b>", "xanchor": "left", "yshift": 15}
+    name = {
+        "x": left,
+        "y": row,
+        "text": f"<b>{short(axis.name, 40)}</b>",
+        "xanchor": "left",
+        "yshift": 15,
+    }
     side = {0.0: "left", 1.0: "right"}
     # Where many choices would not fit side by side on a phone, every second one is written lower.
     step = 14 if len(axis.labels) > _N_LEVEL else 0

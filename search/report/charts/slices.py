@@ -6,10 +6,35 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from search.analysis.ranking import accuracy_of, best_trial, space_params, started_trials, varied_params
+from search.analysis.ranking import (
+    accuracy_of,
+    best_trial,
+    space_params,
+    started_trials,
+    varied_params,
+)
 from search.records import StudyRecord, TrialRecord, has_rank
-from search.report.charts.chart import ACCURACY, Panel, Plot, below_note, marks, notable, thin, thinned_note
-from search.report.charts.style import BEST, REFERENCE, STATES, Window, accuracy_window, figure, literal, narrow, short
+from search.report.charts.chart import (
+    ACCURACY,
+    Panel,
+    Plot,
+    below_note,
+    marks,
+    notable,
+    thin,
+    thinned_note,
+)
+from search.report.charts.style import (
+    BEST,
+    REFERENCE,
+    STATES,
+    Window,
+    accuracy_window,
+    figure,
+    literal,
+    narrow,
+    short,
+)
 from search.words import percent, show
 
 _N_POINTS = 500
@@ -26,18 +51,27 @@ def parameters(study: StudyRecord) -> Plot:
     names = varied_params(study, valued)
     window = accuracy_window([accuracy_of(t) for t in valued])
     best = best_trial(study)
-    panels = tuple(_panel(name, [t for t in shown if name in t.params], study, window, best) for name in names)
+    panels = tuple(
+        _panel(name, [t for t in shown if name in t.params], study, window, best) for name in names
+    )
     caption = (
-        "Validation accuracy against each parameter that was varied, on the same scale; the star is the best "
-        "trial, a short bar the median of a choice. The search itself chose where to look, so a crowd of marks "
-        "shows its interest, and a slope may belong to another parameter that changed along."
+        "Validation accuracy against each parameter that was varied, on the same scale; the star is"
+        " the best trial, a short bar the median of a choice. The search itself chose where to"
+        " look, so a crowd of marks shows its interest, and a slope may belong to another parameter"
+        " that changed along."
         + below_note(window, "trial")
         + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced")
     )
     return Plot("parameters", "Slices: validation accuracy (%) by parameter", caption, panels)
 
 
-def _panel(name: str, trials: list[TrialRecord], study: StudyRecord, window: Window, best: TrialRecord | None) -> Panel:
+def _panel(
+    name: str,
+    trials: list[TrialRecord],
+    study: StudyRecord,
+    window: Window,
+    best: TrialRecord | None,
+) -> Panel:
     values = [t.params[name] for t in trials]
     x: list[float]
     traces: list[dict[str, Any]]
@@ -60,13 +94,20 @@ def _panel(name: str, trials: list[TrialRecord], study: StudyRecord, window: Win
     return Panel(f"Validation accuracy against {name}.", _small(traces, name, axis, window))
 
 
-def _small(traces: list[dict[str, Any]], name: str, axis: dict[str, Any], window: Window) -> go.Figure:
+def _small(
+    traces: list[dict[str, Any]], name: str, axis: dict[str, Any], window: Window
+) -> go.Figure:
     return figure(
         traces,
         height=200,
         showlegend=False,
         margin={"l": 52, "r": 12, "t": 10, "b": 44},
-        xaxis={"title": {"text": literal(name) + (" (log scale)" if axis.get("type") == "log" else "")}, **axis},
+        xaxis={
+            "title": {
+                "text": literal(name) + (" (log scale)" if axis.get("type") == "log" else "")
+            },
+            **axis,
+        },
         yaxis={
             "title": {"text": ACCURACY, "font": {"size": 12}},
             "range": [window.low, window.high],
@@ -76,7 +117,9 @@ def _small(traces: list[dict[str, Any]], name: str, axis: dict[str, Any], window
 
 
 def _number_axis(numbers: Sequence[float], declared: Any) -> dict[str, Any]:
-    """Logarithmic where the space says so or, where it doesn't say, where positive values span decades."""
+    """Logarithmic where the space says so or, where it doesn't say, where positive values span
+    decades.
+    """
     known = declared if isinstance(declared, Mapping) else {}
     low, high = min(numbers), max(numbers)
     spans = high >= (8 if "choices" in known else 100) * low
@@ -89,18 +132,28 @@ def _number_axis(numbers: Sequence[float], declared: Any) -> dict[str, Any]:
             "tickvals": different,
             "ticktext": [show(v) if v % 1 else f"{v:.0f}" for v in different],
         }
-    return axis | ({"dtick": 1, "exponentformat": "power"} if log and high > 10 * low else {"nticks": 6})
+    return axis | (
+        {"dtick": 1, "exponentformat": "power"} if log and high > 10 * low else {"nticks": 6}
+    )
 
 
 def _strips(
     trials: Sequence[TrialRecord], values: Sequence[Any]
 ) -> tuple[list[float], dict[str, Any], list[dict[str, Any]]]:
-    """Text values as strips: x with a fixed spread by trial number, the axis, and each strip's median."""
+    """Text values as strips: x with a fixed spread by trial number, the axis, and each strip's
+    median.
+    """
     names = sorted({show(v) for v in values})
     place = {n: i for i, n in enumerate(names)}
     labels = [narrow(n) for n in names]
-    level = len(names) * max(len(part) for label in labels for part in label.split("<br>")) <= _N_LETTERS
-    x = [place[show(v)] + 0.5 * ((t.number * _GOLDEN) % 1 - 0.5) for t, v in zip(trials, values, strict=True)]
+    level = (
+        len(names) * max(len(part) for label in labels for part in label.split("<br>"))
+        <= _N_LETTERS
+    )
+    x = [
+        place[show(v)] + 0.5 * ((t.number * _GOLDEN) % 1 - 0.5)
+        for t, v in zip(trials, values, strict=True)
+    ]
     bars: dict[str, list[float | None]] = {"x": [], "y": []}
     for n, i in place.items():
         middle = median(accuracy_of(t) for t, v in zip(trials, values, strict=True) if show(v) == n)
@@ -137,4 +190,7 @@ def _star(best: TrialRecord, x: float, name: str) -> dict[str, Any]:
 
 def _label(trial: TrialRecord, name: str) -> str:
     value = literal(f"{name}={show(trial.params[name])}")
-    return f"<b>trial {trial.number}</b> · {trial.state.lower()}<br>{value}<br>{percent(trial.val_accuracy)}"
+    return (
+        f"<b>trial {trial.number}</b> ·"
+        f" {trial.state.lower()}<br>{value}<br>{percent(trial.val_accuracy)}"
+    )

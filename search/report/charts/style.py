@@ -38,8 +38,12 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans"
 
 
 def template(dark: bool) -> go.layout.Template:
-    """Axes, fonts and grid for a light or a dark page; the backgrounds let the page shine through."""
-    text, grid, line = ("#d6dae0", "#2b3038", "#4a515c") if dark else ("#2b3138", "#e6e8ec", "#b4bac3")
+    """Axes, fonts and grid for a light or a dark page; the backgrounds let the page shine
+    through.
+    """
+    text, grid, line = (
+        ("#d6dae0", "#2b3038", "#4a515c") if dark else ("#2b3138", "#e6e8ec", "#b4bac3")
+    )
     axis = {
         "gridcolor": grid,
         "linecolor": line,
@@ -75,7 +79,11 @@ def template(dark: bool) -> go.layout.Template:
             },
             "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
             # Words within a plot stay readable where lines pass behind them.
-            "annotationdefaults": {"showarrow": False, "bgcolor": CARDS[1] if dark else CARDS[0], "opacity": 0.85},
+            "annotationdefaults": {
+                "showarrow": False,
+                "bgcolor": CARDS[1] if dark else CARDS[0],
+                "opacity": 0.85,
+            },
             "modebar": {"bgcolor": "rgba(0,0,0,0)", "color": line, "activecolor": text},
         }
     )
@@ -105,25 +113,37 @@ def short(text: str, letters: int = 18) -> str:
 
 
 def narrow(text: str, letters: int = 8) -> str:
-    """A label that may not be wider than about `letters`: broken where a name has a joint, cut where it has none."""
-    parts = [text] if len(text) <= letters else re.sub(r"([_\-\s./:])", r"\1\n", text, count=2).split("\n")
+    """A label that may not be wider than about `letters`: broken where a name has a joint, cut
+    where it has none.
+    """
+    parts = (
+        [text]
+        if len(text) <= letters
+        else re.sub(r"([_\-\s./:])", r"\1\n", text, count=2).split("\n")
+    )
     return "<br>".join(short(part, letters) for part in parts if part)
 
 
 @dataclass(frozen=True)
 class Window:
-    """The part of an accuracy axis that is shown at first, in percent, and how many values lie under it."""
+    """The part of an accuracy axis that is shown at first, in percent, and how many values lie
+    under it.
+    """
 
     low: float
     high: float
     n_below: int
 
 
-def accuracy_window(values: Iterable[float], also: Iterable[float] = (), reach: float = 1.5) -> Window:
-    """A window over `values` (percent) in which the good ones can be told apart, `also` always inside.
+def accuracy_window(
+    values: Iterable[float], also: Iterable[float] = (), reach: float = 1.5
+) -> Window:
+    """A window over `values` (percent) in which the good ones can be told apart, `also` always
+    inside.
 
-    Where few poor values would squeeze the rest into a line, the axis starts nearer the rest, and they are
-    counted: those further below the first quartile than `reach` times the way from there to the best.
+    Where few poor values would squeeze the rest into a line, the axis starts nearer the rest, and
+    they are counted: those further below the first quartile than `reach` times the way from there
+    to the best.
     """
     kept = np.sort([v for v in values if np.isfinite(v)])
     if not len(kept):

@@ -1,4 +1,6 @@
-"""A comparison of studies as pictures: accuracy per model, and accuracy against what it costs. Pure."""
+"""A comparison of studies as pictures: accuracy per model, and accuracy against what it costs.
+Pure.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -7,7 +9,13 @@ from search.analysis.comparison import Comparison, Contender, Row
 from search.records import State
 from search.report.charts.drawing import Axis, Drawing, Marks, Note, Picture, Steps
 from search.report.charts.style import BEST, REFERENCE, STATES, literal
-from search.report.comparison.table import accuracy_text, gain_text, hours_text, standing, standing_text
+from search.report.comparison.table import (
+    accuracy_text,
+    gain_text,
+    hours_text,
+    standing,
+    standing_text,
+)
 from search.words import duration, percent
 
 _ROW, _FRAME = 34, 170
@@ -23,14 +31,21 @@ _GROUPS = (
 
 def comparison_pictures(comparison: Comparison) -> tuple[Picture, ...]:
     """Every picture of the comparison, in the order of the page."""
-    return accuracy_per_study(comparison), accuracy_by_training(comparison), accuracy_by_search(comparison)
+    return (
+        accuracy_per_study(comparison),
+        accuracy_by_training(comparison),
+        accuracy_by_search(comparison),
+    )
 
 
 def accuracy_per_study(comparison: Comparison) -> Picture:
-    """Test accuracies with intervals, best first, a drawing per data set; the document's own setting beside them."""
+    """Test accuracies with intervals, best first, a drawing per data set; the document's own
+    setting beside them.
+    """
     caption = (
-        "Dots are mean test accuracies of the settings that the searches chose, their whiskers 95 % intervals over "
-        "seeds, the small marks below them single replicates; filled dots are the best or tied with it. "
+        "Dots are mean test accuracies of the settings that the searches chose, their whiskers 95 %"
+        " intervals over seeds, the small marks below them single replicates; filled dots are the"
+        " best or tied with it. "
     )
     if any(row.contender.document for row in comparison.rows):
         caption += "Diamonds are the documents’ own settings, trained again in the same way. "
@@ -40,22 +55,29 @@ def accuracy_per_study(comparison: Comparison) -> Picture:
 
 
 def accuracy_by_training(comparison: Comparison) -> Picture:
-    """Test accuracy against the seconds of training a chosen setting once, with the Pareto front."""
+    """Test accuracy against the seconds of training a chosen setting once, with the Pareto
+    front.
+    """
     drawings = [
         drawing
         for data in comparison.data
         if (drawing := _front(data, comparison.on(data), "training time", "s", lambda c: c.train_s))
     ]
     caption = (
-        "Seconds that one replicate of the chosen setting trains, the median. On the stepped line, the Pareto front, "
-        "lie the models that no other beats in both; whiskers are 95 % intervals over seeds. The axis of seconds is "
-        "logarithmic. Times from different devices are not comparable."
+        "Seconds that one replicate of the chosen setting trains, the median. On the stepped line,"
+        " the Pareto front, lie the models that no other beats in both; whiskers are 95 % intervals"
+        " over seeds. The axis of seconds is logarithmic. Times from different devices are not"
+        " comparable."
     )
-    return Picture("accuracy-by-training", "Accuracy against training time", caption, tuple(drawings))
+    return Picture(
+        "accuracy-by-training", "Accuracy against training time", caption, tuple(drawings)
+    )
 
 
 def accuracy_by_search(comparison: Comparison) -> Picture:
-    """Test accuracy against the compute of the whole search, with the Pareto front; core- and GPU-hours apart."""
+    """Test accuracy against the compute of the whole search, with the Pareto front; core- and
+    GPU-hours apart.
+    """
     drawings = []
     for data in comparison.data:
         for unit, kind in (("core-hours", 0), ("GPU-hours", 1)):
@@ -63,14 +85,18 @@ def accuracy_by_search(comparison: Comparison) -> Picture:
             drawing = _front(data, rows, "compute of the search", unit, _spent)
             drawings += [drawing] if drawing else []
     caption = (
-        "Compute of the whole search, without the replicates of its finalists: what finding the setting has cost. The "
-        "stepped line is the Pareto front; the axis of hours is logarithmic."
+        "Compute of the whole search, without the replicates of its finalists: what finding the"
+        " setting has cost. The stepped line is the Pareto front; the axis of hours is logarithmic."
     )
-    return Picture("accuracy-by-search", "Accuracy against the search’s cost", caption, tuple(drawings))
+    return Picture(
+        "accuracy-by-search", "Accuracy against the search’s cost", caption, tuple(drawings)
+    )
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which of `points` (cost, gain) no other beats in both, by rising cost; of equals the first."""
+    """Which of `points` (cost, gain) no other beats in both, by rising cost; of equals the
+    first.
+    """
     found: list[int] = []
     for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
         if not found or points[i][1] > points[found[-1]][1]:
@@ -79,7 +105,9 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _kind(contender: Contender) -> int | None:
-    """0 for a search on CPUs, 1 for one on GPUs, which count as more if a search has used both; None for none."""
+    """0 for a search on CPUs, 1 for one on GPUs, which count as more if a search has used both;
+    None for none.
+    """
     spent = contender.search
     return (1 if spent.gpu else 0) if spent and sum(spent) else None
 
@@ -94,10 +122,18 @@ def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
     extent = [100 * v for _, row in done for v in _drawn(row)]
     low, high = min(extent, default=0.0), max(extent, default=100.0)
     pad = max(0.06 * (high - low), 0.1)
-    marks = [_means([(i, r) for i, r in done if standing(r) in words], *look) for look, words in _GROUPS]
+    marks = [
+        _means([(i, r) for i, r in done if standing(r) in words], *look) for look, words in _GROUPS
+    ]
     singles = [(100 * v, i + 0.3, row) for i, row in done for v in row.contender.values]
-    hover = tuple(f"{literal(row.contender.model)}, one replicate: {x:.2f}\u00a0%" for x, _, row in singles)
-    marks.append(Marks("one replicate", tuple((x, y) for x, y, _ in singles), hover, _OURS, size=5, opacity=0.6))
+    hover = tuple(
+        f"{literal(row.contender.model)}, one replicate: {x:.2f}\u00a0%" for x, _, row in singles
+    )
+    marks.append(
+        Marks(
+            "one replicate", tuple((x, y) for x, y, _ in singles), hover, _OURS, size=5, opacity=0.6
+        )
+    )
     marks.append(_documents(done))
     text = [f"{r.contender.model} {accuracy_text(r)} ({standing_text(r)})" for r in rows]
     return Drawing(
@@ -122,32 +158,58 @@ def _drawn(row: Row) -> list[float]:
     return [*own.values, *_ends(row), *theirs]
 
 
-def _means(rows: Sequence[tuple[float, Row]], name: str, symbol: str, along: Literal["x", "y"] = "x") -> Marks:
+def _means(
+    rows: Sequence[tuple[float, Row]], name: str, symbol: str, along: Literal["x", "y"] = "x"
+) -> Marks:
     """Mean accuracies with their whiskers: of `rows` at these places on the other axis."""
     sure = [(at, row, found) for at, row in rows if (found := row.contender.interval)]
     ends = [
-        (100 * (v.mean if v.low is None else v.low), 100 * (v.mean if v.high is None else v.high)) for *_, v in sure
+        (100 * (v.mean if v.low is None else v.low), 100 * (v.mean if v.high is None else v.high))
+        for *_, v in sure
     ]
-    points = [(100 * v.mean, float(at)) if along == "x" else (at, 100 * v.mean) for at, _, v in sure]
+    points = [
+        (100 * v.mean, float(at)) if along == "x" else (at, 100 * v.mean) for at, _, v in sure
+    ]
     # A whisker of no length would look like a sure value.
     whiskers = tuple(ends) if any(low < high for low, high in ends) else ()
     return Marks(
-        name, tuple(points), tuple(_hover(row) for _, row, _ in sure), _OURS, symbol, ends=whiskers, along=along
+        name,
+        tuple(points),
+        tuple(_hover(row) for _, row, _ in sure),
+        _OURS,
+        symbol,
+        ends=whiskers,
+        along=along,
     )
 
 
 def _documents(rows: Sequence[tuple[int, Row]]) -> Marks:
-    found = [(i, row, own.interval.mean) for i, row in rows if (own := row.contender.document) and own.interval]
+    found = [
+        (i, row, own.interval.mean)
+        for i, row in rows
+        if (own := row.contender.document) and own.interval
+    ]
     points = tuple((100 * mean, i - 0.2) for i, _, mean in found)
-    hover = tuple(f"{literal(r.contender.model)}, the document’s setting: {percent(mean)}" for _, r, mean in found)
+    hover = tuple(
+        f"{literal(r.contender.model)}, the document’s setting: {percent(mean)}"
+        for _, r, mean in found
+    )
     return Marks("the document’s setting, mean", points, hover, BEST, "diamond-open", size=9)
 
 
 def _front(
-    data: str, rows: Sequence[Row], title: str, unit: str, cost_of: Callable[[Contender], float | None]
+    data: str,
+    rows: Sequence[Row],
+    title: str,
+    unit: str,
+    cost_of: Callable[[Contender], float | None],
 ) -> Drawing | None:
-    """Accuracy against a cost on a logarithmic axis; None with fewer than two models, which show no trade-off."""
-    priced = [(cost, row) for row in rows if row.contender.values and (cost := cost_of(row.contender))]
+    """Accuracy against a cost on a logarithmic axis; None with fewer than two models, which show no
+    trade-off.
+    """
+    priced = [
+        (cost, row) for row in rows if row.contender.values and (cost := cost_of(row.contender))
+    ]
     if len(priced) < 2:
         return None
     points = [(cost, 100 * row.contender.mean) for cost, row in priced]
@@ -156,19 +218,28 @@ def _front(
     line = (*(points[i] for i in best), (axes[0].high, points[best[-1]][1]))
     groups = (
         ("on the Pareto front", "circle", [priced[i] for i in best]),
-        ("another is better and cheaper", "circle-open", [pair for i, pair in enumerate(priced) if i not in best]),
+        (
+            "another is better and cheaper",
+            "circle-open",
+            [pair for i, pair in enumerate(priced) if i not in best],
+        ),
     )
-    text = [f"{row.contender.model} {accuracy_text(row)} for {cost:.3g} {unit}" for cost, row in priced]
+    text = [
+        f"{row.contender.model} {accuracy_text(row)} for {cost:.3g} {unit}" for cost, row in priced
+    ]
     return Drawing(
-        alt=f"Test accuracy on {data} against {title}: {'; '.join(text)}. "
-        f"On the Pareto front: {', '.join(priced[i][1].contender.model for i in best)}.",
+        alt=(
+            f"Test accuracy on {data} against {title}: {'; '.join(text)}. "
+            f"On the Pareto front: {', '.join(priced[i][1].contender.model for i in best)}."
+        ),
         x=axes[0],
         y=axes[1],
         marks=tuple(_means(pairs, name, symbol, "y") for name, symbol, pairs in groups if pairs),
         lines=(Steps("Pareto front", line, REFERENCE),),
         # The front's first: where there is no room for all, theirs are wanted most.
         names=tuple(
-            (priced[i][1].contender.model, *points[i]) for i in sorted(range(len(points)), key=lambda i: i not in best)
+            (priced[i][1].contender.model, *points[i])
+            for i in sorted(range(len(points)), key=lambda i: i not in best)
         ),
         title=data,
     )
@@ -186,7 +257,11 @@ def _axes(title: str, priced: Sequence[tuple[float, Row]]) -> tuple[Axis, Axis]:
 
 def _ends(row: Row) -> tuple[float, ...]:
     found = row.contender.interval
-    return (found.low, found.high) if found and found.low is not None and found.high is not None else ()
+    return (
+        (found.low, found.high)
+        if found and found.low is not None and found.high is not None
+        else ()
+    )
 
 
 def _hover(row: Row) -> str:

@@ -37,7 +37,9 @@ _FACTS = ("precision", "validation_fraction", "seed")
 
 @dataclass(frozen=True)
 class Entrant:
-    """Who takes part: a study in the storage, or a suite's system, which may not have been run yet."""
+    """Who takes part: a study in the storage, or a suite's system, which may not have been run
+    yet.
+    """
 
     study: str
     """The name without `.final`."""
@@ -60,7 +62,9 @@ class Entrant:
 
 
 def stored_entrants(storage: LedgerStorage, names: Sequence[str]) -> list[Entrant]:
-    """The studies `names`, each once. Raises InputError with every name that is not a search in the storage."""
+    """The studies `names`, each once. Raises InputError with every name that is not a search in the
+    storage.
+    """
     found: list[Entrant] = []
     problems: list[str] = []
     for name in dict.fromkeys(names):
@@ -73,7 +77,10 @@ def stored_entrants(storage: LedgerStorage, names: Sequence[str]) -> list[Entran
             own = records[name]
             found.append(Entrant(name, own.model, own.data, own, records.get(name + FINAL)))
         else:
-            problems.append(f"study {name!r} has replicates of a fixed setting only; give the suite that it belongs to")
+            problems.append(
+                f"study {name!r} has replicates of a fixed setting only; give the suite that it"
+                " belongs to"
+            )
     if problems:
         raise InputError(problems)
     return found
@@ -86,49 +93,78 @@ def suite_entrants(storage: LedgerStorage, systems: Iterable[System]) -> list[En
     def read(name: str) -> StudyRecord | None:
         return read_study(storage, name) if name in known else None
 
-    return [Entrant(s.study, _label(s), s.data, read(s.study), read(s.study + FINAL), s) for s in systems]
+    return [
+        Entrant(s.study, _label(s), s.data, read(s.study), read(s.study + FINAL), s)
+        for s in systems
+    ]
 
 
 def contenders(entrants: Sequence[Entrant]) -> list[Contender]:
     """What each of `entrants` brings to the comparison, with what their workers kept.
 
-    Raises InputError where they can't be compared: on one data set with unlike images or splits, or when none has been
-    scored on the test set.
+    Raises InputError where they can't be compared: on one data set with unlike images or splits, or
+    when none has been scored on the test set.
     """
     records = [e.record for e in entrants if e.record]
     if problems := differences(records, [e.study for e in entrants if e.is_search]):
         raise InputError(problems)
-    found = [_contender(e, read_correct(join(artifacts(e.study + FINAL), "evidence"), e.final)) for e in entrants]
+    found = [
+        _contender(e, read_correct(join(artifacts(e.study + FINAL), "evidence"), e.final))
+        for e in entrants
+    ]
     if not any(c.values for c in found):
-        raise InputError(["nothing to compare yet: no test accuracy", *(f"{c.study}: {c.missing}" for c in found)])
+        raise InputError(
+            [
+                "nothing to compare yet: no test accuracy",
+                *(f"{c.study}: {c.missing}" for c in found),
+            ]
+        )
     return labelled(found)
 
 
 def differences(studies: Sequence[StudyRecord], searches: Sequence[str] | None = None) -> list[str]:
-    """Why `studies` can't be compared, one line each: on one data set they must share its images and its split.
+    """Why `studies` can't be compared, one line each: on one data set they must share its images
+    and its split.
 
     Only those named in `searches` (all by default) have used the split.
     """
     found = []
-    for data, key in itertools.product(dict.fromkeys(s.data for s in studies), ("data_digest", *_SPLIT)):
+    for data, key in itertools.product(
+        dict.fromkeys(s.data for s in studies), ("data_digest", *_SPLIT)
+    ):
         groups: dict[Any, list[str]] = {}
         for study in studies:
-            if study.data == data and (key == "data_digest" or searches is None or study.name in searches):
+            if study.data == data and (
+                key == "data_digest" or searches is None or study.name in searches
+            ):
                 groups.setdefault(study.spec.get(key), []).append(study.name)
         if len(groups) > 1:
-            who = listing([f"{show(value)[:12]} in {listing(names)}" for value, names in groups.items()])
-            found.append(f"studies on {data} can’t be compared: {key} is {who}; {_REMEDY[key == 'data_digest']}")
+            who = listing(
+                [f"{show(value)[:12]} in {listing(names)}" for value, names in groups.items()]
+            )
+            found.append(
+                f"studies on {data} can’t be compared: {key} is {who};"
+                f" {_REMEDY[key == 'data_digest']}"
+            )
     return found
 
 
 _REMEDY = (
-    "compare those that agree, or search again with the same SEED and validation_fraction under another NAME",
-    "these are other images under one name: compare those that agree, or search again on the same file",
+    (
+        "compare those that agree, or search again with the same SEED and validation_fraction under"
+        " another NAME"
+    ),
+    (
+        "these are other images under one name: compare those that agree, or search again on the"
+        " same file"
+    ),
 )
 
 
 def facts(studies: Iterable[StudyRecord]) -> dict[str, str]:
-    """Hardware and versions that `studies` recorded; values that differ between them are all named."""
+    """Hardware and versions that `studies` recorded; values that differ between them are all
+    named.
+    """
     found: dict[str, Counter[str]] = {}
     for study in studies:
         spec = {k: str(study.spec[k]) for k in _FACTS if k in study.spec}
@@ -141,8 +177,14 @@ def _contender(entrant: Entrant, correct: Correct) -> Contender:
     system, record = entrant.system, entrant.record
     split = system.evaluate if system else "test"
     if record is None or split != "test":
-        missing = "not run yet" if split == "test" else f"it is scored on the {split} images, not on the test set"
-        return Contender(entrant.study, entrant.model, entrant.data, is_search=entrant.is_search, missing=missing)
+        missing = (
+            "not run yet"
+            if split == "test"
+            else f"it is scored on the {split} images, not on the test set"
+        )
+        return Contender(
+            entrant.study, entrant.model, entrant.data, is_search=entrant.is_search, missing=missing
+        )
     if system and system.search is None:
         return _fixed(system, record, correct)
     return searched(record, entrant.final, correct, system=system)
@@ -151,7 +193,9 @@ def _contender(entrant: Entrant, correct: Correct) -> Contender:
 def searched(
     study: StudyRecord, final: StudyRecord | None, correct: Correct, *, system: System | None = None
 ) -> Contender:
-    """The champion of `study`, from the replicates in `final` and which test images they got right."""
+    """The champion of `study`, from the replicates in `final` and which test images they got
+    right.
+    """
     finals = judge(study, final, correct)
     champion = finals.champion if finals and finals.champion.interval else None
     own = [] if champion is None or final is None else _replicates_of(study, final, champion.trial)
@@ -168,7 +212,11 @@ def searched(
         trial=champion.trial if champion else None,
         search_accuracy=champion.search_accuracy if champion else None,
         gain=finals.gain if finals else None,
-        document=next((r for r in finals.rows[1:] if r.is_baseline and r.interval), None) if finals else None,
+        document=(
+            next((r for r in finals.rows[1:] if r.is_baseline and r.interval), None)
+            if finals
+            else None
+        ),
         n_trials=len(started_trials(study)),
         n_params=next((t.n_params for t in own if t.n_params is not None), None),
         train_s=median(t.train_s for t in own) if own else None,
@@ -207,21 +255,36 @@ def _label(system: System) -> str:
 
 def _missing(study: StudyRecord, finals: Finals | None) -> str:
     if not any(has_rank(t) for t in study.trials):
-        return "no trial has a validation accuracy yet; the command that began the study goes on with it"
+        return (
+            "no trial has a validation accuracy yet; the command that began the study goes on"
+            " with it"
+        )
     if finals is None and Rule.of(study.spec).finalists == 0:
-        return "nothing was trained again for the test set; the same command with --finalists 1 does that"
+        return (
+            "nothing was trained again for the test set; the same command with --finalists 1 does"
+            " that"
+        )
     if finals is None:
-        return "its finalists have not been trained again yet; the command that began the study goes on with it"
+        return (
+            "its finalists have not been trained again yet; the command that began the study goes"
+            " on with it"
+        )
     row = finals.champion
     ended = row.n_failed >= row.n_wanted
-    return "all replicates of its best setting failed" if ended else "no replicate of its best setting is finished yet"
+    return (
+        "all replicates of its best setting failed"
+        if ended
+        else "no replicate of its best setting is finished yet"
+    )
 
 
 def _later(finals: Finals | None, is_scored: bool) -> str:
     if not finals or not is_scored:
         return ""
     later = "a setting that is better by validation has not been trained again yet"
-    return "; ".join([later] * (finals.champion.rank != 1) + [finals.no_gain.rstrip(".")] * bool(finals.no_gain))
+    return "; ".join(
+        [later] * (finals.champion.rank != 1) + [finals.no_gain.rstrip(".")] * bool(finals.no_gain)
+    )
 
 
 def _replicates_of(study: StudyRecord, final: StudyRecord, trial: int) -> list[TrialRecord]:
@@ -230,4 +293,8 @@ def _replicates_of(study: StudyRecord, final: StudyRecord, trial: int) -> list[T
 
 
 def _is_scored(trial: TrialRecord) -> bool:
-    return trial.state == State.COMPLETE and trial.evaluation is not None and trial.evaluation.split == "test"
+    return (
+        trial.state == State.COMPLETE
+        and trial.evaluation is not None
+        and trial.evaluation.split == "test"
+    )

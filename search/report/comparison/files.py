@@ -1,4 +1,6 @@
-"""The files of a comparison: tables for other programs, the page, and figures for pages, papers and slides."""
+"""The files of a comparison: tables for other programs, the page, and figures for pages, papers and
+slides.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,12 +37,20 @@ class Texts(NamedTuple):
 
 
 def write_files(
-    folder: Path, frame: pd.DataFrame, texts: Texts, pictures: Sequence[Picture], *, name: str, about: tuple[str, str]
+    folder: Path,
+    frame: pd.DataFrame,
+    texts: Texts,
+    pictures: Sequence[Picture],
+    *,
+    name: str,
+    about: tuple[str, str],
 ) -> ComparisonPaths:
-    """Write comparison.{csv,md,tex,html} and figures/<key>.{html,png,svg} into `folder`, each in one step.
+    """Write comparison.{csv,md,tex,html} and figures/<key>.{html,png,svg} into `folder`, each in
+    one step.
 
-    Older files of these names are replaced, and figures that there are none of any more removed. `about` are the two
-    parts of what is compared, such as "3 systems" and "fashion". Raises InputError when `folder` can't be written.
+    Older files of these names are replaced, and figures that there are none of any more removed.
+    `about` are the two parts of what is compared, such as "3 systems" and "fashion". Raises
+    InputError when `folder` can't be written.
     """
     names = ("comparison.csv", "comparison.md", "comparison.tex", "comparison.html", "figures")
     paths = ComparisonPaths(*(folder / name for name in names))
@@ -50,7 +60,9 @@ def write_files(
             write_text(path, text)
         write_text(paths.figures / "plotly.min.js", get_plotlyjs())
         for picture in pictures:
-            page = jinja().get_template("figure.html.j2").render(study=subject, plot=as_plot(picture))
+            page = (
+                jinja().get_template("figure.html.j2").render(study=subject, plot=as_plot(picture))
+            )
             write_text(paths.figures / f"{picture.key}.html", page)
         write_pictures(pictures, paths.figures)
     except OSError as error:

@@ -1,4 +1,6 @@
-"""A comparison of studies for people and papers: the page, Markdown and LaTeX, and all of its files."""
+"""A comparison of studies for people and papers: the page, Markdown and LaTeX, and all of its
+files.
+"""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,26 +32,36 @@ from search.words import listing
 _IN_PAPERS = ("model", "data", ACCURACY, GAIN, "parameters", "training once (s)", "search")
 
 
-def write_studies(name: str, comparison: Comparison, folder: Path, *, facts: Mapping[str, str]) -> ComparisonPaths:
+def write_studies(
+    name: str, comparison: Comparison, folder: Path, *, facts: Mapping[str, str]
+) -> ComparisonPaths:
     """Write `comparison`, called `name`, into `folder`, as `write_files` does.
 
     `facts` are hardware and versions, by name. Raises InputError when the folder can't be written.
     """
     pictures = comparison_pictures(comparison)
     texts = Texts(
-        studies_markdown(name, comparison, facts), studies_latex(name, comparison),
+        studies_markdown(name, comparison, facts),
+        studies_latex(name, comparison),
         studies_page(name, comparison, pictures, facts),
-    )  # fmt: skip
+    )
     about = _about(comparison)
-    return write_files(folder, studies_frame(name, comparison), texts, pictures, name=name, about=about)
+    return write_files(
+        folder, studies_frame(name, comparison), texts, pictures, name=name, about=about
+    )
 
 
 def studies_markdown(name: str, comparison: Comparison, facts: Mapping[str, str]) -> str:
-    """The comparison as Markdown: what was found, the tables, how it was judged, hardware and versions."""
+    """The comparison as Markdown: what was found, the tables, how it was judged, hardware and
+    versions.
+    """
     lines = [f"# {markdown(name)}: studies compared", ""]
     lines += [f"{markdown(sentence)}\n" for sentence in summary(comparison)]
     if matrix := cross_table(comparison):
-        body = [[model, *(", ".join(t for t in (c.text, c.standing) if t) for c in cells)] for model, cells in matrix]
+        body = [
+            [model, *(", ".join(t for t in (c.text, c.standing) if t) for c in cells)]
+            for model, cells in matrix
+        ]
         lines += [*markdown_table(["model", *comparison.data], body, ("model",)), ""]
     body = [[cell(row) for cell in CELLS.values()] for row in comparison.rows]
     lines += [*markdown_table(list(CELLS), body, LEFT), "", f"{markdown(comparison.how)}\n"]
@@ -58,12 +70,15 @@ def studies_markdown(name: str, comparison: Comparison, facts: Mapping[str, str]
 
 
 def studies_latex(name: str, comparison: Comparison) -> str:
-    r"""The table with booktabs, for \input in a paper: the highest mean of each data set in bold."""
+    r"""The table with booktabs, for \input in a paper: the highest mean of each data set in
+    bold.
+    """
     data = comparison.data
     names = [n for n in _IN_PAPERS if n != "data" or len(data) > 1]
     caption = (
-        f"{name}: mean test accuracy{'' if len(data) > 1 else f' on {data[0]}'} over replicates with 95 % intervals; "
-        "the highest in bold, with an asterisk what is tied with it (Holm-corrected p of at least 0.05)."
+        f"{name}: mean test accuracy{'' if len(data) > 1 else f' on {data[0]}'} over replicates"
+        " with 95 % intervals; the highest in bold, with an asterisk what is tied with it"
+        " (Holm-corrected p of at least 0.05)."
     )
     body = [[CELLS[n](row) for n in names] for row in comparison.rows]
     column = names.index(ACCURACY)
@@ -75,7 +90,9 @@ def studies_latex(name: str, comparison: Comparison) -> str:
     return to_latex(names, body, LEFT, caption=caption, label=f"tab:{name}", bold=bold, rules=rules)
 
 
-def studies_page(name: str, comparison: Comparison, pictures: Sequence[Picture], facts: Mapping[str, str]) -> str:
+def studies_page(
+    name: str, comparison: Comparison, pictures: Sequence[Picture], facts: Mapping[str, str]
+) -> str:
     """The comparison as HTML, one file. Every word that comes from studies or facts is escaped."""
     return (
         jinja()

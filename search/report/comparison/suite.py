@@ -1,4 +1,6 @@
-"""A suite's systems beside the figures that their documents publish: rows → frame, and what people see of them."""
+"""A suite's systems beside the figures that their documents publish: rows → frame, and what people
+see of them.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +37,9 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One system of a suite: what its document publishes and what our replicates reached. Accuracies are fractions."""
+    """One system of a suite: what its document publishes and what our replicates reached.
+    Accuracies are fractions.
+    """
 
     model: str
     data: str
@@ -61,14 +65,23 @@ class ComparisonRow:
 
 
 def interval_of(row: ComparisonRow) -> Interval | None:
-    """Mean and 95 % interval over the row's replicates; None while there is none. Raises ValueError outside 0…1."""
+    """Mean and 95 % interval over the row's replicates; None while there is none. Raises ValueError
+    outside 0…1.
+    """
     return mean_interval(row.values) if row.values else None
 
 
 def difference(row: ComparisonRow) -> float | None:
-    """Our mean minus the published figure (fractions), only where both were measured on the same split."""
+    """Our mean minus the published figure (fractions), only where both were measured on the same
+    split.
+    """
     found = interval_of(row)
-    if found is None or row.published is None or row.split is None or row.split != row.published_split:
+    if (
+        found is None
+        or row.published is None
+        or row.split is None
+        or row.split != row.published_split
+    ):
         return None
     return found.mean - row.published
 
@@ -76,7 +89,10 @@ def difference(row: ComparisonRow) -> float | None:
 def obstacle(row: ComparisonRow) -> str:
     """Why ours can't be held against the published figure; empty when it can."""
     reasons = (
-        (not row.values and row.n_failed > 0, "all failed" if row.n_failed >= row.n_wanted else "only failures yet"),
+        (
+            not row.values and row.n_failed > 0,
+            "all failed" if row.n_failed >= row.n_wanted else "only failures yet",
+        ),
         (not row.values, "not run yet"),
         (row.published is None, "no published figure"),
         (row.split is None or row.split != row.published_split, "another split"),
@@ -90,20 +106,35 @@ def obstacle(row: ComparisonRow) -> str:
 def standing(row: ComparisonRow) -> str:
     """How ours stand to the published figure, judged by the interval of our mean.
 
-    within (the figure lies in the interval), above (ours are higher), below; empty where `obstacle` names a reason.
+    within (the figure lies in the interval), above (ours are higher), below; empty where `obstacle`
+    names a reason.
     """
     found = interval_of(row)
-    if obstacle(row) or found is None or found.low is None or found.high is None or row.published is None:
+    if (
+        obstacle(row)
+        or found is None
+        or found.low is None
+        or found.high is None
+        or row.published is None
+    ):
         return ""
-    return "above" if row.published < found.low else "below" if row.published > found.high else "within"
+    return (
+        "above"
+        if row.published < found.low
+        else "below"
+        if row.published > found.high
+        else "within"
+    )
 
 
 def comparison_frame(suite_name: str, rows: Sequence[ComparisonRow]) -> pd.DataFrame:
-    """One row per system in the order given, none left out; accuracies are fractions, blanks are missing values.
+    """One row per system in the order given, none left out; accuracies are fractions, blanks are
+    missing values.
 
-    Columns: suite, model, data, published, published_split, accuracy_mean, accuracy_ci_low, accuracy_ci_high (95 %,
-    Student's t), split, n_replicates (finished ones), difference (ours minus published, on the same split only),
-    n_params, epochs, published_epochs, seconds_per_epoch, device, note. Raises ValueError for an accuracy outside 0…1.
+    Columns: suite, model, data, published, published_split, accuracy_mean, accuracy_ci_low,
+    accuracy_ci_high (95 %, Student's t), split, n_replicates (finished ones), difference (ours
+    minus published, on the same split only), n_params, epochs, published_epochs, seconds_per_epoch,
+    device, note. Raises ValueError for an accuracy outside 0…1.
     """
     return typed_frame([_record(suite_name, row) for row in rows], COLUMNS)
 
@@ -115,7 +146,9 @@ def data_sets(rows: Sequence[ComparisonRow]) -> list[str]:
 
 def label(row: ComparisonRow, rows: Sequence[ComparisonRow]) -> str:
     """The model's name, with its data where the suite has the model more than once."""
-    return row.model if sum(r.model == row.model for r in rows) == 1 else f"{row.model} on {row.data}"
+    return (
+        row.model if sum(r.model == row.model for r in rows) == 1 else f"{row.model} on {row.data}"
+    )
 
 
 def on(split: str | None) -> str:
@@ -138,7 +171,9 @@ def ours_text(row: ComparisonRow) -> str:
 
 
 def epochs_text(row: ComparisonRow) -> str:
-    """Epochs trained beside the document's where they differ: `10`, `5 of 50`, `20 (document 10)`."""
+    """Epochs trained beside the document's where they differ: `10`, `5 of 50`, `20 (document
+    10)`.
+    """
     beyond = _beyond(row.epochs, row.published_epochs)
     if row.epochs is None or not beyond:
         return "–" if row.epochs is None else f"{row.epochs}"
@@ -148,7 +183,9 @@ def epochs_text(row: ComparisonRow) -> str:
 
 
 def verdict_text(row: ComparisonRow) -> str:
-    """How ours stand to the document's figure: the difference in points, then the judgement or why there is none."""
+    """How ours stand to the document's figure: the difference in points, then the judgement or why
+    there is none.
+    """
     apart = difference(row)
     judged = standing(row) or obstacle(row)
     if apart is None:
@@ -176,7 +213,11 @@ LEFT = ("model", "data", "measured on", "device", "note")
 
 def interval_text(found: Interval) -> str:
     """A mean with its interval, if it has one, in percent: `91.30 % [90.80, 91.80]`."""
-    ends = "" if found.low is None or found.high is None else f" [{100 * found.low:.2f},\u00a0{100 * found.high:.2f}]"
+    ends = (
+        ""
+        if found.low is None or found.high is None
+        else f" [{100 * found.low:.2f},\u00a0{100 * found.high:.2f}]"
+    )
     return percent(found.mean) + ends
 
 

@@ -1,4 +1,6 @@
-"""Accuracy per model as a picture: ours with their intervals beside the documents' figures. Pure."""
+"""Accuracy per model as a picture: ours with their intervals beside the documents' figures.
+Pure.
+"""
 
 from collections.abc import Sequence
 
@@ -25,18 +27,24 @@ _OURS = STATES[State.COMPLETE].color
 
 
 def accuracy_per_model(rows: Sequence[ComparisonRow]) -> Picture:
-    """Ours and the document's figure per model: a panel per data set, with a close-up where a few values squash it."""
-    drawings = [d for data in data_sets(rows) for d in _drawings(data, [r for r in rows if r.data == data])]
+    """Ours and the document's figure per model: a panel per data set, with a close-up where a few
+    values squash it.
+    """
+    drawings = [
+        d for data in data_sets(rows) for d in _drawings(data, [r for r in rows if r.data == data])
+    ]
     caption = (
-        "Dots are the means of our replicates, their whiskers the 95 % intervals, the small marks below them single "
-        "replicates. Diamonds are the documents’ figures; their inside says which split was measured. "
-        "An open dot was not trained for the document’s number of epochs. "
-        "Models are sorted by our accuracy; each data set has an axis of its own, which need not start at zero."
+        "Dots are the means of our replicates, their whiskers the 95 % intervals, the small marks"
+        " below them single replicates. Diamonds are the documents’ figures; their inside says"
+        " which split was measured. An open dot was not trained for the document’s number of"
+        " epochs. Models are sorted by our accuracy; each data set has an axis of its own, which"
+        " need not start at zero."
     )
     if len(drawings) > len(data_sets(rows)):
         caption += (
-            " Where a few low values would squeeze the others together, the data set is drawn twice: over the whole "
-            "range, and as a close-up, where an arrow gives what lies left of the axis."
+            " Where a few low values would squeeze the others together, the data set is drawn"
+            " twice: over the whole range, and as a close-up, where an arrow gives what lies left"
+            " of the axis."
         )
     return Picture("accuracy-per-model", "Accuracy per model", caption, tuple(drawings))
 
@@ -52,8 +60,14 @@ def _drawings(data: str, rows: Sequence[ComparisonRow]) -> list[Drawing]:
 
 
 def _n_squashing(drawn: Sequence[tuple[float, float]]) -> int:
-    """How many of the lowest rows, a third at most, to leave out so that the axis of the others halves, or more."""
-    spans = [max(high for _, high in drawn[k:]) - drawn[k][0] for k in range(len(drawn) // 3 + 1) if drawn]
+    """How many of the lowest rows, a third at most, to leave out so that the axis of the others
+    halves, or more.
+    """
+    spans = [
+        max(high for _, high in drawn[k:]) - drawn[k][0]
+        for k in range(len(drawn) // 3 + 1)
+        if drawn
+    ]
     cut = 0
     for k, span in enumerate(spans):
         if k and 2 * span <= spans[cut]:
@@ -61,17 +75,23 @@ def _n_squashing(drawn: Sequence[tuple[float, float]]) -> int:
     return cut
 
 
-def _drawing(title: str, data: str, rows: Sequence[ComparisonRow], drawn: Sequence[tuple[float, float]]) -> Drawing:
+def _drawing(
+    title: str, data: str, rows: Sequence[ComparisonRow], drawn: Sequence[tuple[float, float]]
+) -> Drawing:
     low, high = min((m[0] for m in drawn), default=0.0), max((m[1] for m in drawn), default=100.0)
     pad = max(0.06 * (high - low), 0.1)
     text = [f"{r.model} {ours_text(r)}, document {percent(r.published)}" for r in rows]
     return Drawing(
-        alt=f"Accuracy per model on {data}, ours and the document’s, best first: {'; '.join(text)}.",
+        alt=(
+            f"Accuracy per model on {data}, ours and the document’s, best first: {'; '.join(text)}."
+        ),
         x=Axis("accuracy (%)", low - pad, high + pad),
         # The best on top.
         y=Axis("", len(rows) - 0.4, -0.6, names=tuple(r.model for r in rows)),
         marks=tuple(_marks(rows)),
-        notes=tuple(n for i, r in enumerate(rows) for n in _words(i, r, low - pad, (low + high) / 2)),
+        notes=tuple(
+            n for i, r in enumerate(rows) for n in _words(i, r, low - pad, (low + high) / 2)
+        ),
         title=title,
         height=_FRAME + _ROW * len(rows),
     )
@@ -83,14 +103,25 @@ def _words(place: int, row: ComparisonRow, edge: float, middle: float) -> list[N
     if extent and extent[0] < edge:
         means = (("ours", found.mean if found else None), ("document", row.published))
         off = [f"{name} {percent(v)}" for name, v in means if v is not None and 100 * v < edge]
-        words = [*(off or [f"down to {extent[0]:.2f}\u00a0%"]), *([] if row.values else [obstacle(row)])]
+        words = [
+            *(off or [f"down to {extent[0]:.2f}\u00a0%"]),
+            *([] if row.values else [obstacle(row)]),
+        ]
         return [Note(f"◂ {', '.join(words)}", place, None, "left")]
     if row.values:
         return []
     if row.published is None:
         return [Note(obstacle(row), place, middle)]
     right = 100 * row.published > middle
-    return [Note(obstacle(row), place, 100 * row.published, "right" if right else "left", dx=-10 if right else 10)]
+    return [
+        Note(
+            obstacle(row),
+            place,
+            100 * row.published,
+            "right" if right else "left",
+            dx=-10 if right else 10,
+        )
+    ]
 
 
 def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
@@ -104,25 +135,39 @@ def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
         Marks(
             "one replicate",
             tuple((100 * v, i + 0.3) for i, r in done for v in r.values),
-            tuple(f"{literal(r.model)}, one replicate: {percent(v)}" for _, r in done for v in r.values),
+            tuple(
+                f"{literal(r.model)}, one replicate: {percent(v)}"
+                for _, r in done
+                for v in r.values
+            ),
             _OURS,
             size=5,
             opacity=0.6,
         ),
     ]
     for split in dict.fromkeys([*SPLITS, *(r.published_split or "" for r in rows)]):
-        theirs = [(i, r) for i, r in enumerate(rows) if r.published is not None and (r.published_split or "") == split]
+        theirs = [
+            (i, r)
+            for i, r in enumerate(rows)
+            if r.published is not None and (r.published_split or "") == split
+        ]
         points = tuple((100 * (r.published or 0.0), float(i)) for i, r in theirs)
         name = f"document, {on(split).removeprefix('the ')}"
         symbol = _SYMBOLS.get(split, _OTHER_SPLIT)
-        drawn.append(Marks(name, points, tuple(_hover(r) for _, r in theirs), BEST, symbol, size=12))
+        drawn.append(
+            Marks(name, points, tuple(_hover(r) for _, r in theirs), BEST, symbol, size=12)
+        )
     return [marks for marks in drawn if marks.points]
 
 
 def _means(rows: Sequence[tuple[int, ComparisonRow]], name: str) -> Marks:
-    """Our means as dots, open where another number of epochs was trained, with whiskers where there is an interval."""
+    """Our means as dots, open where another number of epochs was trained, with whiskers where there
+    is an interval.
+    """
     found = [(i, r, interval) for i, r in rows if (interval := interval_of(r))]
-    ends = tuple((100 * v.low, 100 * v.high) for _, _, v in found if v.low is not None and v.high is not None)
+    ends = tuple(
+        (100 * v.low, 100 * v.high) for _, _, v in found if v.low is not None and v.high is not None
+    )
     symbols = tuple("circle-open" if _other_epochs(r) else "circle" for _, r, _ in found)
     points = tuple((100 * v.mean, float(i)) for i, _, v in found)
     return Marks(name, points, tuple(_hover(r) for _, r, _ in found), _OURS, symbols, ends=ends)
@@ -135,8 +180,13 @@ def _other_epochs(row: ComparisonRow) -> bool:
 def _hover(row: ComparisonRow) -> str:
     lines = [
         f"<b>{literal(row.model)}</b> on {literal(row.data)}",
-        f"ours: {ours_text(row)}" + (f", {literal(on(row.split))}, n = {len(row.values)}" if row.values else ""),
-        f"document: {percent(row.published)}, {literal(on(row.published_split))}" if row.published is not None else "",
+        f"ours: {ours_text(row)}"
+        + (f", {literal(on(row.split))}, n = {len(row.values)}" if row.values else ""),
+        (
+            f"document: {percent(row.published)}, {literal(on(row.published_split))}"
+            if row.published is not None
+            else ""
+        ),
         f"{verdict_text(row)}",
         literal(row.note),
     ]

@@ -1,4 +1,6 @@
-"""A suite beside its documents for people: what was found in words, accuracy per model as a plot, the page."""
+"""A suite beside its documents for people: what was found in words, accuracy per model as a plot,
+the page.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -44,17 +46,23 @@ _KEYS: Mapping[str, Callable[[ComparisonRow], float | None]] = {
 def write_comparison(
     suite_name: str, rows: Sequence[ComparisonRow], folder: Path, *, facts: Mapping[str, str]
 ) -> ComparisonPaths:
-    """Write the comparison of a suite of fixed settings with its documents into `folder`, as `write_files` does.
+    """Write the comparison of a suite of fixed settings with its documents into `folder`, as
+    `write_files` does.
 
-    `facts` are hardware and versions, by name. The page is one file of about 5 MB that needs no network. Raises
-    InputError when the folder can't be written, ValueError for an accuracy outside 0…1.
+    `facts` are hardware and versions, by name. The page is one file of about 5 MB that needs no
+    network. Raises InputError when the folder can't be written, ValueError for an accuracy outside
+    0…1.
     """
     picture = accuracy_per_model(rows)
     texts = Texts(
-        to_markdown(suite_name, rows, facts), latex(suite_name, rows), page(suite_name, rows, as_plot(picture), facts)
+        to_markdown(suite_name, rows, facts),
+        latex(suite_name, rows),
+        page(suite_name, rows, as_plot(picture), facts),
     )
     about = count(len(rows), "system"), listing(data_sets(rows)) or "no data"
-    return write_files(folder, comparison_frame(suite_name, rows), texts, [picture], name=suite_name, about=about)
+    return write_files(
+        folder, comparison_frame(suite_name, rows), texts, [picture], name=suite_name, about=about
+    )
 
 
 def latex(suite_name: str, rows: Sequence[ComparisonRow]) -> str:
@@ -65,7 +73,9 @@ def latex(suite_name: str, rows: Sequence[ComparisonRow]) -> str:
     return to_latex(names, body, LEFT, caption=caption, label=f"tab:{suite_name}")
 
 
-def page(suite_name: str, rows: Sequence[ComparisonRow], plot: Plot, facts: Mapping[str, str]) -> str:
+def page(
+    suite_name: str, rows: Sequence[ComparisonRow], plot: Plot, facts: Mapping[str, str]
+) -> str:
     """The comparison as HTML. Every word that comes from rows or facts is escaped."""
     return (
         jinja()
@@ -113,9 +123,9 @@ def summary(rows: Sequence[ComparisonRow]) -> list[str]:
     by = {s: [r for r in rows if standing(r) == s] for s in ("within", "above", "below")}
     barred = [r for r in rows if obstacle(r)]
     lead = (
-        f"The document’s figure lies within the 95 % interval of our mean for {len(by['within'])} of "
-        f"{count(len(rows), 'system')}; ours is above it for {len(by['above'])} and below it for {len(by['below'])}; "
-        f"{len(barred)} can’t be compared."
+        f"The document’s figure lies within the 95 % interval of our mean for {len(by['within'])}"
+        f" of {count(len(rows), 'system')}; ours is above it for {len(by['above'])} and below it"
+        f" for {len(by['below'])}; {len(barred)} can’t be compared."
     )
     apart = [
         f"Ours {side} the document’s figure: "
@@ -125,7 +135,10 @@ def summary(rows: Sequence[ComparisonRow]) -> list[str]:
         if by[side]
     ]
     reasons = dict.fromkeys(obstacle(r) for r in barred)
-    groups = [f"{listing([label(r, rows) for r in barred if obstacle(r) == why])} ({why})" for why in reasons]
+    groups = [
+        f"{listing([label(r, rows) for r in barred if obstacle(r) == why])} ({why})"
+        for why in reasons
+    ]
     return [lead, *apart, *_beyond_one_run(rows, by["above"] + by["below"])] + (
         [f"Not comparable: {'; '.join(groups)}."] if groups else []
     )

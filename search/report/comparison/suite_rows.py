@@ -15,14 +15,19 @@ from search.study.suite import Suite, System
 
 
 def comparison_rows(suite: Suite, storage: LedgerStorage) -> list[ComparisonRow]:
-    """One row per system, in the suite's order; those that have not been trained yet have no values."""
+    """One row per system, in the suite's order; those that have not been trained yet have no
+    values.
+    """
     return [
-        _row(system, _study(storage, system.study + FINAL), _study(storage, system.study)) for system in suite.systems
+        _row(system, _study(storage, system.study + FINAL), _study(storage, system.study))
+        for system in suite.systems
     ]
 
 
 def comparison_facts(suite: Suite, storage: LedgerStorage) -> dict[str, str]:
-    """Hardware and versions that the suite's studies recorded; values that differ between them are all named."""
+    """Hardware and versions that the suite's studies recorded; values that differ between them are
+    all named.
+    """
     return facts([s for system in suite.systems if (s := _study(storage, system.study + FINAL))])
 
 
@@ -50,7 +55,9 @@ def _row(system: System, study: StudyRecord | None, first: StudyRecord | None) -
         published_split=published.split if published else None,
         published_source=published.source if published else None,
         split=split,
-        values=tuple(t.evaluation.accuracy for t in done if t.evaluation and t.evaluation.split == split),
+        values=tuple(
+            t.evaluation.accuracy for t in done if t.evaluation and t.evaluation.split == split
+        ),
         n_wanted=system.seeds,
         n_failed=system.seeds if untried else sum(t.state == State.FAIL for t in trials),
         n_params=next((t.n_params for t in trials if t.n_params is not None), None),
@@ -66,7 +73,11 @@ def _stopped(system: System, done: Sequence[TrialRecord]) -> str:
     trained = sorted({t.epochs for t in done})
     if not trained or trained == [system.epochs]:
         return ""
-    return f"stopped after {trained[0]}" + (f" to {trained[-1]}" if len(trained) > 1 else "") + " epochs"
+    return (
+        f"stopped after {trained[0]}"
+        + (f" to {trained[-1]}" if len(trained) > 1 else "")
+        + " epochs"
+    )
 
 
 def _reason(untried: TrialRecord | None) -> str:

@@ -1,4 +1,6 @@
-"""A comparison of studies as tables: one row per study for other programs, and the cells that people see."""
+"""A comparison of studies as tables: one row per study for other programs, and the cells that
+people see.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -43,13 +45,15 @@ COLUMNS = {
 
 
 def studies_frame(name: str, comparison: Comparison) -> pd.DataFrame:
-    """One row per study, by data set and there by mean test accuracy; accuracies and gains are fractions.
+    """One row per study, by data set and there by mean test accuracy; accuracies and gains are
+    fractions.
 
-    Columns: comparison (`name`), study, model, data; rank on its data set; test_accuracy_mean with its 95 % interval
-    test_accuracy_ci_low and test_accuracy_ci_high over n_replicates finished ones, on n_test images; p_value (Holm) of
-    no difference from the highest mean, blank for that one, and tied_with_best; gain over the document's own setting
-    with gain_ci_low and gain_ci_high; trial (the champion's number) and its val_accuracy in the search; n_params;
-    train_s (seconds of one replicate, the median); n_trials; core- and GPU-hours of the search and of all replicates;
+    Columns: comparison (`name`), study, model, data; rank on its data set; test_accuracy_mean with
+    its 95 % interval test_accuracy_ci_low and test_accuracy_ci_high over n_replicates finished
+    ones, on n_test images; p_value (Holm) of no difference from the highest mean, blank for that
+    one, and tied_with_best; gain over the document's own setting with gain_ci_low and gain_ci_high;
+    trial (the champion's number) and its val_accuracy in the search; n_params; train_s (seconds of
+    one replicate, the median); n_trials; core- and GPU-hours of the search and of all replicates;
     device; missing (why there is no value); note.
     """
     return typed_frame([_record(name, row) for row in comparison.rows], COLUMNS)
@@ -65,7 +69,9 @@ class Cell(NamedTuple):
 
 
 def cross_table(comparison: Comparison) -> list[tuple[str, list[Cell]]]:
-    """Models × data sets, each cell a mean test accuracy with its interval and standing; no rows for one data set."""
+    """Models × data sets, each cell a mean test accuracy with its interval and standing; no rows
+    for one data set.
+    """
     data = comparison.data
     if len(data) < 2:
         return []
@@ -83,7 +89,9 @@ def accuracy_text(row: Row) -> str:
 
 
 def standing(row: Row) -> str:
-    """How it stands to the highest mean on its data set: best, tied, lower, or empty where it is untold."""
+    """How it stands to the highest mean on its data set: best, tied, lower, or empty where it is
+    untold.
+    """
     if row.tied_with_best is None:
         return ""
     return "best" if row.is_best else "tied" if row.tied_with_best else "lower"
@@ -100,18 +108,28 @@ def p_text(p_value: float) -> str:
 
 
 def gain_text(row: Row) -> str:
-    """Points gained over the document's own setting, with the interval: `+1.20 [0.40, 2.00]`; a dash where untold."""
+    """Points gained over the document's own setting, with the interval: `+1.20 [0.40, 2.00]`; a
+    dash where untold.
+    """
     gain = row.contender.gain
     if gain is None:
         return "is the document’s" if row.contender.trial == 0 else "–"
-    ends = "" if gain.low is None or gain.high is None else f" [{100 * gain.low:z.2f},\u00a0{100 * gain.high:z.2f}]"
+    ends = (
+        ""
+        if gain.low is None or gain.high is None
+        else f" [{100 * gain.low:z.2f},\u00a0{100 * gain.high:z.2f}]"
+    )
     return f"{100 * gain.value:+z.2f}" + ends
 
 
 def hours_text(hours: Hours | None) -> str:
     """Compute in two digits, `0.12 core-hours`, `3.4 GPU-hours`; a dash for none."""
     named = [(hours.gpu, "GPU-hours"), (hours.core, "core-hours")] if hours else []
-    parts = [f"{value:,.0f} {name}" if value >= 100 else f"{value:.2g} {name}" for value, name in named if value]
+    parts = [
+        f"{value:,.0f} {name}" if value >= 100 else f"{value:.2g} {name}"
+        for value, name in named
+        if value
+    ]
     return " + ".join(parts) or "–"
 
 
@@ -124,7 +142,9 @@ CELLS: Mapping[str, Callable[[Row], str]] = {
     GAIN: gain_text,
     "n": lambda r: counts_text(len(r.contender.values), r.contender.n_wanted, r.contender.n_failed),
     "parameters": lambda r: "–" if r.contender.n_params is None else f"{r.contender.n_params:,}",
-    "training once (s)": lambda r: "–" if r.contender.train_s is None else f"{r.contender.train_s:,.1f}",
+    "training once (s)": lambda r: (
+        "–" if r.contender.train_s is None else f"{r.contender.train_s:,.1f}"
+    ),
     "search": lambda r: hours_text(r.contender.search),
     "replicates": lambda r: hours_text(r.contender.replicates),
     "note": lambda r: "; ".join(text for text in (r.contender.missing, r.contender.note) if text),

@@ -12,7 +12,9 @@ MANY = 6
 
 
 def summary(comparison: Comparison) -> list[str]:
-    """What came out, in sentences of plain text, the most important first: the best, ties, cost, gains, what lacks."""
+    """What came out, in sentences of plain text, the most important first: the best, ties, cost,
+    gains, what lacks.
+    """
     found = [_on(data, comparison.on(data)) for data in comparison.data]
     found += _over_data(comparison.ranks) if comparison.ranks else []
     return [*found, *_gains(comparison.rows), *_spent(comparison.rows), *_missing(comparison.rows)]
@@ -51,9 +53,15 @@ def _on(data: str, rows: Sequence[Row]) -> str:
     right = f"{percent(best.mean)} of {count(best.n_test or 0, 'test image')} right{_ends(best)}"
     if len(valued) == 1:
         return f"On {data}, only {best.model} has a test accuracy: {right}."
-    groups = {word: [r.contender.model for r in valued[1:] if standing(r) == word] for word in ("tied", "lower", "")}
+    groups = {
+        word: [r.contender.model for r in valued[1:] if standing(r) == word]
+        for word in ("tied", "lower", "")
+    }
     if not groups["tied"] and not groups[""]:
-        return f"On {data}, {best.model} is best: {right}. All others are lower by more than chance explains."
+        return (
+            f"On {data}, {best.model} is best: {right}. All others are lower by more than chance"
+            " explains."
+        )
     found = [f"On {data}, {best.model} has the highest test accuracy: {right}."]
     for word, text in (
         ("tied", "tied with it: chance alone can explain the difference"),
@@ -61,7 +69,9 @@ def _on(data: str, rows: Sequence[Row]) -> str:
         ("", "not comparable with it: too few replicates, and no predictions kept"),
     ):
         if groups[word]:
-            found.append(f"{listing(groups[word])} {'is' if len(groups[word]) == 1 else 'are'} {text}.")
+            found.append(
+                f"{listing(groups[word])} {'is' if len(groups[word]) == 1 else 'are'} {text}."
+            )
     tied = [best, *(row.contender for row in valued[1:] if standing(row) == "tied")]
     return " ".join([*found, *_fastest(tied)])
 
@@ -70,7 +80,10 @@ def _ends(contender: Contender) -> str:
     found = contender.interval
     if found is None or found.low is None or found.high is None:
         return f" with {count(found.n if found else 1, 'seed')}, too few for an interval"
-    return f" on average over {found.n} seeds (95 % interval {100 * found.low:.2f} to {100 * found.high:.2f}\u00a0%)"
+    return (
+        f" on average over {found.n} seeds (95 % interval {100 * found.low:.2f} to"
+        f" {100 * found.high:.2f}\u00a0%)"
+    )
 
 
 def _fastest(tied: Sequence[Contender]) -> list[str]:
@@ -91,42 +104,63 @@ def _leaders(ranks: Ranks) -> list[str]:
 def _over_data(ranks: Ranks) -> list[str]:
     (name, rank), *others = ranks.models
     first, behind = _leaders(ranks), [f"{m} ({r:.2f})" for m, r in others if r != rank]
-    text = f"{listing(first)} {'has' if len(first) == 1 else 'share'} the best mean rank, {rank:.2f}"
+    text = (
+        f"{listing(first)} {'has' if len(first) == 1 else 'share'} the best mean rank, {rank:.2f}"
+    )
     text += f", before {listing(behind)}" if behind else ""
     found = [f"Over {len(ranks.data)} data sets {text}."]
     if ranks.p_value is None or ranks.critical is None:
-        found.append(f"Ranks are not tested: that needs {MIN_DATA_SETS} data sets and {MIN_MODELS} models that differ.")
+        found.append(
+            f"Ranks are not tested: that needs {MIN_DATA_SETS} data sets and {MIN_MODELS} models"
+            " that differ."
+        )
     else:
         verdict = "differ" if ranks.p_value < 0.05 else "may all be alike"
         near = [m for m, r in others if r - rank < ranks.critical]
         found.append(
-            f"By Friedman’s test the models {verdict} ({p_text(ranks.p_value)}). By Nemenyi’s, mean ranks less than "
-            f"{ranks.critical:.2f} apart can’t be told apart: "
+            f"By Friedman’s test the models {verdict} ({p_text(ranks.p_value)}). By Nemenyi’s, mean"
+            f" ranks less than {ranks.critical:.2f} apart can’t be told apart: "
             + (f"{name} from {_some(near)}." if near else "all others are behind the best.")
         )
     if ranks.left_out:
-        found.append(f"Not ranked, without a value on every data set: {listing(list(ranks.left_out))}.")
+        found.append(
+            f"Not ranked, without a value on every data set: {listing(list(ranks.left_out))}."
+        )
     return found
 
 
 def _gains(rows: Sequence[Row]) -> list[str]:
-    known = [(r.contender, gain) for r in rows if (gain := r.contender.gain) and gain.low is not None]
+    known = [
+        (r.contender, gain) for r in rows if (gain := r.contender.gain) and gain.low is not None
+    ]
     if not known:
         return []
     many = len({c.data for c, _ in known}) > 1
     names = {id(c): f"{c.model} on {c.data}" if many else c.model for c, _ in known}
     sides: dict[str, list[str]] = {
-        "gained": [f"{names[id(c)]} ({100 * g.value:+z.2f} points)" for c, g in known if (g.low or 0.0) > 0],
-        "lost": [f"{names[id(c)]} ({100 * g.value:+z.2f} points)" for c, g in known if (g.high or 0.0) < 0],
+        "gained": [
+            f"{names[id(c)]} ({100 * g.value:+z.2f} points)" for c, g in known if (g.low or 0.0) > 0
+        ],
+        "lost": [
+            f"{names[id(c)]} ({100 * g.value:+z.2f} points)"
+            for c, g in known
+            if (g.high or 0.0) < 0
+        ],
     }
     unsure = [names[id(c)] for c, g in known if (g.low or 0.0) <= 0 <= (g.high or 0.0)]
     found = []
     if sides["gained"]:
-        found.append(f"The search gained over the document’s own setting for {_some(sides['gained'])}.")
+        found.append(
+            f"The search gained over the document’s own setting for {_some(sides['gained'])}."
+        )
     if sides["lost"]:
-        found.append(f"What it chose is worse than the document’s own setting for {_some(sides['lost'])}.")
+        found.append(
+            f"What it chose is worse than the document’s own setting for {_some(sides['lost'])}."
+        )
     if unsure:
-        found.append(f"For {_some(unsure)} it may have gained nothing over the document’s own setting.")
+        found.append(
+            f"For {_some(unsure)} it may have gained nothing over the document’s own setting."
+        )
     return found
 
 
@@ -140,9 +174,16 @@ def _spent(rows: Sequence[Row]) -> list[str]:
     if not searched:
         return []
     who = "The searches" if len(searched) > 1 else "The search"
-    spent, again = (hours_text(total(h)) for h in ([c.search for c in searched], [c.replicates for c in searched]))
+    spent, again = (
+        hours_text(total(h))
+        for h in ([c.search for c in searched], [c.replicates for c in searched])
+    )
     return [f"{who} took {spent} in all, training the finalists again {again}."]
 
 
 def _missing(rows: Sequence[Row]) -> list[str]:
-    return [f"{r.contender.study} has no test accuracy: {r.contender.missing}." for r in rows if r.contender.missing]
+    return [
+        f"{r.contender.study} has no test accuracy: {r.contender.missing}."
+        for r in rows
+        if r.contender.missing
+    ]

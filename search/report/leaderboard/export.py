@@ -1,4 +1,5 @@
-"""The leaderboard as a file for other programs: CSV, Parquet or JSON with the same rows, columns and types.
+"""The leaderboard as a file for other programs: CSV, Parquet or JSON with the same rows, columns
+and types.
 
 Its columns, their types and units are in docs/leaderboard.md.
 """
@@ -18,15 +19,18 @@ from search.registry import nearest
 from search.report.leaderboard.frame import leaderboard, write_leaderboard
 
 SCHEMA = "gridless.leaderboard/1"
-"""Of columns and their meaning: it changes when one is renamed, dropped or means something else, not for a new one."""
+"""Of columns and their meaning: it changes when one is renamed, dropped or means something else,
+not for a new one.
+"""
 FORMATS = ("csv", "parquet", "json")
 
 
 def write_export(study: StudyRecord, finals: Finals | None, folder: Path, format: str) -> Path:  # noqa: A002  # --format
     """Write the leaderboard to `folder`/leaderboard.<format>, in one step, and return that path.
 
-    JSON is {"schema", "study", "columns": {name: type}, "rows"}; a Parquet file has schema and study in the attributes
-    that pandas keeps in its metadata. Only the CSV's text is escaped for spreadsheets.
+    JSON is {"schema", "study", "columns": {name: type}, "rows"}; a Parquet file has schema and
+    study in the attributes that pandas keeps in its metadata. Only the CSV's text is escaped for
+    spreadsheets.
 
     Raises InputError for another format, or when it can't be written.
     """
@@ -49,7 +53,8 @@ def write_export(study: StudyRecord, finals: Finals | None, folder: Path, format
 
 
 def typed_leaderboard(study: StudyRecord, finals: Finals | None) -> pd.DataFrame:
-    """The leaderboard with one type per column: Int64, Float64, boolean or string, blanks as missing values.
+    """The leaderboard with one type per column: Int64, Float64, boolean or string, blanks as
+    missing values.
 
     A param whose values are of several kinds is text, as in the CSV.
     """
@@ -64,11 +69,15 @@ def _typed(column: "pd.Series[Any]") -> "pd.Series[Any]":
         return column
     kinds = {type(v) for v in column if v is not None}
     dtype = "boolean" if kinds == {bool} else "Float64" if kinds == {int, float} else "string"
-    return pd.Series([None if v is None else str(v) if dtype == "string" else v for v in column], dtype=dtype)
+    return pd.Series(
+        [None if v is None else str(v) if dtype == "string" else v for v in column], dtype=dtype
+    )
 
 
 def _as_json(table: pd.DataFrame, study: str) -> str:
-    rows = [{name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")]
+    rows = [
+        {name: _plain(value) for name, value in row.items()} for row in table.to_dict("records")
+    ]
     columns = {str(name): _NAMES[str(dtype)] for name, dtype in table.dtypes.items()}
     content = {"schema": SCHEMA, "study": study, "columns": columns, "rows": rows}
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"

@@ -18,20 +18,23 @@ from search.text import csv_safe, visible
 def trial_frame(study: StudyRecord, finals: Finals | None = None) -> pd.DataFrame:
     """One row per started trial, by number.
 
-    Columns: study, model, data, trial, state; val_accuracy (fraction), best_epoch and epochs (completed),
-    train_s (seconds), n_params; `param.*` in the space's order; then, in the rows of finalists, test_accuracy_mean,
-    test_accuracy_ci_low and test_accuracy_ci_high (fractions, 95 %), n_replicates (finished ones) and tied_with_best.
-    Where trials ran with different code of the user's, `code` names it at the end. Integer columns are Int64,
-    tied_with_best is boolean, blanks are missing values.
+    Columns: study, model, data, trial, state; val_accuracy (fraction), best_epoch and epochs
+    (completed), train_s (seconds), n_params; `param.*` in the space's order; then, in the rows of
+    finalists, test_accuracy_mean, test_accuracy_ci_low and test_accuracy_ci_high (fractions, 95 %),
+    n_replicates (finished ones) and tied_with_best. Where trials ran with different code of the
+    user's, `code` names it at the end. Integer columns are Int64, tied_with_best is boolean, blanks
+    are missing values.
     """
     return _frame(study, started_trials(study), finals).drop(columns="rank")
 
 
 def leaderboard(study: StudyRecord, finals: Finals | None = None) -> pd.DataFrame:
-    """One row per started trial in the order of `ranking`, with the columns of `trial_frame` after `rank`.
+    """One row per started trial in the order of `ranking`, with the columns of `trial_frame` after
+    `rank`.
 
-    Ranks run 1…k without gaps, the earliest trial first among exact equals; blank for FAIL and for trials
-    without a value. They are validation's: what the finalists reached on the test set changes no rank.
+    Ranks run 1…k without gaps, the earliest trial first among exact equals; blank for FAIL and for
+    trials without a value. They are validation's: what the finalists reached on the test set
+    changes no rank.
     """
     return _frame(study, ranking(study), finals)
 
@@ -39,22 +42,28 @@ def leaderboard(study: StudyRecord, finals: Finals | None = None) -> pd.DataFram
 def write_leaderboard(study: StudyRecord, path: Path, finals: Finals | None = None) -> None:
     """Writes `leaderboard(study, finals)` to `path` as UTF-8 CSV, in one step.
 
-    Text cells that a spreadsheet would run as a formula get a leading apostrophe; numbers are never touched
-    and floats keep every digit. Raises OSError when `path` can't be written.
+    Text cells that a spreadsheet would run as a formula get a leading apostrophe; numbers are never
+    touched and floats keep every digit. Raises OSError when `path` can't be written.
     """
     table = leaderboard(study, finals)
     for column in table.columns:
         if table[column].dtype == object:
             table[column] = pd.Series([csv_safe(v) for v in table[column]], dtype=object)
     header = [csv_safe(c) for c in table.columns]
-    # The writer quotes a lone carriage return only where line ends have one, and unquoted it would break the row.
+    # The writer quotes a lone carriage return only where line ends have one, and unquoted it would
+    # break the row.
     text = table.to_csv(index=False, header=header, lineterminator="\r\n")
     write_text(path, text.replace("\r\n", "\n"))
 
 
-def _frame(study: StudyRecord, trials: Sequence[TrialRecord], finals: Finals | None) -> pd.DataFrame:
+def _frame(
+    study: StudyRecord, trials: Sequence[TrialRecord], finals: Finals | None
+) -> pd.DataFrame:
     finalists = {finalist.trial: finalist for finalist in finals.rows} if finals else {}
-    rows = [Row(place, study, trial, finalists.get(trial.number)) for place, trial in enumerate(trials, start=1)]
+    rows = [
+        Row(place, study, trial, finalists.get(trial.number))
+        for place, trial in enumerate(trials, start=1)
+    ]
     frame = pd.DataFrame({column.name: _column(column, rows) for column in COLUMNS})
     for name in param_names(study):
         frame[f"param.{visible(name)}"] = _values([trial.params.get(name) for trial in trials])
@@ -70,7 +79,9 @@ def _column(column: Column, rows: Sequence[Row]) -> "pd.Series[Any]":
 
 
 def _values(values: list[Any]) -> "pd.Series[Any]":
-    """Values of a parameter. A single None would turn integers into floats (1 → 1.0) in pandas' own guess."""
+    """Values of a parameter. A single None would turn integers into floats (1 → 1.0) in pandas' own
+    guess.
+    """
     types = {type(value) for value in values if value is not None}
     if types == {int}:
         return pd.Series(values, dtype="Int64")

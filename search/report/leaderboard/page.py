@@ -37,7 +37,9 @@ class Board:
     """How far the study's limit let it train, empty where it cut nothing."""
     finals: Finals | None
     n_shown: int
-    """Rows that are seen before the reader asks for all: a browser takes seconds to lay out a thousand."""
+    """Rows that are seen before the reader asks for all: a browser takes seconds to lay out a
+    thousand.
+    """
     example: str
     """A filter that finds something in this table."""
 
@@ -47,7 +49,10 @@ def board(study: StudyRecord, finals: Finals | None) -> Board:
     trials, varied = ranking(study), varied_params(study)
     known = {row.trial: row for row in finals.rows} if finals else {}
     return Board(
-        rows=tuple(Row(i if has_rank(t) else None, t, known.get(t.number)) for i, t in enumerate(trials, start=1)),
+        rows=tuple(
+            Row(i if has_rank(t) else None, t, known.get(t.number))
+            for i, t in enumerate(trials, start=1)
+        ),
         varied=tuple(varied),
         fixed={n: v for t in trials for n, v in t.params.items() if n not in varied},
         best=best_trial(study),
@@ -66,5 +71,9 @@ def _example(study: StudyRecord, varied: list[str]) -> str:
     if best is None or best.val_accuracy is None:
         return "state=running"
     words = [f"accuracy>{int(100 * best.val_accuracy) - 1}"]
-    choices = [n for n in varied if isinstance(best.params.get(n), str) and " " not in f"{n}{best.params[n]}"]
+    choices = [
+        n
+        for n in varied
+        if isinstance(best.params.get(n), str) and " " not in f"{n}{best.params[n]}"
+    ]
     return " ".join(words + [f"{n}={best.params[n]}" for n in choices[:1]])

@@ -20,7 +20,9 @@ def failures(study: StudyRecord) -> list[tuple[str, list[TrialRecord]]]:
 
 
 def space_table(study: StudyRecord) -> list[dict[str, str]]:
-    """The space as rows of text: name, type, range, when (its condition), document (trial 0's value)."""
+    """The space as rows of text: name, type, range, when (its condition), document (trial 0's
+    value).
+    """
     first = study.spec.get("first")
     own = first[0] if isinstance(first, list | tuple) and first else {}
     declared = space_params(study)
@@ -37,13 +39,18 @@ def space_table(study: StudyRecord) -> list[dict[str, str]]:
 
 
 def spec_table(study: StudyRecord) -> list[tuple[str, str]]:
-    """Budget, seed, digests and the rest of the spec as (name, value), the space and what is repeated left out."""
-    kept = {k: v for k, v in study.spec.items() if k not in ("space", "first", "name", "replicates")}
+    """Budget, seed, digests and the rest of the spec as (name, value), the space and what is
+    repeated left out.
+    """
+    kept = {
+        k: v for k, v in study.spec.items() if k not in ("space", "first", "name", "replicates")
+    }
     return list(_flat(kept))
 
 
 def environments(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What the study ran on as titled tables: as it was made, then where workers had something else.
+    """What the study ran on as titled tables: as it was made, then where workers had something
+    else.
 
     Of those only what differs, with the trials that it holds for.
     """
@@ -57,9 +64,17 @@ def environments(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
         ]
         if trials and differs:
             shown = listing(
-                [*trials[:_N_NAMED], *([f"{len(trials) - _N_NAMED:,} more"] if len(trials) > _N_NAMED else [])]
+                [
+                    *trials[:_N_NAMED],
+                    *([f"{len(trials) - _N_NAMED:,} more"] if len(trials) > _N_NAMED else []),
+                ]
             )
-            tables.append((f"Other environment of {'trial' if len(trials) == 1 else 'trials'} {shown}", differs))
+            tables.append(
+                (
+                    f"Other environment of {'trial' if len(trials) == 1 else 'trials'} {shown}",
+                    differs,
+                )
+            )
     return [(title, rows) for title, rows in tables if rows]
 
 

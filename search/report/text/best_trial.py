@@ -14,11 +14,15 @@ from search.report.evidence import Evidence, Predictions
 from search.words import count, percent
 
 _ORIGIN = {
-    "validation": "Training never saw these images, but the setting and the epoch were chosen by them: "
-    "what follows is slightly better than it will be on new images.",
+    "validation": (
+        "Training never saw these images, but the setting and the epoch were chosen by them: "
+        "what follows is slightly better than it will be on new images."
+    ),
     "test": "No setting and no epoch was chosen by these images, and training never saw them.",
-    "train": "The network was trained on these very images: this says how well it fits them, not how well it "
-    "does on new ones.",
+    "train": (
+        "The network was trained on these very images: this says how well it fits them, not how"
+        " well it does on new ones."
+    ),
 }
 _IN_WORDS = {"validation": "validation", "test": "test", "train": "training"}
 
@@ -64,9 +68,14 @@ def _side(found: Predictions, names: Sequence[str], who: str, key: str) -> Side:
     wrong = mistakes(found, names)
     split, n = _IN_WORDS[found.split], len(found.true)
     right = n - found.n_wrong
-    first = f"After epoch {found.step}, {who} recognises {right:,} of {n:,} {split} images, {percent(right / n)}."
+    first = (
+        f"After epoch {found.step}, {who} recognises {right:,} of {n:,} {split} images,"
+        f" {percent(right / n)}."
+    )
     words = _mistakes_words(found, len(wrong))
-    return Side(split, (first, _ORIGIN[found.split]), confusion_plot(found, names, key), wrong, words)
+    return Side(
+        split, (first, _ORIGIN[found.split]), confusion_plot(found, names, key), wrong, words
+    )
 
 
 def _mistakes_words(found: Predictions, n_shown: int) -> str:
@@ -79,5 +88,7 @@ def _mistakes_words(found: Predictions, n_shown: int) -> str:
     )
     if not n_shown:
         return f"{text} No picture of them was kept."
-    which = "All of them" if n_shown == wrong else f"The {n_shown} that the network was most sure of"
+    which = (
+        "All of them" if n_shown == wrong else f"The {n_shown} that the network was most sure of"
+    )
     return f"{text} {which}, titled “true:predicted”, the surest first:"

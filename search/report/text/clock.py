@@ -1,4 +1,6 @@
-"""How long a search took by the clock, beside the training time that its workers add up to. Pure."""
+"""How long a search took by the clock, beside the training time that its workers add up to.
+Pure.
+"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,7 +9,9 @@ from search.records import TrialRecord
 from search.words import duration
 
 BREAK_S = 300.0
-"""Longer than this between two epochs, and nobody was at work: a study may be paused and gone on with days later."""
+"""Longer than this between two epochs, and nobody was at work: a study may be paused and gone on
+with days later.
+"""
 
 
 class Elapsed(NamedTuple):
@@ -37,4 +41,8 @@ def elapsed_words(search: Elapsed, replicates: Elapsed) -> str:
     if replicates.seconds:
         text += f" and its replicates {duration(replicates.seconds)}"
     breaks_s = search.breaks_s + replicates.breaks_s
-    return f"{text}; breaks of {duration(breaks_s)} in all are not counted." if breaks_s else f"{text}."
+    return (
+        f"{text}; breaks of {duration(breaks_s)} in all are not counted."
+        if breaks_s
+        else f"{text}."
+    )

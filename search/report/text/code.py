@@ -1,4 +1,6 @@
-"""Which trials of a study ran with which code of the user's, where that changed on the way. Pure."""
+"""Which trials of a study ran with which code of the user's, where that changed on the way.
+Pure.
+"""
 
 from search.records import StudyRecord
 from search.study.environment import environment_digest
@@ -7,7 +9,9 @@ from search.words import listing
 
 
 def code_names(study: StudyRecord) -> dict[int, str]:
-    """A short name for the code that each trial ran with last; empty where all ran with the same, or none is known."""
+    """A short name for the code that each trial ran with last; empty where all ran with the same,
+    or none is known.
+    """
     names = {number: environment_digest(code)[:7] for number, code in _codes(study).items()}
     return names if len(set(names.values())) > 1 else {}
 
@@ -23,14 +27,19 @@ def code_words(study: StudyRecord) -> list[str]:
     for number in sorted(names):
         groups.setdefault(names[number], []).append(number)
     return [
-        f"{'Trial' if len(numbers) == 1 else 'Trials'} {listing([str(n) for n in numbers])} ran with other code of the "
-        f"model than the last ones (since then {code_difference(codes[numbers[0]], now)}): compare them with care. "
-        "Finalists trained before the change keep what they gave; later ones are trained with the newest code."
+        f"{'Trial' if len(numbers) == 1 else 'Trials'} {listing([str(n) for n in numbers])} ran"
+        " with other code of the model than the last ones (since then"
+        f" {code_difference(codes[numbers[0]], now)}): compare them with care. Finalists trained"
+        " before the change keep what they gave; later ones are trained with the newest code."
         for name, numbers in groups.items()
         if name != newest
     ]
 
 
 def _codes(study: StudyRecord) -> dict[int, dict[str, str]]:
-    last = {t.number: study.environments.get(t.environments[-1], {}) for t in study.trials if t.environments}
+    last = {
+        t.number: study.environments.get(t.environments[-1], {})
+        for t in study.trials
+        if t.environments
+    }
     return {number: code for number, found in last.items() if (code := code_in(found))}

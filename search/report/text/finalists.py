@@ -1,4 +1,6 @@
-"""What came out when the finalists were trained again: values, columns of the leaderboard, and words."""
+"""What came out when the finalists were trained again: values, columns of the leaderboard, and
+words.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -37,18 +39,27 @@ def finals_table(finals: Finals) -> list[FinalistRow]:
 
 
 def finals_words(finals: Finals) -> list[str]:
-    """What training the finalists again has shown, in sentences of plain text, the most important first."""
+    """What training the finalists again has shown, in sentences of plain text, the most important
+    first.
+    """
     found = [_chosen(finals), *_gain(finals), *_standings(finals), *_optimism(finals)]
     return [*_progress(finals), *found]
 
 
 def _row(finals: Finals, row: Finalist) -> FinalistRow:
     found = row.interval
-    done = f"{len(row.values)}" if len(row.values) == row.n_wanted else f"{len(row.values)} of {row.n_wanted}"
+    done = (
+        f"{len(row.values)}"
+        if len(row.values) == row.n_wanted
+        else f"{len(row.values)} of {row.n_wanted}"
+    )
     return FinalistRow(
         rank="–" if row.rank is None else str(row.rank),
         trial=str(row.trial),
-        note="; ".join(["chosen by the search"] * (row is finals.champion) + [_named(finals, row)] * row.is_document),
+        note="; ".join(
+            ["chosen by the search"] * (row is finals.champion)
+            + [_named(finals, row)] * row.is_document
+        ),
         search=percent(row.search_accuracy),
         test=percent(found.mean if found else None),
         interval=(_ends(found.low, found.high) or "too few seeds") if found else "–",
@@ -77,13 +88,21 @@ def _verdict(finals: Finals, row: Finalist) -> str:
 
 
 def _progress(finals: Finals) -> list[str]:
-    done, wanted = sum(len(row.values) for row in finals.rows), sum(row.n_wanted for row in finals.rows)
+    done, wanted = (
+        sum(len(row.values) for row in finals.rows),
+        sum(row.n_wanted for row in finals.rows),
+    )
     failed = sum(row.n_failed for row in finals.rows)
     found = []
     if done + failed < wanted:
-        found.append(f"The finalists are being trained again: {done} of {count(wanted, 'replicate')} finished so far.")
+        found.append(
+            f"The finalists are being trained again: {done} of {count(wanted, 'replicate')}"
+            " finished so far."
+        )
     if failed:
-        found.append(f"{count(failed, 'replicate')} failed and {'is' if failed == 1 else 'are'} left out.")
+        found.append(
+            f"{count(failed, 'replicate')} failed and {'is' if failed == 1 else 'are'} left out."
+        )
     if finals.champion.rank != 1:
         found.append("The trial that is first by validation now has not been trained again yet.")
     return found
@@ -93,13 +112,23 @@ def _chosen(finals: Finals) -> str:
     row = finals.champion
     found = row.interval
     name = f"{_named(finals, row)} (trial 0)" if row.is_document else f"trial {row.trial}"
-    which = f"The search chose {name}" if row.rank == 1 else f"Of those trained again validation ranks {name} first"
+    which = (
+        f"The search chose {name}"
+        if row.rank == 1
+        else f"Of those trained again validation ranks {name} first"
+    )
     if found is None or finals.n_test is None:
         ended = row.n_failed >= row.n_wanted
-        return f"{which}; {'all its replicates failed' if ended else 'no replicate of it is finished'}."
+        return (
+            f"{which};"
+            f" {'all its replicates failed' if ended else 'no replicate of it is finished'}."
+        )
     right = f"it gets {percent(found.mean)} of {count(finals.n_test, 'test image')} right"
     if found.n == 1:
-        return f"{which}: trained again on one fresh seed, {right}. A single replicate has no interval."
+        return (
+            f"{which}: trained again on one fresh seed, {right}. A single replicate has no"
+            " interval."
+        )
     ends = _ends(found.low, found.high)
     interval = f"95 % interval over seeds {ends}" if ends else "too few seeds for an interval"
     return f"{which}: trained again on {found.n} fresh seeds, {right} on average ({interval})."
@@ -116,12 +145,21 @@ def _gain(finals: Finals) -> list[str]:
     text = f"That is {apart} {finals.baseline} (trial 0, {percent(own.interval.mean)}{epochs})"
     if gain.low is None or gain.high is None:
         return [f"{text}; too few replicates for an interval."]
-    text = f"{text}, with a 95 % interval from {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f} points"
+    text = (
+        f"{text}, with a 95 % interval from {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f}"
+        " points"
+    )
     text += {
         "images": " over the images only (one replicate can’t speak for other seeds)",
         "seeds": " over the seeds only (no predictions kept)",
     }.get(gain.over, "")
-    return [f"{text}: it includes zero, so there may be no difference." if gain.low <= 0 <= gain.high else f"{text}."]
+    return [
+        (
+            f"{text}: it includes zero, so there may be no difference."
+            if gain.low <= 0 <= gain.high
+            else f"{text}."
+        )
+    ]
 
 
 def _standings(finals: Finals) -> list[str]:
@@ -131,14 +169,23 @@ def _standings(finals: Finals) -> list[str]:
         return []
     found = []
     if best is not chosen:
-        found.append(f"{_trials(finals, [best])} has the highest mean on the test set, {percent(mean_of(best))}.")
+        found.append(
+            f"{_trials(finals, [best])} has the highest mean on the test set,"
+            f" {percent(mean_of(best))}."
+        )
         if chosen.tied_with_best is False:
-            found.append("The choice stays with validation all the same: a test set that chooses is no test any more.")
+            found.append(
+                "The choice stays with validation all the same: a test set that chooses is no test"
+                " any more."
+            )
     at_once = f"with {len(others)} compared to it at once, " if len(others) > 1 else ""
     for verdict, text in (
         (True, f"tied with trial {best.trial}: {at_once}chance alone can explain the difference"),
         (False, f"lower than trial {best.trial} by more than chance explains"),
-        (None, f"not comparable with trial {best.trial}: too few replicates, and no predictions kept"),
+        (
+            None,
+            f"not comparable with trial {best.trial}: too few replicates, and no predictions kept",
+        ),
     ):
         if rows := [row for row in others if row.tied_with_best is verdict]:
             found.append(f"{_trials(finals, rows)} {'is' if len(rows) == 1 else 'are'} {text}.")
@@ -149,20 +196,34 @@ def _optimism(finals: Finals) -> list[str]:
     row, mean = finals.champion, finals.optimism
     if row.optimism is None:
         return []
-    text = f"The search had scored trial {row.trial} at {percent(row.search_accuracy)} on validation images, "
+    text = (
+        f"The search had scored trial {row.trial} at {percent(row.search_accuracy)} on validation"
+        " images, "
+    )
     if row.optimism > 0:
-        text += f"{points(row.optimism)} above its test accuracy: the best of many tries is partly lucky."
+        text += (
+            f"{points(row.optimism)} above its test accuracy: the best of many tries is partly"
+            " lucky."
+        )
     else:
-        text += f"{points(row.optimism)} below its test accuracy: a replicate learns from the validation images, too."
+        text += (
+            f"{points(row.optimism)} below its test accuracy: a replicate learns from the"
+            " validation images, too."
+        )
     if mean is None:
         return [text]
     n = sum(r.optimism is not None and not r.is_extra for r in finals.rows)
     side = "above" if mean > 0 else "below"
-    return [text, f"Over {n} finalists search scores lie {points(mean)} {side} test accuracies on average."]
+    return [
+        text,
+        f"Over {n} finalists search scores lie {points(mean)} {side} test accuracies on average.",
+    ]
 
 
 def _trials(finals: Finals, rows: Sequence[Finalist]) -> str:
-    names = [str(row.trial) + (f" ({_named(finals, row)})" if row.is_document else "") for row in rows]
+    names = [
+        str(row.trial) + (f" ({_named(finals, row)})" if row.is_document else "") for row in rows
+    ]
     return f"{'Trial' if len(rows) == 1 else 'Trials'} {listing(names)}"
 
 

@@ -10,24 +10,30 @@ from search.report.evidence import Evidence, Predictions
 from search.words import count, percent
 
 _NEARLY = 0.05
-"""The most images of other classes, as a share of them, that a network of nearly one answer names otherwise."""
+"""The most images of other classes, as a share of them, that a network of nearly one answer names
+otherwise.
+"""
 
 
 def cautions(study: StudyRecord, evidence: Evidence) -> list[str]:
-    """What must be said of the best trial's network and of the exported one before their accuracies are believed."""
+    """What must be said of the best trial's network and of the exported one before their accuracies
+    are believed.
+    """
     best = best_trial(study)
     both = (
         (evidence.predictions, f"Trial {best.number}" if best else "The best trial"),
         (evidence.exported, "The exported network"),
     )
-    said = [caution(predictions, evidence.class_names, who) for predictions, who in both if predictions]
+    said = [
+        caution(predictions, evidence.class_names, who) for predictions, who in both if predictions
+    ]
     return [text for text in said if text]
 
 
 def caution(found: Predictions, class_names: Sequence[str], who: str) -> str:
-    """That `who` answers with one class only, or nearly, or is right no more often than always naming the largest
-    class would be: with that class's share beside it. Empty where none of it holds, or where the images are of one
-    class.
+    """That `who` answers with one class only, or nearly, or is right no more often than always
+    naming the largest class would be: with that class's share beside it. Empty where none of it
+    holds, or where the images are of one class.
     """
     images = np.bincount(found.true, minlength=len(class_names))
     answers = np.bincount(found.predicted, minlength=len(class_names))
@@ -38,13 +44,22 @@ def caution(found: Predictions, class_names: Sequence[str], who: str) -> str:
     right = percent(1 - found.n_wrong / n)
     split = {"train": "training"}.get(found.split, found.split)
     if answers[top] == n:
-        text = f"{who} calls every one of {count(n, f'{split} image')} “{class_names[top]}” and is right on {right}"
+        text = (
+            f"{who} calls every one of {count(n, f'{split} image')} “{class_names[top]}” and is"
+            f" right on {right}"
+        )
     elif named_otherwise < _NEARLY:
         share = percent(float(answers[top]) / n)
-        text = f"{who} calls {share} of {count(n, f'{split} image')} “{class_names[top]}” and is right on {right}"
+        text = (
+            f"{who} calls {share} of {count(n, f'{split} image')} “{class_names[top]}” and is right"
+            f" on {right}"
+        )
     elif n - found.n_wrong <= images[largest]:
         text = f"{who} is right on {right} of {count(n, f'{split} image')}"
     else:
         return ""
     share = percent(float(images[largest]) / n)
-    return f"{text}; naming the largest class, “{class_names[largest]}”, whatever the image, gets {share}."
+    return (
+        f"{text}; naming the largest class, “{class_names[largest]}”, whatever the image, gets"
+        f" {share}."
+    )

@@ -22,7 +22,8 @@ from search.study.finalist_costs import Rule
 from search.words import count, duration, listing, percent, points, show
 
 OPTIMISM = (
-    "These are validation scores of a search. The best of many tries is an optimist’s number: some of its lead is luck."
+    "These are validation scores of a search. The best of many tries is an optimist’s number: some"
+    " of its lead is luck."
 )
 UNOPENED = "The test set has not been opened."
 _IN_WORDS = {
@@ -54,14 +55,19 @@ def status(found: Contents) -> tuple[str, str]:
     trials, asked = started_trials(found.study), found.study.spec.get("n_trials")
     running = sum(t.state == State.RUNNING for t in trials)
     begun = (
-        f"{len(trials):,} of {count(asked, 'trial')} started" if isinstance(asked, int) else f"{len(trials):,} started"
+        f"{len(trials):,} of {count(asked, 'trial')} started"
+        if isinstance(asked, int)
+        else f"{len(trials):,} started"
     )
     if running:
         return "running", f"{begun}, {running} training now; every figure below may still change."
     if any(t.state == State.WAITING for t in trials) or (
         isinstance(asked, int) and len(trials) < asked and not _is_over(found)
     ):
-        word, now = "unfinished", "none training at the moment; the command that began the study goes on with it."
+        word, now = (
+            "unfinished",
+            "none training at the moment; the command that began the study goes on with it.",
+        )
         return _all_failed(found.study, begun) or (word, f"{begun}, {now}")
     why = f" ({found.study.ended_by})" if found.study.ended_by else ""
     return _all_failed(found.study, begun) or _finals_status(found, begun + why)
@@ -74,7 +80,9 @@ def story(found: Contents) -> list[Passage]:
     if not trials:
         return [Passage("Result", ["No trial has been started yet."])]
     said = finals_words(finals) if finals else [*_result(study, found), *_unopened(found)]
-    n_first = 3 if finals and not finals.is_complete else 2  # of an unfinished set that is told first
+    n_first = (
+        3 if finals and not finals.is_complete else 2
+    )  # of an unfinished set that is told first
     passages = [
         Passage("Result", said[:n_first]),
         Passage("Caution", cautions(study, found.evidence)),
@@ -82,30 +90,47 @@ def story(found: Contents) -> list[Passage]:
         Passage("Setting", _setting(found)),
         Passage(
             "Search",
-            [*(_result(study, found) if finals else []), _states(trials), *code_words(study), *_published(study)],
+            [
+                *(_result(study, found) if finals else []),
+                _states(trials),
+                *code_words(study),
+                *_published(study),
+            ],
         ),
-        Passage("Cost", [*(cost_words(found.cost) if found.cost else []), elapsed_words(*_clocks(found))]),
+        Passage(
+            "Cost",
+            [*(cost_words(found.cost) if found.cost else []), elapsed_words(*_clocks(found))],
+        ),
         Passage("Going on", advice_words(found.forecast) if found.forecast else []),
     ]
     return [p for p in passages if p.sentences]
 
 
 def headline(found: Contents) -> list[Tile]:
-    """The key numbers: accuracy, gain over the baseline, what going on may gain, trials, training time."""
+    """The key numbers: accuracy, gain over the baseline, what going on may gain, trials, training
+    time.
+    """
     trials = started_trials(found.study)
     spent = found.cost.replicates if found.cost else None
     ahead = found.forecast.gain if found.forecast else None
-    tiles = [*_scores(found), Tile("trials started", f"{len(trials):,}", ", ".join(_counted(trials)))]
+    tiles = [
+        *_scores(found),
+        Tile("trials started", f"{len(trials):,}", ", ".join(_counted(trials))),
+    ]
     if ahead:
         ends = f"90 % interval {100 * ahead.low:.2f} to {100 * ahead.high:.2f}"
-        tiles.append(Tile(f"may still come in {_span(ahead.horizon_s)}", f"+{points(ahead.expected)}", ends))
+        tiles.append(
+            Tile(f"may still come in {_span(ahead.horizon_s)}", f"+{points(ahead.expected)}", ends)
+        )
     again = f", and {duration(spent.train_s)} for replicates" if spent and spent.n_trials else ""
     clock, clock_again = _clocks(found)
     both = f"and {duration(clock_again.seconds)} for replicates" if clock_again.seconds else ""
     return [
         *tiles,
         Tile("wall-clock time", duration(clock.seconds), both),
-        Tile("training time", duration(sum(t.train_s for t in trials)), f"summed over trials{again}"),
+        Tile(
+            "training time", duration(sum(t.train_s for t in trials)), f"summed over trials{again}"
+        ),
     ]
 
 
@@ -114,7 +139,9 @@ def _clocks(found: Contents) -> tuple[Elapsed, Elapsed]:
 
 
 def as_of(found: Contents) -> str | None:
-    """When the last epoch ended, in UTC; None before the first. Not the time of writing: same study, same page."""
+    """When the last epoch ended, in UTC; None before the first. Not the time of writing: same
+    study, same page.
+    """
     trials = (*found.study.trials, *(found.final.trials if found.final else ()))
     last = max((e.at for t in trials for e in t.curve), default=None)
     return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
@@ -126,14 +153,19 @@ def _all_failed(study: StudyRecord, begun: str) -> tuple[str, str] | None:
     if not groups or any(t.state != State.FAIL for t in study.trials):
         return None
     if study.ended_by:
-        return "failed", f"{begun}: {study.ended_by}. Once that is mended, its command goes on with the rest."
+        return (
+            "failed",
+            f"{begun}: {study.ended_by}. Once that is mended, its command goes on with the rest.",
+        )
     (reason, trials), *others = groups
     share = f"{len(trials):,} of them by: " if others else ""
     return "failed", f"{begun}, and all of them failed, {share}{reason}."
 
 
 def _is_over(found: Contents) -> bool:
-    """Whether the search has ended before its last trial, by its budget, say: finalists are chosen at the end only."""
+    """Whether the search has ended before its last trial, by its budget, say: finalists are chosen
+    at the end only.
+    """
     return found.final is not None or bool(found.study.ended_by)
 
 
@@ -146,7 +178,10 @@ def _finals_status(found: Contents, begun: str) -> tuple[str, str]:
             if missing
             else ("finished", f"{begun}.")
         )
-    done, asked = sum(len(row.values) + row.n_failed for row in finals.rows), sum(row.n_wanted for row in finals.rows)
+    done, asked = (
+        sum(len(row.values) + row.n_failed for row in finals.rows),
+        sum(row.n_wanted for row in finals.rows),
+    )
     running = sum(t.state == State.RUNNING for t in found.final.trials) if found.final else 0
     text = f"{begun}; {done} of {count(asked, 'replicate')} of its finalists done"
     if running:
@@ -162,15 +197,21 @@ def _unopened(found: Contents) -> list[str]:
     rule = Rule.of(found.study.spec)
     if rule.finalists == 0:
         return [OPTIMISM, UNOPENED]
-    which = {None: "best settings, as many as about the search’s own time pays for,", 1: "best setting"}.get(
-        rule.finalists, f"best {rule.finalists} settings"
+    which = {
+        None: "best settings, as many as about the search’s own time pays for,",
+        1: "best setting",
+    }.get(rule.finalists, f"best {rule.finalists} settings")
+    plan = (
+        f"After the search, its {which} will be trained again on"
+        f" {count(rule.n_replicates, 'fresh seed')} and"
     )
-    plan = f"After the search, its {which} will be trained again on {count(rule.n_replicates, 'fresh seed')} and"
     return [OPTIMISM, UNOPENED, f"{plan} scored on it."]
 
 
 def _scores(found: Contents) -> list[Tile]:
-    """Accuracy and gain: on the test set once the champion was scored there, on validation images before."""
+    """Accuracy and gain: on the test set once the champion was scored there, on validation images
+    before.
+    """
     finals = found.finals
     best, own = best_trial(found.study), _own(found.study)
     label = f"over {printed_name(found.study)}"
@@ -192,7 +233,9 @@ def _test_scores(finals: Finals, label: str) -> list[Tile]:
     note = "too few seeds for an interval"
     if found and found.low is not None and found.high is not None:
         note = f"95 % interval over seeds {100 * found.low:.2f} to {100 * found.high:.2f}"
-    tiles = [Tile(f"test accuracy, trial {row.trial}", percent(found.mean if found else None), note)]
+    tiles = [
+        Tile(f"test accuracy, trial {row.trial}", percent(found.mean if found else None), note)
+    ]
     if gain is None:
         itself = "it is that setting itself" if row.is_document else ""
         return [*tiles, Tile(label, "–", "not claimed, see below" if finals.no_gain else itself)]
@@ -216,8 +259,8 @@ def _result(study: StudyRecord, found: Contents) -> list[str]:
         return ["No trial has a validation accuracy yet."]
     word = "so far " if status(found)[0] != "finished" else ""
     text = (
-        f"The best setting {word}reached {percent(best.val_accuracy)} validation accuracy, at epoch {best.best_epoch} "
-        f"of trial {best.number}."
+        f"The best setting {word}reached {percent(best.val_accuracy)} validation accuracy, at epoch"
+        f" {best.best_epoch} of trial {best.number}."
     )
     name = printed_name(study)
     if own is None or own.val_accuracy is None:
@@ -228,7 +271,10 @@ def _result(study: StudyRecord, found: Contents) -> list[str]:
     if cut := baseline_cut(study):
         reached = f"{percent(own.val_accuracy)} in {cut}, to which the study’s limit cut it"
         claims = f": no gain over it is claimed. To train it in full takes {full_cost(study, own)}"
-        return [text, f"{name.capitalize()} (trial 0) reached {reached}{'' if found.finals else claims}."]
+        return [
+            text,
+            f"{name.capitalize()} (trial 0) reached {reached}{'' if found.finals else claims}.",
+        ]
     if gain == 0:
         return [f"{text} {name.capitalize()} (trial 0) reached the same."]
     return [f"{text} That is {points(gain)} above {name} (trial 0, {percent(own.val_accuracy)})."]
@@ -250,8 +296,16 @@ def _setting(found: Contents) -> list[str]:
         return [f"{text} The study’s limit cut it in the search to {cut}."] if cut else [text]
     theirs = dict(own.params) if own else {}
     theirs |= {"epochs": epochs} if "epochs" in theirs else {}
-    changed = [f"{n} {show(theirs[n])}" for n in names if n in theirs and show(theirs[n]) != show(best.params[n])]
-    return [text, f"{printed_name(found.study).capitalize()} has {listing(changed)} instead."] if changed else [text]
+    changed = [
+        f"{n} {show(theirs[n])}"
+        for n in names
+        if n in theirs and show(theirs[n]) != show(best.params[n])
+    ]
+    return (
+        [text, f"{printed_name(found.study).capitalize()} has {listing(changed)} instead."]
+        if changed
+        else [text]
+    )
 
 
 def _counted(trials: list[TrialRecord]) -> list[str]:
@@ -264,7 +318,9 @@ def _states(trials: list[TrialRecord]) -> str:
     text += f"Training took {duration(sum(t.train_s for t in trials))}, summed over trials."
     retried = sum(t.n_retries > 0 for t in trials)
     if retried:
-        text += f" {count(retried, 'trial')} lost a worker on the way and went on from the last epoch."
+        text += (
+            f" {count(retried, 'trial')} lost a worker on the way and went on from the last epoch."
+        )
     return text
 
 

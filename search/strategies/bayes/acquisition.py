@@ -1,7 +1,8 @@
 """Where a new setting promises most, by expected improvement.
 
-Jones, Schonlau & Welch, "Efficient global optimization of expensive black-box functions", J. Global Optim. 13 (1998),
-455–492; its logarithm as in Ament et al., "Unexpected improvements to expected improvement" (NeurIPS 2023).
+Jones, Schonlau & Welch, "Efficient global optimization of expensive black-box functions", J. Global
+Optim. 13 (1998), 455–492; its logarithm as in Ament et al., "Unexpected improvements to expected
+improvement" (NeurIPS 2023).
 """
 
 from collections.abc import Callable
@@ -22,18 +23,23 @@ _LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 
 
 def log_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """The logarithm of the expected gain over `best` of values with these means and standard deviations."""
+    """The logarithm of the expected gain over `best` of values with these means and standard
+    deviations.
+    """
     z = (mean - best) / deviation
     log_density = -0.5 * z * z - _LOG_ROOT_2PI
     near = np.log(np.maximum(np.exp(log_density) + z * ndtr(z), 1e-300))
-    # Far below the best the two terms cancel; the first of the asymptotic series is exact enough there.
+    # Far below the best the two terms cancel; the first of the asymptotic series is exact enough
+    # there.
     far = log_density - 2 * np.log(np.maximum(-z, 1.0))
     found: Floats = np.log(deviation) + np.where(z > -6.0, near, far)
     return found
 
 
 def search(encoding: Encoding, score: Score, around: Floats, rng: np.random.Generator) -> Floats:
-    """Settled rows, best first: random ones, some near the rows `around`, then nearer and nearer to the best."""
+    """Settled rows, best first: random ones, some near the rows `around`, then nearer and nearer to
+    the best.
+    """
     rows = [encoding.spread(rng.random((N_RANDOM, encoding.width)))]
     rows += [near(encoding, np.repeat(around, N_NEAR, axis=0), step, rng) for step in STEPS[:2]]
     found = np.concatenate(rows)
@@ -41,12 +47,17 @@ def search(encoding: Encoding, score: Score, around: Floats, rng: np.random.Gene
     for step in STEPS:
         top = np.argsort(-scores, kind="stable")[:N_BEST]
         closer = near(encoding, np.repeat(found[top], N_NEAR, axis=0), step, rng)
-        found, scores = np.concatenate([found[top], closer]), np.concatenate([scores[top], score(closer)])
+        found, scores = (
+            np.concatenate([found[top], closer]),
+            np.concatenate([scores[top], score(closer)]),
+        )
     return found[np.argsort(-scores, kind="stable")]
 
 
 def near(encoding: Encoding, rows: Floats, step: float, rng: np.random.Generator) -> Floats:
-    """Neighbours of `rows`: one parameter or several moved by about `step`, to the very end of a range if it ends."""
+    """Neighbours of `rows`: one parameter or several moved by about `step`, to the very end of a
+    range if it ends.
+    """
     n, width = rows.shape
     moved = rng.random((n, width)) < max(0.4, 1.0 / max(width, 1))
     moved[np.arange(n), rng.integers(0, width, n)] = True

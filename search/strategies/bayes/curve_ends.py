@@ -1,8 +1,9 @@
 """What trials will be worth at their end, from the part of their curves that they have shown.
 
-A trial's value is followed from rung to rung. What the trials that went on gained on the way is explained by ridge
-regression on their settings, their values and their slopes, drawn so strongly towards the mean gain that a handful of
-trials does no harm; the rest of the variance is kept as the doubt about those that have not gone so far.
+A trial's value is followed from rung to rung. What the trials that went on gained on the way is
+explained by ridge regression on their settings, their values and their slopes, drawn so strongly
+towards the mean gain that a handful of trials does no harm; the rest of the variance is kept as the
+doubt about those that have not gone so far.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,9 @@ Floats = NDArray[np.float64]
 
 _RIDGE = 3.0
 _REACH = 2.0
-"""Standardised features are cut here: a line drawn through good trials says nothing of very bad ones."""
+"""Standardised features are cut here: a line drawn through good trials says nothing of very bad
+ones.
+"""
 _MIN_TRAINED = 4
 """Trials that must have gone on before their gains are explained, not only averaged."""
 _DOUBT = 0.6
@@ -24,12 +27,16 @@ _DOUBT = 0.6
 
 
 def end(trial: TrialRecord, largest: int) -> int:
-    """The epochs after which `trial` is over: fewer than its total if it was stopped early and is complete."""
+    """The epochs after which `trial` is over: fewer than its total if it was stopped early and is
+    complete.
+    """
     return trial.epochs if trial.state == State.COMPLETE else trial.total_epochs or largest
 
 
 def levels(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
-    """Each trial's best value by each of `steps` (by its end if that is earlier); NaN for those not reached."""
+    """Each trial's best value by each of `steps` (by its end if that is earlier); NaN for those not
+    reached.
+    """
     found = np.full((len(trials), len(steps)), np.nan)
     for row, trial in zip(found, trials, strict=True):
         for j, step in enumerate(steps):
@@ -40,19 +47,28 @@ def levels(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
 
 
 def slopes(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
-    """What each trial gained over the second half of its way to each of `steps`; the mean for those not there yet."""
+    """What each trial gained over the second half of its way to each of `steps`; the mean for those
+    not there yet.
+    """
     found = np.zeros((len(trials), len(steps)))
     for j, step in enumerate(steps):
         half = max(step // 2, 1)
         there = np.array([t.epochs >= step for t in trials], dtype=bool)
         if there.any():
-            known = [t.best_so_far[step - 1] - t.best_so_far[half - 1] for t in trials if t.epochs >= step]
+            known = [
+                t.best_so_far[step - 1] - t.best_so_far[half - 1]
+                for t in trials
+                if t.epochs >= step
+            ]
             found[there, j], found[~there, j] = known, float(np.mean(known))
     return found
 
 
-def extrapolate(trials: Sequence[TrialRecord], steps: Sequence[int], features: Floats) -> tuple[Floats, Floats]:
-    """The expected value of each trial at its end and the variance of that; NaN for trials before the first step.
+def extrapolate(
+    trials: Sequence[TrialRecord], steps: Sequence[int], features: Floats
+) -> tuple[Floats, Floats]:
+    """The expected value of each trial at its end and the variance of that; NaN for trials before
+    the first step.
 
     `steps` ascend and end with the largest total; `features` has a row for each trial.
     """
@@ -64,16 +80,24 @@ def extrapolate(trials: Sequence[TrialRecord], steps: Sequence[int], features: F
         goes_on = totals > steps[j]
         seen = np.isfinite(reached[:, j + 1]) & goes_on
         # A short trial makes only a part of the way to the next step.
-        part = np.clip(np.log(np.minimum(totals, steps[j + 1]) / steps[j]) / np.log(steps[j + 1] / steps[j]), 0.0, 1.0)
+        part = np.clip(
+            np.log(np.minimum(totals, steps[j + 1]) / steps[j]) / np.log(steps[j + 1] / steps[j]),
+            0.0,
+            1.0,
+        )
         shape = np.column_stack([features, value, slope[:, j]])
-        gain, variance = _gain(shape, (reached[:, j + 1] - reached[:, j]) / np.maximum(part, 0.1), seen, spread)
+        gain, variance = _gain(
+            shape, (reached[:, j + 1] - reached[:, j]) / np.maximum(part, 0.1), seen, spread
+        )
         known = np.isfinite(reached[:, j + 1])
         value = np.where(known, reached[:, j + 1], value + part * gain)
         doubt = np.where(known, 0.0, doubt + part * variance)
     return value, doubt
 
 
-def _gain(features: Floats, gains: Floats, seen: NDArray[np.bool_], spread: float) -> tuple[Floats, Floats]:
+def _gain(
+    features: Floats, gains: Floats, seen: NDArray[np.bool_], spread: float
+) -> tuple[Floats, Floats]:
     """What every trial is expected to gain, and the variance of that."""
     n = len(features)
     least = (_DOUBT * max(spread, 1e-4)) ** 2

@@ -1,4 +1,5 @@
-"""A Gaussian process with a Matérn-5/2 kernel and a length scale for every parameter, on NumPy and SciPy alone.
+"""A Gaussian process with a Matérn-5/2 kernel and a length scale for every parameter, on NumPy and
+SciPy alone.
 
 Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), chapters 2, 4.2 and 5.4.1.
 """
@@ -28,11 +29,15 @@ _BOUNDS = ((-3.0, 3.5), (-4.0, 4.0), (-14.0, 1.0))
 class GaussianProcess:
     """What values of mean 0 and variance about 1 at `points` say about other points."""
 
-    def __init__(self, points: Floats, groups: NDArray[np.int64], values: Floats, noise: Floats) -> None:
-        """Coordinates with one number in `groups` share a length scale; `noise` is the known variance of each value.
+    def __init__(
+        self, points: Floats, groups: NDArray[np.int64], values: Floats, noise: Floats
+    ) -> None:
+        """Coordinates with one number in `groups` share a length scale; `noise` is the known
+        variance of each value.
 
-        Length scales, variance and the noise beyond the known one are the most probable ones, as far as some steps
-        of L-BFGS from the same start find them: the same question has the same answer.
+        Length scales, variance and the noise beyond the known one are the most probable ones, as
+        far as some steps of L-BFGS from the same start find them: the same question has the same
+        answer.
         """
         self._groups = groups
         n_groups = int(groups.max()) + 1 if len(groups) else 0
@@ -59,11 +64,15 @@ class GaussianProcess:
         self._weights, _ = dpotrs(self._factor, values, lower=1)
 
     def predict(self, points: Floats, *, if_clear: bool = False) -> tuple[Floats, Floats]:
-        """Mean and variance, without noise, of the value at `points`; `if_clear` as if no value were in doubt."""
+        """Mean and variance, without noise, of the value at `points`; `if_clear` as if no value
+        were in doubt.
+        """
         kernel = self.variance * _matern(cdist(self._points, points * self._roots, "sqeuclidean"))
         factor = self._clear if if_clear else self._factor
         half = solve_triangular(factor, kernel, lower=True, check_finite=False)
-        return self._weights @ kernel, np.maximum(self.variance - np.einsum("ij,ij->j", half, half), 1e-12)
+        return self._weights @ kernel, np.maximum(
+            self.variance - np.einsum("ij,ij->j", half, half), 1e-12
+        )
 
 
 def _matern(squares: Floats) -> Floats:
@@ -79,7 +88,11 @@ def _fit(squares: Floats, values: Floats, noise: Floats) -> Floats:
     width = np.array([*[_SCALE_SD] * n_groups, 1.0, _NOISE_SD])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        weights, variance, own_noise = np.exp(-2 * logs[:n_groups]), math.exp(logs[-2]), math.exp(logs[-1])
+        weights, variance, own_noise = (
+            np.exp(-2 * logs[:n_groups]),
+            math.exp(logs[-2]),
+            math.exp(logs[-1]),
+        )
         r = np.sqrt(5.0 * (weights @ squares))
         decay = variance * np.exp(-r)
         kernel = ((1.0 + r + r * r / 3.0) * decay).reshape(n, n)
@@ -101,5 +114,7 @@ def _fit(squares: Floats, values: Floats, noise: Floats) -> Floats:
 
     bounds = [_BOUNDS[0]] * n_groups + [_BOUNDS[1], _BOUNDS[2]]
     options = {"maxiter": N_ITERATIONS, "maxfun": N_ITERATIONS + 5}
-    found: Floats = minimize(loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options=options).x
+    found: Floats = minimize(
+        loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options=options
+    ).x
     return found

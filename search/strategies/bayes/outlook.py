@@ -1,4 +1,6 @@
-"""What a study's trials say of all settings: a Gaussian process over what they will be worth at their end."""
+"""What a study's trials say of all settings: a Gaussian process over what they will be worth at
+their end.
+"""
 
 from collections.abc import Collection, Sequence
 
@@ -15,19 +17,31 @@ Floats = NDArray[np.float64]
 
 N_BEST, N_NEWEST, N_OTHERS = 60, 30, 30
 N_TOLD = N_BEST + N_NEWEST + N_OTHERS
-"""Of many trials the model is told so many of each kind, so that its answers take no longer and longer."""
+"""Of many trials the model is told so many of each kind, so that its answers take no longer and
+longer.
+"""
 FLAT = 0.2
-"""The worst fifth is taken to be no worse than this quantile: how bad a bad setting is tells nothing of good ones."""
+"""The worst fifth is taken to be no worse than this quantile: how bad a bad setting is tells
+nothing of good ones.
+"""
 _LEAST_SPREAD = 1e-6
 
 
 class Outlook:
-    """What is to be expected, from `trials` that have params; of failed ones only those whose setting was at fault."""
+    """What is to be expected, from `trials` that have params; of failed ones only those whose
+    setting was at fault.
+    """
 
     def __init__(
-        self, trials: Sequence[TrialRecord], encoding: Encoding, steps: Sequence[int], asked: Collection[int] = ()
+        self,
+        trials: Sequence[TrialRecord],
+        encoding: Encoding,
+        steps: Sequence[int],
+        asked: Collection[int] = (),
     ) -> None:
-        """`steps` are the rungs and, last, the largest total; the trials numbered `asked` are known in any case."""
+        """`steps` are the rungs and, last, the largest total; the trials numbered `asked` are known
+        in any case.
+        """
         self._encoding = encoding
         self.trials = told(trials, steps[0], asked)
         self.rows = encoding.encode([t.params for t in self.trials])
@@ -38,7 +52,9 @@ class Outlook:
         self.n_known = int(known.sum())
         self.means = np.zeros(len(self.trials))
         self.gains: dict[int, float] = {}
-        """The logarithm of the expected improvement of each trial over the best value that any has shown yet."""
+        """The logarithm of the expected improvement of each trial over the best value that any has
+        shown yet.
+        """
         if self.n_known:
             self._learn(ends, known, failed)
 
@@ -68,21 +84,34 @@ class Outlook:
     def gain(self, rows: Floats) -> Floats:
         """The logarithm of the expected improvement of new settings over the best mean.
 
-        As if what runs and what is paused were known exactly: who doubts it should promote it, not try it twice.
+        As if what runs and what is paused were known exactly: who doubts it should promote it, not
+        try it twice.
         """
         mean, variance = self._process.predict(self._encoding.features(rows), if_clear=True)
         return log_improvement(mean, np.sqrt(variance), self._best_mean)
 
 
-def told(trials: Sequence[TrialRecord], first: int, asked: Collection[int] = ()) -> list[TrialRecord]:
-    """Those of many trials that a model should know: best, newest and `asked`, and others, to keep it away."""
+def told(
+    trials: Sequence[TrialRecord], first: int, asked: Collection[int] = ()
+) -> list[TrialRecord]:
+    """Those of many trials that a model should know: best, newest and `asked`, and others, to keep
+    it away.
+    """
     if len(trials) <= N_TOLD:
         return list(trials)
     older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]
     ranked = sorted(
-        older, key=lambda t: (-t.epochs if t.epochs > first else 0, -(t.best_so_far[-1] if t.curve else 1.0), t.number)
+        older,
+        key=lambda t: (
+            -t.epochs if t.epochs > first else 0,
+            -(t.best_so_far[-1] if t.curve else 1.0),
+            t.number,
+        ),
     )
     others = ranked[N_BEST:]
     spread = [others[round(i)] for i in np.linspace(0, len(others) - 1, min(N_OTHERS, len(others)))]
-    chosen = {t.number: t for t in (*ranked[:N_BEST], *spread, *newest, *(t for t in trials if t.number in asked))}
+    chosen = {
+        t.number: t
+        for t in (*ranked[:N_BEST], *spread, *newest, *(t for t in trials if t.number in asked))
+    }
     return [chosen[number] for number in sorted(chosen)]

@@ -1,8 +1,9 @@
-"""A study as one .tar.gz file: what people look at, and all that the storage holds of it, to be read again.
+"""A study as one .tar.gz file: what people look at, and all that the storage holds of it, to be
+read again.
 
-Below the study's name (and below `<study>.final` for its finalists) lie the files of its folder without logs,
-checkpoints and MLflow's outbox; its evidence; record.jsonl, as `search.study.storage.jsonl` writes it; and
-manifest.json with the SHA-256 of every file.
+Below the study's name (and below `<study>.final` for its finalists) lie the files of its folder
+without logs, checkpoints and MLflow's outbox; its evidence; record.jsonl, as
+`search.study.storage.jsonl` writes it; and manifest.json with the SHA-256 of every file.
 """
 
 import gzip
@@ -35,20 +36,33 @@ LEFT_OUT = ("checkpoints", "logs")
 """Of no use once no trial goes on. The outbox is kept: MLflow may not have all of it."""
 _KEPT = "nothing was removed"
 # What a file that is cut short, altered or none makes tarfile, gzip and zlib raise.
-_DAMAGE = (tarfile.TarError, zlib.error, EOFError, ValueError, LookupError, TypeError, OverflowError, RecursionError)
+_DAMAGE = (
+    tarfile.TarError,
+    zlib.error,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    OverflowError,
+    RecursionError,
+)
 _MAX_FILES = 100_000
 _MAX_READ = 16 * 2**20
-"""The most that is read at once: what an archive says of its files may itself be packed to any size."""
+"""The most that is read at once: what an archive says of its files may itself be packed to any
+size.
+"""
 _GROWTH = 10
 """How many times its size a record takes once it is read."""
 
 
 def write_archive(storage: LedgerStorage, studies: Sequence[StoredStudy], path: Path) -> int:
-    """Write `studies`, a study and that of its finalists, to `path`, read all of it again, and return its bytes.
+    """Write `studies`, a study and that of its finalists, to `path`, read all of it again, and
+    return its bytes.
 
-    A file that is there already stays if it is whole and holds just what the storage does now: whoever wrote it was
-    interrupted before the next step. Raises InputError when another file is there, the new one can't be written, or
-    what was written is not what was read; nothing is left at `path` then.
+    A file that is there already stays if it is whole and holds just what the storage does now:
+    whoever wrote it was interrupted before the next step. Raises InputError when another file is
+    there, the new one can't be written, or what was written is not what was read; nothing is left
+    at `path` then.
     """
     records = {f"{s.name}/{RECORD}": b"".join(study_lines(storage, s)) for s in studies}
     if path.exists():
@@ -60,7 +74,9 @@ def write_archive(storage: LedgerStorage, studies: Sequence[StoredStudy], path: 
             digests = _pack(records, [s.name for s in studies], file)
             n_bytes = file.tell()
             if _digests(file) != digests:
-                raise InputError(f"{path}: what was written is not what was read: is the disk sound? {_KEPT}")
+                raise InputError(
+                    f"{path}: what was written is not what was read: is the disk sound? {_KEPT}"
+                )
     except OSError as error:
         rule = f"{path} can't be written ({error.strerror or error})"
         raise InputError(f"{rule}; make room, or name another place with --to; {_KEPT}") from error
@@ -68,13 +84,17 @@ def write_archive(storage: LedgerStorage, studies: Sequence[StoredStudy], path: 
 
 
 def read_archive(path: Path) -> dict[str, StudyRecord]:
-    """The studies in the archive at `path` by name. Raises InputError when it is none, damaged, or can't be read."""
+    """The studies in the archive at `path` by name. Raises InputError when it is none, damaged, or
+    can't be read.
+    """
     try:
         with opened(path) as file:
             return _read(file)[0]
     except (OSError, InputError, *_DAMAGE) as error:
         reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path} can't be read as an archive of a study ({reason}); take another copy") from error
+        raise InputError(
+            f"{path} can't be read as an archive of a study ({reason}); take another copy"
+        ) from error
 
 
 def _holds(path: Path, records: Mapping[str, bytes]) -> bool:
@@ -110,14 +130,20 @@ def _pack(records: Mapping[str, bytes], studies: Sequence[str], file: IO[bytes])
             "gridless": code_version(),
             "sha256": digests,
         }
-        _add(tar, f"{studies[0]}/{MANIFEST}", io.BytesIO(json.dumps(manifest, indent=1).encode()), {})
+        _add(
+            tar, f"{studies[0]}/{MANIFEST}", io.BytesIO(json.dumps(manifest, indent=1).encode()), {}
+        )
     return digests
 
 
 def _files(study: str) -> dict[str, str]:
     """Every file of a study that is packed, by its name in the archive, with where it is."""
     folder, evidence = str(home() / study), join(artifacts(study), "evidence")
-    own = {name: join(folder, name) for name in sizes_below(folder) if name.partition("/")[0] not in LEFT_OUT}
+    own = {
+        name: join(folder, name)
+        for name in sizes_below(folder)
+        if name.partition("/")[0] not in LEFT_OUT
+    }
     kept = {f"evidence/{name}": join(evidence, name) for name in sizes_below(evidence)}
     return {name: place for name, place in (own | kept).items() if name not in {RECORD, MANIFEST}}
 
@@ -163,7 +189,9 @@ class _Bounded:
 
 
 def _read(file: IO[bytes]) -> tuple[dict[str, StudyRecord], dict[str, str]]:
-    """The studies in an archive, and the SHA-256 of every file in it. Raises InputError, or one of `_DAMAGE`."""
+    """The studies in an archive, and the SHA-256 of every file in it. Raises InputError, or one of
+    `_DAMAGE`.
+    """
     studies: dict[str, StudyRecord] = {}
     digests: dict[str, str] = {}
     manifest: Any = {}
@@ -172,7 +200,11 @@ def _read(file: IO[bytes]) -> tuple[dict[str, StudyRecord], dict[str, str]]:
         for n_files, info in enumerate(tar):
             member = tar.extractfile(info) if info.isreg() else None
             if member is None or n_files > _MAX_FILES:
-                raise ValueError(f"{info.name} is no plain file" if member is None else f"over {_MAX_FILES:,} files")
+                raise ValueError(
+                    f"{info.name} is no plain file"
+                    if member is None
+                    else f"over {_MAX_FILES:,} files"
+                )
             if info.name.endswith(f"/{MANIFEST}"):
                 check_memory(info.size * _GROWTH, "its manifest")
                 manifest = parse_json(member.read())

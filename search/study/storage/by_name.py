@@ -1,4 +1,6 @@
-"""What a storage holds, as people ask for it: a study by its name, with the study of its finalists."""
+"""What a storage holds, as people ask for it: a study by its name, with the study of its
+finalists.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,17 +40,24 @@ def open_library(url: str) -> LedgerStorage:
     file = sa.make_url(url).database
     if is_sqlite(url) and file and file != ":memory:" and not Path(file).is_file():
         rule = f"there are no studies yet: {masked(url)} does not exist"
-        raise InputError(f"{rule}; check GRIDLESS_HOME and GRIDLESS_STORAGE, or begin with `gridless study`")
+        raise InputError(
+            f"{rule}; check GRIDLESS_HOME and GRIDLESS_STORAGE, or begin with `gridless study`"
+        )
     return LedgerStorage(url)
 
 
 def search_names(storage: LedgerStorage) -> list[str]:
-    """The names of all studies of Gridless that search, in the order in which they were made: not of replicates.
+    """The names of all studies of Gridless that search, in the order in which they were made: not
+    of replicates.
 
     Raises RetryLaterError when the database is out of reach.
     """
     study, attr = models.StudyModel, models.StudyUserAttributeModel
-    query = sa.select(study.study_name).join(attr, attr.study_id == study.study_id).where(attr.key == "spec")
+    query = (
+        sa.select(study.study_name)
+        .join(attr, attr.study_id == study.study_id)
+        .where(attr.key == "spec")
+    )
     with storage.reading(), storage.session() as session:
         names: Sequence[str] = session.scalars(query.order_by(study.study_id)).all()
     return [name for name in names if not name.endswith(FINAL)]
@@ -58,7 +67,9 @@ def check_name(name: str) -> None:
     """Raise InputError when `name` can't be a study's, or is that of the finalists of one."""
     if name.endswith(FINAL):
         own = name.removesuffix(FINAL)
-        raise InputError(f"STUDY: {name!r} holds the finalists of {own!r} and goes with it; give {own}")
+        raise InputError(
+            f"STUDY: {name!r} holds the finalists of {own!r} and goes with it; give {own}"
+        )
     if problem := name_problem(name):
         raise InputError(f"STUDY: {name!r}: {problem}")
 
@@ -74,7 +85,9 @@ def stored_studies(storage: LedgerStorage, name: str) -> tuple[StoredStudy, ...]
     if not found:
         searches = {n.removesuffix(FINAL) for n in known}
         rule = f"study {name!r} is not in the storage {masked(storage.url)}"
-        raise InputError(f"{rule}; check GRIDLESS_HOME and GRIDLESS_STORAGE; {nearest(name, searches)}")
+        raise InputError(
+            f"{rule}; check GRIDLESS_HOME and GRIDLESS_STORAGE; {nearest(name, searches)}"
+        )
     return tuple(_stored(storage, n) for n in found)
 
 

@@ -13,7 +13,9 @@ import psutil
 
 @dataclass(frozen=True)
 class Owner:
-    """A worker as the storage knows it: enough to tell, on the same machine, whether its process still lives."""
+    """A worker as the storage knows it: enough to tell, on the same machine, whether its process
+    still lives.
+    """
 
     worker: str
     """For people: its machine and process number."""
@@ -24,11 +26,20 @@ class Owner:
     @classmethod
     def me(cls, worker: str = "") -> "Owner":
         """This process, called `worker` or by its machine and process number."""
-        return cls(worker or f"{socket.gethostname()}/{os.getpid()}", _host(), os.getpid(), _born(os.getpid()))
+        return cls(
+            worker or f"{socket.gethostname()}/{os.getpid()}",
+            _host(),
+            os.getpid(),
+            _born(os.getpid()),
+        )
 
     def holds(self, claim: Mapping[str, Any]) -> bool:
         """Whether a stored `claim` is this process's."""
-        return (claim.get("host"), claim.get("pid"), claim.get("born")) == (self.host, self.pid, self.born)
+        return (claim.get("host"), claim.get("pid"), claim.get("born")) == (
+            self.host,
+            self.pid,
+            self.born,
+        )
 
 
 @dataclass(frozen=True)
@@ -45,9 +56,11 @@ class Claim:
 
 
 def is_lost(claim: Mapping[str, Any], silent_s: float | None, grace_s: float) -> bool:
-    """Whether the worker of a stored `claim` is gone: its process on this machine is, or it was silent for too long.
+    """Whether the worker of a stored `claim` is gone: its process on this machine is, or it was
+    silent for too long.
 
-    A process that lives and is silent hangs, or can't reach the database: its trial is no more use to anybody.
+    A process that lives and is silent hangs, or can't reach the database: its trial is no more use
+    to anybody.
     """
     if silent_s is not None and silent_s > grace_s:
         return True

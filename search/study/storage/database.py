@@ -13,7 +13,9 @@ from search.files import locked
 from search.secret import masked, redacted
 
 models: Any = _models
-"""Optuna's tables. They are declared in SQLAlchemy's old style, whose attributes a type checker takes for columns."""
+"""Optuna's tables. They are declared in SQLAlchemy's old style, whose attributes a type checker
+takes for columns.
+"""
 
 _ADVISORY_KEY = 7_246_353
 _SQLITE_WAIT_S = 60
@@ -43,12 +45,19 @@ def normalize_url(url: str) -> str:
     """
     try:
         parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: a port that is no number, a host like [::1
+    except (
+        sa.exc.ArgumentError,
+        ValueError,
+    ) as error:  # ValueError: a port that is no number, a host like [::1
         # Not shown: it may hold a password.
-        raise InputError("GRIDLESS_STORAGE is not a database URL; give sqlite:///… or postgresql://…") from error
+        raise InputError(
+            "GRIDLESS_STORAGE is not a database URL; give sqlite:///… or postgresql://…"
+        ) from error
     backend = parsed.get_backend_name()
     if backend not in {"sqlite", "postgresql"}:
-        raise InputError(f"GRIDLESS_STORAGE: {backend!r} is not supported; give sqlite:///… or postgresql://…")
+        raise InputError(
+            f"GRIDLESS_STORAGE: {backend!r} is not supported; give sqlite:///… or postgresql://…"
+        )
     if backend == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     return parsed.render_as_string(hide_password=False)
@@ -58,9 +67,12 @@ def engine_options(url: str) -> dict[str, Any]:
     """What SQLAlchemy's create_engine is given for `url`, beside it."""
     if is_sqlite(url):
         return {"connect_args": {"timeout": _SQLITE_WAIT_S}}
-    # A worker's threads seldom talk at once, and a server has a hundred connections for all workers.
+    # A worker's threads seldom talk at once, and a server has a hundred connections for all
+    # workers.
     pool = {"pool_size": 1, "max_overflow": 4, "pool_pre_ping": True}
-    return pool | {"connect_args": _POSTGRES | {"options": f"-c timezone=utc -c {_IDLE}={_IDLE_MS}"}}
+    return pool | {
+        "connect_args": _POSTGRES | {"options": f"-c timezone=utc -c {_IDLE}={_IDLE_MS}"}
+    }
 
 
 def is_sqlite(url: str) -> bool:
@@ -81,7 +93,9 @@ def create_schema(url: str) -> None:
 
 @contextmanager
 def schema_lock(url: str) -> Iterator[None]:
-    """One process at a time changes tables: `CREATE TABLE IF NOT EXISTS` alone races on both databases."""
+    """One process at a time changes tables: `CREATE TABLE IF NOT EXISTS` alone races on both
+    databases.
+    """
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "postgresql":
         engine = sa.create_engine(url, connect_args={"connect_timeout": 10})
@@ -93,7 +107,9 @@ def schema_lock(url: str) -> Iterator[None]:
             engine.dispose()
         return
     if parsed.database is None or parsed.database == ":memory:":
-        raise InputError("GRIDLESS_STORAGE: an in-memory database can't be shared by workers; name a file")
+        raise InputError(
+            "GRIDLESS_STORAGE: an in-memory database can't be shared by workers; name a file"
+        )
     path = Path(parsed.database).absolute()
     path.parent.mkdir(parents=True, exist_ok=True)
     with locked(path.with_name(path.name + ".lock"), wait=True):
@@ -101,7 +117,9 @@ def schema_lock(url: str) -> Iterator[None]:
 
 
 def check_sqlite(engine: sa.Engine) -> None:
-    """Raise OSError if a page is damaged, which would otherwise be met in mid-study. Takes milliseconds."""
+    """Raise OSError if a page is damaged, which would otherwise be met in mid-study. Takes
+    milliseconds.
+    """
     with engine.connect() as connection:
         found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if found != "ok":
@@ -113,7 +131,9 @@ def tune_sqlite(engine: sa.Engine, is_reading: Callable[[], bool]) -> None:
 
     @sa.event.listens_for(engine, "connect")
     def connected(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # SQLAlchemy's "begin" event starts transactions, not the driver
+        connection.isolation_level = (
+            None  # SQLAlchemy's "begin" event starts transactions, not the driver
+        )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
         connection.execute(f"PRAGMA busy_timeout={_SQLITE_WAIT_S * 1000}")
@@ -126,10 +146,14 @@ def tune_sqlite(engine: sa.Engine, is_reading: Callable[[], bool]) -> None:
 
 
 def translated(url: str, error: BaseException) -> GridlessError:
-    """What the caller should do about a database's error: InputError for damage, otherwise RetryLaterError."""
+    """What the caller should do about a database's error: InputError for damage, otherwise
+    RetryLaterError.
+    """
     cause = redacted(str(root_cause(error)), url)
     if any(sign in cause for sign in _DAMAGE):
-        return InputError(f"storage {masked(url)} is damaged: {cause}; bring back a copy, or move it away")
+        return InputError(
+            f"storage {masked(url)} is damaged: {cause}; bring back a copy, or move it away"
+        )
     return RetryLaterError(f"storage {masked(url)}: {cause}")
 
 
@@ -143,9 +167,14 @@ def root_cause(error: BaseException) -> BaseException:
 def cannot_open(url: str, error: BaseException) -> str:
     """What to tell a user whose database can't be opened."""
     cause = root_cause(error)
-    reason = redacted(str(cause).strip(), url).splitlines()[0] if str(cause).strip() else type(cause).__name__
+    reason = (
+        redacted(str(cause).strip(), url).splitlines()[0]
+        if str(cause).strip()
+        else type(cause).__name__
+    )
     remedy = (
-        "check that the folder can be written, the disk has room and the file is a Gridless database"
+        "check that the folder can be written, the disk has room and the file is a Gridless"
+        " database"
         if url.startswith("sqlite")
         else "check that the server runs and that host, port, user, password and database are right"
     )

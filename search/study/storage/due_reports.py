@@ -1,4 +1,6 @@
-"""The reports that are still to be written of studies that are over: which, by whom, and where they lie then."""
+"""The reports that are still to be written of studies that are over: which, by whom, and where they
+lie then.
+"""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -16,13 +18,21 @@ def due_reports(storage: LedgerStorage) -> list[str]:
     """
     stored = places(storage)
     due = [name for name, place in stored.items() if place.due and not name.endswith(FINAL)]
-    over = [n for n in due if all(stored[part].state.is_over for part in (n, n + FINAL) if part in stored)]
-    running = n_running(storage, [part for name in over for part in (name, name + FINAL)]) if over else {}
+    over = [
+        n
+        for n in due
+        if all(stored[part].state.is_over for part in (n, n + FINAL) if part in stored)
+    ]
+    running = (
+        n_running(storage, [part for name in over for part in (name, name + FINAL)]) if over else {}
+    )
     return [name for name in over if not {name, name + FINAL} & running.keys()]
 
 
 def take_report(storage: LedgerStorage, name: str, worker: str, alive: Collection[str]) -> bool:
-    """Let `worker` write the report of study `name`, unless one of the workers `alive` is at it; whether it may."""
+    """Let `worker` write the report of study `name`, unless one of the workers `alive` is at it;
+    whether it may.
+    """
     study_id, _ = find_study(storage, name)
     with storage.session() as session:
         storage.lock_study(session, study_id)
@@ -40,4 +50,6 @@ def note_report(storage: LedgerStorage, name: str, where: str) -> None:
         storage.lock_study(session, study_id)
         place = Place.of(storage.study_attrs(session, study_id))
         if place.due:
-            put_place(storage, session, study_id, replace(place, due=False, writer="", report=where))
+            put_place(
+                storage, session, study_id, replace(place, due=False, writer="", report=where)
+            )

@@ -1,4 +1,6 @@
-"""A stored study as JSON lines, and read again: its attributes first, then a line per trial, as Optuna has them."""
+"""A stored study as JSON lines, and read again: its attributes first, then a line per trial, as
+Optuna has them.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +24,8 @@ SCHEMA = "gridless.study/1"
 
 
 def study_lines(storage: LedgerStorage, study: StoredStudy) -> Iterator[bytes]:
-    """Everything that the storage holds of `study`, of its place on the queue only why it ended early.
+    """Everything that the storage holds of `study`, of its place on the queue only why it ended
+    early.
 
     The same bytes for the same content. Raises RetryLaterError when the storage is out of reach.
     """
@@ -34,7 +37,9 @@ def study_lines(storage: LedgerStorage, study: StoredStudy) -> Iterator[bytes]:
 
 
 def read_lines(lines: Iterable[bytes]) -> StudyRecord:
-    """The study that `study_lines` wrote. Raises InputError when it was cut short, or another version wrote it."""
+    """The study that `study_lines` wrote. Raises InputError when it was cut short, or another
+    version wrote it.
+    """
     try:
         head, *rows = (parse_json(line) for line in lines)
         schema = head["schema"]
@@ -51,7 +56,10 @@ def read_lines(lines: Iterable[bytes]) -> StudyRecord:
         raise InputError(
             f"the stored record is damaged ({type(error).__name__}: {error}); take another copy"
         ) from error
-    raise InputError(f"the stored record has the schema {schema!r}, here {SCHEMA!r} is read; install a newer version")
+    raise InputError(
+        f"the stored record has the schema {schema!r}, here {SCHEMA!r} is read; install a newer"
+        " version"
+    )
 
 
 def _line(content: Mapping[str, Any]) -> bytes:
@@ -59,7 +67,9 @@ def _line(content: Mapping[str, Any]) -> bytes:
 
 
 def _ordered(content: Mapping[Any, Any]) -> dict[Any, Any]:
-    """By key: databases return rows in any order. Inside the values order may mean something, as in a space."""
+    """By key: databases return rows in any order. Inside the values order may mean something, as in
+    a space.
+    """
     return dict(sorted(content.items()))
 
 
@@ -87,7 +97,8 @@ def _as_dict(trial: FrozenTrial) -> dict[str, Any]:
         "values": trial.values,
         "params": _ordered(trial.params),
         "distributions": {
-            name: json.loads(distribution_to_json(d)) for name, d in _ordered(trial.distributions).items()
+            name: json.loads(distribution_to_json(d))
+            for name, d in _ordered(trial.distributions).items()
         },
         "intermediate_values": _ordered(trial.intermediate_values),
         "user_attrs": _ordered(trial.user_attrs),
@@ -99,7 +110,14 @@ def _as_dict(trial: FrozenTrial) -> dict[str, Any]:
 
 def _as_trial(row: Mapping[str, Any]) -> StoredTrial:
     times = _as_time(row["started"]), _as_time(row["ended"])
-    return StoredTrial(row["number"], row["number"], TrialState[row["state"]], row["params"], row["user_attrs"], *times)
+    return StoredTrial(
+        row["number"],
+        row["number"],
+        TrialState[row["state"]],
+        row["params"],
+        row["user_attrs"],
+        *times,
+    )
 
 
 def _as_text(local: datetime | None) -> str | None:

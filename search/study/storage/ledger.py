@@ -1,4 +1,6 @@
-"""The exact budget: which trial a worker may run next, and every change to a trial while it holds the claim."""
+"""The exact budget: which trial a worker may run next, and every change to a trial while it holds
+the claim.
+"""
 
 import json
 import time
@@ -32,8 +34,9 @@ CANCELLED_REASON = "the study was cancelled"
 class Ledger:
     """One study in the storage, as a worker changes it.
 
-    Methods that write raise ClaimLostError when the claim is not (or no longer) the trial's, and RetryLaterError
-    when the database is out of reach: the same call may then be made again, whether or not it took effect.
+    Methods that write raise ClaimLostError when the claim is not (or no longer) the trial's, and
+    RetryLaterError when the database is out of reach: the same call may then be made again, whether
+    or not it took effect.
     """
 
     def __init__(self, storage: LedgerStorage, name: str) -> None:
@@ -43,7 +46,8 @@ class Ledger:
         self.spec = stored_spec_of(name, attrs)
         if "uid" not in attrs:
             raise InputError(
-                f"study {name!r} was made by an earlier version; `gridless storage upgrade` carries it over"
+                f"study {name!r} was made by an earlier version; `gridless storage upgrade` carries"
+                " it over"
             )
         self.uid: str = attrs["uid"]
         """Tells this study from others of its name, in other storages or times."""
@@ -63,19 +67,33 @@ class Ledger:
     ) -> "Ledger":
         """Make the study of `spec`, or go on with it, and put it on the queue.
 
-        `priority` stays what it was when it is None, at first 0. Raises InputError with every difference when the
-        study can't go on with `spec`; with `other_code`, the code of its model may have changed.
+        `priority` stays what it was when it is None, at first 0. Raises InputError with every
+        difference when the study can't go on with `spec`; with `other_code`, the code of its model
+        may have changed.
         """
-        attrs = {"spec": spec.model_dump(mode="json"), "environment": dict(environment), "uid": uuid.uuid4().hex}
+        attrs = {
+            "spec": spec.model_dump(mode="json"),
+            "environment": dict(environment),
+            "uid": uuid.uuid4().hex,
+        }
         storage.create_study(spec.name, attrs)
         study_id, _ = find_study(storage, spec.name)
         with storage.session() as session:
             storage.lock_study(session, study_id)
             stored = storage.study_attrs(session, study_id)
-            check_goes_on(stored_spec_of(spec.name, {"spec": json.loads(stored["spec"])}), spec, other_code=other_code)
+            check_goes_on(
+                stored_spec_of(spec.name, {"spec": json.loads(stored["spec"])}),
+                spec,
+                other_code=other_code,
+            )
             kept = Place.of(stored).priority if priority is None else priority
             n_before = n_started(session, study_id)
-            put_place(storage, session, study_id, opened(priority=kept, timeout_s=spec.timeout_s, n_before=n_before))
+            put_place(
+                storage,
+                session,
+                study_id,
+                opened(priority=kept, timeout_s=spec.timeout_s, n_before=n_before),
+            )
             storage.put_study(session, study_id, {"spec": spec.model_dump(mode="json")})
         return cls(storage, spec.name)
 
@@ -93,7 +111,9 @@ class Ledger:
         attrs = self.storage.study_attrs(session, self.study_id)
         if "spec" not in attrs:
             raise InputError(f"study {self.name!r} was deleted")
-        if attrs["spec"] != self._stored:  # another command may just have raised n_trials or the budget
+        if (
+            attrs["spec"] != self._stored
+        ):  # another command may just have raised n_trials or the budget
             with decoding(self.name):
                 stored = json.loads(attrs["spec"])
             self.spec = stored_spec_of(self.name, {"spec": stored})
@@ -107,8 +127,9 @@ class Ledger:
     def claim(self, owner: Owner, *, promote: int | None = None, new: bool = True) -> Claim | None:
         """Take the next trial, if the study is open and has one to hand out.
 
-        First comes one that waits for a worker (interrupted, or taken back from a lost one), then trial `promote`,
-        which is paused at a rung, then a new one, if fewer than n_trials have been started and `new` is true.
+        First comes one that waits for a worker (interrupted, or taken back from a lost one), then
+        trial `promote`, which is paused at a rung, then a new one, if fewer than n_trials have been
+        started and `new` is true.
         """
         with self.storage.session() as session:
             self.storage.lock_study(session, self.study_id)
@@ -120,7 +141,11 @@ class Ledger:
             if trial := self.waiting(session, paused=False).first():
                 return self._take(session, place, trial, owner)
             if promote is not None:
-                trial = self.waiting(session, paused=True).filter(models.TrialModel.number == promote).first()
+                trial = (
+                    self.waiting(session, paused=True)
+                    .filter(models.TrialModel.number == promote)
+                    .first()
+                )
                 return self._take(session, place, trial, owner, promoted=True) if trial else None
             number = n_started(session, self.study_id)
             if not new or number >= self.spec.n_trials:
@@ -148,13 +173,24 @@ class Ledger:
     def waiting(self, session: Session, *, paused: bool) -> Any:
         """The WAITING trials by number that are paused, or that are not."""
         mark = models.TrialUserAttributeModel
-        query = session.query(models.TrialModel).filter_by(study_id=self.study_id, state=TrialState.WAITING)
-        joined = query.outerjoin(mark, (mark.trial_id == models.TrialModel.trial_id) & (mark.key == "paused"))
+        query = session.query(models.TrialModel).filter_by(
+            study_id=self.study_id, state=TrialState.WAITING
+        )
+        joined = query.outerjoin(
+            mark, (mark.trial_id == models.TrialModel.trial_id) & (mark.key == "paused")
+        )
         is_paused = func.coalesce(mark.value_json, "false") == "true"
         return joined.filter(is_paused if paused else ~is_paused).order_by(models.TrialModel.number)
 
     def _take(
-        self, session: Session, place: Place, trial: Any, owner: Owner, *, promoted: bool = False, new: bool = False
+        self,
+        session: Session,
+        place: Place,
+        trial: Any,
+        owner: Owner,
+        *,
+        promoted: bool = False,
+        new: bool = False,
     ) -> Claim:
         if place.timeout_s is not None and not place.opened:
             begun = replace(place, opened=database_time(session).isoformat())
@@ -167,14 +203,19 @@ class Ledger:
         return claim
 
     def start(self, claim: Claim, params: Mapping[str, Any], *, seed: int, **facts: Any) -> None:
-        """Store a new trial's params, its largest number of epochs, its seed, and what else is known of it."""
+        """Store a new trial's params, its largest number of epochs, its seed, and what else is
+        known of it.
+        """
         with self.storage.held(claim.trial_id, claim.token) as (session, _):
             self.storage.put_params(session, claim.trial_id, params, self._distributions)
             total_epochs = self.spec.total_epochs(claim.number, params)
-            self.storage.put(session, claim.trial_id, user={"total_epochs": total_epochs, "seed": seed} | facts)
+            self.storage.put(
+                session, claim.trial_id, user={"total_epochs": total_epochs, "seed": seed} | facts
+            )
 
     def report(self, claim: Claim, epochs: Sequence[Epoch] = (), **facts: Any) -> None:
-        """Store completed epochs and facts of a trial (n_params, device, …), and that its worker lives.
+        """Store completed epochs and facts of a trial (n_params, device, …), and that its worker
+        lives.
 
         The same step again overwrites it.
         """
@@ -187,37 +228,70 @@ class Ledger:
         steps, attrs = models.TrialIntermediateValueModel, models.TrialUserAttributeModel
         with self.storage.held(claim.trial_id, claim.token) as (session, _):
             session.execute(delete(steps).where(steps.trial_id == claim.trial_id))
-            session.execute(delete(attrs).where(attrs.trial_id == claim.trial_id, attrs.key.startswith("epoch:")))
+            session.execute(
+                delete(attrs).where(
+                    attrs.trial_id == claim.trial_id, attrs.key.startswith("epoch:")
+                )
+            )
 
-    def _keep(self, session: Session, claim: Claim, epochs: Sequence[Epoch], facts: Mapping[str, Any]) -> None:
+    def _keep(
+        self, session: Session, claim: Claim, epochs: Sequence[Epoch], facts: Mapping[str, Any]
+    ) -> None:
         self.storage.put_steps(
-            session, claim.trial_id, {e.step: e.val_accuracy for e in epochs if e.val_accuracy is not None}
+            session,
+            claim.trial_id,
+            {e.step: e.val_accuracy for e in epochs if e.val_accuracy is not None},
         )
-        self.storage.put(session, claim.trial_id, user={f"epoch:{e.step}": e.report for e in epochs} | dict(facts))
+        self.storage.put(
+            session,
+            claim.trial_id,
+            user={f"epoch:{e.step}": e.report for e in epochs} | dict(facts),
+        )
 
-    def give_back(self, claim: Claim, epochs: Sequence[Epoch] = (), *, paused: bool, **facts: Any) -> State:
-        """Return the trial to WAITING: `paused` until it is promoted, otherwise for the next free worker.
+    def give_back(
+        self, claim: Claim, epochs: Sequence[Epoch] = (), *, paused: bool, **facts: Any
+    ) -> State:
+        """Return the trial to WAITING: `paused` until it is promoted, otherwise for the next free
+        worker.
 
-        In a study that has just been cancelled it ends as PRUNED instead; its state is returned. This and the methods
-        that end a trial first store `epochs` and `facts` that were not reported yet.
+        In a study that has just been cancelled it ends as PRUNED instead; its state is returned.
+        This and the methods that end a trial first store `epochs` and `facts` that were not
+        reported yet.
         """
-        with self.storage.held(claim.trial_id, claim.token, study_id=self.study_id) as (session, trial):
+        with self.storage.held(claim.trial_id, claim.token, study_id=self.study_id) as (
+            session,
+            trial,
+        ):
             self._keep(session, claim, epochs, facts | {"paused": paused})
-            if Place.of(self.storage.study_attrs(session, self.study_id)).state is QueueState.CANCELLED:
+            if (
+                Place.of(self.storage.study_attrs(session, self.study_id)).state
+                is QueueState.CANCELLED
+            ):
                 self.end_pruned(session, trial, best_value(session, trial), CANCELLED_REASON)
                 return State.PRUNED
             self.storage.release(session, trial)
             return State.WAITING
 
-    def complete(self, claim: Claim, value: float, epochs: Sequence[Epoch] = (), **facts: Any) -> None:
-        """End the trial as COMPLETE with its val_accuracy, or a replicate's accuracy where it was evaluated."""
+    def complete(
+        self, claim: Claim, value: float, epochs: Sequence[Epoch] = (), **facts: Any
+    ) -> None:
+        """End the trial as COMPLETE with its val_accuracy, or a replicate's accuracy where it was
+        evaluated.
+        """
         with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
             if trial is not None:
                 self._keep(session, claim, epochs, facts)
                 self.storage.put(session, claim.trial_id, system={FAILED_CONSTRAINT: 0.0})
                 self.storage.put_end(session, trial, TrialState.COMPLETE, value)
 
-    def prune(self, claim: Claim, value: float | None, reason: str, epochs: Sequence[Epoch] = (), **facts: Any) -> None:
+    def prune(
+        self,
+        claim: Claim,
+        value: float | None,
+        reason: str,
+        epochs: Sequence[Epoch] = (),
+        **facts: Any,
+    ) -> None:
         """End the trial as PRUNED, for good."""
         with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
             if trial is not None:
@@ -226,34 +300,49 @@ class Ledger:
 
     def end_pruned(self, session: Session, trial: Any, value: float | None, reason: str) -> None:
         """End `trial` as PRUNED inside `session`, whoever holds it."""
-        self.storage.put(session, trial.trial_id, user={"reason": reason}, system={FAILED_CONSTRAINT: 0.0})
+        self.storage.put(
+            session, trial.trial_id, user={"reason": reason}, system={FAILED_CONSTRAINT: 0.0}
+        )
         self.storage.put_end(session, trial, TrialState.PRUNED, value)
 
     def fail(
-        self, claim: Claim, reason: str, epochs: Sequence[Epoch] = (), *, log_tail: str = "",
-        untrainable: bool = False, **facts: Any,
-    ) -> None:  # fmt: skip
+        self,
+        claim: Claim,
+        reason: str,
+        epochs: Sequence[Epoch] = (),
+        *,
+        log_tail: str = "",
+        untrainable: bool = False,
+        **facts: Any,
+    ) -> None:
         """End the trial as failed.
 
-        An `untrainable` setting (NaN, out of memory) is stored PRUNED with a violated constraint, since samplers
-        never see FAIL rows and would ask for it again; everywhere else it is shown as FAIL.
+        An `untrainable` setting (NaN, out of memory) is stored PRUNED with a violated constraint,
+        since samplers never see FAIL rows and would ask for it again; everywhere else it is shown
+        as FAIL.
         """
         with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
             if trial is not None:
                 self._keep(session, claim, epochs, facts)
                 self.end_failed(session, trial, reason, log_tail=log_tail, untrainable=untrainable)
 
-    def end_failed(self, session: Session, trial: Any, reason: str, *, log_tail: str, untrainable: bool) -> None:
+    def end_failed(
+        self, session: Session, trial: Any, reason: str, *, log_tail: str, untrainable: bool
+    ) -> None:
         """End `trial` as failed inside `session`, whoever holds it."""
         user = {"reason": reason, "log_tail": log_tail, "untrainable": untrainable}
         self.storage.put(session, trial.trial_id, user=user, system={FAILED_CONSTRAINT: 1.0})
-        self.storage.put_end(session, trial, TrialState.PRUNED if untrainable else TrialState.FAIL, None)
+        self.storage.put_end(
+            session, trial, TrialState.PRUNED if untrainable else TrialState.FAIL, None
+        )
 
 
 def best_value(session: Session, trial: Any) -> float | None:
     """The largest intermediate value of a trial."""
     values = models.TrialIntermediateValueModel.where_trial_id(trial.trial_id, session)
-    return max((v.intermediate_value for v in values if v.intermediate_value is not None), default=None)
+    return max(
+        (v.intermediate_value for v in values if v.intermediate_value is not None), default=None
+    )
 
 
 def stored_spec(storage: LedgerStorage, name: str) -> StudySpec | None:

@@ -1,9 +1,10 @@
-"""Optuna's RDBStorage with what it lacks for workers that may die: claims that only their owner can write under.
+"""Optuna's RDBStorage with what it lacks for workers that may die: claims that only their owner can
+write under.
 
-Every method that changes a trial is one transaction: it locks the row, checks that the caller's claim token is
-still the row's, and only then writes, a statement per table however many rows it has. On SQLite every writing
-transaction begins IMMEDIATE, since two deferred ones can both believe that they claimed a trial. Optuna's samplers,
-dashboard and CLI read these studies as any other.
+Every method that changes a trial is one transaction: it locks the row, checks that the caller's
+claim token is still the row's, and only then writes, a statement per table however many rows it
+has. On SQLite every writing transaction begins IMMEDIATE, since two deferred ones can both believe
+that they claimed a trial. Optuna's samplers, dashboard and CLI read these studies as any other.
 """
 
 import json
@@ -55,14 +56,16 @@ _HELD = (
     .where(models.TrialModel.trial_id == sa.bindparam("trial"))
     .with_for_update()
 )
-"""A trial's row with its claim. Both are locked: of a row that it need not lock, PostgreSQL would show what stood there
-before it waited for the other."""
+"""A trial's row with its claim. Both are locked: of a row that it need not lock, PostgreSQL would
+show what stood there before it waited for the other.
+"""
 
 
 class LedgerStorage(RDBStorage):
     """RDBStorage on SQLite (WAL) or PostgreSQL, whose trial writes need a claim token.
 
-    Raises InputError when the database can't be opened (unreachable, not a database, read-only, older schema).
+    Raises InputError when the database can't be opened (unreachable, not a database, read-only,
+    older schema).
     """
 
     def __init__(self, url: str) -> None:
@@ -79,17 +82,23 @@ class LedgerStorage(RDBStorage):
         except RuntimeError as error:
             self.engine.dispose()
             remedy = "`gridless storage upgrade` carries it over, after a copy was made"
-            raise InputError(f"{masked(url)} was made by another version of Optuna; {remedy}") from error
+            raise InputError(
+                f"{masked(url)} was made by another version of Optuna; {remedy}"
+            ) from error
         if is_sqlite(url):
             tune_sqlite(self.engine, self._is_reading)
         self._insert: Any = sqlite.insert if is_sqlite(url) else postgresql.insert
         self._statement = cache(self._upserting)
         beats = self._insert(models.TrialHeartbeatModel.__table__).values(heartbeat=NOW)
-        self._beat = beats.on_conflict_do_update(index_elements=["trial_id"], set_={"heartbeat": NOW})
+        self._beat = beats.on_conflict_do_update(
+            index_elements=["trial_id"], set_={"heartbeat": NOW}
+        )
 
     @contextmanager
     def reading(self) -> Generator[None, None, None]:
-        """Transactions of this thread inside it only read: on SQLite they never wait for a writer."""
+        """Transactions of this thread inside it only read: on SQLite they never wait for a
+        writer.
+        """
         self._local.reading = True
         try:
             yield
@@ -101,8 +110,8 @@ class LedgerStorage(RDBStorage):
 
     @contextmanager
     def session(self) -> Generator[Session, None, None]:
-        """A transaction. Raises RetryLaterError when the database is out of reach, busy for too long or full, and
-        InputError when it is damaged.
+        """A transaction. Raises RetryLaterError when the database is out of reach, busy for too
+        long or full, and InputError when it is damaged.
         """
         session: Session = self.scoped_session()
         try:
@@ -121,8 +130,11 @@ class LedgerStorage(RDBStorage):
             session.close()
 
     @contextmanager
-    def held(self, trial_id: int, token: str, *, study_id: int | None = None) -> Iterator[tuple[Session, Any]]:
-        """A transaction that holds the row of a trial claimed with `token`, and before it the study's, if it is named.
+    def held(
+        self, trial_id: int, token: str, *, study_id: int | None = None
+    ) -> Iterator[tuple[Session, Any]]:
+        """A transaction that holds the row of a trial claimed with `token`, and before it the
+        study's, if it is named.
 
         Raises ClaimLostError when the trial has ended, was given back or belongs to another claim.
         """
@@ -132,10 +144,14 @@ class LedgerStorage(RDBStorage):
             yield session, trial
 
     @contextmanager
-    def ending(self, trial_id: int, token: str, *, study_id: int | None = None) -> Iterator[tuple[Session, Any]]:
-        """As `held`, for a write that ends the trial: yields no trial if this claim has ended it already.
+    def ending(
+        self, trial_id: int, token: str, *, study_id: int | None = None
+    ) -> Iterator[tuple[Session, Any]]:
+        """As `held`, for a write that ends the trial: yields no trial if this claim has ended it
+        already.
 
-        A connection may die after a commit took effect and before it was confirmed; the same call is then made again.
+        A connection may die after a commit took effect and before it was confirmed; the same call
+        is then made again.
         """
         with self.session() as session:
             if study_id is not None:
@@ -146,7 +162,9 @@ class LedgerStorage(RDBStorage):
             yield session, None if found[0].state.is_finished() else found[0]
 
     def create_study(self, name: str, attrs: Mapping[str, Any]) -> bool:
-        """Make a study that maximizes, with its attributes, in one transaction; False if the name is taken."""
+        """Make a study that maximizes, with its attributes, in one transaction; False if the name
+        is taken.
+        """
         direction = models.StudyDirectionModel(objective=0, direction=StudyDirection.MAXIMIZE)
         try:
             with self.session() as session:
@@ -166,28 +184,37 @@ class LedgerStorage(RDBStorage):
     def study_attrs(session: Session, study_id: int) -> dict[str, str]:
         """The user attributes of a study, as the JSON that is stored."""
         table = models.StudyUserAttributeModel
-        rows = session.execute(sa.select(table.key, table.value_json).where(table.study_id == study_id))
+        rows = session.execute(
+            sa.select(table.key, table.value_json).where(table.study_id == study_id)
+        )
         return dict(rows.all())
 
     def read_trials(self, study_id: int, pending: set[int], newest: int) -> list[StoredTrial]:
         """Rows of a study whose trial_id is in `pending` or above `newest` (-1 for all rows).
 
-        Raises RetryLaterError when the database is out of reach, InputError when the study is no longer there, and
-        DamagedError when what is stored of one of them can't be read.
+        Raises RetryLaterError when the database is out of reach, InputError when the study is no
+        longer there, and DamagedError when what is stored of one of them can't be read.
         """
         with self.reading(), self.session() as session:
             return select_trials(session, _found(session, study_id), pending, newest)
 
     def whole_trials(self, study_id: int) -> list[FrozenTrial]:
-        """All trials of a study, with everything that Optuna keeps of them. Raises as `read_trials` does."""
+        """All trials of a study, with everything that Optuna keeps of them. Raises as `read_trials`
+        does.
+        """
         try:
-            with self.reading(), self.session() as session, decoding(_found(session, study_id).study_name):
+            with (
+                self.reading(),
+                self.session() as session,
+                decoding(_found(session, study_id).study_name),
+            ):
                 return super()._get_trials(study_id, None, set(), -1)
         except (optuna.exceptions.StorageInternalError, sa.exc.SQLAlchemyError) as error:
             raise translated(self.url, error) from error
 
     def open_trials(self, study_id: int) -> dict[int, tuple[TrialState, str | None]]:
-        """The trial_id of each trial of a study that is RUNNING or WAITING: its state, and how often it was claimed.
+        """The trial_id of each trial of a study that is RUNNING or WAITING: its state, and how
+        often it was claimed.
 
         It costs little, however much these trials hold. Raises as `session` does.
         """
@@ -195,7 +222,10 @@ class LedgerStorage(RDBStorage):
         query = (
             sa.select(trial.trial_id, trial.state, attr.value_json)
             .outerjoin(attr, (attr.trial_id == trial.trial_id) & (attr.key == N_SEGMENTS))
-            .where(trial.study_id == study_id, trial.state.in_((TrialState.RUNNING, TrialState.WAITING)))
+            .where(
+                trial.study_id == study_id,
+                trial.state.in_((TrialState.RUNNING, TrialState.WAITING)),
+            )
         )
         with self.reading(), self.session() as session:
             return {trial_id: (state, n) for trial_id, state, n in session.execute(query)}
@@ -214,9 +244,15 @@ class LedgerStorage(RDBStorage):
                 return study.study_id, {key: json.loads(text) for key, text in attrs.items()}
 
     def study_names(self) -> list[str]:
-        """The names of all studies, in the order in which they were made. Raises as `session` does."""
+        """The names of all studies, in the order in which they were made. Raises as `session`
+        does.
+        """
         with self.reading(), self.session() as session:
-            rows = session.query(models.StudyModel.study_name).order_by(models.StudyModel.study_id).all()
+            rows = (
+                session.query(models.StudyModel.study_name)
+                .order_by(models.StudyModel.study_id)
+                .all()
+            )
             return [name for (name,) in rows if not name.startswith(".")]
 
     @staticmethod
@@ -228,14 +264,18 @@ class LedgerStorage(RDBStorage):
     def claim_of(session: Session, trial_id: int) -> dict[str, Any]:
         """The claim stored with a trial, or {}."""
         table = models.TrialSystemAttributeModel
-        found = session.scalar(sa.select(table.value_json).where(table.trial_id == trial_id, table.key == CLAIM))
+        found = session.scalar(
+            sa.select(table.value_json).where(table.trial_id == trial_id, table.key == CLAIM)
+        )
         return (json.loads(found) or {}) if found else {}
 
     @staticmethod
     def n_segments(session: Session, trial_id: int) -> int:
         """How often a trial was claimed."""
         table = models.TrialUserAttributeModel
-        found = session.scalar(sa.select(table.value_json).where(table.trial_id == trial_id, table.key == N_SEGMENTS))
+        found = session.scalar(
+            sa.select(table.value_json).where(table.trial_id == trial_id, table.key == N_SEGMENTS)
+        )
         return int(found or 0)
 
     def take(self, session: Session, trial: Any, claim: Mapping[str, Any]) -> None:
@@ -275,14 +315,25 @@ class LedgerStorage(RDBStorage):
     ) -> None:
         """Set attributes of a trial inside `session`."""
         self._put_attrs(session, models.TrialUserAttributeModel, {"trial_id": trial_id}, user or {})
-        self._put_attrs(session, models.TrialSystemAttributeModel, {"trial_id": trial_id}, system or {})
+        self._put_attrs(
+            session, models.TrialSystemAttributeModel, {"trial_id": trial_id}, system or {}
+        )
 
-    def _put_attrs(self, session: Session, table: Any, owner: Mapping[str, int], attrs: Mapping[str, Any]) -> None:
-        rows = [dict(owner) | {"key": key, "value_json": json.dumps(value)} for key, value in attrs.items()]
+    def _put_attrs(
+        self, session: Session, table: Any, owner: Mapping[str, int], attrs: Mapping[str, Any]
+    ) -> None:
+        rows = [
+            dict(owner) | {"key": key, "value_json": json.dumps(value)}
+            for key, value in attrs.items()
+        ]
         self._upsert(session, table, (*owner, "key"), rows)
 
     def put_params(
-        self, session: Session, trial_id: int, params: Mapping[str, Any], distributions: Mapping[str, BaseDistribution]
+        self,
+        session: Session,
+        trial_id: int,
+        params: Mapping[str, Any],
+        distributions: Mapping[str, BaseDistribution],
     ) -> None:
         """Store a trial's params. Raises ValueError when a value lies outside its distribution."""
         rows = [
@@ -311,13 +362,17 @@ class LedgerStorage(RDBStorage):
         """End a trial with its value, if it has one."""
         if value is not None:
             names = ("value", "value_type")
-            stored = dict(zip(names, models.TrialValueModel.value_to_stored_repr(value), strict=True))
+            stored = dict(
+                zip(names, models.TrialValueModel.value_to_stored_repr(value), strict=True)
+            )
             row = {"trial_id": trial.trial_id, "objective": 0} | stored
             self._upsert(session, models.TrialValueModel, ("trial_id", "objective"), [row])
         trial.state = state
         trial.datetime_complete = datetime.now()
 
-    def _upsert(self, session: Session, table: Any, unique: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    def _upsert(
+        self, session: Session, table: Any, unique: Sequence[str], rows: Sequence[Mapping[str, Any]]
+    ) -> None:
         """Insert `rows`, or overwrite those that are there, in one round trip."""
         if rows:
             session.flush()
@@ -330,8 +385,8 @@ class LedgerStorage(RDBStorage):
 
     @staticmethod
     def silent_for(session: Session, study_id: int) -> Sequence[tuple[Any, float | None]]:
-        """The RUNNING trials of a study (trial_id and number), each with the seconds since its last heartbeat by the
-        database's clock.
+        """The RUNNING trials of a study (trial_id and number), each with the seconds since its last
+        heartbeat by the database's clock.
         """
         now, trial, beat = database_time(session), models.TrialModel, models.TrialHeartbeatModel
         query = (
@@ -341,7 +396,10 @@ class LedgerStorage(RDBStorage):
             .order_by(trial.number)
         )
         rows = session.execute(query).all()
-        return [(row, None if row.heartbeat is None else (now - row.heartbeat).total_seconds()) for row in rows]
+        return [
+            (row, None if row.heartbeat is None else (now - row.heartbeat).total_seconds())
+            for row in rows
+        ]
 
 
 def _found(session: Session, study_id: int) -> Any:

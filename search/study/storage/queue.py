@@ -1,6 +1,8 @@
-"""The queue: which studies of the storage workers should serve, kept in an attribute of each Optuna study.
+"""The queue: which studies of the storage workers should serve, kept in an attribute of each Optuna
+study.
 
-No table and no broker of its own: a study is on the queue when its attribute says so, and every worker reads the same.
+No table and no broker of its own: a study is on the queue when its attribute says so, and every
+worker reads the same.
 """
 
 import json
@@ -45,7 +47,9 @@ class Place:
     priority: int = 0
     """Studies of a larger one are served first."""
     opened: str = ""
-    """When its first trial since it was opened was claimed, by the database's clock (UTC); empty before."""
+    """When its first trial since it was opened was claimed, by the database's clock (UTC); empty
+    before.
+    """
     timeout_s: float | None = None
     """How long it may be served since then."""
     reason: str = ""
@@ -61,8 +65,12 @@ class Place:
 
     @classmethod
     def of(cls, attrs: Mapping[str, str]) -> "Place":
-        """The place among a study's stored attributes; studies of earlier versions have none and read paused."""
-        return _PLACE.validate_python(json.loads(attrs[QUEUE]) if QUEUE in attrs else {"state": "paused"})
+        """The place among a study's stored attributes; studies of earlier versions have none and
+        read paused.
+        """
+        return _PLACE.validate_python(
+            json.loads(attrs[QUEUE]) if QUEUE in attrs else {"state": "paused"}
+        )
 
     def is_overdue(self, now: datetime) -> bool:
         """Whether its time is over at `now`, by the database's clock."""
@@ -70,7 +78,9 @@ class Place:
         return self.state is QueueState.OPEN and left_s is not None and left_s < 0
 
     def left_s(self, now: datetime) -> float | None:
-        """How much is left of its time at `now`, seconds, negative once it is over; None where it has no limit."""
+        """How much is left of its time at `now`, seconds, negative once it is over; None where it
+        has no limit.
+        """
         if self.timeout_s is None or not self.opened:
             return self.timeout_s
         return self.timeout_s - (now - datetime.fromisoformat(self.opened)).total_seconds()
@@ -89,7 +99,9 @@ class Served:
 
 
 def opened(*, priority: int, timeout_s: float | None, n_before: int) -> Place:
-    """The place of a study that is put on the queue now. Its time begins when a worker takes up a trial."""
+    """The place of a study that is put on the queue now. Its time begins when a worker takes up a
+    trial.
+    """
     return Place(QueueState.OPEN, priority, timeout_s=timeout_s, n_before=n_before)
 
 
@@ -101,8 +113,9 @@ def put_place(storage: LedgerStorage, session: Session, study_id: int, place: Pl
 def open_studies(storage: LedgerStorage) -> list[Served]:
     """The open studies in the order in which a free worker should serve them.
 
-    Larger priorities come first; among equals the study with the fewest running trials, so that all get the same
-    share of the workers; then the oldest. Raises RetryLaterError when the database is out of reach.
+    Larger priorities come first; among equals the study with the fewest running trials, so that all
+    get the same share of the workers; then the oldest. Raises RetryLaterError when the database is
+    out of reach.
     """
     with storage.reading(), storage.session() as session:
         places = _places(session)
@@ -114,19 +127,27 @@ def open_studies(storage: LedgerStorage) -> list[Served]:
 
 
 def orphaned_studies(storage: LedgerStorage) -> list[str]:
-    """Studies that are not open and still have RUNNING trials, perhaps of workers that were lost."""
+    """Studies that are not open and still have RUNNING trials, perhaps of workers that were
+    lost.
+    """
     with storage.reading(), storage.session() as session:
-        names = [name for name, place in _places(session).items() if place.state is not QueueState.OPEN]
+        names = [
+            name for name, place in _places(session).items() if place.state is not QueueState.OPEN
+        ]
         running = _running(session, names)
         return [name for name in names if name in running]
 
 
 def places(storage: LedgerStorage) -> dict[str, Place]:
-    """The place of every study of Gridless by name, in the order in which they were made; a damaged one is paused.
+    """The place of every study of Gridless by name, in the order in which they were made; a damaged
+    one is paused.
 
     Raises RetryLaterError when the database is out of reach.
     """
-    study, spec, queue = models.StudyModel, *(aliased(models.StudyUserAttributeModel) for _ in range(2))
+    study, spec, queue = (
+        models.StudyModel,
+        *(aliased(models.StudyUserAttributeModel) for _ in range(2)),
+    )
     query = (
         sa.select(study.study_name, queue.value_json)
         .join(spec, (spec.study_id == study.study_id) & (spec.key == "spec"))
@@ -134,11 +155,16 @@ def places(storage: LedgerStorage) -> dict[str, Place]:
         .order_by(study.study_id)
     )
     with storage.reading(), storage.session() as session:
-        return {name: _legible(name, text) if text else Place.of({}) for name, text in session.execute(query)}
+        return {
+            name: _legible(name, text) if text else Place.of({})
+            for name, text in session.execute(query)
+        }
 
 
 def _places(session: Session) -> dict[str, Place]:
-    """The places of the studies that were ever on the queue, in the order in which they were made."""
+    """The places of the studies that were ever on the queue, in the order in which they were
+    made.
+    """
     study, attr = models.StudyModel, models.StudyUserAttributeModel
     query = (
         sa.select(study.study_name, attr.value_json)
@@ -150,14 +176,18 @@ def _places(session: Session) -> dict[str, Place]:
 
 
 def _legible(name: str, text: str) -> Place:
-    """The place that is stored of study `name`; a damaged one is none, and must not keep the others from workers."""
+    """The place that is stored of study `name`; a damaged one is none, and must not keep the others
+    from workers.
+    """
     with suppress(DamagedError), decoding(name):
         return Place.of({QUEUE: text})
     return Place(QueueState.PAUSED)
 
 
 def n_running(storage: LedgerStorage, names: Collection[str]) -> dict[str, int]:
-    """How many trials run in each of the studies `names` that have any. Raises RetryLaterError as `places` does."""
+    """How many trials run in each of the studies `names` that have any. Raises RetryLaterError as
+    `places` does.
+    """
     with storage.reading(), storage.session() as session:
         return _running(session, names)
 

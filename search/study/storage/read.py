@@ -1,4 +1,6 @@
-"""From the storage's rows to records. Reports, views and strategies read a study only through here."""
+"""From the storage's rows to records. Reports, views and strategies read a study only through
+here.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +16,9 @@ from search.study.storage.stored_spec import checked_spec
 from search.study.storage.trial_rows import StoredTrial, decoding
 
 ENDED_BY = "ended_by"
-"""The attribute of an archived study, which has no place on the queue, that says why it ended early."""
+"""The attribute of an archived study, which has no place on the queue, that says why it ended
+early.
+"""
 ENVIRONMENT = "environment:"
 """What the names of the study's attributes begin with that hold what its workers ran on."""
 _STUDY, _TRIAL = TypeAdapter(StudyRecord), TypeAdapter(TrialRecord)
@@ -24,15 +28,20 @@ CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
 def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
     """Study `name` with all its trials.
 
-    Raises InputError when the storage has no such study, DamagedError when what it has of it can't be read.
+    Raises InputError when the storage has no such study, DamagedError when what it has of it can't
+    be read.
     """
     study_id, attrs = find_study(storage, name)
     trials = tuple(_record(name, row) for row in storage.read_trials(study_id, set(), -1))
     with decoding(name):
         spec = checked_spec(attrs["spec"])
-        environments = {k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)}
+        environments = {
+            k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)
+        }
         # A figure for other images would be compared with nothing.
-        published = spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None
+        published = (
+            spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None
+        )
         return _STUDY.validate_python(
             {
                 "name": name,
@@ -49,25 +58,37 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
 
 
 def ended_by(attrs: Mapping[str, Any]) -> str:
-    """Why a search, by its attributes, ended before all trials were started; empty where it did not."""
+    """Why a search, by its attributes, ended before all trials were started; empty where it did
+    not.
+    """
     queue = attrs.get(QUEUE, {})
-    reason: str = queue.get("reason", "") if queue.get("state") == QueueState.DONE else attrs.get(ENDED_BY, "")
+    reason: str = (
+        queue.get("reason", "")
+        if queue.get("state") == QueueState.DONE
+        else attrs.get(ENDED_BY, "")
+    )
     return reason
 
 
 def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
-    """The study_id and attributes of study `name`. Raises InputError when there is none, or it is not one of ours."""
+    """The study_id and attributes of study `name`. Raises InputError when there is none, or it is
+    not one of ours.
+    """
     found = storage.read_study(name)
     if found is None:
         known = ", ".join(storage.study_names()) or "none"
         raise InputError(f"study {name!r} is not in the storage; known: {known}")
     if "spec" not in found[1]:
-        raise InputError(f"study {name!r} in the storage was not made by Gridless; choose another NAME")
+        raise InputError(
+            f"study {name!r} in the storage was not made by Gridless; choose another NAME"
+        )
     return found
 
 
 class TrialReader:
-    """Reads the trials of one study again and again, each time only the rows that may have changed."""
+    """Reads the trials of one study again and again, each time only the rows that may have
+    changed.
+    """
 
     def __init__(self, storage: LedgerStorage, study_id: int) -> None:
         self._storage = storage
@@ -82,7 +103,11 @@ class TrialReader:
         """All trials by number. Raises as `LedgerStorage.read_trials` does."""
         marks = self._storage.open_trials(self._study_id) if self._pending else {}
         # A waiting trial changes only by being claimed; under halving there may be thousands.
-        changed = {i for i, m in self._pending.items() if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING}
+        changed = {
+            i
+            for i, m in self._pending.items()
+            if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING
+        }
         for row in self._storage.read_trials(self._study_id, changed, self._newest):
             self._records[row.trial_id] = _record(row.study, row)
             self._newest = max(self._newest, row.trial_id)
@@ -106,7 +131,11 @@ def as_record(row: StoredTrial) -> TrialRecord:
     return _TRIAL.validate_python(
         {
             "number": row.number,
-            "state": State.FAIL if untrainable and row.state == TrialState.PRUNED else State(row.state.name),
+            "state": (
+                State.FAIL
+                if untrainable and row.state == TrialState.PRUNED
+                else State(row.state.name)
+            ),
             "params": row.params,
             "curve": [epoch_fields(attrs[f"epoch:{s}"]) for s in steps],
             "total_epochs": attrs.get("total_epochs"),

@@ -1,7 +1,8 @@
-"""Removing a study: what belongs to it, what disk that frees, and an order of steps that no crash can spoil.
+"""Removing a study: what belongs to it, what disk that frees, and an order of steps that no crash
+can spoil.
 
-The rows in the storage go last. Whatever ends the program before, the study is still known, no worker serves it, and
-removing it once more finishes.
+The rows in the storage go last. Whatever ends the program before, the study is still known, no
+worker serves it, and removing it once more finishes.
 """
 
 import json
@@ -42,7 +43,9 @@ class Removal:
     n_trials: Mapping[str, int]
     """By study."""
     places: Mapping[str, int]
-    """Every folder that goes, by its path or a store's URL, with the bytes that its files take, in order."""
+    """Every folder that goes, by its path or a store's URL, with the bytes that its files take, in
+    order.
+    """
 
     @property
     def freed_mb(self) -> float:
@@ -57,26 +60,40 @@ class Removal:
 def plan_removal(storage: LedgerStorage, name: str, *, grace_s: float) -> Removal:
     """What belongs to study `name`. Nothing is changed.
 
-    A worker that was silent for `grace_s` seconds is taken for lost and holds nothing up. Raises InputError for a bad
-    or unknown name, while workers are at work on the study, when its folder is not its own, and when a place that it
-    keeps files at is out of reach. What is stored of the study may be damaged.
+    A worker that was silent for `grace_s` seconds is taken for lost and holds nothing up. Raises
+    InputError for a bad or unknown name, while workers are at work on the study, when its folder is
+    not its own, and when a place that it keeps files at is out of reach. What is stored of the
+    study may be damaged.
     """
     studies = _stored(storage, name)
     with storage.reading(), storage.session() as session:
         problems = _busy(storage, session, name, studies, grace_s)
         trial = models.TrialModel
-        counted = {s.name: session.query(trial).filter_by(study_id=s.study_id).count() for s in studies}
+        counted = {
+            s.name: session.query(trial).filter_by(study_id=s.study_id).count() for s in studies
+        }
     problems += [problem for s in studies if (problem := _folder_problem(home() / s.name))]
     if problems:
         raise InputError(problems)
-    places = [*_kept_elsewhere(studies), *_prepared(storage, studies), *(str(home() / s.name) for s in studies[::-1])]
+    places = [
+        *_kept_elsewhere(studies),
+        *_prepared(storage, studies),
+        *(str(home() / s.name) for s in studies[::-1]),
+    ]
     sizes = {place: _sizes(name, place) for place in places}
-    found = {place: sum(files.values()) for place, files in sizes.items() if files or Path(place).is_dir()}
+    found = {
+        place: sum(files.values())
+        for place, files in sizes.items()
+        if files or Path(place).is_dir()
+    }
     return Removal(name, studies, counted, found)
 
 
-def take_off(storage: LedgerStorage, removal: Removal, *, grace_s: float, reason: str = REASON) -> dict[int, Place]:
-    """Let no worker begin a trial of it from now on; the places on the queue that it had, by study_id.
+def take_off(
+    storage: LedgerStorage, removal: Removal, *, grace_s: float, reason: str = REASON
+) -> dict[int, Place]:
+    """Let no worker begin a trial of it from now on; the places on the queue that it had, by
+    study_id.
 
     Raises InputError when workers have begun in the meantime.
     """
@@ -90,7 +107,11 @@ def take_off(storage: LedgerStorage, removal: Removal, *, grace_s: float, reason
             place = _place(storage, session, study)
             places[study.study_id] = place
             # Of one that is done, an archive keeps why; nobody begins to write its report any more.
-            off = place if place.state is QueueState.DONE else replace(place, state=QueueState.CANCELLED, reason=reason)
+            off = (
+                place
+                if place.state is QueueState.DONE
+                else replace(place, state=QueueState.CANCELLED, reason=reason)
+            )
             put_place(storage, session, study.study_id, replace(off, due=False))
     return places
 
@@ -103,7 +124,8 @@ def put_back(storage: LedgerStorage, places: Mapping[int, Place]) -> None:
 
 
 def remove(storage: LedgerStorage, removal: Removal) -> list[str]:
-    """Remove what `take_off` was called for; the prepared data that stays, since somebody began to use it.
+    """Remove what `take_off` was called for; the prepared data that stays, since somebody began to
+    use it.
 
     Raises InputError when files can't be removed; a second call goes on.
     """
@@ -116,16 +138,22 @@ def remove(storage: LedgerStorage, removal: Removal) -> list[str]:
                 kept.append(place)
         except OSError as error:
             rule = f"{masked(place)} can't be removed ({error.strerror or error})"
-            raise InputError(f"{rule}; mend that and give the same command again, which goes on") from error
+            raise InputError(
+                f"{rule}; mend that and give the same command again, which goes on"
+            ) from error
     for study in removal.studies:
-        with suppress(OSError):  # it is gone, holds something else, or is in a store, which knows no folders
+        with suppress(
+            OSError
+        ):  # it is gone, holds something else, or is in a store, which knows no folders
             Path(artifacts(study.name)).rmdir()
     delete_rows(storage, [s.study_id for s in removal.studies])
     return kept
 
 
 def _remove_prepared(storage: LedgerStorage, removal: Removal, place: str) -> bool:
-    """Whether `place` could be removed: a study that was stored meanwhile, or is about to be, may use it."""
+    """Whether `place` could be removed: a study that was stored meanwhile, or is about to be, may
+    use it.
+    """
     with unused(Path(place)) as is_unused:
         if is_unused := is_unused and place in _prepared(storage, removal.studies):
             remove_tree(place)
@@ -135,7 +163,8 @@ def _remove_prepared(storage: LedgerStorage, removal: Removal, place: str) -> bo
 def delete_rows(storage: LedgerStorage, study_ids: Sequence[int]) -> None:
     """Delete studies with all that hangs on them, in one transaction.
 
-    Optuna's delete_study does the same, but loads every row of every trial first: 1,000 trials take it seconds.
+    Optuna's delete_study does the same, but loads every row of every trial first: 1,000 trials take
+    it seconds.
     """
     trial = models.TrialModel
     own = sa.select(trial.trial_id).where(trial.study_id.in_(study_ids))
@@ -188,7 +217,11 @@ def _sizes(name: str, place: str) -> dict[str, int]:
 
 
 def _busy(
-    storage: LedgerStorage, session: Session, name: str, studies: Sequence[StoredStudy], grace_s: float
+    storage: LedgerStorage,
+    session: Session,
+    name: str,
+    studies: Sequence[StoredStudy],
+    grace_s: float,
 ) -> list[str]:
     found = []
     for study in studies:
@@ -200,14 +233,24 @@ def _busy(
         if running:
             told = ", ".join(f"{number} by {worker}" for number, worker in running)
             rule = f"study {study.name!r}: trials are being trained: {told}"
-            found.append(f"{rule}; first `gridless pause {name}` or `gridless cancel {name}`, and wait a moment")
+            found.append(
+                f"{rule}; first `gridless pause {name}` or `gridless cancel {name}`, and wait a"
+                " moment"
+            )
     return found
 
 
 def _worker(
-    storage: LedgerStorage, session: Session, study: StoredStudy, trial: Any, silent_s: float | None, grace_s: float
+    storage: LedgerStorage,
+    session: Session,
+    study: StoredStudy,
+    trial: Any,
+    silent_s: float | None,
+    grace_s: float,
 ) -> str | None:
-    """The worker that is at work on a RUNNING trial, None for a lost one. Of a damaged claim only beats can tell."""
+    """The worker that is at work on a RUNNING trial, None for a lost one. Of a damaged claim only
+    beats can tell.
+    """
     with suppress(DamagedError), decoding(study.name, trial.number):
         claim = storage.claim_of(session, trial.trial_id)
         return None if is_lost(claim, silent_s, grace_s) else str(claim.get("worker", "a worker"))
@@ -216,27 +259,43 @@ def _worker(
 
 def _folder_problem(folder: Path) -> str | None:
     if folder.is_symlink():
-        return f"{folder} is a link to {folder.resolve()}; put the folder itself there, or remove the link"
+        return (
+            f"{folder} is a link to {folder.resolve()}; put the folder itself there, or remove the"
+            " link"
+        )
     if (folder / "suite.yaml").exists():
-        return f"{folder} holds a suite, too; move its suite.yaml and comparison.* to another folder first"
+        return (
+            f"{folder} holds a suite, too; move its suite.yaml and comparison.* to another folder"
+            " first"
+        )
     return None
 
 
 def _kept_elsewhere(studies: Sequence[StoredStudy]) -> list[str]:
-    """Checkpoints and evidence that are not in the study's own folder. Others may keep their files beside them."""
+    """Checkpoints and evidence that are not in the study's own folder. Others may keep their files
+    beside them.
+    """
     roots = [root for s in studies[::-1] if (root := artifacts(s.name)) != str(home() / s.name)]
     return [join(root, kind) for root in roots for kind in ("checkpoints", "evidence")]
 
 
 def _prepared(storage: LedgerStorage, studies: Sequence[StoredStudy]) -> list[str]:
-    """Prepared data that no other study of the storage uses: test images first, since they are found by the rest."""
+    """Prepared data that no other study of the storage uses: test images first, since they are
+    found by the rest.
+    """
     ours = [spec for s in studies if (spec := _spec(s.name, s.attrs))]
     names = [n for n in storage.study_names() if n not in {s.name for s in studies}]
-    others = [spec for n in names if (found := _legible(storage, n)) and (spec := _spec(n, found.attrs))]
+    others = [
+        spec for n in names if (found := _legible(storage, n)) and (spec := _spec(n, found.attrs))
+    ]
     places: list[str] = []
     for spec in {_split_of(s): s for s in ours}.values():
         split = find_prepared(
-            spec.data, spec.data_digest, seed=spec.seed, validation_fraction=spec.validation_fraction, cache=cache()
+            spec.data,
+            spec.data_digest,
+            seed=spec.seed,
+            validation_fraction=spec.validation_fraction,
+            cache=cache(),
         )
         if split is None:
             continue

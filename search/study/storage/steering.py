@@ -1,4 +1,6 @@
-"""What is decided of a whole study: taking back trials of lost workers, pausing, cancelling and closing it."""
+"""What is decided of a whole study: taking back trials of lost workers, pausing, cancelling and
+closing it.
+"""
 
 import json
 import time
@@ -23,15 +25,19 @@ from search.study.storage.optuna_storage import database_time
 from search.study.storage.queue import Place, QueueState, n_started, opened, put_place
 from search.study.storage.read import CLAIM_LOST_REASON
 
-"""How often a trial may lose its worker without an epoch between before it is taken for the reason."""
+"""How often a trial may lose its worker without an epoch between before it is taken for the
+reason.
+"""
 
 
 def requeue_lost(ledger: Ledger, owner: Owner, *, grace_s: float) -> list[int]:
-    """Return the trials of lost workers to WAITING; their numbers. One that lost its workers too often fails.
+    """Return the trials of lost workers to WAITING; their numbers. One that lost its workers too
+    often fails.
 
-    A worker is lost when its process on this machine is gone, or when it has been silent for `grace_s` seconds by
-    the database's clock. `owner`, who asks, holds no trial by its own account: one that the storage says it holds
-    is from a claim whose confirmation never arrived. In a cancelled study such trials end as PRUNED.
+    A worker is lost when its process on this machine is gone, or when it has been silent for
+    `grace_s` seconds by the database's clock. `owner`, who asks, holds no trial by its own account:
+    one that the storage says it holds is from a claim whose confirmation never arrived. In a
+    cancelled study such trials end as PRUNED.
     """
     storage = ledger.storage
     # Looked at without a lock first: mostly nobody is lost, and many workers ask.
@@ -41,7 +47,9 @@ def requeue_lost(ledger: Ledger, owner: Owner, *, grace_s: float) -> list[int]:
     taken = []
     with _settling(ledger) as (session, place):
         for trial, claim in _lost(ledger, session, owner, grace_s):
-            locked = session.get(models.TrialModel, trial.trial_id, with_for_update=True, populate_existing=True)
+            locked = session.get(
+                models.TrialModel, trial.trial_id, with_for_update=True, populate_existing=True
+            )
             if locked is None or locked.state != TrialState.RUNNING:
                 continue
             taken.append(trial.number)
@@ -54,48 +62,80 @@ def requeue_lost(ledger: Ledger, owner: Owner, *, grace_s: float) -> list[int]:
     return taken
 
 
-def _lost(ledger: Ledger, session: Session, owner: Owner, grace_s: float) -> list[tuple[Any, Mapping[str, Any]]]:
+def _lost(
+    ledger: Ledger, session: Session, owner: Owner, grace_s: float
+) -> list[tuple[Any, Mapping[str, Any]]]:
     began = time.monotonic()
     running = ledger.storage.silent_for(session, ledger.study_id)
-    claims = [(trial, silent_s, ledger.storage.claim_of(session, trial.trial_id)) for trial, silent_s in running]
+    claims = [
+        (trial, silent_s, ledger.storage.claim_of(session, trial.trial_id))
+        for trial, silent_s in running
+    ]
     if time.monotonic() - began > grace_s / 4:
         return []  # a database that hung let nobody beat
-    return [(t, claim) for t, silent_s, claim in claims if owner.holds(claim) or is_lost(claim, silent_s, grace_s)]
+    return [
+        (t, claim)
+        for t, silent_s, claim in claims
+        if owner.holds(claim) or is_lost(claim, silent_s, grace_s)
+    ]
 
 
 def _requeue(ledger: Ledger, session: Session, trial: Any) -> None:
-    attrs = {r.key: r.value_json for r in models.TrialUserAttributeModel.where_trial_id(trial.trial_id, session)}
+    attrs = {
+        r.key: r.value_json
+        for r in models.TrialUserAttributeModel.where_trial_id(trial.trial_id, session)
+    }
     n_epochs = sum(key.startswith("epoch:") for key in attrs)
     at, n_fruitless = json.loads(attrs.get("fruitless", "[0, 0]"))
     n_fruitless = n_fruitless + 1 if n_epochs == at else 1
     if n_fruitless > trial_retries():
-        ledger.end_failed(session, trial, CLAIM_LOST_REASON.format(n=n_fruitless), log_tail="", untrainable=False)
+        ledger.end_failed(
+            session, trial, CLAIM_LOST_REASON.format(n=n_fruitless), log_tail="", untrainable=False
+        )
         return
-    told = {"n_retries": int(attrs.get("n_retries", "0")) + 1, "fruitless": [n_epochs, n_fruitless], "paused": False}
+    told = {
+        "n_retries": int(attrs.get("n_retries", "0")) + 1,
+        "fruitless": [n_epochs, n_fruitless],
+        "paused": False,
+    }
     ledger.storage.put(session, trial.trial_id, user=told)
     ledger.storage.release(session, trial)
 
 
 def close(ledger: Ledger) -> list[int] | None:
-    """End the study: trials still paused become PRUNED; their numbers. None while any trial may still run."""
+    """End the study: trials still paused become PRUNED; their numbers. None while any trial may
+    still run.
+    """
     with _settling(ledger) as (session, place):
-        if place.state is not QueueState.OPEN or n_started(session, ledger.study_id) < ledger.spec.n_trials:
+        if (
+            place.state is not QueueState.OPEN
+            or n_started(session, ledger.study_id) < ledger.spec.n_trials
+        ):
             return None
-        running = session.query(models.TrialModel).filter_by(study_id=ledger.study_id, state=TrialState.RUNNING)
+        running = session.query(models.TrialModel).filter_by(
+            study_id=ledger.study_id, state=TrialState.RUNNING
+        )
         if running.first() is not None or ledger.waiting(session, paused=False).first() is not None:
             return None
         waiting = ledger.waiting(session, paused=True).all()
         for trial in waiting:
             n_epochs = models.TrialIntermediateValueModel.where_trial_id(trial.trial_id, session)
-            ledger.end_pruned(session, trial, best_value(session, trial), f"not promoted from epoch {len(n_epochs)}")
+            ledger.end_pruned(
+                session,
+                trial,
+                best_value(session, trial),
+                f"not promoted from epoch {len(n_epochs)}",
+            )
         _put(ledger, session, place, QueueState.DONE)
         return [t.number for t in waiting]
 
 
 def finish(ledger: Ledger, reason: str, n_before: int) -> None:
-    """Take an open study off the queue that is to start no more trials; its paused ones stay, for a larger budget.
+    """Take an open study off the queue that is to start no more trials; its paused ones stay, for a
+    larger budget.
 
-    It stays open if another command has just opened it again: with another spec, or more than `n_before` trials.
+    It stays open if another command has just opened it again: with another spec, or more than
+    `n_before` trials.
     """
     known = ledger.spec
     with _settling(ledger) as (session, place):
@@ -103,7 +143,9 @@ def finish(ledger: Ledger, reason: str, n_before: int) -> None:
             _put(ledger, session, place, QueueState.DONE, reason)
 
 
-def open_finals(ledger: Ledger, trials: Sequence[TrialRecord], environment: Mapping[str, str]) -> Ledger | None:
+def open_finals(
+    ledger: Ledger, trials: Sequence[TrialRecord], environment: Mapping[str, str]
+) -> Ledger | None:
     """Put the study of the search's finalists on the queue, or back on it; None if it wants none.
 
     It has the search's priority, and what is left of its time.
@@ -118,7 +160,9 @@ def open_finals(ledger: Ledger, trials: Sequence[TrialRecord], environment: Mapp
             return None
         timed = spec.model_copy(update={"timeout_s": None if left_s is None else max(left_s, 1.0)})
         try:
-            return Ledger.open(storage, timed, environment, priority=place.priority, other_code=True)
+            return Ledger.open(
+                storage, timed, environment, priority=place.priority, other_code=True
+            )
         except InputError:
             # Another worker may just have opened it with other finalists, since more time was left.
             if is_last:
@@ -127,7 +171,8 @@ def open_finals(ledger: Ledger, trials: Sequence[TrialRecord], environment: Mapp
 
 
 def grow_finals(ledger: Ledger, environment: Mapping[str, str]) -> bool:
-    """Add the replicates of a baseline to `ledger`, the study of finalists, once the training that they replay is over.
+    """Add the replicates of a baseline to `ledger`, the study of finalists, once the training that
+    they replay is over.
 
     Whether there were any to add.
     """
@@ -142,7 +187,9 @@ def grow_finals(ledger: Ledger, environment: Mapping[str, str]) -> bool:
     return open_finals(search, trials, environment) is not None
 
 
-def _final_spec(ledger: Ledger, trials: Sequence[TrialRecord], left_s: float | None) -> StudySpec | None:
+def _final_spec(
+    ledger: Ledger, trials: Sequence[TrialRecord], left_s: float | None
+) -> StudySpec | None:
     stored = stored_spec(ledger.storage, ledger.name + FINAL)
     made = Ledger(ledger.storage, ledger.name + FINAL).trials() if stored else ()
     to_train_s = None if left_s is None else left_s * ledger.spec.workers
@@ -150,7 +197,9 @@ def _final_spec(ledger: Ledger, trials: Sequence[TrialRecord], left_s: float | N
 
 
 def pause(ledger: Ledger, reason: str = "") -> QueueState:
-    """Let no worker serve the study until `resume`: running trials are given back. Its state from now on."""
+    """Let no worker serve the study until `resume`: running trials are given back. Its state from
+    now on.
+    """
     with _settling(ledger) as (session, place):
         if place.state is not QueueState.OPEN:
             return place.state
@@ -158,7 +207,9 @@ def pause(ledger: Ledger, reason: str = "") -> QueueState:
 
 
 def resume(ledger: Ledger) -> QueueState:
-    """Put a paused or cancelled study back on the queue. Its state from now on; DONE if nothing is left to do."""
+    """Put a paused or cancelled study back on the queue. Its state from now on; DONE if nothing is
+    left to do.
+    """
     with _settling(ledger) as (session, place):
         if place.state not in {QueueState.PAUSED, QueueState.CANCELLED}:
             return place.state
@@ -168,14 +219,17 @@ def resume(ledger: Ledger) -> QueueState:
 
 
 def cancel(ledger: Ledger) -> QueueState:
-    """End the study: trials that wait become PRUNED at once, running ones as soon as their workers see it.
+    """End the study: trials that wait become PRUNED at once, running ones as soon as their workers
+    see it.
 
     Returns its state from now on: a study that is done stays done.
     """
     with _settling(ledger) as (session, place):
         if place.state is QueueState.DONE:
             return place.state
-        waiting = session.query(models.TrialModel).filter_by(study_id=ledger.study_id, state=TrialState.WAITING)
+        waiting = session.query(models.TrialModel).filter_by(
+            study_id=ledger.study_id, state=TrialState.WAITING
+        )
         for trial in waiting.all():
             ledger.end_pruned(session, trial, best_value(session, trial), CANCELLED_REASON)
         return _put(ledger, session, place, QueueState.CANCELLED)
@@ -189,7 +243,9 @@ def _settling(ledger: Ledger) -> Iterator[tuple[Session, Place]]:
         yield session, ledger.place_in(session)
 
 
-def _put(ledger: Ledger, session: Session, place: Place, state: QueueState, reason: str = "") -> QueueState:
+def _put(
+    ledger: Ledger, session: Session, place: Place, state: QueueState, reason: str = ""
+) -> QueueState:
     ended = replace(place, state=state, reason=reason, due=state.is_over, writer="", report="")
     put_place(ledger.storage, session, ledger.study_id, ended)
     return state

@@ -1,4 +1,6 @@
-"""What a stored spec must be for a study to be read: types only, so that those of older and newer versions pass."""
+"""What a stored spec must be for a study to be read: types only, so that those of older and newer
+versions pass.
+"""
 
 from typing import Any, Literal
 
@@ -60,6 +62,8 @@ class _Spec(_Stored):
 
 
 def checked_spec(spec: Any) -> dict[str, Any]:
-    """`spec` as it is. Raises ValidationError (a ValueError) where a part of it has another type than it must have."""
+    """`spec` as it is. Raises ValidationError (a ValueError) where a part of it has another type
+    than it must have.
+    """
     _Spec.model_validate(spec)
     return dict(spec)

@@ -1,5 +1,6 @@
-"""Trials as the database holds them, read by as few and as narrow queries as do: what Optuna's own reading builds of
-each row besides costs more than all the rest of a claim. And what to say where it holds what can't be read.
+"""Trials as the database holds them, read by as few and as narrow queries as do: what Optuna's own
+reading builds of each row besides costs more than all the rest of a claim. And what to say where it
+holds what can't be read.
 """
 
 import json
@@ -28,12 +29,15 @@ _NO_TEXT = "Could not decode to UTF-8"
 
 
 class DamagedError(InputError):
-    """The user should bring back a copy: what is stored of a study can't be read. Other studies are as they were."""
+    """The user should bring back a copy: what is stored of a study can't be read. Other studies are
+    as they were.
+    """
 
 
 @contextmanager
 def decoding(study: str, trial: int | None = None) -> Iterator[None]:
-    """Around the decoding of what is stored of `study`, and of nothing else: a fault in it becomes a DamagedError.
+    """Around the decoding of what is stored of `study`, and of nothing else: a fault in it becomes
+    a DamagedError.
 
     `trial` is the number of the trial that it belongs to, where that is known.
     """
@@ -59,7 +63,9 @@ def _told(study: str, trial: int | None, error: BaseException) -> str:
 
 
 class StoredTrial(NamedTuple):
-    """A trial's row, with what Gridless keeps of it. Times are local, without a zone, as Optuna has them."""
+    """A trial's row, with what Gridless keeps of it. Times are local, without a zone, as Optuna has
+    them.
+    """
 
     trial_id: int
     number: int
@@ -73,8 +79,11 @@ class StoredTrial(NamedTuple):
     """The name of its study."""
 
 
-def select_trials(session: Session, study: Any, named: Iterable[int], newest: int) -> list[StoredTrial]:
-    """Rows of a study (a StudyModel) whose trial_id is in `named` or above `newest` (-1 for all rows), by trial_id.
+def select_trials(
+    session: Session, study: Any, named: Iterable[int], newest: int
+) -> list[StoredTrial]:
+    """Rows of a study (a StudyModel) whose trial_id is in `named` or above `newest` (-1 for all
+    rows), by trial_id.
 
     Raises DamagedError when one of them can't be read.
     """
@@ -82,7 +91,9 @@ def select_trials(session: Session, study: Any, named: Iterable[int], newest: in
     among = set(named)
     if len(among) > _MAX_NAMED:
         among, newest = set(), -1
-    chosen = (trial.study_id == study.study_id) & ((trial.trial_id > newest) | trial.trial_id.in_(among))
+    chosen = (trial.study_id == study.study_id) & (
+        (trial.trial_id > newest) | trial.trial_id.in_(among)
+    )
     own = (param.trial_id, param.param_name, param.param_value, param.distribution_json)
     with decoding(study.study_name):  # states, times and text, by the driver
         rows = session.scalars(sa.select(trial).where(chosen).order_by(trial.trial_id)).all()
@@ -91,15 +102,22 @@ def select_trials(session: Session, study: Any, named: Iterable[int], newest: in
     found = []
     for t in rows:
         with decoding(study.study_name, t.number):
-            values = {name: _distribution(kind).to_external_repr(value) for name, value, kind in params[t.trial_id]}
+            values = {
+                name: _distribution(kind).to_external_repr(value)
+                for name, value, kind in params[t.trial_id]
+            }
             told = {key: json.loads(text) for key, text in attrs[t.trial_id]}
         times = t.datetime_start, t.datetime_complete
-        found.append(StoredTrial(t.trial_id, t.number, t.state, values, told, *times, study.study_name))
+        found.append(
+            StoredTrial(t.trial_id, t.number, t.state, values, told, *times, study.study_name)
+        )
     return found
 
 
 def _by_trial(session: Session, query: Any) -> dict[int, list[Any]]:
-    """The rows of `query` without their first column, by that: a trial_id. Some may be of trials made since."""
+    """The rows of `query` without their first column, by that: a trial_id. Some may be of trials
+    made since.
+    """
     found: dict[int, list[Any]] = defaultdict(list)
     for trial_id, *columns in session.execute(query):
         found[trial_id].append(columns)
@@ -107,7 +125,11 @@ def _by_trial(session: Session, query: Any) -> dict[int, list[Any]]:
 
 
 def _of(chosen: Any, table: Any, columns: tuple[Any, ...]) -> Any:
-    return sa.select(*columns).join(models.TrialModel, models.TrialModel.trial_id == table.trial_id).where(chosen)
+    return (
+        sa.select(*columns)
+        .join(models.TrialModel, models.TrialModel.trial_id == table.trial_id)
+        .where(chosen)
+    )
 
 
 @lru_cache(maxsize=1024)

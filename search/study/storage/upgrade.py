@@ -1,4 +1,6 @@
-"""Carry a database that older versions of Optuna and of Gridless wrote over to the installed ones."""
+"""Carry a database that older versions of Optuna and of Gridless wrote over to the installed
+ones.
+"""
 
 import json
 import logging
@@ -35,22 +37,28 @@ from search.study.storage.database import (
 )
 
 _FAULTS = (sa.exc.SQLAlchemyError, optuna.exceptions.StorageInternalError, sqlite3.Error, OSError)
-# What Optuna's migrations say of rows that they do not know how to carry over, and Alembic of its own.
+# What Optuna's migrations say of rows that they do not know how to carry over, and Alembic of its
+# own.
 _REFUSALS = (CommandError, ValueError, KeyError, AssertionError)
 
 
 def upgrade(url: str) -> list[str]:
-    """Bring the database at `url` to the installed Optuna's schema and its studies to this version's spec.
+    """Bring the database at `url` to the installed Optuna's schema and its studies to this
+    version's spec.
 
-    Says what was done, one line each; nothing is changed where nothing is old, and a study that can't be carried over
-    is named and left as it is. An SQLite file is copied first, beside it. On PostgreSQL the schema is changed in one
-    transaction, and no copy is made. Several may call this at once, but workers should be stopped before.
+    Says what was done, one line each; nothing is changed where nothing is old, and a study that
+    can't be carried over is named and left as it is. An SQLite file is copied first, beside it. On
+    PostgreSQL the schema is changed in one transaction, and no copy is made. Several may call this
+    at once, but workers should be stopped before.
 
-    Raises InputError when there is no such database, a newer version wrote it, or it can't be read or written.
+    Raises InputError when there is no such database, a newer version wrote it, or it can't be read
+    or written.
     """
     url = normalize_url(url)
     if is_sqlite(url) and not Path(sa.make_url(url).database or "").is_file():
-        raise InputError(f"storage {masked(url)} does not exist; check GRIDLESS_STORAGE and GRIDLESS_HOME")
+        raise InputError(
+            f"storage {masked(url)} does not exist; check GRIDLESS_STORAGE and GRIDLESS_HOME"
+        )
     done: list[str] = []
     try:
         with schema_lock(url), _engine(url) as engine:
@@ -64,7 +72,9 @@ def upgrade(url: str) -> list[str]:
 
 def _failed(url: str, error: BaseException, done: list[str]) -> str:
     reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return "; ".join([f"storage {masked(url)} could not be upgraded: {reason}", *done, "mend that and try again"])
+    return "; ".join(
+        [f"storage {masked(url)} could not be upgraded: {reason}", *done, "mend that and try again"]
+    )
 
 
 @contextmanager
@@ -85,14 +95,20 @@ def _upgrade(url: str, engine: sa.Engine, done: list[str]) -> None:
         return
     carried = _carried(engine)
     if found == head and not any(changes for _, changes, _ in carried):
-        done.append(f"the schema is up to date ({head}), and so is every study that is not named below")
+        done.append(
+            f"the schema is up to date ({head}), and so is every study that is not named below"
+        )
     else:
         done.append(_copy(url))
     if found != head:
         _upgrade_schema(url)
         done.append(f"schema: upgraded from {found} to {head} (Optuna {optuna.__version__})")
     create_schema(url)
-    done += [_carry(engine, name) if changes else problem for name, changes, problem in carried if changes or problem]
+    done += [
+        _carry(engine, name) if changes else problem
+        for name, changes, problem in carried
+        if changes or problem
+    ]
 
 
 def _revisions(engine: sa.Engine) -> tuple[str | None, str]:
@@ -103,7 +119,9 @@ def _revisions(engine: sa.Engine) -> tuple[str | None, str]:
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table(models.VersionInfoModel.__tablename__):
             return None, head
-        found = MigrationContext.configure(connection).get_current_revision() or str(scripts.get_base())
+        found = MigrationContext.configure(connection).get_current_revision() or str(
+            scripts.get_base()
+        )
     if found not in {r.revision for r in scripts.walk_revisions()}:
         rule = f"storage {engine.url} was written by a newer version (schema {found}, here {head})"
         raise InputError(f"{rule}; install that version")
@@ -115,8 +133,14 @@ def _copy(url: str) -> str:
     if not is_sqlite(url):
         return "no copy was made: on PostgreSQL that is for pg_dump to do, before an upgrade"
     path = Path(str(sa.make_url(url).database)).absolute()
-    copy = path.with_name(f"{path.stem}.{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:4]}{path.suffix}")
-    with whole_file(copy) as part, closing(sqlite3.connect(path)) as old, closing(sqlite3.connect(part.name)) as new:
+    copy = path.with_name(
+        f"{path.stem}.{datetime.now():%Y%m%d-%H%M%S}-{uuid4().hex[:4]}{path.suffix}"
+    )
+    with (
+        whole_file(copy) as part,
+        closing(sqlite3.connect(path)) as old,
+        closing(sqlite3.connect(part.name)) as new,
+    ):
         old.backup(new)
     return f"the database as it was is kept as {copy}"
 
@@ -133,7 +157,9 @@ def _upgrade_schema(url: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna's migration sets up logging for the whole program, unless somebody has, and warns of its own old rows."""
+    """Optuna's migration sets up logging for the whole program, unless somebody has, and warns of
+    its own old rows.
+    """
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:
@@ -144,10 +170,16 @@ def _quiet() -> Iterator[None]:
 
 
 def _carried(engine: sa.Engine) -> list[tuple[str, dict[str, Any], str]]:
-    """Each study of Gridless by name, with the attributes that must change, or why it can't be carried over."""
+    """Each study of Gridless by name, with the attributes that must change, or why it can't be
+    carried over.
+    """
     study, attr = models.StudyModel.__table__.c, models.StudyUserAttributeModel.__table__.c
     # By columns that every version has had: the schema may still be an old one.
-    query = sa.select(study.study_name).join_from(study.study_id.table, attr.study_id.table).where(attr.key == "spec")
+    query = (
+        sa.select(study.study_name)
+        .join_from(study.study_id.table, attr.study_id.table)
+        .where(attr.key == "spec")
+    )
     with engine.connect() as connection:
         names = connection.scalars(query.order_by(study.study_id)).all()
         found = []
@@ -155,7 +187,9 @@ def _carried(engine: sa.Engine) -> list[tuple[str, dict[str, Any], str]]:
             try:
                 found.append((name, changed(_attrs(connection, name)), ""))
             except InputError as error:
-                found.append((name, {}, f"study {name!r} can't be carried over and is untouched: {error}"))
+                found.append(
+                    (name, {}, f"study {name!r} can't be carried over and is untouched: {error}")
+                )
     return found
 
 
@@ -166,28 +200,36 @@ def _carry(engine: sa.Engine, name: str) -> str:
         study_id = connection.scalar(query)
         changes = changed(_attrs(connection, name))  # read again: a worker may have raised n_trials
         for key, value in changes.items():
-            connection.execute(sa.delete(attr).where(attr.c.study_id == study_id, attr.c.key == key))
-            connection.execute(sa.insert(attr).values(study_id=study_id, key=key, value_json=json.dumps(value)))
+            connection.execute(
+                sa.delete(attr).where(attr.c.study_id == study_id, attr.c.key == key)
+            )
+            connection.execute(
+                sa.insert(attr).values(study_id=study_id, key=key, value_json=json.dumps(value))
+            )
     return f"study {name!r}: carried over ({', '.join(changes)})"
 
 
 def _attrs(connection: sa.Connection, name: str) -> dict[str, Any]:
     study, attr = models.StudyModel.__table__.c, models.StudyUserAttributeModel.__table__.c
-    query = sa.select(attr.key, attr.value_json).where(attr.study_id == study.study_id, study.study_name == name)
+    query = sa.select(attr.key, attr.value_json).where(
+        attr.study_id == study.study_id, study.study_name == name
+    )
     return {key: json.loads(value) for key, value in connection.execute(query)}
 
 
 def changed(attrs: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes of a study that must be written anew so that this version can go on with it.
 
-    Keys that its spec lacks get their defaults, which do what older versions did. Raises InputError with the reason
-    when the spec means nothing to this version.
+    Keys that its spec lacks get their defaults, which do what older versions did. Raises InputError
+    with the reason when the spec means nothing to this version.
     """
     try:
         spec = StudySpec(**attrs["spec"])
         _ = spec.search_space
     except ValidationError as error:
-        raise InputError([f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]) from error
+        raise InputError(
+            [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        ) from error
     except (TypeError, KeyError) as error:
         raise InputError(f"its spec is not a mapping of settings ({error})") from error
     changes: dict[str, Any] = {}

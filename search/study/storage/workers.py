@@ -1,4 +1,6 @@
-"""The roster: which workers there are, idle ones too. One attribute per worker, of an Optuna study kept for that."""
+"""The roster: which workers there are, idle ones too. One attribute per worker, of an Optuna study
+kept for that.
+"""
 
 import json
 from contextlib import suppress
@@ -58,14 +60,20 @@ class Roster:
         study_id = self._id()
         with self._storage.session() as session:
             table = models.StudyUserAttributeModel
-            session.execute(sa.delete(table).where(table.study_id == study_id, table.key == _key(owner)))
+            session.execute(
+                sa.delete(table).where(table.study_id == study_id, table.key == _key(owner))
+            )
 
     def read(self) -> list[WorkerRecord]:
-        """The workers that have not signed out, by name, each with the seconds since it was last heard of."""
+        """The workers that have not signed out, by name, each with the seconds since it was last
+        heard of.
+        """
         with self._storage.reading(), self._storage.session() as session:
             now, study_id = database_time(session), _stored_id(session)
             rows = {} if study_id is None else self._storage.study_attrs(session, study_id)
-        return sorted((r for text in rows.values() if (r := _legible(text, now))), key=lambda r: r.worker)
+        return sorted(
+            (r for text in rows.values() if (r := _legible(text, now))), key=lambda r: r.worker
+        )
 
     def _id(self) -> int:
         if self._study_id is None:
@@ -78,22 +86,30 @@ class Roster:
         """Drop workers that died long ago without signing out, and what can't be read."""
         rows = self._storage.study_attrs(session, study_id)
         found = {key: _legible(text, now) for key, text in rows.items()}
-        old = [key for key, record in found.items() if record is None or record.silent_s > _FORGOTTEN_S]
+        old = [
+            key for key, record in found.items() if record is None or record.silent_s > _FORGOTTEN_S
+        ]
         if old:
             table = models.StudyUserAttributeModel
             session.execute(sa.delete(table).where(table.study_id == study_id, table.key.in_(old)))
 
 
 def _stored_id(session: Session) -> int | None:
-    found: int | None = session.scalar(sa.select(models.StudyModel.study_id).filter_by(study_name=_STUDY))
+    found: int | None = session.scalar(
+        sa.select(models.StudyModel.study_id).filter_by(study_name=_STUDY)
+    )
     return found
 
 
 def _legible(text: str, now: datetime) -> WorkerRecord | None:
-    """What is known of a worker at `now`: one of a later version may say more. None where its entry is damaged."""
+    """What is known of a worker at `now`: one of a later version may say more. None where its entry
+    is damaged.
+    """
     with suppress(DamagedError), decoding(_STUDY):
         raw: dict[str, Any] = json.loads(text)
-        record = WorkerRecord(**{f.name: raw[f.name] for f in fields(WorkerRecord) if f.name in raw})
+        record = WorkerRecord(
+            **{f.name: raw[f.name] for f in fields(WorkerRecord) if f.name in raw}
+        )
         return replace(record, silent_s=(now - datetime.fromisoformat(record.beat)).total_seconds())
     return None
 

@@ -16,15 +16,18 @@ _ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "PGCONNECT_TIMEOUT": "10",
 }
-"""For MLflow, unless the user has said otherwise: we try again ourselves, so it should give up soon."""
+"""For MLflow, unless the user has said otherwise: we try again ourselves, so it should give up
+soon.
+"""
 
 
 def open_client(uri: str) -> Any:
-    """Return an MlflowClient of the store at `uri`, which is made if it is an SQLite file that isn't there.
+    """Return an MlflowClient of the store at `uri`, which is made if it is an SQLite file that
+    isn't there.
 
-    A server's password is that in the file named by MLFLOW_TRACKING_PASSWORD_FILE, if that is set, else
-    MLFLOW_TRACKING_PASSWORD. Raises whatever MLflow, SQLAlchemy or the file system does when the store is out of
-    reach.
+    A server's password is that in the file named by MLFLOW_TRACKING_PASSWORD_FILE, if that is set,
+    else MLFLOW_TRACKING_PASSWORD. Raises whatever MLflow, SQLAlchemy or the file system does when
+    the store is out of reach.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -48,10 +51,14 @@ def _read_password() -> None:
         return
     try:
         # Read anew each time, since it may have been replaced.
-        os.environ["MLFLOW_TRACKING_PASSWORD"] = Path(path).read_text(encoding="utf-8").strip("\r\n")
+        os.environ["MLFLOW_TRACKING_PASSWORD"] = (
+            Path(path).read_text(encoding="utf-8").strip("\r\n")
+        )
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise RuntimeError(f"the password's file {path} can't be read ({reason}); correct {name}") from error
+        raise RuntimeError(
+            f"the password's file {path} can't be read ({reason}); correct {name}"
+        ) from error
 
 
 def _try_connection(uri: str) -> None:
@@ -65,8 +72,8 @@ def _try_connection(uri: str) -> None:
 def _make_sqlite(uri: str) -> None:
     """Make the SQLite file of `uri` beside its place and move it there when it is whole.
 
-    MLflow's 67 migrations take seconds: a kill between two of them, or two processes that both begin, would
-    leave a file that MLflow refuses.
+    MLflow's 67 migrations take seconds: a kill between two of them, or two processes that both
+    begin, would leave a file that MLflow refuses.
     """
     import sqlalchemy  # noqa: PLC0415
 
@@ -95,7 +102,8 @@ def _migrate(draft: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: PLC0415
 
     def hurry(connection: Any, _record: object) -> None:
-        # Nobody reads the draft and a kill discards it: there is no reason to wait for the disk each time.
+        # Nobody reads the draft and a kill discards it: there is no reason to wait for the disk
+        # each time.
         connection.execute("PRAGMA synchronous=OFF")
         connection.execute("PRAGMA journal_mode=MEMORY")
 

@@ -15,11 +15,12 @@ def has_store(uri: str) -> bool:
 
 
 def forget(uri: str, study: str, study_id: str) -> int:
-    """Mark every run of `study`, whose id in its storage is `study_id`, as deleted in MLflow; how many there were.
+    """Mark every run of `study`, whose id in its storage is `study_id`, as deleted in MLflow; how
+    many there were.
 
-    MLflow can restore them until `mlflow gc` removes them with their files. Its experiment stays: other studies of
-    that name, later ones too, are in it. Raises RetryLaterError when MLflow is out of reach; runs that were marked
-    until then stay so.
+    MLflow can restore them until `mlflow gc` removes them with their files. Its experiment stays:
+    other studies of that name, later ones too, are in it. Raises RetryLaterError when MLflow is out
+    of reach; runs that were marked until then stay so.
     """
     if not has_store(uri):
         return 0
@@ -28,11 +29,15 @@ def forget(uri: str, study: str, study_id: str) -> int:
         experiment = client.get_experiment_by_name(study)
         if experiment is None:
             return 0
-        runs = [r for r in find_runs(client, experiment.experiment_id, study_id) if not r.is_deleted]
+        runs = [
+            r for r in find_runs(client, experiment.experiment_id, study_id) if not r.is_deleted
+        ]
         for run in runs:
             client.delete_run(run.id)
     except Exception as error:  # stores, servers and drivers each raise their own
         line = (redacted(str(error), uri).strip().splitlines() or [type(error).__name__])[0]
         rule = f"MLflow can't delete the runs of {study!r}: {line}"
-        raise RetryLaterError(f"{rule}; nothing else was removed; try again, or leave --mlflow out") from error
+        raise RetryLaterError(
+            f"{rule}; nothing else was removed; try again, or leave --mlflow out"
+        ) from error
     return len(runs)

@@ -1,7 +1,8 @@
-"""Registers the network of a study's champion in MLflow: `python -m search.tracking.mlflow.register STUDY`.
+"""Registers the network of a study's champion in MLflow: `python -m search.tracking.mlflow.register
+STUDY`.
 
-It runs on its own since it loads Keras. Prints one line of JSON: {version, error}; the version is that which the alias
-`champion` now means.
+It runs on its own since it loads Keras. Prints one line of JSON: {version, error}; the version is
+that which the alias `champion` now means.
 """
 
 import argparse
@@ -52,14 +53,19 @@ def main() -> int:
 
 
 def register(study: str, uri: str) -> str:
-    """Give the alias `champion` of the model called `study`, in the MLflow store at `uri`, to its network as it is now.
+    """Give the alias `champion` of the model called `study`, in the MLflow store at `uri`, to its
+    network as it is now.
 
-    The file is logged to the study's run and becomes a new version unless one holds it already; returns the version.
-    Raises InputError when there is no network, StudyError when MLflow hasn't the study's run, and whatever MLflow,
-    SQLAlchemy or the file system does when the store is out of reach.
+    The file is logged to the study's run and becomes a new version unless one holds it already;
+    returns the version. Raises InputError when there is no network, StudyError when MLflow hasn't
+    the study's run, and whatever MLflow, SQLAlchemy or the file system does when the store is out
+    of reach.
     """
     path = model_file(study)
-    with locked(path.with_name(".champion.lock"), wait=True), TemporaryDirectory(prefix="gridless-") as new:
+    with (
+        locked(path.with_name(".champion.lock"), wait=True),
+        TemporaryDirectory(prefix="gridless-") as new,
+    ):
         folder = Path(new)
         # A report may replace the files at any moment: what is digested must be what is loaded.
         for name in (path.name, *(f"model{kind}" for kind in (WEIGHTS, FACTS))):
@@ -73,11 +79,15 @@ def register(study: str, uri: str) -> str:
 
 
 def _current(client: Any, study: str) -> str | None:
-    return {str(k): str(v) for k, v in client.get_registered_model(study).aliases.items()}.get(ALIAS)
+    return {str(k): str(v) for k, v in client.get_registered_model(study).aliases.items()}.get(
+        ALIAS
+    )
 
 
 def _version(client: Any, study: str, digest: str) -> str | None:
-    """The version that holds this very file: an earlier command may have died before it gave it the alias."""
+    """The version that holds this very file: an earlier command may have died before it gave it the
+    alias.
+    """
     known = client.search_model_versions(f"name = '{study}'")
     return next((str(v.version) for v in known if v.tags.get(DIGEST) == digest), None)
 
@@ -85,8 +95,8 @@ def _version(client: Any, study: str, digest: str) -> str | None:
 def _log(client: Any, uri: str, study: str, folder: Path, digest: str) -> str:
     """Log the network whose files are in `folder` to the study's run and register it; its version.
 
-    Where MLflow's copy does not repeat what the network said as it was trained, nothing is registered: the files
-    become artifacts of the run. Raises StudyError then.
+    Where MLflow's copy does not repeat what the network said as it was trained, nothing is
+    registered: the files become artifacts of the run. Raises StudyError then.
     """
     import mlflow  # noqa: PLC0415 (takes seconds)
     from mlflow.exceptions import MlflowException  # noqa: PLC0415
@@ -107,18 +117,26 @@ def _log(client: Any, uri: str, study: str, folder: Path, digest: str) -> str:
     except UnservableError as error:
         client.log_artifacts(run, str(folder), "model")
         rule = f"MLflow can't serve this network: {error}"
-        raise StudyError(f"{rule}; its weights are among the files of the study's run, under model/") from error
+        raise StudyError(
+            f"{rule}; its weights are among the files of the study's run, under model/"
+        ) from error
     try:
-        client.create_registered_model(study, description=f"Networks of the champions of the study {study}")
+        client.create_registered_model(
+            study, description=f"Networks of the champions of the study {study}"
+        )
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    made = client.create_model_version(study, info.model_uri, run, tags={DIGEST: digest}, model_id=info.model_id)
+    made = client.create_model_version(
+        study, info.model_uri, run, tags={DIGEST: digest}, model_id=info.model_id
+    )
     return str(made.version)
 
 
 def _described(study: str, network: Any) -> Mapping[str, Any]:
-    """What a server must know of `network`: pixels in, probabilities out, an image to try, and what it needs."""
+    """What a server must know of `network`: pixels in, probabilities out, an image to try, and what
+    it needs.
+    """
     import keras  # noqa: PLC0415 (takes seconds)
     import mlflow  # noqa: PLC0415 (takes seconds)
     import tensorflow  # noqa: PLC0415 (takes seconds)
@@ -129,11 +147,16 @@ def _described(study: str, network: Any) -> Mapping[str, Any]:
     samples = read_evidence(join(artifacts(study), "evidence"), None).samples
     image = samples.images[0, 0] if samples else np.full(shape, 127)
     return {
-        # A signature of inputs would name one type and refuse all others: pixels come as uint8, int64, float64.
-        "signature": ModelSignature(outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_classes))])),
+        # A signature of inputs would name one type and refuse all others: pixels come as uint8,
+        # int64, float64.
+        "signature": ModelSignature(
+            outputs=Schema([TensorSpec(np.dtype(np.float32), (-1, n_classes))])
+        ),
         "input_example": image[None].astype(np.float32),
         # By what was imported: the package that brought TensorFlow may be called tensorflow-cpu.
-        "pip_requirements": [f"{module.__name__}=={module.__version__}" for module in (mlflow, keras, tensorflow, np)],
+        "pip_requirements": [
+            f"{module.__name__}=={module.__version__}" for module in (mlflow, keras, tensorflow, np)
+        ],
         "metadata": {
             "study": study,
             "input_shape": list(shape),
@@ -147,7 +170,9 @@ def _run(client: Any, study: str) -> str:
     header = read_header(home() / study / "outbox")
     experiment = client.get_experiment_by_name(study)
     if header and experiment:
-        for run in find_runs(client, experiment.experiment_id, header.id, f" AND tags.`{KIND}` = 'study'"):
+        for run in find_runs(
+            client, experiment.experiment_id, header.id, f" AND tags.`{KIND}` = 'study'"
+        ):
             if not run.is_deleted:
                 return run.id
     raise StudyError(f"MLflow has no run of study {study!r}; `gridless sync {study}` sends it")

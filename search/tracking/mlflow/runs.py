@@ -1,9 +1,11 @@
-"""The runs of one study in an MLflow store: finding them, and keeping one of several that mean the same trial.
+"""The runs of one study in an MLflow store: finding them, and keeping one of several that mean the
+same trial.
 
-MLflow knows no unique names, so two hosts that begin at the same moment may each create a run for one trial, or
-for the study. Whoever sees such twins keeps the same one (`choose`), marks the others and deletes them, and only
-then brings what they hold into the kept one: a deleted run takes nothing more, so nothing can slip in between.
-The last to create a run sees all of them, so none is overlooked.
+MLflow knows no unique names, so two hosts that begin at the same moment may each create a run for
+one trial, or for the study. Whoever sees such twins keeps the same one (`choose`), marks the others
+and deletes them, and only then brings what they hold into the kept one: a deleted run takes nothing
+more, so nothing can slip in between. The last to create a run sees all of them, so none is
+overlooked.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,10 +14,17 @@ from typing import Any, NamedTuple
 
 from search.tracking.update import Point, StateAt, Update, make_state
 
-STUDY, STUDY_ID, KIND, TRIAL = "gridless.study", "gridless.study_id", "gridless.kind", "gridless.trial"
+STUDY, STUDY_ID, KIND, TRIAL = (
+    "gridless.study",
+    "gridless.study_id",
+    "gridless.kind",
+    "gridless.trial",
+)
 STATE, STATE_AT = "state", "gridless.state_at"
 ENDED, ENDED_AT = "gridless.ended", "gridless.ended_at"
-"""Only ends for good are written here, so that no host's late WAITING or RUNNING can overwrite them."""
+"""Only ends for good are written here, so that no host's late WAITING or RUNNING can overwrite
+them.
+"""
 SUMMED_AT = "gridless.summed_at"
 """Of when the summary is that a run has, so that no host's older one overwrites it."""
 TWIN_OF = "gridless.twin_of"
@@ -51,7 +60,10 @@ class Run:
     @property
     def state(self) -> StateAt | None:
         """The greatest state that it was given."""
-        pairs = [(self.tags.get(name), self.tags.get(at)) for name, at in ((STATE, STATE_AT), (ENDED, ENDED_AT))]
+        pairs = [
+            (self.tags.get(name), self.tags.get(at))
+            for name, at in ((STATE, STATE_AT), (ENDED, ENDED_AT))
+        ]
         return max((make_state(name, float(at)) for name, at in pairs if name and at), default=None)
 
     @property
@@ -71,7 +83,8 @@ class Choice(NamedTuple):
 
 
 def choose(runs: Iterable[Run]) -> Choice:
-    """Choose among `runs` that mean the same: every host decides alike, whatever the order it sees them in.
+    """Choose among `runs` that mean the same: every host decides alike, whatever the order it sees
+    them in.
 
     A run that the user deleted is kept as such if there is no other, and is not brought back.
     """
@@ -82,7 +95,9 @@ def choose(runs: Iterable[Run]) -> Choice:
 
 
 def find_runs(client: Any, experiment: str, study_id: str, condition: str = "") -> Iterator[Run]:
-    """Yield the runs of a study, also deleted ones, that meet `condition` (of MLflow's search language)."""
+    """Yield the runs of a study, also deleted ones, that meet `condition` (of MLflow's search
+    language).
+    """
     token: str | None = None
     while True:
         page = client.search_runs(
@@ -109,7 +124,9 @@ def as_run(found: Any) -> Run:
         params=dict(data.params),
         tags=dict(data.tags),
         metrics=set(data.metrics),
-        inputs={used.dataset.name for used in found.inputs.dataset_inputs} if found.inputs else set(),
+        inputs=(
+            {used.dataset.name for used in found.inputs.dataset_inputs} if found.inputs else set()
+        ),
         status=info.status,
     )
 
@@ -137,5 +154,9 @@ def content(client: Any, run: Run) -> Update:
         for name in sorted(fresh.metrics)
         for metric in client.get_metric_history(run.id, name)
     }
-    tags = {name: value for name, value in fresh.tags.items() if not name.startswith(_OURS) and name != STATE}
+    tags = {
+        name: value
+        for name, value in fresh.tags.items()
+        if not name.startswith(_OURS) and name != STATE
+    }
     return Update(fresh.started_ms / 1000, dict(fresh.params), tags, points, fresh.state)

@@ -1,4 +1,6 @@
-"""Sending an outbox on to MLflow: as often as one likes, from any point, without doubling anything."""
+"""Sending an outbox on to MLflow: as often as one likes, from any point, without doubling
+anything.
+"""
 
 import json
 import logging
@@ -39,17 +41,23 @@ class SyncResult:
     """Whether another process is at it."""
 
 
-def sync(folder: Path, *, uri: str, artifact_root: Path | None, limit_s: float | None = None) -> SyncResult:
-    """Send what is new in the outbox `folder` to the MLflow store at `uri`, for about `limit_s` seconds.
+def sync(
+    folder: Path, *, uri: str, artifact_root: Path | None, limit_s: float | None = None
+) -> SyncResult:
+    """Send what is new in the outbox `folder` to the MLflow store at `uri`, for about `limit_s`
+    seconds.
 
-    `artifact_root` is where a store on this machine keeps artifacts (None: where MLflow would); a server
-    decides that itself. Never raises: what goes wrong is in the result; the outbox keeps what was not sent.
+    `artifact_root` is where a store on this machine keeps artifacts (None: where MLflow would); a
+    server decides that itself. Never raises: what goes wrong is in the result; the outbox keeps
+    what was not sent.
     """
     return Mirror(folder, uri, artifact_root).sync(limit_s=limit_s, settle=True)
 
 
 def write_result(folder: Path, result: SyncResult) -> None:
-    """Write `result` into last_sync.json of the outbox `folder`, for whoever started the process."""
+    """Write `result` into last_sync.json of the outbox `folder`, for whoever started the
+    process.
+    """
     shown = {name: value for name, value in asdict(result).items() if name != "is_busy"}
     try:
         write_text(folder / LAST_SYNC, json.dumps(shown) + "\n")
@@ -58,7 +66,9 @@ def write_result(folder: Path, result: SyncResult) -> None:
 
 
 class Mirror:
-    """Sends one outbox on, keeping the connection and what is known of the store from one call to the next."""
+    """Sends one outbox on, keeping the connection and what is known of the store from one call to
+    the next.
+    """
 
     def __init__(self, folder: Path, uri: str, artifact_root: Path | None) -> None:
         self._folder, self._uri, self._artifact_root = folder, uri, artifact_root
@@ -69,14 +79,18 @@ class Mirror:
         """Whether the study's run tells how the trials ended that were sent."""
 
     def is_idle(self) -> bool:
-        """Whether nothing was written since all had been sent; costs no more than a look at the folder."""
+        """Whether nothing was written since all had been sent; costs no more than a look at the
+        folder.
+        """
         try:
             return self._sent is not None and file_sizes(self._folder) == self._sent
         except OSError:
             return False
 
     def is_done(self) -> bool:
-        """Whether all was sent and settled, by this process or an earlier one; doesn't ask MLflow."""
+        """Whether all was sent and settled, by this process or an earlier one; doesn't ask
+        MLflow.
+        """
         try:
             return self._is_all_sent() and self.is_settled
         except OSError:
@@ -90,7 +104,8 @@ class Mirror:
         settle: bool,
         stop: Callable[[], bool] = lambda: False,
     ) -> SyncResult:
-        """Send what is new until `stop()`, for about `limit_s` seconds and at most `n_batches` thousand events.
+        """Send what is new until `stop()`, for about `limit_s` seconds and at most `n_batches`
+        thousand events.
 
         With `settle`, say at the end whether the study is over by what was sent. Never raises.
         """
@@ -102,12 +117,15 @@ class Mirror:
             with locked(lock, wait=False) as is_ours:
                 if is_ours:
                     self._take(lock)
-                    for n in self._send_patiently(settle, n_batches, lambda: stop() or time.monotonic() > until):
+                    for n in self._send_patiently(
+                        settle, n_batches, lambda: stop() or time.monotonic() > until
+                    ):
                         n_sent += n
                 else:
                     error, is_busy = "another process is sending this outbox on", True
         except Exception as problem:
-            # Stores, servers and drivers each raise their own; the remedy is the same: connect and try again.
+            # Stores, servers and drivers each raise their own; the remedy is the same: connect and
+            # try again.
             self._store = None
             error = _line(problem, self._uri)
             _log.warning("MLflow: %s", error)
@@ -121,8 +139,12 @@ class Mirror:
             self._store = None
             lock.write_text(self._token, encoding="utf-8")
 
-    def _send_patiently(self, settle: bool, n_batches: int | None, is_over: Callable[[], bool]) -> Iterator[int]:
-        """Send batch by batch, looking runs up anew where another host has deleted a twin that was written to."""
+    def _send_patiently(
+        self, settle: bool, n_batches: int | None, is_over: Callable[[], bool]
+    ) -> Iterator[int]:
+        """Send batch by batch, looking runs up anew where another host has deleted a twin that was
+        written to.
+        """
         for _ in range(_N_MOVES):
             try:
                 yield from self._send(settle, n_batches, is_over)
@@ -133,7 +155,9 @@ class Mirror:
                 return
         raise RuntimeError("runs are deleted in MLflow faster than they can be looked up")
 
-    def _send(self, settle: bool, n_batches: int | None, is_over: Callable[[], bool]) -> Iterator[int]:
+    def _send(
+        self, settle: bool, n_batches: int | None, is_over: Callable[[], bool]
+    ) -> Iterator[int]:
         """Send batch by batch, yielding how many events each had."""
         header = read_header(self._folder)
         if header is None:
@@ -143,23 +167,30 @@ class Mirror:
         if not settle and self._is_all_sent():
             return  # without asking MLflow
         store = self._store = self._store or StudyStore(self._uri, self._artifact_root, header)
-        while batch := list(islice(read_events(self._folder, positions := self._positions()), _BATCH)):
+        while batch := list(
+            islice(read_events(self._folder, positions := self._positions()), _BATCH)
+        ):
             if n_batches == 0:
                 return
             n_batches = None if n_batches is None else n_batches - 1
             events = [line.event for line in batch if line.event]
             if len(events) < len(batch):
-                _log.warning("%d damaged lines skipped in %s", len(batch) - len(events), self._folder)
+                _log.warning(
+                    "%d damaged lines skipped in %s", len(batch) - len(events), self._folder
+                )
             for trial, update in fold(events).items():
                 if is_over():
                     return
                 store.apply(trial, update)
-            self._save(store, {**positions, **{line.name: line.end for line in batch}}, is_settled=False)
+            self._save(
+                store, {**positions, **{line.name: line.end for line in batch}}, is_settled=False
+            )
             yield len(events)
         if settle:
             store.settle()
             self._save(store, self._positions(), is_settled=True)
-            # A study that is quiet costs no memory, and knows no better later than what it looks up then.
+            # A study that is quiet costs no memory, and knows no better later than what it looks up
+            # then.
             self._store = None
 
     def _is_all_sent(self) -> bool:
@@ -172,11 +203,15 @@ class Mirror:
         return self._folder / "positions.json"
 
     def _saved(self) -> dict[str, Any]:
-        """What was noted when something was last sent to this store; {}, which is harmless, if that isn't known."""
+        """What was noted when something was last sent to this store; {}, which is harmless, if that
+        isn't known.
+        """
         try:
             saved = json.loads(self._file.read_text(encoding="utf-8"))
             # What another store got, or this one before it was emptied, says nothing here.
-            if saved["store"] == self._key and (self._store is None or saved["run"] == self._store.run_id):
+            if saved["store"] == self._key and (
+                self._store is None or saved["run"] == self._store.run_id
+            ):
                 return dict(saved)
         except (OSError, ValueError, TypeError, KeyError) as error:
             _log.debug("no positions: %s", error)
@@ -191,7 +226,12 @@ class Mirror:
         return {}
 
     def _save(self, store: StudyStore, positions: dict[str, int], *, is_settled: bool) -> None:
-        note = {"store": self._key, "run": store.run_id, "files": positions, "is_settled": is_settled}
+        note = {
+            "store": self._key,
+            "run": store.run_id,
+            "files": positions,
+            "is_settled": is_settled,
+        }
         write_text(self._file, json.dumps(note))
         self.is_settled = is_settled
 
@@ -203,7 +243,9 @@ class Mirror:
     def count(self) -> int:
         """Return how many events wait to be sent."""
         try:
-            return sum(line.event is not None for line in read_events(self._folder, self._positions()))
+            return sum(
+                line.event is not None for line in read_events(self._folder, self._positions())
+            )
         except OSError as error:
             _log.warning("the outbox can't be read: %s", error)
             return 0

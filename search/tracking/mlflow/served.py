@@ -1,10 +1,11 @@
 """A network as MLflow serves it.
 
-`python -m search.tracking.mlflow.served MODEL FACTS` loads it in a fresh process, away from its builder's folder, and
-compares what it says with what it said as it was trained.
+`python -m search.tracking.mlflow.served MODEL FACTS` loads it in a fresh process, away from its
+builder's folder, and compares what it says with what it said as it was trained.
 
-One that Keras can load from its file is MLflow's own kind for Keras. Any other is built again: MLflow then carries its
-weights and the modules of its builder, and needs Gridless where it is served.
+One that Keras can load from its file is MLflow's own kind for Keras. Any other is built again:
+MLflow then carries its weights and the modules of its builder, and needs Gridless where it is
+served.
 """
 
 import os
@@ -35,12 +36,16 @@ class Flavor:
     """What MLflow's `Model.log` writes a network by; it sees the copy work."""
 
     def __init__(self, folder: Path, builder: str, *, alone: bool) -> None:
-        """`folder` has the network's files; `builder` is the name of its builder, not needed if it stands `alone`."""
+        """`folder` has the network's files; `builder` is the name of its builder, not needed if it
+        stands `alone`.
+        """
         self.__name__ = "mlflow.keras" if alone else "mlflow.pyfunc"
         self._folder, self._builder, self._alone = folder, builder, alone
 
     def save_model(self, path: str, model: Any, **details: Any) -> None:
-        """Write an MLflow model into the new folder `path`. Raises UnservableError when it does not work."""
+        """Write an MLflow model into the new folder `path`. Raises UnservableError when it does not
+        work.
+        """
         import mlflow  # noqa: PLC0415 (takes seconds)
 
         # MLflow wants to write the example into a folder that it makes only afterwards.
@@ -57,28 +62,43 @@ class Flavor:
         import mlflow  # noqa: PLC0415 (takes seconds)
 
         (self._folder / _BUILDER).write_text(self._builder)
-        details["pip_requirements"] = [*details["pip_requirements"], f"gridless=={version('gridless')}"]
+        details["pip_requirements"] = [
+            *details["pip_requirements"],
+            f"gridless=={version('gridless')}",
+        ]
         os.rmdir(path)
         mlflow.pyfunc.save_model(
-            path, loader_module=__name__, data_path=str(self._folder), code_paths=modules_of(self._builder), **details
+            path,
+            loader_module=__name__,
+            data_path=str(self._folder),
+            code_paths=modules_of(self._builder),
+            **details,
         )
 
 
 def modules_of(builder: str) -> list[str]:
-    """The files and packages of a builder's own code: its module's, and what was imported from the same folder."""
+    """The files and packages of a builder's own code: its module's, and what was imported from the
+    same folder.
+    """
     module = sys.modules.get(module_of(builder))
     file = getattr(module, "__file__", None)
     if module is None or file is None or "site-packages" in Path(file).parts:
         return []
     depth = module.__name__.count(".") + (1 if Path(file).name == "__init__.py" else 0)
     root = Path(file).parents[depth]
-    return sorted({str(top) for one in list(sys.modules.values()) if (top := _top(one, root)) is not None})
+    return sorted(
+        {str(top) for one in list(sys.modules.values()) if (top := _top(one, root)) is not None}
+    )
 
 
 def _top(module: ModuleType, root: Path) -> Path | None:
     """The file or folder right under `root` that a module lies in."""
     file = Path(getattr(module, "__file__", None) or "/")
-    if not file.is_relative_to(root) or "site-packages" in file.parts or module.__name__.startswith("search"):
+    if (
+        not file.is_relative_to(root)
+        or "site-packages" in file.parts
+        or module.__name__.startswith("search")
+    ):
         return None
     return root / file.relative_to(root).parts[0]
 
@@ -86,11 +106,15 @@ def _top(module: ModuleType, root: Path) -> Path | None:
 def _see(path: str, facts: Path) -> None:
     if not facts.is_file():
         return  # of an earlier version: nothing to compare with
-    variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {"CUDA_VISIBLE_DEVICES": "-1"}
+    variables = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
+        "CUDA_VISIBLE_DEVICES": "-1"
+    }
     with TemporaryDirectory(prefix="gridless-") as elsewhere:
         copy = shutil.copyfile(facts, Path(elsewhere, facts.name))
         program = [sys.executable, "-m", "search.tracking.mlflow.served", path, str(copy)]
-        done = subprocess.run(program, cwd=elsewhere, env=variables, capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            program, cwd=elsewhere, env=variables, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         raise UnservableError((done.stderr.strip().splitlines() or ["it ended without a word"])[-1])
 
@@ -102,19 +126,25 @@ class _Served:
         self._network = network
 
     def predict(self, pixels: Any) -> NDArray[np.float32]:
-        """Class probabilities (n, n_classes) of pixels 0–255 of any number type (n, height, width, channels)."""
+        """Class probabilities (n, n_classes) of pixels 0–255 of any number type (n, height, width,
+        channels).
+        """
         return np.asarray(self._network.predict(np.asarray(pixels), verbose=0), np.float32)
 
 
 def _load_pyfunc(path: str) -> _Served:
-    """MLflow's way to load it: the network is built again by its builder, whose modules came along."""
+    """MLflow's way to load it: the network is built again by its builder, whose modules came
+    along.
+    """
     from search.training.inference import rebuild  # noqa: PLC0415 (loads Keras)
 
     return _Served(rebuild(Path(path), Path(path, _BUILDER).read_text()))
 
 
 def main() -> int:
-    """Load the MLflow model at the first argument; 1 unless it repeats what is kept in the file at the second."""
+    """Load the MLflow model at the first argument; 1 unless it repeats what is kept in the file at
+    the second.
+    """
     import mlflow  # noqa: PLC0415 (takes seconds)
 
     kept = read_kept(Path(sys.argv[2]).read_bytes())

@@ -17,7 +17,7 @@ from search.tracking.mlflow.runs import (
     content,
     discard,
     find_runs,
-)  # fmt: skip
+)
 from search.tracking.mlflow.writer import RunWriter, to_ms
 from search.tracking.outbox import Header
 from search.tracking.update import Update
@@ -54,13 +54,17 @@ class StudyStore:
         self._writer.bring(run, update)
 
     def settle(self) -> None:
-        """Mark the study's run finished if each of its trials is, whichever host sent them; running otherwise."""
+        """Mark the study's run finished if each of its trials is, whichever host sent them; running
+        otherwise.
+        """
         self._parent = self._refresh()
         states = [run.state for run in self._trials.values() if not run.is_deleted]
         ends = [state.at for state in states if state and state.is_final]
         is_over = bool(states) and len(ends) == len(states)
         if not self._parent.is_deleted:
-            self._writer.set_status(self._parent, "FINISHED" if is_over else "RUNNING", max(ends, default=0))
+            self._writer.set_status(
+                self._parent, "FINISHED" if is_over else "RUNNING", max(ends, default=0)
+            )
 
     def _find_experiment(self, artifact_root: Path | None) -> str:
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
@@ -79,13 +83,16 @@ class StudyStore:
         if experiment.lifecycle_stage == "deleted":
             number = experiment.experiment_id
             raise RuntimeError(
-                f"MLflow's experiment {name!r} was deleted there; `mlflow experiments restore -x {number}` "
-                f"brings it back, `mlflow gc --experiment-ids {number}` lets it be made anew"
+                f"MLflow's experiment {name!r} was deleted there; `mlflow experiments restore -x"
+                f" {number}` brings it back, `mlflow gc --experiment-ids {number}` lets it be made"
+                " anew"
             )
         return str(experiment.experiment_id)
 
     def _refresh(self) -> Run:
-        """Look all runs of the study up, leave one per trial, each below the study's; return the study's."""
+        """Look all runs of the study up, leave one per trial, each below the study's; return the
+        study's.
+        """
         found: dict[int | None, list[Run]] = defaultdict(list)
         for run in self._find_runs():
             if run.tags.get(KIND) == "study":
@@ -117,22 +124,31 @@ class StudyStore:
         return list(find_runs(self._client, self._experiment, self._header.id, condition))
 
     def _unite(self, runs: Iterable[Run]) -> Run | None:
-        """Leave one of `runs`, which mean the same, with all that the others hold; None if there is none."""
+        """Leave one of `runs`, which mean the same, with all that the others hold; None if there is
+        none.
+        """
         kept, surplus, deleted = choose(runs)
         if kept is None:
             return None
         for run in surplus:
             discard(self._client, run, kept)
-        # Also what was deleted earlier: whoever did it may have died before it had brought everything over.
+        # Also what was deleted earlier: whoever did it may have died before it had brought
+        # everything over.
         for run in [] if kept.is_deleted else [*surplus, *deleted]:
             self._writer.bring(kept, content(self._client, run))
             self._writer.bring_files(run, kept)
         return kept
 
     def _make(self, trial: int | None, at: float) -> Run:
-        """Create the run of `trial` (None: the study's), unless another host does so at the same moment."""
+        """Create the run of `trial` (None: the study's), unless another host does so at the same
+        moment.
+        """
         if trial is None:
-            name, tags, condition = self._header.study, {KIND: "study"}, f" AND tags.`{KIND}` = 'study'"
+            name, tags, condition = (
+                self._header.study,
+                {KIND: "study"},
+                f" AND tags.`{KIND}` = 'study'",
+            )
         else:
             name, condition = f"trial-{trial:04d}", f" AND tags.`{TRIAL}` = '{trial}'"
             tags = {KIND: "trial", TRIAL: str(trial), PARENT: self._parent.id}

@@ -13,7 +13,17 @@ from typing import Any
 from search.records import State
 from search.secret import masked, redacted
 from search.text import cut, visible
-from search.tracking.mlflow.runs import ENDED, ENDED_AT, REFUSED, STATE, STATE_AT, SUMMED_AT, Run, RunMovedError, as_run
+from search.tracking.mlflow.runs import (
+    ENDED,
+    ENDED_AT,
+    REFUSED,
+    STATE,
+    STATE_AT,
+    SUMMED_AT,
+    Run,
+    RunMovedError,
+    as_run,
+)
 from search.tracking.outbox import Input
 from search.tracking.update import Point, StateAt, Summary, Update, marker
 
@@ -23,11 +33,15 @@ _STATUS: dict[str, str] = {State.COMPLETE: "FINISHED", State.PRUNED: "KILLED", S
 _MAX_METRICS = 800
 """In a request: 1,000 things fit in one, and up to 100 params and 100 tags go with the metrics."""
 _STALE_S = 20.0
-"""How long known steps are believed: another host takes a trial over after a longer silence only."""
+"""How long known steps are believed: another host takes a trial over after a longer silence
+only.
+"""
 
 
 class RunWriter:
-    """Writes to the runs of the store behind `client`, whose address is `uri`. RunMovedError: the run was deleted."""
+    """Writes to the runs of the store behind `client`, whose address is `uri`. RunMovedError: the
+    run was deleted.
+    """
 
     def __init__(self, client: Any, uri: str) -> None:
         self._client, self._uri = client, uri
@@ -40,7 +54,9 @@ class RunWriter:
         """Send what `update` has and `run` has not; nothing to a run that the user deleted."""
         if run.is_deleted:
             return
-        points = [p for (key, step), p in update.points.items() if step not in self._steps(run, key)]
+        points = [
+            p for (key, step), p in update.points.items() if step not in self._steps(run, key)
+        ]
         tags = dict(update.tags)
         if update.state and update.state.is_final:
             # In one request; what is less than an end for good needs a look before.
@@ -54,7 +70,9 @@ class RunWriter:
             self._keep(run, path)
 
     def use(self, run: Run, inputs: Sequence[Input]) -> None:
-        """Say what data `run` uses, unless that was said before. MLflow itself keeps each name and digest once."""
+        """Say what data `run` uses, unless that was said before. MLflow itself keeps each name and
+        digest once.
+        """
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
 
         if run.is_deleted or run.inputs.issuperset(used.name for used in inputs):
@@ -66,11 +84,14 @@ class RunWriter:
                 raise
             if self.is_deleted(run):
                 raise RunMovedError(run.id) from error
-            _log.warning("MLflow refuses the data of run %s: %s", run.id, redacted(str(error), self._uri))
+            _log.warning(
+                "MLflow refuses the data of run %s: %s", run.id, redacted(str(error), self._uri)
+            )
         run.inputs |= {used.name for used in inputs}
 
     def _sum_up(self, run: Run, summary: Summary) -> None:
-        """Bring `summary` into the tags of `run` and, at step 0, into its metrics, unless it has a later one.
+        """Bring `summary` into the tags of `run` and, at step 0, into its metrics, unless it has a
+        later one.
 
         Told again it changes nothing: MLflow drops a metric of the same step, time and value.
         """
@@ -79,13 +100,18 @@ class RunWriter:
             return  # written after the metrics
         self._look_again(run)
         if float(run.tags.get(SUMMED_AT, 0)) <= summary.at:
-            self.log(run, tags=tags, points=[Point(0, summary.at, summary.values)] if summary.values else [])
+            self.log(
+                run,
+                tags=tags,
+                points=[Point(0, summary.at, summary.values)] if summary.values else [],
+            )
 
     def _set_state(self, run: Run, state: StateAt) -> None:
-        """Bring the greatest of `state` and what any host gave to `run` into its tags and its status.
+        """Bring the greatest of `state` and what any host gave to `run` into its tags and its
+        status.
 
-        MLflow has no comparing write. An end for good has tags of its own, written first, which a host that
-        writes anything less looks for afterwards: one of the two always sees the other.
+        MLflow has no comparing write. An end for good has tags of its own, written first, which a
+        host that writes anything less looks for afterwards: one of the two always sees the other.
         """
         best = _greatest(state, run)
         if not best.is_final:
@@ -149,7 +175,9 @@ class RunWriter:
         new_tags = [RunTag(key, text) for key, text in labels.items() if run.tags.get(key) != text]
         *first, last = _batches(points) or [[]]
         for batch in [*first, last]:
-            metrics = [Metric(_name(k), v, to_ms(p.at), p.step) for p in batch for k, v in p.values.items()]
+            metrics = [
+                Metric(_name(k), v, to_ms(p.at), p.step) for p in batch for k, v in p.values.items()
+            ]
             rest = {"params": new_params, "tags": new_tags} if batch is last else {}
             self._send(run, metrics=metrics, **rest)
         run.params |= {param.key: param.value for param in new_params}
@@ -158,7 +186,9 @@ class RunWriter:
             self._steps(run, marker(point.values)).add(point.step)
 
     def _send(self, run: Run, **parts: Sequence[Any]) -> None:
-        """Log `parts` in one request, or in ever smaller ones if MLflow refuses it, to leave out what is bad."""
+        """Log `parts` in one request, or in ever smaller ones if MLflow refuses it, to leave out
+        what is bad.
+        """
         from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
 
         filled = {kind: things for kind, things in parts.items() if things}
@@ -172,7 +202,12 @@ class RunWriter:
                 raise RunMovedError(run.id) from error
             pieces = [(kind, piece) for kind, things in filled.items() for piece in _halves(things)]
             if len(pieces) == 1:
-                _log.warning("MLflow refuses %s of run %s: %s", *filled, run.id, redacted(str(error), self._uri))
+                _log.warning(
+                    "MLflow refuses %s of run %s: %s",
+                    *filled,
+                    run.id,
+                    redacted(str(error), self._uri),
+                )
                 return
             for kind, piece in pieces if len(filled) == 1 else filled.items():
                 self._send(run, **{kind: piece})
@@ -183,8 +218,11 @@ class RunWriter:
             return
         try:
             self._client.log_artifact(run.id, str(path))
-        except Exception as error:  # whatever the artifact store raises: there is one class per kind of store
-            # A store out of reach is tried again; a file that can't be stored must not hold up the rest.
+        except (
+            Exception
+        ) as error:  # whatever the artifact store raises: there is one class per kind of store
+            # A store out of reach is tried again; a file that can't be stored must not hold up the
+            # rest.
             self._client.get_run(run.id)
             _log.warning("%s can't be kept in MLflow: %s", path, redacted(str(error), self._uri))
         if self.is_deleted(run):
@@ -195,7 +233,9 @@ class RunWriter:
         if not self._client.list_artifacts(twin.id):
             return
         with tempfile.TemporaryDirectory() as folder:
-            self._client.log_artifacts(kept.id, self._client.download_artifacts(twin.id, "", folder))
+            self._client.log_artifacts(
+                kept.id, self._client.download_artifacts(twin.id, "", folder)
+            )
 
 
 def _as_dataset(used: Input) -> Any:
@@ -209,7 +249,9 @@ def _as_dataset(used: Input) -> Any:
 
 
 def _batches(points: Iterable[Point]) -> list[list[Point]]:
-    """Divide `points` into requests of a size that MLflow takes, never a step: it arrives whole or not."""
+    """Divide `points` into requests of a size that MLflow takes, never a step: it arrives whole or
+    not.
+    """
     batches: list[list[Point]] = []
     n_metrics = _MAX_METRICS
     for point in points:

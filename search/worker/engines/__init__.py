@@ -1,4 +1,6 @@
-"""Engines: who starts workers, and where. One module each, with an `Engine` (`protocol`) called ENGINE."""
+"""Engines: who starts workers, and where. One module each, with an `Engine` (`protocol`) called
+ENGINE.
+"""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -9,11 +9,18 @@ from search.study.environment import cpu_name
 from search.training.memory import DEVICE_MEMORY_VARIABLE
 from search.worker.engines.gpus import Gpu, choose_gpus, installed_gpus, visible_gpus
 
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "PJRT_NPROC")
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "PJRT_NPROC",
+)
 MAX_CPU_WORKERS = 4
 """More would each see too few results to choose well, and each holds about 0.6 GB."""
 SHARED_MEMORY = 0.9
-"""How much of a GPU's memory its trials divide among them; the rest is for what each process holds besides."""
+"""How much of a GPU's memory its trials divide among them; the rest is for what each process holds
+besides.
+"""
 
 
 @dataclass(frozen=True)
@@ -46,16 +53,18 @@ class Crew:
 
     def limited_to(self, pool: Sequence[Device]) -> "Crew":
         """The crew that is left when only `pool` can be used. At least one device is needed."""
-        workers = min(len(self.devices), len(pool) * self.share) if pool[0].gpu else len(self.devices)
+        workers = (
+            min(len(self.devices), len(pool) * self.share) if pool[0].gpu else len(self.devices)
+        )
         return replace(self, devices=_deal(pool, workers), pool=tuple(pool))
 
 
 def find_devices(gpus: str = "all") -> list[Device]:
     """The GPUs that `gpus` names, or the CPU alone for "none" and where "all" finds no GPU.
 
-    `gpus` is all, none, or a list like 0,2 of indices as nvidia-smi counts, UUIDs (their first letters will do)
-    and MIG ids. CUDA_VISIBLE_DEVICES is respected, and each MIG instance is a device of its own. Raises InputError
-    with every id that is unknown, repeated or hidden.
+    `gpus` is all, none, or a list like 0,2 of indices as nvidia-smi counts, UUIDs (their first
+    letters will do) and MIG ids. CUDA_VISIBLE_DEVICES is respected, and each MIG instance is a
+    device of its own. Raises InputError with every id that is unknown, repeated or hidden.
     """
     if gpus == "none":
         return [Device(cpu_name())]
@@ -66,41 +75,53 @@ def find_devices(gpus: str = "all") -> list[Device]:
 
 
 def plan_crew(
-    *, gpus: str | None = None, trials_per_gpu: int = 1, workers: int | None = None, threads: int | None = None
+    *,
+    gpus: str | None = None,
+    trials_per_gpu: int = 1,
+    workers: int | None = None,
+    threads: int | None = None,
 ) -> Crew:
-    """The workers to start: by default one per GPU (as `find_devices` reads `gpus`, None for all) or per CPU core.
+    """The workers to start: by default one per GPU (as `find_devices` reads `gpus`, None for all)
+    or per CPU core.
 
-    `trials_per_gpu`, `workers` and `threads` (per worker) are at least 1. Raises InputError with every problem, as
-    when more workers are asked for than there is room on the GPUs.
+    `trials_per_gpu`, `workers` and `threads` (per worker) are at least 1. Raises InputError with
+    every problem, as when more workers are asked for than there is room on the GPUs.
     """
     asked = {"--trials-per-gpu": trials_per_gpu, "--workers": workers, "--threads": threads}
-    problems = [f"{k} {v}: at least 1 is needed" for k, v in asked.items() if v is not None and v < 1]
+    problems = [
+        f"{k} {v}: at least 1 is needed" for k, v in asked.items() if v is not None and v < 1
+    ]
     try:
         found = find_devices(gpus or "all")
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
     on_gpu, cores = found[0].gpu is not None, available_cores()
     if trials_per_gpu > 1 and not on_gpu:
-        problems.append(f"--trials-per-gpu {trials_per_gpu}: there is no GPU to share; on a CPU take --workers")
+        problems.append(
+            f"--trials-per-gpu {trials_per_gpu}: there is no GPU to share; on a CPU take --workers"
+        )
     if problems:
         raise InputError(problems)
     room = len(found) * trials_per_gpu
     if on_gpu and workers is not None and workers > room:
         needed = -(-workers // len(found))
         raise InputError(
-            f"--workers {workers}: {_count(len(found), 'GPU')} with {_count(trials_per_gpu, 'trial')} each have room "
-            f"for {room}; ask for --trials-per-gpu {needed} to let workers share a GPU"
+            f"--workers {workers}: {_count(len(found), 'GPU')} with"
+            f" {_count(trials_per_gpu, 'trial')} each have room for {room}; ask for"
+            f" --trials-per-gpu {needed} to let workers share a GPU"
         )
     n = workers or (room if on_gpu else default_workers(found, cores=cores))
     chosen = on_gpu and gpus not in {None, "all"}
-    return Crew(_deal(found, n), threads or max(1, cores // n), trials_per_gpu, tuple(found), chosen)
+    return Crew(
+        _deal(found, n), threads or max(1, cores // n), trials_per_gpu, tuple(found), chosen
+    )
 
 
 def default_workers(devices: Sequence[Device], *, cores: int) -> int:
     """One worker per GPU; on a CPU one per core, up to MAX_CPU_WORKERS.
 
-    Measured (docs/measurements.md): two workers of one thread train convNN_1 as fast as one of two threads and mlp
-    faster, and what a trial costs besides its epochs is paid side by side.
+    Measured (docs/measurements.md): two workers of one thread train convNN_1 as fast as one of two
+    threads and mlp faster, and what a trial costs besides its epochs is paid side by side.
     """
     return len(devices) if devices[0].gpu is not None else max(1, min(cores, MAX_CPU_WORKERS))
 

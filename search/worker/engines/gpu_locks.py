@@ -1,7 +1,9 @@
-"""Claims on GPUs, so that two launchers of one machine, containers included, never share one unasked.
+"""Claims on GPUs, so that two launchers of one machine, containers included, never share one
+unasked.
 
-A claim is a lock (flock) on a file of the GPU's own, in a folder that all processes of the machine share. The kernel
-frees it when the last process that has it open ends, however it ends: a launcher hands it on to its workers.
+A claim is a lock (flock) on a file of the GPU's own, in a folder that all processes of the machine
+share. The kernel frees it when the last process that has it open ends, however it ends: a launcher
+hands it on to its workers.
 """
 
 import errno
@@ -49,15 +51,17 @@ class _BusyError(Exception):
 
 
 def lock_folder() -> Path:
-    """Where the claims are: GRIDLESS_GPU_LOCKS, or gridless-gpus in the system's folder for temporary files."""
+    """Where the claims are: GRIDLESS_GPU_LOCKS, or gridless-gpus in the system's folder for
+    temporary files.
+    """
     return Path(os.environ.get(FOLDER_VARIABLE) or Path(tempfile.gettempdir(), "gridless-gpus"))
 
 
 def claim_crew(crew: Crew, *, holder: str = "") -> tuple[Crew, GpuClaims]:
     """Claim the GPUs that `crew` needs, and the crew on them.
 
-    Where nobody named the GPUs, free ones take the place of those in use, and fewer workers start if there are too
-    few. Raises InputError as `claim_gpus` does.
+    Where nobody named the GPUs, free ones take the place of those in use, and fewer workers start
+    if there are too few. Raises InputError as `claim_gpus` does.
     """
     n = min(len(crew.devices), len(crew.pool))
     claims = claim_gpus(crew.pool, wanted="all" if crew.chosen else "free", n=n, holder=holder)
@@ -65,12 +69,18 @@ def claim_crew(crew: Crew, *, holder: str = "") -> tuple[Crew, GpuClaims]:
 
 
 def claim_gpus(
-    devices: Sequence[Device], *, wanted: Literal["free", "all"], n: int | None = None, holder: str = ""
+    devices: Sequence[Device],
+    *,
+    wanted: Literal["free", "all"],
+    n: int | None = None,
+    holder: str = "",
 ) -> GpuClaims:
-    """Claim the first `n` (all for None) of `devices` that are "free", or just the first `n` with "all".
+    """Claim the first `n` (all for None) of `devices` that are "free", or just the first `n` with
+    "all".
 
-    `holder` tells others what for, such as the study's name. Raises InputError, with nothing claimed, when none is
-    free, when one is not and "all" are wanted, or when the folder of claims can't be used.
+    `holder` tells others what for, such as the study's name. Raises InputError, with nothing
+    claimed, when none is free, when one is not and "all" are wanted, or when the folder of claims
+    can't be used.
     """
     tried = list(devices) if n is None or wanted == "free" else list(devices[:n])
     got: list[Device] = []
@@ -111,7 +121,9 @@ def _claim(uuid: str, holder: str) -> int:
         except BaseException:
             os.close(fd)
             raise
-        os.close(fd)  # somebody cleaned up between opening and locking: the file that counts is another
+        os.close(
+            fd
+        )  # somebody cleaned up between opening and locking: the file that counts is another
 
 
 def _folder() -> Path:
@@ -120,7 +132,8 @@ def _folder() -> Path:
         folder.mkdir(mode=0o700, parents=True)
         folder.chmod(_SHARED_FOLDER)
     except FileExistsError:
-        # In a folder that anybody may write, a link would lead wherever its maker likes; a named one was meant.
+        # In a folder that anybody may write, a link would lead wherever its maker likes; a named
+        # one was meant.
         found = folder.stat() if os.environ.get(FOLDER_VARIABLE) else folder.lstat()
         if not stat.S_ISDIR(found.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "is a link or no folder", str(folder)) from None
@@ -128,13 +141,16 @@ def _folder() -> Path:
 
 
 def _open(path: Path) -> int:
-    """The lock file, made if it is new. Any user's will do, as long as it is a plain file of one name."""
+    """The lock file, made if it is new. Any user's will do, as long as it is a plain file of one
+    name.
+    """
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         fd = os.open(path, flags)
     except FileNotFoundError:
         try:
-            # Exclusively: in a folder like this, the kernel may refuse to «create» another user's existing file.
+            # Exclusively: in a folder like this, the kernel may refuse to «create» another user's
+            # existing file.
             fd = os.open(path, flags | os.O_CREAT | os.O_EXCL, _SHARED_FILE)
             os.fchmod(fd, _SHARED_FILE)
         except FileExistsError:
@@ -164,7 +180,9 @@ def _read_holder(fd: int) -> str:
     """Who holds it, as the file says: any user may have written it."""
     try:
         told = json.loads(os.pread(fd, _HOLDER_CHARS, 0))
-        text = f"process {int(told['pid'])} on {told['host']}" + (f" for {told['for']}" if told["for"] else "")
+        text = f"process {int(told['pid'])} on {told['host']}" + (
+            f" for {told['for']}" if told["for"] else ""
+        )
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"
     return "".join(c for c in text if c.isprintable())
@@ -178,6 +196,6 @@ def _close(fds: Sequence[int]) -> None:
 def _unusable(error: OSError) -> str:
     place = error.filename or lock_folder()
     return (
-        f"GPUs can't be claimed: {place}: {error.strerror}; set {FOLDER_VARIABLE} to a folder that all users of these "
-        "GPUs may write, or claim none (--share-gpus)"
+        f"GPUs can't be claimed: {place}: {error.strerror}; set {FOLDER_VARIABLE} to a folder that"
+        " all users of these GPUs may write, or claim none (--share-gpus)"
     )

@@ -1,4 +1,6 @@
-"""The NVIDIA GPUs of this machine, MIG instances included: what nvidia-smi says, and which of them are meant."""
+"""The NVIDIA GPUs of this machine, MIG instances included: what nvidia-smi says, and which of them
+are meant.
+"""
 
 import re
 import shutil
@@ -11,7 +13,9 @@ from search.errors import InputError
 
 _QUERY = "--query-gpu=index,uuid,memory.total,mig.mode.current,name"
 _GPU_LINE = re.compile(r"GPU (?P<index>\d+): .*\(UUID: (?P<uuid>[^)]+)\)")
-_MIG_LINE = re.compile(r"\s+MIG (?P<profile>\S+)\s+Device\s+(?P<index>\d+): \(UUID: (?P<uuid>[^)]+)\)")
+_MIG_LINE = re.compile(
+    r"\s+MIG (?P<profile>\S+)\s+Device\s+(?P<index>\d+): \(UUID: (?P<uuid>[^)]+)\)"
+)
 _MIG_MEMORY = re.compile(r"(\d+)gb")
 _WAIT_S = 30
 
@@ -38,9 +42,11 @@ def installed_gpus() -> list[Gpu]:
 
 
 def read_gpus(table: str, listing: str) -> list[Gpu]:
-    """The GPUs of `table` (answer to the query above), those in MIG mode replaced by their instances.
+    """The GPUs of `table` (answer to the query above), those in MIG mode replaced by their
+    instances.
 
-    Instances are told by `listing` only (`nvidia-smi -L`); a GPU in MIG mode without any can't compute.
+    Instances are told by `listing` only (`nvidia-smi -L`); a GPU in MIG mode without any can't
+    compute.
     """
     instances = _read_instances(listing)
     found: list[Gpu] = []
@@ -57,10 +63,12 @@ def read_gpus(table: str, listing: str) -> list[Gpu]:
 
 
 def visible_gpus(gpus: Sequence[Gpu], wanted: str | None) -> list[Gpu]:
-    """Those of `gpus` that CUDA_VISIBLE_DEVICES = `wanted` leaves visible, in its order; None hides nothing.
+    """Those of `gpus` that CUDA_VISIBLE_DEVICES = `wanted` leaves visible, in its order; None hides
+    nothing.
 
-    As CUDA does: a unique beginning of a UUID will do, the first unknown id hides all that follow, and a repeated
-    one hides everything. An index counts as nvidia-smi does; that of a GPU in MIG mode means all its instances.
+    As CUDA does: a unique beginning of a UUID will do, the first unknown id hides all that follow,
+    and a repeated one hides everything. An index counts as nvidia-smi does; that of a GPU in MIG
+    mode means all its instances.
     """
     if wanted is None:
         return list(gpus)
@@ -85,13 +93,20 @@ def choose_gpus(gpus: Sequence[Gpu], visible: Sequence[Gpu], text: str) -> list[
     for part in (p.strip() for p in text.split(",")):
         meant = _meant(visible, part)
         if any(g in found for g in meant):
-            problems.append(f"--gpus {text}: {part} is named twice; name each GPU once (--trials-per-gpu packs one)")
+            problems.append(
+                f"--gpus {text}: {part} is named twice; name each GPU once (--trials-per-gpu packs"
+                " one)"
+            )
         elif meant:
             found += meant
         elif _meant(gpus, part):
-            problems.append(f"--gpus {text}: {part} is hidden by CUDA_VISIBLE_DEVICES; {_there_are(visible)}")
+            problems.append(
+                f"--gpus {text}: {part} is hidden by CUDA_VISIBLE_DEVICES; {_there_are(visible)}"
+            )
         else:
-            problems.append(f"--gpus {text}: {part or 'an empty name'} is no GPU here; {_there_are(visible)}")
+            problems.append(
+                f"--gpus {text}: {part or 'an empty name'} is no GPU here; {_there_are(visible)}"
+            )
     if problems:
         raise InputError(problems)
     return found
@@ -104,7 +119,9 @@ def _there_are(gpus: Sequence[Gpu]) -> str:
 
 
 def _meant(gpus: Sequence[Gpu], text: str) -> list[Gpu]:
-    """The GPU that `text` names by index or by UUID; several only for the index of a GPU in MIG mode."""
+    """The GPU that `text` names by index or by UUID; several only for the index of a GPU in MIG
+    mode.
+    """
     if re.fullmatch(r"\d+(:\d+)?", text):
         return [g for g in gpus if g.index == text or g.index.startswith(f"{text}:")]
     if not text.startswith(("GPU-", "MIG-")):
@@ -127,9 +144,12 @@ def _read_instances(listing: str) -> dict[str, list[tuple[str, str, str]]]:
 
 
 def _instance(gpu: str, name: str, index: str, profile: str, uuid: str) -> Gpu:
-    # A profile's name gives its memory, slightly rounded; nvidia-smi tells it nowhere that is meant for programs.
+    # A profile's name gives its memory, slightly rounded; nvidia-smi tells it nowhere that is meant
+    # for programs.
     memory = _MIG_MEMORY.search(profile)
-    return Gpu(f"{gpu}:{index}", uuid, f"{name} MIG {profile}", float(memory[1]) * 1000 if memory else None)
+    return Gpu(
+        f"{gpu}:{index}", uuid, f"{name} MIG {profile}", float(memory[1]) * 1000 if memory else None
+    )
 
 
 def _ask(*arguments: str) -> str:

@@ -51,8 +51,13 @@ class LocalWorkers:
     _order: bytes = b""
 
     def start(self) -> None:
-        """Start one worker per entry of `devices`. Raises InputError when their logs can't be written."""
-        self._slots = [_Slot(i, device, Kept(Restarts(self.max_restarts))) for i, device in enumerate(self.devices)]
+        """Start one worker per entry of `devices`. Raises InputError when their logs can't be
+        written.
+        """
+        self._slots = [
+            _Slot(i, device, Kept(Restarts(self.max_restarts)))
+            for i, device in enumerate(self.devices)
+        ]
         try:
             for slot in self._slots:
                 self._keep(slot)
@@ -72,20 +77,35 @@ class LocalWorkers:
     def _start(self, slot: _Slot) -> subprocess.Popen[bytes]:
         logs = self.folder / "logs"
         logs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "search.worker", "--index", str(slot.index), "--device", slot.device.name]
+        command = [
+            sys.executable,
+            "-m",
+            "search.worker",
+            "--index",
+            str(slot.index),
+            "--device",
+            slot.device.name,
+        ]
         own = environment_for(slot.device, threads=self.threads, share=self.share)
         variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | own
         with self._log(slot).open("ab") as log:
             return subprocess.Popen(  # noqa: S603
-                command, env=variables, stdin=subprocess.PIPE, stdout=log, stderr=log, start_new_session=True,
+                command,
+                env=variables,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
                 pass_fds=self.fds,
-            )  # fmt: skip
+            )
 
     def _log(self, slot: _Slot) -> Path:
         return self.folder / "logs" / f"worker-{slot.index}.log"
 
     def check(self) -> bool:
-        """Start workers that died, or that somebody stopped, again; whether any is still at work."""
+        """Start workers that died, or that somebody stopped, again; whether any is still at
+        work.
+        """
         working = [self._is_at_work(slot) for slot in self._slots]
         return any(working)
 
@@ -104,7 +124,9 @@ class LocalWorkers:
         return None
 
     def stop(self) -> None:
-        """Ask the workers to give their trials back and end; make them after STOP_WAIT_S seconds."""
+        """Ask the workers to give their trials back and end; make them after STOP_WAIT_S
+        seconds.
+        """
         for slot in self._slots:
             slot.kept.close()
         processes = [s.process for s in self._slots if s.process]
@@ -125,20 +147,26 @@ def _tell(slot: _Slot, order: bytes) -> None:
 
 
 class LocalEngine:
-    """This machine's devices. GPUs are claimed for the workers, unless they share them with others."""
+    """This machine's devices. GPUs are claimed for the workers, unless they share them with
+    others.
+    """
 
     def crew(self, settings: Settings) -> Crew:
         """As `plan_crew` says."""
         return plan_crew(
-            gpus=settings.gpus, trials_per_gpu=settings.trials_per_gpu, workers=settings.workers,
+            gpus=settings.gpus,
+            trials_per_gpu=settings.trials_per_gpu,
+            workers=settings.workers,
             threads=settings.threads,
-        )  # fmt: skip
+        )
 
     @contextmanager
     def workers(self, crew: Crew, settings: Settings, terms: Terms) -> Iterator[Workers]:
         """One worker per device of `crew`."""
         if terms.address is not None:
-            raise InputError(f"--address {terms.address}: workers of this machine have none; give --engine, too")
+            raise InputError(
+                f"--address {terms.address}: workers of this machine have none; give --engine, too"
+            )
         fds: tuple[int, ...] = ()
         if not settings.share_gpus:
             crew, claims = claim_crew(crew, holder=terms.holder)
@@ -147,7 +175,12 @@ class LocalEngine:
                 terms.say(f"note: {notice}")
         try:
             yield LocalWorkers(
-                terms.folder, crew.devices, crew.threads, crew.share, max_restarts=terms.max_restarts, fds=fds
+                terms.folder,
+                crew.devices,
+                crew.threads,
+                crew.share,
+                max_restarts=terms.max_restarts,
+                fds=fds,
             )
         finally:
             if fds:

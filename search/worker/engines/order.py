@@ -10,7 +10,9 @@ HOPELESS = 4
 
 @dataclass(frozen=True)
 class Order:
-    """Which studies to serve. It holds the database's password, so it goes by a pipe, never by arguments."""
+    """Which studies to serve. It holds the database's password, so it goes by a pipe, never by
+    arguments.
+    """
 
     storage: str
     """The studies' database."""

@@ -32,10 +32,14 @@ class Terms:
 
 
 class Workers(Protocol):
-    """The workers of one command, wherever they run. They end by themselves when this process dies."""
+    """The workers of one command, wherever they run. They end by themselves when this process
+    dies.
+    """
 
     def start(self) -> None:
-        """Start them: they load their framework and wait for `go`. Raises InputError when they can't be."""
+        """Start them: they load their framework and wait for `go`. Raises InputError when they
+        can't be.
+        """
 
     def go(self, order: Order) -> None:
         """Let them carry out `order`."""
@@ -51,12 +55,18 @@ class Workers(Protocol):
 
 
 class Engine(Protocol):
-    """Who starts workers. A module named in `search.worker.engines.ENGINES` has one, called ENGINE."""
+    """Who starts workers. A module named in `search.worker.engines.ENGINES` has one, called
+    ENGINE.
+    """
 
     def crew(self, settings: Settings) -> Crew:
-        """The workers that `settings` ask for. Raises InputError with every setting that can't be kept."""
+        """The workers that `settings` ask for. Raises InputError with every setting that can't be
+        kept.
+        """
 
-    def workers(self, crew: Crew, settings: Settings, terms: Terms) -> AbstractContextManager[Workers]:
+    def workers(
+        self, crew: Crew, settings: Settings, terms: Terms
+    ) -> AbstractContextManager[Workers]:
         """Workers that are not started yet; at the end, what they held is let go of.
 
         Raises InputError when GPUs are in use, or `terms` mean nothing to this engine.

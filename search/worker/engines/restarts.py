@@ -13,12 +13,16 @@ RESTED_S = 20.0
 """What lived for so long may be started again as often as before."""
 LONGEST_PAUSE_S = 30.0
 _DOUBLINGS = 10
-"""The pause has long been the longest by then, and Python has no number for 2.0**1024: a service asks for weeks."""
+"""The pause has long been the longest by then, and Python has no number for 2.0**1024: a service
+asks for weeks.
+"""
 
 
 @dataclass
 class Restarts:
-    """How often in a row something was started again, and when it may be once more. Being dead is no rest."""
+    """How often in a row something was started again, and when it may be once more. Being dead is
+    no rest.
+    """
 
     most: int | None = field(default_factory=worker_restarts)
     """None: for ever, as a service should."""
@@ -60,7 +64,9 @@ class Restarts:
 
 @dataclass
 class Kept:
-    """A process that is started again when it ends. It is told to end by its stdin, which closes."""
+    """A process that is started again when it ends. It is told to end by its stdin, which
+    closes.
+    """
 
     restarts: Restarts = field(default_factory=Restarts)
     process: subprocess.Popen[bytes] | None = None
@@ -68,8 +74,8 @@ class Kept:
     def check(self, start: Callable[[], subprocess.Popen[bytes]]) -> bool:
         """Start it, or start it again once that is due; whether it was started now.
 
-        Raises what `start` does, but for an OSError when it is started again: a full disk, too many processes, which
-        is tried again as if it had died at once.
+        Raises what `start` does, but for an OSError when it is started again: a full disk, too many
+        processes, which is tried again as if it had died at once.
         """
         if self.process is None:
             self.restarts.begin()
@@ -89,7 +95,9 @@ class Kept:
     def code(self) -> int | None:
         """A worker's exit code once it is not to be started again; None before."""
         code = self.process.poll() if self.process else None
-        is_last = self.restarts.most is not None and (code in {0, HOPELESS} or self.restarts.are_spent)
+        is_last = self.restarts.most is not None and (
+            code in {0, HOPELESS} or self.restarts.are_spent
+        )
         return code if is_last else None
 
     def close(self) -> None:

@@ -16,13 +16,22 @@ from search.worker.engines.restarts import Kept, Restarts
 
 @contextmanager
 def staffed(
-    crew: Crew, settings: Settings, folder: Path, *, holder: str, say: Callable[[str], None],
-    engine: str = "local", address: str | None = None, mlflow: bool = True, for_ever: bool = False,
-) -> Iterator[Workers]:  # fmt: skip
+    crew: Crew,
+    settings: Settings,
+    folder: Path,
+    *,
+    holder: str,
+    say: Callable[[str], None],
+    engine: str = "local",
+    address: str | None = None,
+    mlflow: bool = True,
+    for_ever: bool = False,
+) -> Iterator[Workers]:
     """Started workers, which load their framework until they are told to `go`; stopped in the end.
 
-    Their logs go into `folder`; `holder` tells others what GPUs are claimed for; `for_ever` starts workers that die
-    again as often as they do. Raises InputError when GPUs are in use, or the cluster can't be used.
+    Their logs go into `folder`; `holder` tells others what GPUs are claimed for; `for_ever` starts
+    workers that die again as often as they do. Raises InputError when GPUs are in use, or the
+    cluster can't be used.
     """
     terms = Terms(folder, holder, say, address, mlflow, None if for_ever else worker_restarts())
     with engine_called(engine).workers(crew, settings, terms) as workers:
@@ -35,10 +44,11 @@ def staffed(
 
 @contextmanager
 def mirrored(folder: Path, *, mlflow: bool, for_ever: bool) -> Iterator[Callable[[], None]]:
-    """What sends all outboxes of this home on to MLflow, unless it isn't wanted; its log goes into `folder`.
+    """What sends all outboxes of this home on to MLflow, unless it isn't wanted; its log goes into
+    `folder`.
 
-    Call what is yielded now and then: it starts the mirror again if that died, as `staffed` does with workers. In the
-    end the mirror sends what is left, in a hurry after an exception.
+    Call what is yielded now and then: it starts the mirror again if that died, as `staffed` does
+    with workers. In the end the mirror sends what is left, in a hurry after an exception.
     """
     mirror = Kept(Restarts(None if for_ever else worker_restarts()))
 

@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-# Under JAX, too: Keras' seeding loads it, and every trial's process would again if the fork server had not.
+# Under JAX, too: Keras' seeding loads it, and every trial's process would again if the fork server
+# had not.
 import tensorflow  # noqa: F401
 
 from search.errors import StudyError, TrialError
@@ -32,7 +33,8 @@ _DISK_FAULTS = {errno.EROFS, errno.EIO}
 def main(job: Job, worker: WorkerPipe, log: str) -> None:
     """Train `job`, reporting to `worker`; output goes to the file `log`."""
     ended = _train(job, worker, log)
-    # Before the word is out: after it, the worker may end this process at any moment. The log's disk may be full.
+    # Before the word is out: after it, the worker may end this process at any moment. The log's
+    # disk may be full.
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
@@ -67,10 +69,15 @@ def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
         limit_device_memory()
         worker.tell(Started())
         ending = train(
-            job, on_built=on_built, on_epoch=on_epoch, on_evaluated=lambda scores: worker.tell(Evaluated(scores))
+            job,
+            on_built=on_built,
+            on_epoch=on_epoch,
+            on_evaluated=lambda scores: worker.tell(Evaluated(scores)),
         )
         return Ended(ending, memory=peak_memory())
-    except BaseException as error:  # whatever a user's builder raises ends this trial with that reason
+    except (
+        BaseException
+    ) as error:  # whatever a user's builder raises ends this trial with that reason
         with suppress(OSError):
             traceback.print_exc()
         ended = as_failure(error)

@@ -1,4 +1,6 @@
-"""Where a trial's process begins: light to import, so that naming it costs its worker no framework."""
+"""Where a trial's process begins: light to import, so that naming it costs its worker no
+framework.
+"""
 
 import multiprocessing
 import os
@@ -17,7 +19,9 @@ def run(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
     """Train `job` as `search.worker.trial.child.main` does; end at once when `lifeline` closes."""
     settle_in(lifeline)
     become_users()
-    from search.worker.trial import child  # noqa: PLC0415  loads Keras, which the fork server already has
+    from search.worker.trial import (  # noqa: PLC0415  loads Keras, which the fork server already has
+        child,
+    )
 
     child.main(job, WorkerPipe(pipe), log)
 
@@ -26,7 +30,8 @@ def settle_in(lifeline: Connection) -> None:
     """Become a process that its worker alone stops, together with all that it starts."""
     stay_kept(lifeline)
     os.setpgid(0, 0)  # what it starts is not interrupted from a terminal, either
-    # Whoever stops a machine or a container signals every process: the worker gives the trial back in good order.
+    # Whoever stops a machine or a container signals every process: the worker gives the trial back
+    # in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _deaf(os.getpid()))
     # A user's builder may feed itself by processes, and a daemon may start none.
@@ -35,7 +40,9 @@ def settle_in(lifeline: Connection) -> None:
 
 
 def _deaf(trial: int) -> Callable[[int, object], None]:
-    """A handler of SIGTERM that means nothing to the process `trial`, and the end to those that it forked."""
+    """A handler of SIGTERM that means nothing to the process `trial`, and the end to those that it
+    forked.
+    """
 
     def handle(number: int, _frame: object) -> None:
         if os.getpid() != trial:

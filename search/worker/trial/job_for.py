@@ -1,4 +1,6 @@
-"""What a trial's process is given to train: the same for a worker and for whoever trains the trial again. Pure."""
+"""What a trial's process is given to train: the same for a worker and for whoever trains the trial
+again. Pure.
+"""
 
 from dataclasses import replace
 
@@ -12,12 +14,19 @@ from search.training.job import Job
 
 
 def job_for(
-    spec: StudySpec, data: Prepared, trial: TrialRecord, *, checkpoint: str, evidence: str, cache: str
-) -> Job:  # fmt: skip
+    spec: StudySpec,
+    data: Prepared,
+    trial: TrialRecord,
+    *,
+    checkpoint: str,
+    evidence: str,
+    cache: str,
+) -> Job:
     """The job of `trial`, a started trial of the study `spec`, on its prepared `data`.
 
-    It keeps its state in the file `checkpoint` and what people look at in the folder `evidence`, both a path or a
-    store's URL; `cache` is a folder. Only a replicate that is scored on the test set is told where that is.
+    It keeps its state in the file `checkpoint` and what people look at in the folder `evidence`,
+    both a path or a store's URL; `cache` is a folder. Only a replicate that is scored on the test
+    set is told where that is.
     """
     job = Job(
         model=spec.model,
@@ -45,5 +54,9 @@ def job_for(
         train_on=replicate.train_on,
         evaluate=replicate.evaluate,
         test_data=str(data.test_folder) if replicate.evaluate == "test" else None,
-        model_file=join(evidence, replicate_file(trial.number)) if keeps_model(spec.replicates, trial.number) else None,
+        model_file=(
+            join(evidence, replicate_file(trial.number))
+            if keeps_model(spec.replicates, trial.number)
+            else None
+        ),
     )

@@ -56,7 +56,9 @@ Message = Started | Built | EpochDone | Evaluated | Ended
 
 
 class WorkerPipe:
-    """A trial's way to its worker. Once the worker is gone, its use ends the trial with all that it started."""
+    """A trial's way to its worker. Once the worker is gone, its use ends the trial with all that it
+    started.
+    """
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe

@@ -1,4 +1,6 @@
-"""Whether the kernel's out-of-memory killer struck: a process that it took says nothing, but the kernel counts."""
+"""Whether the kernel's out-of-memory killer struck: a process that it took says nothing, but the
+kernel counts.
+"""
 
 import re
 import signal
@@ -7,16 +9,19 @@ from contextlib import suppress
 from pathlib import Path
 
 KILLED = (
-    "out of memory: the kernel killed its process; take a smaller batch_size or network, fewer workers, "
-    "or a larger memory limit"
+    "out of memory: the kernel killed its process; take a smaller batch_size or network, fewer"
+    " workers, or a larger memory limit"
 )
 _COUNT = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _RAISED = 500
-"""Added to a trial's badness, of 1000: the kernel takes it before a worker, its fork server, or others' programs."""
+"""Added to a trial's badness, of 1000: the kernel takes it before a worker, its fork server, or
+others' programs.
+"""
 
 
 def count_kills(root: Path = Path("/")) -> int | None:
-    """How many processes of our control group the killer has taken; of the whole machine where no group counts.
+    """How many processes of our control group the killer has taken; of the whole machine where no
+    group counts.
 
     None where nothing counts, as on other systems than Linux.
     """
@@ -28,8 +33,12 @@ def count_kills(root: Path = Path("/")) -> int | None:
 
 
 def was_killed(exitcode: int | None, before: int | None, after: int | None) -> bool:
-    """Whether a process that ended with `exitcode` was taken by the killer, by the counts before and after."""
-    return exitcode == -signal.SIGKILL and before is not None and after is not None and after > before
+    """Whether a process that ended with `exitcode` was taken by the killer, by the counts before
+    and after.
+    """
+    return (
+        exitcode == -signal.SIGKILL and before is not None and after is not None and after > before
+    )
 
 
 def volunteer() -> None:
@@ -45,7 +54,9 @@ def _group_files(root: Path) -> Iterator[Path]:
     In a container the mount may show our group as its root, whatever its path outside is.
     """
     try:
-        groups = [line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()]
+        groups = [
+            line.split(":", 2) for line in (root / "proc/self/cgroup").read_text().splitlines()
+        ]
     except OSError:
         return
     mount = root / "sys/fs/cgroup"
@@ -57,4 +68,7 @@ def _group_files(root: Path) -> Iterator[Path]:
         if not controllers:
             yield from (mount / own / "memory.events", mount / "memory.events")
         elif "memory" in controllers.split(","):
-            yield from (mount / "memory" / own / "memory.oom_control", mount / "memory/memory.oom_control")
+            yield from (
+                mount / "memory" / own / "memory.oom_control",
+                mount / "memory/memory.oom_control",
+            )

@@ -1,6 +1,7 @@
 """Each trial in a process of its own, forked from a server that has the framework loaded.
 
-A crash, a leak or an out-of-memory kill ends the trial and not the worker, which itself never loads a framework.
+A crash, a leak or an out-of-memory kill ends the trial and not the worker, which itself never loads
+a framework.
 """
 
 import logging
@@ -25,17 +26,22 @@ logger = logging.getLogger(__name__)
 END_WAIT_S = 2.0
 """How long the end of a process that ended by itself may take to be told."""
 CLOSE_WAIT_S = 6.0
-"""How long a process's keeper may take to end all that there is, and then the kernel to end the keeper."""
+"""How long a process's keeper may take to end all that there is, and then the kernel to end the
+keeper.
+"""
 MAX_STARTS = 5
 RESTART_WAIT_S = 0.2
 _SERVER_LOST = 255
-"""What multiprocessing takes for the exit code when the fork server, which alone knows it, has died."""
+"""What multiprocessing takes for the exit code when the fork server, which alone knows it, has
+died.
+"""
 
 Main = Callable[[Job, Connection, Connection, str], None]
 
 
 class CrashedError(Exception):
-    """The trial's process ended without a word. `exitcode` is negative for a signal, None if unknown.
+    """The trial's process ended without a word. `exitcode` is negative for a signal, None if
+    unknown.
 
     `out_of_memory` tells that the kernel's out-of-memory killer took it.
     """
@@ -53,7 +59,9 @@ class Segment:
         self._kills_before = count_kills()
         self._pipe, their_pipe = context.Pipe(duplex=True)
         their_end, self._lifeline = context.Pipe(duplex=False)
-        self._process = context.Process(target=main, args=(job, their_pipe, their_end, str(log)), daemon=True)
+        self._process = context.Process(
+            target=main, args=(job, their_pipe, their_end, str(log)), daemon=True
+        )
         try:
             self._process.start()
         except BaseException:
@@ -97,24 +105,32 @@ class Segment:
             self._process.kill()
             self._process.join(CLOSE_WAIT_S)
         if self._process.is_alive():
-            logger.warning("process %s of a trial does not end: a driver may hold on to it", self._process.pid)
+            logger.warning(
+                "process %s of a trial does not end: a driver may hold on to it", self._process.pid
+            )
         else:
             self._process.close()
 
 
 class Sandbox:
-    """Starts trial processes. The fork server loads the framework once, in a process without threads or devices.
+    """Starts trial processes. The fork server loads the framework once, in a process without
+    threads or devices.
 
-    Device numbers and thread counts must be in os.environ before the first call: the server inherits them.
+    Device numbers and thread counts must be in os.environ before the first call: the server
+    inherits them.
     """
 
-    def __init__(self, main: Main = run, preload: Sequence[str] = ("search.worker.trial.child",)) -> None:
+    def __init__(
+        self, main: Main = run, preload: Sequence[str] = ("search.worker.trial.child",)
+    ) -> None:
         self._main = main
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(list(preload))
 
     def warm_up(self) -> threading.Event:
-        """Start loading the framework; the event is set once trials can be started without waiting for it."""
+        """Start loading the framework; the event is set once trials can be started without waiting
+        for it.
+        """
         warm = threading.Event()
         threading.Thread(target=self._try, args=(warm,), daemon=True).start()
         return warm
@@ -139,8 +155,11 @@ class Sandbox:
             try:
                 return Segment(self._context, job, log, self._main)
             except (EOFError, ConnectionError) as error:
-                # The server was killed while it was asked; multiprocessing starts another for the next question.
+                # The server was killed while it was asked; multiprocessing starts another for the
+                # next question.
                 logger.warning("the fork server died, attempt %d of %d", attempt, MAX_STARTS)
                 if attempt == MAX_STARTS:
-                    raise StudyError("trials can't be started: their fork server dies again and again") from error
+                    raise StudyError(
+                        "trials can't be started: their fork server dies again and again"
+                    ) from error
                 time.sleep(RESTART_WAIT_S)

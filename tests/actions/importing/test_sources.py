@@ -13,23 +13,47 @@ from search.errors import InputError
 from search.space.from_kerastuner import space_of
 
 
-def keras_tuner_trial(folder: Path, row: str, status: str = "COMPLETED", **metrics: list[float]) -> None:
-    """What KerasTuner 1.4 writes of a trial, with one observation for each value of a metric's list."""
+def keras_tuner_trial(
+    folder: Path, row: str, status: str = "COMPLETED", **metrics: list[float]
+) -> None:
+    """What KerasTuner 1.4 writes of a trial, with one observation for each value of a metric's
+    list.
+    """
     values = {"units": 32, "tuner/epochs": 2, "tuner/bracket": 1}
     seen = {
-        name: {"direction": "max", "observations": [{"value": [v, v], "step": i} for i, v in enumerate(given)]}
+        name: {
+            "direction": "max",
+            "observations": [{"value": [v, v], "step": i} for i, v in enumerate(given)],
+        }
         for name, given in metrics.items()
     }
-    state = {"trial_id": row, "hyperparameters": {"space": [], "values": values}, "metrics": {"metrics": seen}}
+    state = {
+        "trial_id": row,
+        "hyperparameters": {"space": [], "values": values},
+        "metrics": {"metrics": seen},
+    }
     (folder / f"trial_{row}").mkdir(parents=True)
-    text = json.dumps(state | {"score": 0.5, "best_step": 0, "status": status, "message": "Traceback\nValueError: no"})
+    text = json.dumps(
+        state
+        | {
+            "score": 0.5,
+            "best_step": 0,
+            "status": status,
+            "message": "Traceback\nValueError: no",
+        }
+    )
     (folder / f"trial_{row}" / "trial.json").write_text(text)
 
 
 def project(folder: Path) -> Path:
-    space = [{"class_name": "Int", "config": {"name": n, "min_value": 8, "max_value": 64, "step": 1}} for n in NAMES]
+    space = [
+        {"class_name": "Int", "config": {"name": n, "min_value": 8, "max_value": 64, "step": 1}}
+        for n in NAMES
+    ]
     folder.mkdir()
-    (folder / "oracle.json").write_text(json.dumps({"hyperparameters": {"space": space, "values": {}}}))
+    (folder / "oracle.json").write_text(
+        json.dumps({"hyperparameters": {"space": space, "values": {}}})
+    )
     return folder
 
 
@@ -48,7 +72,10 @@ def test_a_project_of_keras_tuner(tmp_path: Path) -> None:
     good, *bad = past.trials
     assert good == PastTrial("0", {"units": 32}, 0.75)
     assert [t.row for t in bad] == ["1", "2", "3"]
-    assert all(part in str(t.problem) for t, part in zip(bad, ("ValueError: no", "val_loss", "read"), strict=True))
+    assert all(
+        part in str(t.problem)
+        for t, part in zip(bad, ("ValueError: no", "val_loss", "read"), strict=True)
+    )
 
 
 CV = {"param_model__units": [16, 32], "mean_test_score": [0.8, None], "mean_fit_time": [2.5, 0.1]}
@@ -74,7 +101,9 @@ def test_the_results_of_a_grid_search(tmp_path: Path, content: str) -> None:
 
 def test_a_leaderboard_or_any_table_like_it(tmp_path: Path) -> None:
     file = tmp_path / "leaderboard.csv"
-    file.write_text("trial,state,val_accuracy,param.lr,param.optimizer\n4,COMPLETE,0.9,0.01,adam\n5,FAIL,,0.1,sgd\n")
+    file.write_text(
+        "trial,state,val_accuracy,param.lr,param.optimizer\n4,COMPLETE,0.9,0.01,adam\n5,FAIL,,0.1,sgd\n"
+    )
     good, bad = read_past(str(file), None).trials
     assert good == PastTrial("4", {"lr": 0.01, "optimizer": "adam"}, 0.9)
     assert bad.problem == "its state is FAIL"
@@ -96,7 +125,15 @@ def test_rows_that_are_cut_short_or_alike_are_rows_of_their_own(tmp_path: Path) 
 
 @pytest.mark.parametrize(
     ("step", "default", "expected"),
-    [(32, 100, 100), (32, 1000, 1000), (32, 1, 1), (32, 64, 64), (1, 100, 100), (1, 1000, 512), (1, 1, 32)],
+    [
+        (32, 100, 100),
+        (32, 1000, 1000),
+        (32, 1, 1),
+        (32, 64, 64),
+        (1, 100, 100),
+        (1, 1000, 512),
+        (1, 1, 32),
+    ],
 )
 def test_a_default_is_kept_off_the_steps_and_taken_to_the_ends_of_a_range_of_many_values(
     step: int, default: int, expected: int
@@ -124,7 +161,12 @@ def test_another_study_of_optunas(tmp_path: Path) -> None:
     for source, study_name in ((f"optuna:{url}#up", None), (str(tmp_path / "other.db"), "up")):
         past = read_past(source, study_name)
         done, running, pruned, never = past.trials
-        assert (past.kind, done.row, done.val_accuracy, done.curve) == ("optuna", "0", 0.6, (0.4, 0.6))
+        assert (past.kind, done.row, done.val_accuracy, done.curve) == (
+            "optuna",
+            "0",
+            0.6,
+            (0.4, 0.6),
+        )
         assert done.values.keys() == {"lr"}
         assert running.problem == "it is RUNNING, not COMPLETE or PRUNED"
         assert (pruned.val_accuracy, pruned.problem) == (0.5, None)
@@ -147,7 +189,9 @@ def test_another_study_of_optunas(tmp_path: Path) -> None:
         ("folder/inner/oracle.json", "{}", "give the project inside it: inner"),
     ],
 )
-def test_what_can_not_be_read_says_what_could(tmp_path: Path, name: str, content: str | None, part: str) -> None:
+def test_what_can_not_be_read_says_what_could(
+    tmp_path: Path, name: str, content: str | None, part: str
+) -> None:
     file = tmp_path / name
     if content is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -157,7 +201,8 @@ def test_what_can_not_be_read_says_what_could(tmp_path: Path, name: str, content
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("3", 3), ("1e-3", 0.001), ("True", True), ("None", None), ("'=a", "=a"), ("relu", "relu")]
+    ("text", "value"),
+    [("3", 3), ("1e-3", 0.001), ("True", True), ("None", None), ("'=a", "=a"), ("relu", "relu")],
 )
 def test_cells_of_text_have_types(text: str, value: Any) -> None:
     assert cell(text) == value

@@ -44,18 +44,30 @@ def fitted(values: dict[str, Any], accuracy: Any = 0.5, **options: Any) -> Fitte
     ("values", "options", "setting"),
     [
         (ADAM, {}, ADAM),
-        (ADAM | {"momentum": 0.5}, {}, ADAM),  # a grid gives every combination a value of everything
+        (
+            ADAM | {"momentum": 0.5},
+            {},
+            ADAM,
+        ),  # a grid gives every combination a value of everything
         ({"units": 32.0, "optimizer": "sgd", "lr": 0.01}, {"assumed": ["momentum"]}, SGD),
         ({"model__units": 32, "optimizer": "adam", "optimizer__learning_rate": 0.01}, {}, ADAM),
         ({"width": 32, "optimizer": "adam", "lr": 0.01}, {"renamed": {"width": "units"}}, ADAM),
-        ({"model__width": 32, "optimizer": "Adam", "lr": 0.01}, {"renamed": {"width": "units"}}, ADAM),
+        (
+            {"model__width": 32, "optimizer": "Adam", "lr": 0.01},
+            {"renamed": {"width": "units"}},
+            ADAM,
+        ),
         (ADAM | {"optimizer": "<class 'keras.src.optimizers.adam.Adam'>"}, {}, ADAM),
         (ADAM | {"optimizer": "<class 'keras.optimizers.Adam'>"}, {}, ADAM),
-        (ADAM | {"optimizer": "<keras.src.optimizers.adam.Adam object at 0x7f3c5c0b5e50>"}, {}, ADAM),
+        (
+            ADAM | {"optimizer": "<keras.src.optimizers.adam.Adam object at 0x7f3c5c0b5e50>"},
+            {},
+            ADAM,
+        ),
         (ADAM | {"optimizer": "<function adam at 0x7f3c5c0b5e50>"}, {}, ADAM),
         (ADAM | {"optimizer": {"class_name": "Adam", "config": {"name": "adam"}}}, {}, ADAM),
     ],
-)  # fmt: skip
+)
 def test_values_become_a_setting(values: Any, options: Any, setting: Any) -> None:
     found = fitted(values, **options)
     assert isinstance(found, Fitted)
@@ -67,8 +79,16 @@ def test_values_become_a_setting(values: Any, options: Any, setting: Any) -> Non
     ("values", "accuracy", "part"),
     [
         (ADAM | {"units": 65}, 0.5, "units: 65 is out of range"),
-        (ADAM | {"optimizer": "<class 'keras.src.optimizers.ftrl.Ftrl'>"}, 0.5, "Ftrl'>\" is not a choice"),
-        (ADAM | {"optimizer": "<function build.<locals>.<lambda> at 0x7f>"}, 0.5, "is not a choice"),
+        (
+            ADAM | {"optimizer": "<class 'keras.src.optimizers.ftrl.Ftrl'>"},
+            0.5,
+            "Ftrl'>\" is not a choice",
+        ),
+        (
+            ADAM | {"optimizer": "<function build.<locals>.<lambda> at 0x7f>"},
+            0.5,
+            "is not a choice",
+        ),
         (ADAM | {"optimizer": "adamx"}, 0.5, 'optimizer: "adamx" is not a choice'),
         (ADAM | {"depth": 3}, 0.5, "depth: is not a parameter"),
         (ADAM | {"optimizer": "sgd"}, 0.5, "momentum: is missing"),
@@ -83,7 +103,9 @@ def test_what_does_not_fit_says_why(values: Any, accuracy: Any, part: str) -> No
     assert part in found.reason
 
 
-def test_past_trials_are_a_finished_study_that_tells_where_they_came_from(open_storage: Open) -> None:
+def test_past_trials_are_a_finished_study_that_tells_where_they_came_from(
+    open_storage: Open,
+) -> None:
     storage = open_storage()
     spec = new_spec("old", SPACE, data="digits", data_source="digits")
     rows = (
@@ -96,8 +118,12 @@ def test_past_trials_are_a_finished_study_that_tells_where_they_came_from(open_s
     study = read_study(storage, "old")
     (trial,) = study.trials
     assert (trial.number, trial.state, trial.params, trial.val_accuracy, trial.best_epoch) == (
-        0, "COMPLETE", ADAM, 0.8, 2,
-    )  # fmt: skip
+        0,
+        "COMPLETE",
+        ADAM,
+        0.8,
+        2,
+    )
     assert (trial.train_s, study.spec["n_trials"]) == (4.0, 1)
     study_id, attrs = find_study(storage, "old")
     assert Place(**attrs["queue"]).state == QueueState.DONE
@@ -105,7 +131,9 @@ def test_past_trials_are_a_finished_study_that_tells_where_they_came_from(open_s
     assert row.attrs[IMPORTED] == {"kind": "csv", "place": "/there", "row": "a"}
 
 
-def test_the_same_rows_come_in_once_and_those_of_other_sources_beside_them(open_storage: Open) -> None:
+def test_the_same_rows_come_in_once_and_those_of_other_sources_beside_them(
+    open_storage: Open,
+) -> None:
     storage = open_storage()
     spec = new_spec("old", SPACE, data="digits", data_source="digits")
     rows = [PastTrial(str(i), ADAM, i / 10) for i in range(3)]
@@ -113,7 +141,12 @@ def test_the_same_rows_come_in_once_and_those_of_other_sources_beside_them(open_
     assert take_in(storage, spec, past(*rows), {})[:2] == (1, 2)
     assert take_in(storage, spec, past(*rows[:1], place="/elsewhere"), {})[:2] == (1, 0)
     study = read_study(storage, "old")
-    assert [(t.number, t.val_accuracy) for t in study.trials] == [(0, 0.0), (1, 0.1), (2, 0.2), (3, 0.0)]
+    assert [(t.number, t.val_accuracy) for t in study.trials] == [
+        (0, 0.0),
+        (1, 0.1),
+        (2, 0.2),
+        (3, 0.0),
+    ]
     assert study.spec["n_trials"] == 4
 
 
@@ -130,6 +163,8 @@ def test_nothing_is_mixed_into_a_search_or_another_model(open_storage: Open) -> 
     storage.create_study("searched", {"spec": searched.model_dump(mode="json"), "uid": "1"})
     with pytest.raises(InputError, match="is a search"):
         known_spec(storage, "searched", model=None, data=None)
-    storage.create_study("old", {"spec": new_spec("old", SPACE, data="digits", data_source="digits").model_dump()})
+    storage.create_study(
+        "old", {"spec": new_spec("old", SPACE, data="digits", data_source="digits").model_dump()}
+    )
     with pytest.raises(InputError, match="--model: study 'old' has mlp, not convNN"):
         known_spec(storage, "old", model="convNN", data=None)

@@ -1,4 +1,6 @@
-"""Whatever a study's names, values, reasons and logs hold: every report of it can be written, and steers nothing."""
+"""Whatever a study's names, values, reasons and logs hold: every report of it can be written, and
+steers nothing.
+"""
 
 import csv
 import io
@@ -26,7 +28,9 @@ def test_what_can_not_be_seen_is_written_out_once() -> None:
     assert len(long) <= MAX_CHARS
     assert cut(long) == long
     assert cut("x") == "x"
-    assert [bool(text_problem(t)) for t in ("画像", "a b", "a\nb", "a\tb", "\x1b", "\ud800", "\u202e")] == [
+    assert [
+        bool(text_problem(t)) for t in ("画像", "a b", "a\nb", "a\tb", "\x1b", "\ud800", "\u202e")
+    ] == [
         False,
         False,
         True,

@@ -42,11 +42,20 @@ def shown(status: Status, width: int = 140) -> str:
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
-def test_rates_are_those_of_the_last_hour_and_of_a_younger_study_those_of_its_life(storage_url: str) -> None:
+def test_rates_are_those_of_the_last_hour_and_of_a_younger_study_those_of_its_life(
+    storage_url: str,
+) -> None:
     place = Place(QueueState.OPEN)
     old = [
         at(trial(0, [0.5] * 4, "COMPLETE"), 8, 4, n_retries=1, peak_host_mb=700.0),
-        at(trial(1, [0.6] * 3, "PRUNED"), 0.75, 0.5, n_retries=2, peak_host_mb=900.0, peak_device_mb=2000.0),
+        at(
+            trial(1, [0.6] * 3, "PRUNED"),
+            0.75,
+            0.5,
+            n_retries=2,
+            peak_host_mb=900.0,
+            peak_device_mb=2000.0,
+        ),
         at(trial(2, [0.9] * 2, "FAIL"), 0.5, 0.25),
         at(trial(3, [0.7] * 5, "RUNNING"), 0.25),
     ]
@@ -56,12 +65,19 @@ def test_rates_are_those_of_the_last_hour_and_of_a_younger_study_those_of_its_li
     young = study_status("s", place, old[2:], NOW, spec=spec(n_trials=10), n_workers=4)
     assert (young.trials_per_hour, young.epochs_per_hour) == (2, 14)
     empty = study_status("s", place, [], NOW, spec=spec(n_trials=10), n_workers=0)
-    assert (empty.trials_per_hour, empty.epochs_per_hour, empty.shot.left_s, empty.peak_host_mb) == (0, 0, None, None)
+    assert (
+        empty.trials_per_hour,
+        empty.epochs_per_hour,
+        empty.shot.left_s,
+        empty.peak_host_mb,
+    ) == (0, 0, None, None)
     shot = study_status("s", place, old[:2], NOW, spec=spec(n_trials=10), n_workers=4).shot
     alone = study_status("s", place, old[:2], NOW, spec=spec(n_trials=10), n_workers=1).shot
     assert shot.left_s is not None
     assert alone.left_s == 4 * shot.left_s
-    again = study_status("s", place, old[:2], NOW, spec=spec(n_trials=10, finalists=2), n_workers=4).shot
+    again = study_status(
+        "s", place, old[:2], NOW, spec=spec(n_trials=10, finalists=2), n_workers=4
+    ).shot
     assert again.finals_s > 0
     assert again.left_s == shot.left_s + again.finals_s
 
@@ -86,18 +102,39 @@ def test_everything_in_the_storage_is_told_of_to_people_and_to_scripts(open_stor
     one = next(s for s in found["studies"] if s["study"] == "one")
     rates = {"trials_per_hour", "epochs_per_hour", "left_s"}
     assert {k: v for k, v in one.items() if k not in rates} == {
-        "study": "one", "state": "open", "reason": "", "priority": 5, "n_trials": 6, "complete": 1, "running": 1,
-        "paused": 1, "waiting": 0, "pruned": 0, "failed": 1, "best_val_accuracy": 0.75, "best_trial": 0,
-        "n_retries": 0, "peak_host_mb": 812.0, "peak_device_mb": None,
-    }  # fmt: skip
+        "study": "one",
+        "state": "open",
+        "reason": "",
+        "priority": 5,
+        "n_trials": 6,
+        "complete": 1,
+        "running": 1,
+        "paused": 1,
+        "waiting": 0,
+        "pruned": 0,
+        "failed": 1,
+        "best_val_accuracy": 0.75,
+        "best_trial": 0,
+        "n_retries": 0,
+        "peak_host_mb": 812.0,
+        "peak_device_mb": None,
+    }
     assert all(one[rate] >= 0 for rate in rates)
     busy, idle = found["workers"]
     assert (busy["worker"], busy["study"], busy["trial"], busy["epoch"], busy["total_epochs"]) == (
-        "host/1", "one", 3, 2, 9,
-    )  # fmt: skip
+        "host/1",
+        "one",
+        3,
+        2,
+        9,
+    )
     assert (idle["device"], idle["study"], idle["trial"], idle["epoch"], idle["note"]) == (
-        "GPU 1", None, None, None, "no room",
-    )  # fmt: skip
+        "GPU 1",
+        None,
+        None,
+        None,
+        "no room",
+    )
     text = shown(status)
     for part in ("one", "2 of 6", "75.00", "812", "paused (lunch)", "host/1", "2/9", "no room"):
         assert part in text
@@ -106,7 +143,9 @@ def test_everything_in_the_storage_is_told_of_to_people_and_to_scripts(open_stor
         shown(status, width)
     late = replace(status, workers=tuple(replace(w, silent_s=61.0) for w in status.workers))
     assert shown(late).count("lost?") == 2
-    assert [s.name for s in StatusReader(storage, ["halted"]).read(datetime.now()).studies] == ["halted"]
+    assert [s.name for s in StatusReader(storage, ["halted"]).read(datetime.now()).studies] == [
+        "halted"
+    ]
 
 
 def test_a_watched_study_is_shown_as_it_is_now(open_storage: Open) -> None:
@@ -135,7 +174,9 @@ def names_of(status: Status) -> list[str]:
     return [s.name for s in status.studies]
 
 
-def test_studies_are_chosen_by_name_and_state_and_what_is_left_out_is_told(open_storage: Open) -> None:
+def test_studies_are_chosen_by_name_and_state_and_what_is_left_out_is_told(
+    open_storage: Open,
+) -> None:
     storage = open_storage()
     for n in range(8):
         ledger = Ledger.open(storage, spec(name=f"s{n}"), {})
@@ -158,7 +199,9 @@ def test_studies_are_chosen_by_name_and_state_and_what_is_left_out_is_told(open_
             read("s0", unknown)
 
 
-def test_a_study_that_can_not_be_read_is_told_of_and_those_of_other_programs_never(open_storage: Open) -> None:
+def test_a_study_that_can_not_be_read_is_told_of_and_those_of_other_programs_never(
+    open_storage: Open,
+) -> None:
     storage = open_storage()
     storage.create_study("theirs", {"owner": "another program"})
     storage.create_study("empty", {"spec": {}})
@@ -167,7 +210,9 @@ def test_a_study_that_can_not_be_read_is_told_of_and_those_of_other_programs_nev
     status = StatusReader(storage).read(datetime.now())
     assert list(status.damaged) == ["empty", "of another version", "older"]
     assert "gridless storage upgrade" in status.damaged["older"]
-    assert {s["study"]: s["state"] for s in as_dict(status)["studies"]} == dict.fromkeys(status.damaged, "damaged")  # type: ignore[attr-defined]
+    assert {s["study"]: s["state"] for s in as_dict(status)["studies"]} == dict.fromkeys(
+        status.damaged, "damaged"
+    )  # type: ignore[attr-defined]
     assert "empty" in shown(status)
 
 
@@ -176,7 +221,12 @@ def test_rates_of_a_study_that_is_over_stand_still(storage_url: str) -> None:
     rates = set()
     for hours in (0, 1, 100):
         over = study_status(
-            "s", Place(QueueState.DONE), trials, NOW + timedelta(hours=hours), spec=spec(n_trials=2), n_workers=1
+            "s",
+            Place(QueueState.DONE),
+            trials,
+            NOW + timedelta(hours=hours),
+            spec=spec(n_trials=2),
+            n_workers=1,
         )
         rates.add((over.trials_per_hour, over.epochs_per_hour))
     assert rates == {(1, 4)}
@@ -186,9 +236,14 @@ def test_a_narrow_terminal_is_told_less_in_lines_that_fit(open_storage: Open) ->
     storage = open_storage()
     Ledger.open(storage, spec(name="convNN-fashion.final"), {})
     status = StatusReader(storage).read(datetime.now())
-    for width, parts in ((80, ("ended", "val %", "left")), (120, ("per hour", "retries", "priority"))):
+    for width, parts in (
+        (80, ("ended", "val %", "left")),
+        (120, ("per hour", "retries", "priority")),
+    ):
         console = Console(width=width, file=StringIO())
         console.print(render_status(status, grace_s=60, width=width))
         text = console.file.getvalue()  # type: ignore[attr-defined]
         assert all(part in text for part in parts)
-        assert any("convNN-fashion.final" in line and "0 of 6" in line for line in text.splitlines())
+        assert any(
+            "convNN-fashion.final" in line and "0 of 6" in line for line in text.splitlines()
+        )

@@ -15,7 +15,14 @@ from search.space.space import Space
 SPACE = Space.from_dict(
     {
         "model": "mlp",
-        "document": {"depth": 1, "units": 16, "optimizer": "sgd", "lr": 0.1, "momentum": 0.5, "batch_size": 10},
+        "document": {
+            "depth": 1,
+            "units": 16,
+            "optimizer": "sgd",
+            "lr": 0.1,
+            "momentum": 0.5,
+            "batch_size": 10,
+        },
         "params": {
             "depth": {"type": "constant", "value": 1},
             "units": {"type": "int", "low": 8, "high": 32, "log": True},
@@ -38,13 +45,23 @@ def make_task(tmp_path: Path) -> Callable[..., Task]:
 
     def make(**parts: Any) -> Task:
         split = prepare(
-            load(str(images)), seed=parts.get("seed", 0), validation_fraction=1 / 6, cache=tmp_path / "cache"
+            load(str(images)),
+            seed=parts.get("seed", 0),
+            validation_fraction=1 / 6,
+            cache=tmp_path / "cache",
         )
         given: dict[str, Any] = {
-            "name": "mlp-some", "space": SPACE.as_dict(), "images": str(images), "prepared": str(split.folder),
-            "input_shape": split.input_shape, "n_classes": split.n_classes, "epochs": 2, "budget": 3.0, "seed": 0,
+            "name": "mlp-some",
+            "space": SPACE.as_dict(),
+            "images": str(images),
+            "prepared": str(split.folder),
+            "input_shape": split.input_shape,
+            "n_classes": split.n_classes,
+            "epochs": 2,
+            "budget": 3.0,
+            "seed": 0,
             "threads": 1,
-        }  # fmt: skip
+        }
         return Task(**given | parts)
 
     return make

@@ -22,20 +22,31 @@ def test_every_system_comes_first_in_its_turn(make_task: Callable[..., Task]) ->
     tasks = [make_task(name=name, seed=seed) for name in ("a", "b") for seed in (0, 1)]
     keys = [s.key for s in in_turns(("x", "y"), tasks)]
     assert keys == [
-        ("x", "a", 0), ("y", "a", 0), ("y", "b", 0), ("x", "b", 0),
-        ("x", "a", 1), ("y", "a", 1), ("y", "b", 1), ("x", "b", 1),
-    ]  # fmt: skip
+        ("x", "a", 0),
+        ("y", "a", 0),
+        ("y", "b", 0),
+        ("x", "b", 0),
+        ("x", "a", 1),
+        ("y", "a", 1),
+        ("y", "b", 1),
+        ("x", "b", 1),
+    ]
 
 
-def test_the_file_holds_improvements_up_to_the_budget(make_task: Callable[..., Task], tmp_path: Path) -> None:
+def test_the_file_holds_improvements_up_to_the_budget(
+    make_task: Callable[..., Task], tmp_path: Path
+) -> None:
     path = tmp_path / "runs.csv"
     Runs(FACTS).joined(Setup("gridless", make_task()), TRACE).write(path)
     with path.open(newline="") as file:
         rows = [(r["spent"], r["value"], r["seconds"]) for r in csv.DictReader(file)]
     assert rows == [
-        ("0.500000", "0.300000", "1.0"), ("1.000000", "0.500000", "2.0"), ("2.000000", "0.600000", "4.0"),
-        ("2.500000", "0.900000", "5.0"), ("3.000000", "0.950000", "6.0"),
-    ]  # fmt: skip
+        ("0.500000", "0.300000", "1.0"),
+        ("1.000000", "0.500000", "2.0"),
+        ("2.000000", "0.600000", "4.0"),
+        ("2.500000", "0.900000", "5.0"),
+        ("3.000000", "0.950000", "6.0"),
+    ]
     beside = json.loads((tmp_path / "runs.best.json").read_text())
     assert beside["best"] == {"mlp-some": 0.95}
     assert beside["runs"] == [
@@ -51,7 +62,9 @@ def test_the_file_holds_improvements_up_to_the_budget(make_task: Callable[..., T
     ]
 
 
-def test_runs_are_added_to_and_others_are_refused(make_task: Callable[..., Task], tmp_path: Path) -> None:
+def test_runs_are_added_to_and_others_are_refused(
+    make_task: Callable[..., Task], tmp_path: Path
+) -> None:
     path = tmp_path / "runs.csv"
     Runs(FACTS).joined(Setup("gridless", make_task()), TRACE).write(path)
     again = Runs.read(path, FACTS)
@@ -85,6 +98,11 @@ def test_an_interrupt_leaves_no_process(make_task: Callable[..., Task]) -> None:
         raise KeyboardInterrupt
 
     # The second would train for hours.
-    setups = [Setup("unheard-of", make_task()), Setup("Optuna", make_task(epochs=100_000, budget=100.0))]
+    setups = [
+        Setup("unheard-of", make_task()),
+        Setup("Optuna", make_task(epochs=100_000, budget=100.0)),
+    ]
     assert not Searches(2).run(setups, interrupt)
-    assert [p for p in psutil.Process().children(recursive=True) if "search.lab.peers" in p.cmdline()] == []
+    assert [
+        p for p in psutil.Process().children(recursive=True) if "search.lab.peers" in p.cmdline()
+    ] == []

@@ -30,7 +30,9 @@ def search(name: str, task: Task, meter: Meter) -> None:
     if missing(name):
         pytest.skip(f"{', '.join(missing(name))} is not installed")
     system = SYSTEMS[name]
-    getattr(importlib.import_module(f"search.lab.peers.{system.module}"), system.function)(task, meter)
+    getattr(importlib.import_module(f"search.lab.peers.{system.module}"), system.function)(
+        task, meter
+    )
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -58,7 +60,9 @@ def test_a_system_spends_its_budget_on_valid_settings(
     # A trained network is better than one guess in ten; what was metered are validation accuracies.
     assert max(meter.values) > 0.15
     trained = [json.loads(setting) for setting in meter.settings]
-    assert [problem for setting in [*trained, *built] for problem in SPACE.problems_of(setting)] == []
+    assert [
+        problem for setting in [*trained, *built] for problem in SPACE.problems_of(setting)
+    ] == []
     if not name.startswith("KerasTuner"):  # which has no place for a setting that is known
         assert SPACE.document in trained
     if name in {GRID, "Optuna"}:  # Ray builds elsewhere
@@ -89,7 +93,9 @@ def test_ray_draws_every_value_of_a_range() -> None:
     from search.lab.peers.ray_tune import domain
 
     def drawn(raw: dict[str, Any]) -> set[Any]:
-        whole = Space.from_dict({"model": "mlp", "document": {"x": raw["low"]}, "params": {"x": raw}})
+        whole = Space.from_dict(
+            {"model": "mlp", "document": {"x": raw["low"]}, "params": {"x": raw}}
+        )
         return set(domain(whole.params["x"]).sample(size=300))
 
     assert drawn({"type": "int", "low": 1, "high": 3}) == {1, 2, 3}
@@ -138,12 +144,16 @@ def test_keras_tuner_has_other_settings_for_every_seed_and_the_same_for_one(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def untrained(self: Fits, _model: Any, setting: Mapping[str, Any], **_options: Any) -> dict[str, float]:
+    def untrained(
+        self: Fits, _model: Any, setting: Mapping[str, Any], **_options: Any
+    ) -> dict[str, float]:
         self._meter.begin(setting)
         self._meter.epoch(0.5)
         return {"val_accuracy": 0.5}
 
-    monkeypatch.setattr(Fits, "build", lambda *_: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]))
+    monkeypatch.setattr(
+        Fits, "build", lambda *_: keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    )
     monkeypatch.setattr(Fits, "fit", untrained)
 
     def settings_of(seed: int, folder: str) -> set[str]:
@@ -163,7 +173,9 @@ def test_keras_tuner_asks_for_what_is_active_only() -> None:
     hp = keras_tuner.HyperParameters()
     assert ask(hp, SPACE) == SPACE.document
     hp.values["optimizer"] = "adam"
-    assert ask(hp, SPACE) == {k: v for k, v in SPACE.document.items() if k != "momentum"} | {"optimizer": "adam"}
+    assert ask(hp, SPACE) == {k: v for k, v in SPACE.document.items() if k != "momentum"} | {
+        "optimizer": "adam"
+    }
 
 
 def test_a_meter_is_not_to_be_taken_for_a_failed_setting() -> None:

@@ -29,7 +29,11 @@ ours,b,1,1,10.000000,0.300000
 """
 
 
-def write(folder: Path, text: str = RUNS, best: str | None = '{"budget": 10, "best": {"a": 1.0, "b": 0.35}}') -> Path:
+def write(
+    folder: Path,
+    text: str = RUNS,
+    best: str | None = '{"budget": 10, "best": {"a": 1.0, "b": 0.35}}',
+) -> Path:
     path = folder / "runs.csv"
     path.write_text(text)
     if best is not None:
@@ -42,7 +46,12 @@ def test_regret_is_in_units_of_random_searchs_at_the_end(tmp_path: Path) -> None
     assert found.best == {"a": 1.0, "b": 0.4}  # of b, a run found more than was known
     group = regrets(found, found.runs, 1)
     ours, random = group.standings
-    assert (ours.strategy, random.strategy, group.tasks, group.n_seeds) == ("ours", "random", ("a", "b"), (2, 2))
+    assert (ours.strategy, random.strategy, group.tasks, group.n_seeds) == (
+        "ours",
+        "random",
+        ("a", "b"),
+        (2, 2),
+    )
     # a: random's regret at the end is the mean of 0.4 and 0.2, b: 0.1 and 0.1.
     half_a, half_b = ((0.1 + 0.3) / 2) / 0.3, ((0.0 + 0.3) / 2) / 0.1
     assert ours.at_parts[3].mean == pytest.approx((half_a + half_b) / 2)
@@ -54,14 +63,19 @@ def test_regret_is_in_units_of_random_searchs_at_the_end(tmp_path: Path) -> None
 
 
 def test_the_interval_draws_seeds_anew_within_each_task() -> None:
-    # Seeds differ in the first task only: its mean is 1, 2 or 3 with chances 1/4, 1/2 and 1/4; the other's is 4.
+    # Seeds differ in the first task only: its mean is 1, 2 or 3 with chances 1/4, 1/2 and 1/4; the
+    # other's is 4.
     mean, low, high = mean_over_tasks([np.array([[1.0, 3.0]]), np.array([[4.0, 4.0]])])
     assert (mean[0], low[0], high[0]) == (3.0, 2.5, 3.5)
     assert np.isnan(mean_over_tasks([np.array([[1.0]])])[1][0])
 
 
 def test_a_strategy_is_compared_only_on_tasks_that_all_ran(tmp_path: Path) -> None:
-    found = read_runs(write(tmp_path, "\n".join(line for line in RUNS.splitlines() if not line.startswith("ours,b"))))
+    found = read_runs(
+        write(
+            tmp_path, "\n".join(line for line in RUNS.splitlines() if not line.startswith("ours,b"))
+        )
+    )
     group = regrets(found, found.runs, 1)
     assert (group.tasks, group.left_out) == (("a",), ("b",))
 
@@ -91,11 +105,18 @@ other,a,1,1,2.000000,0.750000,9.5
 lone,a,0,1,3.000000,0.700000,9.5
 """
     totals = ", ".join(
-        f'{{"strategy": "{name}", "task": "a", "seed": {seed}, "spent": {spent}, "seconds": 90, "n_settings": 7}}'
-        for name, seed, spent in (("gridless", 0, 10), ("gridless", 1, 10), ("other", 0, 8), ("other", 1, 10))
+        f'{{"strategy": "{name}", "task": "a", "seed": {seed}, "spent": {spent}, "seconds": 90,'
+        ' "n_settings": 7}'
+        for name, seed, spent in (
+            ("gridless", 0, 10),
+            ("gridless", 1, 10),
+            ("other", 0, 8),
+            ("other", 1, 10),
+        )
     )
     beside = (
-        f'{{"budget": 10, "best": {{"a": 0.8}}, "runs": [{totals}], "made_on": "a <machine>", "n_validation": 100}}'
+        f'{{"budget": 10, "best": {{"a": 0.8}}, "runs": [{totals}], "made_on": "a <machine>",'
+        ' "n_validation": 100}'
     )
     path = write(tmp_path, runs, beside)
     found = read_runs(path)
@@ -119,7 +140,10 @@ lone,a,0,1,3.000000,0.700000,9.5
 def test_the_interval_of_a_median_holds_what_never_came(tmp_path: Path) -> None:
     lines = ["strategy,task,seed,n_workers,spent,value"]
     for seed in range(8):
-        lines += [f"default,a,{seed},1,{seed + 1},{0.5 if seed < 6 else 0.4}", f"tpe,a,{seed},1,5,0.5"]
+        lines += [
+            f"default,a,{seed},1,{seed + 1},{0.5 if seed < 6 else 0.4}",
+            f"tpe,a,{seed},1,5,0.5",
+        ]
     found = read_runs(write(tmp_path, "\n".join(lines), '{"budget": 10, "best": {"a": 0.8}}'))
     (tpe,) = reaches(found, found.runs)
     # Of 0.1, 0.2, … 0.6, never, never.
@@ -128,7 +152,9 @@ def test_the_interval_of_a_median_holds_what_never_came(tmp_path: Path) -> None:
     assert tpe.of_all.high == math.inf
 
 
-def test_without_what_is_known_beside_the_runs_the_best_and_the_most_spent_of_the_file_stand_in(tmp_path: Path) -> None:
+def test_without_what_is_known_beside_the_runs_the_best_and_the_most_spent_of_the_file_stand_in(
+    tmp_path: Path,
+) -> None:
     found = read_runs(write(tmp_path, best=None))
     assert found.best == {"a": 0.9, "b": 0.4}
     assert (found.budget, found.is_budget_known) == (10.0, False)
@@ -157,7 +183,11 @@ def test_a_damaged_file_beside_the_runs_is_refused(tmp_path: Path) -> None:
 
 def test_where_random_search_ends_at_the_best_the_report_says_so(tmp_path: Path) -> None:
     head = RUNS.splitlines()[0]
-    path = write(tmp_path, f"{head}\nrandom,a,0,1,1.0,0.5\nours,a,0,1,1.0,0.4\n", best='{"budget": 1, "best": {}}')
+    path = write(
+        tmp_path,
+        f"{head}\nrandom,a,0,1,1.0,0.5\nours,a,0,1,1.0,0.4\n",
+        best='{"budget": 1, "best": {}}',
+    )
     table = strategies_report(path).markdown.read_text()
     assert "'random' ends with the best value known of every task" in table
     assert "add them to the file" not in table

@@ -21,7 +21,9 @@ SPACE = Space.from_dict(
 
 
 class Toy:
-    """Accuracy rises to 1 - |x - peak|; an epoch takes about as many seconds as the network is wide."""
+    """Accuracy rises to 1 - |x - peak|; an epoch takes about as many seconds as the network is
+    wide.
+    """
 
     tasks = ("hill", "slope")
     space = SPACE

@@ -13,7 +13,14 @@ def test_threads_work_one_at_a_time_in_the_order_of_their_times() -> None:
 
     clock.run([lambda: worker("slow", 2.0), lambda: worker("quick", 1.0)])
     # At 2.0 both wake; the slow one went to sleep first.
-    assert told == [("quick", 1.0), ("slow", 2.0), ("quick", 2.0), ("quick", 3.0), ("slow", 4.0), ("slow", 6.0)]
+    assert told == [
+        ("quick", 1.0),
+        ("slow", 2.0),
+        ("quick", 2.0),
+        ("quick", 3.0),
+        ("slow", 4.0),
+        ("slow", 6.0),
+    ]
 
 
 def test_who_waits_wakes_when_another_says_so_and_nobody_waits_for_nobody() -> None:

@@ -51,23 +51,36 @@ def test_an_interrupt_keeps_what_is_done() -> None:
 
 def test_a_run_that_fails_is_named() -> None:
     experiment = Experiment(Failing(), ("random",), ("hill",), 1, 1, 1.0)
-    with pytest.raises(StudyError, match="random on hill with seed 0 failed: ValueError: no such curve"):
+    with pytest.raises(
+        StudyError, match="random on hill with seed 0 failed: ValueError: no such curve"
+    ):
         run_experiment(experiment, jobs=1, done=lambda: None)
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"")
     asked = Request(
-        tmp_path, None, "7593", "radnom,tpe", tmp_path / "runs.txt", "0", "1",
+        tmp_path,
+        None,
+        "7593",
+        "radnom,tpe",
+        tmp_path / "runs.txt",
+        "0",
+        "1",
         COUNTS | {"seeds": "0", "jobs": "x"},
-    )  # fmt: skip
+    )
     with pytest.raises(InputError) as raised:
         check(asked)
     told = "\n".join(raised.value.problems)
     for part in (
-        "--seeds: '0'", "--jobs: 'x'", "--budget: '0'", "--lose: '1'", "did you mean 'random'?",
-        "lacks config_space.json, encoding.json", "runs.txt does not end in .csv",
-    ):  # fmt: skip
+        "--seeds: '0'",
+        "--jobs: 'x'",
+        "--budget: '0'",
+        "--lose: '1'",
+        "did you mean 'random'?",
+        "lacks config_space.json, encoding.json",
+        "runs.txt does not end in .csv",
+    ):
         assert part in told
     assert len(raised.value.problems) == 7
 

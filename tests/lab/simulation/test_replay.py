@@ -13,18 +13,22 @@ def recorded(n: int, state: str = "COMPLETE", start: int = 0) -> list[TrialRecor
     """Trials of nine epochs, the later the better."""
     return [
         TrialRecord(
-            i, state, {"optimizer": "adam", "lr": 10 ** -(1 + i % 3), "units": 8 + i},
+            i,
+            state,
+            {"optimizer": "adam", "lr": 10 ** -(1 + i % 3), "units": 8 + i},
             tuple(epoch(s, (i + s) / 50) for s in range(1, 10 if state == "COMPLETE" else 4)),
         )
         for i in range(start, start + n)
-    ]  # fmt: skip
+    ]
 
 
 def study(trials: list[TrialRecord]) -> StudyRecord:
     return StudyRecord("s", "mlp", "digits", spec().model_dump(mode="json"), tuple(trials))
 
 
-def test_a_replayed_study_tries_recorded_settings_each_once_and_ends_with_the_last(template: Path) -> None:
+def test_a_replayed_study_tries_recorded_settings_each_once_and_ends_with_the_last(
+    template: Path,
+) -> None:
     replay = replay_of(study(recorded(6) + recorded(3, "PRUNED", start=6)))
     assert replay.n_left_out == 3
     found = simulate(Setup("tpe", "s", 2, 2, 100.0), replay, template)
@@ -36,7 +40,9 @@ def test_a_replayed_study_tries_recorded_settings_each_once_and_ends_with_the_la
 
 
 def test_the_documents_setting_comes_first_where_it_was_recorded(template: Path) -> None:
-    document = TrialRecord(0, "COMPLETE", dict(spec().first[0]), tuple(epoch(s, s / 10) for s in range(1, 10)))
+    document = TrialRecord(
+        0, "COMPLETE", dict(spec().first[0]), tuple(epoch(s, s / 10) for s in range(1, 10))
+    )
     replay = replay_of(study([document, *recorded(3, start=1)]))
     found = simulate(Setup("random", "s", 0, 1, 1.0), replay, template)
     assert [t.params for t in found.trials] == [spec().first[0]]
@@ -53,4 +59,6 @@ def test_distance_is_a_mean_over_parameters_of_parts_of_their_ranges() -> None:
     # lr is half of its four decades away, units 62 of 248.
     assert distance(SPACE, a, a | {"lr": 1e-2, "units": 70}) == pytest.approx((0 + 0.5 + 0.25) / 3)
     # Another optimizer, and a momentum that only one of them has.
-    assert distance(SPACE, a, a | {"optimizer": "sgd", "momentum": 0.5}) == pytest.approx((1 + 0 + 1 + 0) / 4)
+    assert distance(SPACE, a, a | {"optimizer": "sgd", "momentum": 0.5}) == pytest.approx(
+        (1 + 0 + 1 + 0) / 4
+    )

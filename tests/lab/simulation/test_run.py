@@ -9,9 +9,14 @@ from tests.lab.simulation.helpers import Toy
 
 
 def run(
-    template: Path, strategy: str = "halving", *, seed: int = 1, n_workers: int = 1, budget: float = 2.0,
+    template: Path,
+    strategy: str = "halving",
+    *,
+    seed: int = 1,
+    n_workers: int = 1,
+    budget: float = 2.0,
     lose: float = 0.0,
-) -> Run:  # fmt: skip
+) -> Run:
     return simulate(Setup(strategy, "hill", seed, n_workers, budget, lose), Toy(), template)
 
 
@@ -19,7 +24,9 @@ def told(found: Run) -> list[tuple[Any, ...]]:
     return [(t.state, t.params, t.curve, t.n_segments, t.n_retries) for t in found.trials]
 
 
-def test_the_same_setup_gives_the_same_run_with_workers_side_by_side_and_some_lost(template: Path) -> None:
+def test_the_same_setup_gives_the_same_run_with_workers_side_by_side_and_some_lost(
+    template: Path,
+) -> None:
     first, second = (run(template, n_workers=3, lose=0.6) for _ in range(2))
     assert told(first) == told(second)
     assert first.improvements == second.improvements
@@ -27,7 +34,9 @@ def test_the_same_setup_gives_the_same_run_with_workers_side_by_side_and_some_lo
 
 
 @pytest.mark.parametrize("n_workers", [1, 8])
-def test_a_run_shows_what_its_budget_paid_for_and_the_study_ends_as_a_real_one(template: Path, n_workers: int) -> None:
+def test_a_run_shows_what_its_budget_paid_for_and_the_study_ends_as_a_real_one(
+    template: Path, n_workers: int
+) -> None:
     found = run(template, "random", n_workers=n_workers)
     assert all(before < after for before, after in pairwise(found.improvements))
     assert all(a[1] < b[1] for a, b in pairwise(found.improvements))
@@ -37,7 +46,9 @@ def test_a_run_shows_what_its_budget_paid_for_and_the_study_ends_as_a_real_one(t
     assert 2 * 9 <= sum(t.epochs for t in found.trials) <= (2 + n_workers - 1) * 9
 
 
-def test_spent_counts_the_epochs_of_all_workers_in_the_order_of_simulated_time(template: Path) -> None:
+def test_spent_counts_the_epochs_of_all_workers_in_the_order_of_simulated_time(
+    template: Path,
+) -> None:
     found = run(template, "random", n_workers=4, budget=2.5)
     ended = sorted((e.at, e.val_accuracy) for t in found.trials for e in t.curve)[:22]
     best, expected = 0.0, []
@@ -100,4 +111,6 @@ def test_whoever_asks_sees_the_epochs_of_all_that_run(template: Path) -> None:
     found = simulate(Setup("tpe", "hill", 1, 3, 2.0), Watched(), template)
     begun = {t.number: t.curve[0].at - t.curve[0].seconds for t in found.trials}
     ends = [e.at for t in found.trials for e in t.curve]
-    assert seen == {number: sum(at < begin + 1e-6 for at in ends) for number, begin in begun.items()}
+    assert seen == {
+        number: sum(at < begin + 1e-6 for at in ends) for number, begin in begun.items()
+    }

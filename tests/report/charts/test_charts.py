@@ -34,8 +34,18 @@ def test_accuracy_by_trial_shows_states_the_best_so_far_and_both_references(stud
 def test_learning_curves_end_with_a_mark_and_are_parted_by_gaps(study):
     rows = (*study.trials, trial(8, "PRUNED", (0.2, 0.25)))
     found = traces(learning_curves(replace(study, trials=rows)))
-    assert list(found["pruned"].x) == [1, 2, None, 1, None] or list(found["pruned"].x) == [1, None, 1, 2, None]
-    sizes = [s for s, x in zip(found["pruned"].marker.size, found["pruned"].x, strict=True) if x is not None]
+    assert list(found["pruned"].x) == [1, 2, None, 1, None] or list(found["pruned"].x) == [
+        1,
+        None,
+        1,
+        2,
+        None,
+    ]
+    sizes = [
+        s
+        for s, x in zip(found["pruned"].marker.size, found["pruned"].x, strict=True)
+        if x is not None
+    ]
     assert sorted(sizes) == [0, 8, 8]
     assert found["pruned"].opacity < found["complete"].opacity
     assert list(found["best: trial 3"].y) == [80.0, 91.25]
@@ -68,7 +78,9 @@ def test_time_adds_up_to_the_training_time(study):
 
 
 def test_poor_outliers_leave_the_axis_and_the_caption_counts_them(study):
-    rows = [trial(i, "COMPLETE", (0.9 + i / 1000,)) for i in range(20)] + [trial(20, "COMPLETE", (0.1,))]
+    rows = [trial(i, "COMPLETE", (0.9 + i / 1000,)) for i in range(20)] + [
+        trial(20, "COMPLETE", (0.1,))
+    ]
     plot = accuracy_by_trial(replace(study, trials=tuple(rows), published=None))
     assert plot.panels[0].figure.layout.yaxis.range[0] > 85
     assert "1 trial below" in plot.caption
@@ -88,24 +100,35 @@ def test_finalists_show_every_replicate_the_mean_and_what_validation_promised():
     found = traces(finalists_plot(finals()))
     assert list(found["one replicate"].x) == pytest.approx([93, 94, 90, 90])
     chosen = found["mean of the chosen"]
-    assert (chosen.x[0], chosen.error_x.array[0], chosen.error_x.arrayminus[0]) == pytest.approx((93.5, 1.5, 1.5))
+    assert (chosen.x[0], chosen.error_x.array[0], chosen.error_x.arrayminus[0]) == pytest.approx(
+        (93.5, 1.5, 1.5)
+    )
     assert list(found["validation, in the search"].x) == pytest.approx([95, 90])
     rows = tuple(replace(row, values=(), interval=None) for row in finals().rows)
     assert finalists_plot(replace(finals(), rows=rows)).panels == ()
 
 
 def test_whole_settings_lie_on_one_axis_per_parameter_and_aside_where_one_does_not_apply(study):
-    rows = (*study.trials, trial(8, "COMPLETE", (0.85,), params={"lr": 0.1, "units": 128, "optimizer": "adam"}))
+    rows = (
+        *study.trials,
+        trial(8, "COMPLETE", (0.85,), params={"lr": 0.1, "units": 128, "optimizer": "adam"}),
+    )
     plot = parallel_coordinates(replace(study, trials=rows))
     layout = plot.panels[0].figure.layout
     names = [note.text for note in layout.annotations if note.text.startswith("<b>")]
-    assert names == [f"<b>{n}</b>" for n in ("optimizer", "lr", "units", "validation accuracy (%), by rank")]
+    assert names == [
+        f"<b>{n}</b>" for n in ("optimizer", "lr", "units", "validation accuracy (%), by rank")
+    ]
     assert list(traces(plot)["best: trial 3"].x)[:4] == pytest.approx([0.25, 0.8252, 0, 1], abs=0.1)
     assert list(traces(plot)["best: trial 3"].text) == [
-        f"trial 3: {text}" for text in ("optimizer = adam", "lr = 0.02", "units = 32", "91.25\u00a0%")
+        f"trial 3: {text}"
+        for text in ("optimizer = adam", "lr = 0.02", "units = 32", "91.25\u00a0%")
     ] + [None]
     sgd = {"optimizer": "sgd", "lr": 0.01, "units": 64}
-    more = (trial(9, "COMPLETE", (0.5,), params=sgd | {"momentum": 0.9}), trial(10, "COMPLETE", (0.6,), params=sgd))
+    more = (
+        trial(9, "COMPLETE", (0.5,), params=sgd | {"momentum": 0.9}),
+        trial(10, "COMPLETE", (0.6,), params=sgd),
+    )
     more = (*more, trial(11, "COMPLETE", (0.7,), params=sgd | {"momentum": 0.5}))
     plot = parallel_coordinates(replace(study, trials=(*rows, *more)))
     assert "does not apply" in plot.caption
@@ -125,7 +148,9 @@ def test_every_figure_says_what_it_shows_and_in_which_unit(study):
             layout = panel.figure.layout
             axes = [axis for axis in (layout.xaxis, layout.yaxis) if axis.title.text]
             named = {*study.trials[0].params, "momentum", "epoch"}
-            assert all(re.search(r"\(.+\)", axis.title.text) or axis.title.text in named for axis in axes)
+            assert all(
+                re.search(r"\(.+\)", axis.title.text) or axis.title.text in named for axis in axes
+            )
             assert axes or plot.key == "parallel"
 
 
@@ -135,9 +160,16 @@ def test_figures_are_sound_at_any_size_and_say_what_they_leave_out(many, n):
     plots = {p.key: p for p in all_plots(study)}
     always = {"accuracy", "cost", "curves", "best", "compute"}
     assert all(bool(p.panels) == (n > 0) for k, p in plots.items() if k in always)
-    assert all(bool(p.panels) == (n > 1) for k, p in plots.items() if k in ("parallel", "parameters"))
+    assert all(
+        bool(p.panels) == (n > 1) for k, p in plots.items() if k in ("parallel", "parameters")
+    )
     drawn = [json.loads(panel.figure.to_json()) for p in plots.values() for panel in p.panels]
-    assert all(len(t["y"]) < 9000 for f in drawn for t in f["data"] if "y" in t and isinstance(t["y"], list))
+    assert all(
+        len(t["y"]) < 9000
+        for f in drawn
+        for t in f["data"]
+        if "y" in t and isinstance(t["y"], list)
+    )
     if n == 200:
         assert "Drawn: 15" in plots["curves"].caption
         assert "Drawn" not in plots["accuracy"].caption

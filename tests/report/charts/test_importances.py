@@ -10,7 +10,10 @@ from tests.report.conftest import SPACE, curve, trial
 
 
 def study_of(accuracies, params):
-    rows = [trial(i, "COMPLETE", (a,), params=p) for i, (a, p) in enumerate(zip(accuracies, params, strict=True))]
+    rows = [
+        trial(i, "COMPLETE", (a,), params=p)
+        for i, (a, p) in enumerate(zip(accuracies, params, strict=True))
+    ]
     return StudyRecord("s", "m", "d", {"space": SPACE}, tuple(rows))
 
 
@@ -24,22 +27,34 @@ def settings(random):
     """Sixty settings; momentum belongs to sgd alone."""
     found = []
     for _ in range(60):
-        own = {"optimizer": str(random.choice(["adam", "sgd"])), "lr": float(10 ** random.uniform(-5, -1))}
+        own = {
+            "optimizer": str(random.choice(["adam", "sgd"])),
+            "lr": float(10 ** random.uniform(-5, -1)),
+        }
         own |= {"units": int(random.integers(16, 512))}
-        found.append(own | ({"momentum": float(random.uniform(0.5, 0.99))} if own["optimizer"] == "sgd" else {}))
+        found.append(
+            own
+            | ({"momentum": float(random.uniform(0.5, 0.99))} if own["optimizer"] == "sgd" else {})
+        )
     return found
 
 
 def test_what_decides_is_told_from_what_does_not(settings):
     # The best rate lies in the middle, and sgd costs a tenth.
-    values = [0.9 - 0.05 * (np.log10(s["lr"]) + 3) ** 2 - 0.1 * (s["optimizer"] == "sgd") for s in settings]
+    values = [
+        0.9 - 0.05 * (np.log10(s["lr"]) + 3) ** 2 - 0.1 * (s["optimizer"] == "sgd")
+        for s in settings
+    ]
     study = study_of(values, settings)
     explained, parts = measure(study, study.trials, ["units", "optimizer", "momentum", "lr"])
     assert explained.is_clear
     assert [part.name for part in parts if part.is_clear] == ["lr", "optimizer"]
-    # Without interactions the parts add up to what is explained, or less where the forest knows little.
+    # Without interactions the parts add up to what is explained, or less where the forest knows
+    # little.
     assert 0.5 < sum(part.mean for part in parts) / explained.mean < 1.1
-    assert next(part for part in parts if part.name == "units").low < 0 < parts[1].mean < parts[0].mean
+    assert (
+        next(part for part in parts if part.name == "units").low < 0 < parts[1].mean < parts[0].mean
+    )
     plot = importances(study)
     assert "Bars of importance by parameter, the most important first: lr" in plot.panels[0].alt
     assert list(plot.panels[0].figure.layout.yaxis.ticktext)[:2] == ["lr", "optimizer"]

@@ -8,7 +8,9 @@ import pytest
 import search.report
 from search.report.charts.style import BEST, CARDS, REFERENCE, STATES, narrow, template
 
-STYLE = (Path(search.report.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+STYLE = (Path(search.report.__file__).parent / "templates" / "style.css").read_text(
+    encoding="utf-8"
+)
 TEXT = ("text", "soft", "accent", "best", "complete", "running", "waiting", "pruned", "fail")
 GROUNDS = ("page", "card", "stripe", "best-soft", "weighted", "code")
 
@@ -49,7 +51,10 @@ def test_text_stands_out_from_every_ground(scheme):
 def test_figures_stand_out_from_the_card_they_are_drawn_on(scheme, card):
     assert palettes()[scheme]["card"] == card
     assert contrast(template(dark=scheme == "dark").layout.font.color, card) >= 4.5
-    assert all(contrast(color, card) >= 3 for color in (BEST, REFERENCE, *(s.color for s in STATES.values())))
+    assert all(
+        contrast(color, card) >= 3
+        for color in (BEST, REFERENCE, *(s.color for s in STATES.values()))
+    )
 
 
 def test_contrast_is_computed_as_the_standard_does():

@@ -36,14 +36,25 @@ UNSURE = Difference(0.02, -0.01, 0.05, 0.3, "images and seeds")
 
 
 def contender(model, data="fashion", mean=0.9, *, seeds=3, **fields):
-    """A model that gets about the `mean` of N images right, always the first ones, a few more with each seed."""
+    """A model that gets about the `mean` of N images right, always the first ones, a few more with
+    each seed.
+    """
     kept = [np.arange(N) < round(mean * N) + k for k in range(seeds)]
     given = {
-        "n_test": N, "n_wanted": seeds, "trial": 2, "n_params": 1000, "train_s": 10.0, "n_trials": 5,
-        "search": Hours(0.5, 0.0), "replicates": Hours(0.1, 0.0), "device": "a CPU",
-    }  # fmt: skip
+        "n_test": N,
+        "n_wanted": seeds,
+        "trial": 2,
+        "n_params": 1000,
+        "train_s": 10.0,
+        "n_trials": 5,
+        "search": Hours(0.5, 0.0),
+        "replicates": Hours(0.1, 0.0),
+        "device": "a CPU",
+    }
     values = tuple(float(k.mean()) for k in kept)
-    return Contender(f"{model}-{data}", model, data, values, np.mean(kept, axis=0), **(given | fields))
+    return Contender(
+        f"{model}-{data}", model, data, values, np.mean(kept, axis=0), **(given | fields)
+    )
 
 
 LOW, BEST, NEAR = (
@@ -51,7 +62,13 @@ LOW, BEST, NEAR = (
     contender("conv", mean=0.9025, train_s=60.0, search=Hours(0.25, 0.0), gain=UNSURE),
     contender("lenet", mean=0.90, train_s=40.0, n_params=61706),
 )
-ABSENT = Contender("vgg-fashion", "vgg", "fashion", missing="no trial has a validation accuracy yet; go on", n_trials=2)
+ABSENT = Contender(
+    "vgg-fashion",
+    "vgg",
+    "fashion",
+    missing="no trial has a validation accuracy yet; go on",
+    n_trials=2,
+)
 ROWS = (LOW, BEST, NEAR, ABSENT)
 
 
@@ -61,15 +78,29 @@ def of(comparison, model):
 
 def test_a_study_is_represented_by_what_its_validation_chose_even_if_another_does_better_on_the_test_set():
     record = final(SCORES)
-    record = replace(record, trials=tuple(replace(t, curve=curve(0.5, seconds=t.number)) for t in record.trials))
+    record = replace(
+        record, trials=tuple(replace(t, curve=curve(0.5, seconds=t.number)) for t in record.trials)
+    )
     kept = hits(record)
     found = searched(search(), record, kept)
-    assert (found.study, found.model, found.data, found.trial, found.missing) == ("s", "m", "d", 1, "")
-    assert (found.values, found.search_accuracy, found.document.values) == (SCORES[1], 0.95, SCORES[0])
+    assert (found.study, found.model, found.data, found.trial, found.missing) == (
+        "s",
+        "m",
+        "d",
+        1,
+        "",
+    )
+    assert (found.values, found.search_accuracy, found.document.values) == (
+        SCORES[1],
+        0.95,
+        SCORES[0],
+    )
     assert found.gain.value == pytest.approx(0.21)
     assert (found.n_params, found.train_s, found.n_trials, found.n_wanted) == (1000, 1.0, 4, 3)
     assert np.array_equal(found.hits, np.mean([kept[0], kept[1], kept[2]], axis=0))
-    stale = searched(search(), record, kept | {0: ~kept[0]})  # predictions that are not those of the score
+    stale = searched(
+        search(), record, kept | {0: ~kept[0]}
+    )  # predictions that are not those of the score
     assert np.array_equal(stale.hits, np.mean([kept[1], kept[2]], axis=0))
 
 
@@ -78,13 +109,21 @@ def test_studies_are_told_apart_by_the_paired_test_corrected_for_all_pairs_of_a_
     assert [r.contender.model for r in found.rows] == ["conv", "lenet", "mlp", "vgg"]
     pairs = compare_all([Runs(c.values, c.hits) for c in (BEST, NEAR, LOW)])
     corrected = holm([pairs[0, 1].p_value, pairs[0, 2].p_value, pairs[1, 2].p_value])
-    assert [r.p_value for r in found.rows] == [None, pytest.approx(corrected[0]), pytest.approx(corrected[1]), None]
+    assert [r.p_value for r in found.rows] == [
+        None,
+        pytest.approx(corrected[0]),
+        pytest.approx(corrected[1]),
+        None,
+    ]
     assert corrected[1] > pairs[0, 2].p_value
     assert [standing(r) for r in found.rows] == ["best", "tied", "lower", ""]
     assert [r.rank for r in found.rows] == [1, 2, 3, None]
     assert found.ranks is None
     twins = compare_studies([replace(LOW, model="a"), replace(LOW, model="b")])
-    assert [(r.rank, r.p_value, standing(r)) for r in twins.rows] == [(1.5, None, "best"), (1.5, 1.0, "tied")]
+    assert [(r.rank, r.p_value, standing(r)) for r in twins.rows] == [
+        (1.5, None, "best"),
+        (1.5, 1.0, "tied"),
+    ]
     # Other data sets are other families of tests.
     apart = compare_studies([*ROWS, contender("mlp", "digits"), contender("conv", "digits", 0.5)])
     assert of(apart, "lenet").p_value == of(found, "lenet").p_value
@@ -96,7 +135,8 @@ def test_mean_ranks_are_those_of_models_with_a_value_everywhere_and_tested_from_
     ranks = compare_studies([*table, contender("d", "x")]).ranks
     assert ranks.models == (("a", 1.0), ("b", 2.0), ("c", 3.0))
     assert ranks.left_out == ("d",)
-    # Friedman's χ² is 12 N / (k (k + 1)) · (Σ R² − k (k + 1)² / 4) = 3 · (14 − 12) = 6, with 2 degrees of freedom.
+    # Friedman's χ² is 12 N / (k (k + 1)) · (Σ R² − k (k + 1)² / 4) = 3 · (14 − 12) = 6, with 2
+    # degrees of freedom.
     assert ranks.p_value == pytest.approx(np.exp(-3))
     assert ranks.critical == pytest.approx(2.343 * (3 * 4 / 18) ** 0.5, abs=1e-3)
     assert critical_difference(4, 14) == pytest.approx(1.25, abs=5e-3)  # Demšar (2006), page 17
@@ -116,7 +156,9 @@ def record(name, data="d", **spec):
 def test_unlike_images_or_splits_under_one_name_are_refused_with_what_differs_and_the_remedy():
     alike = [record("a"), record("b"), record("c", "other", seed=1, data_digest="c" * 64)]
     assert differences(alike) == []
-    digest, seed, part = differences([*alike, record("e", data_digest="b" * 64, seed=2, validation_fraction=0.2)])
+    digest, seed, part = differences(
+        [*alike, record("e", data_digest="b" * 64, seed=2, validation_fraction=0.2)]
+    )
     assert "data_digest is aaaaaaaaaaaa in a and b and bbbbbbbbbbbb in e" in digest
     assert "other images under one name" in digest
     assert "seed is 0 in a and b and 2 in e" in seed
@@ -136,8 +178,14 @@ def test_what_a_study_lacks_is_said_in_words_and_only_when_all_lack_it_is_an_err
     assert missing(bare, None).startswith("no trial has a validation accuracy yet")
     assert "--finalists 1" in missing(search(finalists=0), None)
     assert missing(search(), None).startswith("its finalists have not been trained again yet")
-    assert missing(search(), final({1: ("RUNNING", "not begun")})) == "no replicate of its best setting is finished yet"
-    assert missing(search(), final({1: ("FAIL", "FAIL")})) == "all replicates of its best setting failed"
+    assert (
+        missing(search(), final({1: ("RUNNING", "not begun")}))
+        == "no replicate of its best setting is finished yet"
+    )
+    assert (
+        missing(search(), final({1: ("FAIL", "FAIL")}))
+        == "all replicates of its best setting failed"
+    )
     part = searched(search(), final({1: (0.9, "FAIL", "RUNNING")}), {})
     assert (part.missing, len(part.values), part.n_wanted, part.n_failed) == ("", 1, 3, 1)
     with pytest.raises(InputError) as error:
@@ -145,23 +193,33 @@ def test_what_a_study_lacks_is_said_in_words_and_only_when_all_lack_it_is_an_err
             [Entrant(n, "m", "d", replace(bare, name=n), None) for n in ("a", "b")]
             + [Entrant("c", "m", "d", None, None)]
         )
-    assert [p.split(":")[0] for p in error.value.problems] == ["nothing to compare yet", "a", "b", "c"]
+    assert [p.split(":")[0] for p in error.value.problems] == [
+        "nothing to compare yet",
+        "a",
+        "b",
+        "c",
+    ]
     assert error.value.problems[3] == "c: not run yet"
 
 
 def test_a_model_that_a_data_set_has_twice_is_told_apart_by_its_study():
     again = replace(LOW, study="mine")
-    assert [c.model for c in labelled([LOW, again, BEST])] == ["mlp (mlp-fashion)", "mlp (mine)", "conv"]
+    assert [c.model for c in labelled([LOW, again, BEST])] == [
+        "mlp (mlp-fashion)",
+        "mlp (mine)",
+        "conv",
+    ]
     assert [c.model for c in labelled([LOW, contender("mlp", "digits")])] == ["mlp", "mlp"]
 
 
 def test_the_summary_says_who_is_best_who_is_tied_what_was_gained_what_it_cost_and_what_lacks():
     first, *rest = summary(compare_studies(ROWS))
-    assert first.replace("\u00a0", " ") == (
-        "On fashion, conv has the highest test accuracy: 90.50 % of 400 test images right on average over 3 seeds "
-        "(95 % interval 89.88 to 91.12 %). lenet is tied with it: chance alone can explain the difference. "
-        "mlp is lower by more than chance explains. Of these 2, lenet trains fastest: in 40.0 s, with 61,706 "
-        "parameters."
+    assert (
+        first.replace("\u00a0", " ")
+        == "On fashion, conv has the highest test accuracy: 90.50 % of 400 test images right on"
+        " average over 3 seeds (95 % interval 89.88 to 91.12 %). lenet is tied with it: chance"
+        " alone can explain the difference. mlp is lower by more than chance explains. Of these"
+        " 2, lenet trains fastest: in 40.0 s, with 61,706 parameters."
     )
     assert rest == [
         "The search gained over the document’s own setting for mlp (+2.00 points).",
@@ -181,7 +239,12 @@ def test_the_pareto_front_is_of_those_that_none_beats_in_both():
     assert len(beaten.points) == 2
     assert {name for name, *_ in drawing.names} == {"mlp", "conv", "lenet"}
     # An hour of a GPU is not one of a core; what was not searched has no such cost.
-    mixed = [*ROWS, contender("a", search=Hours(0, 2)), contender("b", search=Hours(0, 3)), contender("c", search=None)]
+    mixed = [
+        *ROWS,
+        contender("a", search=Hours(0, 2)),
+        contender("b", search=Hours(0, 3)),
+        contender("c", search=None),
+    ]
     units = [d.x.title for d in accuracy_by_search(compare_studies(mixed)).drawings]
     assert units == ["compute of the search (core-hours)", "compute of the search (GPU-hours)"]
 
@@ -190,7 +253,9 @@ def test_the_pareto_front_is_of_those_that_none_beats_in_both():
 def test_a_logarithmic_axis_has_round_numbers_wherever_it_lies(low, high):
     ticks = log_ticks(Axis("s", low, high, is_log=True))
     assert 3 <= len(ticks) <= 9
-    assert all(low <= t <= high and len(tick_text(t).replace(",", "").strip("0.")) <= 3 for t in ticks)
+    assert all(
+        low <= t <= high and len(tick_text(t).replace(",", "").strip("0.")) <= 3 for t in ticks
+    )
     assert [tick_text(t) for t in (0.05, 1.5, 2.0, 2000.0)] == ["0.05", "1.5", "2", "2,000"]
 
 
@@ -204,7 +269,9 @@ def test_names_hide_neither_points_nor_each_other_at_any_width(seed):
         boxes = []
         for (x, y), name, label in zip(points, names, labels, strict=True):
             wide = 6.5 * len(name)
-            left = x * width + label.dx - {"left": 0, "center": wide / 2, "right": wide}[label.align]
+            left = (
+                x * width + label.dx - {"left": 0, "center": wide / 2, "right": wide}[label.align]
+            )
             assert left >= 0
             assert left + wide <= width
             boxes.append((left, left + wide, y * height + label.dy - 7, y * height + label.dy + 7))
@@ -226,12 +293,16 @@ def test_every_study_has_a_row_in_the_plot_best_first_and_what_lacks_says_so():
     by_name = {t.name: [figure.layout.yaxis.ticktext[int(y)] for y in t.y] for t in figure.data}
     assert by_name["best, or tied with it"] == ["conv", "lenet"]
     assert by_name["lower than the best"] == ["mlp"]
-    assert [a.text for a in figure.layout.annotations] == ["<i>no trial has a validation accuracy yet</i>"]
+    assert [a.text for a in figure.layout.annotations] == [
+        "<i>no trial has a validation accuracy yet</i>"
+    ]
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
-    """A comparison of two data sets in which names and notes mean something to spreadsheets, LaTeX and HTML."""
+    """A comparison of two data sets in which names and notes mean something to spreadsheets, LaTeX
+    and HTML.
+    """
     odd = replace(LOW, study="=s", model="a_b & $1$ % <b>x", note="-2+3", device="@d")
     rows = (odd, BEST, NEAR, ABSENT, contender("conv", EVIL, 0.7), contender("lenet", EVIL, 0.6))
     folder = tmp_path_factory.mktemp("out")
@@ -242,7 +313,12 @@ def test_the_csv_has_types_every_digit_and_no_formula(written):
     rows = list(csv.DictReader(io.StringIO(written.csv.read_text(encoding="utf-8"))))
     assert [r["data"] for r in rows] == ["fashion"] * 4 + [EVIL] * 2
     conv, odd, absent = rows[0], rows[2], rows[3]
-    assert [odd[c] for c in ("comparison", "study", "note", "device")] == ["'+x", "'=s", "'-2+3", "'@d"]
+    assert [odd[c] for c in ("comparison", "study", "note", "device")] == [
+        "'+x",
+        "'=s",
+        "'-2+3",
+        "'@d",
+    ]
     assert float(conv["test_accuracy_mean"]) == pytest.approx(BEST.mean, abs=1e-15)
     assert (conv["n_replicates"], conv["n_params"], conv["tied_with_best"], conv["p_value"]) == (
         "3",
@@ -250,8 +326,17 @@ def test_the_csv_has_types_every_digit_and_no_formula(written):
         "True",
         "",
     )
-    assert (odd["gain"], odd["tied_with_best"], odd["search_core_hours"]) == ("0.02", "False", "0.5")
-    assert [absent[c] for c in ("rank", "test_accuracy_mean", "n_replicates", "n_params")] == ["", "", "0", ""]
+    assert (odd["gain"], odd["tied_with_best"], odd["search_core_hours"]) == (
+        "0.02",
+        "False",
+        "0.5",
+    )
+    assert [absent[c] for c in ("rank", "test_accuracy_mean", "n_replicates", "n_params")] == [
+        "",
+        "",
+        "0",
+        "",
+    ]
     assert absent["missing"] == ABSENT.missing
 
 
@@ -259,7 +344,12 @@ def test_the_latex_table_has_booktabs_the_best_in_bold_and_nothing_that_is_not_e
     text = written.latex.read_text(encoding="utf-8")
     body = text.split(r"\begin{tabular}{llrrrrr}")[1].split(r"\end{tabular}")[0]
     rules = [line for line in body.splitlines() if line.startswith("\\") and line.endswith("rule")]
-    assert rules == [r"\toprule", r"\midrule", r"\midrule", r"\bottomrule"]  # one between the data sets
+    assert rules == [
+        r"\toprule",
+        r"\midrule",
+        r"\midrule",
+        r"\bottomrule",
+    ]  # one between the data sets
     rows = [line for line in body.splitlines() if line.endswith(r" \\")]
     assert len(rows) == 7
     assert all(len(re.findall(r"(?<!\\)&", row)) == 6 for row in rows)
@@ -276,7 +366,9 @@ def test_the_markdown_has_both_tables(written):
     lines = written.markdown.read_text(encoding="utf-8").replace("\u00a0", " ").splitlines()
     cross = next(line for line in lines if line.startswith("| conv | 90.50"))
     assert "best | 70.25 % [" in cross
-    assert any(line.startswith("| model | data | test accuracy [95 % interval] |") for line in lines)
+    assert any(
+        line.startswith("| model | data | test accuracy [95 % interval] |") for line in lines
+    )
     assert not any("<script" in line.replace(r"\<", "") for line in lines)
 
 
@@ -289,30 +381,44 @@ def test_the_page_is_one_sound_file_with_words_first_and_nothing_becomes_markup(
     assert not any("alert(1)" in s and not s.strip().startswith("{") for s in found.scripts)
     ids = [a["id"] for _, a in found.elements if "id" in a]
     assert len(ids) == len(set(ids))
-    assert {a[k] for _, a in found.elements for k in ("aria-labelledby", "data-figure") if k in a} <= set(ids)
+    assert {
+        a[k] for _, a in found.elements for k in ("aria-labelledby", "data-figure") if k in a
+    } <= set(ids)
     levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
     assert all(a["aria-label"] for a in found.every("div") if a.get("class") == "plot")
     assert found.text.index("has the highest test accuracy") < found.text.index("against the best")
-    figures = [json.loads(s) for s in found.scripts if s.strip().startswith("{") and '"layout"' in s]
-    names = {a["text"] for f in figures if "layout" in f for a in f["layout"].get("annotations", ())}
+    figures = [
+        json.loads(s) for s in found.scripts if s.strip().startswith("{") and '"layout"' in s
+    ]
+    names = {
+        a["text"] for f in figures if "layout" in f for a in f["layout"].get("annotations", ())
+    }
     assert "a_b &amp; $1$ % &lt;b&gt;x" in names
 
 
 def test_the_figures_are_files_for_papers_too_and_always_the_same(written, tmp_path):
     keys = ("accuracy-per-model", "accuracy-by-training", "accuracy-by-search")
-    expected = {f"{key}.{ending}" for key in keys for ending in ("html", "png", "svg")} | {"plotly.min.js"}
+    expected = {f"{key}.{ending}" for key in keys for ending in ("html", "png", "svg")} | {
+        "plotly.min.js"
+    }
     assert {p.name for p in written.figures.iterdir()} == expected
     png = (written.figures / "accuracy-per-model.png").read_bytes()
     assert png.startswith(b"\x89PNG")
     assert int.from_bytes(png[16:20]) == 1440  # 7.2 inches of 200 dots
-    picture, nothing = accuracy_per_study(compare_studies([LOW])), accuracy_by_search(compare_studies([LOW]))
+    picture, nothing = (
+        accuracy_per_study(compare_studies([LOW])),
+        accuracy_by_search(compare_studies([LOW])),
+    )
     for folder in (tmp_path / "a", tmp_path / "b"):
         write_text(folder / f"{nothing.key}.svg", "of an earlier comparison")
         write_pictures([picture, nothing], folder)
         # What there is nothing to draw for any more does not stay.
-        assert {p.name for p in folder.iterdir()} == {"accuracy-per-model.png", "accuracy-per-model.svg"}
+        assert {p.name for p in folder.iterdir()} == {
+            "accuracy-per-model.png",
+            "accuracy-per-model.svg",
+        }
     assert (tmp_path / "a" / "accuracy-per-model.svg").read_bytes() == (
         tmp_path / "b" / "accuracy-per-model.svg"
     ).read_bytes()

@@ -35,17 +35,46 @@ BASE = ComparisonRow(
 )
 ABOVE = replace(BASE, model="above", published=0.78)
 BELOW = replace(BASE, model="below", published=0.95)
-SHORT = replace(BASE, model="short", data="cifar10", epochs=5, published_epochs=50, note="5 of 50 epochs")
+SHORT = replace(
+    BASE, model="short", data="cifar10", epochs=5, published_epochs=50, note="5 of 50 epochs"
+)
 OTHER = replace(BASE, model="other", published=0.92, published_split="train")
 SILENT = replace(BASE, model="silent", published=None, published_split=None, published_source=None)
 ONE = replace(BASE, model="one", values=(0.84,), n_wanted=1)
-FAILED = replace(BASE, model="failed", published_split="validation", split="validation", values=(), n_failed=3)
-QUEUED = replace(SILENT, model="queued", values=(), n_params=None, epochs=None, seconds_per_epoch=None, device=None)
+FAILED = replace(
+    BASE, model="failed", published_split="validation", split="validation", values=(), n_failed=3
+)
+QUEUED = replace(
+    SILENT,
+    model="queued",
+    values=(),
+    n_params=None,
+    epochs=None,
+    seconds_per_epoch=None,
+    device=None,
+)
 ROWS = (BASE, ABOVE, BELOW, SHORT, OTHER, SILENT, ONE, FAILED, QUEUED)
 FACTS = {"CPU": "2 cores", "keras": "3.15.0"}
 COLUMNS = [
-    *("suite", "model", "data", "published", "published_split", "accuracy_mean", "accuracy_ci_low", "accuracy_ci_high"),
-    *("split", "n_replicates", "difference", "n_params", "epochs", "published_epochs", "seconds_per_epoch"),
+    *(
+        "suite",
+        "model",
+        "data",
+        "published",
+        "published_split",
+        "accuracy_mean",
+        "accuracy_ci_low",
+        "accuracy_ci_high",
+    ),
+    *(
+        "split",
+        "n_replicates",
+        "difference",
+        "n_params",
+        "epochs",
+        "published_epochs",
+        "seconds_per_epoch",
+    ),
     *("device", "note"),
 ]
 EVIL = "</script><script>alert(1)</script>"
@@ -75,14 +104,25 @@ def test_the_csv_keeps_every_row_every_digit_and_the_columns_in_order():
     assert float(by["other"]["published"]) == 0.92
     assert by["other"]["difference"] == ""
     assert (by["one"]["accuracy_mean"], by["one"]["accuracy_ci_low"]) == ("0.84", "")
-    assert [by["failed"][c] for c in ("accuracy_mean", "n_replicates", "published_split")] == ["", "0", "validation"]
-    assert [by["queued"][c] for c in ("published", "n_params", "epochs", "seconds_per_epoch", "device")] == [""] * 5
+    assert [by["failed"][c] for c in ("accuracy_mean", "n_replicates", "published_split")] == [
+        "",
+        "0",
+        "validation",
+    ]
+    assert [
+        by["queued"][c] for c in ("published", "n_params", "epochs", "seconds_per_epoch", "device")
+    ] == [""] * 5
 
 
 def test_only_text_is_kept_from_being_a_formula():
     row = replace(BELOW, model="=cmd()", device="@d", note="-2+3")
     found = read(comparison_frame("+s", (row,)))[0]
-    assert [found[c] for c in ("suite", "model", "device", "note")] == ["'+s", "'=cmd()", "'@d", "'-2+3"]
+    assert [found[c] for c in ("suite", "model", "device", "note")] == [
+        "'+s",
+        "'=cmd()",
+        "'@d",
+        "'-2+3",
+    ]
     assert float(found["difference"]) == pytest.approx(-0.11)
 
 
@@ -105,7 +145,11 @@ def test_the_markdown_table_reads_as_people_do():
     assert {"not run yet", "0 of 3"} <= set(lines["queued"])
     assert "Published on the training set: other." in text
     assert "Published on the validation set: failed." in text
-    assert re.search(r"Published on the test set: convNN_1, above, .* chose their settings on that same test set", text)
+    assert re.search(
+        r"Published on the test set: convNN_1, above, .* chose their settings on that same"
+        r" test set",
+        text,
+    )
     assert "No figure is published for silent and queued." in text
     assert "- keras: 3.15.0" in text
     assert "| a\\|b \\<i\\> |" in to_markdown("s", (replace(BASE, model="a|b\n<i>"),))
@@ -113,8 +157,9 @@ def test_the_markdown_table_reads_as_people_do():
 
 def test_the_summary_says_who_reaches_the_figure_who_does_not_and_who_cannot_be_compared():
     lead, *rest = summary(ROWS)
-    assert lead == (
-        "The document’s figure lies within the 95 % interval of our mean for 1 of 9 systems; "
+    assert (
+        lead
+        == "The document’s figure lies within the 95 % interval of our mean for 1 of 9 systems; "
         "ours is above it for 1 and below it for 1; 6 can’t be compared."
     )
     text = " ".join(rest)
@@ -123,8 +168,8 @@ def test_the_summary_says_who_reaches_the_figure_who_does_not_and_who_cannot_be_
     # One more run would fall within 9.94 points of the mean: above's figure is 6 away, below's 11.
     assert ": below lies beyond where 95 % of further runs of ours would fall." in text
     assert text.endswith(
-        "Not comparable: short (fewer epochs); other (another split); silent (no published figure); "
-        "one (one replicate only); failed (all failed); queued (not run yet)."
+        "Not comparable: short (fewer epochs); other (another split); silent (no published figure);"
+        " one (one replicate only); failed (all failed); queued (not run yet)."
     )
     ends = {p: standing(replace(BASE, published=p)) for p in (0.79, 0.80, 0.88, 0.89)}
     assert ends == {0.79: "above", 0.80: "within", 0.88: "within", 0.89: "below"}
@@ -135,17 +180,30 @@ def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
     plot = as_plot(accuracy_per_model((*ROWS, replace(BASE, model="best", values=(0.99,) * 3))))
     fashion, cifar = (p.figure for p in plot.panels)
     assert fashion.layout.yaxis.ticktext[0] == "best"
-    assert set(fashion.layout.yaxis.ticktext) == {r.model for r in ROWS if r is not SHORT} | {"best"}
+    assert set(fashion.layout.yaxis.ticktext) == {r.model for r in ROWS if r is not SHORT} | {
+        "best"
+    }
     assert fashion.layout.yaxis.range[0] > fashion.layout.yaxis.range[1]
     assert cifar.layout.yaxis.ticktext == ("short",)
     assert {t.name for t in cifar.data} >= {"ours, other number of epochs"}
     looks = {t.name: t.marker.symbol for t in fashion.data if t.name.startswith("document")}
-    assert set(looks) == {"document, test set", "document, validation set", "document, training set"}
+    assert set(looks) == {
+        "document, test set",
+        "document, validation set",
+        "document, training set",
+    }
     assert len(set(looks.values())) == 3
     assert points(plot, "document, training set") == {"other": 92.0}
-    assert {re.sub("<.*?>", "", a.text) for a in fashion.layout.annotations} == {"all failed", "not run yet"}
+    assert {re.sub("<.*?>", "", a.text) for a in fashion.layout.annotations} == {
+        "all failed",
+        "not run yet",
+    }
     ours = next(t for t in fashion.data if t.name == "ours, mean and 95 % interval")
-    whiskers = dict(zip((fashion.layout.yaxis.ticktext[int(y)] for y in ours.y), ours.error_x.array, strict=True))
+    whiskers = dict(
+        zip(
+            (fashion.layout.yaxis.ticktext[int(y)] for y in ours.y), ours.error_x.array, strict=True
+        )
+    )
     assert whiskers["convNN_1"] == pytest.approx(4.96828, abs=1e-5)
     single = next(t for t in fashion.data if t.name == "ours, too few replicates for an interval")
     assert points(plot, single.name) == {"one": 84.0}
@@ -154,7 +212,11 @@ def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
 
 def test_a_far_outlier_gets_a_close_up_beside_the_whole_range_and_is_named_in_both():
     near = [replace(BASE, model=f"m{i}", values=(0.84 + i / 200,) * 2) for i in range(5)]
-    plot = as_plot(accuracy_per_model([*near, replace(BASE, model="far", published=0.3764, values=(0.38, 0.38))]))
+    plot = as_plot(
+        accuracy_per_model(
+            [*near, replace(BASE, model="far", published=0.3764, values=(0.38, 0.38))]
+        )
+    )
     whole, close = (p.figure for p in plot.panels)
     assert whole.layout.xaxis.range[0] < 37.64
     assert whole.layout.xaxis.range[1] > 86
@@ -172,7 +234,12 @@ def test_the_page_is_one_sound_file_that_needs_no_network(tmp_path):
         *("comparison.csv", "comparison.md", "comparison.tex", "comparison.html", "figures")
     }
     assert {p.name for p in paths.figures.iterdir()} == {
-        *("accuracy-per-model.html", "accuracy-per-model.png", "accuracy-per-model.svg", "plotly.min.js")
+        *(
+            "accuracy-per-model.html",
+            "accuracy-per-model.png",
+            "accuracy-per-model.svg",
+            "plotly.min.js",
+        )
     }
     text = paths.page.read_text(encoding="utf-8")
     assert "default-src 'none'" in text
@@ -186,18 +253,30 @@ def test_the_page_is_one_sound_file_that_needs_no_network(tmp_path):
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
     ids = [a["id"] for _, a in found.elements if "id" in a]
     assert len(ids) == len(set(ids))
-    assert {a[k] for _, a in found.elements for k in ("aria-labelledby", "data-figure") if k in a} <= set(ids)
+    assert {
+        a[k] for _, a in found.elements for k in ("aria-labelledby", "data-figure") if k in a
+    } <= set(ids)
     assert all(a["aria-label"] for a in found.every("div") if a.get("class") == "plot")
     # Every cell has what the script sorts by, in figures where the column has figures.
-    cells = [a["data-value"] for tag, a in found.elements if tag in ("td", "th") and "data-value" in a]
+    cells = [
+        a["data-value"] for tag, a in found.elements if tag in ("td", "th") and "data-value" in a
+    ]
     assert cells[:6] == ["convNN_1", "fashion", "0.84", "test set", "0.84", "0.0"]
     assert len(cells) == 12 * len(ROWS)
     assert "keras 3.15.0" in found.text
-    assert found.text.index("lies within the 95 % interval") < found.text.index("Ours is the mean over replicates")
+    assert found.text.index("lies within the 95 % interval") < found.text.index(
+        "Ours is the mean over replicates"
+    )
 
 
 def test_nothing_from_the_rows_becomes_markup(tmp_path):
-    texts = {"model": EVIL, "data": EVIL, "published_source": EVIL, "published_split": EVIL, "split": EVIL}
+    texts = {
+        "model": EVIL,
+        "data": EVIL,
+        "published_source": EVIL,
+        "published_split": EVIL,
+        "split": EVIL,
+    }
     row = replace(BASE, **texts, device=EVIL, note=EVIL)
     paths = write_comparison(EVIL, (row, QUEUED), tmp_path, facts={EVIL: EVIL})
     for file in (paths.page, *paths.figures.glob("*.html")):

@@ -1,4 +1,6 @@
-"""The leaderboard in each format: the same rows, columns, types and values, and all of it documented."""
+"""The leaderboard in each format: the same rows, columns, types and values, and all of it
+documented.
+"""
 
 import json
 import re
@@ -25,9 +27,17 @@ def finals():
     """Trial 3 trained again three times, the document's setting once."""
     common = {"n_wanted": 3, "n_failed": 0, "optimism": None, "is_extra": False}
     best = Finalist(
-        3, 1, False, search_accuracy=0.9125, interval=mean_interval([0.9, 0.85, 0.8]), values=(0.9, 0.85, 0.8), **common
+        3,
+        1,
+        False,
+        search_accuracy=0.9125,
+        interval=mean_interval([0.9, 0.85, 0.8]),
+        values=(0.9, 0.85, 0.8),
+        **common,
     )
-    own = Finalist(0, 2, True, search_accuracy=0.9, interval=mean_interval([0.7]), values=(0.7,), **common)
+    own = Finalist(
+        0, 2, True, search_accuracy=0.9, interval=mean_interval([0.7]), values=(0.7,), **common
+    )
     return Finals((replace(best, tied_with_best=True), own), None, 10, True, "")
 
 
@@ -35,7 +45,11 @@ def finals():
 def mixed(study):
     """Parameters of every kind, and one whose values are of several."""
     other = {"lr": 1, "flag": False, "text": 'é, "x"\n', "size": 4}
-    rows = (trial(0, "COMPLETE", (0.5,), params=MIXED), trial(3, "FAIL", params=other), *study.trials[5:7])
+    rows = (
+        trial(0, "COMPLETE", (0.5,), params=MIXED),
+        trial(3, "FAIL", params=other),
+        *study.trials[5:7],
+    )
     return replace(study, trials=rows, spec={})
 
 
@@ -45,9 +59,20 @@ def as_csv(study, finals, folder):
 
 
 INTEGERS = ["rank", "trial", "best_epoch", "epochs", "n_params", "param.units", "n_replicates"]
-NUMBERS = ["val_accuracy", "train_s", "param.lr", "test_accuracy_mean", "test_accuracy_ci_low", "test_accuracy_ci_high"]
+NUMBERS = [
+    "val_accuracy",
+    "train_s",
+    "param.lr",
+    "test_accuracy_mean",
+    "test_accuracy_ci_low",
+    "test_accuracy_ci_high",
+]
 TEXTS = ["study", "model", "data", "state", "param.size", "param.text", "param.optimizer"]
-TYPES = dict.fromkeys(INTEGERS, "int64") | dict.fromkeys(NUMBERS, "double") | dict.fromkeys(TEXTS, "string")
+TYPES = (
+    dict.fromkeys(INTEGERS, "int64")
+    | dict.fromkeys(NUMBERS, "double")
+    | dict.fromkeys(TEXTS, "string")
+)
 TYPES |= dict.fromkeys(["param.flag", "tied_with_best"], "bool")
 
 
@@ -76,7 +101,9 @@ def test_json_says_its_schema_and_types_and_has_the_values_of_the_csv(mixed, fin
 
 
 def same(table: pd.DataFrame, csv: pd.DataFrame) -> bool:
-    """Whether both have the same columns and cells; text as a spreadsheet sees it, without its apostrophe."""
+    """Whether both have the same columns and cells; text as a spreadsheet sees it, without its
+    apostrophe.
+    """
     assert list(table.columns) == list(csv.columns)
     for name in csv.columns:
         for ours, theirs in zip(table[name], csv[name], strict=True):
@@ -90,7 +117,9 @@ def same(table: pd.DataFrame, csv: pd.DataFrame) -> bool:
 
 
 def test_finalists_fill_their_columns_and_others_leave_them_blank(study, finals, tmp_path):
-    rows = json.loads(write_export(study, finals, tmp_path, "json").read_text(encoding="utf-8"))["rows"]
+    rows = json.loads(write_export(study, finals, tmp_path, "json").read_text(encoding="utf-8"))[
+        "rows"
+    ]
     by_trial = {row["trial"]: row for row in rows}
     assert by_trial[3]["test_accuracy_mean"] == pytest.approx(0.85)
     assert by_trial[3]["test_accuracy_ci_low"] < 0.85 < by_trial[3]["test_accuracy_ci_high"]
@@ -101,7 +130,9 @@ def test_finalists_fill_their_columns_and_others_leave_them_blank(study, finals,
 
 
 @pytest.mark.parametrize("format_", ["csv", "parquet", "json"])
-def test_a_study_without_trials_and_one_of_hostile_names_can_be_written(study, hostile, tmp_path, format_):
+def test_a_study_without_trials_and_one_of_hostile_names_can_be_written(
+    study, hostile, tmp_path, format_
+):
     for record in (replace(study, trials=()), hostile):
         assert write_export(record, None, tmp_path / "new", format_).stat().st_size > 0
     assert [p.name for p in (tmp_path / "new").iterdir()] == [f"leaderboard.{format_}"]
@@ -117,7 +148,12 @@ def test_another_format_and_a_folder_that_can_not_be_written_are_clear_errors(st
 
 
 def test_the_documentation_names_every_column_and_no_other(study, finals):
-    documented = re.findall(r"^\| `([^`]+)` \| (\w+)", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    columns = [name if not name.startswith("param.") else "param.<name>" for name in leaderboard(study, finals)]
+    documented = re.findall(
+        r"^\| `([^`]+)` \| (\w+)", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE
+    )
+    columns = [
+        name if not name.startswith("param.") else "param.<name>"
+        for name in leaderboard(study, finals)
+    ]
     assert [name for name, _ in documented] == list(dict.fromkeys(columns))
     assert SCHEMA in DOCS.read_text(encoding="utf-8")

@@ -46,21 +46,28 @@ def test_only_text_cells_are_escaped_against_formulas(hostile, tmp_path):
     assert rows[1]["param.</script><script>alert(1)</script>"] == "<img src=x onerror=alert(1)>"
 
 
-@pytest.mark.parametrize(("start", "escaped"), [*((c, f"'{c}") for c in ("=", "+", "-", "@", "\t")), ("\r=", r"\r=")])
+@pytest.mark.parametrize(
+    ("start", "escaped"), [*((c, f"'{c}") for c in ("=", "+", "-", "@", "\t")), ("\r=", r"\r=")]
+)
 def test_every_formula_start_is_escaped(study, tmp_path, start, escaped):
     write_leaderboard(replace(study, name=f"{start}x"), tmp_path / "l.csv")
     with (tmp_path / "l.csv").open(encoding="utf-8", newline="") as file:
         assert {r["study"] for r in csv.DictReader(file)} == {f"{escaped}x"}
 
 
-def test_parameters_that_the_space_does_not_name_come_last_and_numbers_stay_what_they_are(study, tmp_path):
+def test_parameters_that_the_space_does_not_name_come_last_and_numbers_stay_what_they_are(
+    study, tmp_path
+):
     rows = (
         trial(0, "COMPLETE", (0.5,), params={"z": 3, "a": 2.5, "lr": 1e-7, "flag": True}),
         trial(1, "COMPLETE", (0.4,), params={"a": -2, "lr": -0.1}),
     )
     write_leaderboard(replace(study, trials=rows), tmp_path / "l.csv")
     lines = (tmp_path / "l.csv").read_text(encoding="utf-8").splitlines()
-    assert "param.optimizer,param.momentum,param.lr,param.units,param.a,param.flag,param.z,test_accu" in lines[0]
+    assert (
+        "param.optimizer,param.momentum,param.lr,param.units,param.a,param.flag,param.z,test_accu"
+        in lines[0]
+    )
     assert lines[1].endswith(",,,1e-07,,2.5,True,3,,,,,")
     assert lines[2].endswith(",,,-0.1,,-2,,,,,,,")
 
@@ -78,19 +85,40 @@ def test_frames_keep_their_types_and_a_study_without_trials_still_has_its_column
     empty = leaderboard(replace(study, trials=()))
     assert list(empty.columns) == EXPECTED.splitlines()[0].split(",")
     assert empty.empty
-    for name, dtype in zip(("rank", *NAMES), ("Int64", *["float64"] * 3, "Int64", "boolean"), strict=True):
+    for name, dtype in zip(
+        ("rank", *NAMES), ("Int64", *["float64"] * 3, "Int64", "boolean"), strict=True
+    ):
         assert leaderboard(study)[name].dtype == empty[name].dtype == dtype
 
 
 def test_finalists_show_what_they_reached_on_the_test_set_and_keep_their_rank(study, tmp_path):
     def finalist(number, values, tied):
-        return Finalist(number, None, number == 0, False, 0.9, mean_interval(values), values, 3, 0, None, None, tied)
+        return Finalist(
+            number,
+            None,
+            number == 0,
+            False,
+            0.9,
+            mean_interval(values),
+            values,
+            3,
+            0,
+            None,
+            None,
+            tied,
+        )
 
-    rows = (finalist(3, (0.25, 0.5, 0.75), True), finalist(0, (0.875,), False), finalist(2, (0.5,), None))
+    rows = (
+        finalist(3, (0.25, 0.5, 0.75), True),
+        finalist(0, (0.875,), False),
+        finalist(2, (0.5,), None),
+    )
     finals = Finals(rows, None, 100, True, "")
     write_leaderboard(study, tmp_path / "l.csv", finals)
     with (tmp_path / "l.csv").open(encoding="utf-8", newline="") as file:
-        found = {r["trial"]: [r["rank"], *(r[name] for name in NAMES)] for r in csv.DictReader(file)}
+        found = {
+            r["trial"]: [r["rank"], *(r[name] for name in NAMES)] for r in csv.DictReader(file)
+        }
     # t(0.975, 2) = 4.302653 · 0.25 / √3 is more than half, and no accuracy is below 0 or above 1.
     assert found["3"] == ["1", "0.5", "0.0", "1.0", "3", "True"]
     assert found["0"] == ["2", "0.875", "", "", "1", "False"]

@@ -1,4 +1,6 @@
-"""A study packed into one file: all of it is there, the file is read again, and nothing else is ever taken for one."""
+"""A study packed into one file: all of it is there, the file is read again, and nothing else is
+ever taken for one.
+"""
 
 import io
 import json
@@ -43,17 +45,29 @@ def test_what_comes_out_is_what_was_stored_and_what_lay_in_the_folders(
     path = tmp_path / "new" / "mine.tar.gz"
     assert write_archive(storage, kept, path) == path.stat().st_size
     stored = {name: read_study(storage, name) for name in ("mine", "mine.final")}
-    assert [t.state for t in stored["mine"].trials] == ["COMPLETE"] * 2 + ["PRUNED", "FAIL", "FAIL", "WAITING"]
+    assert [t.state for t in stored["mine"].trials] == ["COMPLETE"] * 2 + [
+        "PRUNED",
+        "FAIL",
+        "FAIL",
+        "WAITING",
+    ]
     assert read_archive(path) == stored
     assert stored["mine"].ended_by == "its budget is spent"
     with tarfile.open(path) as tar:
         names = sorted(tar.getnames())
         tar.extractall(tmp_path / "out", filter="data")
     assert names == [
-        "mine.final/evidence/trial-0000.npz", "mine.final/evidence/trial-0001.npz", "mine.final/record.jsonl",
-        "mine/evidence/samples.npz", "mine/figures/history.html", "mine/leaderboard.csv", "mine/manifest.json",
-        "mine/record.jsonl", "mine/report.html", "mine/study.yaml",
-    ]  # fmt: skip
+        "mine.final/evidence/trial-0000.npz",
+        "mine.final/evidence/trial-0001.npz",
+        "mine.final/record.jsonl",
+        "mine/evidence/samples.npz",
+        "mine/figures/history.html",
+        "mine/leaderboard.csv",
+        "mine/manifest.json",
+        "mine/record.jsonl",
+        "mine/report.html",
+        "mine/study.yaml",
+    ]
     for name in ("mine/report.html", "mine/evidence/samples.npz"):
         assert (tmp_path / "out" / name).read_bytes() == (own_home / name).read_bytes()
     first, *rows = (tmp_path / "out" / "mine" / "record.jsonl").read_text().splitlines()
@@ -63,7 +77,9 @@ def test_what_comes_out_is_what_was_stored_and_what_lay_in_the_folders(
 
 
 @on_sqlite
-def test_evidence_in_a_store_is_packed_too(studies: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evidence_in_a_store_is_packed_too(
+    studies: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import fsspec
 
     monkeypatch.setenv("GRIDLESS_ARTIFACTS", f"memory://{tmp_path}")
@@ -77,7 +93,9 @@ def test_evidence_in_a_store_is_packed_too(studies: Any, tmp_path: Path, monkeyp
 
 
 @on_sqlite
-def test_a_second_call_takes_a_whole_file_of_the_same_and_refuses_any_other(studies: Any, tmp_path: Path) -> None:
+def test_a_second_call_takes_a_whole_file_of_the_same_and_refuses_any_other(
+    studies: Any, tmp_path: Path
+) -> None:
     storage, kept = studies
     path = tmp_path / "mine.tar.gz"
     write_archive(storage, kept, path)

@@ -30,7 +30,9 @@ def ledger(open_storage: Open) -> Ledger:
     return Ledger.open(open_storage(), spec(), {"python": "3"})
 
 
-def test_a_study_starts_exactly_n_trials_under_any_number_of_workers(open_storage: Open, ledger: Ledger) -> None:
+def test_a_study_starts_exactly_n_trials_under_any_number_of_workers(
+    open_storage: Open, ledger: Ledger
+) -> None:
     """Eight workers with connections of their own, all claiming at once."""
     claims: list[Claim] = []
     ledgers = [Ledger(open_storage(), "s") for _ in range(8)]
@@ -94,14 +96,20 @@ def test_a_living_or_merely_distant_worker_keeps_its_trial(ledger: Ledger) -> No
     assert requeue_lost(ledger, ASKER, grace_s=60) == []
 
 
-def test_a_worker_whose_process_is_hidden_keeps_its_trial(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_worker_whose_process_is_hidden_keeps_its_trial(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where /proc shows a user's own processes only (hidepid=2)."""
     begin(ledger, ME)
-    monkeypatch.setattr("search.study.storage.claim._born", lambda _pid: Path("/proc/nowhere").stat())
+    monkeypatch.setattr(
+        "search.study.storage.claim._born", lambda _pid: Path("/proc/nowhere").stat()
+    )
     assert requeue_lost(ledger, ASKER, grace_s=60) == []
 
 
-def test_a_distant_worker_is_lost_after_the_grace_period(open_storage: Open, ledger: Ledger) -> None:
+def test_a_distant_worker_is_lost_after_the_grace_period(
+    open_storage: Open, ledger: Ledger
+) -> None:
     begin(ledger, ELSEWHERE)
     with open_storage().session() as session:
         session.query(models.TrialHeartbeatModel).update({"heartbeat": datetime(2020, 1, 1)})
@@ -146,7 +154,9 @@ def test_an_ended_trial_can_not_be_written_again(ledger: Ledger) -> None:
         ledger.report(claim, [epoch(2, 0.9)])
 
 
-def test_what_could_not_be_trained_reads_fail_but_samplers_see_it(open_storage: Open, ledger: Ledger) -> None:
+def test_what_could_not_be_trained_reads_fail_but_samplers_see_it(
+    open_storage: Open, ledger: Ledger
+) -> None:
     ledger.fail(begin(ledger, ME), "out of memory", untrainable=True, log_tail="Killed")
     ledger.fail(begin(ledger, ME), "exit code 3", log_tail="Traceback")
     assert [(t.state, t.reason, t.log_tail) for t in ledger.trials()] == [
@@ -179,7 +189,9 @@ def test_a_study_with_an_interrupted_trial_does_not_end(ledger: Ledger) -> None:
     assert close(ledger) is None
 
 
-def test_the_budget_may_grow_and_nothing_else_may_change(open_storage: Open, ledger: Ledger) -> None:
+def test_the_budget_may_grow_and_nothing_else_may_change(
+    open_storage: Open, ledger: Ledger
+) -> None:
     for _ in range(6):
         begin(ledger, ME)
     assert ledger.claim(ME) is None
@@ -218,7 +230,9 @@ def test_an_unknown_study_is_an_input_error(open_storage: Open) -> None:
 
 
 def test_a_claim_whose_confirmation_never_arrived_is_found_and_given_back(ledger: Ledger) -> None:
-    """The connection died after the commit: the worker knows of no trial, the storage says that it holds one."""
+    """The connection died after the commit: the worker knows of no trial, the storage says that it
+    holds one.
+    """
     begin(ledger, ME, [0.5])
     assert requeue_lost(ledger, ME, grace_s=60) == [0]
     [trial] = ledger.trials()
@@ -233,7 +247,9 @@ def test_an_end_may_be_stored_again_when_its_confirmation_never_arrived(ledger: 
     assert [t.state for t in ledger.trials()] == ["COMPLETE", "FAIL"]
 
 
-def test_a_study_that_closes_heeds_a_budget_that_has_just_grown(open_storage: Open, ledger: Ledger) -> None:
+def test_a_study_that_closes_heeds_a_budget_that_has_just_grown(
+    open_storage: Open, ledger: Ledger
+) -> None:
     for _ in range(6):
         ledger.give_back(begin(ledger, ME, [0.5]), paused=True)
     Ledger.open(open_storage(), spec(n_trials=7), {})
@@ -251,7 +267,9 @@ def test_a_study_of_another_program_is_an_input_error(open_storage: Open) -> Non
             touch()
 
 
-def test_an_end_that_waits_while_the_trial_is_taken_back_is_refused(open_storage: Open, ledger: Ledger) -> None:
+def test_an_end_that_waits_while_the_trial_is_taken_back_is_refused(
+    open_storage: Open, ledger: Ledger
+) -> None:
     """The worker was lost and wakes in the very moment in which another takes its trial back."""
     claim = begin(ledger, ME, [0.5])
     late = Ledger(open_storage(), "s")
@@ -276,14 +294,19 @@ def test_an_end_that_waits_while_the_trial_is_taken_back_is_refused(open_storage
     assert [t.state for t in ledger.trials()] == ["WAITING"]
 
 
-def test_a_trial_that_begins_again_keeps_nothing_of_its_epochs(open_storage: Open, ledger: Ledger) -> None:
+def test_a_trial_that_begins_again_keeps_nothing_of_its_epochs(
+    open_storage: Open, ledger: Ledger
+) -> None:
     claim = begin(ledger, ME, [0.2, 0.9])
     other = begin(ledger, ME, [0.3])
     ledger.forget_epochs(claim)
     ledger.report(claim, [epoch(1, 0.1)])
     ledger.prune(claim, None, "enough")
     first, second = Ledger(open_storage(), "s").trials()
-    assert ([e.val_accuracy for e in first.curve], [e.val_accuracy for e in second.curve]) == ([0.1], [0.3])
+    assert ([e.val_accuracy for e in first.curve], [e.val_accuracy for e in second.curve]) == (
+        [0.1],
+        [0.3],
+    )
     assert (first.total_epochs, first.seed) == (9, 1)
     with pytest.raises(ClaimLostError):
         ledger.forget_epochs(replace(other, token="another"))

@@ -38,7 +38,13 @@ def opened_ago(ledger: Ledger, seconds: float) -> None:
 def test_a_larger_priority_comes_first_then_who_has_fewest_running_then_the_oldest(
     open_storage: Open, put: Callable[..., Ledger]
 ) -> None:
-    old, busy, new, urgent, minor = put("old"), put("busy"), put("new"), put("urgent", 5), put("minor", -1)
+    old, busy, new, urgent, minor = (
+        put("old"),
+        put("busy"),
+        put("new"),
+        put("urgent", 5),
+        put("minor", -1),
+    )
     begin(busy, ME)
     for _ in range(3):
         begin(urgent, ME)
@@ -72,7 +78,11 @@ def test_a_study_whose_time_is_over_is_handed_out_no_more_until_it_is_opened_aga
     assert ledger.claim(ME) is None
     assert open_studies(open_storage()) == []
     assert put("s", timeout_s=60.0).place() == ledger.place()
-    assert (ledger.place().state, ledger.place().reason, ledger.place().priority) == (QueueState.OPEN, "", 3)
+    assert (ledger.place().state, ledger.place().reason, ledger.place().priority) == (
+        QueueState.OPEN,
+        "",
+        3,
+    )
     assert ledger.claim(ME) is not None
 
 
@@ -92,7 +102,9 @@ def test_the_time_of_a_study_begins_with_its_first_trial_and_not_while_it_waits_
 
 
 @on_sqlite
-def test_resuming_a_study_whose_time_is_over_gives_it_that_time_again(put: Callable[..., Ledger]) -> None:
+def test_resuming_a_study_whose_time_is_over_gives_it_that_time_again(
+    put: Callable[..., Ledger],
+) -> None:
     """Also before any worker has noticed, so that the queue itself still reads open."""
     ledger = put("s", timeout_s=60.0)
     opened_ago(ledger, 61)
@@ -137,7 +149,12 @@ def test_a_place_of_wrong_types_keeps_no_other_study_from_workers(
 ) -> None:
     put("good")
     bad = put("bad")
-    for place in ({"state": "open", "priority": "high"}, {"state": "open", "n_before": None}, {"priority": 1}, []):
+    for place in (
+        {"state": "open", "priority": "high"},
+        {"state": "open", "n_before": None},
+        {"priority": 1},
+        [],
+    ):
         with open_storage().session() as session:
             open_storage().put_study(session, bad.study_id, {QUEUE: place})
         assert [s.name for s in open_studies(open_storage())] == ["good"]

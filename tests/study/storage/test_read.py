@@ -31,7 +31,11 @@ def test_a_reader_sees_every_change_of_every_trial(open_storage: Open) -> None:
     ledger.give_back(second, paused=True)
     third = begin(ledger, me, [0.2, 0.3])
     ledger.fail(third, "why", log_tail="end")
-    assert [(t.state, t.paused) for t in reader.read()] == [("COMPLETE", False), ("WAITING", True), ("FAIL", False)]
+    assert [(t.state, t.paused) for t in reader.read()] == [
+        ("COMPLETE", False),
+        ("WAITING", True),
+        ("FAIL", False),
+    ]
     again = ledger.claim(me, promote=1, new=False)
     assert again is not None
     ledger.report(again, [epoch(2, 0.7)])
@@ -64,8 +68,13 @@ def test_trials_that_wait_at_their_rungs_are_not_read_again_and_again(
 
 
 @pytest.mark.parametrize(("data", "expected"), [("fashion", 0.8), ("digits", None)])
-def test_a_published_figure_belongs_to_its_own_data(open_storage: Open, data: str, expected: float | None) -> None:
-    space = SPACE.as_dict() | {"data": "fashion", "published": {"value": 0.8, "split": "test", "source": "X"}}
+def test_a_published_figure_belongs_to_its_own_data(
+    open_storage: Open, data: str, expected: float | None
+) -> None:
+    space = SPACE.as_dict() | {
+        "data": "fashion",
+        "published": {"value": 0.8, "split": "test", "source": "X"},
+    }
     Ledger.open(open_storage(), spec(data=data, space=space), {"python": "3"})
     record = read_study(open_storage(), "s")
     assert (record.published or {}).get("value") == expected
@@ -77,10 +86,19 @@ EPOCH = "UPDATE trial_user_attributes SET value_json = {} WHERE key = 'epoch:1' 
 STUDY = "UPDATE study_user_attributes SET value_json = {} WHERE key = '{}'"
 DAMAGE = {
     "an epoch cut short": (EPOCH.format("""'{"step": 1'"""), "trial 1: JSONDecodeError"),
-    "an epoch that lacks figures": (EPOCH.format("""'{"step": 1}'"""), "trial 1: ValidationError: curve.0.seconds"),
-    "bytes that are no text": (EPOCH.format("CAST(x'7bff7d' AS TEXT)"), "Could not decode to UTF-8"),
+    "an epoch that lacks figures": (
+        EPOCH.format("""'{"step": 1}'"""),
+        "trial 1: ValidationError: curve.0.seconds",
+    ),
+    "bytes that are no text": (
+        EPOCH.format("CAST(x'7bff7d' AS TEXT)"),
+        "Could not decode to UTF-8",
+    ),
     "a state that is none": ("UPDATE trials SET state = 'DONE' WHERE trial_id = 2", "LookupError"),
-    "a time that is none": ("UPDATE trials SET datetime_start = 'noon' WHERE trial_id = 2", "ValueError"),
+    "a time that is none": (
+        "UPDATE trials SET datetime_start = 'noon' WHERE trial_id = 2",
+        "ValueError",
+    ),
     "a param that is none": (
         "UPDATE trial_params SET distribution_json = '[]' WHERE trial_id = 2",
         "trial 1: TypeError",
@@ -89,7 +107,9 @@ DAMAGE = {
     "settings cut short": (STUDY.format("""'{"model"'""", "spec"), "JSONDecodeError"),
     "a place on the queue cut short": (STUDY.format("'{'", "queue"), "JSONDecodeError"),
 }
-"""What a disk, a copy cut short or a hand may do to a study of two trials, alone in its database."""
+"""What a disk, a copy cut short or a hand may do to a study of two trials, alone in its
+database.
+"""
 on_sqlite = pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
 damaged = pytest.mark.parametrize(("statement", "told"), DAMAGE.values(), ids=DAMAGE)
 
@@ -101,7 +121,9 @@ def damage(storage: LedgerStorage, statement: str) -> None:
 
 @on_sqlite
 @damaged
-def test_what_can_not_be_read_is_told_by_study_and_trial(open_storage: Open, statement: str, told: str) -> None:
+def test_what_can_not_be_read_is_told_by_study_and_trial(
+    open_storage: Open, statement: str, told: str
+) -> None:
     storage = open_storage()
     ledger, me = Ledger.open(storage, spec(), {}), Owner.me("me")
     ledger.complete(begin(ledger, me, [0.1]), 0.1)
@@ -114,7 +136,8 @@ def test_what_can_not_be_read_is_told_by_study_and_trial(open_storage: Open, sta
         reads += [TrialReader(open_storage(), ledger.study_id).read, reader.read]
     for read in reads:
         with pytest.raises(
-            DamagedError, match=rf"study 's': its stored record is damaged \(.*{told}.*bring back a copy"
+            DamagedError,
+            match=rf"study 's': its stored record is damaged \(.*{told}.*bring back a copy",
         ):
             read()
 
@@ -125,7 +148,9 @@ def test_what_optuna_reads_is_told_of_as_well(open_storage: Open) -> None:
     ledger = Ledger.open(storage, spec(), {})
     begin(ledger, Owner.me("me"), [0.2])
     for text in ("'{'", "CAST(x'7bff7d' AS TEXT)"):
-        damage(storage, f"UPDATE trial_user_attributes SET value_json = {text} WHERE key = 'epoch:1'")
+        damage(
+            storage, f"UPDATE trial_user_attributes SET value_json = {text} WHERE key = 'epoch:1'"
+        )
         with pytest.raises(DamagedError, match="study 's': its stored record is damaged"):
             storage.whole_trials(ledger.study_id)
     with pytest.raises(InputError, match="was deleted"):
@@ -136,11 +161,17 @@ def test_what_optuna_reads_is_told_of_as_well(open_storage: Open) -> None:
 def test_a_fault_of_ours_or_of_the_database_is_not_taken_for_damage(open_storage: Open) -> None:
     with pytest.raises(ZeroDivisionError), decoding("s"):
         raise ZeroDivisionError
-    with pytest.raises(sa.exc.OperationalError), decoding("s"), open_storage().engine.connect() as connection:
+    with (
+        pytest.raises(sa.exc.OperationalError),
+        decoding("s"),
+        open_storage().engine.connect() as connection,
+    ):
         connection.exec_driver_sql("SELECT nothing FROM nowhere")
 
 
-def test_a_study_of_a_search_with_any_settings_that_a_user_may_give_is_read(open_storage: Open) -> None:
+def test_a_study_of_a_search_with_any_settings_that_a_user_may_give_is_read(
+    open_storage: Open,
+) -> None:
     storage = open_storage()
     Ledger.open(storage, spec(finalists=None, timeout_s=None, budget=None), {})
     assert read_study(storage, "s").spec["finalists"] is None

@@ -1,4 +1,6 @@
-"""Deleting a study on every storage: nothing of it stays, nothing of others goes, and no crash leaves half of it."""
+"""Deleting a study on every storage: nothing of it stays, nothing of others goes, and no crash
+leaves half of it.
+"""
 
 import re
 import shutil
@@ -54,7 +56,10 @@ def folders_of(prepared: Prepared) -> list[Path]:
 def n_rows(storage: LedgerStorage) -> dict[str, int]:
     with storage.reading(), storage.session() as session:
         tables = models.BaseModel.metadata.sorted_tables
-        return {t.name: session.execute(sa.select(sa.func.count()).select_from(t)).scalar_one() for t in tables}
+        return {
+            t.name: session.execute(sa.select(sa.func.count()).select_from(t)).scalar_one()
+            for t in tables
+        }
 
 
 def test_a_study_goes_with_its_finalists_and_every_row_and_file_of_others_stays(
@@ -91,7 +96,9 @@ def test_a_crash_between_any_two_steps_leaves_a_study_that_the_next_call_removes
         rmtree(path)
 
     monkeypatch.setattr("search.artifacts.shutil.rmtree", refusing)
-    with pytest.raises(InputError, match=r"mine can't be removed \(Permission denied\); .*the same command"):
+    with pytest.raises(
+        InputError, match=r"mine can't be removed \(Permission denied\); .*the same command"
+    ):
         delete(storage)
     assert not (own_home / "mine.final").exists()
     assert [s.name for s in stored_studies(storage, "mine")] == ["mine", "mine.final"]
@@ -109,16 +116,23 @@ def test_no_trial_begins_once_it_is_taken_off_the_queue_unless_it_is_put_back(
     ledger = keep(storage, own_home, n_trials=3)
     removal = plan_removal(storage, "mine", grace_s=60)
     places = take_off(storage, removal, grace_s=60)
-    assert (ledger.place().state, ledger.place().reason) == (QueueState.CANCELLED, "it is being deleted")
+    assert (ledger.place().state, ledger.place().reason) == (
+        QueueState.CANCELLED,
+        "it is being deleted",
+    )
     assert ledger.claim(ME) is None
     put_back(storage, places)
     assert ledger.claim(ME) is not None
-    with pytest.raises(InputError, match=r"trials are being trained: 2 by me; first `gridless pause mine`"):
+    with pytest.raises(
+        InputError, match=r"trials are being trained: 2 by me; first `gridless pause mine`"
+    ):
         take_off(storage, removal, grace_s=60)
 
 
 @on_sqlite
-def test_a_worker_at_work_holds_it_up_and_a_lost_one_does_not(open_storage: Open, own_home: Path) -> None:
+def test_a_worker_at_work_holds_it_up_and_a_lost_one_does_not(
+    open_storage: Open, own_home: Path
+) -> None:
     storage = open_storage()
     ledger = keep(storage, own_home, n_trials=3)
     begin(ledger, ME, [0.5])
@@ -133,7 +147,9 @@ def test_a_worker_at_work_holds_it_up_and_a_lost_one_does_not(open_storage: Open
 
 @on_sqlite
 @damaged
-def test_a_damaged_study_goes_all_the_same(open_storage: Open, own_home: Path, statement: str, told: str) -> None:
+def test_a_damaged_study_goes_all_the_same(
+    open_storage: Open, own_home: Path, statement: str, told: str
+) -> None:
     storage = open_storage()
     ledger = keep(storage, own_home, finalists=0)
     damage(storage, statement)
@@ -150,11 +166,15 @@ def test_a_damaged_study_goes_all_the_same(open_storage: Open, own_home: Path, s
 
 
 @on_sqlite
-def test_a_worker_with_a_damaged_claim_is_at_work_while_it_beats(open_storage: Open, own_home: Path) -> None:
+def test_a_worker_with_a_damaged_claim_is_at_work_while_it_beats(
+    open_storage: Open, own_home: Path
+) -> None:
     storage = open_storage()
     ledger = keep(storage, own_home, n_trials=3, finalists=0)
     begin(ledger, ME, [0.5])
-    damage(storage, "UPDATE trial_system_attributes SET value_json = '{' WHERE key = 'gridless:claim'")
+    damage(
+        storage, "UPDATE trial_system_attributes SET value_json = '{' WHERE key = 'gridless:claim'"
+    )
     with pytest.raises(InputError, match="being trained: 2 by a worker"):
         delete(storage)
     forget_beats(ledger)
@@ -163,7 +183,9 @@ def test_a_worker_with_a_damaged_claim_is_at_work_while_it_beats(open_storage: O
 
 
 @on_sqlite
-@pytest.mark.parametrize("fault", [ConnectionRefusedError(111, "Connection refused"), ValueError("no such bucket")])
+@pytest.mark.parametrize(
+    "fault", [ConnectionRefusedError(111, "Connection refused"), ValueError("no such bucket")]
+)
 def test_a_store_out_of_reach_holds_it_up(
     open_storage: Open, own_home: Path, monkeypatch: pytest.MonkeyPatch, fault: Exception
 ) -> None:
@@ -199,7 +221,9 @@ def test_checkpoints_and_evidence_elsewhere_go_and_what_lies_beside_them_stays(
 
 
 @on_sqlite
-def test_prepared_data_goes_with_the_last_study_that_uses_it(open_storage: Open, own_home: Path) -> None:
+def test_prepared_data_goes_with_the_last_study_that_uses_it(
+    open_storage: Open, own_home: Path
+) -> None:
     storage = open_storage()
     made = [replace(toy(seed), use=None) for seed in (0, 1)]
     for name, seed in (("a", 0), ("b", 1), ("c", 1)):
@@ -249,7 +273,9 @@ def test_a_study_that_begins_while_its_data_is_removed_waits_and_prepares_it_aga
 
 
 @on_sqlite
-def test_folders_that_are_not_the_studys_own_are_left_alone(open_storage: Open, own_home: Path, tmp_path: Path) -> None:
+def test_folders_that_are_not_the_studys_own_are_left_alone(
+    open_storage: Open, own_home: Path, tmp_path: Path
+) -> None:
     storage = open_storage()
     keep(storage, own_home)
     (own_home / "mine" / "suite.yaml").write_text("systems: []")
@@ -277,7 +303,9 @@ def test_folders_that_are_not_the_studys_own_are_left_alone(open_storage: Open, 
         ("foreign", "was not made by Gridless"),
     ],
 )
-def test_a_name_that_is_none_of_ours(open_storage: Open, own_home: Path, name: str, told: str) -> None:
+def test_a_name_that_is_none_of_ours(
+    open_storage: Open, own_home: Path, name: str, told: str
+) -> None:
     storage = open_storage()
     keep(storage, own_home)
     storage.create_study("foreign", {})

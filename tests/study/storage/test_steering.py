@@ -1,4 +1,6 @@
-"""What is decided of a whole study, on every storage: pause, resume, cancel, close, and trials of lost workers."""
+"""What is decided of a whole study, on every storage: pause, resume, cancel, close, and trials of
+lost workers.
+"""
 
 import math
 import threading
@@ -14,7 +16,15 @@ from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
-from search.study.storage.steering import CANCELLED_REASON, cancel, close, finish, pause, requeue_lost, resume
+from search.study.storage.steering import (
+    CANCELLED_REASON,
+    cancel,
+    close,
+    finish,
+    pause,
+    requeue_lost,
+    resume,
+)
 from search.worker.outages import Patience
 from tests.study.helpers import begin, epoch, forget_beats, spec
 
@@ -47,12 +57,22 @@ def test_a_paused_study_hands_out_nothing_and_goes_on_where_it_was(ledger: Ledge
     assert pause(ledger) is QueueState.PAUSED
     assert ledger.place().reason == "lunch"
     assert resume(ledger) is QueueState.OPEN
-    assert [c.number for c in (ledger.claim(ME), ledger.claim(ME), ledger.claim(ME)) if c] == [0, 1, 2]
+    assert [c.number for c in (ledger.claim(ME), ledger.claim(ME), ledger.claim(ME)) if c] == [
+        0,
+        1,
+        2,
+    ]
 
 
-def test_a_cancelled_study_keeps_what_ended_and_starts_the_rest_when_it_is_resumed(ledger: Ledger) -> None:
+def test_a_cancelled_study_keeps_what_ended_and_starts_the_rest_when_it_is_resumed(
+    ledger: Ledger,
+) -> None:
     ledger.complete(begin(ledger, ME, [0.9]), 0.9)
-    at_rung, interrupted, running = begin(ledger, ME, [0.3, 0.6, 0.5]), begin(ledger, ME), begin(ledger, ME, [0.2])
+    at_rung, interrupted, running = (
+        begin(ledger, ME, [0.3, 0.6, 0.5]),
+        begin(ledger, ME),
+        begin(ledger, ME, [0.2]),
+    )
     lost = begin(ledger, DEAD, [0.1])
     ledger.give_back(at_rung, paused=True)
     ledger.give_back(interrupted, paused=False)
@@ -62,7 +82,13 @@ def test_a_cancelled_study_keeps_what_ended_and_starts_the_rest_when_it_is_resum
     assert requeue_lost(ledger, ASKER, grace_s=60) == [lost.number]
     assert states(ledger) == ["COMPLETE"] + ["PRUNED"] * 4
     assert [t.reason for t in ledger.trials()] == [None] + [CANCELLED_REASON] * 4
-    assert [t.value for t in ledger.storage.get_all_trials(ledger.study_id)] == [0.9, 0.6, None, 0.2, 0.1]
+    assert [t.value for t in ledger.storage.get_all_trials(ledger.study_id)] == [
+        0.9,
+        0.6,
+        None,
+        0.2,
+        0.1,
+    ]
     assert ledger.claim(ME) is None
     assert close(ledger) is None
     assert resume(ledger) is QueueState.OPEN
@@ -76,7 +102,9 @@ def test_a_cancelled_study_keeps_what_ended_and_starts_the_rest_when_it_is_resum
     assert states(ledger)[0] == "COMPLETE"
 
 
-def test_a_trial_given_back_as_its_study_is_cancelled_does_not_wait_for_ever(open_storage: Open) -> None:
+def test_a_trial_given_back_as_its_study_is_cancelled_does_not_wait_for_ever(
+    open_storage: Open,
+) -> None:
     """A worker that has not seen the cancel yet pauses its trial at a rung, or is stopped."""
     ledger = Ledger.open(open_storage(), spec(name="two", n_trials=2), {})
     at_rung, stopped = begin(ledger, ME, [0.5]), begin(ledger, ME)
@@ -90,7 +118,9 @@ def test_a_trial_given_back_as_its_study_is_cancelled_does_not_wait_for_ever(ope
 
 
 @on_sqlite
-def test_a_study_is_done_once_closed_or_once_its_budget_is_spent_and_a_larger_one_goes_on(open_storage: Open) -> None:
+def test_a_study_is_done_once_closed_or_once_its_budget_is_spent_and_a_larger_one_goes_on(
+    open_storage: Open,
+) -> None:
     ledger = Ledger.open(open_storage(), spec(name="b", budget=1.0), {})
     ledger.give_back(begin(ledger, ME, [0.5] * 3), paused=True)
     finish(ledger, "its budget is spent", n_before=0)
@@ -123,13 +153,19 @@ def test_a_hung_worker_loses_its_trial_and_its_late_report_is_refused(ledger: Le
         ledger.report(hung, [epoch(2, 0.9)])
     ledger.report(again, [epoch(2, 0.6)])
     [trial] = ledger.trials()
-    assert ([e.val_accuracy for e in trial.curve], trial.n_retries, trial.worker) == ([0.5, 0.6], 1, "me")
+    assert ([e.val_accuracy for e in trial.curve], trial.n_retries, trial.worker) == (
+        [0.5, 0.6],
+        1,
+        "me",
+    )
     assert requeue_lost(ledger, ASKER, grace_s=60) == []
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """What a worker takes for the time and for the seconds since its machine began; waiting takes none."""
+    """What a worker takes for the time and for the seconds since its machine began; waiting takes
+    none.
+    """
     now = SimpleNamespace(wall=1e9, steady=1e6)
     fake = SimpleNamespace(time=lambda: now.wall, monotonic=lambda: now.steady)
     monkeypatch.setattr("search.worker.outages.time", fake)
@@ -175,7 +211,9 @@ def test_nobody_is_judged_for_one_grace_period_after_a_start_an_outage_or_a_jump
     assert requeue_lost(ledger, ASKER, grace_s=patience.grace_s) == [0]
 
 
-def test_a_call_is_repeated_through_an_outage_and_given_up_in_the_end(clock: SimpleNamespace) -> None:
+def test_a_call_is_repeated_through_an_outage_and_given_up_in_the_end(
+    clock: SimpleNamespace,
+) -> None:
     stop = threading.Event()
     stop.wait = lambda timeout=None: later(clock, timeout or 0) or stop.is_set()  # type: ignore[assignment,func-returns-value]
     patience = Patience(stop, give_up_s=100)

@@ -28,16 +28,24 @@ def old_spec(**changes: Any) -> dict[str, Any]:
 
 
 def make(url: str, revision: str | None = OLD) -> None:
-    """A database with an old schema, a study of the first version, one that is beyond us and one of somebody else."""
+    """A database with an old schema, a study of the first version, one that is beyond us and one of
+    somebody else.
+    """
     storage = RDBStorage(url)
-    for name, attrs in {"old": old_spec(), "beyond": old_spec(colour="red"), "foreign": None}.items():
+    for name, attrs in {
+        "old": old_spec(),
+        "beyond": old_spec(colour="red"),
+        "foreign": None,
+    }.items():
         study = optuna.create_study(storage=storage, study_name=name, direction="maximize")
         study.set_user_attr("note" if attrs is None else "spec", attrs)
         study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={"n": 1}))
     storage.remove_session()
     if revision:
         config = storage._version_manager._create_alembic_config()
-        with storage.engine.begin() as connection:  # the last migration's index has another name in new databases
+        with (
+            storage.engine.begin() as connection
+        ):  # the last migration's index has another name in new databases
             connection.execute(sa.text("DROP INDEX ix_trials_study_id"))
         command.stamp(config, "v3.0.0.d")
         command.downgrade(config, revision)
@@ -66,15 +74,22 @@ def test_an_old_database_is_refused_until_it_is_upgraded_and_then_goes_on(storag
         said = [line for lines in pool.map(upgrade, [storage_url] * 2) for line in lines]
     assert sum(f"upgraded from {OLD} to" in line for line in said) == 1
     assert [line for line in said if "'old'" in line] == ["study 'old': carried over (spec, uid)"]
-    assert sum("'beyond' can't be carried over and is untouched: colour" in line for line in said) == 2
+    assert (
+        sum("'beyond' can't be carried over and is untouched: colour" in line for line in said) == 2
+    )
     assert not any("foreign" in line for line in said)
 
-    assert query(storage_url, "SELECT value_json FROM study_user_attributes WHERE study_id = 2") == before
+    assert (
+        query(storage_url, "SELECT value_json FROM study_user_attributes WHERE study_id = 2")
+        == before
+    )
     storage = LedgerStorage(storage_url)
     ledger = Ledger(storage, "old")
     assert ledger.spec == spec(name="old")
     assert len(ledger.uid) == 32
-    assert [t.value for t in optuna.load_study(study_name="foreign", storage=storage).trials] == [0.5]
+    assert [t.value for t in optuna.load_study(study_name="foreign", storage=storage).trials] == [
+        0.5
+    ]
     storage.remove_session()
     storage.engine.dispose()
 
@@ -82,12 +97,20 @@ def test_an_old_database_is_refused_until_it_is_upgraded_and_then_goes_on(storag
 def test_a_database_that_is_up_to_date_is_left_as_it_is(storage_url: str) -> None:
     make(storage_url)
     upgrade(storage_url)
-    kept = (copies(storage_url), query(storage_url, "SELECT * FROM study_user_attributes ORDER BY 1"))
+    kept = (
+        copies(storage_url),
+        query(storage_url, "SELECT * FROM study_user_attributes ORDER BY 1"),
+    )
     assert "is up to date" in upgrade(storage_url)[0]
-    assert (copies(storage_url), query(storage_url, "SELECT * FROM study_user_attributes ORDER BY 1")) == kept
+    assert (
+        copies(storage_url),
+        query(storage_url, "SELECT * FROM study_user_attributes ORDER BY 1"),
+    ) == kept
 
 
-def test_an_sqlite_file_is_copied_as_it_was_and_named_even_when_the_upgrade_fails(tmp_path: Path) -> None:
+def test_an_sqlite_file_is_copied_as_it_was_and_named_even_when_the_upgrade_fails(
+    tmp_path: Path,
+) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     make(url)
     with sqlite3.connect(tmp_path / "studies.db") as connection:  # in the way of the last migration
@@ -97,7 +120,9 @@ def test_an_sqlite_file_is_copied_as_it_was_and_named_even_when_the_upgrade_fail
     [copy] = copies(url)
     assert str(copy) in str(caught.value)
     assert query(f"sqlite:///{copy}", "SELECT version_num FROM alembic_version") == [(OLD,)]
-    [(stored,)] = query(f"sqlite:///{copy}", "SELECT value_json FROM study_user_attributes WHERE study_id = 1")
+    [(stored,)] = query(
+        f"sqlite:///{copy}", "SELECT value_json FROM study_user_attributes WHERE study_id = 1"
+    )
     assert json.loads(stored) == old_spec()
 
 
@@ -124,7 +149,9 @@ def test_what_is_no_database_of_ours_is_refused_with_the_reason(tmp_path: Path) 
     with pytest.raises(InputError, match="not a database"):
         upgrade(f"sqlite:///{tmp_path / 'text.db'}")
     sqlite3.connect(tmp_path / "empty.db").execute("CREATE TABLE other (a)").connection.close()
-    assert upgrade(f"sqlite:///{tmp_path / 'empty.db'}") == ["the database holds no studies: nothing to upgrade"]
+    assert upgrade(f"sqlite:///{tmp_path / 'empty.db'}") == [
+        "the database holds no studies: nothing to upgrade"
+    ]
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     make(url, None)
     with sqlite3.connect(tmp_path / "studies.db") as connection:

@@ -15,7 +15,9 @@ ME = Owner.me("a/1")
 OTHER = replace(ME, worker="b/2", host="b", pid=2)
 
 
-def test_workers_sign_in_tell_what_they_do_and_sign_out(open_storage: Callable[[], LedgerStorage], monkeypatch) -> None:
+def test_workers_sign_in_tell_what_they_do_and_sign_out(
+    open_storage: Callable[[], LedgerStorage], monkeypatch
+) -> None:
     rosters = [Roster(open_storage()), Roster(open_storage())]
     reader = Roster(open_storage())
     assert reader.read() == []
@@ -23,7 +25,9 @@ def test_workers_sign_in_tell_what_they_do_and_sign_out(open_storage: Callable[[
     storage = open_storage()
     with storage.session() as session:  # as a worker of a later version would tell it
         told = storage.study_attrs(session, study_id := storage.get_study_id_from_name(".workers"))
-        storage.put_study(session, study_id, {k: json.loads(v) | {"mood": "good"} for k, v in told.items()})
+        storage.put_study(
+            session, study_id, {k: json.loads(v) | {"mood": "good"} for k, v in told.items()}
+        )
     rosters[0].beat(ME, WorkerRecord("a/1", "CPU"))
     rosters[0].beat(ME, WorkerRecord("a/1", "CPU", "s", 4))
     a, b = reader.read()

@@ -66,14 +66,21 @@ def test_the_champion_is_registered_once_and_answers_as_keras_does(uri, monkeypa
     found = json.loads(done.stderr.splitlines()[-1])
     assert [row[0] for row in found] == ["1", "1", "2", "1"]
     assert all(row[1] and row[3] for row in found)
-    assert {need.split("==")[0] for need in found[0][4]} == {"keras", "mlflow", "numpy", "tensorflow"}
+    assert {need.split("==")[0] for need in found[0][4]} == {
+        "keras",
+        "mlflow",
+        "numpy",
+        "tensorflow",
+    }
     assert found[0][2]["inputs"] is None
     (outputs,) = json.loads(found[0][2]["outputs"])
     assert outputs["tensor-spec"] == {"dtype": "float32", "shape": [-1, 3]}
 
 
 @pytest.mark.parametrize("moment", ["the lock", "the digest"])
-def test_the_file_that_is_digested_is_the_one_that_is_loaded_whenever_a_report_replaces_it(monkeypatch, moment):
+def test_the_file_that_is_digested_is_the_one_that_is_loaded_whenever_a_report_replaces_it(
+    monkeypatch, moment
+):
     file = home() / "mlp-digits" / "model.keras"
     file.parent.mkdir(parents=True)
     file.write_bytes(b"old")
@@ -101,7 +108,9 @@ def test_the_file_that_is_digested_is_the_one_that_is_loaded_whenever_a_report_r
     monkeypatch.setattr("search.tracking.mlflow.register._version", version)
     monkeypatch.setattr("search.tracking.mlflow.register._run", lambda *_: "run")
     monkeypatch.setattr("search.tracking.mlflow.register.open_client", lambda _uri: None)
-    monkeypatch.setitem(sys.modules, "search.training.inference", SimpleNamespace(open_network=open_network))
+    monkeypatch.setitem(
+        sys.modules, "search.training.inference", SimpleNamespace(open_network=open_network)
+    )
     with pytest.raises(InputError, match="enough"):
         register("mlp-digits", "sqlite:///nowhere.db")
     assert seen["loaded"] == (b"new" if moment == "the lock" else b"old")
@@ -158,7 +167,9 @@ class Own(keras.layers.Layer):
 """
 
 
-def test_a_network_that_keras_can_not_restore_is_served_with_the_modules_of_its_builder(uri, monkeypatch, tmp_path):
+def test_a_network_that_keras_can_not_restore_is_served_with_the_modules_of_its_builder(
+    uri, monkeypatch, tmp_path
+):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     outbox = home() / "mlp-digits" / "outbox"
     write_header(outbox, {"study": "mlp-digits"})
@@ -167,6 +178,10 @@ def test_a_network_that_keras_can_not_restore_is_served_with_the_modules_of_its_
     for name, text in (("served_nets", NETS), ("served_parts", PARTS)):
         (tmp_path / "code" / f"{name}.py").write_text(text)
     done = subprocess.run(
-        [sys.executable, "-c", REBUILT], capture_output=True, text=True, check=False, cwd=tmp_path / "code"
-    )  # fmt: skip
+        [sys.executable, "-c", REBUILT],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path / "code",
+    )
     assert json.loads(done.stderr.splitlines()[-1]) == ["1", True], done.stderr[-2000:]

@@ -103,7 +103,11 @@ def test_a_late_file_of_an_earlier_worker_does_not_take_the_state_back(folder, u
     run_trial(Outbox(folder, "first"), 0, [1, 2], "WAITING", at=100.0)
     sync(folder, uri=uri, artifact_root=None)
     run = runs(uri)["trial-0000"]
-    assert (run.info.status, run.data.tags["state"], run.info.end_time) == ("FINISHED", "COMPLETE", 250_000)
+    assert (run.info.status, run.data.tags["state"], run.info.end_time) == (
+        "FINISHED",
+        "COMPLETE",
+        250_000,
+    )
     assert sorted(steps(uri, run)) == [1, 2, 3, 4]
 
 
@@ -116,7 +120,11 @@ def closed_port():
 @pytest.mark.parametrize("scheme", ["http", "postgresql+psycopg", "sqlite", "nonsense"])
 def test_a_store_out_of_reach_loses_nothing(folder, uri, tmp_path, scheme):
     (tmp_path / "file").touch()
-    address = "/" + str(tmp_path / "file" / "x.db") if scheme == "sqlite" else f"127.0.0.1:{closed_port()}/x"
+    address = (
+        "/" + str(tmp_path / "file" / "x.db")
+        if scheme == "sqlite"
+        else f"127.0.0.1:{closed_port()}/x"
+    )
     run_trial(Outbox(folder, "w1"), 0, [1, 2], "COMPLETE")
     result = sync(folder, uri=f"{scheme}://{address}", artifact_root=tmp_path)
     assert (result.n_sent, result.n_left) == (0, 5)

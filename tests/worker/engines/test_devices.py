@@ -55,7 +55,9 @@ def test_a_crew_has_one_worker_per_gpu_unless_asked() -> None:
     packed = plan_crew(gpus="1", trials_per_gpu=3)
     assert packed == Crew((OTHER,) * 3, threads=2, share=3, pool=(OTHER,), chosen=True)
     assert plan_crew(trials_per_gpu=2, workers=3, threads=1).devices == (ONE, OTHER, ONE)
-    with pytest.raises(InputError, match="2 GPUs with 1 trial each have room for 2; ask for --trials-per-gpu 3"):
+    with pytest.raises(
+        InputError, match="2 GPUs with 1 trial each have room for 2; ask for --trials-per-gpu 3"
+    ):
         plan_crew(workers=5)
     with pytest.raises(InputError) as caught:
         plan_crew(gpus="7", trials_per_gpu=0, threads=0)
@@ -66,7 +68,11 @@ def test_a_cpu_gets_one_worker_per_core_up_to_four(monkeypatch: pytest.MonkeyPat
     for cores, workers in ((1, 1), (2, 2), (64, 4)):
         monkeypatch.setattr("search.worker.engines.devices.available_cores", lambda n=cores: n)
         crew = plan_crew(gpus="none")
-        assert (len(crew.devices), crew.threads, crew.chosen) == (workers, max(1, cores // workers), False)
+        assert (len(crew.devices), crew.threads, crew.chosen) == (
+            workers,
+            max(1, cores // workers),
+            False,
+        )
     with pytest.raises(InputError, match="there is no GPU to share"):
         plan_crew(gpus="none", trials_per_gpu=2)
 
@@ -83,13 +89,23 @@ def test_a_cluster_is_asked_for_what_a_person_asked_for_whatever_this_machine_ha
 
 def test_a_worker_is_bound_before_a_framework_loads() -> None:
     gpu = environment_for(ONE, threads=3)
-    assert (gpu["CUDA_VISIBLE_DEVICES"], gpu["TF_NUM_INTRAOP_THREADS"], gpu["OMP_NUM_THREADS"]) == ("GPU-aa", "3", "3")
+    assert (gpu["CUDA_VISIBLE_DEVICES"], gpu["TF_NUM_INTRAOP_THREADS"], gpu["OMP_NUM_THREADS"]) == (
+        "GPU-aa",
+        "3",
+        "3",
+    )
     assert gpu["GRIDLESS_DEVICE_MEMORY_MB"] == ""
     assert "XLA_CLIENT_MEM_FRACTION" not in gpu
     shared = environment_for(ONE, threads=1, share=4)
-    assert (shared["GRIDLESS_DEVICE_MEMORY_MB"], shared["XLA_CLIENT_MEM_FRACTION"]) == ("3600", "0.2250")
+    assert (shared["GRIDLESS_DEVICE_MEMORY_MB"], shared["XLA_CLIENT_MEM_FRACTION"]) == (
+        "3600",
+        "0.2250",
+    )
     unknown = environment_for(Device("GB10", "GPU-cc", "GPU-cc"), threads=1, share=2)
-    assert (unknown["GRIDLESS_DEVICE_MEMORY_MB"], unknown["XLA_CLIENT_MEM_FRACTION"]) == ("", "0.4500")
+    assert (unknown["GRIDLESS_DEVICE_MEMORY_MB"], unknown["XLA_CLIENT_MEM_FRACTION"]) == (
+        "",
+        "0.4500",
+    )
     cpu = environment_for(Device("cpu"), threads=1)
     assert (cpu["CUDA_VISIBLE_DEVICES"], cpu["JAX_PLATFORMS"]) == ("-1", "cpu")
 
@@ -122,7 +138,10 @@ def launcher() -> Iterator[subprocess.Popen[str]]:
 
 def _launch(uuids: list[str]) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", LAUNCHER, json.dumps(uuids)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", LAUNCHER, json.dumps(uuids)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -138,9 +157,13 @@ def _end(pid: int) -> None:
     assert ended
 
 
-def test_a_gpu_is_kept_until_the_last_process_that_was_given_it_ends(launcher: subprocess.Popen[str]) -> None:
+def test_a_gpu_is_kept_until_the_last_process_that_was_given_it_ends(
+    launcher: subprocess.Popen[str],
+) -> None:
     worker = _worker_of(launcher)
-    with pytest.raises(InputError, match=rf"T4 \(GPU-aa\) is in use by process {launcher.pid} on .* for mlp-digits"):
+    with pytest.raises(
+        InputError, match=rf"T4 \(GPU-aa\) is in use by process {launcher.pid} on .* for mlp-digits"
+    ):
         claim_gpus([ONE], wanted="all")
     launcher.kill()
     launcher.wait()
@@ -175,10 +198,18 @@ def test_a_cpu_needs_no_claim(locks: Path) -> None:
 
 def test_traps_in_the_shared_folder_are_not_stepped_into(locks: Path, tmp_path: Path) -> None:
     claim_gpus([OTHER], wanted="all").close()
-    assert (locks.stat().st_mode & 0o7777, (locks / "GPU-bb.lock").stat().st_mode & 0o777) == (0o1777, 0o666)
+    assert (locks.stat().st_mode & 0o7777, (locks / "GPU-bb.lock").stat().st_mode & 0o777) == (
+        0o1777,
+        0o666,
+    )
     mine = tmp_path / "mine"
     mine.write_text("keep")
-    for trap in (lambda p: p.symlink_to(mine), lambda p: p.hardlink_to(mine), os.mkfifo, Path.mkdir):
+    for trap in (
+        lambda p: p.symlink_to(mine),
+        lambda p: p.hardlink_to(mine),
+        os.mkfifo,
+        Path.mkdir,
+    ):
         trap(locks / "GPU-aa.lock")
         with pytest.raises(InputError, match=r"can't be claimed: .* set GRIDLESS_GPU_LOCKS"):
             claim_gpus([ONE], wanted="all")

@@ -54,17 +54,28 @@ def test_what_is_no_table_holds_no_gpu() -> None:
         ("", []),
     ],
 )
-def test_cuda_visible_devices_is_read_as_cuda_reads_it(wanted: str | None, expected: list[str]) -> None:
+def test_cuda_visible_devices_is_read_as_cuda_reads_it(
+    wanted: str | None, expected: list[str]
+) -> None:
     assert [g.index for g in visible_gpus(GPUS, wanted)] == expected
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("2,1", ["2", "1"]), ("gpu-D859", None), ("GPU-d859, mig", None), ("MIG-ce,0:1", ["0:0", "0:1"]), ("3", ["3"])],
+    [
+        ("2,1", ["2", "1"]),
+        ("gpu-D859", None),
+        ("GPU-d859, mig", None),
+        ("MIG-ce,0:1", ["0:0", "0:1"]),
+        ("3", ["3"]),
+    ],
 )
 def test_gpus_are_chosen_by_index_uuid_or_mig_id(text: str, expected: list[str] | None) -> None:
     if expected is None:
-        with pytest.raises(InputError, match=r"no GPU here; there are 0:0 \(NVIDIA A100-SXM4-80GB MIG 1g\.20gb, MIG-"):
+        with pytest.raises(
+            InputError,
+            match=r"no GPU here; there are 0:0 \(NVIDIA A100-SXM4-80GB MIG 1g\.20gb, MIG-",
+        ):
             choose_gpus(GPUS, GPUS, text)
     else:
         assert [g.index for g in choose_gpus(GPUS, GPUS, text)] == expected
@@ -75,9 +86,15 @@ def test_every_bad_choice_is_told_at_once() -> None:
     with pytest.raises(InputError) as caught:
         choose_gpus(GPUS, visible, "1,3,7,1,")
     told = caught.value.problems
-    assert [len(told), "3 is hidden by CUDA_VISIBLE_DEVICES; there are 1 (" in told[0], "7 is no GPU" in told[1]] == [
-        4, True, True,
-    ]  # fmt: skip
+    assert [
+        len(told),
+        "3 is hidden by CUDA_VISIBLE_DEVICES; there are 1 (" in told[0],
+        "7 is no GPU" in told[1],
+    ] == [
+        4,
+        True,
+        True,
+    ]
     assert "1 is named twice" in told[2]
     assert "an empty name" in told[3]
     with pytest.raises(InputError, match="--gpus none for the CPU"):

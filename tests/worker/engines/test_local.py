@@ -1,4 +1,6 @@
-"""Workers of this machine: started, started again when they die, and stopped. A script stands for the worker."""
+"""Workers of this machine: started, started again when they die, and stopped. A script stands for
+the worker.
+"""
 
 import os
 import signal
@@ -40,18 +42,24 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 
 
 @pytest.fixture
-def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace) -> Iterator[Start]:
+def start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace
+) -> Iterator[Start]:
     script = tmp_path / "python"
     script.write_text(CODES.format(folder=tmp_path))
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     started: list[LocalWorkers] = []
 
-    def start_some(n: int = 1, *, exits: int | None = None, max_restarts: int | None = 3) -> LocalWorkers:
+    def start_some(
+        n: int = 1, *, exits: int | None = None, max_restarts: int | None = 3
+    ) -> LocalWorkers:
         if exits is not None:
             (tmp_path / "exits").write_text(str(exits))
         devices = tuple(Device(f"GPU {i}", str(i)) for i in range(n))
-        started.append(LocalWorkers(tmp_path / "home", devices, threads=1, max_restarts=max_restarts))
+        started.append(
+            LocalWorkers(tmp_path / "home", devices, threads=1, max_restarts=max_restarts)
+        )
         started[-1].start()
         started[-1].go(ORDER)
         return started[-1]
@@ -67,7 +75,9 @@ def lines(file: Path) -> list[str]:
 
 def wait_for_death(workers: LocalWorkers) -> None:
     """They have ended, and the launcher has not been asked yet what to do about it."""
-    wait_until(lambda: all(s.process is None or s.process.poll() is not None for s in workers._slots))
+    wait_until(
+        lambda: all(s.process is None or s.process.poll() is not None for s in workers._slots)
+    )
 
 
 def test_workers_get_their_device_and_their_order_and_end_when_told(
@@ -75,7 +85,10 @@ def test_workers_get_their_device_and_their_order_and_end_when_told(
 ) -> None:
     workers = start(2)
     wait_until(lambda: len(lines(tmp_path / "told")) == 2)
-    expected = [f"-m search.worker --index {i} --device GPU {i} {i} {ORDER.to_line().decode().strip()}" for i in (0, 1)]
+    expected = [
+        f"-m search.worker --index {i} --device GPU {i} {i} {ORDER.to_line().decode().strip()}"
+        for i in (0, 1)
+    ]
     assert lines(tmp_path / "told") == expected
     clock.s += 1000
     assert workers.check()
@@ -185,7 +198,9 @@ def test_a_worker_that_can_not_be_started_again_is_as_one_that_died_at_once(
     wait_until(lambda: len(lines(tmp_path / "told")) == 2)
 
 
-def test_a_worker_that_does_not_end_is_made_to(start: Start, clock: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_worker_that_does_not_end_is_made_to(
+    start: Start, clock: SimpleNamespace, tmp_path: Path
+) -> None:
     workers = start()
     wait_until(lambda: len(lines(tmp_path / "told")) == 1)
     [slot] = workers._slots

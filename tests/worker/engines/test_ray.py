@@ -1,4 +1,6 @@
-"""Workers on a Ray cluster: what a node's keeper does, what is refused, and a real cluster that loses a node."""
+"""Workers on a Ray cluster: what a node's keeper does, what is refused, and a real cluster that
+loses a node.
+"""
 
 import contextlib
 import importlib.util
@@ -97,7 +99,9 @@ def keeper() -> Iterator[Keeper]:
         mirror.wait()
 
 
-def test_a_worker_gets_its_order_once_and_gives_back_when_stopped(terms: Terms, keeper: Keeper, own_home: Path) -> None:
+def test_a_worker_gets_its_order_once_and_gives_back_when_stopped(
+    terms: Terms, keeper: Keeper, own_home: Path
+) -> None:
     assert keeper.serve(terms, None).is_at_work
     assert [keeper.serve(terms, ORDER.to_line()).is_at_work for _ in range(3)] == [True] * 3
     pid, note = until(lambda: notes(own_home)).popitem()
@@ -108,14 +112,18 @@ def test_a_worker_gets_its_order_once_and_gives_back_when_stopped(terms: Terms, 
     assert keeper.serve(replace(terms, max_restarts=0), None).code == STOPPED
 
 
-def test_a_worker_that_crashed_is_started_again_and_told_again(terms: Terms, keeper: Keeper, own_home: Path) -> None:
+def test_a_worker_that_crashed_is_started_again_and_told_again(
+    terms: Terms, keeper: Keeper, own_home: Path
+) -> None:
     keeper.serve(terms, ORDER.to_line())
     until(lambda: notes(own_home))
     (own_home / "crash").touch()
     until(lambda: len(notes(own_home)) == 2 or not keeper.serve(terms, ORDER.to_line()).is_at_work)
     assert [note["order"] for note in notes(own_home).values()] == [ORDER.to_line().decode()] * 2
     (own_home / "crash").touch()
-    report = until(lambda: r if (r := keeper.serve(replace(terms, max_restarts=1), None)).code else None)
+    report = until(
+        lambda: r if (r := keeper.serve(replace(terms, max_restarts=1), None)).code else None
+    )
     assert report.code == 9
     assert report.trouble.startswith("last words (see ")
 
@@ -136,7 +144,9 @@ def noted(tmp_path: Path, own_home: Path, terms: Terms, monkeypatch: pytest.Monk
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     own_home.mkdir()
-    return replace(terms, machine="the command's", one_machine=False, program=("worker",), mirror=("mirror",))
+    return replace(
+        terms, machine="the command's", one_machine=False, program=("worker",), mirror=("mirror",)
+    )
 
 
 def end(noted: Path, n: int) -> None:
@@ -161,7 +171,9 @@ def test_what_lived_for_a_while_is_started_again_as_often(
 
 
 @pytest.mark.parametrize("what", ["worker", "mirror"])
-def test_being_dead_is_no_rest(what: str, noted: Terms, keeper: Keeper, own_home: Path, clock: SimpleNamespace) -> None:
+def test_being_dead_is_no_rest(
+    what: str, noted: Terms, keeper: Keeper, own_home: Path, clock: SimpleNamespace
+) -> None:
     keeper.serve(noted, None)
     for n, pause_s in enumerate((1, 2, 4), start=1):
         end(own_home / what, n)
@@ -173,7 +185,10 @@ def test_being_dead_is_no_rest(what: str, noted: Terms, keeper: Keeper, own_home
     end(own_home / what, 4)
     clock.s += 1000
     code = keeper.serve(noted, None).code
-    assert (code, len((own_home / what).read_text().splitlines())) == (-9 if what == "worker" else None, 4)
+    assert (code, len((own_home / what).read_text().splitlines())) == (
+        -9 if what == "worker" else None,
+        4,
+    )
 
 
 class PretendRay:
@@ -183,12 +198,16 @@ class PretendRay:
         class RayError(Exception):
             pass
 
-        self.exceptions = SimpleNamespace(RayError=RayError, ActorUnavailableError=type("_", (RayError,), {}))
+        self.exceptions = SimpleNamespace(
+            RayError=RayError, ActorUnavailableError=type("_", (RayError,), {})
+        )
         self.n_placed = 0
         self.is_lost = False
         handle = SimpleNamespace(remote=lambda *_: "answer")
         actor = SimpleNamespace(serve=handle, stop=handle)
-        self.remote = lambda _class: SimpleNamespace(options=lambda **_: SimpleNamespace(remote=self._place(actor)))
+        self.remote = lambda _class: SimpleNamespace(
+            options=lambda **_: SimpleNamespace(remote=self._place(actor))
+        )
         self.init = self.shutdown = lambda *_, **__: None
         self.nodes = lambda: [_node("a", CPU=1) | {"Alive": True, "NodeID": "a"}]
 
@@ -210,10 +229,14 @@ class PretendRay:
 
 
 @pytest.fixture
-def placed(terms: Terms, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> tuple[PretendRay, Driver]:
+def placed(
+    terms: Terms, clock: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> tuple[PretendRay, Driver]:
     ray = PretendRay()
     monkeypatch.setitem(sys.modules, "ray", ray)
-    monkeypatch.setattr(ray_driver, "time", SimpleNamespace(monotonic=lambda: clock.s, sleep=lambda _: None))
+    monkeypatch.setattr(
+        ray_driver, "time", SimpleNamespace(monotonic=lambda: clock.s, sleep=lambda _: None)
+    )
     driver = Driver(ClusterSettings(None, 1, 0.0, 1.0, shared_storage=True, terms=terms))
     assert driver.start() == 1
     return ray, driver
@@ -234,7 +257,9 @@ def test_an_actor_that_lived_for_a_while_is_placed_again_as_often(
         assert (ray.n_placed, driver.trouble()) == (n, None)
 
 
-def test_an_actor_that_dies_at_once_is_given_up(placed: tuple[PretendRay, Driver], clock: SimpleNamespace) -> None:
+def test_an_actor_that_dies_at_once_is_given_up(
+    placed: tuple[PretendRay, Driver], clock: SimpleNamespace
+) -> None:
     ray, driver = placed
     for _ in range(30):
         ray.is_lost = True
@@ -287,16 +312,27 @@ def _node(name: str, **resources: float) -> dict[str, Any]:
 def test_one_worker_per_gpu_or_by_its_threads_where_there_is_none(
     gpus: float | None, cpus: float | None, nodes: list[dict[str, Any]], room: int, terms: Terms
 ) -> None:
-    settings = ClusterSettings("auto", None, gpus, cpus, shared_storage=True, terms=terms).resolved(nodes)
+    settings = ClusterSettings("auto", None, gpus, cpus, shared_storage=True, terms=terms).resolved(
+        nodes
+    )
     assert settings.room(nodes) == room
 
 
-def test_what_many_machines_need_is_told_at_once(terms: Terms, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_many_machines_need_is_told_at_once(
+    terms: Terms, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("GRIDLESS_ARTIFACTS", raising=False)
-    settings = ClusterSettings("auto", None, None, None, shared_storage=False, terms=replace(terms, mirror=("x",)))
+    settings = ClusterSettings(
+        "auto", None, None, None, shared_storage=False, terms=replace(terms, mirror=("x",))
+    )
     nodes = [_node("a", CPU=1), _node("b")]
     problems = unfit(settings.resolved(nodes), nodes)
-    for missing in ("room for a worker", "GRIDLESS_STORAGE", "GRIDLESS_ARTIFACTS", "MLFLOW_TRACKING_URI"):
+    for missing in (
+        "room for a worker",
+        "GRIDLESS_STORAGE",
+        "GRIDLESS_ARTIFACTS",
+        "MLFLOW_TRACKING_URI",
+    ):
         assert sum(missing in problem for problem in problems) == 1
 
 
@@ -323,16 +359,25 @@ cluster.shutdown()
 
 
 class Cluster:
-    """A Ray cluster of nodes on this machine, which only it can reach; each node has a home folder of its own."""
+    """A Ray cluster of nodes on this machine, which only it can reach; each node has a home folder
+    of its own.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._pids: dict[Path, int] = {}
         self.address = ""
-        variables = os.environ | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_health_check_period_ms": "300"}
+        variables = os.environ | {
+            "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_health_check_period_ms": "300",
+        }
         with (folder / "cluster.log").open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", NODES], env=variables, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
+                [sys.executable, "-c", NODES],
+                env=variables,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
             )
 
     def add(self, *, n_cpus: int) -> Path:
@@ -377,7 +422,11 @@ def test_a_worker_whose_node_dies_comes_back_on_another(
     assert workers.n_started == 2
     workers.go(ORDER)
     before = [until(lambda home=home: notes(home)) for home in homes]
-    assert all(n["order"] == ORDER.to_line().decode() and n["secret"] == "s3cret" for b in before for n in b.values())
+    assert all(
+        n["order"] == ORDER.to_line().decode() and n["secret"] == "s3cret"
+        for b in before
+        for n in b.values()
+    )
     cluster.kill(homes[0])
     spare = cluster.add(n_cpus=1)
     until(lambda: notes(spare))
@@ -385,4 +434,6 @@ def test_a_worker_whose_node_dies_comes_back_on_another(
     assert workers.trouble() is None
     assert notes(homes[1]) == before[1]
     workers.stop()
-    assert all(note == {"gave_back": True} for home in (homes[1], spare) for note in notes(home).values())
+    assert all(
+        note == {"gave_back": True} for home in (homes[1], spare) for note in notes(home).values()
+    )

@@ -109,7 +109,9 @@ def start(tmp_path: Path) -> Iterator[Callable[..., tuple[Segment, int]]]:
 
 
 def is_over(pid: int) -> bool:
-    """Whether a process ends within seconds. It may have ended already, unless it is somebody's dead child."""
+    """Whether a process ends within seconds. It may have ended already, unless it is somebody's
+    dead child.
+    """
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -119,7 +121,9 @@ def is_over(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("main", [waits, hangs_in_foreign_code, stands_still])
-def test_whatever_a_trial_does_it_ends_when_it_is_closed(start: Callable[..., tuple[Segment, int]], main) -> None:
+def test_whatever_a_trial_does_it_ends_when_it_is_closed(
+    start: Callable[..., tuple[Segment, int]], main
+) -> None:
     segment, pid = start(main)
     began = time.monotonic()
     segment.close()
@@ -199,14 +203,20 @@ segment.close()
 @pytest.mark.parametrize("end", ["closed", "killed"])
 def test_a_trial_leaves_no_temporary_files(end: str) -> None:
     with tempfile.TemporaryDirectory(prefix="t") as folder:
-        subprocess.run([sys.executable, "-c", LEAVES_FILES, end], env=os.environ | {"TMPDIR": folder}, check=True)
+        subprocess.run(
+            [sys.executable, "-c", LEAVES_FILES, end],
+            env=os.environ | {"TMPDIR": folder},
+            check=True,
+        )
         assert [path.name for path in Path(folder).iterdir()] == []
 
 
 def test_a_trial_that_hears_of_its_workers_end_first_takes_along_what_it_started() -> None:
     context = multiprocessing.get_context("forkserver")
     (pipe, theirs), (their_lifeline, lifeline) = context.Pipe(), context.Pipe(duplex=False)
-    trial = context.Process(target=feeds_itself_by_a_process, args=(JOB, theirs, their_lifeline, "log"))
+    trial = context.Process(
+        target=feeds_itself_by_a_process, args=(JOB, theirs, their_lifeline, "log")
+    )
     trial.start()
     theirs.close()
     feeder = pipe.recv().n_params
@@ -216,7 +226,9 @@ def test_a_trial_that_hears_of_its_workers_end_first_takes_along_what_it_started
     lifeline.close()
 
 
-def test_a_signal_to_every_process_leaves_it_to_the_worker(start: Callable[..., tuple[Segment, int]]) -> None:
+def test_a_signal_to_every_process_leaves_it_to_the_worker(
+    start: Callable[..., tuple[Segment, int]],
+) -> None:
     segment, pid = start(waits)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
         os.kill(pid, number)
@@ -231,7 +243,9 @@ def test_a_killed_process_is_told_from_one_that_the_kernel_took(
     for kills, taken in ((0, False), (1, True)):
         segment, pid = start(waits)
         os.kill(pid, signal.SIGKILL)
-        monkeypatch.setattr("search.worker.trial.sandbox.count_kills", lambda n=kills: (count_kills() or 0) + n)
+        monkeypatch.setattr(
+            "search.worker.trial.sandbox.count_kills", lambda n=kills: (count_kills() or 0) + n
+        )
         with pytest.raises(CrashedError) as caught:
             segment.receive(30)
         assert (caught.value.exitcode, caught.value.out_of_memory) == (-signal.SIGKILL, taken)
@@ -251,7 +265,10 @@ def test_trials_go_on_after_the_fork_server_dies(start: Callable[..., tuple[Segm
     assert is_over(pid)
 
 
-V2 = {"proc/self/cgroup": "0::/user/run\n", "sys/fs/cgroup/user/run/memory.events": "low 0\noom 5\noom_kill 2\n"}
+V2 = {
+    "proc/self/cgroup": "0::/user/run\n",
+    "sys/fs/cgroup/user/run/memory.events": "low 0\noom 5\noom_kill 2\n",
+}
 IN_CONTAINER = {
     "proc/self/cgroup": "0::/docker/0a1b\n",
     "sys/fs/cgroup/memory.events": "max 9\noom 5\noom_kill 3\noom_group_kill 1\n",
@@ -267,7 +284,8 @@ OLD_KERNEL = V1 | {"sys/fs/cgroup/memory/x/memory.oom_control": "under_oom 0\n"}
 
 
 @pytest.mark.parametrize(
-    ("files", "expected"), [(V2, 2), (IN_CONTAINER, 3), (V1, 4), (NO_GROUP, 6), (OLD_KERNEL, 70), ({}, None)]
+    ("files", "expected"),
+    [(V2, 2), (IN_CONTAINER, 3), (V1, 4), (NO_GROUP, 6), (OLD_KERNEL, 70), ({}, None)],
 )
 def test_the_kernels_kills_are_counted_where_it_counts_them(
     files: dict[str, str], expected: int | None, tmp_path: Path
@@ -280,18 +298,37 @@ def test_the_kernels_kills_are_counted_where_it_counts_them(
 
 def test_only_a_kill_that_was_counted_was_the_kernels() -> None:
     assert was_killed(-9, 1, 2)
-    assert not any([was_killed(-9, 2, 2), was_killed(-11, 1, 2), was_killed(-9, None, None), was_killed(None, 1, 2)])
+    assert not any(
+        [
+            was_killed(-9, 2, 2),
+            was_killed(-11, 1, 2),
+            was_killed(-9, None, None),
+            was_killed(None, 1, 2),
+        ]
+    )
 
 
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
-        (OSError(errno.ENOSPC, "No space left on device", "/x"), ("fail", "the disk is full: ", False, True)),
+        (
+            OSError(errno.ENOSPC, "No space left on device", "/x"),
+            ("fail", "the disk is full: ", False, True),
+        ),
         (OSError(errno.EDQUOT, "Disk quota exceeded"), ("fail", "the disk is full: ", False, True)),
-        (RuntimeError("RESOURCE_EXHAUSTED: /x; No space left on device"), ("fail", "the disk is full: ", False, True)),
-        (OSError(errno.EROFS, "Read-only file system"), ("halt", "the disk refused: ", False, False)),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: /x; No space left on device"),
+            ("fail", "the disk is full: ", False, True),
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system"),
+            ("halt", "the disk refused: ", False, False),
+        ),
         (OSError(errno.EIO, "Input/output error"), ("halt", "the disk refused: ", False, False)),
-        (FileNotFoundError(errno.ENOENT, "No such file", "x"), ("fail", "FileNotFoundError: ", False, False)),
+        (
+            FileNotFoundError(errno.ENOENT, "No such file", "x"),
+            ("fail", "FileNotFoundError: ", False, False),
+        ),
         (MemoryError(), ("fail", "out of memory: ", True, False)),
         (TrialError("NaN"), ("fail", "NaN", True, False)),
         (InputError(["no such layer"]), ("fail", "no such layer", False, False)),
@@ -299,7 +336,9 @@ def test_only_a_kill_that_was_counted_was_the_kernels() -> None:
         (ValueError("bad\nand long"), ("fail", "ValueError: bad", False, False)),
     ],
 )
-def test_a_worker_is_told_what_an_error_means(error: Exception, expected: tuple[str, str, bool, bool]) -> None:
+def test_a_worker_is_told_what_an_error_means(
+    error: Exception, expected: tuple[str, str, bool, bool]
+) -> None:
     from search.worker.trial.child import as_failure
 
     ended = as_failure(error)
@@ -344,12 +383,21 @@ def test_a_trial_trains_on_jax_in_silence(tmp_path: Path) -> None:
     script.write_text(ONE_TRIAL)
     variables = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PJRT_NPROC": "1"}
     done = subprocess.run(
-        [sys.executable, script, tmp_path], env=variables, capture_output=True, text=True, check=False, timeout=600
+        [sys.executable, script, tmp_path],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     assert "fork" not in done.stderr  # JAX warns of forks once it has touched a device
     told, how, reason, host_mb, device_mb = json.loads(done.stdout)
-    assert (told, how, reason) == (["Started", "Built", "EpochDone", "EpochDone", "Ended"], "done", "")
+    assert (told, how, reason) == (
+        ["Started", "Built", "EpochDone", "EpochDone", "Ended"],
+        "done",
+        "",
+    )
     assert host_mb > 100
     assert device_mb is None
     assert (tmp_path / "logs" / "trial.log").read_text() == ""

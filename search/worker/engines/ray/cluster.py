@@ -1,4 +1,6 @@
-"""A Ray cluster: how to reach it, how many workers it has room for, and whether a study can run on it at all."""
+"""A Ray cluster: how to reach it, how many workers it has room for, and whether a study can run on
+it at all.
+"""
 
 import json
 import math
@@ -25,7 +27,9 @@ class ClusterSettings:
     """What to place where."""
 
     address: str | None
-    """The cluster's head, as `ray start` prints it; "auto" for the one of this machine; None to start Ray here."""
+    """The cluster's head, as `ray start` prints it; "auto" for the one of this machine; None to
+    start Ray here.
+    """
     n_workers: int | None
     """None for as many as there is room for."""
     gpus_per_worker: float | None
@@ -66,20 +70,29 @@ class ClusterSettings:
         """The settings that `to_line` wrote."""
         raw = json.loads(line)
         terms = raw.pop("terms")
-        return cls(**raw, terms=Terms(**terms | {name: tuple(terms[name]) for name in ("program", "mirror")}))
+        return cls(
+            **raw,
+            terms=Terms(**terms | {name: tuple(terms[name]) for name in ("program", "mirror")}),
+        )
 
 
 def connect(address: str | None) -> list[Node]:
-    """Join the cluster at `address`, or start one on this machine that nobody else can reach; its living nodes.
+    """Join the cluster at `address`, or start one on this machine that nobody else can reach; its
+    living nodes.
 
     Raises InputError when that fails.
     """
     import ray  # noqa: PLC0415  # an extra
 
     if address is None:
-        where: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE_BYTES}
+        where: dict[str, Any] = {
+            "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE_BYTES,
+        }
     elif address.startswith("ray://"):
-        raise InputError(f"--address {address}: run the command on a node of the cluster, with --address auto")
+        raise InputError(
+            f"--address {address}: run the command on a node of the cluster, with --address auto"
+        )
     else:
         where = {}
     try:
@@ -91,7 +104,9 @@ def connect(address: str | None) -> list[Node]:
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         remedy = "run the command on a node of the cluster; `ray start` there prints the address"
-        raise InputError(f"--address {address}: Ray can't be reached: {reason}; {remedy}") from error
+        raise InputError(
+            f"--address {address}: Ray can't be reached: {reason}; {remedy}"
+        ) from error
     return [node for node in ray.nodes() if node["Alive"]]
 
 
@@ -101,29 +116,36 @@ def unfit(settings: ClusterSettings, nodes: Sequence[Node]) -> list[str]:
     if settings.n_workers is None and not settings.room(nodes):
         needs, has = _shown(settings.needs), "; ".join(_shown(node["Resources"]) for node in nodes)
         problems.append(
-            f"no node of the Ray cluster has room for a worker, which needs {needs}; they have {has}. "
-            "Start Ray with more, ask for less, or give --workers N if the cluster grows by itself"
+            f"no node of the Ray cluster has room for a worker, which needs {needs}; they have"
+            f" {has}. Start Ray with more, ask for less, or give --workers N if the cluster grows"
+            " by itself"
         )
     n = len({(node["NodeManagerHostname"], node["NodeManagerAddress"]) for node in nodes})
     if n == 1:
         return problems
     if not settings.shared_storage:
-        problems.append(f"SQLite can't be shared by the cluster's {n} machines; set GRIDLESS_STORAGE to postgresql://…")
+        problems.append(
+            f"SQLite can't be shared by the cluster's {n} machines; set GRIDLESS_STORAGE to"
+            " postgresql://…"
+        )
     if not os.environ.get("GRIDLESS_ARTIFACTS"):
         problems.append(
-            f"GRIDLESS_ARTIFACTS is not set: the cluster's {n} machines need a place for checkpoints that all of them "
-            "reach; give a shared folder, or the URL of a store such as s3://bucket/gridless"
+            f"GRIDLESS_ARTIFACTS is not set: the cluster's {n} machines need a place for"
+            " checkpoints that all of them reach; give a shared folder, or the URL of a store such"
+            " as s3://bucket/gridless"
         )
     if settings.terms.mirror and "://" not in os.environ.get("MLFLOW_TRACKING_URI", ""):
         problems.append(
-            f"MLFLOW_TRACKING_URI is not set to a server, which the cluster's {n} machines need; set it, "
-            "or give --no-mlflow"
+            f"MLFLOW_TRACKING_URI is not set to a server, which the cluster's {n} machines need;"
+            " set it, or give --no-mlflow"
         )
     return problems
 
 
 def _fits(has: Mapping[str, float], needs: Mapping[str, float]) -> int:
-    times = [math.floor(has.get(name, 0.0) / need + 1e-6) for name, need in needs.items() if need > 0]
+    times = [
+        math.floor(has.get(name, 0.0) / need + 1e-6) for name, need in needs.items() if need > 0
+    ]
     return min(times, default=1)
 
 

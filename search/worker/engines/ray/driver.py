@@ -1,7 +1,9 @@
-"""Places workers over a Ray cluster: `python -m search.worker.engines.ray.driver`, the process behind `RayWorkers`.
+"""Places workers over a Ray cluster: `python -m search.worker.engines.ray.driver`, the process
+behind `RayWorkers`.
 
-A process of its own, since Ray prints on stdout, takes SIGTERM for itself, and ends its process when the cluster's
-head is lost. When stdin closes, or by SIGTERM, it has the workers give their trials back, and ends.
+A process of its own, since Ray prints on stdout, takes SIGTERM for itself, and ends its process
+when the cluster's head is lost. When stdin closes, or by SIGTERM, it has the workers give their
+trials back, and ends.
 
 Reads lines of JSON: its ClusterSettings, then {"order": …} with the line of an Order.
 Writes lines of JSON: {"problems": […]} if it can't start, else {"n_workers": n}, then every second
@@ -30,7 +32,9 @@ SHUTDOWN_S = 10.0
 NO_ROOM_S = 600.0
 """So long may a worker wait for a place, since clusters that grow by themselves take minutes to."""
 ACTORS_ENVIRONMENT = {"RAY_kill_child_processes_on_worker_exit": "0"}
-"""Ray would kill -9 the worker with its keeper; it notices the closed pipe by itself and gives its trial back."""
+"""Ray would kill -9 the worker with its keeper; it notices the closed pipe by itself and gives its
+trial back.
+"""
 
 
 @dataclass
@@ -50,11 +54,15 @@ class _Slot:
 
     @property
     def is_over(self) -> bool:
-        return self.trouble is not None or (self.report is not None and self.report.code is not None)
+        return self.trouble is not None or (
+            self.report is not None and self.report.code is not None
+        )
 
 
 class Driver:
-    """The workers of one command, each kept by an actor. The actors end with this process, and with its Ray job."""
+    """The workers of one command, each kept by an actor. The actors end with this process, and with
+    its Ray job.
+    """
 
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
@@ -64,7 +72,8 @@ class Driver:
     def start(self) -> int:
         """Connect to the cluster, or start one, and start the workers; how many.
 
-        Raises InputError when the cluster can't be reached, does not fit, or no worker can be started on it.
+        Raises InputError when the cluster can't be reached, does not fit, or no worker can be
+        started on it.
         """
         nodes = connect(self._settings.address)
         self._settings = self._settings.resolved(nodes)
@@ -72,16 +81,23 @@ class Driver:
             raise InputError(problems)
         room = self._settings.room(nodes)
         most = self._settings.terms.max_restarts
-        self._slots = [_Slot(i, restarts=Restarts(most)) for i in range(self._settings.n_workers or room)]
+        self._slots = [
+            _Slot(i, restarts=Restarts(most)) for i in range(self._settings.n_workers or room)
+        ]
         for slot in self._slots:
             self._place(slot)
         self._await(min(room, len(self._slots)))
         return len(self._slots)
 
     def _await(self, n: int) -> None:
-        """Wait until `n` workers run, or can't. A cluster on which nothing can be done is told at once."""
+        """Wait until `n` workers run, or can't. A cluster on which nothing can be done is told at
+        once.
+        """
         deadline = time.monotonic() + START_WAIT_S
-        while sum(s.report is not None or s.is_over for s in self._slots) < n and time.monotonic() < deadline:
+        while (
+            sum(s.report is not None or s.is_over for s in self._slots) < n
+            and time.monotonic() < deadline
+        ):
             self.check()
             time.sleep(0.1)
         troubles = [s.trouble or (s.report.trouble if s.report else None) for s in self._slots]
@@ -113,7 +129,9 @@ class Driver:
         self._order = order
 
     def check(self) -> bool:
-        """Take the workers' reports and find those that were lost another place; whether any is at work."""
+        """Take the workers' reports and find those that were lost another place; whether any is at
+        work.
+        """
         for slot in self._slots:
             if slot.actor is None and not slot.is_over and time.monotonic() >= slot.since:
                 self._place(slot)
@@ -121,9 +139,12 @@ class Driver:
                 self._look(slot)
         if any(s.report and s.report.is_at_work for s in self._slots):
             return True
-        # A worker without a place has nothing to wait for when another saw that nothing is left to do.
+        # A worker without a place has nothing to wait for when another saw that nothing is left to
+        # do.
         done = any(s.report and s.report.code == 0 for s in self._slots)
-        return not done and any(not s.is_over and time.monotonic() - s.since < NO_ROOM_S for s in self._slots)
+        return not done and any(
+            not s.is_over and time.monotonic() - s.since < NO_ROOM_S for s in self._slots
+        )
 
     def _look(self, slot: _Slot) -> None:
         import ray  # noqa: PLC0415
@@ -163,12 +184,17 @@ class Driver:
             slot.restarts.again()
 
     def trouble(self) -> str | None:
-        """Why a worker ended before the studies were over, or never began; None while all is well."""
+        """Why a worker ended before the studies were over, or never began; None while all is
+        well.
+        """
         told = [s.trouble or (s.report.trouble if s.report else None) for s in self._slots]
         if any(told):
             return next(t for t in told if t)
         if any(s.report is None and time.monotonic() - s.since >= NO_ROOM_S for s in self._slots):
-            return f"for {NO_ROOM_S:.0f} s the Ray cluster had no room for a worker, which needs {self._settings.needs}"
+            return (
+                f"for {NO_ROOM_S:.0f} s the Ray cluster had no room for a worker, which needs"
+                f" {self._settings.needs}"
+            )
         return None
 
     def stop(self) -> None:

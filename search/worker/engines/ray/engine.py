@@ -1,4 +1,6 @@
-"""Workers on the nodes of a Ray cluster, for the command that started them: the same calls as `LocalWorkers`."""
+"""Workers on the nodes of a Ray cluster, for the command that started them: the same calls as
+`LocalWorkers`.
+"""
 
 import importlib.util
 import json
@@ -28,7 +30,18 @@ from search.worker.engines.ray.keeper import MIRROR, Terms, machine
 
 WORKER = ("-m", "search.worker")
 """The worker, as arguments of Python."""
-_PASSED_ON = ("AWS_", "AZURE_", "FSSPEC_", "GRIDLESS_", "JAX_", "KERAS_BACKEND", "MLFLOW_", "PG", "TF_", "XLA_")
+_PASSED_ON = (
+    "AWS_",
+    "AZURE_",
+    "FSSPEC_",
+    "GRIDLESS_",
+    "JAX_",
+    "KERAS_BACKEND",
+    "MLFLOW_",
+    "PG",
+    "TF_",
+    "XLA_",
+)
 """Beginnings of the environment variables that workers heed."""
 _KEPT = ("GRIDLESS_HOME", "GRIDLESS_STORAGE_PASSWORD_FILE")
 """Not passed on: a node may have its own, and the order holds the password."""
@@ -38,7 +51,8 @@ _SHUTDOWN_S = 15.0
 
 @dataclass
 class RayWorkers:
-    """The workers of one command, placed by Ray. They give their trials back when this process dies.
+    """The workers of one command, placed by Ray. They give their trials back when this process
+    dies.
 
     A worker whose node dies is started on another, once one has room for it.
     """
@@ -46,11 +60,15 @@ class RayWorkers:
     folder: Path
     """Where Ray's log goes; each worker's is in its node's home folder."""
     address: str | None
-    """The cluster's head, as `ray start` prints it; "auto" for the one of this machine; None to start Ray here."""
+    """The cluster's head, as `ray start` prints it; "auto" for the one of this machine; None to
+    start Ray here.
+    """
     n_workers: int | None
     """None for as many as the cluster has room for."""
     gpus_per_worker: float | None
-    """1, or 1/K to have K workers share a GPU; 0 for the CPU; None for 1 where the cluster has GPUs, and else 0."""
+    """1, or 1/K to have K workers share a GPU; 0 for the CPU; None for 1 where the cluster has
+    GPUs, and else 0.
+    """
     cpus_per_worker: float | None
     """CPUs, as Ray counts them; None for 0 with a GPU and `threads` without."""
     threads: int
@@ -69,17 +87,21 @@ class RayWorkers:
     def start(self) -> None:
         """Join the cluster and start the workers.
 
-        Raises InputError when Ray isn't installed or reached, the cluster doesn't fit the settings, or no node has
-        this version of Gridless.
+        Raises InputError when Ray isn't installed or reached, the cluster doesn't fit the settings,
+        or no node has this version of Gridless.
         """
         if importlib.util.find_spec("ray") is None:
-            raise InputError("--engine ray needs Ray, which is not installed; run: pip install 'gridless[ray]'")
+            raise InputError(
+                "--engine ray needs Ray, which is not installed; run: pip install 'gridless[ray]'"
+            )
         self._process = self._start()
         self._send(self._settings().to_line())
         answer = json.loads(self._process.stdout.readline() or "{}") if self._process.stdout else {}
         if "n_workers" not in answer:
             self._process.wait()
-            raise InputError(answer.get("problems") or [f"Ray could not be started: {self._log_end()}"])
+            raise InputError(
+                answer.get("problems") or [f"Ray could not be started: {self._log_end()}"]
+            )
         self.n_started = int(answer["n_workers"])
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -101,7 +123,9 @@ class RayWorkers:
             raise InputError(unwritable(self.folder, error)) from error
 
     def _settings(self) -> ClusterSettings:
-        variables = {k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON) and k not in _KEPT}
+        variables = {
+            k: v for k, v in os.environ.items() if k.startswith(_PASSED_ON) and k not in _KEPT
+        }
         terms = Terms(
             version=code_version(),
             machine=machine(),
@@ -116,7 +140,12 @@ class RayWorkers:
         )
         shared = not storage_url().startswith("sqlite")
         return ClusterSettings(
-            self.address, self.n_workers, self.gpus_per_worker, self.cpus_per_worker, shared_storage=shared, terms=terms
+            self.address,
+            self.n_workers,
+            self.gpus_per_worker,
+            self.cpus_per_worker,
+            shared_storage=shared,
+            terms=terms,
         )
 
     def go(self, order: Order) -> None:
@@ -125,12 +154,18 @@ class RayWorkers:
 
     def check(self) -> bool:
         """Whether any worker is at work, or on its way to a node that has room for it."""
-        return self._process is not None and self._process.poll() is None and bool(self._last["at_work"])
+        return (
+            self._process is not None
+            and self._process.poll() is None
+            and bool(self._last["at_work"])
+        )
 
     def trouble(self) -> str | None:
         """Why a worker ended before the studies were over, if one did."""
         if self._process is not None and self._process.poll() not in {None, 0}:
-            return f"Ray's driver ended, as it does when the cluster's head is lost: {self._log_end()}"
+            return (
+                f"Ray's driver ended, as it does when the cluster's head is lost: {self._log_end()}"
+            )
         trouble: str | None = self._last["trouble"]
         return trouble
 
@@ -170,9 +205,12 @@ class RayWorkers:
 
 
 def _own_cluster() -> dict[str, str]:
-    """Variables for a Ray of our own that nobody else can use: whoever reaches one runs code as its user."""
-    # By the first, Ray takes 127.0.0.1 for this machine's address, and listens nowhere else. Without a token, it would
-    # leave one in the user's home, which changes how clusters are started from there.
+    """Variables for a Ray of our own that nobody else can use: whoever reaches one runs code as its
+    user.
+    """
+    # By the first, Ray takes 127.0.0.1 for this machine's address, and listens nowhere else.
+    # Without a token, it would leave one in the user's home, which changes how clusters are started
+    # from there.
     return {
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
         "RAY_AUTH_MODE": "token",
@@ -184,14 +222,18 @@ class RayEngine:
     """The nodes of a Ray cluster, which chooses their devices itself."""
 
     def crew(self, settings: Settings) -> Crew:
-        """What was asked of the cluster, whose devices and room are not this machine's: stand-ins called Ray.
+        """What was asked of the cluster, whose devices and room are not this machine's: stand-ins
+        called Ray.
 
-        One worker of one thread where nothing was asked. Raises InputError with every setting that means nothing to
-        Ray.
+        One worker of one thread where nothing was asked. Raises InputError with every setting that
+        means nothing to Ray.
         """
         problems, share = [], settings.trials_per_gpu
         if settings.gpus not in {"all", "none"}:
-            problems.append(f"--gpus {settings.gpus}: Ray chooses the GPUs; leave it out, or give none for the CPU")
+            problems.append(
+                f"--gpus {settings.gpus}: Ray chooses the GPUs; leave it out, or give none for"
+                " the CPU"
+            )
         if settings.gpus == "none" and share > 1:
             problems.append(f"--trials-per-gpu {share}: with --gpus none there is no GPU to share")
         if problems:
@@ -203,13 +245,15 @@ class RayEngine:
     def workers(self, crew: Crew, settings: Settings, terms: protocol.Terms) -> Iterator[Workers]:
         """As many workers as `settings` ask for, or the cluster has room for."""
         yield RayWorkers(
-            terms.folder, terms.address, settings.workers,
+            terms.folder,
+            terms.address,
+            settings.workers,
             gpus_per_worker=_gpus_per_worker(settings),
             cpus_per_worker=None,
             threads=crew.threads,
             mlflow=terms.mlflow,
             max_restarts=terms.max_restarts,
-        )  # fmt: skip
+        )
 
 
 def _gpus_per_worker(settings: Settings) -> float | None:

@@ -1,4 +1,6 @@
-"""A worker's keeper on a machine of a Ray cluster: starts it, feeds it its order, starts it again, and stops it."""
+"""A worker's keeper on a machine of a Ray cluster: starts it, feeds it its order, starts it again,
+and stops it.
+"""
 
 import os
 import socket
@@ -28,7 +30,9 @@ _NODES_OWN = ("GRIDLESS_HOME", "GRIDLESS_DATA", "KERAS_HOME")
 
 @dataclass(frozen=True)
 class Terms:
-    """What a keeper is told. It holds secrets, so it is an argument of a call: Ray shows a `runtime_env` to anyone."""
+    """What a keeper is told. It holds secrets, so it is an argument of a call: Ray shows a
+    `runtime_env` to anyone.
+    """
 
     version: str
     """`code_version()` of the command."""
@@ -58,7 +62,13 @@ class Terms:
     def environment(self) -> dict[str, str]:
         """The variables of a process on this node."""
         own = {name: os.environ[name] for name in _NODES_OWN if os.environ.get(name)}
-        found = {"TF_CPP_MIN_LOG_LEVEL": "2"} | os.environ | {"GRIDLESS_HOME": self.home} | dict(self.variables) | own
+        found = (
+            {"TF_CPP_MIN_LOG_LEVEL": "2"}
+            | os.environ
+            | {"GRIDLESS_HOME": self.home}
+            | dict(self.variables)
+            | own
+        )
         return found | {"GRIDLESS_HOME": str(Path(found["GRIDLESS_HOME"]).absolute())}
 
 
@@ -90,7 +100,9 @@ class Keeper:
         self._claims: GpuClaims | None = None
 
     def serve(self, terms: Terms, order: bytes | None) -> Report:
-        """See to it that the worker runs, and that it has its `order` (a line) once there is one."""
+        """See to it that the worker runs, and that it has its `order` (a line) once there is
+        one.
+        """
         if problem := _misfit(terms):
             return Report(self._node, HOPELESS, problem)
         variables = terms.environment()
@@ -98,7 +110,9 @@ class Keeper:
         log = home / "logs" / f"worker-{self._index}.log"
         self._kept.restarts.most = terms.max_restarts
         try:
-            if self._kept.code is None and self._kept.check(lambda: self._start(terms, variables, log)):
+            if self._kept.code is None and self._kept.check(
+                lambda: self._start(terms, variables, log)
+            ):
                 self._told = False
             if terms.mirror and (machine(), str(home)) != (terms.machine, terms.home):
                 self._mirror.keep(terms, variables, home)
@@ -106,7 +120,9 @@ class Keeper:
             return Report(self._node, None, f"{socket.gethostname()}: {error}")
         except OSError as error:
             return Report(
-                self._node, HOPELESS, f"{socket.gethostname()}: {unwritable(home, error)} for `ray start` there"
+                self._node,
+                HOPELESS,
+                f"{socket.gethostname()}: {unwritable(home, error)} for `ray start` there",
             )
         if order and not self._told:
             self._tell(order)
@@ -114,7 +130,11 @@ class Keeper:
         return Report(
             self._node,
             code,
-            f"{(last_line(log) or 'a worker died')} (see {log} on {socket.gethostname()})" if code else None,
+            (
+                f"{(last_line(log) or 'a worker died')} (see {log} on {socket.gethostname()})"
+                if code
+                else None
+            ),
         )
 
     def stop(self) -> None:
@@ -130,11 +150,15 @@ class Keeper:
 
     def _start(self, terms: Terms, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         device = _device(gpu=terms.gpus > 0)
-        if self._claims is None and terms.share == 1:  # sharers can't each hold a lock: Ray alone counts them
+        if (
+            self._claims is None and terms.share == 1
+        ):  # sharers can't each hold a lock: Ray alone counts them
             self._claims = claim_gpus([device], wanted="all", holder="Ray")
         command = [*terms.program, "--index", str(self._index), "--device", device.name]
         own = environment_for(device, threads=terms.threads, share=terms.share)
-        return _start(command, without_secrets(variables) | own, log, self._claims.fds if self._claims else ())
+        return _start(
+            command, without_secrets(variables) | own, log, self._claims.fds if self._claims else ()
+        )
 
     def _tell(self, order: bytes) -> None:
         process = self._kept.process
@@ -155,14 +179,18 @@ class Actor(Keeper):
 
 
 class _Mirror:
-    """Sends the outboxes of a home that the command does not share on to MLflow: one process for all its workers."""
+    """Sends the outboxes of a home that the command does not share on to MLflow: one process for
+    all its workers.
+    """
 
     def __init__(self) -> None:
         self._kept = Kept()
         self._lock = ExitStack()
 
     def keep(self, terms: Terms, variables: dict[str, str], home: Path) -> None:
-        if self._kept.process or self._lock.enter_context(locked(home / ".mirror.lock", wait=False)):
+        if self._kept.process or self._lock.enter_context(
+            locked(home / ".mirror.lock", wait=False)
+        ):
             self._kept.restarts.most = terms.max_restarts
             command = [part.replace("{home}", str(home)) for part in terms.mirror]
             self._kept.check(lambda: _start(command, variables, home / "logs" / "mlflow.log"))
@@ -184,9 +212,15 @@ def _misfit(terms: Terms) -> str | None:
     """Why this node can't serve, if it can't."""
     host = socket.gethostname()
     if (version := code_version()) != terms.version:
-        return f"{host} has Gridless {version}, the command {terms.version}; install the same on every node"
+        return (
+            f"{host} has Gridless {version}, the command {terms.version}; install the same on every"
+            " node"
+        )
     if terms.one_machine and machine() != terms.machine:
-        return f"{host} can't open the studies, a file of another machine; set GRIDLESS_STORAGE to a PostgreSQL URL"
+        return (
+            f"{host} can't open the studies, a file of another machine; set GRIDLESS_STORAGE to a"
+            " PostgreSQL URL"
+        )
     return None
 
 
@@ -203,6 +237,11 @@ def _start(
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         return subprocess.Popen(  # noqa: S603
-            [sys.executable, "-P", *arguments], env=variables, stdin=subprocess.PIPE, stdout=file, stderr=file,
-            start_new_session=True, pass_fds=fds,
-        )  # fmt: skip
+            [sys.executable, "-P", *arguments],
+            env=variables,
+            stdin=subprocess.PIPE,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+            pass_fds=fds,
+        )
