@@ -9,7 +9,7 @@ from search.analysis.statistics import Runs, compare_all, holm, mean_interval
 from search.errors import InputError
 from search.records import Evaluation, StudyRecord
 from search.report.evidence import read_correct
-from search.report.leaderboard.frame import finalist_columns
+from search.report.leaderboard.columns import FINALIST_COLUMNS, Row
 from search.report.text.finalists import finals_table, finals_words
 from search.study.spec import Replicate
 from tests.report.conftest import trial
@@ -396,9 +396,10 @@ def test_the_table_is_text_and_the_columns_are_numbers():
     )
     short = replace(found, rows=[replace(row, trained=(1, 1)) for row in found.rows])
     assert finals_table(short)[-1].note == "the document's setting, its 1 epoch"
-    columns = finalist_columns(found, [2, 3, 1])
+    finalists = {row.trial: row for row in found.rows}
+    rows = [Row(1, search(), trial(0, "FAIL"), finalists.get(number)) for number in (2, 3, 1)]
+    columns = {column.name: [column.value(row) for row in rows] for column in FINALIST_COLUMNS}
     assert columns["test_accuracy_mean"] == [None, 0.90, pytest.approx(0.915)]
     assert columns["test_accuracy_ci_low"] == [None, None, None]
     assert columns["n_replicates"] == [None, 1, 2]
     assert columns["tied_with_best"] == [None, True, True]
-    assert finalist_columns(None, [0, 1]) == {name: [None, None] for name in columns}

@@ -18,7 +18,7 @@ SCORED = replace(RECORDED, state="COMPLETE", evaluation=Evaluation("test", 0.8, 
 def again(recorded: TrialRecord = RECORDED, step: int = 2, **metrics: Any) -> TrialRecord:
     """The same trial at another time, with other `metrics` in one epoch."""
     curve = [replace(e, seconds=9.0, at=1.8e9) for e in recorded.curve]
-    curve[step - 1] = replace(curve[step - 1], **metrics)
+    curve[step - 1] = measured(curve[step - 1], **metrics)
     return replace(recorded, curve=tuple(curve), state="COMPLETE", started=None, worker=None)
 
 

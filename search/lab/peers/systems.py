@@ -19,7 +19,7 @@ class System(NamedTuple):
 
 
 SYSTEMS: Mapping[str, System] = {
-    OURS: System("own", "search"),
+    OURS: System("gridless", "search"),
     GRID: System("grid", "search", ("scikeras",)),
     "KerasTuner-Hyperband": System("keras_tuner_search", "hyperband", ("tensorboard",)),
     "KerasTuner-Bayesian": System("keras_tuner_search", "bayesian", ("tensorboard",)),
