@@ -70,9 +70,9 @@ def simulate(
     """
     from search.errors import InputError
     from search.files import unwritable
+    from search.lab.runs_file import COLUMNS, write_runs
     from search.lab.simulation.experiment import run_experiment
     from search.lab.simulation.request import Request, check
-    from search.lab.simulation.runs_file import write_runs
     from search.words import count
 
     counts = {
@@ -94,16 +94,15 @@ def simulate(
     with _progress(n_setups + len(experiment.tasks), quiet=quiet) as advance:
         results = run_experiment(experiment, jobs=n_jobs, done=advance)
     try:
-        n_rows = write_runs(out, results.runs, budget=experiment.budget, best=results.best)
+        beside = {"budget": experiment.budget, "best": results.best}
+        write_runs(out, COLUMNS, results.rows, beside)
     except OSError as error:
         raise InputError(unwritable(out.parent, error)) from error
     if not results.is_whole:
         echo(f"stopped: {out} holds {len(results.runs)} of {n_setups} runs", err=True)
         return INTERRUPTED
-    say(
-        f"{count(len(results.runs), 'run')}, {n_rows:,} improvements; `gridless report {out}`"
-        " compares them"
-    )
+    counted = f"{count(len(results.runs), 'run')}, {len(results.rows):,} improvements"
+    say(f"{counted}; `gridless report {out}` compares them")
     echo(str(out))
     return 0
 

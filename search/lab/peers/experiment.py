@@ -1,6 +1,4 @@
-"""Every system on every task with every seed: one process each, in turns, what is done kept as it
-comes.
-"""
+"""Every system on every task with every seed: one process each, in turns, kept as they end."""
 
 import os
 import signal
@@ -8,13 +6,17 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import IO
 
+from search.lab.experiment import run_at_once
 from search.lab.peers.meter import Trace
 from search.lab.peers.task import Task
+from search.lab.runs_file import Key
 from search.study.environment import cpu_name
 from search.worker.engines.devices import Device, environment_for
 from search.worker.engines.protocol import STOP_WAIT_S
@@ -32,8 +34,8 @@ class Setup:
     task: Task
 
     @property
-    def key(self) -> tuple[str, str, int]:
-        """What tells it from the others of an experiment."""
+    def key(self) -> Key:
+        """System, task and seed."""
         return self.system, self.task.name, self.task.seed
 
 
@@ -48,9 +50,7 @@ class Done:
 
 
 def in_turns(systems: Sequence[str], tasks: Sequence[Task]) -> list[Setup]:
-    """All searches, a task and seed at a time, and each time another system first: none has the
-    quiet hours.
-    """
+    """All searches by task and seed, another system first each time: none has the quiet hours."""
     by_turn = enumerate(sorted(tasks, key=lambda t: t.seed))
     return [
         Setup(systems[(i + turn) % len(systems)], task)
@@ -67,24 +67,16 @@ class Searches:
         self._live: set[subprocess.Popen[bytes]] = set()
         self._is_stopping = False
 
-    def run(self, setups: Sequence[Setup], done: Callable[[Done], None]) -> bool:
-        """Run all of `setups`, telling `done` of each; False when Ctrl-C ended it, with what ran
-        then given up.
-        """
+    def run(self, setups: Sequence[Setup], keep: Callable[[Done], None]) -> bool:
+        """Run all `setups`, each given to `keep` when done; Ctrl-C gives up what runs: False."""
+        calls = [partial(self._search, setup) for setup in setups]
         with ThreadPoolExecutor(self._jobs) as pool:
-            waiting = {pool.submit(self._search, setup) for setup in setups}
-            try:
-                for future in as_completed(waiting):
-                    done(future.result())
-            except BaseException as error:
-                self._is_stopping = True
-                pool.shutdown(wait=False, cancel_futures=True)
-                for process in list(self._live):
-                    _end(process)
-                if not isinstance(error, KeyboardInterrupt):
-                    raise
-                return False
-        return True
+            return run_at_once(pool, calls, keep, self._stop)
+
+    def _stop(self) -> None:
+        self._is_stopping = True
+        for process in list(self._live):
+            _end(process)
 
     def _search(self, setup: Setup) -> Done:
         with tempfile.TemporaryDirectory(
@@ -93,29 +85,11 @@ class Searches:
             folder = Path(name)
             setup.task.write(folder / "task.json")
             with (folder / "log").open("wb") as log:
-                code = self._wait(
-                    subprocess.Popen(  # noqa: S603  # this very package
-                        [
-                            sys.executable,
-                            "-m",
-                            "search.lab.peers",
-                            setup.system,
-                            "task.json",
-                            "trace.json",
-                        ],
-                        cwd=folder,
-                        stdout=log,
-                        stderr=log,
-                        stdin=subprocess.DEVNULL,
-                        start_new_session=True,
-                        env=_environment(setup.task.threads),
-                    )
-                )
+                code = self._wait(_start(setup, folder, log))
             if code == 0:
                 return Done(setup, Trace.read(folder / "trace.json"))
-            lines = (
-                (folder / "log").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            )
+            text = (folder / "log").read_text(encoding="utf-8", errors="replace")
+            lines = text.strip().splitlines()
             return Done(setup, None, f"exit code {code}: " + " / ".join(lines[-_LOG_LINES:]))
 
     def _wait(self, process: "subprocess.Popen[bytes]") -> int:
@@ -127,6 +101,18 @@ class Searches:
         finally:
             self._live.discard(process)
             _end(process)  # what it may have left behind
+
+
+def _start(setup: Setup, folder: Path, log: IO[bytes]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(  # noqa: S603  # this very package
+        [sys.executable, "-m", "search.lab.peers", setup.system, "task.json", "trace.json"],
+        cwd=folder,
+        stdout=log,
+        stderr=log,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+        env=_environment(setup.task.threads),
+    )
 
 
 def _environment(threads: int) -> dict[str, str]:

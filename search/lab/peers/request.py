@@ -1,13 +1,11 @@
 """From what a person typed to searches: every input checked, all problems told at once."""
 
-import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +17,7 @@ from search.datasets.split import Prepared, prepare
 from search.datasets.stratify import stratified
 from search.errors import InputError
 from search.files import whole_file
-from search.lab.flags import known_names, names, whole
+from search.lab.flags import FlagReader, names_in
 from search.lab.peers.experiment import Setup, in_turns
 from search.lab.peers.runs_file import Runs
 from search.lab.peers.systems import SYSTEMS, missing
@@ -32,8 +30,7 @@ from search.study.settings import Settings
 from search.words import count
 
 MOST_TRAININGS = 10_000
-T = TypeVar("T")
-_WHOLE = {
+_BOUNDS = {
     "images": (100, 10_000_000),
     "epochs": (1, 10_000),
     "seeds": (1, 1000),
@@ -67,26 +64,28 @@ class Checked:
     jobs: int
 
 
-def check(asked: Request) -> Checked:
-    """The searches. Raises InputError with every problem; images are written to the cache, nothing
-    else.
-    """
-    problems: list[str] = []
-    counts = {
-        name: whole(f"--{name}", text, _WHOLE[name], problems)
-        for name, text in asked.counts.items()
-    }
-    budget = _budget(asked.budget, problems)
-    systems = _systems(asked.systems, problems)
-    spaces = _spaces(asked, problems)
+def check(request: Request) -> Checked:
+    """The searches. Raises InputError with every problem; writes only images, to the cache."""
+    flags = FlagReader()
+    counts = flags.counts(request.counts, _BOUNDS)
+    budget = flags.number(
+        "--budget",
+        request.budget,
+        lambda number: 1 <= number <= MOST_TRAININGS,
+        f"a number of full trainings from 1 to {MOST_TRAININGS}; give 12, say",
+    )
+    systems = flags.names("--systems", request.systems, SYSTEMS)
+    flags.problems += _missing_packages(systems)
+    spaces = _spaces(request, flags)
     if problem := check_home():
-        problems.append(problem)
-    data = _attempt(problems, lambda: load(asked.data))
-    if problem := _out_problem(asked.out):
-        problems.append(problem)
-    if problems or data is None:
-        raise InputError(problems)
-    named = {f"{model}-{data_name(asked.data)}": space for model, space in spaces.items()}
+        flags.problems.append(problem)
+    data = flags.attempt(lambda: load(request.data))
+    flags.runs_file(request.out)
+    if flags.problems or data is None:
+        raise InputError(flags.problems)
+    spaces_by_task = {
+        f"{model}-{data_name(request.data)}": space for model, space in spaces.items()
+    }
     images = _some_of(data, counts["images"])
     some = load(str(images))
     # As `gridless study` splits them: every system validates on the same images.
@@ -101,9 +100,9 @@ def check(asked: Request) -> Checked:
         "n_train": splits[0].n_train,
         "n_validation": splits[0].n_val,
         "made_on": made_on(counts["threads"], counts["jobs"]),
-        "spaces": {name: space.digest[:12] for name, space in named.items()},
+        "spaces": {name: space.digest[:12] for name, space in spaces_by_task.items()},
     }
-    runs = Runs.read(asked.out, facts)
+    runs = Runs.read(request.out, facts)
     common = {
         "images": str(images.absolute()),
         "epochs": counts["epochs"],
@@ -113,7 +112,7 @@ def check(asked: Request) -> Checked:
     tasks = [
         _task(name, space, split, seed, common)
         for seed, split in enumerate(splits)
-        for name, space in named.items()
+        for name, space in spaces_by_task.items()
     ]
     setups = tuple(s for s in in_turns(systems, tasks) if s.key not in runs.keys)
     return Checked(setups, runs, counts["jobs"])
@@ -133,48 +132,40 @@ def _task(name: str, space: Space, split: Prepared, seed: int, common: Mapping[s
 
 def made_on(threads: int, jobs: int) -> str:
     """The machine and the versions, for people who read the numbers."""
-    found = [f"{package} {told}" for package, told in versions(_PACKAGES).items()]
+    packages = [f"{package} {version}" for package, version in versions(_PACKAGES).items()]
     how = f"{jobs} at a time with {count(threads, 'thread')} each"
     ours = f"gridless {code_version()}, code {code_digest()}"
     return (
         f"{cpu_name()}, {how}; {ours}; Python {platform.python_version()}, {backend()} backend,"
-        f" {', '.join(found)}"
+        f" {', '.join(packages)}"
     )
 
 
-def _attempt(problems: list[str], part: Callable[[], T]) -> T | None:
-    try:
-        return part()
-    except InputError as error:
-        problems += error.problems
-        return None
+def _missing_packages(systems: Sequence[str]) -> list[str]:
+    packages = {package for name in systems if name in SYSTEMS for package in missing(name)}
+    if not packages:
+        return []
+    return [
+        f"not installed: {', '.join(sorted(packages))}; pip install 'gridless[bench]', or name"
+        " others in --systems"
+    ]
 
 
-def _systems(text: str, problems: list[str]) -> tuple[str, ...]:
-    found = known_names("--systems", text, SYSTEMS, problems)
-    if needed := sorted({need for name in found if name in SYSTEMS for need in missing(name)}):
-        problems.append(
-            f"not installed: {', '.join(needed)}; pip install 'gridless[bench]', or name others in"
-            " --systems"
-        )
-    return found
-
-
-def _spaces(asked: Request, problems: list[str]) -> dict[str, Space]:
+def _spaces(request: Request, flags: FlagReader) -> dict[str, Space]:
     """The space of each model, pinned."""
-    models = names(asked.models)
+    models = names_in(request.models)
     if not models:
-        problems.append(f"--models: no names in {asked.models!r}; give mlp,convNN, say")
-    pins = [pin.strip() for text in asked.fixes for pin in text.split(",")]
+        flags.problems.append(f"--models: no names in {request.models!r}; give mlp,convNN, say")
+    pins = [pin.strip() for text in request.fixes for pin in text.split(",")]
     spaces: dict[str, Space] = {}
     for model in models:
-        if space := _attempt(problems, partial(_space, model)):
+        if space := flags.attempt(partial(_space, model)):
             spaces[model] = space
     if spaces:
-        problems += _pin_problems(pins, spaces)
+        flags.problems += _pin_problems(pins, spaces)
     pinned: dict[str, Space] = {}
     for model, space in spaces.items():
-        if narrowed := _attempt(problems, partial(_pinned, space, pins)):
+        if narrowed := flags.attempt(partial(_pinned, space, pins)):
             pinned[model] = narrowed
     return pinned
 
@@ -187,20 +178,16 @@ def _space(model: str) -> Space:
 
 def _pin_problems(pins: Sequence[str], spaces: Mapping[str, Space]) -> list[str]:
     """Pins that no model has a use for."""
-    known = {name for space in spaces.values() for name in space.params} - {"epochs"}
-    pinned = [pin.partition("=")[0].strip() for pin in pins]
-    return [
-        (
-            f"--fix: {name} is how long to train; give --epochs"
-            if name == "epochs"
-            else (
-                f"--fix: {name!r} is a parameter of none of the models;"
-                f" {registry.nearest(name, known)}"
-            )
-        )
-        for name in pinned
-        if name not in known
-    ]
+    params = {name for space in spaces.values() for name in space.params} - {"epochs"}
+    problems = []
+    for pin in pins:
+        name = pin.partition("=")[0].strip()
+        if name == "epochs":
+            problems.append("--fix: epochs is how long to train; give --epochs")
+        elif name not in params:
+            nearest = registry.nearest(name, params)
+            problems.append(f"--fix: {name!r} is a parameter of none of the models; {nearest}")
+    return problems
 
 
 def _pinned(space: Space, pins: Sequence[str]) -> Space:
@@ -212,12 +199,14 @@ def _pinned(space: Space, pins: Sequence[str]) -> Space:
     for pin in pins:
         if pin.partition("=")[0].strip() in space.params:
             values |= typed_pairs(space, [pin])
-    raw = (space.fix(values) if values else space).as_dict()
+    if values:
+        space = space.fix(values)
+    raw = space.as_dict()
     raw["params"].pop("epochs", None)
     raw["document"].pop("epochs", None)
     raw.pop("published", None)
-    found = Space.from_dict(raw)
-    if unknown := unfit(found):
+    pinned = Space.from_dict(raw)
+    if unknown := unfit(pinned):
         rule = (
             f"--models: {space.model} searches {', '.join(unknown)}, which other systems' `fit`"
             " knows nothing of"
@@ -225,7 +214,7 @@ def _pinned(space: Space, pins: Sequence[str]) -> Space:
         raise InputError(
             f"{rule}; pin what can be (--fix schedule=constant), or leave the model out"
         )
-    return found
+    return pinned
 
 
 def _some_of(data: ImageData, n: int) -> Path:
@@ -237,32 +226,9 @@ def _some_of(data: ImageData, n: int) -> Path:
         keep = stratified(data.y_train, n / len(keep), seed=0)
     path = cache() / f"{data.name}-{int(keep.sum())}-{data.digest[:12]}.npz"
     if not path.exists():
-        arrays = {
-            key: getattr(data, key)[keep] if key.endswith("train") else getattr(data, key)
-            for key in ARRAYS
-        }
+        arrays = {key: getattr(data, key) for key in ARRAYS}
+        for key in ("x_train", "y_train"):
+            arrays[key] = arrays[key][keep]
         with whole_file(path) as file:
             np.savez(file, allow_pickle=False, **arrays)
     return path
-
-
-def _out_problem(path: Path) -> str | None:
-    if path.suffix != ".csv" or path.is_dir():
-        return f"--out: {path} is no name of a CSV file; give FILE.csv"
-    if not os.access(path.absolute().parent, os.W_OK):
-        return (
-            f"--out: {path.absolute().parent} is no folder that can be written to; make it, or give"
-            " another place"
-        )
-    return None
-
-
-def _budget(text: str, problems: list[str]) -> float:
-    with suppress(ValueError):
-        if 1 <= (value := float(text)) <= MOST_TRAININGS:
-            return value
-    problems.append(
-        f"--budget: {text!r} is not a number of full trainings from 1 to {MOST_TRAININGS}; give"
-        " 12, say"
-    )
-    return 1.0

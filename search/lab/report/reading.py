@@ -13,8 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from search.errors import InputError
+from search.lab.runs_file import COLUMNS, Key, best_file
 
-COLUMNS = ("strategy", "task", "seed", "n_workers", "spent", "value")
 _TYPES = {
     "strategy": "string",
     "task": "string",
@@ -71,7 +71,7 @@ class Simulated:
     """False where the file beside the runs is missing: `budget` is then the most that any run spent
     to get better.
     """
-    totals: Mapping[tuple[str, str, int], Total]
+    totals: Mapping[Key, Total]
     """By strategy, task and seed, what real runs took in all; empty for simulated ones."""
     made_on: str | None
     """The machine and versions of real runs."""
@@ -82,11 +82,6 @@ class Simulated:
         """The full trainings that `run` spent in all."""
         total = self.totals.get((run.strategy, run.task, run.seed))
         return total.spent if total else self.budget
-
-
-def best_file(path: Path) -> Path:
-    """Where the best values known of the tasks of the runs in `path` are, and the budget."""
-    return path.with_suffix(".best.json")
 
 
 def read_runs(path: Path) -> Simulated:

@@ -1,21 +1,22 @@
-"""Many runs: every strategy on every task with every seed, in as many processes as are asked
-for.
-"""
+"""Many runs: every strategy on every task with every seed, in several processes."""
 
 import multiprocessing
 import os
 import signal
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import optuna
 
 from search.errors import StudyError
+from search.lab.experiment import run_at_once, run_in_turn
+from search.lab.runs_file import Row, row_of
 from search.lab.simulation.run import Run, Setup, make_template, simulate
 from search.lab.simulation.surrogate import Surrogate
 
@@ -60,6 +61,15 @@ class Results:
     is_whole: bool
     """Whether nothing was cut short."""
 
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of the runs' file, one per improvement."""
+        return [
+            row_of((r.setup.strategy, r.setup.task, r.setup.seed), r.setup.n_workers, *improvement)
+            for r in self.runs
+            for improvement in r.improvements
+        ]
+
 
 def run_experiment(experiment: Experiment, *, jobs: int, done: Callable[[], None]) -> Results:
     """Run everything, in this process for `jobs` = 1; `done` is called after each task's sampling
@@ -70,21 +80,17 @@ def run_experiment(experiment: Experiment, *, jobs: int, done: Callable[[], None
     """
     runs: dict[Setup, Run] = {}
     best: dict[str, float] = {}
-    is_whole = True
-    with tempfile.TemporaryDirectory(
-        prefix="gridless-", dir=_FAST if _FAST.is_dir() else None
-    ) as folder:
-        template = make_template(Path(folder))
-        work = _in_turn if jobs == 1 else _at_once
-        try:
-            for item in work(experiment, template, jobs):
-                if isinstance(item, Run):
-                    runs[item.setup] = item
-                elif item[1] is not None:
-                    best[item[0]] = item[1]
-                done()
-        except KeyboardInterrupt:
-            is_whole = False
+
+    def keep(item: _Item) -> None:
+        if isinstance(item, Run):
+            runs[item.setup] = item
+        elif item[1] is not None:
+            best[item[0]] = item[1]
+        done()
+
+    fast = _FAST if _FAST.is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="gridless-", dir=fast) as folder:
+        is_whole = _run_all(experiment, make_template(Path(folder)), jobs, keep)
     for run in runs.values():
         best[run.setup.task] = max(
             [best.get(run.setup.task, 0.0), *(value for _, value in run.improvements)]
@@ -95,44 +101,41 @@ def run_experiment(experiment: Experiment, *, jobs: int, done: Callable[[], None
 _Item = Run | tuple[str, float | None]
 
 
-def _in_turn(experiment: Experiment, template: Path, _jobs: int) -> Iterator[_Item]:
-    _prepare(experiment.surrogate, template)
-    yield from (_sample(task, experiment.n_samples) for task in experiment.tasks)
-    yield from (_run(setup) for setup in experiment.setups)
-
-
-def _at_once(experiment: Experiment, template: Path, jobs: int) -> Iterator[_Item]:
+def _run_all(
+    experiment: Experiment, template: Path, jobs: int, keep: Callable[[_Item], None]
+) -> bool:
+    calls: list[Callable[[], _Item]] = [
+        partial(_sample, task, experiment.n_samples) for task in experiment.tasks
+    ]
+    calls += [partial(_run, setup) for setup in experiment.setups]
+    if jobs == 1:
+        _prepare(experiment.surrogate, template)
+        return run_in_turn(calls, keep)
     context = multiprocessing.get_context("spawn")
     arguments = (experiment.surrogate, template, True)
-    with _single_threaded(), ProcessPoolExecutor(jobs, context, _prepare, arguments) as pool:
-        futures: list[Future[_Item]] = [
-            pool.submit(_sample, t, experiment.n_samples) for t in experiment.tasks
-        ]
-        futures += [pool.submit(_run, setup) for setup in experiment.setups]
-        try:
-            yield from (future.result() for future in as_completed(futures))
-        except BrokenProcessPool as error:
-            raise StudyError(
-                f"a process of the simulation died ({error}); give fewer --jobs"
-            ) from error
-        finally:
-            pool.shutdown(cancel_futures=True)
+    try:
+        with _single_threaded(), ProcessPoolExecutor(jobs, context, _prepare, arguments) as pool:
+            return run_at_once(pool, calls, keep)
+    except BrokenProcessPool as error:
+        raise StudyError(
+            f"a process of the simulation died ({error}); give fewer --jobs"
+        ) from error
 
 
-_OWN: dict[str, tuple[Surrogate, Path]] = {}
+_SETUP: dict[str, tuple[Surrogate, Path]] = {}
 """What this process simulates with."""
 
 
 def _prepare(surrogate: Surrogate, template: Path, is_child: bool = False) -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    _OWN["mine"] = surrogate, template
+    _SETUP["process"] = surrogate, template
     if is_child:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent says when to end
 
 
 def _run(setup: Setup) -> _Item:
     try:
-        return simulate(setup, *_OWN["mine"])
+        return simulate(setup, *_SETUP["process"])
     except Exception as error:
         rule = (
             f"{setup.strategy} on {setup.task} with seed {setup.seed} failed:"
@@ -142,14 +145,12 @@ def _run(setup: Setup) -> _Item:
 
 
 def _sample(task: str, n_samples: int) -> _Item:
-    return task, _OWN["mine"][0].best(task, n_samples)
+    return task, _SETUP["process"][0].best(task, n_samples)
 
 
 @contextmanager
 def _single_threaded() -> Iterator[None]:
-    """Processes started inside have one thread each for linear algebra: all cores are busy as it
-    is.
-    """
+    """Processes started inside have one thread each for linear algebra: all cores are busy."""
     before = {name: os.environ.get(name) for name in _THREADS}
     os.environ.update(dict.fromkeys(_THREADS, "1"))
     try:

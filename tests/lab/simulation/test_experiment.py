@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from search.errors import InputError, StudyError
+from search.lab.runs_file import COLUMNS, write_runs
 from search.lab.simulation.experiment import Experiment, run_experiment
 from search.lab.simulation.request import Request, check
-from search.lab.simulation.runs_file import write_runs
 from tests.lab.simulation.helpers import Toy
 
 COUNTS = {"seeds": "2", "workers": "1", "samples": "0", "jobs": "1"}
@@ -23,13 +23,14 @@ def test_the_same_command_writes_the_same_file_in_one_process_or_two(tmp_path: P
     told: list[int] = []
     for jobs in (1, 2):
         results = run_experiment(experiment, jobs=jobs, done=lambda: told.append(1))
-        n_rows = write_runs(tmp_path / f"{jobs}.csv", results.runs, budget=1.0, best=results.best)
+        beside = {"budget": 1.0, "best": results.best}
+        write_runs(tmp_path / f"{jobs}.csv", COLUMNS, results.rows, beside)
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
     assert len(told) == 2 * (2 + 1)
     with (tmp_path / "1.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["strategy", "task", "seed", "n_workers", "spent", "value"]
-    assert len(rows) == n_rows
+    assert len(rows) == len(results.rows)
     assert {r["strategy"] for r in rows} == {"random", "halving"}
     assert all(float(r["spent"]) <= 1.0 for r in rows)
     beside = json.loads((tmp_path / "1.best.json").read_text())
