@@ -35,7 +35,7 @@ from search.study.user_code import user_code
 from search.worker.data import model_problem
 from search.worker.engines.devices import Crew, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew
-from search.worker.segment import POLL_S, crash_reason, limit_reason
+from search.worker.segment import crash_reason, limit_reason
 from search.worker.study_worker import LOG_TAIL_CHARS
 from search.worker.trial.job_for import job_for
 from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started
@@ -43,6 +43,7 @@ from search.worker.trial.sandbox import CrashedError, Sandbox, Segment
 
 Show = Callable[[Compared], None]
 """Told of every recorded epoch as it has been trained again."""
+_POLL_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ class _Listener:
         began = math.inf
         try:
             while True:
-                message = segment.receive(POLL_S)
+                message = segment.receive(_POLL_S)
                 if isinstance(message, Ended):
                     return self._ended(message)
                 if isinstance(message, Started):

@@ -22,10 +22,6 @@ from search.worker.outages import Patience
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 2.0
-"""How often a worker looks for reports that are due."""
-RETRY_S = 60.0
-"""When a report that could not be written is tried again."""
 _END_S = 2.0
 
 
@@ -40,7 +36,10 @@ class Reporter:
         patience: Patience,
     ) -> None:
         """Of the studies `names` only, if these are given."""
-        self._storage, self._owner, self._names, self._patience = storage, owner, names, patience
+        self._storage = storage
+        self._owner = owner
+        self._names = names
+        self._patience = patience
         self._process: subprocess.Popen[bytes] | None = None
         self._study = ""
         self._looked = 0.0
@@ -57,7 +56,7 @@ class Reporter:
             return True
         if self._process is not None:
             self._settle(self._process.returncode)
-        if time.monotonic() - self._looked < LOOK_S:
+        if time.monotonic() - self._looked < self._patience.pace.due_look:
             return self._is_due
         self._looked = time.monotonic()
         due = self._patience.call(self._due)
@@ -108,13 +107,12 @@ class Reporter:
         self._process = None
         self._looked = 0.0
         if code:
-            logger.error(
-                "the report of %s could not be written; tried again in %.0f s", self._study, RETRY_S
-            )
-            self._resting[self._study] = time.monotonic() + RETRY_S
-            self._patience.call(
-                lambda: take_report(self._storage, self._study, "", ())
-            )  # others may try meanwhile
+            wait_s = self._patience.pace.due_retry
+            message = "the report of %s could not be written; tried again in %.0f s"
+            logger.error(message, self._study, wait_s)
+            self._resting[self._study] = time.monotonic() + wait_s
+            # Others may try meanwhile.
+            self._patience.call(lambda: take_report(self._storage, self._study, "", ()))
 
 
 def main() -> int:

@@ -11,20 +11,26 @@ from typing import TypeVar
 
 from search.errors import RetryLaterError, StudyError
 from search.limits import database_wait_s, grace_s
+from search.worker.pace import Pace
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
-_FIRST_PAUSE_S = 0.2
-_LONGEST_PAUSE_S = 10.0
 _CLOCK_JUMP_S = 5.0
 
 
 class Patience:
     """One per worker process; its threads share it."""
 
-    def __init__(self, stop: threading.Event, *, give_up_s: float | None = None) -> None:
+    def __init__(
+        self,
+        stop: threading.Event,
+        *,
+        give_up_s: float | None = None,
+        pace: Pace | None = None,
+    ) -> None:
         self.stop = stop
+        self.pace = pace or Pace()
         self._give_up_s = database_wait_s() if give_up_s is None else give_up_s
         self._offset = time.time() - time.monotonic()
         self._judge_from = time.monotonic() + grace_s()
@@ -45,7 +51,8 @@ class Patience:
 
         Raises StudyError when it stays away, or when a stop is asked for meanwhile.
         """
-        deadline, pause = time.monotonic() + self._give_up_s, _FIRST_PAUSE_S
+        deadline = time.monotonic() + self._give_up_s
+        pause = self.pace.first_retry
         while True:
             try:
                 return function()
@@ -57,7 +64,7 @@ class Patience:
                     "the storage is out of reach, trying again in %.1f s: %s", pause, error
                 )
                 self.stop.wait(pause)
-                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                pause = min(pause * 2, self.pace.longest_retry)
 
     def note_outage(self) -> None:
         """The database was out of reach just now."""

@@ -19,13 +19,6 @@ from search.worker.outages import Patience
 
 logger = logging.getLogger(__name__)
 
-GATHER_S = 0.5
-"""Epochs that end within this time are stored by one transaction."""
-LOOK_S = 2.0
-"""How often the study's state is looked up: how soon a pause or a cancel is seen."""
-_FIRST_PAUSE_S = 0.5
-_LONGEST_PAUSE_S = 10.0
-
 
 @dataclass
 class Unsent:
@@ -44,7 +37,10 @@ class Courier:
     """
 
     def __init__(self, ledger: Ledger, claim: Claim, patience: Patience) -> None:
-        self._ledger, self._claim, self._patience = ledger, claim, patience
+        self._ledger = ledger
+        self._claim = claim
+        self._patience = patience
+        self._pace = patience.pace
         self._unsent = Unsent()
         self._changed = threading.Condition()
         self._in_haste = self._ended = self._is_away = False
@@ -92,7 +88,7 @@ class Courier:
                 and not self._error
                 and not (self._is_away and self._patience.stop.is_set())
             ):
-                self._changed.wait(_FIRST_PAUSE_S)
+                self._changed.wait(self._pace.first_report_retry)
             self._in_haste = False
             if self._error:
                 raise self._error
@@ -109,13 +105,10 @@ class Courier:
 
     def _work(self) -> None:
         beat_s = grace_s() / 6
-        began = time.monotonic()
-        next_beat, next_look, not_before, pause = (
-            began + beat_s,
-            began + LOOK_S,
-            0.0,
-            _FIRST_PAUSE_S,
-        )
+        next_beat = time.monotonic() + beat_s
+        next_look = time.monotonic() + self._pace.state_look
+        not_before = 0.0
+        pause = self._pace.first_report_retry
         while (unsent := self._wait(min(next_beat, next_look), not_before)) is not None:
             now = time.monotonic()
             try:
@@ -125,19 +118,22 @@ class Courier:
                     next_beat = now + beat_s
                 if now >= next_look:
                     self._see(self._ledger.place().state)
-                    next_look = now + LOOK_S
-                self._is_away, not_before, pause = False, 0.0, _FIRST_PAUSE_S
+                    next_look = now + self._pace.state_look
+                self._is_away = False
+                not_before = 0.0
+                pause = self._pace.first_report_retry
             except RetryLaterError as error:
                 self._is_away = True
                 self._patience.note_outage()
                 logger.warning("kept for later, trying again in %.1f s: %s", pause, error)
-                not_before, pause = time.monotonic() + pause, min(pause * 2, _LONGEST_PAUSE_S)
-            except (
-                Exception
-            ) as error:  # told to the thread that waits for this one, which must not wait for ever
+                not_before = time.monotonic() + pause
+                pause = min(pause * 2, self._pace.longest_retry)
+            except Exception as error:
+                # Raised in the thread that waits for this one, which must not wait for ever.
+                if not isinstance(error, GridlessError):
+                    error = StudyError(f"{type(error).__name__}: {error}")
                 with self._changed:
-                    known = isinstance(error, GridlessError)
-                    self._error = error if known else StudyError(f"{type(error).__name__}: {error}")
+                    self._error = error
                     self._changed.notify_all()
                 return
 
@@ -148,7 +144,7 @@ class Courier:
             while not self._ended:
                 now = time.monotonic()
                 if self._unsent and gathered is None:
-                    gathered = now + GATHER_S
+                    gathered = now + self._pace.gather
                 due = min(
                     until, gathered or until, 0.0 if self._in_haste and self._unsent else until
                 )

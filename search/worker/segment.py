@@ -20,16 +20,6 @@ from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Sta
 from search.worker.trial.oom import KILLED
 from search.worker.trial.sandbox import CrashedError, Segment
 
-POLL_S = 0.2
-START_WAIT_S = 300.0
-"""How long a trial's process may take to begin; one that takes longer hangs, in a driver or on a
-file system.
-"""
-STOP_GRACE_S = 3.0
-"""How long a trial may take to finish its epoch once a stop is asked for; its last checkpoint is
-kept anyway.
-"""
-
 
 @dataclass(frozen=True)
 class Outcome:
@@ -57,12 +47,10 @@ class SegmentRunner:
         claim: Claim,
         trial: TrialRecord,
     ) -> None:
-        self._ledger, self._strategy, self._tracker, self._patience = (
-            ledger,
-            strategy,
-            tracker,
-            patience,
-        )
+        self._ledger = ledger
+        self._strategy = strategy
+        self._tracker = tracker
+        self._patience = patience
         self._claim = claim
         self._trial = trial
         self._n_known = trial.epochs
@@ -85,8 +73,9 @@ class SegmentRunner:
         stop_at: float | None = None
         began: float | None = None
         opened = time.monotonic()
+        pace = self._patience.pace
         while True:
-            message = segment.receive(POLL_S)
+            message = segment.receive(pace.poll)
             if isinstance(message, Ended):
                 self._note_memory(courier, message.memory)
                 return Outcome(
@@ -100,18 +89,17 @@ class SegmentRunner:
                 began = time.monotonic() - self._trial.train_s
             elif message is not None and (ended := self._take(segment, courier, message)):
                 return ended
-            if began is None and time.monotonic() - opened > START_WAIT_S:
+            if began is None and time.monotonic() - opened > pace.start:
                 return Outcome(
                     Ending.HALT,
                     self._trial,
-                    f"its process did not begin within {START_WAIT_S:.0f} s",
+                    f"its process did not begin within {pace.start:.0f} s",
                 )
             if began is not None and time.monotonic() - began > limit_s:
                 return Outcome(Ending.FAIL, self._trial, limit_reason(limit_s))
             if ended := self._interrupted(courier):
-                stop_at = stop_at or time.monotonic() + (
-                    STOP_GRACE_S if ended.ending == Ending.INTERRUPTED else 0
-                )
+                wait_s = pace.last_epoch if ended.ending == Ending.INTERRUPTED else 0.0
+                stop_at = stop_at or time.monotonic() + wait_s
                 if time.monotonic() >= stop_at:
                     return ended
 

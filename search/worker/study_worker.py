@@ -37,8 +37,6 @@ from search.worker.trial.sandbox import Sandbox
 
 logger = logging.getLogger(__name__)
 
-SWEEP_S = 2.0
-"""How often a worker looks for trials of lost ones."""
 LOG_TAIL_CHARS = 3000
 
 
@@ -140,7 +138,7 @@ class StudyWorker:
             return
         if numbers := requeue_lost(self._ledger, self._owner, grace_s=self._patience.grace_s):
             logger.info("took back trials %s of %s from lost workers", numbers, self._ledger.name)
-        self._next_sweep = time.monotonic() + SWEEP_S
+        self._next_sweep = time.monotonic() + self._patience.pace.sweep
 
     def _enough(self, trials: Sequence[TrialRecord], place: Callable[[], Place]) -> str | None:
         """Why no new trial is to be started, although fewer than n_trials were; None while there is

@@ -27,7 +27,6 @@ from search.study.storage.database import models
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.training.job import Job
-from search.worker import reporter as courier
 from search.worker import study_worker as loop
 from search.worker.engines import devices
 from search.worker.engines.gpus import Gpu
@@ -36,11 +35,6 @@ from tests.worker.helpers import Sandbox, pretend, serve
 
 ME = Owner.me("me")
 Put = Callable[..., Ledger]
-
-
-@pytest.fixture(autouse=True)
-def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courier, "GATHER_S", 0.01)
 
 
 @pytest.fixture

@@ -18,11 +18,25 @@ from search.tracking.protocol import NullTracker
 from search.training.job import Job
 from search.worker.engines.order import Order
 from search.worker.outages import Patience
+from search.worker.pace import Pace
 from search.worker.service import Service
 from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Message, Started
 
 Train = Callable[..., str]
 """As `search.training.trainer.train`."""
+HASTE = Pace(
+    look=0.0,
+    refusal=0.0,
+    shortest_rest=0.0,
+    poll=0.01,
+    last_epoch=0.0,
+    gather=0.01,
+    state_look=0.01,
+    first_report_retry=0.01,
+    first_retry=0.01,
+    longest_retry=0.01,
+)
+"""Of a worker that waits for no longer than it must."""
 DEAD = replace(Owner.me("dead"), pid=2**22 + 1)
 """A worker whose process is gone."""
 
@@ -158,7 +172,7 @@ def serve(
             owner or Owner.me("me"),
             "here",
             sandbox,
-            Patience(stop),
+            Patience(stop, pace=Pace(gather=0.01)),
             lambda _ledger: tell,
         ).run()
     finally:

@@ -16,9 +16,9 @@ from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState, places
 from search.study.storage.steering import cancel, close, pause, resume
 from search.study.storage.workers import Roster, WorkerRecord
-from search.worker import final_report as closing
 from search.worker.final_report import Reporter
 from search.worker.outages import Patience
+from search.worker.pace import Pace
 from tests.study.helpers import begin, spec
 from tests.worker.helpers import wait_until
 
@@ -81,15 +81,16 @@ def test_one_worker_at_a_time_writes_a_report(open_storage: Open) -> None:
 
 
 def test_a_worker_writes_what_a_lost_one_left_and_rests_where_it_can_not(
-    storage: LedgerStorage, monkeypatch: pytest.MonkeyPatch
+    storage: LedgerStorage,
 ) -> None:
-    monkeypatch.setattr(closing, "LOOK_S", 0.0)
     for name in ("bad", "good", "other"):
         ended(storage, name)
         assert take_report(storage, name, "lost", ())
     (home() / "bad").write_text("in the way")
     Roster(storage).beat(ME, WorkerRecord("me", "CPU"))
-    reporter = Reporter(storage, ME, ("bad", "good"), Patience(threading.Event()))
+    reporter = Reporter(
+        storage, ME, ("bad", "good"), Patience(threading.Event(), pace=Pace(due_look=0.0))
+    )
     wait_until(lambda: not reporter.is_busy(), 120)
     reporter.stop()
     assert (home() / "good" / "report.html").is_file()

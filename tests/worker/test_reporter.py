@@ -11,11 +11,10 @@ from search.errors import ClaimLostError, GridlessError, RetryLaterError, StudyE
 from search.records import Epoch
 from search.study.storage.claim import Claim
 from search.study.storage.queue import Place, QueueState
-from search.worker import reporter as module
 from search.worker.outages import Patience
 from search.worker.reporter import Courier
 from tests.study.helpers import epoch
-from tests.worker.helpers import wait_until
+from tests.worker.helpers import HASTE, wait_until
 
 CLAIM = Claim(1, 0, "token")
 
@@ -58,10 +57,7 @@ class Storage:
 
 
 @pytest.fixture
-def storage(monkeypatch: pytest.MonkeyPatch) -> Storage:
-    for name in ("GATHER_S", "LOOK_S", "_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
-        monkeypatch.setattr(module, name, 0.01)
-    monkeypatch.setattr("search.worker.outages._FIRST_PAUSE_S", 0.01)
+def storage() -> Storage:
     return Storage()
 
 
@@ -80,7 +76,7 @@ def send(storage: Storage) -> Iterator[Callable[..., Courier]]:
     started: list[Courier] = []
 
     def start(patience: Patience | None = None) -> Courier:
-        courier = Courier(storage, CLAIM, patience or Patience(threading.Event()))  # type: ignore[arg-type]
+        courier = Courier(storage, CLAIM, patience or Patience(threading.Event(), pace=HASTE))  # type: ignore[arg-type]
         started.append(courier.__enter__())
         return courier
 
@@ -131,7 +127,7 @@ def test_an_outage_holds_nobody_up_and_then_all_arrives_in_order(
     """Whether or not a report took effect, it is made again: the storage overwrites a step with
     itself.
     """
-    patience = Patience(threading.Event())
+    patience = Patience(threading.Event(), pace=HASTE)
     courier = send(patience)
     storage.error, storage.fails_after_commit = RetryLaterError("away"), fails_after_commit
     for step in range(1, 6):
@@ -171,7 +167,7 @@ def test_a_stop_does_not_wait_for_a_storage_that_is_away(
     storage: Storage, send: Callable[..., Courier]
 ) -> None:
     stop = threading.Event()
-    courier = send(Patience(stop))
+    courier = send(Patience(stop, pace=HASTE))
     storage.error = RetryLaterError("away")
     courier.put(epoch(1, 0.1))
     wait_until(lambda: storage.n_failed > 0)

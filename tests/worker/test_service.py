@@ -31,15 +31,14 @@ from search.study.storage.workers import Roster, WorkerRecord
 from search.study.user_code import user_code
 from search.tracking.protocol import NullTracker
 from search.training.job import Job
-from search.worker import outages as patience
-from search.worker import reporter as courier
-from search.worker import segment, service
+from search.worker import service
 from search.worker.engines.order import Order
 from search.worker.outages import Patience
+from search.worker.pace import Pace
 from search.worker.service import Service
 from search.worker.study_worker import Places
 from tests.study.helpers import begin, forget_beats, spec
-from tests.worker.helpers import Recorder, Sandbox, wait_until
+from tests.worker.helpers import HASTE, Recorder, Sandbox, wait_until
 
 ME = Owner.me("me")
 DEAD = replace(ME, worker="dead", pid=2**22 + 1)
@@ -120,19 +119,6 @@ class Flaky(LedgerStorage):
             raise RetryLaterError("the database is away")
 
 
-@pytest.fixture(autouse=True)
-def in_haste(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here waits for longer than it must."""
-    for name in ("GATHER_S", "LOOK_S", "_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
-        monkeypatch.setattr(courier, name, 0.01)
-    for name in ("_FIRST_PAUSE_S", "_LONGEST_PAUSE_S"):
-        monkeypatch.setattr(patience, name, 0.01)
-    for name in ("LOOK_S", "RETRY_S", "FIRST_REST_S"):
-        monkeypatch.setattr(service, name, 0.0)
-    monkeypatch.setattr(segment, "POLL_S", 0.01)
-    monkeypatch.setattr(segment, "STOP_GRACE_S", 0.0)
-
-
 @pytest.fixture
 def storage(tmp_path: Path) -> Iterator[Flaky]:
     made = Flaky(f"sqlite:///{tmp_path / 'studies.db'}")
@@ -184,10 +170,12 @@ def a_day(
     stop: threading.Event,
     until_idle: bool = True,
     tracker: Any = None,
+    pace: Pace = HASTE,
 ) -> Service:
     order = Order(storage.url, names or None, until_idle)
     tell = tracker or NullTracker()
-    return Service(storage, order, ME, "CPU", sandbox, Patience(stop), lambda _ledger: tell)  # type: ignore[arg-type]
+    patience = Patience(stop, pace=pace)
+    return Service(storage, order, ME, "CPU", sandbox, patience, lambda _ledger: tell)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -196,11 +184,9 @@ def serve(storage: LedgerStorage) -> Iterator[Callable[..., Stop]]:
     stops: list[Stop] = []
     threads: list[threading.Thread] = []
 
-    def work(sandbox: Sandbox, *names: str, until_idle: bool = True, tracker: Any = None) -> Stop:
+    def work(sandbox: Sandbox, *names: str, until_idle: bool = True, **options: Any) -> Stop:
         stops.append(Stop())
-        day = a_day(
-            storage, sandbox, *names, stop=stops[-1], until_idle=until_idle, tracker=tracker
-        )
+        day = a_day(storage, sandbox, *names, stop=stops[-1], until_idle=until_idle, **options)
         if until_idle:
             day.run()
         else:
@@ -296,8 +282,6 @@ def test_a_full_disk_costs_one_trial_with_its_reason_and_not_the_worker_which_sa
         return SimpleNamespace(free=2**40 if notes else 0)
 
     monkeypatch.setenv("GRIDLESS_GRACE_S", "3")
-    monkeypatch.setattr(service, "LONGEST_REST_S", 60.0)
-    monkeypatch.setattr(service, "FIRST_REST_S", 60.0)
     monkeypatch.setattr(service.shutil, "disk_usage", disk_usage)
 
     def fill(job: Job, step: int) -> None:
@@ -305,7 +289,7 @@ def test_a_full_disk_costs_one_trial_with_its_reason_and_not_the_worker_which_sa
             raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Stop, "wait", lambda self, timeout=None: threading.Event.wait(self, 0.01))
-    serve(Sandbox(Training(fill)))
+    serve(Sandbox(Training(fill)), pace=replace(HASTE, shortest_rest=60.0, longest_rest=60.0))
     assert "the disk is full: waiting for room" in notes[0]
     first, *others = ledger.trials()
     assert (first.state, steps(first), first.untrainable) == ("FAIL", [1], False)
@@ -679,7 +663,6 @@ def test_a_fault_of_ours_costs_the_trial_and_not_the_worker(
 def test_a_fault_of_the_machine_costs_no_trial_and_is_told(
     put: Put, storage: Flaky, serve: Callable[..., Stop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service, "RETRY_S", 60.0)
     ledger, fine = put("s"), put("fine", priority=-1)
     sandbox, notes = Sandbox(Training()), []
 
@@ -692,7 +675,7 @@ def test_a_fault_of_the_machine_costs_no_trial_and_is_told(
 
     monkeypatch.setenv("GRIDLESS_GRACE_S", "1")
     monkeypatch.setattr(sandbox, "start", start)
-    serve(sandbox)
+    serve(sandbox, pace=replace(HASTE, refusal=60.0))
     assert states(fine) == ["COMPLETE"] * 2
     assert states(ledger) == ["WAITING"]
     assert "can't serve s: on this machine: [Errno 24] Too many open files" in notes[0]
@@ -708,11 +691,10 @@ def test_a_process_that_never_begins_is_given_up_and_its_trial_is_not(
         def close(self) -> None:
             return None
 
-    monkeypatch.setattr(segment, "START_WAIT_S", 0.05)
     ledger, sandbox = put("s"), Sandbox(Training())
     monkeypatch.setattr(sandbox, "start", lambda _job, _log: Silent())
     with pytest.raises(StudyError, match="did not begin within"):
-        serve(sandbox, "s")
+        serve(sandbox, "s", pace=replace(HASTE, start=0.05))
     assert states(ledger) == ["WAITING"]
 
 
@@ -751,13 +733,10 @@ def test_nothing_of_a_cancelled_study_is_left_behind(put: Put, serve: Callable[.
     assert not checkpoints[0].parent.exists()
 
 
-def test_a_busy_worker_closes_what_nobody_works_on(
-    put: Put, serve: Callable[..., Stop], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_busy_worker_closes_what_nobody_works_on(put: Put, serve: Callable[..., Stop]) -> None:
     """A study whose last trial a lost worker had ended, and a cancelled one with a lost worker's
     trial.
     """
-    monkeypatch.setattr(service, "TIDY_S", 0.0)
     over, left, long = (
         put("over", n_trials=1, priority=-1),
         put("left", priority=-2),
@@ -775,7 +754,7 @@ def test_a_busy_worker_closes_what_nobody_works_on(
         if job.number == 8:
             seen.append((over.place().state, states(left)))
 
-    serve(Sandbox(Training(look)))
+    serve(Sandbox(Training(look)), pace=replace(HASTE, tidy=0.0))
     assert len(long.trials()) == 9
     assert seen[0] == (QueueState.DONE, ["PRUNED"])
 
@@ -820,12 +799,10 @@ def test_a_damaged_study_is_left_alone_and_the_others_are_served(
     storage: Flaky,
     serve: Callable[..., Stop],
     caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
     strategy: str,
     key: str,
 ) -> None:
     """Its record is damaged while a trial of it waits to go on."""
-    monkeypatch.setattr(service, "RETRY_S", 60.0)
     mine, other = put("s", priority=1, strategy=strategy, epochs=9), put("other")
     mine.give_back(begin(mine, OTHER, [0.5]), paused=False)
     with storage.session() as session:
@@ -835,7 +812,7 @@ def test_a_damaged_study_is_left_alone_and_the_others_are_served(
                 statement + (" AND study_id = 1" if table[:2] == "st" else "")
             )
     caplog.set_level(logging.ERROR)
-    serve(Sandbox(Training()))
+    serve(Sandbox(Training()), pace=replace(HASTE, refusal=60.0))
     assert states(other) == ["COMPLETE"] * 2
     if key != "queue":  # without a place it is not on the queue
         assert any(

@@ -90,7 +90,7 @@ _PLACE = TypeAdapter(Place)
 
 
 @dataclass(frozen=True)
-class Served:
+class OpenStudy:
     """An open study, and how much there is to do in it."""
 
     name: str
@@ -110,7 +110,7 @@ def put_place(storage: LedgerStorage, session: Session, study_id: int, place: Pl
     storage.put_study(session, study_id, {QUEUE: asdict(place)})
 
 
-def open_studies(storage: LedgerStorage) -> list[Served]:
+def open_studies(storage: LedgerStorage) -> list[OpenStudy]:
     """The open studies in the order in which a free worker should serve them.
 
     Larger priorities come first; among equals the study with the fewest running trials, so that all
@@ -122,8 +122,8 @@ def open_studies(storage: LedgerStorage) -> list[Served]:
         names = [name for name, place in places.items() if place.state is QueueState.OPEN]
         running = _running(session, names)
     # Sorting is stable, and studies come in the order in which they were made.
-    served = [Served(name, places[name], running.get(name, 0)) for name in names]
-    return sorted(served, key=lambda s: (-s.place.priority, s.n_running))
+    studies = [OpenStudy(name, places[name], running.get(name, 0)) for name in names]
+    return sorted(studies, key=lambda s: (-s.place.priority, s.n_running))
 
 
 def orphaned_studies(storage: LedgerStorage) -> list[str]:
