@@ -36,10 +36,10 @@ from search.worker.data import model_problem
 from search.worker.engines.devices import Crew, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew
 from search.worker.segment import crash_reason, limit_reason
-from search.worker.study_worker import LOG_TAIL_CHARS
 from search.worker.trial.job_for import job_for
 from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started
 from search.worker.trial.sandbox import CrashedError, Sandbox, Segment
+from search.worker.trial_files import log_tail
 
 Show = Callable[[Compared], None]
 """Told of every recorded epoch as it has been trained again."""
@@ -177,8 +177,7 @@ def _train(recorded: Recorded, data: Prepared, tolerance: float, show: Show) -> 
         with _stderr_to(log):
             segment = Sandbox().start(job, log)
         again = _Listener(recorded, tolerance, show).run(segment)
-        text = log.read_text(errors="replace") if log.exists() else ""
-        return replace(again, log_tail=text[-LOG_TAIL_CHARS:])
+        return replace(again, log_tail=log_tail(log))
 
 
 @contextmanager

@@ -273,7 +273,7 @@ def cancel(name: str) -> int:
     """End STUDY: what runs or waits becomes PRUNED, what ended stays, and no new trial is
     started.
     """
-    from search.worker.study_worker import drop_checkpoints
+    from search.worker.trial_files import drop_checkpoints
 
     def end(control: Any, ledger: "Ledger") -> "QueueState":
         state: QueueState = control.cancel(ledger)

@@ -36,7 +36,7 @@ from search.worker.engines.order import Order
 from search.worker.outages import Patience
 from search.worker.pace import Pace
 from search.worker.service import Service
-from search.worker.study_worker import Places
+from search.worker.trial_files import TrialFiles
 from tests.study.helpers import begin, forget_beats, spec
 from tests.worker.helpers import HASTE, Recorder, Sandbox, wait_until
 
@@ -451,7 +451,7 @@ def test_code_that_changes_on_the_way_is_not_mixed_in_unless_allowed(
         put("s", **wanted)
     put("s", other_code=True, **wanted)
     training = Training()  # whose checkpoints are gone, as the real ones are
-    checkpoint = Path(Places("s", "").checkpoint(1))
+    checkpoint = Path(TrialFiles("s").checkpoint(1))
     checkpoint.parent.mkdir(parents=True, exist_ok=True)
     checkpoint.touch()
     serve(Sandbox(training), "s")

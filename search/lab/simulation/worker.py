@@ -13,10 +13,12 @@ from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
 from search.tracking.protocol import NullTracker
+from search.worker.claiming import Claiming
 from search.worker.outages import Patience
 from search.worker.reporter import Courier, Unsent
 from search.worker.segment import Outcome
-from search.worker.study_worker import Places, StudyWorker
+from search.worker.study_worker import StudyWorker
+from search.worker.trial_files import TrialFiles
 
 GRACE_S = 1e6
 """Wall-clock seconds of silence after which a simulated worker counts as lost: longer than any
@@ -91,10 +93,8 @@ class CalmPatience(Patience):
         return GRACE_S
 
 
-class Nowhere(Places):
-    """Places of trials that write nothing, so that nothing is looked for in a user's folders and
-    stores.
-    """
+class NoFiles(TrialFiles):
+    """Of trials that write nothing: nothing is looked for in a user's folders and stores."""
 
     @property
     def evidence(self) -> str:
@@ -104,6 +104,21 @@ class Nowhere(Places):
     def checkpoint(self, number: int) -> str:
         """A file that nobody ever makes."""
         return f"/nonexistent/{self.study}/{number}"
+
+
+class SimulatedClaiming(Claiming):
+    """The real one, without a tracker and without checkpoints."""
+
+    any_lost = False
+    """Whether workers of the study are lost at all."""
+
+    def _sweep(self) -> None:
+        if self.any_lost:
+            self._next_sweep = 0.0  # the real one's few seconds are often within an epoch
+            super()._sweep()
+
+    def _conclude(self, trials: Sequence[TrialRecord]) -> None:
+        """Do nothing."""
 
 
 class SimulatedWorker(StudyWorker):
@@ -124,10 +139,20 @@ class SimulatedWorker(StudyWorker):
         anything: Any = sandbox  # what starts trials has no base class
         super().__init__(ledger, NO_DATA, NullTracker(), "simulated", owner, anything, patience)
         self._shared = ledger
-        self._any_lost = any_lost
         self._strategy = surrogate.adapted(self._strategy)
-        self._noted = {}, "simulated"
-        self._places = Nowhere(ledger.name, "simulated")
+        self._claiming = SimulatedClaiming(
+            ledger,
+            self._strategy,
+            NullTracker(),
+            owner,
+            patience,
+            n_validation=NO_DATA.n_val,
+            device="simulated",
+        )
+        self._claiming.any_lost = any_lost
+        self._code = {}
+        self._environment_name = "simulated"
+        self._files = NoFiles(ledger.name)
 
     def run(self, claim: Claim) -> Outcome:
         """Run a segment of a claimed trial and store how it ended.
@@ -145,13 +170,3 @@ class SimulatedWorker(StudyWorker):
                 raise
         self._settle(claim, outcome)
         return outcome
-
-    def _sweep(self) -> None:
-        if self._any_lost:
-            self._next_sweep = (
-                0.0  # a real one looks every few seconds, which is often within an epoch
-            )
-            super()._sweep()
-
-    def _conclude(self, trials: Sequence[TrialRecord]) -> None:
-        """Do nothing: no tracker is to be told, and no checkpoint lies anywhere."""
