@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 
-from search.analysis.finalists import Finals
+from search.analysis.finalists import Judgement
 from search.analysis.judging import judge
 from search.analysis.ranking import best_trial
 from search.artifacts import join
 from search.errors import InputError
 from search.paths import artifacts, storage_url
-from search.records import StudyRecord, as_trained
+from search.records import Search, as_trained
 from search.report.evidence import read_correct
 from search.report.leaderboard.export import write_export
 from search.report.leaderboard.frame import leaderboard, trial_frame
@@ -45,19 +45,19 @@ def load_study(name: str) -> "Study":
     search.errors.RetryLaterError when the database is out of reach.
     """
     if name.endswith(SUFFIXES):
-        found = read_archive(Path(name).expanduser())
+        records = read_archive(Path(name).expanduser())
         is_archived = True
     else:
         storage = open_library(storage_url())
-        found = {s.name: read_study(storage, s.name) for s in stored_studies(storage, name)}
+        records = {s.name: read_study(storage, s.name) for s in stored_studies(storage, name)}
         is_archived = False
-    search = next((s for n, s in found.items() if not n.endswith(FINAL)), None)
-    final = next((s for n, s in found.items() if n.endswith(FINAL)), None)
-    if search is None:
+    study = next((s for n, s in records.items() if not n.endswith(FINAL)), None)
+    finalists = next((s for n, s in records.items() if n.endswith(FINAL)), None)
+    if study is None:
         raise InputError(
             f"{name!r} has replicates only and searched nothing; `gridless compare` shows its suite"
         )
-    return Study(as_trained(search), final, is_archived=is_archived)
+    return Study(Search(as_trained(study), finalists), is_archived=is_archived)
 
 
 class Study:
@@ -68,10 +68,10 @@ class Study:
     when first asked for; blanks in them are missing values.
     """
 
-    def __init__(
-        self, record: StudyRecord, final: StudyRecord | None, *, is_archived: bool
-    ) -> None:
-        self._record, self._final, self._is_archived = record, final, is_archived
+    def __init__(self, search: Search, *, is_archived: bool) -> None:
+        self._search = search
+        self._record = search.study
+        self._is_archived = is_archived
 
     def __repr__(self) -> str:
         return f"Study({self.name!r}, {len(self._record.trials)} trials)"
@@ -96,18 +96,18 @@ class Study:
         """The params of the trial of rank 1, which is chosen by validation; None while no trial has
         a value.
         """
-        found = best_trial(self._record)
-        return dict(found.params) if found else None
+        best = best_trial(self._record)
+        return dict(best.params) if best else None
 
     @cached_property
     def trials(self) -> pd.DataFrame:
         """One row per started trial, by number, with the columns of leaderboard.csv but `rank`."""
-        return trial_frame(self._record, self._finals)
+        return trial_frame(self._record, self._judgement)
 
     @cached_property
     def leaderboard(self) -> pd.DataFrame:
         """The rows and columns of leaderboard.csv, with a type per column."""
-        return leaderboard(self._record, self._finals)
+        return leaderboard(self._record, self._judgement)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -145,7 +145,7 @@ class Study:
                 ),
                 *(len(f.values), f.n_wanted, f.optimism, f.p_value, f.tied_with_best),
             )
-            for f in (self._finals.rows if self._finals else ())
+            for f in (self._judgement.rows if self._judgement else ())
         ]
         return pd.DataFrame(rows, columns=list(_FINALISTS)).astype(_FINALISTS)
 
@@ -156,7 +156,7 @@ class Study:
         docs/leaderboard.md describes its columns. Raises search.errors.InputError when it can't be
         written.
         """
-        return write_export(self._record, self._finals, Path(folder), format)
+        return write_export(self._record, self._judgement, Path(folder), format)
 
     def model(self) -> Any:
         """The network of the best finalist, a keras.Model: pixels 0…255 (n, height, width,
@@ -175,16 +175,13 @@ class Study:
         return load(self.name)
 
     @cached_property
-    def _finals(self) -> Finals | None:
-        if self._final is None:
-            return None
+    def _judgement(self) -> Judgement | None:
+        finalists = self._search.finalists
         # An archive's evidence is packed: its finalists are told apart by their seeds alone.
-        evidence = join(artifacts(self._final.name), "evidence")
-        return judge(
-            self._record,
-            self._final,
-            {} if self._is_archived else read_correct(evidence, self._final),
-        )
+        if finalists is None or self._is_archived:
+            return judge(self._search, {})
+        evidence = join(artifacts(finalists.name), "evidence")
+        return judge(self._search, read_correct(evidence, finalists))
 
 
 _FINALISTS = {

@@ -220,6 +220,15 @@ class StudyRecord:
         )
 
 
+@dataclass(frozen=True)
+class Search:
+    """A search and the study that trains its finalists again."""
+
+    study: StudyRecord
+    finalists: StudyRecord | None = None
+    """None before there is one."""
+
+
 def as_trained(study: StudyRecord) -> StudyRecord:
     """A search with its trials' params as they were trained, for reports: see
     `TrialRecord.trained_params`.

@@ -10,7 +10,7 @@ import pytest
 
 import search
 from search.errors import InputError
-from search.report import write_leaderboard
+from search.report.leaderboard.frame import write_leaderboard
 from search.study.storage.archive import write_archive
 from search.study.storage.by_name import stored_studies
 from search.study.storage.optuna_storage import LedgerStorage

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import search
-from search.report import report_study
+from search.report.study_report import report_study
 from search.study.storage.optuna_storage import LedgerStorage
 from tests.cli.helpers import gridless, rows
 from tests.cli.test_study import finished, mlflow_runs

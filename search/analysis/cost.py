@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from search.analysis.forecast import FURTHER, MIN_TRIALS, Forecast, Gain
 from search.analysis.ranking import started_trials
 from search.errors import InputError
-from search.records import State, StudyRecord
+from search.records import Search, State, StudyRecord
 from search.space.params import GRID_POINTS
 from search.space.setting import n_trained, totals
 from search.space.space import Space
@@ -77,15 +77,17 @@ class Cost:
     """None before the first epoch, and where the spec holds no space that can be read."""
 
 
-def cost(study: StudyRecord, final: StudyRecord | None) -> Cost:
-    """What `study` and its replicates, the study `final`, cost.
+def cost(search: Search) -> Cost:
+    """What `search` and its replicates cost.
 
     A trial whose process held memory on a GPU counts as 1 / trials_per_gpu of a GPU, any other as
     `threads` cores (both from the spec, 1 where it says nothing).
     """
+    study = search.study
     limit = _positive(study.spec.get("epochs"))
     spent = _spent(study, limit)
-    return Cost(spent, _spent(final, limit) if final else None, _grid(study, limit, spent))
+    replicates = _spent(search.finalists, limit) if search.finalists else None
+    return Cost(spent, replicates, _grid(study, limit, spent))
 
 
 def hours_by_second(study: StudyRecord) -> Mapping[int, Hours]:
@@ -99,7 +101,7 @@ def hours_by_second(study: StudyRecord) -> Mapping[int, Hours]:
     }
 
 
-def seed_spread(final: StudyRecord | None) -> float | None:
+def seed_spread(finalists: StudyRecord | None) -> float | None:
     """The standard deviation of accuracy (a fraction) over seeds, pooled over settings: √(Σ (n − 1)
     s² / Σ (n − 1)).
 
@@ -107,16 +109,19 @@ def seed_spread(final: StudyRecord | None) -> float | None:
     trial has two.
     """
     groups: dict[Any, list[float]] = defaultdict(list)
-    replicates = final.spec.get("replicates", ()) if final else ()
-    for trial in final.trials if final else ():
+    if finalists is None:
+        return None
+    replicates = finalists.spec.get("replicates", ())
+    for trial in finalists.trials:
         if trial.evaluation is not None and trial.number < len(replicates):
-            own = replicates[trial.number]
-            groups[own.get("source"), own.get("stop_at")].append(trial.evaluation.accuracy)
+            replicate = replicates[trial.number]
+            setting = replicate.get("source"), replicate.get("stop_at")
+            groups[setting].append(trial.evaluation.accuracy)
     repeated = [g for g in groups.values() if len(g) > 1]
+    if not repeated:
+        return None
     freedom = sum(len(g) - 1 for g in repeated)
-    return (
-        math.sqrt(sum((len(g) - 1) * variance(g) for g in repeated) / freedom) if repeated else None
-    )
+    return math.sqrt(sum((len(g) - 1) * variance(g) for g in repeated) / freedom)
 
 
 def cost_words(found: Cost) -> list[str]:

@@ -58,7 +58,7 @@ class Finalist:
 
 
 @dataclass(frozen=True)
-class Finals:
+class Judgement:
     """The finalists in the order of validation, the document's own setting last if it is not among
     the best.
     """

@@ -1,4 +1,4 @@
-"""A study and the replicates of its finalists → `Finals`: who is really better, and by how much."""
+"""A search and its replicates → `Judgement`: who is really better, and by how much."""
 
 import logging
 from collections import Counter
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.analysis.baseline import baseline_name, full_cost
-from search.analysis.finalists import Finalist, Finals
+from search.analysis.finalists import Finalist, Judgement
 from search.analysis.ranking import ranking
 from search.analysis.statistics import (
     RESAMPLES,
@@ -19,7 +19,7 @@ from search.analysis.statistics import (
     holm,
     mean_interval,
 )
-from search.records import State, StudyRecord, TrialRecord, has_rank
+from search.records import Search, State, StudyRecord, TrialRecord, has_rank
 from search.study.finalist_costs import Rule, choose, ranked
 from search.study.finalists import replicates_of, sources, whole_baseline
 from search.words import count
@@ -51,11 +51,8 @@ _OVER = {
 }
 
 
-def judge(
-    study: StudyRecord, final: StudyRecord | None, correct: Mapping[int, NDArray[np.bool_]]
-) -> Finals | None:
-    """Compare the finalists of `study` by their replicates in `final` (its `spec["replicates"]`
-    name the sources).
+def judge(search: Search, correct: Mapping[int, NDArray[np.bool_]]) -> Judgement | None:
+    """Compare the finalists of `search` by their replicates.
 
     `correct`: by number of the replicate trial, which test images it got right, in the order of the
     test set. One whose length or count is not that of the recorded score is not used; a setting
@@ -63,20 +60,21 @@ def judge(
     over all pairs, not only those with the best: which one that is was read from the same values.
     None where nothing was replicated. Raises InputError when another version wrote the replicates.
     """
-    trials = {t.number: t for t in final.trials} if final else {}
-    rule, asked, n_test = (
-        Rule.of(study.spec),
-        _by_source(study, final),
-        _n_test(list(trials.values())),
-    )
+    study = search.study
+    trials = {t.number: t for t in search.finalists.trials} if search.finalists else {}
+    n_test = _n_test(list(trials.values()))
+    rule = Rule.of(study.spec)
+    asked = _by_source(search)
     n_best = len(asked.keys() - {0}) + 1 if rule.finalists is None else rule.finalists
-    whole, rows, runs = whole_baseline(study, final), [], []
+    whole = whole_baseline(search)
+    rows: list[Finalist] = []
+    runs: list[Runs] = []
     for place, source in enumerate(ranking(study), start=1):
         if numbers := asked.get(source.number):
             own = [trials.get(n) for n in numbers]
             row = _finalist(source, place if has_rank(source) else None, n_best, own)
             is_baseline = row.is_document and rule.baseline_epochs is not None
-            rows.append(_as_baseline(row, study, final, numbers, whole) if is_baseline else row)
+            rows.append(_as_baseline(row, search, numbers, whole) if is_baseline else row)
             runs.append(_runs([t for t in own if t], correct, n_test))
     if not rows:
         return None
@@ -102,15 +100,12 @@ def _chosen(rule: Rule, trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
 
 
 def _as_baseline(
-    row: Finalist,
-    study: StudyRecord,
-    final: StudyRecord | None,
-    numbers: Sequence[int],
-    whole: set[int],
+    row: Finalist, search: Search, numbers: Sequence[int], whole: set[int]
 ) -> Finalist:
     """`row` with the epochs that it was trained for."""
+    study = search.study
     epochs = Rule.of(study.spec).baseline_epochs or 0
-    replicates = replicates_of(final)
+    replicates = replicates_of(search)
     if numbers[0] in whole or replicates[numbers[0]].is_pilot:
         was_cut = epochs > max(
             (t.total_epochs or 0 for t in study.trials if t.number == 0), default=0
@@ -120,16 +115,16 @@ def _as_baseline(
     return replace(row, trained=(replicates[numbers[0]].last_epoch, epochs))
 
 
-def _no_gain(name: str, rule: Rule, finals: Finals, study: StudyRecord) -> str:
+def _no_gain(name: str, rule: Rule, judgement: Judgement, study: StudyRecord) -> str:
     """Why no gain over the baseline called `name` is claimed, and what one would take; empty where
     one may be.
     """
-    baseline = next((row for row in finals.rows if row.is_document), None)
+    baseline = next((row for row in judgement.rows if row.is_document), None)
     first = next((t for t in study.trials if t.number == 0), None)
     if rule.baseline_epochs is None:
         return ""
     if baseline and baseline.is_baseline:
-        if baseline is finals.champion or baseline.n_failed < baseline.n_wanted:
+        if baseline is judgement.champion or baseline.n_failed < baseline.n_wanted:
             return ""
         return (
             f"No gain over {name} can be told: none of its {count(baseline.n_wanted, 'replicate')}"
@@ -147,16 +142,16 @@ def _no_gain(name: str, rule: Rule, finals: Finals, study: StudyRecord) -> str:
     )
 
 
-def _by_source(study: StudyRecord, final: StudyRecord | None) -> dict[int, list[int]]:
+def _by_source(search: Search) -> dict[int, list[int]]:
     """Numbers of the replicate trials by the trial that they repeat; a pilot's for each replicate
     that awaits it.
     """
     found: dict[int, list[int]] = {}
-    for number, source in sources(study, final).items():
+    for number, source in sources(search).items():
         found.setdefault(source, []).append(number)
-    for number, replicate in enumerate(replicates_of(final)):
+    for number, replicate in enumerate(replicates_of(search)):
         if replicate.is_pilot and replicate.source is not None:
-            found.setdefault(replicate.source, [number] * Rule.of(study.spec).n_replicates)
+            found.setdefault(replicate.source, [number] * Rule.of(search.study.spec).n_replicates)
     return found
 
 
@@ -229,7 +224,7 @@ def _n_test(trials: Sequence[TrialRecord]) -> int | None:
 
 def _compared(
     rows: Sequence[Finalist], runs: Sequence[Runs], n_test: int | None, is_complete: bool
-) -> Finals:
+) -> Judgement:
     valued = [i for i, row in enumerate(rows) if row.values]
     pairs = compare_all([runs[i] for i in valued])
     by_trial = {
@@ -237,7 +232,7 @@ def _compared(
     }
     told = {key: d.p_value for key, d in by_trial.items() if d.p_value is not None}
     corrected = dict(zip(told, holm(list(told.values())), strict=True))
-    found = Finals(tuple(rows), None, n_test, is_complete, "")
+    found = Judgement(tuple(rows), None, n_test, is_complete, "")
     if found.best is None:
         return found
     best = found.best.trial

@@ -103,7 +103,7 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     """
     from search.limits import grace_s
     from search.paths import home
-    from search.report import report_study
+    from search.report.study_report import report_study
     from search.study.storage.archive import write_archive
     from search.study.storage.removal import put_back, remove, take_off
 

@@ -22,7 +22,7 @@ from search.errors import StudyError
 
 if TYPE_CHECKING:
     from search.actions.plan_study import Checked, Plan, Request
-    from search.report import Report
+    from search.report.study_report import Report
     from search.worker.engines.protocol import Workers
 
 _EPILOG = """\b
@@ -165,7 +165,7 @@ def _search(
     from search.actions.run import End, run
     from search.cli.views.live import LiveView
     from search.paths import home
-    from search.report import report_study
+    from search.report.study_report import report_study
     from search.tracking.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
     from search.tracking.uri import default_uri, is_remote
 
@@ -230,8 +230,8 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     follow the study while that runs.
     """
     from search.paths import home, storage_url
-    from search.report import news_of, page_of, report_study
     from search.report.serve import serve
+    from search.report.study_report import news_of, page_of, report_study
     from search.study.storage.by_name import open_library
     from search.study.storage.read import find_study
 
@@ -263,7 +263,7 @@ def _print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool 
     from search.cli.views.console import Console
     from search.cli.views.leaderboard import finalists_table, leaderboard_table
     from search.report.text.code import code_words
-    from search.report.text.finalists import finals_words
+    from search.report.text.finalists import judgement_words
     from search.tracking.mirror import outboxes_of
 
     paths = {name: str(path) for name, path in result.paths._asdict().items() if path}
@@ -274,11 +274,11 @@ def _print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool 
     console.print(leaderboard_table(result.study))
     for sentence in result.cautions:
         console.print(f"caution: {sentence}", style="yellow", highlight=False)
-    if result.finals:
-        console.print(finalists_table(result.study, result.finals))
+    if result.judgement:
+        console.print(finalists_table(result.study, result.judgement))
     for sentence in [
         *code_words(result.study),
-        *(finals_words(result.finals) if result.finals else ()),
+        *(judgement_words(result.judgement) if result.judgement else ()),
     ]:
         console.print(sentence, highlight=False)
     for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):

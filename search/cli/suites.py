@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from search.actions.plan_study import Plan
     from search.actions.plan_suite import Bench
     from search.actions.run import End
-    from search.report import Report
+    from search.report.study_report import Report
     from search.study.storage.ledger import Ledger
     from search.worker.engines.protocol import Workers
 
@@ -148,7 +148,7 @@ def _run(
 
 
 def _report(found: "Bench", plan: "Plan") -> "Report":
-    from search.report import report_study
+    from search.report.study_report import report_study
 
     return report_study(found.storage, plan.spec.name, plan.folder)
 

@@ -18,7 +18,7 @@ from search.errors import InputError
 def sync(name: str) -> int:
     """Send to MLflow what has not arrived there yet of study NAME and its finalists."""
     from search.paths import home, storage_url
-    from search.report import report_study
+    from search.report.study_report import report_study
     from search.study.storage.optuna_storage import LedgerStorage
     from search.tracking.mirror import conclude, send
     from search.words import count

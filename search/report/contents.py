@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from search.analysis.cost import Cost, cost, seed_spread
-from search.analysis.finalists import Finals
+from search.analysis.finalists import Judgement
 from search.analysis.forecast import Forecast, forecast
-from search.records import StudyRecord
+from search.records import Search, StudyRecord
 from search.report.charts.all import all_plots
 from search.report.charts.chart import Plot
 from search.report.evidence import Evidence
@@ -19,54 +19,56 @@ class Contents:
     without it.
     """
 
-    study: StudyRecord
+    search: Search
     evidence: Evidence = _NOTHING
     """What was kept of its best trial."""
-    final: StudyRecord | None = None
-    """The study of its replicates."""
-    finals: Finals | None = None
-    """What they have shown."""
+    judgement: Judgement | None = None
+    """What its replicates have shown."""
     cost: Cost | None = None
     forecast: Forecast | None = None
     plots: tuple[Plot, ...] = ()
 
     @property
+    def study(self) -> StudyRecord:
+        """The search's own study."""
+        return self.search.study
+
+    @property
+    def finalists(self) -> StudyRecord | None:
+        """The study of its replicates."""
+        return self.search.finalists
+
+    @property
     def is_test_set_opened(self) -> bool:
         """Whether any network of this study was scored on the test set."""
-        trials = (*self.study.trials, *(self.final.trials if self.final else ()))
+        trials = (*self.study.trials, *(self.finalists.trials if self.finalists else ()))
         return any(t.evaluation is not None and t.evaluation.split == "test" for t in trials)
 
 
 def contents(
-    study: StudyRecord,
-    evidence: Evidence = _NOTHING,
-    final: StudyRecord | None = None,
-    finals: Finals | None = None,
+    search: Search, evidence: Evidence = _NOTHING, judgement: Judgement | None = None
 ) -> Contents:
-    """`study` with its figures, its cost and its prospects. The same values give the same
-    contents.
-    """
+    """`search` with its charts, cost and prospects. The same values give the same contents."""
     return Contents(
-        study,
+        search,
         evidence,
-        final,
-        finals,
-        cost(study, final),
-        _forecast(study, evidence, final),
-        all_plots(study, final, finals),
+        judgement,
+        cost(search),
+        _forecast(search, evidence),
+        all_plots(search, judgement),
     )
 
 
-def _forecast(study: StudyRecord, evidence: Evidence, final: StudyRecord | None) -> Forecast | None:
+def _forecast(search: Search, evidence: Evidence) -> Forecast | None:
     """The next hour's gain; None where nothing says how many validation images there are."""
-    found = evidence.predictions
-    if found is None or found.split != "validation":
+    predictions = evidence.predictions
+    if predictions is None or predictions.split != "validation":
         return None
-    workers = study.spec.get("workers")
+    workers = search.study.spec.get("workers")
     n_workers = workers if isinstance(workers, int) and workers > 0 else 1
     return forecast(
-        study.trials,
-        n_validation=len(found.true),
+        search.study.trials,
+        n_validation=len(predictions.true),
         n_workers=n_workers,
-        seed_spread=seed_spread(final),
+        seed_spread=seed_spread(search.finalists),
     )

@@ -250,15 +250,16 @@ def _images(array: NDArray[Any]) -> NDArray[np.uint8]:
     return array
 
 
-def read_correct(folder: str | Path, final: StudyRecord | None) -> dict[int, NDArray[np.bool_]]:
-    """Which test images each finished replicate of `final` got right, from its evidence `folder` (a
-    path or URL).
+def read_correct(folder: str | Path, finalists: StudyRecord | None) -> dict[int, NDArray[np.bool_]]:
+    """Which test images each finished replicate of `finalists` got right.
+
+    `folder` is its evidence, a path or URL.
 
     Left out, with a warning in the log where there is one to give: files that are missing or
     damaged, that hold another split, and those whose labels are not in the order of most others
     (they can't be paired with them). Raises InputError when the store's package is missing.
     """
-    done = [t.number for t in final.trials if test_score(t)] if final else []
+    done = [t.number for t in finalists.trials if test_score(t)] if finalists else []
     try:
         found = {number: read_predictions(folder, number) for number in done}
     except OSError as error:

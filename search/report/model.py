@@ -15,7 +15,7 @@ from search.artifacts import join, reading
 from search.errors import GridlessError, InputError
 from search.files import whole_file, write_text
 from search.paths import home, storage_url
-from search.records import StudyRecord
+from search.records import Search
 from search.report.evidence import is_there
 from search.study.finalists import champion, replicate_file, replicates_of
 from search.study.settings import read_settings
@@ -35,9 +35,7 @@ class KeptModel(NamedTuple):
     note: str | None = None
 
 
-def keep_model(
-    study: StudyRecord, final: StudyRecord | None, evidence: str | Path, folder: Path
-) -> KeptModel:
+def keep_model(search: Search, evidence: str | Path, folder: Path) -> KeptModel:
     """Bring the network of the search's first finalist into `folder`; removes an older one where
     there is none.
 
@@ -45,9 +43,9 @@ def keep_model(
     What an earlier finalist left stays until a new best trial has been trained again, too. Raises
     OSError.
     """
-    replicates = replicates_of(final)
-    number = champion(study, final)
-    model = str(study.spec.get("model", ""))
+    replicates = replicates_of(search)
+    number = champion(search)
+    model = str(search.study.spec.get("model", ""))
     if number is None and replicates:
         return _seen(folder, model)
     if number is None:

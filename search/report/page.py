@@ -21,7 +21,7 @@ from search.report.contents import Contents
 from search.report.leaderboard.page import board
 from search.report.text.appendix import environments, failures, space_table, spec_table
 from search.report.text.best_trial import chosen
-from search.report.text.finalists import finals_table
+from search.report.text.finalists import finalist_rows
 from search.report.text.summary import as_of, headline, status, story
 from search.text import cut, visible
 from search.words import duration, percent, show
@@ -59,9 +59,9 @@ def page(found: Contents, *, live: bool = False) -> str:
             story=story(found),
             headline=headline(found),
             as_of=as_of(found),
-            board=board(found.study, found.finals),
-            finals=found.finals,
-            finalists=finals_table(found.finals) if found.finals else (),
+            board=board(found.study, found.judgement),
+            judgement=found.judgement,
+            finalists=finalist_rows(found.judgement) if found.judgement else (),
             plots={plot.key: plot for plot in found.plots},
             chosen=chosen(found.study, found.evidence),
             failures=failures(found.study),

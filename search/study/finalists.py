@@ -8,7 +8,7 @@ from itertools import zip_longest
 from pydantic import ValidationError
 
 from search.errors import InputError
-from search.records import State, StudyRecord, TrialRecord
+from search.records import Search, State, TrialRecord
 from search.study.finalist_costs import Rule, choose, ranked, was_whole
 from search.study.replicates import FINAL, of_baseline, of_trial, watches
 from search.study.spec import Replicate, StudySpec
@@ -95,42 +95,41 @@ def _is_whole(rule: Rule, replicate: Replicate, validated: TrialRecord | None) -
     return is_scored and replicate.epochs == rule.baseline_epochs and replicate.last_epoch == last
 
 
-def replicates_of(final: StudyRecord | None) -> list[Replicate]:
-    """What the trials of a study of replicates repeat, by their numbers; empty where there is none.
+def replicates_of(search: Search) -> list[Replicate]:
+    """What the trials of the finalists' study repeat, by their numbers; empty where there is none.
 
     Raises InputError when another version made it.
     """
+    if search.finalists is None:
+        return []
+    stored = search.finalists.spec.get("replicates") or ()
     try:
-        return (
-            [Replicate.model_validate(raw) for raw in final.spec.get("replicates") or ()]
-            if final
-            else []
-        )
+        return [Replicate.model_validate(raw) for raw in stored]
     except ValidationError as error:
-        name = final.name.removesuffix(FINAL) if final else ""
+        name = search.study.name
         rule = f"the replicates of study {name!r} were not made by this version of Gridless"
         raise InputError(f"{rule}; choose another NAME") from error
 
 
-def whole_baseline(study: StudyRecord, final: StudyRecord | None) -> set[int]:
-    """The replicates in `final`, by number, that train the baseline of `study` as its document
-    trains it.
-    """
-    rule, replicates = Rule.of(study.spec), replicates_of(final)
-    validated = _validated(rule, study.trials, replicates, final.trials if final else ())
+def whole_baseline(search: Search) -> set[int]:
+    """The replicates, by number, that train the baseline as its document trains it."""
+    rule = Rule.of(search.study.spec)
+    replicates = replicates_of(search)
+    trainings = search.finalists.trials if search.finalists else ()
+    validated = _validated(rule, search.study.trials, replicates, trainings)
     return {i for i, r in enumerate(replicates) if _is_whole(rule, r, validated)}
 
 
-def sources(study: StudyRecord, final: StudyRecord | None) -> Mapping[int, int]:
-    """The trial of `study` that each replicate in `final` repeats, by the replicate's own number.
+def sources(search: Search) -> Mapping[int, int]:
+    """The trial that each replicate repeats, by the replicate's own number.
 
     Left out are validated trainings, replicates of what a trial was before it was trained further,
     and those of a baseline that was cut short where there are others that were not.
     """
-    whole = whole_baseline(study, final)
-    best = {t.number: t.best_epoch for t in study.trials}
+    whole = whole_baseline(search)
+    best = {t.number: t.best_epoch for t in search.study.trials}
     repeated: dict[int, int] = {}
-    for i, replicate in enumerate(replicates_of(final)):
+    for i, replicate in enumerate(replicates_of(search)):
         source = replicate.source
         if source is None or replicate.is_pilot:
             continue
@@ -158,14 +157,13 @@ def replicate_file(number: int) -> str:
     return f"model-{number:04d}.keras"
 
 
-def champion(study: StudyRecord, final: StudyRecord | None) -> int | None:
+def champion(search: Search) -> int | None:
     """The replicate whose network is the search's result: the first one of the setting that
     validation ranks first.
 
     The test set has no say in it. None while that setting has no replicate.
     """
-    best = ranked(study.trials)[:1]
-    return next(
-        (i for i, number in sources(study, final).items() if best and number == best[0].number),
-        None,
-    )
+    best = ranked(search.study.trials)[:1]
+    if not best:
+        return None
+    return next((i for i, trial in sources(search).items() if trial == best[0].number), None)

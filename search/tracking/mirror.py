@@ -11,18 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from search.paths import home
-from search.records import StudyRecord, TrialRecord
+from search.records import Search, StudyRecord, TrialRecord
 from search.study.environment import code_version
 from search.study.replicates import FINAL
 from search.study.spec import StudySpec
 from search.tracking.outbox import LAST_SYNC, Input, Outbox, write_header
 from search.tracking.protocol import Tracker
-from search.tracking.summaries import known_at, of_replicates, of_search
+from search.tracking.summaries import of_replicates, of_search, time_of_last
 from search.tracking.uri import default_artifact_root, default_uri, is_remote
 
 if TYPE_CHECKING:
-    from search.analysis.finalists import Finals
-    from search.report import Report
+    from search.analysis.finalists import Judgement
+    from search.report.study_report import Report
 
 DRAIN_WAIT_S = 60.0
 SEND_WAIT_S = 600.0
@@ -62,11 +62,11 @@ class Mirror:
         program = ["-m", "search.tracking", *map(str, outboxes), *mirror_arguments(), "--follow"]
         return cls(outboxes, follow(program, home() / spec.name / "logs" / "mlflow.log"))
 
-    def finish(self, found: "Report", *, wait_s: float) -> str | None:
+    def finish(self, report: "Report", *, wait_s: float) -> str | None:
         """Send what came of the study and what is left; what to tell the user if not all arrived in
         time.
         """
-        conclude(found)
+        conclude(report)
         if not end_mirror(self.process, wait_s):
             return _LATE
         return _result(self.outboxes).error
@@ -144,20 +144,21 @@ def data_inputs(spec: StudySpec) -> list[Input]:
     ]
 
 
-def tell_results(
-    study: StudyRecord, final: StudyRecord | None = None, finals: "Finals | None" = None
-) -> None:
-    """Write into the outboxes on this machine what has come of `study` and of `final`, its
-    finalists' replicates.
+def tell_results(search: Search, judgement: "Judgement | None" = None) -> None:
+    """Write into the outboxes on this machine what has come of `search` and its replicates.
 
     Told again, or by another host, it does no harm: the same trials give the same summaries, of the
     same time.
     """
-    found = [(study, of_search(study, finals), known_at(study, final))]
-    found += [(final, of_replicates(final, study), known_at(study, final))] if final else []
-    for record, summaries, at in found:
-        folder = home() / record.name / "outbox"
-        if at and folder.exists():
+    at = time_of_last(search)
+    if not at:
+        return
+    by_study = {search.study.name: of_search(search.study, judgement)}
+    if search.finalists:
+        by_study[search.finalists.name] = of_replicates(search)
+    for study, summaries in by_study.items():
+        folder = home() / study / "outbox"
+        if folder.exists():
             outbox = Outbox(folder, writer="study")
             for number, (tags, values) in summaries.items():
                 outbox.summary(number, at=at, tags=tags, values=values)
@@ -168,14 +169,12 @@ def outboxes_of(study: str) -> tuple[Path, ...]:
     return tuple(home() / name / "outbox" for name in (study, study + FINAL))
 
 
-def conclude(found: "Report") -> None:
-    """Write into the outboxes on this machine what has come of a study, its finalists and its
-    report.
-    """
-    tell_results(found.study, found.final, found.finals)
-    conclude_study(found.study, found.paths.files)
-    if found.final:
-        conclude_study(found.final)
+def conclude(report: "Report") -> None:
+    """Write into the outboxes here what has come of a study, its finalists and its report."""
+    tell_results(report.search, report.judgement)
+    conclude_study(report.study, report.paths.files)
+    if report.search.finalists:
+        conclude_study(report.search.finalists)
 
 
 def conclude_study(study: StudyRecord, files: Sequence[Path] = ()) -> None:

@@ -5,12 +5,12 @@ same names for all.
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from search.records import State, StudyRecord, TrialRecord
+from search.records import Search, State, StudyRecord, TrialRecord
 from search.study.finalist_costs import Rule, choose, ranked
 from search.study.finalists import replicates_of, sources
 
 if TYPE_CHECKING:
-    from search.analysis.finalists import Finalist, Finals
+    from search.analysis.finalists import Finalist, Judgement
 
 _YES_NO = {True: "yes", False: "no"}
 NOTE = "mlflow.note.content"
@@ -24,18 +24,19 @@ class Summary(NamedTuple):
     values: Mapping[str, float]
 
 
-def known_at(*studies: StudyRecord | None) -> float:
-    """When the last thing happened that the trials of `studies` tell of, Unix seconds; 0 before any
-    did.
+def time_of_last(search: Search) -> float:
+    """When the last thing happened that the trials of `search` tell of, Unix seconds, or 0.
 
     Whoever tells of the same trials, now or later, gives the same time.
     """
-    trials = [trial for study in studies if study for trial in study.trials]
+    trials = (*search.study.trials, *(search.finalists.trials if search.finalists else ()))
     ends = [trial.ended.timestamp() for trial in trials if trial.ended]
     return max([*ends, *(trial.curve[-1].at for trial in trials if trial.curve)], default=0.0)
 
 
-def of_search(study: StudyRecord, finals: "Finals | None" = None) -> dict[int | None, Summary]:
+def of_search(
+    study: StudyRecord, judgement: "Judgement | None" = None
+) -> dict[int | None, Summary]:
     """The summary of each started trial of a search, and of the search itself under None.
 
     Tags `rank` (by validation, from 1, as in the leaderboard), `finalist` and, where known,
@@ -46,16 +47,16 @@ def of_search(study: StudyRecord, finals: "Finals | None" = None) -> dict[int | 
     places = {trial.number: place for place, trial in enumerate(order, start=1)}
     best = choose(Rule.of(study.spec), study.trials).trials
     chosen = {trial.number for trial, by_rank in zip(best, order, strict=False) if trial is by_rank}
-    if finals:
-        chosen = {row.trial for row in finals.rows if not row.is_extra}
-    judged = {row.trial: row for row in finals.rows} if finals else {}
+    if judgement:
+        chosen = {row.trial for row in judgement.rows if not row.is_extra}
+    judged = {row.trial: row for row in judgement.rows} if judgement else {}
     found: dict[int | None, Summary] = {}
     for trial in study.trials:
         tags = {"finalist": _YES_NO[trial.number in chosen]}
         tags |= {"rank": str(places[trial.number])} if trial.number in places else {}
         row = judged.get(trial.number)
-        if row and finals:
-            tags["champion"] = _YES_NO[row is finals.champion]
+        if row and judgement:
+            tags["champion"] = _YES_NO[row is judgement.champion]
             tags |= (
                 {}
                 if row.tied_with_best is None
@@ -63,21 +64,21 @@ def of_search(study: StudyRecord, finals: "Finals | None" = None) -> dict[int | 
             )
         if trial.curve:
             found[trial.number] = Summary(tags, _measured(trial) | _tested(row))
-    found[None] = _whole(study, order[:1], finals)
+    found[None] = _whole(study, order[:1], judgement)
     return found
 
 
-def of_replicates(final: StudyRecord, study: StudyRecord) -> dict[int | None, Summary]:
-    """The summary of each replicate in `final`.
+def of_replicates(search: Search) -> dict[int | None, Summary]:
+    """The summary of each replicate of `search`.
 
-    Tags `source_trial` (the trial of `study` that it repeats), `source_rank` and `seed`, to group
+    Tags `source_trial` (the trial that it repeats), `source_rank` and `seed`, to group
     by; metric `test_accuracy`, once it was scored.
     """
-    replicates = replicates_of(final)
-    ranks = {t.number: n for n, t in enumerate(ranked(study.trials), start=1)}
-    found: dict[int | None, Summary] = {}
-    current = sources(study, final)
-    for trial in final.trials:
+    replicates = replicates_of(search)
+    ranks = {t.number: n for n, t in enumerate(ranked(search.study.trials), start=1)}
+    summaries: dict[int | None, Summary] = {}
+    current = sources(search)
+    for trial in search.finalists.trials if search.finalists else ():
         replicate = replicates[trial.number]
         tags = {"source_trial": str(replicate.source), "seed": str(replicate.seed)}
         tags |= (
@@ -85,11 +86,13 @@ def of_replicates(final: StudyRecord, study: StudyRecord) -> dict[int | None, Su
         )
         score = trial.evaluation
         scored = {f"{score.split}_accuracy": score.accuracy} if score else {}
-        found[trial.number] = Summary(tags, _measured(trial) | scored)
-    return found
+        summaries[trial.number] = Summary(tags, _measured(trial) | scored)
+    return summaries
 
 
-def _whole(study: StudyRecord, best: Sequence[TrialRecord], finals: "Finals | None") -> Summary:
+def _whole(
+    study: StudyRecord, best: Sequence[TrialRecord], judgement: "Judgement | None"
+) -> Summary:
     tags, values = (
         {},
         {"n_trials_started": float(sum(bool(t.started or t.curve) for t in study.trials))},
@@ -100,14 +103,17 @@ def _whole(study: StudyRecord, best: Sequence[TrialRecord], finals: "Finals | No
             "best_val_accuracy": trial.val_accuracy or 0.0,
             "train_s": sum(t.train_s for t in study.trials),
         }
-    if finals:
+    if judgement:
         from search.report.text.finalists import (  # noqa: PLC0415  # workers tell summaries without it
-            finals_words,
+            judgement_words,
         )
 
-        values |= _tested(finals.champion)
-        values |= {"gain_over_document": finals.gain.value} if finals.gain else {}
-        tags |= {"champion_trial": str(finals.champion.trial), NOTE: " ".join(finals_words(finals))}
+        values |= _tested(judgement.champion)
+        values |= {"gain_over_document": judgement.gain.value} if judgement.gain else {}
+        tags |= {
+            "champion_trial": str(judgement.champion.trial),
+            NOTE: " ".join(judgement_words(judgement)),
+        }
     return Summary(tags, values)
 
 

@@ -117,7 +117,7 @@ class Reporter:
 
 def main() -> int:
     """Write the report of the study that is named."""
-    from search.report import report_study  # noqa: PLC0415  # a second to load
+    from search.report.study_report import report_study  # noqa: PLC0415  # a second to load
     from search.tracking.mirror import conclude  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

@@ -6,7 +6,7 @@ import pytest
 
 from search.analysis.cost import Hours, advice_words, cost, cost_words, seed_spread
 from search.analysis.forecast import Forecast, Gain, forecast
-from search.records import Evaluation, StudyRecord
+from search.records import Evaluation, Search, StudyRecord
 from search.report.charts.by_compute import accuracy_by_compute
 from search.report.text.clock import elapsed, elapsed_words
 from tests.report.conftest import curve, trial
@@ -45,13 +45,15 @@ def test_cost_adds_up_worked_by_hand():
     # 3 epochs of 600 s, 2 of 300 s and 1 of 1,200 s that failed: 3,600 s on two threads are two
     # core-hours.
     found = cost(
-        study(
-            timed(0, "COMPLETE", (0.7, 0.8, 0.9), 600.0),
-            timed(1, "WAITING", (0.5, 0.6), 300.0, paused=True),
-            timed(2, "FAIL", (0.4,), 1200.0),
-            trial(3, "RUNNING"),
-        ),
-        study(timed(0, "COMPLETE", (0.9, 0.9), 900.0), threads=4),
+        Search(
+            study(
+                timed(0, "COMPLETE", (0.7, 0.8, 0.9), 600.0),
+                timed(1, "WAITING", (0.5, 0.6), 300.0, paused=True),
+                timed(2, "FAIL", (0.4,), 1200.0),
+                trial(3, "RUNNING"),
+            ),
+            study(timed(0, "COMPLETE", (0.9, 0.9), 900.0), threads=4),
+        )
     )
     assert (found.search.n_trials, found.search.epochs, found.search.trainings) == (3, 6, 0.6)
     assert (found.search.train_s, found.search.hours) == (3600.0, Hours(2.0, 0.0))
@@ -78,13 +80,14 @@ def test_cost_adds_up_worked_by_hand():
 def test_gpus_are_counted_whole_however_many_trials_share_them():
     on_gpu = {"device": "NVIDIA X", "peak_device_mb": 900.0}
     found = cost(
-        study(
-            timed(0, "COMPLETE", (0.9,), 3600.0, **on_gpu),
-            timed(1, "RUNNING", (0.9,), 3600.0, device="NVIDIA X"),
-            timed(2, "COMPLETE", (0.9,), 3600.0, device="Xeon"),
-            trials_per_gpu=4,
-        ),
-        None,
+        Search(
+            study(
+                timed(0, "COMPLETE", (0.9,), 3600.0, **on_gpu),
+                timed(1, "RUNNING", (0.9,), 3600.0, device="NVIDIA X"),
+                timed(2, "COMPLETE", (0.9,), 3600.0, device="Xeon"),
+                trials_per_gpu=4,
+            )
+        )
     )
     assert found.search.hours == Hours(pytest.approx(2.0), pytest.approx(0.5))
     assert "full trainings: 2.00 core-hours and 0.50 GPU-hours." in cost_words(found)[0]
@@ -96,11 +99,11 @@ def test_a_space_without_epochs_trains_each_setting_to_the_limit_and_one_that_ca
         "document": {"units": 1},
         "params": {"units": {"type": "choice", "choices": [1, 2]}},
     }
-    found = cost(study(timed(0, "COMPLETE", (0.9,) * 50, 60.0), space=small), None)
+    found = cost(Search(study(timed(0, "COMPLETE", (0.9,) * 50, 60.0), space=small)))
     assert (found.grid.n_settings, found.grid.epochs) == (2, 20)
     assert cost_words(found)[-1].endswith("0.67 core-hours, less than the search.")
-    assert cost(study(timed(0, "COMPLETE", (0.9,), 60.0), space={"params": 3}), None).grid is None
-    assert cost_words(cost(study(trial(0, "RUNNING")), None))[0].startswith(
+    assert cost(Search(study(timed(0, "COMPLETE", (0.9,), 60.0), space={"params": 3}))).grid is None
+    assert cost_words(cost(Search(study(trial(0, "RUNNING")))))[0].startswith(
         "No epoch has been completed"
     )
 
@@ -108,7 +111,7 @@ def test_a_space_without_epochs_trains_each_setting_to_the_limit_and_one_that_ca
 def test_huge_grids_and_tiny_searches_stay_readable():
     params = {f"x{i}": {"type": "float", "low": 0.0, "high": 1.0} for i in range(12)}
     space = {"model": "mlp", "document": dict.fromkeys(params, 0.5), "params": params}
-    words = cost_words(cost(study(timed(0, "COMPLETE", (0.9,), 1.0), space=space), None))
+    words = cost_words(cost(Search(study(timed(0, "COMPLETE", (0.9,), 1.0), space=space))))
     assert "less than 0.01 core-hours" in words[0]
     # 10¹² settings · 10 epochs · 1 s on 2 threads: 2 · 10¹³ s, by 3,600 · 8,766 s: 633,762 years.
     assert "has 1.0 × 10¹² settings" in words[-1]
@@ -197,7 +200,7 @@ def test_the_figure_sets_the_best_so_far_against_all_compute_spent():
         timed(2, "PRUNED", (0.7, 0.6), 900.0, start=1e6),
     )
     final = study(replicates=[{"source": 2}, {"source": None}])
-    plot = accuracy_by_compute(rows, final)
+    plot = accuracy_by_compute(Search(rows, final))
     found = traces(plot)
     assert list(found["best so far"].x) == pytest.approx([0.5, 1.5, 2.5])
     assert list(found["best so far"].y) == pytest.approx([50, 80, 80])
@@ -217,7 +220,7 @@ def test_the_figure_sets_the_best_so_far_against_all_compute_spent():
 
 @pytest.mark.parametrize("n", [0, 1, 2500])
 def test_the_figure_is_sound_at_any_size_and_says_what_it_leaves_out(many, n):
-    plot = accuracy_by_compute(many(n), None)
+    plot = accuracy_by_compute(Search(many(n)))
     assert bool(plot.panels) == (n > 0)
     if n == 2500:
         assert "of 2,143 trials with a value" in plot.caption
@@ -230,7 +233,7 @@ def test_devices_of_both_kinds_share_one_axis():
         timed(0, "COMPLETE", (0.9,), 3600.0),
         timed(1, "COMPLETE", (0.9,), 3600.0, 5.0, peak_device_mb=1.0),
     )
-    plot = accuracy_by_compute(rows, None)
+    plot = accuracy_by_compute(Search(rows))
     assert "hours on CPUs and GPUs" in plot.panels[0].figure.layout.xaxis.title.text
     assert traces(plot)["best so far"].x[-1] == pytest.approx(2.0)
 

@@ -7,10 +7,10 @@ import pytest
 from search.analysis.judging import judge
 from search.analysis.statistics import Runs, compare_all, holm, mean_interval
 from search.errors import InputError
-from search.records import Evaluation, StudyRecord
+from search.records import Evaluation, Search, StudyRecord
 from search.report.evidence import read_correct
 from search.report.leaderboard.columns import FINALIST_COLUMNS, Row
-from search.report.text.finalists import finals_table, finals_words
+from search.report.text.finalists import finalist_rows, judgement_words
 from search.study.spec import Replicate
 from tests.report.conftest import trial
 
@@ -74,11 +74,11 @@ def hits(record):
 
 def judged(scores=SCORES, study=None, **options):
     record = final(scores, **options)
-    return judge(study or search(), record, hits(record))
+    return judge(Search(study or search(), record), hits(record))
 
 
-def by_trial(finals):
-    return {row.trial: row for row in finals.rows}
+def by_trial(judgement):
+    return {row.trial: row for row in judgement.rows}
 
 
 def test_finalists_are_listed_by_validation_and_judged_by_their_replicates():
@@ -112,7 +112,7 @@ def test_p_values_against_the_best_are_corrected_for_all_pairs_and_the_gain_is_n
     ]
     pairs = compare_all(runs)
     corrected = dict(zip(pairs, holm([d.p_value for d in pairs.values()]), strict=True))
-    assert finals_table(found)[2].p_value == "< 0.001"
+    assert finalist_rows(found)[2].p_value == "< 0.001"
     assert [(r.p_value, r.tied_with_best) for r in found.rows] == [
         (pytest.approx(corrected[0, 1]), True),
         (None, True),
@@ -157,14 +157,14 @@ def test_a_baseline_that_was_cut_short_is_said_to_be_and_no_gain_over_it_is_clai
         (1, 3),
         True,
     )
-    words = finals_words(found)
+    words = judgement_words(found)
     assert words[1].startswith(
         "No gain over the document's setting is claimed: it was cut to 1 of its 3 epochs. "
     )
     assert "3 × 3 epochs, about 13.5 s of training" in words[1]
     assert "Trial 0 (the document's setting, cut to 1 of its 3 epochs) is lower" in " ".join(words)
-    assert finals_table(found)[2].note == "the document's setting, cut to 1 of its 3 epochs"
-    other = finals_words(judged(study=search(space={}), baseline_stop_at=1))
+    assert finalist_rows(found)[2].note == "the document's setting, cut to 1 of its 3 epochs"
+    other = judgement_words(judged(study=search(space={}), baseline_stop_at=1))
     assert other[1].startswith("No gain over the baseline is claimed")
 
 
@@ -208,7 +208,7 @@ def test_a_baseline_waits_for_the_validated_training_that_it_replays():
     for state, n_failed in ((None, 0), ("RUNNING", 0), ("COMPLETE", 0), ("FAIL", 3)):
         done = {"evaluation": Evaluation("validation", 0.9, 0.3, 50)} if state == "COMPLETE" else {}
         rows = (trial(2, state, (0.8,), **done),) if state else ()
-        found = judge(search(), replace(record, trials=(*record.trials, *rows)), {})
+        found = judge(Search(search(), replace(record, trials=(*record.trials, *rows))), {})
         row = by_trial(found)[0]
         assert (row.n_wanted, row.n_failed, row.values, found.n_test) == (3, n_failed, (), N)
         assert (found.is_complete, bool(found.no_gain)) == (bool(n_failed), bool(n_failed))
@@ -216,33 +216,33 @@ def test_a_baseline_waits_for_the_validated_training_that_it_replays():
 
 @pytest.mark.parametrize("spec", [{}, {"replicates": []}])
 def test_without_replicates_there_is_nothing_to_judge(spec):
-    assert judge(search(), None, {}) is None
-    assert judge(search(), StudyRecord("s.final", "m", "d", spec), {}) is None
+    assert judge(Search(search()), {}) is None
+    assert judge(Search(search(), StudyRecord("s.final", "m", "d", spec)), {}) is None
 
 
 def test_replicates_of_another_version_are_refused():
     with pytest.raises(InputError, match=r"replicates of study 's' .* choose another NAME"):
-        judge(search(), StudyRecord("s.final", "m", "d", {"replicates": [{"from": 3}]}), {})
+        judge(Search(search(), StudyRecord("s.final", "m", "d", {"replicates": [{"from": 3}]})), {})
 
 
 def test_without_predictions_seeds_alone_judge_and_it_says_so():
     record = final(SCORES)
-    blind = judge(search(), record, {})
+    blind = judge(Search(search(), record), {})
     assert blind.gain.over == "seeds"
     assert "over the seeds alone" in blind.how
     kept = hits(record)
     kept |= {0: kept[0][:-1], 1: ~kept[1], 2: np.append(kept[2], True)}
-    assert judge(search(), record, kept) == judge(
-        search(), record, {n: kept[n] for n in range(3, 9)}
+    assert judge(Search(search(), record), kept) == judge(
+        Search(search(), record), {n: kept[n] for n in range(3, 9)}
     )
-    assert judge(search(), record, kept).gain.over == "seeds"
+    assert judge(Search(search(), record), kept).gain.over == "seeds"
     # One that was scored on other images than most is judged by its accuracy only.
     odd = replace(record.trials[0], evaluation=Evaluation("test", 0.9, 0.3, 100))
     other = replace(record, trials=(odd, *record.trials[1:]))
-    assert judge(search(), other, hits(other)).gain.over == "images and seeds"
+    assert judge(Search(search(), other), hits(other)).gain.over == "images and seeds"
     # One that is left speaks for its setting.
     kept[1] = ~kept[1]
-    assert judge(search(), record, kept).gain.over == "images and seeds"
+    assert judge(Search(search(), record), kept).gain.over == "images and seeds"
 
 
 def test_single_replicates_are_judged_over_images_alone_and_without_predictions_not_at_all():
@@ -252,25 +252,25 @@ def test_single_replicates_are_judged_over_images_alone_and_without_predictions_
     assert found.gain.over == "images"
     assert "McNemar" in found.how
     assert [r.interval.low for r in found.rows] == [None] * 3
-    blind = judge(search(), final(one), {})
+    blind = judge(Search(search(), final(one)), {})
     assert [r.tied_with_best for r in blind.rows] == [True, None, None]
     assert blind.gain[1:4] == (None, None, None)
     assert (
         "Trials 3 and 0 (the document's setting, its 3 epochs) are not comparable with trial 1"
-        in " ".join(finals_words(blind))
+        in " ".join(judgement_words(blind))
     )
 
 
 def test_equal_predictions_are_tied_with_p_1():
     record = final({1: (0.9, 0.9), 3: (0.9, 0.9), 0: (0.9, 0.9)})
-    found = judge(search(), record, {n: np.arange(N) < 180 for n in range(6)})
+    found = judge(Search(search(), record), {n: np.arange(N) < 180 for n in range(6)})
     assert [(r.p_value, r.tied_with_best) for r in found.rows] == [
         (None, True),
         (1.0, True),
         (1.0, True),
     ]
     assert found.gain[:4] == (0.0, None, None, 1.0)
-    assert "That is the same as the document's setting" in " ".join(finals_words(found))
+    assert "That is the same as the document's setting" in " ".join(judgement_words(found))
 
 
 def write(folder, record, **changed):
@@ -305,12 +305,12 @@ def test_predictions_are_read_from_the_evidence_and_what_is_missing_or_strange_i
     assert all(np.array_equal(found[n], hits(record)[n]) for n in found)
     assert "trial-0003.npz can't be read" in caplog.text
     assert "replicates [5] are of other images" in caplog.text
-    assert judge(search(), record, found).gain.over == "images and seeds"
+    assert judge(Search(search(), record), found).gain.over == "images and seeds"
     assert read_correct(tmp_path / "e", None) == {}
 
 
 def test_the_words_say_what_was_chosen_gained_and_tied():
-    words = finals_words(judged())
+    words = judgement_words(judged())
     assert (
         words[0]
         == "The search chose trial 1: trained again on 3 fresh seeds, it gets 91.00\u00a0% of 200"
@@ -338,7 +338,7 @@ def test_the_words_say_what_was_chosen_gained_and_tied():
 
 
 def test_the_words_of_an_unfinished_test_say_so():
-    words = finals_words(
+    words = judgement_words(
         judged({1: (0.91, 0.92, "RUNNING"), 3: (0.90, "FAIL", "not begun"), 0: (0.91, 0.90, 0.92)})
     )
     assert words[0] == "The finalists are being trained again: 6 of 9 replicates finished so far."
@@ -346,9 +346,9 @@ def test_the_words_of_an_unfinished_test_say_so():
     assert "on 2 fresh seeds" in words[2]
     assert "(too few seeds for an interval)" in words[2]
     assert words[3].endswith("; too few replicates for an interval.")
-    early = finals_words(judged({1: ("FAIL",), 3: ("RUNNING",), 0: ("not begun",)}))
+    early = judgement_words(judged({1: ("FAIL",), 3: ("RUNNING",), 0: ("not begun",)}))
     assert early[-1] == "The search chose trial 1; all its replicates failed."
-    later = finals_words(judged({3: (0.9, 0.91), 0: (0.8, 0.8)}))
+    later = judgement_words(judged({3: (0.9, 0.91), 0: (0.8, 0.8)}))
     assert "The trial that is first by validation now has not been trained again yet." in later
 
 
@@ -356,13 +356,13 @@ def test_where_the_search_chose_the_documents_own_setting_nothing_was_gained():
     found = judged({0: (0.9, 0.91), 1: (0.91, 0.9)}, study=search(accuracies=(0.95, 0.9, 0.8)))
     assert found.gain is None
     assert [(r.trial, r.is_extra) for r in found.rows] == [(0, False), (1, False)]
-    assert finals_words(found)[0].startswith(
+    assert judgement_words(found)[0].startswith(
         "The search chose the document's setting, its 3 epochs (trial 0): "
     )
 
 
 def test_a_test_set_that_disagrees_with_validation_does_not_choose():
-    words = finals_words(
+    words = judgement_words(
         judged({1: (0.80, 0.81, 0.80), 3: (0.92, 0.92, 0.93), 0: (0.85, 0.86, 0.85)})
     )
     assert "below the document's setting" in words[1]
@@ -374,7 +374,7 @@ def test_a_test_set_that_disagrees_with_validation_does_not_choose():
 
 def test_the_table_is_text_and_the_columns_are_numbers():
     found = judged({1: (0.91, 0.92, "RUNNING"), 3: (0.90, "FAIL"), 0: (0.70, 0.71)})
-    first, second, last = finals_table(found)
+    first, second, last = finalist_rows(found)
     assert (first.rank, first.trial, first.note, first.search) == (
         "1",
         "1",
@@ -395,7 +395,7 @@ def test_the_table_is_text_and_the_columns_are_numbers():
         "0.002",
     )
     short = replace(found, rows=[replace(row, trained=(1, 1)) for row in found.rows])
-    assert finals_table(short)[-1].note == "the document's setting, its 1 epoch"
+    assert finalist_rows(short)[-1].note == "the document's setting, its 1 epoch"
     finalists = {row.trial: row for row in found.rows}
     rows = [Row(1, search(), trial(0, "FAIL"), finalists.get(number)) for number in (2, 3, 1)]
     columns = {column.name: [column.value(row) for row in rows] for column in FINALIST_COLUMNS}

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from search.cli.imports import import_
 from search.errors import InputError
 from search.paths import home, storage_url
-from search.report import report_study
+from search.report.study_report import report_study
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from search.actions.importing.command import NO_SPACE
 from search.actions.importing.rows import fit, unknown_to
 from search.actions.importing.sources import read_past
-from search.report import write_report
+from search.records import Search
+from search.report.study_report import write_report
 from search.space.from_kerastuner import space_of
 from search.study.storage.archive import read_archive
 from tests.fuzz.helpers import TREES, attempt, changed, damaged, dumped, fuzz, written
@@ -71,7 +72,7 @@ def packed(rows: list[Any], manifest: Any = MANIFEST) -> bytes:
 def check_archive(content: bytes) -> None:
     path = written(content, "s.tar.gz")
     for study in (attempt(lambda: read_archive(path)) or {}).values():
-        attempt(lambda: write_report(study, path.parent / "out"))  # noqa: B023
+        attempt(lambda: write_report(Search(study), path.parent / "out"))  # noqa: B023
 
 
 @fuzz

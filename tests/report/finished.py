@@ -5,7 +5,7 @@ page.
 from dataclasses import replace
 from typing import Any
 
-from search.analysis.finalists import Finalist, Finals
+from search.analysis.finalists import Finalist, Judgement
 from search.analysis.statistics import Difference, Interval
 from search.records import Evaluation, StudyRecord, TrialRecord
 from tests.report.conftest import trial
@@ -36,7 +36,7 @@ def final_of(study: StudyRecord, n_done: int = 4) -> StudyRecord:
     return replace(study, name=f"{study.name}.final", trials=tuple(rows))
 
 
-def finals(**changes: Any) -> Finals:
+def judgement(**changes: Any) -> Judgement:
     """What they have shown."""
     chosen = Finalist(
         1,
@@ -56,4 +56,6 @@ def finals(**changes: Any) -> Finals:
         0, 2, True, False, 0.9, Interval(0.9, 0.9, 0.9, 2), (0.9, 0.9), 2, 0, 0.0, 0.04, False
     )
     gain = Difference(0.035, 0.01, 0.06, 0.03)
-    return Finals((chosen, own), gain, 100, is_complete=True, how="By careful counting.", **changes)
+    return Judgement(
+        (chosen, own), gain, 100, is_complete=True, how="By careful counting.", **changes
+    )

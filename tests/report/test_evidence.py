@@ -12,11 +12,12 @@ from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
 from sklearn.metrics import classification_report, confusion_matrix
 
-from search.report import write_report
+from search.records import Search
 from search.report.charts.confusion import class_table, confusion, confusion_plot, most_confused
 from search.report.charts.images import picture
 from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram
 from search.report.evidence import Evidence, Layer, Network, Predictions, Samples, read_evidence
+from search.report.study_report import write_report
 from search.training.kept import Verdict
 from search.words import percent
 from tests.report.finished import final_of, finished
@@ -124,7 +125,7 @@ def test_a_reader_sees_the_chosen_model(study, tmp_path):
     names = ["T-shirt", *(f"class {i}" for i in range(1, 10))]
     found = predictions()
     write(tmp_path, found, names)
-    paths = write_report(study, tmp_path).paths
+    paths = write_report(Search(study), tmp_path).paths
     page = read_page(paths.page)
     n_wrong = found.n_wrong
     assert f"trial 3 recognises {500 - n_wrong} of 500 validation images" in page.text
@@ -157,7 +158,7 @@ def test_the_exported_network_is_judged_on_the_test_set_beside_the_best_trial(st
     exported = predictions(200, seed=1, split="test")
     write(tmp_path / "final", exported, names, trial=0)
     paths = write_report(
-        search, tmp_path, None, replicated(search), tmp_path / "final" / "evidence"
+        Search(search, replicated(search)), tmp_path, None, tmp_path / "final" / "evidence"
     ).paths
     page = read_page(paths.page)
     right = 200 - exported.n_wrong
@@ -184,11 +185,11 @@ def test_evidence_is_read_from_wherever_workers_kept_it(study, tmp_path, monkeyp
     store = f"memory://{tmp_path}/evidence"
     fsspec.filesystem("memory").put(str(tmp_path / "elsewhere" / "evidence"), store, recursive=True)
     for place in (tmp_path / "elsewhere" / "evidence", store):
-        page = read_page(write_report(study, tmp_path / "report", place).paths.page)
+        page = read_page(write_report(Search(study), tmp_path / "report", place).paths.page)
         assert len(page.every("img")) == 10 * 8 + 48
     assert not caplog.records
     monkeypatch.setattr(MemoryFileSystem, "get_file", lambda *_: 1 / 0)
-    read_page(write_report(study, tmp_path / "report", store).paths.page)
+    read_page(write_report(Search(study), tmp_path / "report", store).paths.page)
     assert f"{store} is out of reach" in caplog.text
 
 
@@ -209,7 +210,7 @@ def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(
     (evidence / "model-0000.keras").write_bytes(b"network")
     memory = fsspec.filesystem("memory")
     memory.put(str(evidence), store, recursive=True)
-    before = write_report(search, report, store, final, store).paths
+    before = write_report(Search(search, final), report, store, store).paths
     files = {
         path: path.read_bytes()
         for path in (before.classes, before.model, before.figures / "confusion.html")
@@ -218,7 +219,7 @@ def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(
         memory.rm(store, recursive=True)
     else:
         monkeypatch.setattr(MemoryFileSystem, "get_file", down)
-    after = write_report(search, report, store, final, store).paths
+    after = write_report(Search(search, final), report, store, store).paths
     assert (after.classes, after.model) == (before.classes, before.model)
     assert {path: path.read_bytes() for path in files} == files
     assert "classes.csv is left as an earlier report wrote it" in caplog.text
@@ -234,15 +235,15 @@ def test_the_page_says_which_images_were_judged(study, tmp_path):
         ("train", "trained on these very images"),
     ):
         write(tmp_path, predictions(split=split), list("abcdefghij"))
-        assert words in read_page(write_report(study, tmp_path).paths.page).text
+        assert words in read_page(write_report(Search(study), tmp_path).paths.page).text
 
 
 def test_without_evidence_each_section_says_so_and_an_old_table_goes(study, tmp_path):
     evidence = write(tmp_path, predictions(), list("abcdefghij"))
-    assert write_report(study, tmp_path).paths.classes.exists()
+    assert write_report(Search(study), tmp_path).paths.classes.exists()
     for file in evidence.iterdir():
         file.unlink()
-    paths = write_report(study, tmp_path).paths
+    paths = write_report(Search(study), tmp_path).paths
     assert paths.classes is None
     assert not (tmp_path / "classes.csv").exists()
     page = read_page(paths.page)
@@ -318,7 +319,7 @@ def test_no_code_in_a_file_is_run(tmp_path):
 
 def test_names_are_shown_letter_by_letter(study, tmp_path):
     write(tmp_path, predictions(n_classes=3), [EVIL, "=cmd()", '"><img src=x onerror=alert(1)>'])
-    paths = write_report(study, tmp_path).paths
+    paths = write_report(Search(study), tmp_path).paths
     for file in (paths.page, paths.figures / "confusion.html"):
         page = read_page(file)
         assert not page.unbalanced
@@ -339,7 +340,7 @@ def test_a_thousand_classes_are_bounded_and_it_is_said(study, tmp_path):
     found = predictions(20_000, 1000)
     found.true[:40], found.predicted[:40] = 777, 778
     write(tmp_path, found, [f"n{i}" for i in range(1000)])
-    paths = write_report(study, tmp_path).paths
+    paths = write_report(Search(study), tmp_path).paths
     page = read_page(paths.page)
     assert "Drawn: the 30 of 1,000 classes with the most mistakes" in page.text
     assert "the first 30 of 1,000 classes" in page.text
@@ -387,7 +388,7 @@ def test_a_network_no_better_than_a_constant_answer_is_said_to_be(
         "validation", 2, np.array(true), np.array(predicted), np.ones(len(true)), none, images
     )
     write(tmp_path, found, ["cat", "dog", "bird"])
-    report = write_report(study, tmp_path)
+    report = write_report(Search(study), tmp_path)
     page = read_page(report.paths.page).text
     if not expected:
         assert report.cautions == []

@@ -8,12 +8,13 @@ import plotly.graph_objects as go
 import pytest
 
 from search.analysis.forecast import Forecast, Gain
-from search.report import gather, write_report
+from search.records import Search
 from search.report.charts.chart import Panel, Plot
 from search.report.contents import Contents, contents
 from search.report.page import page
+from search.report.study_report import gather, write_report
 from tests.report.conftest import trial
-from tests.report.finished import final_of, finals, finished
+from tests.report.finished import final_of, finished, judgement
 
 VOID = {"meta", "link", "br", "img", "input", "hr", "wbr"}
 
@@ -53,8 +54,8 @@ class Page(HTMLParser):
         return [attrs["id"] for _, attrs in self.elements if "id" in attrs]
 
 
-def read(study, **fields):
-    return Page(page(replace(contents(study), **fields)))
+def read(study, finalists=None, **fields):
+    return Page(page(replace(contents(Search(study, finalists)), **fields)))
 
 
 def test_the_page_says_what_was_found_in_words_first(study):
@@ -81,7 +82,7 @@ def test_the_time_by_the_clock_stands_beside_the_summed_training_time(study):
     search = finished(study)
     assert (
         "By the clock the search took 2.5 s."
-        in Page(page(contents(search, final=final_of(search)))).text
+        in Page(page(contents(Search(search, final_of(search))))).text
     )
 
 
@@ -103,18 +104,18 @@ def test_the_test_set_is_called_unopened_only_while_it_is(study):
         " on it."
     )
     assert f"The test set has not been opened. {plan}" in read(search).text
-    begun = contents(search, final=final_of(search, n_done=0))
+    begun = contents(Search(search, final_of(search, n_done=0)))
     assert "has not been opened" in Page(page(begun)).text
     assert (
         "has not been opened"
-        not in Page(page(contents(search, final=final_of(search, n_done=1)))).text
+        not in Page(page(contents(Search(search, final_of(search, n_done=1))))).text
     )
-    assert "has not been opened" not in read(search, final=final_of(search), finals=finals()).text
+    assert "has not been opened" not in read(search, final_of(search), judgement=judgement()).text
 
 
 def test_finalists_open_the_page_and_have_a_section_and_columns_of_their_own(study):
     search = finished(study)
-    found = Page(page(contents(search, final=final_of(search), finals=finals())))
+    found = Page(page(contents(Search(search, final_of(search)), judgement=judgement())))
     assert "Finished 2 of 2 trials started." in found.text
     assert "test accuracy, trial 1 93.50 % 95 % interval over seeds 92.00 to 95.00" in found.text
     assert "over the document’s setting +3.50 points 95 % interval +1.00 to +6.00" in found.text
@@ -134,15 +135,17 @@ def test_finalists_open_the_page_and_have_a_section_and_columns_of_their_own(stu
 def test_epochs_that_the_study_cut_are_said_to_be(study):
     trials = tuple(replace(t, params={**t.params, "epochs": 15 + t.number}) for t in study.trials)
     asked = replace(study, trials=trials, spec=dict(study.spec) | {"first": [{"epochs": 15}]})
-    text = Page(page(gather(asked, ""))).text
+    text = Page(page(gather(Search(asked), ""))).text
     assert "Trial 3 has optimizer adam, lr 0.02, units 32 and epochs 3." in text
     assert "The document’s setting has lr 0.001, units 64 and epochs 15 instead." in text
     assert "over the document’s setting – not claimed: it had 3 of its 15 epochs" in text
     reached = "The document’s setting (trial 0) reached 90.00 % in 3 of its 15 epochs"
     assert f"{reached}, to which the study’s limit cut it: no gain over it is claimed." in text
     assert "To train it in full takes 3 × 15 epochs, about 1 min 8 s of training." in text
-    assert "the document's setting (trial 0, 3 of its 15 epochs): 90.00" in page(gather(asked, ""))
-    alone = Page(page(gather(replace(asked, trials=asked.trials[:1]), ""))).text
+    assert "the document's setting (trial 0, 3 of its 15 epochs): 90.00" in page(
+        gather(Search(asked), "")
+    )
+    alone = Page(page(gather(Search(replace(asked, trials=asked.trials[:1])), ""))).text
     assert "and epochs 3. The study’s limit cut it in the search to 3 of its 15 epochs." in alone
 
 
@@ -157,9 +160,9 @@ def test_a_parameter_called_as_a_column_has_a_column_to_itself(study):
 
 def test_replicates_that_are_still_running_are_said_to_be(study):
     search = finished(study)
-    rows = finals().rows
-    half = replace(finals(), rows=(rows[0], replace(rows[1], values=(0.9,))), is_complete=False)
-    text = read(search, final=final_of(search, n_done=3), finals=half).text
+    rows = judgement().rows
+    half = replace(judgement(), rows=(rows[0], replace(rows[1], values=(0.9,))), is_complete=False)
+    text = read(search, final_of(search, n_done=3), judgement=half).text
     assert (
         "Running 2 of 2 trials started; 3 of 4 replicates of its finalists done, 1 training now."
         in text
@@ -199,7 +202,7 @@ def test_failures_space_and_settings_are_shown(study):
 
 
 def test_nothing_is_loaded_from_anywhere(study, tmp_path):
-    paths = write_report(study, tmp_path / "runs").paths
+    paths = write_report(Search(study), tmp_path / "runs").paths
     keys = {
         "accuracy",
         "cost",
@@ -227,7 +230,7 @@ def test_nothing_is_loaded_from_anywhere(study, tmp_path):
 
 
 def test_a_page_that_is_served_asks_its_server_and_nobody_else(study):
-    found = Page(page(contents(study), live=True))
+    found = Page(page(contents(Search(study)), live=True))
     policy = next(a["content"] for a in found.every("meta") if "http-equiv" in a)
     assert policy.startswith("default-src 'none'")
     assert policy.endswith("connect-src 'self'")
@@ -237,7 +240,7 @@ def test_a_page_that_is_served_asks_its_server_and_nobody_else(study):
 
 
 def test_nothing_from_the_study_becomes_markup(hostile, tmp_path):
-    paths = write_report(hostile, tmp_path).paths
+    paths = write_report(Search(hostile), tmp_path).paths
     for file in [paths.page, *paths.figures.glob("*.html")]:
         found = Page(file.read_text(encoding="utf-8"))
         assert not found.unbalanced
@@ -259,7 +262,7 @@ def test_nothing_from_the_study_becomes_markup(hostile, tmp_path):
 
 def test_no_text_in_a_figure_can_end_its_script(study):
     figure = go.Figure(layout={"height": 90, "title": {"text": "</script><b>&"}})
-    found = Page(page(Contents(study, plots=(Plot("k", "t", "c", (Panel("a", figure),)),))))
+    found = Page(page(Contents(Search(study), plots=(Plot("k", "t", "c", (Panel("a", figure),)),))))
     assert not found.unbalanced
     assert any(
         '"layout"' in s and json.loads(s)["layout"]["title"]["text"] == "</script><b>&"
@@ -269,7 +272,7 @@ def test_no_text_in_a_figure_can_end_its_script(study):
 
 def test_the_page_is_sound_for_those_who_do_not_see_it(study):
     search = finished(study)
-    found = Page(page(contents(search, final=final_of(search), finals=finals()), live=True))
+    found = Page(page(contents(Search(search, final_of(search)), judgement=judgement()), live=True))
     assert not found.unbalanced
     assert not found.open
     levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
@@ -322,7 +325,7 @@ def test_studies_without_much_in_them(study, trials, expected):
 
 
 def test_a_thousand_trials_make_a_small_page_of_few_rows(many):
-    text = page(contents(many(1000)))
+    text = page(contents(Search(many(1000))))
     assert len(text.encode()) < 15e6
     found = Page(text)
     assert sum("hidden" in a for a in found.every("tr")) == 800
@@ -331,4 +334,4 @@ def test_a_thousand_trials_make_a_small_page_of_few_rows(many):
 
 
 def test_the_same_study_gives_the_same_bytes(study):
-    assert page(contents(study)) == page(contents(study))
+    assert page(contents(Search(study))) == page(contents(Search(study)))

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 
 from search.errors import InputError, RetryLaterError
-from search.report import news_of
 from search.report.serve import Fresh, serve, server_for
+from search.report.study_report import news_of
 from search.study.finalists import final_spec
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.records import StudyRecord, TrialRecord
+from search.records import Search, StudyRecord, TrialRecord
 from search.study.finalist_costs import MOST, Rule, choose, expected_s, left_to_train_s
 from search.study.finalists import champion, final_spec, keeps_model, sources, whole_baseline
 from search.study.resume import differences
@@ -112,8 +112,8 @@ def test_each_finalist_is_trained_to_its_best_epoch_and_the_baseline_for_its_own
     assert {(r.train_on, r.evaluate, r.epochs) for r in made.replicates} == {("all", "test", 9)}
     assert len({r.seed for r in made.replicates}) == 9
     assert [keeps_model(made.replicates, i) for i in range(9)] == [True] * 3 + [False] * 6
-    assert champion(record(search, TRIALS), record(made)) == 0
-    assert champion(record(search, TRIALS), None) is None
+    assert champion(Search(record(search, TRIALS), record(made))) == 0
+    assert champion(Search(record(search, TRIALS))) is None
     assert final_spec(spec(finalists=0), TRIALS) is None
 
 
@@ -145,7 +145,7 @@ def test_a_baseline_that_watches_is_trained_once_with_validation_images_and_repl
         "validation",
         20,
     )
-    assert sources(record(search, trials), record(first)) == {1: 1, 2: 1}
+    assert sources(Search(record(search, trials), record(first))) == {1: 1, 2: 1}
     assert not keeps_model(first.replicates, 0)
 
     assert made_of(search, trials, first, made=[trial(0, [0.5], "RUNNING")]) == first
@@ -162,8 +162,13 @@ def test_a_baseline_that_watches_is_trained_once_with_validation_images_and_repl
     ] * 2
     rates = tuple(e.values["lr"] for e in curve) if params["schedule"] == "plateau" else None
     assert {r.rates for r in added} == {rates}
-    assert whole_baseline(record(search, trials), record(grown, [ended])) == {3, 4}
-    assert sources(record(search, trials), record(grown, [ended])) == {1: 1, 2: 1, 3: 0, 4: 0}
+    assert whole_baseline(Search(record(search, trials), record(grown, [ended]))) == {3, 4}
+    assert sources(Search(record(search, trials), record(grown, [ended]))) == {
+        1: 1,
+        2: 1,
+        3: 0,
+        4: 0,
+    }
     assert made_of(search, trials, grown, made=[ended], left_s=0.0) == grown
 
 
@@ -194,12 +199,12 @@ def test_replicates_of_what_a_trial_was_before_it_was_trained_further_count_no_m
     search = spec(finalists=1, n_replicates=1)
     before = [trial(0, [0.5], "COMPLETE"), trial(1, [0.7, 0.8])]
     made = made_of(search, before)
-    assert sources(record(search, before), record(made)) == {0: 1, 1: 0}
+    assert sources(Search(record(search, before), record(made))) == {0: 1, 1: 0}
     further = [before[0], trial(1, [0.7, 0.8, 0.9])]
-    assert sources(record(search, further), record(made)) == {1: 0}
+    assert sources(Search(record(search, further), record(made))) == {1: 0}
     again = made_of(search, further, made)
-    assert sources(record(search, further), record(again)) == {1: 0, 2: 1}
-    assert champion(record(search, further), record(again)) == 2
+    assert sources(Search(record(search, further), record(again))) == {1: 0, 2: 1}
+    assert champion(Search(record(search, further), record(again))) == 2
     assert keeps_model(again.replicates, 2)
 
 
@@ -208,12 +213,12 @@ def test_a_baseline_that_an_earlier_version_cut_is_trained_again_and_the_whole_o
     whole = made_of(search, TRIALS)
     cut = [r.model_copy(update={"stop_at": 2}) if r.source == 0 else r for r in whole.replicates]
     old = whole.model_copy(update={"replicates": tuple(cut)})
-    assert sources(record(search, TRIALS), record(old)) == {0: 1, 1: 0}
-    assert whole_baseline(record(search, TRIALS), record(old)) == set()
+    assert sources(Search(record(search, TRIALS), record(old))) == {0: 1, 1: 0}
+    assert whole_baseline(Search(record(search, TRIALS), record(old))) == set()
     grown = made_of(search, TRIALS, old)
-    assert sources(record(search, TRIALS), record(grown)) == {0: 1, 2: 0}
+    assert sources(Search(record(search, TRIALS), record(grown))) == {0: 1, 2: 0}
     assert (
-        whole_baseline(record(search, TRIALS), record(grown)),
+        whole_baseline(Search(record(search, TRIALS), record(grown))),
         keeps_model(grown.replicates, 2),
     ) == ({2}, True)
 

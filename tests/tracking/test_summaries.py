@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from search.analysis.finalists import Finalist, Finals
+from search.analysis.finalists import Finalist, Judgement
 from search.analysis.statistics import Interval
 from search.paths import home
-from search.records import Epoch, Evaluation, StudyRecord, TrialRecord
+from search.records import Epoch, Evaluation, Search, StudyRecord, TrialRecord
 from search.study.spec import Replicate, StudySpec
 from search.tracking.mirror import data_inputs, tell_results
 from search.tracking.mlflow.send import sync
@@ -145,7 +145,7 @@ def test_ranks_finalists_and_test_scores_reach_the_runs(uri):
     )
     for record in (study, final):
         write_header(home() / record.name / "outbox", {"study": record.name})
-    tell_results(study, final, Finals((best,), None, 100, True, ""))
+    tell_results(Search(study, final), Judgement((best,), None, 100, True, ""))
     for record in (study, final):
         send(home() / record.name / "outbox", uri)
 
@@ -169,7 +169,7 @@ def test_nothing_is_told_on_a_machine_without_the_outbox():
     study = StudyRecord(
         "mlp-digits", "mlp", "digits", SPEC.model_dump(), (trial(0, "COMPLETE", 0.5),)
     )
-    tell_results(study)
+    tell_results(Search(study))
     assert not (home() / "mlp-digits").exists()
 
 

@@ -8,10 +8,10 @@ from rich.table import Table
 from rich.text import Text
 
 from search.analysis.baseline import baseline_cut, baseline_name
-from search.analysis.finalists import Finals
+from search.analysis.finalists import Judgement
 from search.analysis.ranking import ranking, varied_params
 from search.records import State, StudyRecord, TrialRecord, has_rank
-from search.report.text.finalists import finals_table
+from search.report.text.finalists import finalist_rows
 from search.words import show
 
 _COLORS = {
@@ -51,18 +51,18 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     return table
 
 
-def finalists_table(study: StudyRecord, finals: Finals) -> Table:
+def finalists_table(study: StudyRecord, judgement: Judgement) -> Table:
     """The finalists with what they reached on the test set, in the order of validation; fits 80
     columns.
     """
     trials = {t.number: t for t in study.trials}
-    varied = varied_params(study, [trials[row.trial] for row in finals.rows])
+    varied = varied_params(study, [trials[row.trial] for row in judgement.rows])
     table = _table("Finalists on the test set")
     for name in ("rank", "trial", "test %", "95 % interval", "seeds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("standing", overflow="fold")
     table.add_column("params", ratio=1, overflow="fold")
-    for row, text in zip(finals.rows, finals_table(finals), strict=True):
+    for row, text in zip(judgement.rows, finalist_rows(judgement), strict=True):
         params = dict(trials[row.trial].params)
         if row.trained and "epochs" in params:
             params["epochs"] = row.trained[0]

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from search.analysis.cost import hours_by_second
 from search.analysis.ranking import accuracy_of, started_trials
-from search.records import Epoch, StudyRecord, TrialRecord, has_rank
+from search.records import Epoch, Search, StudyRecord, TrialRecord, has_rank
 from search.report.charts.chart import (
     ACCURACY,
     HEIGHT,
@@ -35,18 +35,17 @@ class _Paid(NamedTuple):
     spent: float
 
 
-def accuracy_by_compute(study: StudyRecord, final: StudyRecord | None) -> Plot:
-    """The best validation accuracy so far against the compute spent, with each trial where it came
-    to its best.
+def accuracy_by_compute(search: Search) -> Plot:
+    """The best validation accuracy so far against the compute spent; finalists are marked.
 
-    `final` is the study of the search's replicates: the trials that it repeats are marked as
-    finalists.
+    Each trial is where it came to its best.
     """
+    study = search.study
     paid, unit = _paid(study)
     last = paid[-1].spent if paid else 0.0
     came = {p.trial.number: p.spent for p in paid if p.epoch is p.trial.best}
     valued = sorted((t for t in started_trials(study) if has_rank(t)), key=lambda t: came[t.number])
-    finalists = [t for t in valued if t.number in _sources(final)]
+    finalists = [t for t in valued if t.number in _sources(search.finalists)]
     shown = thin(valued, N_POINTS, [*notable(study), *finalists])
     lines = reference_lines(study, 0.0, last)
     window = _window([accuracy_of(t) for t in valued], [line["y"][0] for line in lines])
@@ -137,9 +136,8 @@ def _rings(trials: list[TrialRecord], x: list[float]) -> dict[str, Any]:
     }
 
 
-def _sources(final: StudyRecord | None) -> set[int]:
-    return (
-        {r["source"] for r in final.spec.get("replicates", ()) if r.get("source") is not None}
-        if final
-        else set()
-    )
+def _sources(finalists: StudyRecord | None) -> set[int]:
+    if finalists is None:
+        return set()
+    sources = [replicate.get("source") for replicate in finalists.spec.get("replicates", ())]
+    return {source for source in sources if source is not None}

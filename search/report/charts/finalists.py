@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from search.analysis.baseline import DOCUMENT
-from search.analysis.finalists import Finalist, Finals
+from search.analysis.finalists import Finalist, Judgement
 from search.records import State
 from search.report.charts.chart import Panel, Plot
 from search.report.charts.style import BEST, REFERENCE, STATES, figure
@@ -17,18 +17,18 @@ _APART = 0.24
 """How far single replicates lie under their mean, in rows."""
 
 
-def finalists_plot(finals: Finals | None) -> Plot:
+def finalists_plot(judgement: Judgement | None) -> Plot:
     """Test accuracy per finalist: a mark per replicate, mean and 95 % interval, and what validation
     had promised.
     """
     title = "Finalists: accuracy on the test set (%)"
-    rows = [row for row in finals.rows if row.values] if finals else []
-    if finals is None or not rows:
+    rows = [row for row in judgement.rows if row.values] if judgement else []
+    if judgement is None or not rows:
         return Plot("finalists", title, "", (), "No replicate of a finalist is finished yet.")
     caption = (
         "Each small circle is one replicate, trained again on a fresh seed and scored once on the"
-        f" {count(finals.n_test or 0, 'test image')}. The large mark is their mean, its bar the 95"
-        f" % interval{_alone(rows)}. The open square is what the search had seen on validation"
+        f" {count(judgement.n_test or 0, 'test image')}. The large mark is their mean, its bar the"
+        f" 95 % interval{_alone(rows)}. The open square is what the search had seen on validation"
         " images."
     )
     said = [
@@ -38,9 +38,8 @@ def finalists_plot(finals: Finals | None) -> Plot:
         f"Mean test accuracy by finalist, in the order of validation: {', '.join(said)}. The table"
         " has the intervals."
     )
-    return Plot(
-        "finalists", title, caption, (Panel(alt, _drawn(rows, finals.champion, finals.baseline)),)
-    )
+    drawing = _drawn(rows, judgement.champion, judgement.baseline)
+    return Plot("finalists", title, caption, (Panel(alt, drawing),))
 
 
 def _alone(rows: Sequence[Finalist]) -> str:

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 
 from search.analysis.comparison import Contender, labelled
 from search.analysis.cost import cost
-from search.analysis.finalists import Finals
+from search.analysis.finalists import Judgement
 from search.analysis.judging import judge, mean_hits
 from search.analysis.ranking import started_trials
 from search.artifacts import join
 from search.errors import InputError
 from search.paths import artifacts
-from search.records import State, StudyRecord, TrialRecord, has_rank
+from search.records import Search, State, StudyRecord, TrialRecord, has_rank
 from search.report.evidence import read_correct
 from search.study.finalist_costs import Rule
 from search.study.finalists import sources
@@ -47,7 +47,7 @@ class Entrant:
     """With what is pinned."""
     data: str
     search: StudyRecord | None
-    final: StudyRecord | None
+    replicates: StudyRecord | None
     system: System | None = None
 
     @property
@@ -58,7 +58,7 @@ class Entrant:
     @property
     def record(self) -> StudyRecord | None:
         """The study that says what it ran on."""
-        return self.search if self.is_search else self.final
+        return self.search if self.is_search else self.replicates
 
 
 def stored_entrants(storage: LedgerStorage, names: Sequence[str]) -> list[Entrant]:
@@ -109,7 +109,7 @@ def contenders(entrants: Sequence[Entrant]) -> list[Contender]:
     if problems := differences(records, [e.study for e in entrants if e.is_search]):
         raise InputError(problems)
     found = [
-        _contender(e, read_correct(join(artifacts(e.study + FINAL), "evidence"), e.final))
+        _contender(e, read_correct(join(artifacts(e.study + FINAL), "evidence"), e.replicates))
         for e in entrants
     ]
     if not any(c.values for c in found):
@@ -187,34 +187,31 @@ def _contender(entrant: Entrant, correct: Correct) -> Contender:
         )
     if system and system.search is None:
         return _fixed(system, record, correct)
-    return searched(record, entrant.final, correct, system=system)
+    return searched(Search(record, entrant.replicates), correct, system=system)
 
 
-def searched(
-    study: StudyRecord, final: StudyRecord | None, correct: Correct, *, system: System | None = None
-) -> Contender:
-    """The champion of `study`, from the replicates in `final` and which test images they got
-    right.
-    """
-    finals = judge(study, final, correct)
-    champion = finals.champion if finals and finals.champion.interval else None
-    own = [] if champion is None or final is None else _replicates_of(study, final, champion.trial)
-    spent = cost(study, final)
+def searched(search: Search, correct: Correct, *, system: System | None = None) -> Contender:
+    """The champion of `search`, from which test images its replicates got right."""
+    study = search.study
+    judgement = judge(search, correct)
+    champion = judgement.champion if judgement and judgement.champion.interval else None
+    own = [] if champion is None else _replicates_of(search, champion.trial)
+    spent = cost(search)
     return Contender(
         study=study.name,
         model=_label(system) if system else study.model,
         data=study.data,
         values=champion.values if champion else (),
         hits=mean_hits(own, correct),
-        n_test=finals.n_test if finals else None,
+        n_test=judgement.n_test if judgement else None,
         n_wanted=champion.n_wanted if champion else 0,
         n_failed=champion.n_failed if champion else 0,
         trial=champion.trial if champion else None,
         search_accuracy=champion.search_accuracy if champion else None,
-        gain=finals.gain if finals else None,
+        gain=judgement.gain if judgement else None,
         document=(
-            next((r for r in finals.rows[1:] if r.is_baseline and r.interval), None)
-            if finals
+            next((r for r in judgement.rows[1:] if r.is_baseline and r.interval), None)
+            if judgement
             else None
         ),
         n_trials=len(started_trials(study)),
@@ -223,8 +220,8 @@ def searched(
         search=spent.search.hours,
         replicates=spent.replicates.hours if spent.replicates else None,
         device=", ".join(dict.fromkeys(t.device for t in own if t.device)) or None,
-        missing="" if champion else _missing(study, finals),
-        note=_later(finals, champion is not None) if system is None else system.note,
+        missing="" if champion else _missing(study, judgement),
+        note=_later(judgement, champion is not None) if system is None else system.note,
     )
 
 
@@ -242,7 +239,7 @@ def _fixed(system: System, final: StudyRecord, correct: Correct) -> Contender:
         is_search=False,
         n_params=next((t.n_params for t in done if t.n_params is not None), None),
         train_s=median(t.train_s for t in done) if done else None,
-        replicates=cost(final, None).search.hours,
+        replicates=cost(Search(final)).search.hours,
         device=", ".join(dict.fromkeys(t.device for t in done if t.device)) or None,
         missing="" if done else "no replicate of it is finished",
         note="; ".join(text for text in ("fixed setting, not searched", system.note) if text),
@@ -253,23 +250,23 @@ def _label(system: System) -> str:
     return system.model + (f" ({system.label})" if system.label else "")
 
 
-def _missing(study: StudyRecord, finals: Finals | None) -> str:
+def _missing(study: StudyRecord, judgement: Judgement | None) -> str:
     if not any(has_rank(t) for t in study.trials):
         return (
             "no trial has a validation accuracy yet; the command that began the study goes on"
             " with it"
         )
-    if finals is None and Rule.of(study.spec).finalists == 0:
+    if judgement is None and Rule.of(study.spec).finalists == 0:
         return (
             "nothing was trained again for the test set; the same command with --finalists 1 does"
             " that"
         )
-    if finals is None:
+    if judgement is None:
         return (
             "its finalists have not been trained again yet; the command that began the study goes"
             " on with it"
         )
-    row = finals.champion
+    row = judgement.champion
     ended = row.n_failed >= row.n_wanted
     return (
         "all replicates of its best setting failed"
@@ -278,18 +275,22 @@ def _missing(study: StudyRecord, finals: Finals | None) -> str:
     )
 
 
-def _later(finals: Finals | None, is_scored: bool) -> str:
-    if not finals or not is_scored:
+def _later(judgement: Judgement | None, is_scored: bool) -> str:
+    if not judgement or not is_scored:
         return ""
-    later = "a setting that is better by validation has not been trained again yet"
-    return "; ".join(
-        [later] * (finals.champion.rank != 1) + [finals.no_gain.rstrip(".")] * bool(finals.no_gain)
-    )
+    notes = []
+    if judgement.champion.rank != 1:
+        notes.append("a setting that is better by validation has not been trained again yet")
+    if judgement.no_gain:
+        notes.append(judgement.no_gain.rstrip("."))
+    return "; ".join(notes)
 
 
-def _replicates_of(study: StudyRecord, final: StudyRecord, trial: int) -> list[TrialRecord]:
-    made = sources(study, final)
-    return [t for t in final.trials if made.get(t.number) == trial and _is_scored(t)]
+def _replicates_of(search: Search, trial: int) -> list[TrialRecord]:
+    """The scored replicates of trial number `trial`."""
+    source = sources(search)
+    scored = [t for t in search.finalists.trials if _is_scored(t)] if search.finalists else []
+    return [t for t in scored if source.get(t.number) == trial]
 
 
 def _is_scored(trial: TrialRecord) -> bool:

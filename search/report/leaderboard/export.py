@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from search.analysis.finalists import Finals
+from search.analysis.finalists import Judgement
 from search.errors import InputError
 from search.files import unwritable, whole_file, write_text
 from search.records import StudyRecord
@@ -25,7 +25,12 @@ not for a new one.
 FORMATS = ("csv", "parquet", "json")
 
 
-def write_export(study: StudyRecord, finals: Finals | None, folder: Path, format: str) -> Path:  # noqa: A002  # --format
+def write_export(
+    study: StudyRecord,
+    judgement: Judgement | None,
+    folder: Path,
+    format: str,  # noqa: A002  # --format
+) -> Path:
     """Write the leaderboard to `folder`/leaderboard.<format>, in one step, and return that path.
 
     JSON is {"schema", "study", "columns": {name: type}, "rows"}; a Parquet file has schema and
@@ -39,26 +44,26 @@ def write_export(study: StudyRecord, finals: Finals | None, folder: Path, format
     path = folder / f"leaderboard.{format}"
     try:
         if format == "csv":
-            write_leaderboard(study, path, finals)
+            write_leaderboard(study, path, judgement)
         elif format == "parquet":
             with whole_file(path) as file:
-                table = typed_leaderboard(study, finals)
+                table = typed_leaderboard(study, judgement)
                 table.attrs = {"schema": SCHEMA, "study": study.name}
                 table.to_parquet(file, engine="pyarrow", index=False)
         else:
-            write_text(path, _as_json(typed_leaderboard(study, finals), study.name))
+            write_text(path, _as_json(typed_leaderboard(study, judgement), study.name))
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
     return path
 
 
-def typed_leaderboard(study: StudyRecord, finals: Finals | None) -> pd.DataFrame:
+def typed_leaderboard(study: StudyRecord, judgement: Judgement | None) -> pd.DataFrame:
     """The leaderboard with one type per column: Int64, Float64, boolean or string, blanks as
     missing values.
 
     A param whose values are of several kinds is text, as in the CSV.
     """
-    table = leaderboard(study, finals)
+    table = leaderboard(study, judgement)
     return pd.DataFrame({name: _typed(table[name]) for name in table.columns})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from search.analysis.finalists import Finals
+from search.analysis.finalists import Judgement
 from search.analysis.ranking import param_names, ranking, started_trials
 from search.files import write_text
 from search.records import StudyRecord, TrialRecord
@@ -15,7 +15,7 @@ from search.report.text.code import code_names
 from search.text import csv_safe, visible
 
 
-def trial_frame(study: StudyRecord, finals: Finals | None = None) -> pd.DataFrame:
+def trial_frame(study: StudyRecord, judgement: Judgement | None = None) -> pd.DataFrame:
     """One row per started trial, by number.
 
     Columns: study, model, data, trial, state; val_accuracy (fraction), best_epoch and epochs
@@ -25,10 +25,10 @@ def trial_frame(study: StudyRecord, finals: Finals | None = None) -> pd.DataFram
     user's, `code` names it at the end. Integer columns are Int64, tied_with_best is boolean, blanks
     are missing values.
     """
-    return _frame(study, started_trials(study), finals).drop(columns="rank")
+    return _frame(study, started_trials(study), judgement).drop(columns="rank")
 
 
-def leaderboard(study: StudyRecord, finals: Finals | None = None) -> pd.DataFrame:
+def leaderboard(study: StudyRecord, judgement: Judgement | None = None) -> pd.DataFrame:
     """One row per started trial in the order of `ranking`, with the columns of `trial_frame` after
     `rank`.
 
@@ -36,16 +36,16 @@ def leaderboard(study: StudyRecord, finals: Finals | None = None) -> pd.DataFram
     trials without a value. They are validation's: what the finalists reached on the test set
     changes no rank.
     """
-    return _frame(study, ranking(study), finals)
+    return _frame(study, ranking(study), judgement)
 
 
-def write_leaderboard(study: StudyRecord, path: Path, finals: Finals | None = None) -> None:
-    """Writes `leaderboard(study, finals)` to `path` as UTF-8 CSV, in one step.
+def write_leaderboard(study: StudyRecord, path: Path, judgement: Judgement | None = None) -> None:
+    """Writes `leaderboard(study, judgement)` to `path` as UTF-8 CSV, in one step.
 
     Text cells that a spreadsheet would run as a formula get a leading apostrophe; numbers are never
     touched and floats keep every digit. Raises OSError when `path` can't be written.
     """
-    table = leaderboard(study, finals)
+    table = leaderboard(study, judgement)
     for column in table.columns:
         if table[column].dtype == object:
             table[column] = pd.Series([csv_safe(v) for v in table[column]], dtype=object)
@@ -57,9 +57,9 @@ def write_leaderboard(study: StudyRecord, path: Path, finals: Finals | None = No
 
 
 def _frame(
-    study: StudyRecord, trials: Sequence[TrialRecord], finals: Finals | None
+    study: StudyRecord, trials: Sequence[TrialRecord], judgement: Judgement | None
 ) -> pd.DataFrame:
-    finalists = {finalist.trial: finalist for finalist in finals.rows} if finals else {}
+    finalists = {finalist.trial: finalist for finalist in judgement.rows} if judgement else {}
     rows = [
         Row(place, study, trial, finalists.get(trial.number))
         for place, trial in enumerate(trials, start=1)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from search.analysis.baseline import DOCUMENT, baseline_cut, baseline_name, printed_name
-from search.analysis.finalists import Finalist, Finals
+from search.analysis.finalists import Finalist, Judgement
 from search.analysis.ranking import best_trial, ranking, varied_params
 from search.records import StudyRecord, TrialRecord, has_rank
 
@@ -35,7 +35,7 @@ class Board:
     """The same in a few letters."""
     cut: str
     """How far the study's limit let it train, empty where it cut nothing."""
-    finals: Finals | None
+    judgement: Judgement | None
     n_shown: int
     """Rows that are seen before the reader asks for all: a browser takes seconds to lay out a
     thousand.
@@ -44,10 +44,10 @@ class Board:
     """A filter that finds something in this table."""
 
 
-def board(study: StudyRecord, finals: Finals | None) -> Board:
+def board(study: StudyRecord, judgement: Judgement | None) -> Board:
     """The leaderboard of `study`."""
     trials, varied = ranking(study), varied_params(study)
-    known = {row.trial: row for row in finals.rows} if finals else {}
+    known = {row.trial: row for row in judgement.rows} if judgement else {}
     return Board(
         rows=tuple(
             Row(i if has_rank(t) else None, t, known.get(t.number))
@@ -60,7 +60,7 @@ def board(study: StudyRecord, finals: Finals | None) -> Board:
         baseline=printed_name(study),
         tag="doc" if baseline_name(study) == DOCUMENT else "base",
         cut=baseline_cut(study),
-        finals=finals,
+        judgement=judgement,
         n_shown=N_SHOWN,
         example=_example(study, varied),
     )

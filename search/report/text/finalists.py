@@ -5,7 +5,7 @@ words.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.analysis.finalists import Finalist, Finals, mean_of
+from search.analysis.finalists import Finalist, Judgement, mean_of
 from search.words import count, listing, percent, points
 
 
@@ -33,20 +33,20 @@ class FinalistRow:
     """best on the test set, tied, lower; a dash where untold."""
 
 
-def finals_table(finals: Finals) -> list[FinalistRow]:
-    """`finals.rows` as text, in their order."""
-    return [_row(finals, row) for row in finals.rows]
+def finalist_rows(judgement: Judgement) -> list[FinalistRow]:
+    """`judgement.rows` as text, in their order."""
+    return [_row(judgement, row) for row in judgement.rows]
 
 
-def finals_words(finals: Finals) -> list[str]:
+def judgement_words(judgement: Judgement) -> list[str]:
     """What training the finalists again has shown, in sentences of plain text, the most important
     first.
     """
-    found = [_chosen(finals), *_gain(finals), *_standings(finals), *_optimism(finals)]
-    return [*_progress(finals), *found]
+    found = [_chosen(judgement), *_gain(judgement), *_standings(judgement), *_optimism(judgement)]
+    return [*_progress(judgement), *found]
 
 
-def _row(finals: Finals, row: Finalist) -> FinalistRow:
+def _row(judgement: Judgement, row: Finalist) -> FinalistRow:
     found = row.interval
     done = (
         f"{len(row.values)}"
@@ -57,8 +57,8 @@ def _row(finals: Finals, row: Finalist) -> FinalistRow:
         rank="–" if row.rank is None else str(row.rank),
         trial=str(row.trial),
         note="; ".join(
-            ["chosen by the search"] * (row is finals.champion)
-            + [_named(finals, row)] * row.is_document
+            ["chosen by the search"] * (row is judgement.champion)
+            + [_named(judgement, row)] * row.is_document
         ),
         search=percent(row.search_accuracy),
         test=percent(found.mean if found else None),
@@ -66,33 +66,33 @@ def _row(finals: Finals, row: Finalist) -> FinalistRow:
         replicates=f"{done}, {row.n_failed} failed" if row.n_failed else done,
         optimism="–" if row.optimism is None else f"{100 * row.optimism:+z.2f}",
         p_value="–" if row.p_value is None else _p(row.p_value),
-        verdict=_verdict(finals, row),
+        verdict=_verdict(judgement, row),
     )
 
 
-def _named(finals: Finals, row: Finalist) -> str:
+def _named(judgement: Judgement, row: Finalist) -> str:
     """The baseline, and how long it was trained."""
     if row.trained is None:
-        return finals.baseline
+        return judgement.baseline
     n, of = row.trained
     cut = f"cut to {n} of " if row.is_cut else ""
-    return f"{finals.baseline}, {cut}its {count(of, 'epoch')}"
+    return f"{judgement.baseline}, {cut}its {count(of, 'epoch')}"
 
 
-def _verdict(finals: Finals, row: Finalist) -> str:
+def _verdict(judgement: Judgement, row: Finalist) -> str:
     if row.tied_with_best is None:
         return "–"
-    if row is finals.best:
+    if row is judgement.best:
         return "best on the test set"
     return "tied with the best" if row.tied_with_best else "lower"
 
 
-def _progress(finals: Finals) -> list[str]:
+def _progress(judgement: Judgement) -> list[str]:
     done, wanted = (
-        sum(len(row.values) for row in finals.rows),
-        sum(row.n_wanted for row in finals.rows),
+        sum(len(row.values) for row in judgement.rows),
+        sum(row.n_wanted for row in judgement.rows),
     )
-    failed = sum(row.n_failed for row in finals.rows)
+    failed = sum(row.n_failed for row in judgement.rows)
     found = []
     if done + failed < wanted:
         found.append(
@@ -103,27 +103,27 @@ def _progress(finals: Finals) -> list[str]:
         found.append(
             f"{count(failed, 'replicate')} failed and {'is' if failed == 1 else 'are'} left out."
         )
-    if finals.champion.rank != 1:
+    if judgement.champion.rank != 1:
         found.append("The trial that is first by validation now has not been trained again yet.")
     return found
 
 
-def _chosen(finals: Finals) -> str:
-    row = finals.champion
+def _chosen(judgement: Judgement) -> str:
+    row = judgement.champion
     found = row.interval
-    name = f"{_named(finals, row)} (trial 0)" if row.is_document else f"trial {row.trial}"
+    name = f"{_named(judgement, row)} (trial 0)" if row.is_document else f"trial {row.trial}"
     which = (
         f"The search chose {name}"
         if row.rank == 1
         else f"Of those trained again validation ranks {name} first"
     )
-    if found is None or finals.n_test is None:
+    if found is None or judgement.n_test is None:
         ended = row.n_failed >= row.n_wanted
         return (
             f"{which};"
             f" {'all its replicates failed' if ended else 'no replicate of it is finished'}."
         )
-    right = f"it gets {percent(found.mean)} of {count(finals.n_test, 'test image')} right"
+    right = f"it gets {percent(found.mean)} of {count(judgement.n_test, 'test image')} right"
     if found.n == 1:
         return (
             f"{which}: trained again on one fresh seed, {right}. A single replicate has no"
@@ -134,15 +134,15 @@ def _chosen(finals: Finals) -> str:
     return f"{which}: trained again on {found.n} fresh seeds, {right} on average ({interval})."
 
 
-def _gain(finals: Finals) -> list[str]:
-    gain = finals.gain
-    own = next((row for row in finals.rows if row.is_document and row.interval), None)
+def _gain(judgement: Judgement) -> list[str]:
+    gain = judgement.gain
+    own = next((row for row in judgement.rows if row.is_document and row.interval), None)
     if gain is None or own is None or own.interval is None:
-        return [finals.no_gain] if finals.no_gain else []
+        return [judgement.no_gain] if judgement.no_gain else []
     side = "above" if gain.value > 0 else "below"
     apart = f"{points(gain.value)} {side}" if round(gain.value, 6) else "the same as"
     epochs = f", trained for its {count(own.trained[1], 'epoch')}" if own.trained else ""
-    text = f"That is {apart} {finals.baseline} (trial 0, {percent(own.interval.mean)}{epochs})"
+    text = f"That is {apart} {judgement.baseline} (trial 0, {percent(own.interval.mean)}{epochs})"
     if gain.low is None or gain.high is None:
         return [f"{text}; too few replicates for an interval."]
     text = (
@@ -162,15 +162,15 @@ def _gain(finals: Finals) -> list[str]:
     ]
 
 
-def _standings(finals: Finals) -> list[str]:
-    best, chosen = finals.best, finals.champion
-    others = [row for row in finals.rows if row is not best and row.interval]
+def _standings(judgement: Judgement) -> list[str]:
+    best, chosen = judgement.best, judgement.champion
+    others = [row for row in judgement.rows if row is not best and row.interval]
     if best is None or not others:
         return []
     found = []
     if best is not chosen:
         found.append(
-            f"{_trials(finals, [best])} has the highest mean on the test set,"
+            f"{_trials(judgement, [best])} has the highest mean on the test set,"
             f" {percent(mean_of(best))}."
         )
         if chosen.tied_with_best is False:
@@ -188,12 +188,12 @@ def _standings(finals: Finals) -> list[str]:
         ),
     ):
         if rows := [row for row in others if row.tied_with_best is verdict]:
-            found.append(f"{_trials(finals, rows)} {'is' if len(rows) == 1 else 'are'} {text}.")
+            found.append(f"{_trials(judgement, rows)} {'is' if len(rows) == 1 else 'are'} {text}.")
     return found
 
 
-def _optimism(finals: Finals) -> list[str]:
-    row, mean = finals.champion, finals.optimism
+def _optimism(judgement: Judgement) -> list[str]:
+    row, mean = judgement.champion, judgement.optimism
     if row.optimism is None:
         return []
     text = (
@@ -212,7 +212,7 @@ def _optimism(finals: Finals) -> list[str]:
         )
     if mean is None:
         return [text]
-    n = sum(r.optimism is not None and not r.is_extra for r in finals.rows)
+    n = sum(r.optimism is not None and not r.is_extra for r in judgement.rows)
     side = "above" if mean > 0 else "below"
     return [
         text,
@@ -220,9 +220,9 @@ def _optimism(finals: Finals) -> list[str]:
     ]
 
 
-def _trials(finals: Finals, rows: Sequence[Finalist]) -> str:
+def _trials(judgement: Judgement, rows: Sequence[Finalist]) -> str:
     names = [
-        str(row.trial) + (f" ({_named(finals, row)})" if row.is_document else "") for row in rows
+        str(row.trial) + (f" ({_named(judgement, row)})" if row.is_document else "") for row in rows
     ]
     return f"{'Trial' if len(rows) == 1 else 'Trials'} {listing(names)}"
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from search.analysis.baseline import baseline_cut, full_cost, printed_name
 from search.analysis.cost import advice_words, cost_words
-from search.analysis.finalists import Finals
+from search.analysis.finalists import Judgement
 from search.analysis.ranking import best_trial, param_names, started_trials
 from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.charts.chart import published_value
@@ -16,7 +16,7 @@ from search.report.contents import Contents
 from search.report.text.appendix import failures
 from search.report.text.clock import Elapsed, elapsed, elapsed_words
 from search.report.text.code import code_words
-from search.report.text.finalists import finals_words
+from search.report.text.finalists import judgement_words
 from search.report.text.majority import cautions
 from search.study.finalist_costs import Rule
 from search.words import count, duration, listing, percent, points, show
@@ -75,13 +75,13 @@ def status(found: Contents) -> tuple[str, str]:
 
 def story(found: Contents) -> list[Passage]:
     """What the study found, in plain words, the most important first."""
-    study, finals = found.study, found.finals
+    study, judgement = found.study, found.judgement
     trials = started_trials(study)
     if not trials:
         return [Passage("Result", ["No trial has been started yet."])]
-    said = finals_words(finals) if finals else [*_result(study, found), *_unopened(found)]
+    said = judgement_words(judgement) if judgement else [*_result(study, found), *_unopened(found)]
     n_first = (
-        3 if finals and not finals.is_complete else 2
+        3 if judgement and not judgement.is_complete else 2
     )  # of an unfinished set that is told first
     passages = [
         Passage("Result", said[:n_first]),
@@ -91,7 +91,7 @@ def story(found: Contents) -> list[Passage]:
         Passage(
             "Search",
             [
-                *(_result(study, found) if finals else []),
+                *(_result(study, found) if judgement else []),
                 _states(trials),
                 *code_words(study),
                 *_published(study),
@@ -135,14 +135,14 @@ def headline(found: Contents) -> list[Tile]:
 
 
 def _clocks(found: Contents) -> tuple[Elapsed, Elapsed]:
-    return elapsed(found.study.trials), elapsed(found.final.trials if found.final else ())
+    return elapsed(found.study.trials), elapsed(found.finalists.trials if found.finalists else ())
 
 
 def as_of(found: Contents) -> str | None:
     """When the last epoch ended, in UTC; None before the first. Not the time of writing: same
     study, same page.
     """
-    trials = (*found.study.trials, *(found.final.trials if found.final else ()))
+    trials = (*found.study.trials, *(found.finalists.trials if found.finalists else ()))
     last = max((e.at for t in trials for e in t.curve), default=None)
     return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
 
@@ -166,23 +166,25 @@ def _is_over(found: Contents) -> bool:
     """Whether the search has ended before its last trial, by its budget, say: finalists are chosen
     at the end only.
     """
-    return found.final is not None or bool(found.study.ended_by)
+    return found.finalists is not None or bool(found.study.ended_by)
 
 
 def _finals_status(found: Contents, begun: str) -> tuple[str, str]:
-    wanted, finals = Rule.of(found.study.spec).finalists != 0, found.finals
-    if finals is None or finals.is_complete:
-        missing = finals is None and wanted and best_trial(found.study) is not None
+    wanted, judgement = Rule.of(found.study.spec).finalists != 0, found.judgement
+    if judgement is None or judgement.is_complete:
+        missing = judgement is None and wanted and best_trial(found.study) is not None
         return (
             ("unfinished", f"{begun}; its finalists have not been trained again yet.")
             if missing
             else ("finished", f"{begun}.")
         )
     done, asked = (
-        sum(len(row.values) + row.n_failed for row in finals.rows),
-        sum(row.n_wanted for row in finals.rows),
+        sum(len(row.values) + row.n_failed for row in judgement.rows),
+        sum(row.n_wanted for row in judgement.rows),
     )
-    running = sum(t.state == State.RUNNING for t in found.final.trials) if found.final else 0
+    running = (
+        sum(t.state == State.RUNNING for t in found.finalists.trials) if found.finalists else 0
+    )
     text = f"{begun}; {done} of {count(asked, 'replicate')} of its finalists done"
     if running:
         return "running", f"{text}, {running} training now."
@@ -212,11 +214,11 @@ def _scores(found: Contents) -> list[Tile]:
     """Accuracy and gain: on the test set once the champion was scored there, on validation images
     before.
     """
-    finals = found.finals
+    judgement = found.judgement
     best, own = best_trial(found.study), _own(found.study)
     label = f"over {printed_name(found.study)}"
-    if finals and finals.champion.interval:
-        return _test_scores(finals, label)
+    if judgement and judgement.champion.interval:
+        return _test_scores(judgement, label)
     gain, cut = "–", baseline_cut(found.study)
     if best and own and best.val_accuracy is not None and own.val_accuracy is not None and not cut:
         gain = f"{100 * (best.val_accuracy - own.val_accuracy):+.2f} points"
@@ -227,8 +229,8 @@ def _scores(found: Contents) -> list[Tile]:
     ]
 
 
-def _test_scores(finals: Finals, label: str) -> list[Tile]:
-    row, gain = finals.champion, finals.gain
+def _test_scores(judgement: Judgement, label: str) -> list[Tile]:
+    row, gain = judgement.champion, judgement.gain
     found = row.interval
     note = "too few seeds for an interval"
     if found and found.low is not None and found.high is not None:
@@ -238,7 +240,7 @@ def _test_scores(finals: Finals, label: str) -> list[Tile]:
     ]
     if gain is None:
         itself = "it is that setting itself" if row.is_document else ""
-        return [*tiles, Tile(label, "–", "not claimed, see below" if finals.no_gain else itself)]
+        return [*tiles, Tile(label, "–", "not claimed, see below" if judgement.no_gain else itself)]
     ends = "too few replicates for an interval"
     if gain.low is not None and gain.high is not None:
         ends = f"95 % interval {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f}"
@@ -273,7 +275,7 @@ def _result(study: StudyRecord, found: Contents) -> list[str]:
         claims = f": no gain over it is claimed. To train it in full takes {full_cost(study, own)}"
         return [
             text,
-            f"{name.capitalize()} (trial 0) reached {reached}{'' if found.finals else claims}.",
+            f"{name.capitalize()} (trial 0) reached {reached}{'' if found.judgement else claims}.",
         ]
     if gain == 0:
         return [f"{text} {name.capitalize()} (trial 0) reached the same."]
@@ -285,8 +287,8 @@ def _setting(found: Contents) -> list[str]:
     trials = {t.number: t for t in found.study.trials}
     best, own = best_trial(found.study), found.study.document
     epochs = Rule.of(found.study.spec).baseline_epochs
-    if found.finals:
-        best = trials.get(found.finals.champion.trial, best)
+    if found.judgement:
+        best = trials.get(found.judgement.champion.trial, best)
     if best is None or not best.params:
         return []
     names = [n for n in param_names(found.study) if n in best.params]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from search.cli.views.console import Console
 from search.cli.views.leaderboard import leaderboard_table
-from search.records import StudyRecord
-from search.report import write_report
+from search.records import Search, StudyRecord
+from search.report.study_report import write_report
 from search.report.tables import markdown
 from search.text import MAX_CHARS, cut, text_problem, visible
 from tests.report.conftest import trial
@@ -57,7 +57,7 @@ def test_a_study_with_any_texts_can_be_reported(study: StudyRecord, tmp_path: Pa
         environments={"e": {ODD: "other"}},
         published={"value": 0.9, "split": "test", "source": ODD},
     )
-    found = write_report(odd, tmp_path)
+    found = write_report(Search(odd), tmp_path)
     page = found.paths.page.read_text()
     assert r"a\x1b[2J" in page
     assert len(page) < 10**6 * 6

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from search.records import Search
 from search.report.charts.all import all_plots
 from search.report.charts.curves import best_trial_epochs, learning_curves
 from search.report.charts.finalists import finalists_plot
@@ -11,7 +12,7 @@ from search.report.charts.history import accuracy_by_trial, compute
 from search.report.charts.parallel import parallel_coordinates
 from search.report.charts.slices import parameters
 from tests.report.conftest import trial
-from tests.report.finished import final_of, finals, finished
+from tests.report.finished import final_of, finished, judgement
 
 
 def traces(plot, panel=0):
@@ -97,15 +98,15 @@ def test_the_best_curves_are_shown_from_near_beside_all(many):
 
 
 def test_finalists_show_every_replicate_the_mean_and_what_validation_promised():
-    found = traces(finalists_plot(finals()))
+    found = traces(finalists_plot(judgement()))
     assert list(found["one replicate"].x) == pytest.approx([93, 94, 90, 90])
     chosen = found["mean of the chosen"]
     assert (chosen.x[0], chosen.error_x.array[0], chosen.error_x.arrayminus[0]) == pytest.approx(
         (93.5, 1.5, 1.5)
     )
     assert list(found["validation, in the search"].x) == pytest.approx([95, 90])
-    rows = tuple(replace(row, values=(), interval=None) for row in finals().rows)
-    assert finalists_plot(replace(finals(), rows=rows)).panels == ()
+    rows = tuple(replace(row, values=(), interval=None) for row in judgement().rows)
+    assert finalists_plot(replace(judgement(), rows=rows)).panels == ()
 
 
 def test_whole_settings_lie_on_one_axis_per_parameter_and_aside_where_one_does_not_apply(study):
@@ -138,7 +139,7 @@ def test_whole_settings_lie_on_one_axis_per_parameter_and_aside_where_one_does_n
 
 def test_every_figure_says_what_it_shows_and_in_which_unit(study):
     search = finished(study)
-    plots = [*all_plots(study), *all_plots(search, final_of(search), finals())]
+    plots = [*all_plots(Search(study)), *all_plots(Search(search, final_of(search)), judgement())]
     assert {"finalists", "cost", "parallel"} <= {p.key for p in plots if p.panels}
     for plot in plots:
         assert plot.caption or not plot.panels
@@ -157,7 +158,7 @@ def test_every_figure_says_what_it_shows_and_in_which_unit(study):
 @pytest.mark.parametrize("n", [0, 1, 200, 2500])
 def test_figures_are_sound_at_any_size_and_say_what_they_leave_out(many, n):
     study = many(n)
-    plots = {p.key: p for p in all_plots(study)}
+    plots = {p.key: p for p in all_plots(Search(study))}
     always = {"accuracy", "cost", "curves", "best", "compute"}
     assert all(bool(p.panels) == (n > 0) for k, p in plots.items() if k in always)
     assert all(

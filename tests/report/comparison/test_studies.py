@@ -15,7 +15,7 @@ from search.analysis.cost import Hours
 from search.analysis.statistics import Difference, Runs, compare_all, holm
 from search.errors import InputError
 from search.files import write_text
-from search.records import StudyRecord
+from search.records import Search, StudyRecord
 from search.report.charts.drawing import Axis, as_plot, log_ticks, tick_text
 from search.report.charts.label_places import place
 from search.report.charts.paper import write_pictures
@@ -82,7 +82,7 @@ def test_a_study_is_represented_by_what_its_validation_chose_even_if_another_doe
         record, trials=tuple(replace(t, curve=curve(0.5, seconds=t.number)) for t in record.trials)
     )
     kept = hits(record)
-    found = searched(search(), record, kept)
+    found = searched(Search(search(), record), kept)
     assert (found.study, found.model, found.data, found.trial, found.missing) == (
         "s",
         "m",
@@ -99,7 +99,7 @@ def test_a_study_is_represented_by_what_its_validation_chose_even_if_another_doe
     assert (found.n_params, found.train_s, found.n_trials, found.n_wanted) == (1000, 1.0, 4, 3)
     assert np.array_equal(found.hits, np.mean([kept[0], kept[1], kept[2]], axis=0))
     stale = searched(
-        search(), record, kept | {0: ~kept[0]}
+        Search(search(), record), kept | {0: ~kept[0]}
     )  # predictions that are not those of the score
     assert np.array_equal(stale.hits, np.mean([kept[1], kept[2]], axis=0))
 
@@ -172,7 +172,7 @@ def test_unlike_images_or_splits_under_one_name_are_refused_with_what_differs_an
 
 def test_what_a_study_lacks_is_said_in_words_and_only_when_all_lack_it_is_an_error():
     def missing(study, replicates):
-        return searched(study, replicates, {}).missing
+        return searched(Search(study, replicates), {}).missing
 
     bare = StudyRecord("s", "m", "d", {}, (trial(0, "FAIL", (0.9,)), trial(1, "RUNNING")))
     assert missing(bare, None).startswith("no trial has a validation accuracy yet")
@@ -186,7 +186,7 @@ def test_what_a_study_lacks_is_said_in_words_and_only_when_all_lack_it_is_an_err
         missing(search(), final({1: ("FAIL", "FAIL")}))
         == "all replicates of its best setting failed"
     )
-    part = searched(search(), final({1: (0.9, "FAIL", "RUNNING")}), {})
+    part = searched(Search(search(), final({1: (0.9, "FAIL", "RUNNING")})), {})
     assert (part.missing, len(part.values), part.n_wanted, part.n_failed) == ("", 1, 3, 1)
     with pytest.raises(InputError) as error:
         contenders(

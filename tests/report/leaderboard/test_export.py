@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from search.analysis.finalists import Finalist, Finals
+from search.analysis.finalists import Finalist, Judgement
 from search.analysis.statistics import mean_interval
 from search.errors import InputError
 from search.report.leaderboard.export import SCHEMA, write_export
@@ -23,7 +23,7 @@ MIXED = {"lr": 0.5, "flag": True, "text": "=1+1", "size": "small", "units": -3}
 
 
 @pytest.fixture
-def finals():
+def judgement():
     """Trial 3 trained again three times, the document's setting once."""
     common = {"n_wanted": 3, "n_failed": 0, "optimism": None, "is_extra": False}
     best = Finalist(
@@ -38,7 +38,7 @@ def finals():
     own = Finalist(
         0, 2, True, search_accuracy=0.9, interval=mean_interval([0.7]), values=(0.7,), **common
     )
-    return Finals((replace(best, tied_with_best=True), own), None, 10, True, "")
+    return Judgement((replace(best, tied_with_best=True), own), None, 10, True, "")
 
 
 @pytest.fixture
@@ -53,9 +53,9 @@ def mixed(study):
     return replace(study, trials=rows, spec={})
 
 
-def as_csv(study, finals, folder):
+def as_csv(study, judgement, folder):
     """What pandas makes of the CSV, told no types."""
-    return pd.read_csv(write_export(study, finals, folder, "csv"))
+    return pd.read_csv(write_export(study, judgement, folder, "csv"))
 
 
 INTEGERS = ["rank", "trial", "best_epoch", "epochs", "n_params", "param.units", "n_replicates"]
@@ -76,17 +76,19 @@ TYPES = (
 TYPES |= dict.fromkeys(["param.flag", "tied_with_best"], "bool")
 
 
-def test_parquet_has_a_type_per_column_and_the_values_of_the_csv(mixed, finals, tmp_path):
-    path = write_export(mixed, finals, tmp_path, "parquet")
+def test_parquet_has_a_type_per_column_and_the_values_of_the_csv(mixed, judgement, tmp_path):
+    path = write_export(mixed, judgement, tmp_path, "parquet")
     types = {field.name: str(field.type).removeprefix("large_") for field in pq.read_schema(path)}
     assert types == TYPES
     found = pd.read_parquet(path)
     assert found.attrs == {"schema": SCHEMA, "study": "mlp-digits"}
-    assert same(found, as_csv(mixed, finals, tmp_path))
+    assert same(found, as_csv(mixed, judgement, tmp_path))
 
 
-def test_json_says_its_schema_and_types_and_has_the_values_of_the_csv(mixed, finals, tmp_path):
-    content = json.loads(write_export(mixed, finals, tmp_path, "json").read_text(encoding="utf-8"))
+def test_json_says_its_schema_and_types_and_has_the_values_of_the_csv(mixed, judgement, tmp_path):
+    content = json.loads(
+        write_export(mixed, judgement, tmp_path, "json").read_text(encoding="utf-8")
+    )
     assert content["schema"] == "gridless.leaderboard/1"
     assert content["study"] == "mlp-digits"
     assert content["columns"]["rank"] == content["columns"]["param.units"] == "integer"
@@ -97,7 +99,7 @@ def test_json_says_its_schema_and_types_and_has_the_values_of_the_csv(mixed, fin
     assert {type(row["param.flag"]) for row in content["rows"]} == {bool, type(None)}
     table = pd.DataFrame(content["rows"])
     assert list(table.columns) == list(content["columns"])
-    assert same(table, as_csv(mixed, finals, tmp_path))
+    assert same(table, as_csv(mixed, judgement, tmp_path))
 
 
 def same(table: pd.DataFrame, csv: pd.DataFrame) -> bool:
@@ -116,8 +118,8 @@ def same(table: pd.DataFrame, csv: pd.DataFrame) -> bool:
     return True
 
 
-def test_finalists_fill_their_columns_and_others_leave_them_blank(study, finals, tmp_path):
-    rows = json.loads(write_export(study, finals, tmp_path, "json").read_text(encoding="utf-8"))[
+def test_finalists_fill_their_columns_and_others_leave_them_blank(study, judgement, tmp_path):
+    rows = json.loads(write_export(study, judgement, tmp_path, "json").read_text(encoding="utf-8"))[
         "rows"
     ]
     by_trial = {row["trial"]: row for row in rows}
@@ -147,13 +149,13 @@ def test_another_format_and_a_folder_that_can_not_be_written_are_clear_errors(st
             write_export(study, None, tmp_path / "file", format_)
 
 
-def test_the_documentation_names_every_column_and_no_other(study, finals):
+def test_the_documentation_names_every_column_and_no_other(study, judgement):
     documented = re.findall(
         r"^\| `([^`]+)` \| (\w+)", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
     columns = [
         name if not name.startswith("param.") else "param.<name>"
-        for name in leaderboard(study, finals)
+        for name in leaderboard(study, judgement)
     ]
     assert [name for name, _ in documented] == list(dict.fromkeys(columns))
     assert SCHEMA in DOCS.read_text(encoding="utf-8")

@@ -6,12 +6,14 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from search.analysis.finalists import Finalist, Finals
+from search.analysis.finalists import Finalist, Judgement
 from search.analysis.statistics import mean_interval
 from search.cli.views.leaderboard import leaderboard_table
 from search.errors import InputError
-from search.report import leaderboard, trial_frame, write_leaderboard, write_report
+from search.records import Search
 from search.report.leaderboard.columns import FINALIST_COLUMNS
+from search.report.leaderboard.frame import leaderboard, trial_frame, write_leaderboard
+from search.report.study_report import write_report
 from tests.report.conftest import trial
 
 NAMES = [column.name for column in FINALIST_COLUMNS]
@@ -113,8 +115,8 @@ def test_finalists_show_what_they_reached_on_the_test_set_and_keep_their_rank(st
         finalist(0, (0.875,), False),
         finalist(2, (0.5,), None),
     )
-    finals = Finals(rows, None, 100, True, "")
-    write_leaderboard(study, tmp_path / "l.csv", finals)
+    judgement = Judgement(rows, None, 100, True, "")
+    write_leaderboard(study, tmp_path / "l.csv", judgement)
     with (tmp_path / "l.csv").open(encoding="utf-8", newline="") as file:
         found = {
             r["trial"]: [r["rank"], *(r[name] for name in NAMES)] for r in csv.DictReader(file)
@@ -124,7 +126,7 @@ def test_finalists_show_what_they_reached_on_the_test_set_and_keep_their_rank(st
     assert found["0"] == ["2", "0.875", "", "", "1", "False"]
     assert found["2"] == ["4", "0.5", "", "", "1", ""]
     assert found["4"] == ["3", *[""] * 5]
-    table = trial_frame(study, finals)
+    table = trial_frame(study, judgement)
     assert table["n_replicates"].tolist() == [1, pd.NA, 1, 3, pd.NA, pd.NA, pd.NA]
     assert table["tied_with_best"].tolist() == [False, pd.NA, pd.NA, True, pd.NA, pd.NA, pd.NA]
 
@@ -132,10 +134,10 @@ def test_finalists_show_what_they_reached_on_the_test_set_and_keep_their_rank(st
 def test_a_folder_that_can_not_be_made_is_a_clear_error_and_the_old_file_stays(study, tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="file can't be written"):
-        write_report(study, tmp_path / "file")
+        write_report(Search(study), tmp_path / "file")
     (tmp_path / "leaderboard.csv").mkdir()
     with pytest.raises(InputError, match=r"can't be written.*GRIDLESS_HOME"):
-        write_report(study, tmp_path)
+        write_report(Search(study), tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "leaderboard.csv"]
 
 

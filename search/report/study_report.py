@@ -1,0 +1,209 @@
+"""Leaderboard, page and figures of a study. Reads `search.records` and the studies' evidence
+folders.
+"""
+
+import logging
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from search.analysis.finalists import Judgement
+from search.analysis.judging import judge
+from search.analysis.ranking import best_trial
+from search.artifacts import join
+from search.errors import InputError
+from search.files import locked, unwritable
+from search.paths import artifacts
+from search.records import Search, StudyRecord, as_trained
+from search.report.charts.chart import Plot
+from search.report.charts.confusion import class_table, confusion_plot, write_classes
+from search.report.contents import Contents, contents
+from search.report.evidence import Evidence, read_correct, read_evidence, read_predictions
+from search.report.leaderboard.frame import write_leaderboard
+from search.report.model import keep_model, older
+from search.report.page import page, write_figures, write_page
+from search.report.text.majority import cautions
+from search.study.finalists import champion
+from search.study.storage.due_reports import due_reports, note_report
+from search.study.storage.ledger import finals_of
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import TrialReader, find_study, read_study
+
+logger = logging.getLogger(__name__)
+
+
+class ReportPaths(NamedTuple):
+    """Where a report was written."""
+
+    leaderboard: Path
+    page: Path
+    figures: Path
+    """The folder of the figures."""
+    classes: Path | None = None
+    """Precision, recall, F1 and support per class of the best trial; None where its predictions
+    were not kept.
+    """
+    model: Path | None = None
+    """The network of the setting that validation ranks first; None before it was trained again."""
+    model_note: str | None = None
+    """What is needed to use it, or why there is none."""
+
+    @property
+    def files(self) -> list[Path]:
+        """What is worth keeping with the study elsewhere."""
+        return [path for path in (self.leaderboard, self.page, self.classes, self.figures) if path]
+
+
+class Report(NamedTuple):
+    """What a report was made of, and where it is."""
+
+    search: Search
+    judgement: Judgement | None
+    cautions: list[str]
+    """What must be known before an accuracy is believed: see `search.report.text.majority`."""
+    paths: ReportPaths
+
+    @property
+    def study(self) -> StudyRecord:
+        """The search's own study."""
+        return self.search.study
+
+
+class _Stored(NamedTuple):
+    """A search and the folders of its evidence, paths or a store's URLs."""
+
+    search: Search
+    evidence: str
+    finalists_evidence: str
+
+
+def report_study(storage: LedgerStorage, name: str, folder: Path) -> Report:
+    """Write the report of study `name` as it is stored now into `folder`, one process at a time.
+
+    If the study and its finalists are over, it is noted that this is done.
+
+    Raises InputError when there is no such study, or `folder` can't be written.
+    """
+    find_study(storage, name)
+    is_last = name in due_reports(storage)  # before it is read: it may come to its end meanwhile
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder / ".report.lock", wait=True):
+            stored = _read(storage, name)
+            report = write_report(stored.search, folder, stored.evidence, stored.finalists_evidence)
+    except OSError as error:
+        raise InputError(unwritable(folder, error)) from error
+    if is_last:
+        note_report(storage, name, f"{socket.gethostname()}:{folder}")
+    return report
+
+
+def page_of(storage: LedgerStorage, name: str) -> str:
+    """The page of study `name` as it is stored now, one that asks for news.
+
+    Raises InputError without such a study.
+    """
+    return page(gather(*_read(storage, name)), live=True)
+
+
+def news_of(storage: LedgerStorage, name: str) -> Callable[[], object]:
+    """A function that says what the page of study `name` is made of.
+
+    It reads only what may have changed since. It raises InputError without such a study.
+    """
+    readers: dict[int, TrialReader] = {}
+
+    def read(study: str) -> object:
+        study_id = find_study(storage, study)[0]
+        return readers.setdefault(study_id, TrialReader(storage, study_id)).read()
+
+    def news() -> object:
+        return [read(study) for study in (name, *finals_of(storage, [name]))]
+
+    return news
+
+
+def _read(storage: LedgerStorage, name: str) -> _Stored:
+    search = Search(read_study(storage, name))
+    evidence = join(artifacts(name), "evidence")
+    for finalists in finals_of(storage, [name]):
+        search = replace(search, finalists=read_study(storage, finalists))
+        return _Stored(search, evidence, join(artifacts(finalists), "evidence"))
+    return _Stored(search, evidence, "")
+
+
+def gather(search: Search, evidence: str | Path, finalists_evidence: str | Path = "") -> Contents:
+    """All that the page of `search` shows, with what its workers kept in these two folders."""
+    search = replace(search, study=as_trained(search.study))
+    best = best_trial(search.study)
+    kept = read_evidence(evidence, best.number if best else None)
+    kept = _with_exported(kept, champion(search), finalists_evidence)
+    judgement = judge(search, read_correct(finalists_evidence, search.finalists))
+    return contents(search, kept, judgement)
+
+
+def _with_exported(kept: Evidence, replicate: int | None, folder: str | Path) -> Evidence:
+    """`kept` with what the champion's network, that of a `replicate`, said of the test set."""
+    try:
+        predictions = None if replicate is None else read_predictions(folder, replicate)
+    except OSError:  # `read_correct` asks there, too, and says so
+        return replace(kept, is_out_of_reach=True)
+    if predictions and predictions.split == "test":
+        return replace(kept, exported=predictions)
+    return kept
+
+
+def write_report(
+    search: Search,
+    folder: Path,
+    evidence: str | Path | None = None,
+    finalists_evidence: str | Path = "",
+) -> Report:
+    """Write `leaderboard.csv`, `report.html`, `figures/*.html`, `classes.csv` and the network into
+    `folder`.
+
+    What workers kept of the best trial is read from the folder `evidence`, a path or a store's URL,
+    by default `folder`/evidence; without its predictions there is no classes.csv. What they kept of
+    the replicates is read from `finalists_evidence`. Each file is written in one step; older files
+    of these names are replaced or removed, but kept, with a warning, while what they are made from
+    is out of reach. Raises InputError when `folder` can't be written.
+    """
+    parts = gather(search, evidence or folder / "evidence", finalists_evidence)
+    study = parts.study
+    kept = parts.evidence
+    try:
+        write_leaderboard(study, folder / "leaderboard.csv", parts.judgement)
+        write_page(parts, folder / "report.html")
+        write_figures(study, folder / "figures", (*parts.plots, *_matrices(kept, folder)))
+        classes = _write_classes(kept, folder / "classes.csv")
+        model = keep_model(parts.search, finalists_evidence, folder)
+    except OSError as error:
+        raise InputError(unwritable(folder, error)) from error
+    paths = ReportPaths(
+        folder / "leaderboard.csv", folder / "report.html", folder / "figures", classes, *model
+    )
+    return Report(parts.search, parts.judgement, cautions(study, kept), paths)
+
+
+def _matrices(kept: Evidence, folder: Path) -> list[Plot]:
+    """The confusion matrices to write; none over an older file whose source is out of reach."""
+    sources = {"confusion": kept.predictions, "confusion_test": kept.exported}
+    plots = []
+    for key, predictions in sources.items():
+        is_stale = kept.is_out_of_reach and (folder / "figures" / f"{key}.html").exists()
+        if predictions or not is_stale:
+            plots.append(confusion_plot(predictions, kept.class_names, key))
+    return plots
+
+
+def _write_classes(kept: Evidence, path: Path) -> Path | None:
+    """Write the figures per class of the best trial to `path`; where they are."""
+    if kept.predictions:
+        write_classes(class_table(kept.predictions, kept.class_names), path)
+        return path
+    if kept.is_out_of_reach:
+        return older(path) if path.exists() else None
+    path.unlink(missing_ok=True)
+    return None
