@@ -7,7 +7,6 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -18,7 +17,7 @@ from search.errors import InputError
 MAX_VALUES = 10_000
 """Of a file that people write, with every alias written out."""
 MAX_YAML_BYTES = 2**20
-_CGROUP = Path("/sys/fs/cgroup")
+_CONTROL_GROUP = Path("/sys/fs/cgroup")
 _JSON_GROWTH = 10
 """How many times its size JSON takes once it is read."""
 
@@ -35,24 +34,24 @@ def opened(path: str | Path) -> IO[bytes]:
 
 
 def check_memory(n_bytes: int, what: str) -> None:
-    """Raise InputError when `what`, which takes `n_bytes`, does not fit into half of the memory
-    that is free.
-    """
-    free = min([psutil.virtual_memory().available, *_left_to_container()])
-    if n_bytes > free / 2:
-        rule = (
-            f"{what} takes {n_bytes / 1e9:,.1f} GB, more than half of the {free / 1e9:,.1f} GB of"
-            " memory free"
-        )
+    """Raise InputError when `what`, which takes `n_bytes`, has too little memory."""
+    if problem := memory_problem(n_bytes):
+        rule = f"{what} takes {problem}"
         raise InputError(f"{rule}; make it smaller, or take a machine with more memory")
 
 
-def _left_to_container() -> Iterator[int]:
-    """The bytes that this process's container may still take, where it has a limit."""
+def memory_problem(n_bytes: int, control_group: Path = _CONTROL_GROUP) -> str | None:
+    """Why `n_bytes` are too many, if they don't fit into half of the memory that is free.
+
+    Free is what the machine and the container, whose `control_group` limits it, both have left.
+    """
+    free = psutil.virtual_memory().available
     with contextlib.suppress(OSError, ValueError):  # no control groups, or "max"
-        yield int((_CGROUP / "memory.max").read_text()) - int(
-            (_CGROUP / "memory.current").read_text()
-        )
+        limit = int((control_group / "memory.max").read_text())
+        free = min(free, limit - int((control_group / "memory.current").read_text()))
+    if n_bytes <= free / 2:
+        return None
+    return f"{n_bytes / 1e9:,.1f} GB, more than half of the {free / 1e9:,.1f} GB of memory free"
 
 
 def read_json(path: str | Path) -> Any:

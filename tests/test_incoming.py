@@ -132,17 +132,14 @@ def test_what_unpacks_to_more_than_memory_is_not_unpacked(
             read()
 
 
-def test_a_container_has_the_memory_that_it_may_take(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(incoming, "_CGROUP", tmp_path)
-    incoming.check_memory(2**20, "it")
+def test_a_container_has_the_memory_that_it_may_take(tmp_path: Path) -> None:
+    assert incoming.memory_problem(2**20, tmp_path) is None
     (tmp_path / "memory.current").write_text("1000000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    incoming.check_memory(2**20, "it")
+    assert incoming.memory_problem(2**20, tmp_path) is None
     (tmp_path / "memory.max").write_text("2000000\n")
-    with pytest.raises(InputError, match="more than half"):
-        incoming.check_memory(600_000, "it")
+    assert incoming.memory_problem(500_000, tmp_path) is None
+    assert "more than half of the 0.0 GB" in str(incoming.memory_problem(600_000, tmp_path))
 
 
 @pytest.mark.parametrize("manifest", [b"null", b"[]", b"[" * 100_000, b'"x"', b"9" * 5000, b"\xff"])

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 
 from search.datasets import fetch
+from search.datasets.facts import Facts
 from search.datasets.image_data import Array, ImageData
 from search.datasets.sources import Source, first, keras_home
 from search.errors import InputError
 
 NAME = "cifar10"
+FACTS = Facts((32, 32, 3), 10, 50_000, 10_000, "Keras")
 CLASS_NAMES = (
     "airplane",
     "automobile",
@@ -54,7 +56,7 @@ def load() -> ImageData:
     )
     # No digest of the arrays is published; the archive that they are read from has a checksum
     # instead.
-    return first(NAME, sources, digest=None, class_names=CLASS_NAMES)
+    return first(NAME, FACTS, sources, digest=None, class_names=CLASS_NAMES)
 
 
 def _read_folder(folder: Path) -> dict[str, Array]:

@@ -5,11 +5,13 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1
 
 import numpy as np
 
+from search.datasets.facts import Facts
 from search.datasets.image_data import Arrays, ImageData
 from search.datasets.sources import Source, first
 from search.datasets.stratify import stratified
 
 NAME = "digits"
+FACTS = Facts((8, 8, 1), 10, 1_437, 360, "bundled with scikit-learn")
 CLASS_NAMES = tuple("0123456789")
 DIGEST = "bc28611645fe905bc9275c20d2759db17c66d497824bcec803a9278d3a81dcfe"
 N_TEST = 360
@@ -21,7 +23,9 @@ def load() -> ImageData:
 
     Raises InputError when the library's data is not the known one.
     """
-    return first(NAME, (Source("scikit-learn", _read),), digest=DIGEST, class_names=CLASS_NAMES)
+    return first(
+        NAME, FACTS, (Source("scikit-learn", _read),), digest=DIGEST, class_names=CLASS_NAMES
+    )
 
 
 def _read() -> Arrays:

@@ -1,6 +1,10 @@
-"""What is known of the built-in data sets without loading them."""
+"""What is known of a data set without loading its images."""
 
+import sys
 from typing import NamedTuple
+
+from search import registry
+from search.errors import InputError
 
 
 class Facts(NamedTuple):
@@ -14,9 +18,12 @@ class Facts(NamedTuple):
     source: str
 
 
-FACTS = {
-    "cifar10": Facts((32, 32, 3), 10, 50_000, 10_000, "Keras"),
-    "digits": Facts((8, 8, 1), 10, 1_437, 360, "bundled with scikit-learn"),
-    "fashion": Facts((28, 28, 1), 10, 60_000, 10_000, "Keras, or Debian's dataset-fashion-mnist"),
-    "mnist": Facts((28, 28, 1), 10, 60_000, 10_000, "Keras"),
-}
+def facts_of(name: str) -> Facts | None:
+    """`FACTS` in the module of the loader of data set `name`; None where there are none."""
+    try:
+        loader = registry.load_loader(name)
+    except InputError:
+        return None
+    module = sys.modules.get(getattr(loader, "__module__", ""))
+    facts = getattr(module, "FACTS", None)
+    return facts if isinstance(facts, Facts) else None

@@ -5,10 +5,12 @@ licence).
 from pathlib import Path
 
 from search.datasets import fetch, idx
+from search.datasets.facts import Facts
 from search.datasets.image_data import ImageData
 from search.datasets.sources import Source, first, keras_home
 
 NAME = "fashion"
+FACTS = Facts((28, 28, 1), 10, 60_000, 10_000, "Keras, or Debian's dataset-fashion-mnist")
 CLASS_NAMES = (
     "T-shirt/top",
     "Trouser",
@@ -53,4 +55,4 @@ def load() -> ImageData:
         ),
     )
     remedy = f", or on Debian `apt-get install {PACKAGE}`"
-    return first(NAME, sources, digest=DIGEST, class_names=CLASS_NAMES, remedy=remedy)
+    return first(NAME, FACTS, sources, digest=DIGEST, class_names=CLASS_NAMES, remedy=remedy)

@@ -190,8 +190,7 @@ def _class_problems(folder: Path, parts: Mapping[str, _Classes]) -> list[str]:
 
 
 def _look(folder: Path, files: Sequence[Path], size: Size | None) -> tuple[bool, str | None]:
-    """Whether all images are grey, and what is wrong if they don't fit into half of the machine's
-    memory.
+    """Whether all images are grey, and what is wrong if there is too little memory for them.
 
     An image that can't be read is passed over: it is reported when it is decoded.
     """

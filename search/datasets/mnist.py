@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from search.datasets import fetch, npz
+from search.datasets.facts import Facts
 from search.datasets.image_data import ImageData
 from search.datasets.sources import Source, first, keras_home
 
 NAME = "mnist"
+FACTS = Facts((28, 28, 1), 10, 60_000, 10_000, "Keras")
 CLASS_NAMES = tuple("0123456789")
 DIGEST = "1ab36173c5442eefac1052e16cd4f6fadab376babf2649f6ff42f84b978b3824"
 
@@ -25,4 +27,4 @@ def load() -> ImageData:
             keep=True,
         ),
     )
-    return first(NAME, sources, digest=DIGEST, class_names=CLASS_NAMES)
+    return first(NAME, FACTS, sources, digest=DIGEST, class_names=CLASS_NAMES)

@@ -4,12 +4,12 @@ import re
 from typing import TypeAlias
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays
 from search.errors import InputError
+from search.incoming import memory_problem
 
 Size: TypeAlias = tuple[int, int]
 """Width and height, pixels."""
@@ -27,11 +27,9 @@ def size_of(text: str) -> Size:
 
 
 def resized(data: ImageData, size: Size) -> ImageData:
-    """`data` with images of `size`. Raises InputError when they would not fit into half of the
-    memory.
-    """
-    n, channels = len(data.y_train) + len(data.y_test), data.input_shape[2]
-    if problem := too_large(n, size[0] * size[1] * channels):
+    """`data` with images of `size`. Raises InputError when there is too little memory for them."""
+    n_images = len(data.y_train) + len(data.y_test)
+    if problem := too_large(n_images, size[0] * size[1] * data.input_shape[2]):
         raise InputError(f"{data.name}: {problem}; give a smaller --resize")
     arrays: dict[str, Array] = {key: getattr(data, key) for key in ARRAYS}
     arrays |= {key: _fitted(array, size) for key, array in arrays.items() if key.startswith("x")}
@@ -39,14 +37,9 @@ def resized(data: ImageData, size: Size) -> ImageData:
 
 
 def too_large(n_images: int, n_values: int) -> str | None:
-    """What is wrong with `n_images` of `n_values` bytes each, if they take more than half of the
-    machine's memory.
-    """
-    needed, memory = n_images * n_values, psutil.virtual_memory().total
-    if needed <= memory / 2:
-        return None
-    sizes = f"{needed / 1e9:.1f} GB, more than half of this machine's {memory / 1e9:.1f} GB"
-    return f"{n_images:,} images take {sizes}"
+    """What is wrong with `n_images` of `n_values` bytes each, if there is too little memory."""
+    problem = memory_problem(n_images * n_values)
+    return problem and f"{n_images:,} images take {problem}"
 
 
 def _fitted(images: Array, size: Size) -> NDArray[np.uint8]:

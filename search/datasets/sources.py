@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.datasets import npz
-from search.datasets.facts import FACTS
+from search.datasets.facts import Facts
 from search.datasets.image_data import ARRAYS, Arrays, ImageData, from_arrays
 from search.errors import InputError
 from search.paths import cache
@@ -20,9 +20,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """One place to look in. `read` returns the raw arrays or raises InputError with the reason why
-    not.
-    """
+    """One place to look in. `read` returns the raw arrays, or raises InputError to say why not."""
 
     label: str
     read: Callable[[], Arrays]
@@ -37,6 +35,7 @@ def keras_home() -> Path:
 
 def first(
     name: str,
+    facts: Facts,
     sources: Sequence[Source],
     *,
     digest: str | None,
@@ -46,7 +45,7 @@ def first(
     """Load data set `name` from `$GRIDLESS_DATA/<name>.npz`, our cache, or the first of `sources`
     that works.
 
-    The user's own file must have the image shape and the number of classes of `FACTS`; beyond that
+    The user's own file must have the image shape and the number of classes of `facts`; beyond that
     it is taken as it is, with a warning in the log when its content is not the known one. Any other
     source must have the content whose `ImageData.digest` is `digest`. Where none is known it is
     None: then each source must check its file itself, and only shape and classes are checked here.
@@ -55,10 +54,13 @@ def first(
     no source works: then it names all of them, each with its reason, and what to do; `remedy` adds
     to that.
     """
-    own = _user_file(name)
-    if own is not None and own.exists():
-        return _users(own, name, digest, class_names)
-    tried = [f"$GRIDLESS_DATA/{name}.npz: {'no such file' if own else 'GRIDLESS_DATA is not set'}"]
+    user_file = _user_file(name)
+    if user_file is None:
+        tried = [f"$GRIDLESS_DATA/{name}.npz: GRIDLESS_DATA is not set"]
+    elif user_file.exists():
+        return _users(user_file, name, facts, digest, class_names)
+    else:
+        tried = [f"$GRIDLESS_DATA/{name}.npz: no such file"]
     kept = cache() / f"{name}.npz"
     for source in (Source("our cache", lambda: npz.read(kept)), *sources):
         try:
@@ -66,7 +68,7 @@ def first(
         except InputError as error:
             tried.append(f"{source.label}: {'; '.join(error.problems)}")
             continue
-        if problem := _unlike(data) or (digest and _differs(data, digest)):
+        if problem := _unlike(data, facts) or (digest and _differs(data, digest)):
             tried.append(f"{source.label}: its content is not the known one ({problem}); not used")
             continue
         if source.keep:
@@ -89,9 +91,11 @@ def _user_file(name: str) -> Path | None:
     return Path(folder).expanduser() / f"{name}.npz" if folder else None
 
 
-def _users(path: Path, name: str, digest: str | None, class_names: Sequence[str]) -> ImageData:
+def _users(
+    path: Path, name: str, facts: Facts, digest: str | None, class_names: Sequence[str]
+) -> ImageData:
     data = npz.load(path, name, class_names)
-    if problem := _unlike(data):
+    if problem := _unlike(data, facts):
         raise InputError(
             f"{path}: it is no {name}: {problem}; to use it as what it is give DATA={path}, "
             f"or mend or remove the file to use {name}"
@@ -105,12 +109,11 @@ def _users(path: Path, name: str, digest: str | None, class_names: Sequence[str]
     return data
 
 
-def _unlike(data: ImageData) -> str | None:
-    """How the data's form differs from what is known of the set of its name, or None."""
-    facts, found = FACTS[data.name], (data.input_shape, data.n_classes)
-    if found == (facts.input_shape, facts.n_classes):
-        return None
-    return f"{_form(*found)}, known {_form(facts.input_shape, facts.n_classes)}"
+def _unlike(data: ImageData, facts: Facts) -> str | None:
+    """How the data's form differs from `facts`, or None."""
+    form = _form(data.input_shape, data.n_classes)
+    expected = _form(facts.input_shape, facts.n_classes)
+    return None if form == expected else f"{form}, known {expected}"
 
 
 def _form(shape: tuple[int, int, int], n_classes: int) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from search import registry
 from search.datasets import load
-from search.datasets.facts import FACTS
+from search.datasets.facts import Facts, facts_of
 from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.space import Space
@@ -43,16 +43,12 @@ def model_rows() -> list[dict[str, Any]]:
 
 
 def dataset_rows() -> list[dict[str, Any]]:
-    """One mapping per data set: name, input_shape, n_classes, n_train, n_test, source; None where
-    not known.
-    """
+    """One mapping per data set: its name, and its `Facts`, None where there are none."""
     rows = []
     for name in registry.names(registry.DATASETS):
-        facts = FACTS.get(name)
-        rows.append(
-            {"name": name}
-            | (facts._asdict() if facts else dict.fromkeys(next(iter(FACTS.values()))._fields))
-        )
+        facts = facts_of(name)
+        columns = facts._asdict() if facts else dict.fromkeys(Facts._fields)
+        rows.append({"name": name, **columns})
     return rows
 
 
@@ -103,5 +99,5 @@ def _errors(report: ProbeReport) -> list[str]:
 
 
 def _shape(data: str | None) -> tuple[tuple[int, int, int], int]:
-    facts = FACTS.get(data or "")
+    facts = facts_of(data or "")
     return (facts.input_shape, facts.n_classes) if facts else (DEFAULT_SHAPE, 10)

@@ -310,9 +310,9 @@ def test_a_class_that_the_test_set_lacks_is_told_and_keeps_its_number(tmp_path, 
 def test_images_that_would_fill_the_memory_are_refused_before_they_are_read(tmp_path, monkeypatch):
     pictures(tmp_path / "x", {"a": numbered(3), "b": numbered(3)})
     need = 6 * 4 * 6
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=2 * need))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2 * need))
     assert len(datasets.load("x").y_train) == 4
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(total=2 * need - 1))
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2 * need - 1))
     monkeypatch.setattr(folder_module, "_pixels", None)
     (problem,) = problems(tmp_path / "x")
     for part in ("at up to 24 pixels each 6 images", "more than half", "--resize 64x64"):

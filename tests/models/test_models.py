@@ -9,7 +9,7 @@ import pytest
 
 import search.models
 from search import registry
-from search.datasets.facts import FACTS
+from search.datasets.facts import facts_of
 from search.errors import InputError
 from search.models import convnn
 from search.space.load import find_space, load_space
@@ -98,7 +98,7 @@ def test_a_space_names_the_builders_defaults(name):
 
     def described(params):
         model = registry.load_builder(name)(
-            params, input_shape=FACTS[space.data].input_shape, n_classes=10
+            params, input_shape=facts_of(space.data).input_shape, n_classes=10
         )
         return [
             (
