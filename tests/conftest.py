@@ -14,31 +14,41 @@ import sqlalchemy as sa
 
 from search.study.storage.optuna_storage import LedgerStorage
 
-LONG = {
-    "cli/test_study.py",
-    "cli/test_service.py",
-    "cli/test_worker.py",
+SLOW = {
+    "actions/test_plan_suite.py",
+    "actions/test_reproduce.py",
+    "cli/test_bad_input.py",
     "cli/test_bench.py",
     "cli/test_bench_peers.py",
-    "worker/test_service.py",
-    "actions/test_plan_suite.py",
-    "worker/trial/test_sandbox.py",
-    "actions/test_reproduce.py",
+    "cli/test_library.py",
+    "cli/test_service.py",
+    "cli/test_study.py",
+    "cli/test_worker.py",
     "lab/peers/test_systems.py",
+    "models/test_families.py",
+    "models/test_hypermodel.py",
     "test_earlier_version.py",
+    "tracking/mlflow/test_register.py",
+    "training/test_export.py",
+    "training/test_probe.py",
+    "training/test_trainer.py",
+    "worker/test_final_report.py",
+    "worker/test_service.py",
+    "worker/trial/test_sandbox.py",
 }
-"""Modules whose tests take long."""
+"""Modules that train in processes of their own, or for long."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin each worker's share with its part of the long modules, so that none of them is left
-    alone at the end.
-    """
+    """Mark slow tests, and begin each worker's share with its part of them, lest one end alone."""
     n = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     root = Path(__file__).parent
     places = {item: item.path.relative_to(root).as_posix() for item in items}
-    long = sorted(LONG & set(places.values()))
-    fast = [item for item in items if places[item] not in LONG]
+    long = sorted(SLOW & set(places.values()))
+    for item, place in places.items():
+        if place in SLOW:
+            item.add_marker("slow")
+    fast = [item for item in items if places[item] not in SLOW]
     shares = [[item for item in items if places[item] in long[k::n]] for k in range(n)]
     ordered: list[pytest.Item] = []
     for k, share in enumerate(shares, start=1):
