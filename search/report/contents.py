@@ -6,8 +6,8 @@ from search.analysis.cost import Cost, cost, seed_spread
 from search.analysis.finalists import Judgement
 from search.analysis.forecast import Forecast, forecast
 from search.records import Search, StudyRecord
-from search.report.charts.all import all_plots
-from search.report.charts.chart import Plot
+from search.report.charts.all import all_charts
+from search.report.charts.chart import Chart
 from search.report.evidence import Evidence
 
 _NOTHING = Evidence()
@@ -26,7 +26,7 @@ class Contents:
     """What its replicates have shown."""
     cost: Cost | None = None
     forecast: Forecast | None = None
-    plots: tuple[Plot, ...] = ()
+    charts: tuple[Chart, ...] = ()
 
     @property
     def study(self) -> StudyRecord:
@@ -55,7 +55,7 @@ def contents(
         judgement,
         cost(search),
         _forecast(search, evidence),
-        all_plots(search, judgement),
+        all_charts(search, judgement),
     )
 
 

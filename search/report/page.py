@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from search.files import write_text
 from search.records import StudyRecord
-from search.report.charts.chart import Plot
+from search.report.charts.chart import Chart
 from search.report.charts.network import shape_text
 from search.report.charts.style import STATES, template
 from search.report.contents import Contents
@@ -62,7 +62,7 @@ def page(found: Contents, *, live: bool = False) -> str:
             board=board(found.study, found.judgement),
             judgement=found.judgement,
             finalists=finalist_rows(found.judgement) if found.judgement else (),
-            plots={plot.key: plot for plot in found.plots},
+            charts={chart.key: chart for chart in found.charts},
             chosen=chosen(found.study, found.evidence),
             failures=failures(found.study),
             space=space_table(found.study),
@@ -76,12 +76,12 @@ def page(found: Contents, *, live: bool = False) -> str:
     )
 
 
-def write_figures(study: StudyRecord, folder: Path, plots: tuple[Plot, ...]) -> None:
+def write_figures(study: StudyRecord, folder: Path, charts: tuple[Chart, ...]) -> None:
     """Writes a page per figure into `folder`, and the one plotly.min.js that they share."""
     write_text(folder / "plotly.min.js", get_plotlyjs())
-    for plot in plots:
-        text = jinja().get_template("figure.html.j2").render(study=study, plot=plot)
-        write_text(folder / f"{plot.key}.html", text)
+    for chart in charts:
+        text = jinja().get_template("figure.html.j2").render(study=study, chart=chart)
+        write_text(folder / f"{chart.key}.html", text)
 
 
 @cache

@@ -17,8 +17,8 @@ from search.errors import InputError
 from search.files import locked, unwritable
 from search.paths import artifacts
 from search.records import Search, StudyRecord, as_trained
-from search.report.charts.chart import Plot
-from search.report.charts.confusion import class_table, confusion_plot, write_classes
+from search.report.charts.chart import Chart
+from search.report.charts.confusion import class_table, confusion_chart, write_classes
 from search.report.contents import Contents, contents
 from search.report.evidence import Evidence, read_correct, read_evidence, read_predictions
 from search.report.leaderboard.frame import write_leaderboard
@@ -176,7 +176,7 @@ def write_report(
     try:
         write_leaderboard(study, folder / "leaderboard.csv", parts.judgement)
         write_page(parts, folder / "report.html")
-        write_figures(study, folder / "figures", (*parts.plots, *_matrices(kept, folder)))
+        write_figures(study, folder / "figures", (*parts.charts, *_matrices(kept, folder)))
         classes = _write_classes(kept, folder / "classes.csv")
         model = keep_model(parts.search, finalists_evidence, folder)
     except OSError as error:
@@ -187,15 +187,15 @@ def write_report(
     return Report(parts.search, parts.judgement, cautions(study, kept), paths)
 
 
-def _matrices(kept: Evidence, folder: Path) -> list[Plot]:
+def _matrices(kept: Evidence, folder: Path) -> list[Chart]:
     """The confusion matrices to write; none over an older file whose source is out of reach."""
     sources = {"confusion": kept.predictions, "confusion_test": kept.exported}
-    plots = []
+    charts = []
     for key, predictions in sources.items():
         is_stale = kept.is_out_of_reach and (folder / "figures" / f"{key}.html").exists()
         if predictions or not is_stale:
-            plots.append(confusion_plot(predictions, kept.class_names, key))
-    return plots
+            charts.append(confusion_chart(predictions, kept.class_names, key))
+    return charts
 
 
 def _write_classes(kept: Evidence, path: Path) -> Path | None:

@@ -187,8 +187,8 @@ def test_without_a_forecast_the_advice_says_why(trials, said):
     assert said in sentence
 
 
-def traces(plot):
-    return {t.name: t for t in plot.panels[0].figure.data}
+def traces(chart):
+    return {t.name: t for t in chart.panels[0].figure.data}
 
 
 def test_the_figure_sets_the_best_so_far_against_all_compute_spent():
@@ -200,8 +200,8 @@ def test_the_figure_sets_the_best_so_far_against_all_compute_spent():
         timed(2, "PRUNED", (0.7, 0.6), 900.0, start=1e6),
     )
     final = study(replicates=[{"source": 2}, {"source": None}])
-    plot = accuracy_by_compute(Search(rows, final))
-    found = traces(plot)
+    chart = accuracy_by_compute(Search(rows, final))
+    found = traces(chart)
     assert list(found["best so far"].x) == pytest.approx([0.5, 1.5, 2.5])
     assert list(found["best so far"].y) == pytest.approx([50, 80, 80])
     assert list(found["pruned"].x) == pytest.approx([2.0])
@@ -213,18 +213,18 @@ def test_the_figure_sets_the_best_so_far_against_all_compute_spent():
         2.5
     )
     assert (
-        plot.panels[0].figure.layout.xaxis.title.text == "compute spent by the search (core-hours)"
+        chart.panels[0].figure.layout.xaxis.title.text == "compute spent by the search (core-hours)"
     )
     assert "fail" not in found
 
 
 @pytest.mark.parametrize("n", [0, 1, 2500])
 def test_the_figure_is_sound_at_any_size_and_says_what_it_leaves_out(many, n):
-    plot = accuracy_by_compute(Search(many(n)))
-    assert bool(plot.panels) == (n > 0)
+    chart = accuracy_by_compute(Search(many(n)))
+    assert bool(chart.panels) == (n > 0)
     if n == 2500:
-        assert "of 2,143 trials with a value" in plot.caption
-        drawn = json.loads(plot.panels[0].figure.to_json())["data"]
+        assert "of 2,143 trials with a value" in chart.caption
+        drawn = json.loads(chart.panels[0].figure.to_json())["data"]
         assert all(len(t["y"]) < 2100 for t in drawn if isinstance(t["y"], list))
 
 
@@ -233,9 +233,9 @@ def test_devices_of_both_kinds_share_one_axis():
         timed(0, "COMPLETE", (0.9,), 3600.0),
         timed(1, "COMPLETE", (0.9,), 3600.0, 5.0, peak_device_mb=1.0),
     )
-    plot = accuracy_by_compute(Search(rows))
-    assert "hours on CPUs and GPUs" in plot.panels[0].figure.layout.xaxis.title.text
-    assert traces(plot)["best so far"].x[-1] == pytest.approx(2.0)
+    chart = accuracy_by_compute(Search(rows))
+    assert "hours on CPUs and GPUs" in chart.panels[0].figure.layout.xaxis.title.text
+    assert traces(chart)["best so far"].x[-1] == pytest.approx(2.0)
 
 
 def test_the_clock_counts_what_ran_at_once_a_single_time_and_no_breaks():

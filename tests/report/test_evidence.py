@@ -13,7 +13,7 @@ from PIL import Image
 from sklearn.metrics import classification_report, confusion_matrix
 
 from search.records import Search
-from search.report.charts.confusion import class_table, confusion, confusion_plot, most_confused
+from search.report.charts.confusion import class_table, confusion, confusion_chart, most_confused
 from search.report.charts.images import picture
 from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram
 from search.report.evidence import Evidence, Layer, Network, Predictions, Samples, read_evidence
@@ -329,9 +329,9 @@ def test_names_are_shown_letter_by_letter(study, tmp_path):
     assert EVIL in page.text
     assert any(EVIL in a["alt"] for a in page.every("img"))
     kept = read_evidence(tmp_path / "evidence", 3)
-    plot = confusion_plot(kept.predictions, kept.class_names).panels[0].figure
-    assert "true &lt;/script&gt;" in plot.data[0].text[0][0]  # Plotly reads tags in its labels
-    assert plot.layout.xaxis.ticktext[0].startswith("&lt;/script&gt;")
+    chart = confusion_chart(kept.predictions, kept.class_names).panels[0].figure
+    assert "true &lt;/script&gt;" in chart.data[0].text[0][0]  # Plotly reads tags in its labels
+    assert chart.layout.xaxis.ticktext[0].startswith("&lt;/script&gt;")
     rows = list(csv.reader(io.StringIO(paths.classes.read_text(encoding="utf-8"))))
     assert rows[2][0] == "'=cmd()"
 
@@ -347,7 +347,7 @@ def test_a_thousand_classes_are_bounded_and_it_is_said(study, tmp_path):
     assert len(page.every("img")) <= 120 + 48
     assert paths.page.stat().st_size < 7e6
     assert {777, 778} <= set(most_confused(found, 1000))
-    shown = confusion_plot(found, Evidence(predictions=found).class_names).panels[0].figure.data[0]
+    shown = confusion_chart(found, Evidence(predictions=found).class_names).panels[0].figure.data[0]
     assert (len(shown.z), len(shown.z[0])) == (30, 30)
 
 

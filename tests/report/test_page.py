@@ -9,7 +9,7 @@ import pytest
 
 from search.analysis.forecast import Forecast, Gain
 from search.records import Search
-from search.report.charts.chart import Panel, Plot
+from search.report.charts.chart import Chart, Panel
 from search.report.contents import Contents, contents
 from search.report.page import page
 from search.report.study_report import gather, write_report
@@ -262,7 +262,9 @@ def test_nothing_from_the_study_becomes_markup(hostile, tmp_path):
 
 def test_no_text_in_a_figure_can_end_its_script(study):
     figure = go.Figure(layout={"height": 90, "title": {"text": "</script><b>&"}})
-    found = Page(page(Contents(Search(study), plots=(Plot("k", "t", "c", (Panel("a", figure),)),))))
+    found = Page(
+        page(Contents(Search(study), charts=(Chart("k", "t", "c", (Panel("a", figure),)),)))
+    )
     assert not found.unbalanced
     assert any(
         '"layout"' in s and json.loads(s)["layout"]["title"]["text"] == "</script><b>&"
@@ -285,9 +287,9 @@ def test_the_page_is_sound_for_those_who_do_not_see_it(study):
     named = [a[k] for _, a in found.elements for k in names if k in a]
     named += [a["href"][1:] for a in found.every("a")]
     assert set(named) <= set(found.ids)
-    plots = [a for a in found.every("div") if a.get("class") == "plot"]
-    assert len(plots) >= 9
-    assert all(a["role"] == "img" and a["aria-label"] for a in plots)
+    charts = [a for a in found.every("div") if a.get("class") == "plot"]
+    assert len(charts) >= 9
+    assert all(a["role"] == "img" and a["aria-label"] for a in charts)
     assert [a["aria-sort"] for a in found.every("th") if "aria-sort" in a] == ["ascending"]
     assert all(
         a.get("role") == "region" and "tabindex" in a

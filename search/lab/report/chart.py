@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from search.lab.report.reach import REFERENCES
 from search.lab.report.regret import Regrets, Standing
 from search.records import State
-from search.report.charts.chart import Panel, Plot
+from search.report.charts.chart import Chart, Panel
 from search.report.charts.drawing import Axis, log_ticks, tick_text
 from search.report.charts.style import BEST, STATES, figure, literal
 from search.words import count
@@ -25,7 +25,7 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHADE = 0.12
 
 
-def regret_plot(found: Regrets) -> Plot:
+def regret_chart(found: Regrets) -> Chart:
     """Mean regret of each strategy by full trainings spent, both axes logarithmic, with 95 %
     intervals as bands.
     """
@@ -48,7 +48,7 @@ def regret_plot(found: Regrets) -> Plot:
     ends = "; ".join(f"{s.strategy} {s.at_parts[-1].mean:.2f}" for s in found.standings)
     alt = f"Mean regret at the end: {ends}."
     panels = (Panel(alt, _figure(found, traces)),) if traces else ()
-    return Plot(
+    return Chart(
         f"regret-{found.n_workers}", title, caption, panels, "No task has runs of all strategies."
     )
 

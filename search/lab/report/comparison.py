@@ -13,7 +13,7 @@ from plotly.offline import get_plotlyjs
 
 from search.errors import InputError
 from search.files import write_text
-from search.lab.report.chart import regret_plot
+from search.lab.report.chart import regret_chart
 from search.lab.report.reach import MIN_PAIRS, reaches, reference_of
 from search.lab.report.reading import Simulated, SimulatedRun, by_workers, read_runs
 from search.lab.report.regret import BASELINE, PARTS, Level, Regrets, Standing, regrets
@@ -106,7 +106,7 @@ def to_page(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
             "key": group.n_workers,
             "heading": heading(group),
             "rows": [_row(s) for s in group.standings],
-            "plot": regret_plot(group),
+            "chart": regret_chart(group),
             "notes": notes(found, group),
             "reach": reached,
         }

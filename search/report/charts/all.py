@@ -6,9 +6,9 @@ from typing import NamedTuple
 from search.analysis.finalists import Judgement
 from search.records import Search
 from search.report.charts.by_compute import accuracy_by_compute
-from search.report.charts.chart import Plot
+from search.report.charts.chart import Chart
 from search.report.charts.curves import best_trial_epochs, learning_curves
-from search.report.charts.finalists import finalists_plot
+from search.report.charts.finalists import finalists_chart
 from search.report.charts.history import accuracy_by_trial, compute
 from search.report.charts.importances import importances
 from search.report.charts.parallel import parallel_coordinates
@@ -22,8 +22,8 @@ class Subject(NamedTuple):
     judgement: Judgement | None
 
 
-CHARTS: tuple[Callable[[Subject], Plot | None], ...] = (
-    lambda of: finalists_plot(of.judgement) if of.judgement else None,
+CHARTS: tuple[Callable[[Subject], Chart | None], ...] = (
+    lambda of: finalists_chart(of.judgement) if of.judgement else None,
     lambda of: accuracy_by_trial(of.search.study),
     lambda of: accuracy_by_compute(of.search),
     lambda of: learning_curves(of.search.study),
@@ -36,7 +36,8 @@ CHARTS: tuple[Callable[[Subject], Plot | None], ...] = (
 """None where there is nothing to draw."""
 
 
-def all_plots(search: Search, judgement: Judgement | None = None) -> tuple[Plot, ...]:
+def all_charts(search: Search, judgement: Judgement | None = None) -> tuple[Chart, ...]:
     """The charts of `search` and its finalists."""
     subject = Subject(search, judgement)
-    return tuple(plot for chart in CHARTS if (plot := chart(subject)) is not None)
+    charts = [draw(subject) for draw in CHARTS]
+    return tuple(chart for chart in charts if chart is not None)

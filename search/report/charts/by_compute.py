@@ -12,8 +12,8 @@ from search.report.charts.chart import (
     ACCURACY,
     HEIGHT,
     N_POINTS,
+    Chart,
     Panel,
-    Plot,
     below_note,
     best_so_far,
     hover,
@@ -35,7 +35,7 @@ class _Paid(NamedTuple):
     spent: float
 
 
-def accuracy_by_compute(search: Search) -> Plot:
+def accuracy_by_compute(search: Search) -> Chart:
     """The best validation accuracy so far against the compute spent; finalists are marked.
 
     Each trial is where it came to its best.
@@ -83,7 +83,7 @@ def accuracy_by_compute(search: Search) -> Plot:
         f" {unit} in all."
     )
     panels = (Panel(alt, figure(traces, **layout)),) if valued else ()
-    return Plot("cost", f"Best validation accuracy (%) by compute spent ({unit})", caption, panels)
+    return Chart("cost", f"Best validation accuracy (%) by compute spent ({unit})", caption, panels)
 
 
 def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:

@@ -30,7 +30,7 @@ class Panel:
 
 
 @dataclass(frozen=True)
-class Plot:
+class Chart:
     """A titled set of panels with one caption; no panels when there is nothing to draw yet."""
 
     key: str

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from search.files import write_text
 from search.records import State
-from search.report.charts.chart import Panel, Plot
+from search.report.charts.chart import Chart, Panel
 from search.report.charts.style import STATES, figure, literal
 from search.report.evidence import Predictions
 from search.text import csv_safe
@@ -98,13 +98,15 @@ def most_confused(found: Predictions, n_classes: int, limit: int = N_CLASSES) ->
     return np.sort(np.argsort(-np.asarray(mistakes), kind="stable")[:limit])
 
 
-def confusion_plot(found: Predictions | None, names: Sequence[str], key: str = "confusion") -> Plot:
+def confusion_chart(
+    found: Predictions | None, names: Sequence[str], key: str = "confusion"
+) -> Chart:
     """The confusion matrix as a heat map, of the most confused classes where there are more than
     `N_CLASSES`.
     """
     title = "Confusion matrix (images)"
     if found is None:
-        return Plot(key, title, "", ())
+        return Chart(key, title, "", ())
     classes = most_confused(found, len(names))
     matrix = confusion(found.true, found.predicted, classes)
     support = np.bincount(found.true, minlength=len(names))[classes]
@@ -132,7 +134,7 @@ def confusion_plot(found: Predictions | None, names: Sequence[str], key: str = "
             _traces(matrix, share, worst, shown), height=_height(len(classes)), **_layout(shown)
         ),
     )
-    return Plot(key, title, caption, (panel,))
+    return Chart(key, title, caption, (panel,))
 
 
 class Scores(NamedTuple):

@@ -12,8 +12,8 @@ from search.report.charts.chart import (
     ACCURACY,
     HEIGHT,
     N_LINES,
+    Chart,
     Panel,
-    Plot,
     below_note,
     hover,
     notable,
@@ -35,7 +35,7 @@ _OPACITY = {
 }
 
 
-def learning_curves(study: StudyRecord) -> Plot:
+def learning_curves(study: StudyRecord) -> Chart:
     """Validation accuracy by epoch: a line per trial with a mark at its end, pruned ones fainter,
     the best on top.
     """
@@ -69,7 +69,7 @@ def learning_curves(study: StudyRecord) -> Plot:
     if best and len(curved) > _N_NEAR:
         panels.append(_near(curved[:_N_NEAR], best))
         caption += f" Beside it, the {_N_NEAR} best from near."
-    return Plot(
+    return Chart(
         "curves", "Learning curves: validation accuracy (%) by epoch", caption, tuple(panels)
     )
 
@@ -99,11 +99,11 @@ def _near(trials: Sequence[TrialRecord], best: TrialRecord) -> Panel:
     return Panel(alt, figure(traces, **layout))
 
 
-def best_trial_epochs(study: StudyRecord) -> Plot:
+def best_trial_epochs(study: StudyRecord) -> Chart:
     """Accuracy and loss of the best trial by epoch, on training and on validation data."""
     best = best_trial(study)
     if best is None:
-        return Plot("best", "The best trial: accuracy (%) and loss (nats) by epoch", "", ())
+        return Chart("best", "The best trial: accuracy (%) and loss (nats) by epoch", "", ())
     caption = (
         f"Trial {best.number}. Its highest validation accuracy, {percent(best.val_accuracy)}, came"
         f" at epoch {best.best_epoch} (upright line). Where training goes on improving while"
@@ -131,7 +131,7 @@ def best_trial_epochs(study: StudyRecord) -> Plot:
             _training_and_validation(best, loss, "loss (cross-entropy, nats)", ".4f"),
         ),
     )
-    return Plot("best", "The best trial: accuracy (%) and loss (nats) by epoch", caption, panels)
+    return Chart("best", "The best trial: accuracy (%) and loss (nats) by epoch", caption, panels)
 
 
 def _validation(epoch: Epoch) -> float:

@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from search.report.charts.chart import Panel, Plot
+from search.report.charts.chart import Chart, Panel
 from search.report.charts.label_places import Box, Label, Sizes, place
 from search.report.charts.style import REFERENCE, figure, literal
 
 _ON_SCREENS = ((265.0, 290.0), (1120.0, 330.0))
-"""Pixels that a phone and a wide window leave a plot of 440 pixels height."""
+"""Pixels that a phone and a wide window leave a chart of 440 pixels height."""
 
 _DIGITS = (
     (1,),
@@ -148,10 +148,10 @@ def _whiskers(marks: Marks, part: Callable[[float, float], tuple[float, float]])
         yield (part(low, y), part(high, y)) if marks.along == "x" else (part(x, high), part(x, low))
 
 
-def as_plot(picture: Picture) -> Plot:
+def as_chart(picture: Picture) -> Chart:
     """`picture` as the page shows it."""
     panels = tuple(Panel(drawing.alt, _plotly(drawing)) for drawing in picture.drawings)
-    return Plot(picture.key, picture.title, picture.caption, panels)
+    return Chart(picture.key, picture.title, picture.caption, panels)
 
 
 def _plotly(drawing: Drawing) -> go.Figure:

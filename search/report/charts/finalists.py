@@ -8,7 +8,7 @@ from typing import Any
 from search.analysis.baseline import DOCUMENT
 from search.analysis.finalists import Finalist, Judgement
 from search.records import State
-from search.report.charts.chart import Panel, Plot
+from search.report.charts.chart import Chart, Panel
 from search.report.charts.style import BEST, REFERENCE, STATES, figure
 from search.words import count, percent
 
@@ -17,14 +17,14 @@ _APART = 0.24
 """How far single replicates lie under their mean, in rows."""
 
 
-def finalists_plot(judgement: Judgement | None) -> Plot:
+def finalists_chart(judgement: Judgement | None) -> Chart:
     """Test accuracy per finalist: a mark per replicate, mean and 95 % interval, and what validation
     had promised.
     """
     title = "Finalists: accuracy on the test set (%)"
     rows = [row for row in judgement.rows if row.values] if judgement else []
     if judgement is None or not rows:
-        return Plot("finalists", title, "", (), "No replicate of a finalist is finished yet.")
+        return Chart("finalists", title, "", (), "No replicate of a finalist is finished yet.")
     caption = (
         "Each small circle is one replicate, trained again on a fresh seed and scored once on the"
         f" {count(judgement.n_test or 0, 'test image')}. The large mark is their mean, its bar the"
@@ -39,7 +39,7 @@ def finalists_plot(judgement: Judgement | None) -> Plot:
         " has the intervals."
     )
     drawing = _drawn(rows, judgement.champion, judgement.baseline)
-    return Plot("finalists", title, caption, (Panel(alt, drawing),))
+    return Chart("finalists", title, caption, (Panel(alt, drawing),))
 
 
 def _alone(rows: Sequence[Finalist]) -> str:

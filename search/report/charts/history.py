@@ -11,8 +11,8 @@ from search.report.charts.chart import (
     N_BARS,
     N_PATTERNED,
     N_POINTS,
+    Chart,
     Panel,
-    Plot,
     below_note,
     best_so_far,
     marks,
@@ -26,7 +26,7 @@ from search.report.charts.style import STATES, accuracy_window, figure
 from search.words import count, duration
 
 
-def accuracy_by_trial(study: StudyRecord) -> Plot:
+def accuracy_by_trial(study: StudyRecord) -> Chart:
     """Each trial's best validation accuracy by its number, the best so far, and the two reference
     lines.
     """
@@ -68,7 +68,7 @@ def accuracy_by_trial(study: StudyRecord) -> Plot:
     )
     line = best_so_far([(t.number, accuracy_of(t)) for t in records], last)
     panel = Panel(alt, figure([*traces, *lines, line], **layout))
-    return Plot(
+    return Chart(
         "accuracy",
         "Search history: validation accuracy (%) by trial",
         caption,
@@ -76,7 +76,7 @@ def accuracy_by_trial(study: StudyRecord) -> Plot:
     )
 
 
-def compute(study: StudyRecord) -> Plot:
+def compute(study: StudyRecord) -> Chart:
     """Training seconds by trial, coloured by state; where trials are many, neighbours are
     summed.
     """
@@ -109,7 +109,7 @@ def compute(study: StudyRecord) -> Plot:
     )
     alt = f"Training seconds of {count(len(trials), 'trial')} by trial number, coloured by state."
     panels = (Panel(alt, figure(traces, height=HEIGHT, **layout)),) if trials else ()
-    return Plot("compute", "Where the time went: training time (s) by trial", caption, panels)
+    return Chart("compute", "Where the time went: training time (s) by trial", caption, panels)
 
 
 def _share(part: float, whole: float) -> str:
@@ -118,7 +118,7 @@ def _share(part: float, whole: float) -> str:
 
 
 def _add_strip(layout: dict[str, Any], failed: list[TrialRecord]) -> dict[str, Any]:
-    """Failed trials as marks in a strip under the plot, for which `layout` gets room and a second y
+    """Failed trials as marks in a strip under the chart, for which `layout` gets room and a second y
     axis.
     """
     layout["yaxis"]["domain"] = [0.14, 1]

@@ -15,14 +15,14 @@ from search.analysis.importances import (
 )
 from search.analysis.ranking import started_trials, varied_params
 from search.records import State, StudyRecord, has_rank
-from search.report.charts.chart import Panel, Plot, notable, thin
+from search.report.charts.chart import Chart, Panel, notable, thin
 from search.report.charts.style import REFERENCE, STATES, figure, short
 from search.words import count
 
 _TITLE = "Parameter importances (% of the variation in rank)"
 
 
-def importances(study: StudyRecord) -> Plot:
+def importances(study: StudyRecord) -> Chart:
     """How much worse a forest predicts the ranks of trials when one parameter's values are shuffled
     among them.
     """
@@ -34,7 +34,7 @@ def importances(study: StudyRecord) -> Plot:
             " vary so far"
         )
         needed = f"{MIN_TRIALS} trials of different accuracy and 2 parameters are needed"
-        return Plot(
+        return Chart(
             "importances", _TITLE, "", (), f"Too little to tell what matters: {why}; {needed}."
         )
     shown = thin(valued, N_TRIALS, notable(study))
@@ -45,7 +45,7 @@ def importances(study: StudyRecord) -> Plot:
             f" {count(len(shown), 'trial')} predicts the rank of the rest hardly better than a"
             f" guess would: it explains {_range(whole)} of their variation."
         )
-        return Plot("importances", _TITLE, "", (), why)
+        return Chart("importances", _TITLE, "", (), why)
     caption = (
         f"A forest of {TREES} randomised trees predicts from a trial’s setting how it ranks by"
         f" validation accuracy up to epoch {step}. Nine of ten trials trained so long, so none is"
@@ -61,7 +61,7 @@ def importances(study: StudyRecord) -> Plot:
             else ""
         )
     )
-    return Plot("importances", _TITLE, caption, (Panel(_alt(parts), _drawn(parts)),))
+    return Chart("importances", _TITLE, caption, (Panel(_alt(parts), _drawn(parts)),))
 
 
 def _range(found: Importance) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from search.analysis.ranking import accuracy_of, best_trial, ranking, space_params, varied_params
 from search.records import State, StudyRecord, TrialRecord, has_rank
-from search.report.charts.chart import N_LINES, Panel, Plot, notable, thin, thinned_note
+from search.report.charts.chart import N_LINES, Chart, Panel, notable, thin, thinned_note
 from search.report.charts.style import BEST, REFERENCE, STATES, figure, literal, narrow, short
 from search.words import count, percent, show
 
@@ -36,7 +36,7 @@ class _Axis:
     labels: Sequence[tuple[float, str]]
 
 
-def parallel_coordinates(study: StudyRecord) -> Plot:
+def parallel_coordinates(study: StudyRecord) -> Chart:
     """Every trial's setting as a line from parameter to parameter, down to its accuracy; the best
     tenth in colour.
     """
@@ -44,7 +44,7 @@ def parallel_coordinates(study: StudyRecord) -> Plot:
     valued = [t for t in ranking(study) if has_rank(t)]
     names = varied_params(study, valued)
     if len(valued) < 2 or not names:
-        return Plot(
+        return Chart(
             "parallel",
             title,
             "",
@@ -99,7 +99,7 @@ def parallel_coordinates(study: StudyRecord) -> Plot:
         for trials, name, color, width, opacity in groups
         if trials
     ]
-    return Plot(
+    return Chart(
         "parallel", title, caption, (Panel(alt, _drawn(traces, axes, some_unset=some_unset)),)
     )
 

@@ -16,8 +16,8 @@ from search.analysis.ranking import (
 from search.records import StudyRecord, TrialRecord, has_rank
 from search.report.charts.chart import (
     ACCURACY,
+    Chart,
     Panel,
-    Plot,
     below_note,
     marks,
     notable,
@@ -44,7 +44,7 @@ _N_LETTERS = 42
 _GOLDEN = 0.6180339887498949
 
 
-def parameters(study: StudyRecord) -> Plot:
+def parameters(study: StudyRecord) -> Chart:
     """A panel per parameter that varies among trials with a value, all on one accuracy axis."""
     valued = [t for t in started_trials(study) if has_rank(t)]
     shown = thin(valued, _N_POINTS, notable(study))
@@ -62,7 +62,7 @@ def parameters(study: StudyRecord) -> Plot:
         + below_note(window, "trial")
         + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced")
     )
-    return Plot("parameters", "Slices: validation accuracy (%) by parameter", caption, panels)
+    return Chart("parameters", "Slices: validation accuracy (%) by parameter", caption, panels)
 
 
 def _panel(

@@ -78,7 +78,7 @@ def template(dark: bool) -> go.layout.Template:
                 "yanchor": "bottom",
             },
             "margin": {"l": 56, "r": 16, "t": 12, "b": 48},
-            # Words within a plot stay readable where lines pass behind them.
+            # Words within a chart stay readable where lines pass behind them.
             "annotationdefaults": {
                 "showarrow": False,
                 "bgcolor": CARDS[1] if dark else CARDS[0],

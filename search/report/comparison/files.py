@@ -11,7 +11,7 @@ from plotly.offline import get_plotlyjs
 
 from search.errors import InputError
 from search.files import unwritable, write_text
-from search.report.charts.drawing import Picture, as_plot
+from search.report.charts.drawing import Picture, as_chart
 from search.report.charts.paper import write_pictures
 from search.report.page import jinja
 from search.report.tables import to_csv
@@ -61,7 +61,9 @@ def write_files(
         write_text(paths.figures / "plotly.min.js", get_plotlyjs())
         for picture in pictures:
             page = (
-                jinja().get_template("figure.html.j2").render(study=subject, plot=as_plot(picture))
+                jinja()
+                .get_template("figure.html.j2")
+                .render(study=subject, chart=as_chart(picture))
             )
             write_text(paths.figures / f"{picture.key}.html", page)
         write_pictures(pictures, paths.figures)

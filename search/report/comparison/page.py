@@ -10,7 +10,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.analysis.comparison import Comparison, Row
-from search.report.charts.drawing import Picture, as_plot
+from search.report.charts.drawing import Picture, as_chart
 from search.report.comparison.charts import comparison_pictures
 from search.report.comparison.files import ComparisonPaths, Texts, write_files
 from search.report.comparison.table import (
@@ -107,7 +107,7 @@ def studies_page(
             rows=[_table_row(row) for row in comparison.rows],
             columns=[(name, "text" if name in LEFT else "number") for name in CELLS],
             ranks=comparison.ranks,
-            plots=[as_plot(picture) for picture in pictures],
+            charts=[as_chart(picture) for picture in pictures],
             how=comparison.how,
             facts=facts,
             plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)

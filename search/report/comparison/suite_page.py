@@ -1,4 +1,4 @@
-"""A suite beside its documents for people: what was found in words, accuracy per model as a plot,
+"""A suite beside its documents for people: what was found in words, accuracy per model as a chart,
 the page.
 """
 
@@ -10,8 +10,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.analysis.statistics import single_run_interval
-from search.report.charts.chart import Plot
-from search.report.charts.drawing import as_plot
+from search.report.charts.chart import Chart
+from search.report.charts.drawing import as_chart
 from search.report.comparison.files import ComparisonPaths, Texts, write_files
 from search.report.comparison.suite import (
     CELLS,
@@ -57,7 +57,7 @@ def write_comparison(
     texts = Texts(
         to_markdown(suite_name, rows, facts),
         latex(suite_name, rows),
-        page(suite_name, rows, as_plot(picture), facts),
+        page(suite_name, rows, as_chart(picture), facts),
     )
     about = count(len(rows), "system"), listing(data_sets(rows)) or "no data"
     return write_files(
@@ -74,7 +74,7 @@ def latex(suite_name: str, rows: Sequence[ComparisonRow]) -> str:
 
 
 def page(
-    suite_name: str, rows: Sequence[ComparisonRow], plot: Plot, facts: Mapping[str, str]
+    suite_name: str, rows: Sequence[ComparisonRow], chart: Chart, facts: Mapping[str, str]
 ) -> str:
     """The comparison as HTML. Every word that comes from rows or facts is escaped."""
     return (
@@ -89,7 +89,7 @@ def page(
             reading=READING,
             notes=[*measured_on(rows), *sources(rows)],
             data=listing(data_sets(rows)),
-            plot=plot,
+            chart=chart,
             facts=facts,
             plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
         )

@@ -6,8 +6,8 @@ from typing import Any
 
 from search.analysis.ranking import best_trial
 from search.records import StudyRecord
-from search.report.charts.chart import Plot
-from search.report.charts.confusion import class_rows, class_table, confusion_plot
+from search.report.charts.chart import Chart
+from search.report.charts.confusion import class_rows, class_table, confusion_chart
 from search.report.charts.images import Mistake, class_samples, mistakes
 from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram, is_frozen, network_words
 from search.report.evidence import Evidence, Predictions
@@ -35,7 +35,7 @@ class Side:
     """As a word: validation, test or training."""
     origin: tuple[str, ...]
     """How many images it recognised, and what that says."""
-    confusion: Plot
+    confusion: Chart
     mistakes: tuple[Mistake, ...]
     mistakes_words: str
 
@@ -74,7 +74,7 @@ def _side(found: Predictions, names: Sequence[str], who: str, key: str) -> Side:
     )
     words = _mistakes_words(found, len(wrong))
     return Side(
-        split, (first, _ORIGIN[found.split]), confusion_plot(found, names, key), wrong, words
+        split, (first, _ORIGIN[found.split]), confusion_chart(found, names, key), wrong, words
     )
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from search.records import Search
-from search.report.charts.all import all_plots
+from search.report.charts.all import all_charts
 from search.report.charts.curves import best_trial_epochs, learning_curves
-from search.report.charts.finalists import finalists_plot
+from search.report.charts.finalists import finalists_chart
 from search.report.charts.history import accuracy_by_trial, compute
 from search.report.charts.parallel import parallel_coordinates
 from search.report.charts.slices import parameters
@@ -15,8 +15,8 @@ from tests.report.conftest import trial
 from tests.report.finished import final_of, finished, judgement
 
 
-def traces(plot, panel=0):
-    return {t.name: t for t in plot.panels[panel].figure.data}
+def traces(chart, panel=0):
+    return {t.name: t for t in chart.panels[panel].figure.data}
 
 
 def test_accuracy_by_trial_shows_states_the_best_so_far_and_both_references(study):
@@ -53,10 +53,10 @@ def test_learning_curves_end_with_a_mark_and_are_parted_by_gaps(study):
 
 
 def test_the_best_trial_has_training_beside_validation(study):
-    plot = best_trial_epochs(study)
-    assert list(traces(plot, 0)["training"].y) == pytest.approx([81.0, 92.25])
-    assert list(traces(plot, 0)["validation"].y) == pytest.approx([80.0, 91.25])
-    assert list(traces(plot, 1)["validation"].y) == pytest.approx([1.1, 0.55])
+    chart = best_trial_epochs(study)
+    assert list(traces(chart, 0)["training"].y) == pytest.approx([81.0, 92.25])
+    assert list(traces(chart, 0)["validation"].y) == pytest.approx([80.0, 91.25])
+    assert list(traces(chart, 1)["validation"].y) == pytest.approx([1.1, 0.55])
 
 
 def test_parameters_get_a_panel_each_with_an_axis_that_fits(study):
@@ -82,11 +82,11 @@ def test_poor_outliers_leave_the_axis_and_the_caption_counts_them(study):
     rows = [trial(i, "COMPLETE", (0.9 + i / 1000,)) for i in range(20)] + [
         trial(20, "COMPLETE", (0.1,))
     ]
-    plot = accuracy_by_trial(replace(study, trials=tuple(rows), published=None))
-    assert plot.panels[0].figure.layout.yaxis.range[0] > 85
-    assert "1 trial below" in plot.caption
+    chart = accuracy_by_trial(replace(study, trials=tuple(rows), published=None))
+    assert chart.panels[0].figure.layout.yaxis.range[0] > 85
+    assert "1 trial below" in chart.caption
     # The value itself is not dropped: zooming out shows it.
-    assert min(traces(plot)["complete"].y) == pytest.approx(10.0)
+    assert min(traces(chart)["complete"].y) == pytest.approx(10.0)
 
 
 def test_the_best_curves_are_shown_from_near_beside_all(many):
@@ -98,7 +98,7 @@ def test_the_best_curves_are_shown_from_near_beside_all(many):
 
 
 def test_finalists_show_every_replicate_the_mean_and_what_validation_promised():
-    found = traces(finalists_plot(judgement()))
+    found = traces(finalists_chart(judgement()))
     assert list(found["one replicate"].x) == pytest.approx([93, 94, 90, 90])
     chosen = found["mean of the chosen"]
     assert (chosen.x[0], chosen.error_x.array[0], chosen.error_x.arrayminus[0]) == pytest.approx(
@@ -106,7 +106,7 @@ def test_finalists_show_every_replicate_the_mean_and_what_validation_promised():
     )
     assert list(found["validation, in the search"].x) == pytest.approx([95, 90])
     rows = tuple(replace(row, values=(), interval=None) for row in judgement().rows)
-    assert finalists_plot(replace(judgement(), rows=rows)).panels == ()
+    assert finalists_chart(replace(judgement(), rows=rows)).panels == ()
 
 
 def test_whole_settings_lie_on_one_axis_per_parameter_and_aside_where_one_does_not_apply(study):
@@ -114,14 +114,16 @@ def test_whole_settings_lie_on_one_axis_per_parameter_and_aside_where_one_does_n
         *study.trials,
         trial(8, "COMPLETE", (0.85,), params={"lr": 0.1, "units": 128, "optimizer": "adam"}),
     )
-    plot = parallel_coordinates(replace(study, trials=rows))
-    layout = plot.panels[0].figure.layout
+    chart = parallel_coordinates(replace(study, trials=rows))
+    layout = chart.panels[0].figure.layout
     names = [note.text for note in layout.annotations if note.text.startswith("<b>")]
     assert names == [
         f"<b>{n}</b>" for n in ("optimizer", "lr", "units", "validation accuracy (%), by rank")
     ]
-    assert list(traces(plot)["best: trial 3"].x)[:4] == pytest.approx([0.25, 0.8252, 0, 1], abs=0.1)
-    assert list(traces(plot)["best: trial 3"].text) == [
+    assert list(traces(chart)["best: trial 3"].x)[:4] == pytest.approx(
+        [0.25, 0.8252, 0, 1], abs=0.1
+    )
+    assert list(traces(chart)["best: trial 3"].text) == [
         f"trial 3: {text}"
         for text in ("optimizer = adam", "lr = 0.02", "units = 32", "91.25\u00a0%")
     ] + [None]
@@ -131,20 +133,23 @@ def test_whole_settings_lie_on_one_axis_per_parameter_and_aside_where_one_does_n
         trial(10, "COMPLETE", (0.6,), params=sgd),
     )
     more = (*more, trial(11, "COMPLETE", (0.7,), params=sgd | {"momentum": 0.5}))
-    plot = parallel_coordinates(replace(study, trials=(*rows, *more)))
-    assert "does not apply" in plot.caption
-    line = traces(plot)["best: trial 3"]
+    chart = parallel_coordinates(replace(study, trials=(*rows, *more)))
+    assert "does not apply" in chart.caption
+    line = traces(chart)["best: trial 3"]
     assert line.x[1] < 0 < line.x[2]
 
 
 def test_every_figure_says_what_it_shows_and_in_which_unit(study):
     search = finished(study)
-    plots = [*all_plots(Search(study)), *all_plots(Search(search, final_of(search)), judgement())]
-    assert {"finalists", "cost", "parallel"} <= {p.key for p in plots if p.panels}
-    for plot in plots:
-        assert plot.caption or not plot.panels
-        assert "(" in plot.title or plot.key == "cost"
-        for panel in plot.panels:
+    charts = [
+        *all_charts(Search(study)),
+        *all_charts(Search(search, final_of(search)), judgement()),
+    ]
+    assert {"finalists", "cost", "parallel"} <= {p.key for p in charts if p.panels}
+    for chart in charts:
+        assert chart.caption or not chart.panels
+        assert "(" in chart.title or chart.key == "cost"
+        for panel in chart.panels:
             assert re.fullmatch(r"[A-Z0-9][^<>]{20,}\.", panel.alt)
             layout = panel.figure.layout
             axes = [axis for axis in (layout.xaxis, layout.yaxis) if axis.title.text]
@@ -152,19 +157,19 @@ def test_every_figure_says_what_it_shows_and_in_which_unit(study):
             assert all(
                 re.search(r"\(.+\)", axis.title.text) or axis.title.text in named for axis in axes
             )
-            assert axes or plot.key == "parallel"
+            assert axes or chart.key == "parallel"
 
 
 @pytest.mark.parametrize("n", [0, 1, 200, 2500])
 def test_figures_are_sound_at_any_size_and_say_what_they_leave_out(many, n):
     study = many(n)
-    plots = {p.key: p for p in all_plots(Search(study))}
+    charts = {p.key: p for p in all_charts(Search(study))}
     always = {"accuracy", "cost", "curves", "best", "compute"}
-    assert all(bool(p.panels) == (n > 0) for k, p in plots.items() if k in always)
+    assert all(bool(p.panels) == (n > 0) for k, p in charts.items() if k in always)
     assert all(
-        bool(p.panels) == (n > 1) for k, p in plots.items() if k in ("parallel", "parameters")
+        bool(p.panels) == (n > 1) for k, p in charts.items() if k in ("parallel", "parameters")
     )
-    drawn = [json.loads(panel.figure.to_json()) for p in plots.values() for panel in p.panels]
+    drawn = [json.loads(panel.figure.to_json()) for p in charts.values() for panel in p.panels]
     assert all(
         len(t["y"]) < 9000
         for f in drawn
@@ -172,13 +177,15 @@ def test_figures_are_sound_at_any_size_and_say_what_they_leave_out(many, n):
         if "y" in t and isinstance(t["y"], list)
     )
     if n == 200:
-        assert "Drawn: 15" in plots["curves"].caption
-        assert "Drawn" not in plots["accuracy"].caption
+        assert "Drawn: 15" in charts["curves"].caption
+        assert "Drawn" not in charts["accuracy"].caption
     if n == 2500:
-        assert "of 2,143 trials with a value" in plots["accuracy"].caption
-        assert "Drawn: 500 of 2,143" in plots["parameters"].caption
-        assert "of 2,143 trials with a value, evenly spaced by rank" in plots["parallel"].caption
-        assert max(traces(plots["accuracy"])["complete"].x) > 2490
-        assert "Each bar sums 7 consecutive trials" in plots["compute"].caption
+        assert "of 2,143 trials with a value" in charts["accuracy"].caption
+        assert "Drawn: 500 of 2,143" in charts["parameters"].caption
+        assert "of 2,143 trials with a value, evenly spaced by rank" in charts["parallel"].caption
+        assert max(traces(charts["accuracy"])["complete"].x) > 2490
+        assert "Each bar sums 7 consecutive trials" in charts["compute"].caption
         total = sum(t.train_s for t in study.trials)
-        assert sum(sum(t.y) for t in plots["compute"].panels[0].figure.data) == pytest.approx(total)
+        assert sum(sum(t.y) for t in charts["compute"].panels[0].figure.data) == pytest.approx(
+            total
+        )

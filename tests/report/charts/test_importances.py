@@ -55,10 +55,10 @@ def test_what_decides_is_told_from_what_does_not(settings):
     assert (
         next(part for part in parts if part.name == "units").low < 0 < parts[1].mean < parts[0].mean
     )
-    plot = importances(study)
-    assert "Bars of importance by parameter, the most important first: lr" in plot.panels[0].alt
-    assert list(plot.panels[0].figure.layout.yaxis.ticktext)[:2] == ["lr", "optimizer"]
-    assert plot.caption == importances(study).caption
+    chart = importances(study)
+    assert "Bars of importance by parameter, the most important first: lr" in chart.panels[0].alt
+    assert list(chart.panels[0].figure.layout.yaxis.ticktext)[:2] == ["lr", "optimizer"]
+    assert chart.caption == importances(study).caption
 
 
 def test_a_trial_is_not_judged_by_when_it_was_stopped(settings):
@@ -69,19 +69,19 @@ def test_a_trial_is_not_judged_by_when_it_was_stopped(settings):
         replace(t, curve=curve(a, 0.95 + a / 100)) if t.number % 2 else t
         for t, a in zip(study.trials, values, strict=True)
     ]
-    plot = importances(replace(study, trials=tuple(rows)))
-    assert "accuracy up to epoch 1." in plot.caption
-    assert plot.panels[0].alt == importances(study).panels[0].alt
+    chart = importances(replace(study, trials=tuple(rows)))
+    assert "accuracy up to epoch 1." in chart.caption
+    assert chart.panels[0].alt == importances(study).panels[0].alt
 
 
 def test_accuracies_that_nothing_explains_have_no_importances(settings, random):
-    plot = importances(study_of(random.uniform(0.5, 0.9, len(settings)).tolist(), settings))
-    assert plot.panels == ()
-    assert "hardly better than a guess" in plot.why_empty
+    chart = importances(study_of(random.uniform(0.5, 0.9, len(settings)).tolist(), settings))
+    assert chart.panels == ()
+    assert "hardly better than a guess" in chart.why_empty
 
 
 @pytest.mark.parametrize("n", [0, 19])
 def test_few_trials_have_no_importances(settings, n):
-    plot = importances(study_of([0.5 + i / 100 for i in range(n)], settings[:n]))
-    assert plot.panels == ()
-    assert "20 trials of different accuracy" in plot.why_empty
+    chart = importances(study_of([0.5 + i / 100 for i in range(n)], settings[:n]))
+    assert chart.panels == ()
+    assert "20 trials of different accuracy" in chart.why_empty

@@ -16,7 +16,7 @@ from search.analysis.statistics import Difference, Runs, compare_all, holm
 from search.errors import InputError
 from search.files import write_text
 from search.records import Search, StudyRecord
-from search.report.charts.drawing import Axis, as_plot, log_ticks, tick_text
+from search.report.charts.drawing import Axis, as_chart, log_ticks, tick_text
 from search.report.charts.label_places import place
 from search.report.charts.paper import write_pictures
 from search.report.comparison.charts import accuracy_by_search, accuracy_per_study, pareto
@@ -286,8 +286,8 @@ def overlap(one, other):
     return one[0] < other[1] and other[0] < one[1] and one[2] < other[3] and other[2] < one[3]
 
 
-def test_every_study_has_a_row_in_the_plot_best_first_and_what_lacks_says_so():
-    figure = as_plot(accuracy_per_study(compare_studies(ROWS))).panels[0].figure
+def test_every_study_has_a_row_in_the_chart_best_first_and_what_lacks_says_so():
+    figure = as_chart(accuracy_per_study(compare_studies(ROWS))).panels[0].figure
     assert figure.layout.yaxis.ticktext == ("conv", "lenet", "mlp", "vgg")
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]
     by_name = {t.name: [figure.layout.yaxis.ticktext[int(y)] for y in t.y] for t in figure.data}

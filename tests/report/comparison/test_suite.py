@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from search.errors import InputError
-from search.report.charts.drawing import as_plot
+from search.report.charts.drawing import as_chart
 from search.report.comparison.suite import ComparisonRow, comparison_frame, standing
 from search.report.comparison.suite_chart import accuracy_per_model
 from search.report.comparison.suite_notes import to_markdown
@@ -84,9 +84,9 @@ def read(frame):
     return list(csv.DictReader(io.StringIO(to_csv(frame))))
 
 
-def points(plot, name, panel=0):
+def points(chart, name, panel=0):
     """Marks of one legend entry as {model: x}, the y axis' words put back."""
-    layout, traces = plot.panels[panel].figure.layout, plot.panels[panel].figure.data
+    layout, traces = chart.panels[panel].figure.layout, chart.panels[panel].figure.data
     trace = next(t for t in traces if t.name == name)
     return {layout.yaxis.ticktext[int(y)]: x for x, y in zip(trace.x, trace.y, strict=True)}
 
@@ -176,9 +176,9 @@ def test_the_summary_says_who_reaches_the_figure_who_does_not_and_who_cannot_be_
     assert summary(()) == ["The suite has no systems."]
 
 
-def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
-    plot = as_plot(accuracy_per_model((*ROWS, replace(BASE, model="best", values=(0.99,) * 3))))
-    fashion, cifar = (p.figure for p in plot.panels)
+def test_every_system_has_a_row_in_the_chart_of_its_data_best_first():
+    chart = as_chart(accuracy_per_model((*ROWS, replace(BASE, model="best", values=(0.99,) * 3))))
+    fashion, cifar = (p.figure for p in chart.panels)
     assert fashion.layout.yaxis.ticktext[0] == "best"
     assert set(fashion.layout.yaxis.ticktext) == {r.model for r in ROWS if r is not SHORT} | {
         "best"
@@ -193,7 +193,7 @@ def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
         "document, training set",
     }
     assert len(set(looks.values())) == 3
-    assert points(plot, "document, training set") == {"other": 92.0}
+    assert points(chart, "document, training set") == {"other": 92.0}
     assert {re.sub("<.*?>", "", a.text) for a in fashion.layout.annotations} == {
         "all failed",
         "not run yet",
@@ -206,24 +206,24 @@ def test_every_system_has_a_row_in_the_plot_of_its_data_best_first():
     )
     assert whiskers["convNN_1"] == pytest.approx(4.96828, abs=1e-5)
     single = next(t for t in fashion.data if t.name == "ours, too few replicates for an interval")
-    assert points(plot, single.name) == {"one": 84.0}
+    assert points(chart, single.name) == {"one": 84.0}
     assert single.error_x.array is None
 
 
 def test_a_far_outlier_gets_a_close_up_beside_the_whole_range_and_is_named_in_both():
     near = [replace(BASE, model=f"m{i}", values=(0.84 + i / 200,) * 2) for i in range(5)]
-    plot = as_plot(
+    chart = as_chart(
         accuracy_per_model(
             [*near, replace(BASE, model="far", published=0.3764, values=(0.38, 0.38))]
         )
     )
-    whole, close = (p.figure for p in plot.panels)
+    whole, close = (p.figure for p in chart.panels)
     assert whole.layout.xaxis.range[0] < 37.64
     assert whole.layout.xaxis.range[1] > 86
     assert close.layout.xaxis.range[0] > 80
     assert close.layout.yaxis.ticktext == whole.layout.yaxis.ticktext
     assert "ours 38.00\u00a0%, document 37.64\u00a0%" in close.layout.annotations[0].text
-    assert "drawn twice" in plot.caption
+    assert "drawn twice" in chart.caption
     assert len(accuracy_per_model(near).drawings) == 1
     assert "drawn twice" not in accuracy_per_model(near).caption
 
