@@ -155,20 +155,20 @@ def compare_studies(contenders: Sequence[Contender]) -> Comparison:
     rows: list[Row] = []
     over: set[str] = set()
     for data in dict.fromkeys(c.data for c in contenders):
-        own = sorted((c for c in contenders if c.data == data), key=lambda c: -c.mean)
-        valued = [c for c in own if c.values]
+        entrants = sorted((c for c in contenders if c.data == data), key=lambda c: -c.mean)
+        valued = [c for c in entrants if c.values]
         pairs = compare_all([Runs(c.values, c.hits) for c in valued])
         over |= {pair.over for pair in pairs.values() if pair.p_value is not None}
-        rows += [*_judged(valued, pairs), *(Row(c) for c in own if not c.values)]
+        rows += [*_judged(valued, pairs), *(Row(c) for c in entrants if not c.values)]
     return Comparison(tuple(rows), _ranks(rows), _how(over))
 
 
-def _judged(own: Sequence[Contender], pairs: dict[tuple[int, int], Difference]) -> list[Row]:
-    told = {key: pair.p_value for key, pair in pairs.items() if pair.p_value is not None}
-    corrected = dict(zip(told, holm(list(told.values())), strict=True))
-    places = rankdata([-c.mean for c in own])
+def _judged(contenders: Sequence[Contender], pairs: dict[tuple[int, int], Difference]) -> list[Row]:
+    p_values = {key: pair.p_value for key, pair in pairs.items() if pair.p_value is not None}
+    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    places = rankdata([-c.mean for c in contenders])
     rows = []
-    for i, contender in enumerate(own):
+    for i, contender in enumerate(contenders):
         p_value = corrected.get((0, i))
         tied = True if i == 0 else None if p_value is None else p_value >= SIGNIFICANCE
         rows.append(Row(contender, float(places[i]), p_value, tied))
@@ -186,15 +186,19 @@ def _ranks(rows: Sequence[Row]) -> Ranks | None:
         return None
     scores = np.array([[-means[m, d] for m in complete] for d in data])
     places = rankdata(scores, axis=1)
-    found = sorted(
+    mean_ranks = sorted(
         zip(complete, places.mean(axis=0).tolist(), strict=True), key=lambda item: item[1]
     )
     left_out = tuple(m for m in models if m not in complete)
     if len(data) < MIN_DATA_SETS or len(complete) < MIN_MODELS or np.ptp(places) == 0:
-        return Ranks(tuple(found), tuple(data), left_out)
+        return Ranks(tuple(mean_ranks), tuple(data), left_out)
     p_value = float(friedmanchisquare(*scores.T).pvalue)
     return Ranks(
-        tuple(found), tuple(data), left_out, p_value, critical_difference(len(complete), len(data))
+        tuple(mean_ranks),
+        tuple(data),
+        left_out,
+        p_value,
+        critical_difference(len(complete), len(data)),
     )
 
 
@@ -228,28 +232,28 @@ _OVER = {
 
 
 def _how(over: set[str]) -> str:
-    found = [
+    sentences = [
         "Each study is represented by the setting that its validation ranks first; the test set"
         " chose none of them. Test accuracy is the mean over replicates of it that differ in their"
         " seed only, trained on all images but the test set, with its 95 % interval by Student’s t"
         " over them."
     ]
-    found += [text for name, text in _OVER.items() if name in over]
+    sentences += [text for name, text in _OVER.items() if name in over]
     if over:
-        found.append(
+        sentences.append(
             f"P values are corrected by Holm for all pairs on a data set; from {SIGNIFICANCE} on,"
             " two models are tied. Which of several has the highest mean was read from the test"
             " set itself, so that mean is a little too high for new images."
         )
-    return " ".join(found)
+    return " ".join(sentences)
 
 
 def labelled(contenders: Sequence[Contender]) -> list[Contender]:
     """`contenders` with their study in the model's name where a data set has the model more than
     once.
     """
-    found = Counter((c.model, c.data) for c in contenders)
-    twice = {model for (model, _), n in found.items() if n > 1}
+    counts = Counter((c.model, c.data) for c in contenders)
+    twice = {model for (model, _), n in counts.items() if n > 1}
     return [
         replace(c, model=f"{c.model} ({c.study})") if c.model in twice else c for c in contenders
     ]

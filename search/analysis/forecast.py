@@ -170,10 +170,10 @@ def _came(trials: Sequence[TrialRecord], valued: Sequence[TrialRecord]) -> tuple
     order = np.argsort(ends, kind="stable")
     spent = np.cumsum(np.array([e.seconds for e in epochs])[order])
     bests = np.array([t.best.at for t in valued if t.best])
-    found: Floats = (
+    gains: Floats = (
         spent[np.searchsorted(ends[order], bests, side="right") - 1] if len(bests) else bests
     )
-    return found, float(spent[-1]) if len(spent) else 0.0
+    return gains, float(spent[-1]) if len(spent) else 0.0
 
 
 def _noise(

@@ -76,17 +76,17 @@ def measure(
     x = np.hstack(columns)
     y = rankdata([accuracy_of(trial) for trial in trials]) / len(trials)
     folds = RepeatedKFold(n_splits=FOLDS, n_repeats=ROUNDS, random_state=0)
-    found = (
+    losses = (
         np.array(
             [
-                _fold(x, y, groups, known, unseen, seed)
-                for seed, (known, unseen) in enumerate(folds.split(x))
+                _fold(x, y, groups, seen, unseen, seed)
+                for seed, (seen, unseen) in enumerate(folds.split(x))
             ]
         )
         / y.var()
     )
-    explained = _interval("all", 1 - found[:, 0])
-    lost = [_interval(name, (found[:, i + 1] - found[:, 0]) / 2) for i, name in enumerate(names)]
+    explained = _interval("all", 1 - losses[:, 0])
+    lost = [_interval(name, (losses[:, i + 1] - losses[:, 0]) / 2) for i, name in enumerate(names)]
     return explained, sorted(lost, key=lambda i: -i.mean)
 
 
@@ -94,7 +94,7 @@ def _fold(
     x: Floats,
     y: Floats,
     groups: NDArray[np.intp],
-    known: NDArray[np.intp],
+    seen: NDArray[np.intp],
     unseen: NDArray[np.intp],
     seed: int,
 ) -> list[float]:
@@ -104,19 +104,17 @@ def _fold(
     from sklearn.ensemble import ExtraTreesRegressor  # noqa: PLC0415  # a second to load
 
     random = np.random.default_rng(seed)
-    forest = ExtraTreesRegressor(TREES, min_samples_leaf=2, random_state=seed).fit(
-        x[known], y[known]
-    )
-    asked = [x[unseen]]
+    forest = ExtraTreesRegressor(TREES, min_samples_leaf=2, random_state=seed).fit(x[seen], y[seen])
+    questions = [x[unseen]]
     for group in range(groups.max() + 1):
         for _ in range(_SHUFFLES):
             mixed = x[unseen].copy()
             mixed[:, groups == group] = x[random.permutation(unseen)][:, groups == group]
-            asked.append(mixed)
+            questions.append(mixed)
     # One question for all: a forest answers many rows in hardly more time than one.
-    errors = ((forest.predict(np.vstack(asked)).reshape(len(asked), -1) - y[unseen]) ** 2).mean(
-        axis=1
-    )
+    errors = (
+        (forest.predict(np.vstack(questions)).reshape(len(questions), -1) - y[unseen]) ** 2
+    ).mean(axis=1)
     return [float(errors[0]), *errors[1:].reshape(-1, _SHUFFLES).mean(axis=1).tolist()]
 
 

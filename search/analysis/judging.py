@@ -64,18 +64,18 @@ def judge(search: Search, correct: Mapping[int, NDArray[np.bool_]]) -> Judgement
     trials = {t.number: t for t in search.finalists.trials} if search.finalists else {}
     n_test = _n_test(list(trials.values()))
     rule = Rule.of(study.spec)
-    asked = _by_source(search)
-    n_best = len(asked.keys() - {0}) + 1 if rule.finalists is None else rule.finalists
+    replicates = _by_source(search)
+    n_best = len(replicates.keys() - {0}) + 1 if rule.finalists is None else rule.finalists
     whole = whole_baseline(search)
     rows: list[Finalist] = []
     runs: list[Runs] = []
     for place, source in enumerate(ranking(study), start=1):
-        if numbers := asked.get(source.number):
-            own = [trials.get(n) for n in numbers]
-            row = _finalist(source, place if has_rank(source) else None, n_best, own)
+        if numbers := replicates.get(source.number):
+            trainings = [trials.get(n) for n in numbers]
+            row = _finalist(source, place if has_rank(source) else None, n_best, trainings)
             is_baseline = row.is_document and rule.baseline_epochs is not None
             rows.append(_as_baseline(row, search, numbers, whole) if is_baseline else row)
-            runs.append(_runs([t for t in own if t], correct, n_test))
+            runs.append(_runs([t for t in trainings if t], correct, n_test))
     if not rows:
         return None
     missing = {t.number for t in _chosen(rule, study.trials)} - {row.trial for row in rows}
@@ -146,32 +146,32 @@ def _by_source(search: Search) -> dict[int, list[int]]:
     """Numbers of the replicate trials by the trial that they repeat; a pilot's for each replicate
     that awaits it.
     """
-    found: dict[int, list[int]] = {}
+    numbers: dict[int, list[int]] = {}
     for number, source in sources(search).items():
-        found.setdefault(source, []).append(number)
+        numbers.setdefault(source, []).append(number)
     for number, replicate in enumerate(replicates_of(search)):
         if replicate.is_pilot and replicate.source is not None:
-            found.setdefault(replicate.source, [number] * Rule.of(search.study.spec).n_replicates)
-    return found
+            numbers.setdefault(replicate.source, [number] * Rule.of(search.study.spec).n_replicates)
+    return numbers
 
 
 def test_score(trial: TrialRecord) -> tuple[float, int] | None:
     """Accuracy on the test set and its number of images, once the replicate is finished."""
-    found = trial.evaluation
+    evaluation = trial.evaluation
     if (
         trial.state != State.COMPLETE
-        or found is None
-        or found.split != "test"
-        or not 0 <= found.accuracy <= 1
+        or evaluation is None
+        or evaluation.split != "test"
+        or not 0 <= evaluation.accuracy <= 1
     ):
         return None
-    return found.accuracy, found.n
+    return evaluation.accuracy, evaluation.n
 
 
 def _finalist(
-    source: TrialRecord, rank: int | None, n_best: int, own: Sequence[TrialRecord | None]
+    source: TrialRecord, rank: int | None, n_best: int, replicates: Sequence[TrialRecord | None]
 ) -> Finalist:
-    begun = [t for t in own if t]
+    begun = [t for t in replicates if t]
     values = tuple(score[0] for t in begun if (score := test_score(t)))
     interval = mean_interval(values) if values else None
     search = float(source.val_accuracy or 0.0)  # it was chosen by one
@@ -183,7 +183,7 @@ def _finalist(
         search_accuracy=search,
         interval=interval,
         values=values,
-        n_wanted=len(own),
+        n_wanted=len(replicates),
         # A pilot that came to a good end has replicates soon.
         n_failed=sum(t.state in _ENDED and t.evaluation is None for t in begun),
         optimism=search - interval.mean if interval else None,
@@ -191,30 +191,28 @@ def _finalist(
 
 
 def _runs(
-    own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]], n_test: int | None
+    replicates: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]], n_test: int | None
 ) -> Runs:
-    scored = [(t, score) for t in own if (score := test_score(t))]
+    scored = [(t, score) for t in replicates if (score := test_score(t))]
     hits = mean_hits([t for t, (_, n) in scored if n == n_test], correct)
     return Runs(tuple(accuracy for _, (accuracy, _) in scored), hits)
 
 
 def mean_hits(
-    own: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]]
+    replicates: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]]
 ) -> NDArray[np.float64] | None:
-    """The part of the scored replicates `own` that got each image right; None where no predictions
-    are known.
-    """
+    """The part of scored `replicates` that got each image right; None without predictions."""
     kept = [
         correct[t.number]
-        for t in own
+        for t in replicates
         if t.number in correct
         and t.evaluation
         and len(correct[t.number]) == t.evaluation.n
         # An older file than the score would pair other predictions with it.
         and np.count_nonzero(correct[t.number]) == round(t.evaluation.accuracy * t.evaluation.n)
     ]
-    found: NDArray[np.float64] | None = np.mean(kept, axis=0) if kept else None
-    return found
+    hits: NDArray[np.float64] | None = np.mean(kept, axis=0) if kept else None
+    return hits
 
 
 def _n_test(trials: Sequence[TrialRecord]) -> int | None:
@@ -230,16 +228,16 @@ def _compared(
     by_trial = {
         frozenset((rows[valued[i]].trial, rows[valued[j]].trial)): d for (i, j), d in pairs.items()
     }
-    told = {key: d.p_value for key, d in by_trial.items() if d.p_value is not None}
-    corrected = dict(zip(told, holm(list(told.values())), strict=True))
-    found = Judgement(tuple(rows), None, n_test, is_complete, "")
-    if found.best is None:
-        return found
-    best = found.best.trial
+    p_values = {key: d.p_value for key, d in by_trial.items() if d.p_value is not None}
+    corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    judgement = Judgement(tuple(rows), None, n_test, is_complete, "")
+    if judgement.best is None:
+        return judgement
+    best = judgement.best.trial
     judged = tuple(_judged(row, best, corrected.get(frozenset((row.trial, best)))) for row in rows)
-    own = next((row.trial for row in rows[1:] if row.is_baseline), None)
-    gain = None if own is None else by_trial.get(frozenset((rows[0].trial, own)))
-    return replace(found, rows=judged, gain=gain, how=_how(list(pairs.values()), len(told)))
+    baseline = next((row.trial for row in rows[1:] if row.is_baseline), None)
+    gain = None if baseline is None else by_trial.get(frozenset((rows[0].trial, baseline)))
+    return replace(judgement, rows=judged, gain=gain, how=_how(list(pairs.values()), len(p_values)))
 
 
 def _judged(row: Finalist, best: int, p_value: float | None) -> Finalist:
@@ -252,11 +250,11 @@ def _judged(row: Finalist, best: int, p_value: float | None) -> Finalist:
 
 def _how(pairs: Sequence[Difference], n_told: int) -> str:
     over = {pair.over for pair in pairs if pair.p_value is not None}
-    found = [_MEANS, *(text for name, text in _OVER.items() if name in over)]
+    sentences = [_MEANS, *(text for name, text in _OVER.items() if name in over)]
     if n_told:
-        found.append(
+        sentences.append(
             f"P values are corrected by Holm for {count(n_told, 'comparison')} (all pairs); from"
             f" {SIGNIFICANCE} on, two settings are tied. The p of the gain over the baseline is"
             " not: it is a single question."
         )
-    return " ".join(found)
+    return " ".join(sentences)

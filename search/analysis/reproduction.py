@@ -70,24 +70,26 @@ class Reproduction:
     @property
     def verdict(self) -> Verdict:
         """That of the part that is farthest off."""
-        found = {part.verdict for part in self.parts}
-        if self.problems or Verdict.DIFFERENT in found:
+        verdicts = {part.verdict for part in self.parts}
+        if self.problems or Verdict.DIFFERENT in verdicts:
             return Verdict.DIFFERENT
-        return Verdict.WITHIN if Verdict.WITHIN in found else Verdict.BIT_EQUAL
+        return Verdict.WITHIN if Verdict.WITHIN in verdicts else Verdict.BIT_EQUAL
 
     @property
     def largest(self) -> tuple[str, Deviation] | None:
         """The part and the metric that are farthest off; None where all numbers are the same."""
-        found = [(part.what, deviation) for part in self.parts for deviation in part.deviations]
-        return max(found, key=lambda f: f[1].points, default=None)
+        deviations = [
+            (part.what, deviation) for part in self.parts for deviation in part.deviations
+        ]
+        return max(deviations, key=lambda f: f[1].points, default=None)
 
     @property
     def drifts(self) -> bool:
         """Whether numbers part as rounding makes them: by next to nothing first, and farther by the
         epoch.
         """
-        found = [part.largest.points if part.largest else 0.0 for part in self.parts]
-        apart = found[next((i for i, p in enumerate(found) if p), len(found)) :]
+        largest = [part.largest.points if part.largest else 0.0 for part in self.parts]
+        apart = largest[next((i for i, p in enumerate(largest) if p), len(largest)) :]
         return (
             bool(apart)
             and all(apart)
@@ -182,26 +184,26 @@ def _compared(
 
 
 def _problems(recorded: TrialRecord, again: TrialRecord) -> list[str]:
-    found = []
+    problems = []
     if (
         recorded.n_params is not None
         and again.n_params is not None
         and recorded.n_params != again.n_params
     ):
-        found.append(
+        problems.append(
             f"the network has {again.n_params:,} parameters, the record says {recorded.n_params:,}"
         )
     if recorded.state == State.FAIL:
-        found += _other_failure(recorded, again)
+        problems += _other_failure(recorded, again)
     elif again.state == State.FAIL:
-        found.append(
+        problems.append(
             f"it failed after {_epochs(again.epochs)}, which it did not then: {again.reason}"
         )
     elif again.epochs != recorded.epochs:
-        found.append(f"it trained {_epochs(again.epochs)}, the record has {recorded.epochs}")
+        problems.append(f"it trained {_epochs(again.epochs)}, the record has {recorded.epochs}")
     elif recorded.evaluation and not again.evaluation:
-        found.append(f"it was not scored on the {recorded.evaluation.split} images")
-    return found
+        problems.append(f"it was not scored on the {recorded.evaluation.split} images")
+    return problems
 
 
 def _other_failure(recorded: TrialRecord, again: TrialRecord) -> list[str]:

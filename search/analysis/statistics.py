@@ -173,7 +173,7 @@ def _resampled_means(
     if not hits:
         return []
     stacked = np.stack(hits)
-    found = bootstrap(
+    resampled = bootstrap(
         (stacked,),
         np.mean,
         axis=-1,
@@ -184,7 +184,7 @@ def _resampled_means(
         batch=max(1, _CELLS // stacked.size),
         rng=np.random.default_rng(0),
     )
-    means: NDArray[np.float64] = found.bootstrap_distribution
+    means: NDArray[np.float64] = resampled.bootstrap_distribution
     return list(means)
 
 
@@ -213,12 +213,12 @@ def _over_seeds(a: Sequence[float], b: Sequence[float], level: float) -> Differe
     if min(len(a), len(b)) < 2:
         return Difference(value, None, None, None)
     if min(a) == max(a) and min(b) == max(b):
-        found = permutation_test(
+        permuted = permutation_test(
             (a, b),
             lambda x, y, axis: np.mean(x, axis) - np.mean(y, axis),
             rng=np.random.default_rng(0),
         )
-        return Difference(value, None, None, float(found.pvalue), "seeds")
+        return Difference(value, None, None, float(permuted.pvalue), "seeds")
     test = _welch(a, b)
     if not _enough(a, b):
         return Difference(value, None, None, float(test.pvalue), "seeds")

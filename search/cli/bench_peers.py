@@ -82,8 +82,8 @@ def bench_peers(
         "threads": threads,
         "jobs": jobs or str(os.cpu_count() or 1),
     }
-    asked = check(Request(models, sized(data, resize), systems, fixes, budget, counts, out))
-    runs, n_failed = asked.runs, 0
+    experiment = check(Request(models, sized(data, resize), systems, fixes, budget, counts, out))
+    runs, n_failed = experiment.runs, 0
     if n := len(runs.keys):
         say(f"{out} holds {count(n, 'run')} already")
 
@@ -102,13 +102,13 @@ def bench_peers(
         best, seconds = max(done.trace.values), done.trace.seconds[-1]
         say(f"{name}: {best:.4f} with {count(done.trace.n_settings, 'setting')} in {seconds:.0f} s")
 
-    say(f"{count(len(asked.setups), 'run')} to do …")
+    say(f"{count(len(experiment.setups), 'run')} to do …")
     with locked(out.with_suffix(".lock"), wait=False) as is_mine:
         if not is_mine:
             raise InputError(
                 f"--out: another command writes {out} right now; wait for it, or give another file"
             )
-        is_whole = Searches(asked.jobs).run(asked.setups, keep)
+        is_whole = Searches(experiment.jobs).run(experiment.setups, keep)
     if not is_whole:
         echo(
             f"stopped: {out} holds {count(len(runs.keys), 'run')}; the same command goes on",

@@ -74,17 +74,17 @@ def folder_name(studies: Sequence[str]) -> str:
     return joined if len(joined) <= _LONGEST else f"{len(ordered)}-studies-{digest}"
 
 
-def print_comparison(found: Compared, *, as_json: bool) -> None:
+def print_comparison(compared: Compared, *, as_json: bool) -> None:
     """Print a comparison and where it is."""
-    paths = {name: str(path) for name, path in found.paths._asdict().items()}
+    paths = {name: str(path) for name, path in compared.paths._asdict().items()}
     if as_json:
-        echo(json.dumps({**paths, "rows": found.rows}, ensure_ascii=False))
+        echo(json.dumps({**paths, "rows": compared.rows}, ensure_ascii=False))
         return
     from search.cli.views.console import Console
 
     console = Console(width=None if sys.stdout.isatty() else 140)
     console.print(
-        found.paths.markdown.read_text(encoding="utf-8"),
+        compared.paths.markdown.read_text(encoding="utf-8"),
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -107,21 +107,21 @@ def _check_names(names: Sequence[str]) -> None:
     if len(set(names)) > 1:
         return
     name = names[0]
-    known = ", ".join(sorted(p.parent.name for p in home().glob("*/suite.yaml"))) or "none"
+    suites = ", ".join(sorted(p.parent.name for p in home().glob("*/suite.yaml"))) or "none"
     rule = (
         f"{name!r} alone can't be compared: give two studies or more, or a suite that was run here"
     )
-    raise InputError(f"{rule}; known: {known}; `gridless bench` runs one")
+    raise InputError(f"{rule}; known: {suites}; `gridless bench` runs one")
 
 
 def _entrants(names: Sequence[str], storage: LedgerStorage) -> list[Entrant]:
     """The studies and the systems of the suites `names`, each once."""
-    found: dict[str, Entrant] = {}
+    entrants: dict[str, Entrant] = {}
     problems: list[str] = []
     for name in dict.fromkeys(names):
         try:
             suite = _suite(name)
-            own = (
+            added = (
                 suite_entrants(storage, suite.systems)
                 if suite
                 else stored_entrants(storage, [name])
@@ -129,10 +129,10 @@ def _entrants(names: Sequence[str], storage: LedgerStorage) -> list[Entrant]:
         except InputError as error:
             problems += error.problems
             continue
-        found |= {e.study: e for e in own}
+        entrants |= {e.study: e for e in added}
     if problems:
         raise InputError(problems)
-    return list(found.values())
+    return list(entrants.values())
 
 
 def _fixed(suite: Suite, storage: LedgerStorage, folder: Path) -> Compared:

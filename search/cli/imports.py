@@ -73,43 +73,45 @@ def import_(
     request = ImportRequest(
         source, into, model, data and sized(data, resize), space_file, study, renames
     )
-    past, found = import_past(request, sayer(quiet))
-    _tell(into, past, found)
+    past, imported = import_past(request, sayer(quiet))
+    _tell(into, past, imported)
     if as_json:
-        echo(json.dumps(_as_dict(into, past, found)))
+        echo(json.dumps(_as_dict(into, past, imported)))
     else:
-        known = f", {found.n_known} were there already" if found.n_known else ""
-        verb = "does" if len(found.rejected) == 1 else "do"
-        left_out = f", {len(found.rejected)} {verb} not fit" if found.rejected else ""
-        echo(f"{into}: {count(found.n_new, 'trial')} from {past.kind} came in{known}{left_out}")
-    return 0 if found.n_new or found.n_known else 1
+        already = f", {imported.n_known} were there already" if imported.n_known else ""
+        verb = "does" if len(imported.rejected) == 1 else "do"
+        left_out = f", {len(imported.rejected)} {verb} not fit" if imported.rejected else ""
+        echo(
+            f"{into}: {count(imported.n_new, 'trial')} from {past.kind} came in{already}{left_out}"
+        )
+    return 0 if imported.n_new or imported.n_known else 1
 
 
-def _tell(into: str, past: "Past", found: "Imported") -> None:
+def _tell(into: str, past: "Past", imported: "Imported") -> None:
     """What did not fit, and what was taken for granted."""
     from search.actions.importing.command import REJECTED
     from search.paths import home
 
-    for row, reason in found.rejected[:_MAX_SHOWN]:
+    for row, reason in imported.rejected[:_MAX_SHOWN]:
         echo(f"row {row} of {past.place} was left out: {reason}", err=True)
-    if found.rejected:
-        more = len(found.rejected) - _MAX_SHOWN
+    if imported.rejected:
+        more = len(imported.rejected) - _MAX_SHOWN
         echo(f"{f'{more} more, ' if more > 0 else ''}all in {home() / into / REJECTED}", err=True)
-    if found.assumed:
-        values = ", ".join(f"{name}={value}" for name, value in found.assumed.items())
+    if imported.assumed:
+        values = ", ".join(f"{name}={value}" for name, value in imported.assumed.items())
         echo(
             f"note: the source says nothing of {values}: these are the document's values", err=True
         )
 
 
-def _as_dict(into: str, past: "Past", found: "Imported") -> dict[str, object]:
+def _as_dict(into: str, past: "Past", imported: "Imported") -> dict[str, object]:
     return {
         "study": into,
         "source": {"kind": past.kind, "place": past.place},
-        "n_new": found.n_new,
-        "n_known": found.n_known,
-        "rejected": [r._asdict() for r in found.rejected],
-        "assumed": dict(found.assumed),
+        "n_new": imported.n_new,
+        "n_known": imported.n_known,
+        "rejected": [r._asdict() for r in imported.rejected],
+        "assumed": dict(imported.assumed),
     }
 
 

@@ -76,8 +76,8 @@ def delete(name: str, yes: bool, dry_run: bool, mlflow: bool, as_json: bool) -> 
             )
         )
     else:
-        told = f"; runs marked as deleted in MLflow: {n_runs}" if mlflow else ""
-        echo(f"{name} is deleted, {freed_mb:.1f} MB freed{told}")
+        mirrored = f"; runs marked as deleted in MLflow: {n_runs}" if mlflow else ""
+        echo(f"{name} is deleted, {freed_mb:.1f} MB freed{mirrored}")
     _tell_kept(kept)
     return 0
 
@@ -128,13 +128,13 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     kept = [] if keep else remove(storage, removal)
     size_mb, freed_mb = n_bytes / 2**20, 0.0 if keep else removal.freed_without(kept)
     if as_json:
-        told = {
+        archived = {
             "archived": name,
             "file": str(path),
             "size_mb": round(size_mb, 2),
             "freed_mb": round(freed_mb, 2),
         }
-        echo(json.dumps(told))
+        echo(json.dumps(archived))
     else:
         echo(
             f"{name} is in {path}, {size_mb:.1f} MB"
@@ -227,7 +227,7 @@ def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json
 
     stays = _stays(removal, mlflow=mlflow)
     if as_json:
-        told = {
+        plan = {
             "study": removal.name,
             "n_trials": dict(removal.n_trials),
             "storage": masked(storage.url),
@@ -235,7 +235,7 @@ def _show(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool, as_json
         sizes = {masked(place): round(n / 2**20, 2) for place, n in removal.places.items()}
         echo(
             json.dumps(
-                told | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays},
+                plan | {"mb": sizes, "frees_mb": round(removal.freed_mb, 2), "stays": stays},
                 indent=1,
             )
         )
@@ -254,17 +254,17 @@ def _stays(removal: "Removal", *, mlflow: bool) -> list[str]:
     from search.tracking.mlflow.forget import has_store
     from search.tracking.uri import default_uri
 
-    found = []
+    names = []
     if has_store(uri := default_uri(home())):
         which = "files and registered models" if mlflow else "runs, files and registered models"
         how = "`mlflow gc` removes the files" if mlflow else "--mlflow deletes the runs"
-        found.append(f"MLflow's {which} of experiment {removal.name} at {masked(uri)}; {how}")
+        names.append(f"MLflow's {which} of experiment {removal.name} at {masked(uri)}; {how}")
     if any(cache().glob("features-*.npy")):
-        found.append(
+        names.append(
             f"features of frozen networks in {cache()}, which studies share; they can be removed at"
             " any time"
         )
-    return found
+    return names
 
 
 def _agreed(question: str, yes: bool) -> bool:

@@ -121,19 +121,19 @@ def _print(done: "Reproduced", *, as_json: bool) -> None:
 def _verdict(done: "Reproduced") -> list[str]:
     from search.study.user_code import code_difference, code_in
 
-    found = done.comparison
+    comparison = done.comparison
     recorded = done.recorded
-    title = f"trial {recorded.trial.number} of {recorded.spec.name}: {found.verdict}"
-    lines = [f"{title} (tolerance {found.tolerance:g} points)"]
-    if found.largest:
-        what, deviation = found.largest
+    title = f"trial {recorded.trial.number} of {recorded.spec.name}: {comparison.verdict}"
+    lines = [f"{title} (tolerance {comparison.tolerance:g} points)"]
+    if comparison.largest:
+        what, deviation = comparison.largest
         lines.append(f"largest difference: {_points(deviation)} in {deviation.metric} of {what}")
-    if found.drifts:
+    if comparison.drifts:
         lines.append(
             "it begins with the last digits and grows by the epoch, as other rounding does; see"
             " what differs"
         )
-    lines += found.problems
+    lines += comparison.problems
     if recorded.n_environments > 1:
         lines.append(
             f"it was trained in parts, on {recorded.n_environments} different environments; the"
@@ -193,15 +193,15 @@ def _percent(value: float | None) -> str:
 
 
 def _as_dict(done: "Reproduced") -> dict[str, Any]:
-    found, recorded = done.comparison, done.recorded
-    largest = found.largest
+    comparison, recorded = done.comparison, done.recorded
+    largest = comparison.largest
     return {
         "study": recorded.spec.name,
         "trial": recorded.trial.number,
         "state": recorded.trial.state,
-        "verdict": str(found.verdict),
-        "drifts": found.drifts,
-        "tolerance_points": found.tolerance,
+        "verdict": str(comparison.verdict),
+        "drifts": comparison.drifts,
+        "tolerance_points": comparison.tolerance,
         "largest": {"what": largest[0], **_deviation(largest[1])} if largest else None,
         "parts": [
             {
@@ -209,9 +209,9 @@ def _as_dict(done: "Reproduced") -> dict[str, Any]:
                 "verdict": str(p.verdict),
                 "deviations": [_deviation(d) for d in p.deviations],
             }
-            for p in found.parts
+            for p in comparison.parts
         ],
-        "problems": list(found.problems),
+        "problems": list(comparison.problems),
         "environment": [
             {"name": c.name, "recorded": c.recorded, "here": c.here} for c in done.changes
         ],

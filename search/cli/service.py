@@ -115,13 +115,13 @@ def _watch(
     """Keep `workers` and the mirror going until no worker is at work; say what troubles them, and
     which studies end.
     """
-    told = None
+    reported = None
     while workers.check():
         keep_mirror()
         tell_ended()
-        if (trouble := workers.trouble()) and trouble != told:
+        if (trouble := workers.trouble()) and trouble != reported:
             echo(f"note: {trouble}", err=True)
-            told = trouble
+            reported = trouble
         time.sleep(_TICK_S)
     tell_ended()
 
@@ -297,8 +297,8 @@ def _steer(name: str, verb: str, act: "Callable[[Any, Ledger], QueueState]") -> 
     states = {ledger.name: act(control, ledger) for ledger in ledgers}
     for study, state in states.items():
         echo(f"{study}: {state}")
-    wanted = {"pause": "paused", "resume": "open", "cancel": "cancelled"}[verb]
-    if wanted not in states.values():
+    goal = {"pause": "paused", "resume": "open", "cancel": "cancelled"}[verb]
+    if goal not in states.values():
         raise InputError(f"study {name!r} is {states[name]}, so there is nothing to {verb}")
     return 0
 

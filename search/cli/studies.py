@@ -239,11 +239,11 @@ def report(name: str, port: int | None, as_json: bool) -> None:
         from search.lab.report.comparison import strategies_report
 
         written = strategies_report(Path(name))
-        told = {"markdown": str(written.markdown), "page": str(written.page)}
+        paths = {"markdown": str(written.markdown), "page": str(written.page)}
         echo(
-            json.dumps(told)
+            json.dumps(paths)
             if as_json
-            else "\n".join([written.markdown.read_text(), *told.values()])
+            else "\n".join([written.markdown.read_text(), *paths.values()])
         )
         return
     storage = open_library(storage_url())

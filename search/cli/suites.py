@@ -79,45 +79,45 @@ def bench(
     from search.worker.engines.start import staffed
 
     say = sayer(quiet)
-    found = prepare_suite(suite, flags, only, skip, say, engine)
-    found.first_plans()  # a study of an earlier command that can't go on is told now
+    bench = prepare_suite(suite, flags, only, skip, say, engine)
+    bench.first_plans()  # a study of an earlier command that can't go on is told now
     if dry_run:
         echo(
-            json.dumps(found.suite.model_dump(mode="json"), indent=2)
+            json.dumps(bench.suite.model_dump(mode="json"), indent=2)
             if as_json
-            else _describe(found)
+            else _describe(bench)
         )
         return 0
-    say(_describe(found))
+    say(_describe(bench))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     ends: list[End] = []
     code = 0
     try:
-        for plans in (found.first_plans, found.final_plans):
-            for batch in found.batches(plans()):
+        for plans in (bench.first_plans, bench.final_plans):
+            for batch in bench.batches(plans()):
                 with staffed(
-                    found.crew,
-                    found.settings,
-                    found.folder,
-                    holder=found.suite.name,
+                    bench.crew,
+                    bench.settings,
+                    bench.folder,
+                    holder=bench.suite.name,
                     say=say,
                     engine=engine,
                     address=address,
                     mlflow=not no_mlflow,
                 ) as workers:
-                    ends.append(_run(found, batch, workers, mlflow=not no_mlflow, quiet=quiet))
+                    ends.append(_run(bench, batch, workers, mlflow=not no_mlflow, quiet=quiet))
     except KeyboardInterrupt:
         echo("stopped; the same command goes on where this one stopped", err=True)
         code = INTERRUPTED
     except StudyError as error:
         echo(f"error: {error}", err=True)
         code = 1
-    open_suite(found, [])
-    return code or _result(found, ends, as_json=as_json)
+    open_suite(bench, [])
+    return code or _result(bench, ends, as_json=as_json)
 
 
 def _run(
-    found: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool
+    bench: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool
 ) -> "End":
     """Serve the studies of `plans` to their end; however that comes, searches then have their
     reports.
@@ -127,7 +127,7 @@ def _run(
     from search.cli.views.live import SuiteView
     from search.tracking.mirror import introduce
 
-    ledgers: Sequence[Ledger] = open_suite(found, plans)
+    ledgers: Sequence[Ledger] = open_suite(bench, plans)
     if mlflow:
         for plan, ledger in zip(plans, ledgers, strict=True):
             introduce(plan.spec, ledger.uid, plan.crew.devices[0].name)
@@ -136,24 +136,24 @@ def _run(
             end = run(ledgers, workers, mlflow=mlflow, show=view.update, warn=view.warn)
     finally:
         reports = {
-            plan.spec.name: _report(found, plan)
+            plan.spec.name: _report(bench, plan)
             for plan in plans
-            if plan.spec.name in found.searches
+            if plan.spec.name in bench.searches
         }
     for plan in plans if mlflow else ():
-        if missing := _mirror(found, plan, reports.get(plan.spec.name)):
+        if missing := _mirror(bench, plan, reports.get(plan.spec.name)):
             remedy = f"`gridless sync {plan.spec.name}` sends the rest"
             echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
     return end
 
 
-def _report(found: "Bench", plan: "Plan") -> "Report":
+def _report(bench: "Bench", plan: "Plan") -> "Report":
     from search.report.study_report import report_study
 
-    return report_study(found.storage, plan.spec.name, plan.folder)
+    return report_study(bench.storage, plan.spec.name, plan.folder)
 
 
-def _mirror(found: "Bench", plan: "Plan", report: "Report | None") -> str | None:
+def _mirror(bench: "Bench", plan: "Plan", report: "Report | None") -> str | None:
     """Send what the outboxes of a study and its finalists have; what to tell the user if not all
     arrived.
     """
@@ -163,11 +163,11 @@ def _mirror(found: "Bench", plan: "Plan", report: "Report | None") -> str | None
     if report:
         conclude(report)
     else:
-        conclude_study(read_study(found.storage, plan.spec.name))
+        conclude_study(read_study(bench.storage, plan.spec.name))
     return send(plan.spec.name).error
 
 
-def _result(found: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
+def _result(bench: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
     from search.actions.run import End
 
     if any(end is not End.DONE for end in ends):
@@ -176,7 +176,7 @@ def _result(found: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
             err=True,
         )
     try:
-        return _compare([found.suite.name], None, as_json=as_json)
+        return _compare([bench.suite.name], None, as_json=as_json)
     except InputError as error:  # it was the end of a run, not of an input
         for problem in error.problems:
             echo(f"note: {problem}", err=True)
@@ -211,22 +211,22 @@ def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> int:
     return 0 if done.has_values else 1
 
 
-def _describe(found: "Bench") -> str:
+def _describe(bench: "Bench") -> str:
     from search.words import count
 
-    lines = [f"suite     {found.suite.name} in {found.folder}"]
-    for s in found.chosen:
+    lines = [f"suite     {bench.suite.name} in {bench.folder}"]
+    for s in bench.chosen:
         what = f"{s.model}{f' ({s.label})' if s.label else ''} on {s.data}"
-        if plan := found.searches.get(s.study):
+        if plan := bench.searches.get(s.study):
             lines.append(f"search    {what}: {_search_words(plan)}")
         else:
             lines.append(
                 f"system    {what}: {s.seeds} × {count(s.epochs, 'epoch')}, scored on the"
                 f" {s.evaluate} images"
             )
-    threads = count(found.crew.threads, "thread")
+    threads = count(bench.crew.threads, "thread")
     lines.append(
-        f"workers   {len(found.crew.devices)} × {found.crew.devices[0].name}, {threads} each"
+        f"workers   {len(bench.crew.devices)} × {bench.crew.devices[0].name}, {threads} each"
     )
     return "\n".join(lines)
 

@@ -188,24 +188,24 @@ def _read(location: str, load: Callable[[IO[bytes]], _Kept]) -> _Kept | None:
 
 
 def _samples(file: IO[bytes]) -> Samples:
-    found = _arrays(file, "images", "class_names", "counts")
-    n = len(_checked(found["images"], "u", 5))
-    names, counts = _checked(found["class_names"], "U", 1), _checked(found["counts"], "iu", 1)
+    arrays = _arrays(file, "images", "class_names", "counts")
+    n = len(_checked(arrays["images"], "u", 5))
+    names, counts = _checked(arrays["class_names"], "U", 1), _checked(arrays["counts"], "iu", 1)
     if not len(names) == len(counts) == n:
         raise ValueError("the arrays must have one entry per class")
     return Samples(
-        _images(found["images"]), tuple(str(name) for name in names), tuple(int(c) for c in counts)
+        _images(arrays["images"]), tuple(str(name) for name in names), tuple(int(c) for c in counts)
     )
 
 
 def _predictions(file: IO[bytes]) -> Predictions:
     names = ("split", "step", "true", "predicted", "confidence", "wrong_index", "wrong_images")
-    found = _arrays(file, *names)
-    split, step = str(_checked(found["split"], "U", 0)), int(_checked(found["step"], "iu", 0))
-    true, predicted = (_checked(found[k], "iu", 1).astype(np.int64) for k in ("true", "predicted"))
-    confidence = _checked(found["confidence"], "f", 1).astype(np.float64)
-    wrong = _checked(found["wrong_index"], "iu", 1).astype(np.int64)
-    images = _images(_checked(found["wrong_images"], "u", 4))
+    arrays = _arrays(file, *names)
+    split, step = str(_checked(arrays["split"], "U", 0)), int(_checked(arrays["step"], "iu", 0))
+    true, predicted = (_checked(arrays[k], "iu", 1).astype(np.int64) for k in ("true", "predicted"))
+    confidence = _checked(arrays["confidence"], "f", 1).astype(np.float64)
+    wrong = _checked(arrays["wrong_index"], "iu", 1).astype(np.int64)
+    images = _images(_checked(arrays["wrong_images"], "u", 4))
     n = len(true)
     if (
         split not in SPLITS
@@ -232,8 +232,8 @@ def _arrays(file: IO[bytes], *names: str) -> dict[str, NDArray[Any]]:
         if archive.testzip() is not None:
             raise ValueError("the checksums differ")
     file.seek(0)
-    with np.load(file, allow_pickle=False) as found:
-        return {name: found[name] for name in names}
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in names}
 
 
 def _checked(array: NDArray[Any], kinds: str, ndim: int) -> NDArray[Any]:
@@ -261,7 +261,7 @@ def read_correct(folder: str | Path, finalists: StudyRecord | None) -> dict[int,
     """
     done = [t.number for t in finalists.trials if test_score(t)] if finalists else []
     try:
-        found = {number: read_predictions(folder, number) for number in done}
+        predictions = {number: read_predictions(folder, number) for number in done}
     except OSError as error:
         logger.warning(
             "%s is out of reach, so finalists are judged without predictions: %s",
@@ -269,7 +269,7 @@ def read_correct(folder: str | Path, finalists: StudyRecord | None) -> dict[int,
             error,
         )
         return {}
-    kept = {number: p for number, p in found.items() if p is not None and p.split == "test"}
+    kept = {number: p for number, p in predictions.items() if p is not None and p.split == "test"}
     order = Counter(p.true.tobytes() for p in kept.values()).most_common(1)
     odd = [number for number, p in kept.items() if p.true.tobytes() != order[0][0]]
     if odd:

@@ -35,16 +35,16 @@ REFRESH_S = 3.0
 """How often a page that is served asks for news."""
 
 
-def write_page(found: Contents, path: Path) -> None:
+def write_page(contents: Contents, path: Path) -> None:
     """Writes the report of a study to `path`: one HTML file of about 5 MB that needs no network, in
     one step.
 
     Raises OSError when `path` can't be written.
     """
-    write_text(path, page(found))
+    write_text(path, page(contents))
 
 
-def page(found: Contents, *, live: bool = False) -> str:
+def page(contents: Contents, *, live: bool = False) -> str:
     """The report as HTML. Every word that comes from the study is escaped.
 
     A `live` page asks where it came from for news, every REFRESH_S seconds; any other asks nobody
@@ -54,20 +54,20 @@ def page(found: Contents, *, live: bool = False) -> str:
         jinja()
         .get_template("page.html.j2")
         .render(
-            study=found.study,
-            status=status(found),
-            story=story(found),
-            headline=headline(found),
-            as_of=as_of(found),
-            board=board(found.study, found.judgement),
-            judgement=found.judgement,
-            finalists=finalist_rows(found.judgement) if found.judgement else (),
-            charts={chart.key: chart for chart in found.charts},
-            chosen=chosen(found.study, found.evidence),
-            failures=failures(found.study),
-            space=space_table(found.study),
-            spec=spec_table(found.study),
-            environments=environments(found.study),
+            study=contents.study,
+            status=status(contents),
+            story=story(contents),
+            headline=headline(contents),
+            as_of=as_of(contents),
+            board=board(contents.study, contents.judgement),
+            judgement=contents.judgement,
+            finalists=finalist_rows(contents.judgement) if contents.judgement else (),
+            charts={chart.key: chart for chart in contents.charts},
+            chosen=chosen(contents.study, contents.evidence),
+            failures=failures(contents.study),
+            space=space_table(contents.study),
+            spec=spec_table(contents.study),
+            environments=environments(contents.study),
             n_logs=_LOGS_PER_REASON,
             log_characters=_LOG_CHARACTERS,
             refresh_ms=round(1000 * REFRESH_S) if live else None,

@@ -129,11 +129,14 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         """The page at /, nothing anywhere else."""
         port: int = self.server.server_address[1]  # type: ignore[index,assignment]
-        own = f":{port}"
-        known = {HOST + own, "localhost" + own} | ({HOST, "localhost"} if port == _HTTP else set())
-        if self.headers.get("Host") not in known:
+        suffix = f":{port}"
+        hosts = {HOST + suffix, "localhost" + suffix} | (
+            {HOST, "localhost"} if port == _HTTP else set()
+        )
+        if self.headers.get("Host") not in hosts:
             self._tell(
-                HTTPStatus.MISDIRECTED_REQUEST, f"This report answers only at http://{HOST}{own}/."
+                HTTPStatus.MISDIRECTED_REQUEST,
+                f"This report answers only at http://{HOST}{suffix}/.",
             )
         elif self.path.partition("?")[0] != "/":
             self._tell(HTTPStatus.NOT_FOUND, "There is nothing here; the report is at /.")
@@ -147,13 +150,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _give(self) -> None:
         try:
-            found = self.page.get()
+            answer = self.page.get()
         except GridlessError as error:
             self._tell(HTTPStatus.SERVICE_UNAVAILABLE, f"The report can't be made now: {error}")
             return
-        is_known = self.headers.get("If-None-Match") == found.tag
+        is_known = self.headers.get("If-None-Match") == answer.tag
         status = HTTPStatus.NOT_MODIFIED if is_known else HTTPStatus.OK
-        self._send(status, found.content, "text/html; charset=utf-8", {"ETag": found.tag})
+        self._send(status, answer.content, "text/html; charset=utf-8", {"ETag": answer.tag})
 
     def _tell(self, status: HTTPStatus, text: str) -> None:
         self._send(status, text.encode(errors="backslashreplace"), "text/plain; charset=utf-8", {})

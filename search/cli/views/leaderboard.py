@@ -32,7 +32,7 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     """
     order = ranking(study)
     ranks = {t.number: str(i) if has_rank(t) else "" for i, t in enumerate(order, start=1)}
-    own = [t for t in order[top:] if t is study.document]
+    document = [t for t in order[top:] if t is study.document]
     varied = varied_params(study)
     table = _table(f"Leaderboard of {escape(study.name)}", _caption(study, order, top))
     for name in ("rank", "trial"):
@@ -43,9 +43,9 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     table.add_column("params", ratio=1, overflow="fold")
     for t in order[:top]:
         table.add_row(
-            *_cells(t, ranks[t.number], varied, t is study.document), end_section=bool(own)
+            *_cells(t, ranks[t.number], varied, t is study.document), end_section=bool(document)
         )
-    for t in own:
+    for t in document:
         table.add_row("…")
         table.add_row(*_cells(t, ranks[t.number], varied, True))
     return table

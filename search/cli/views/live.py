@@ -189,7 +189,7 @@ class LiveView(_View):
         """Show the trials of a study, the first of `studies`, and those of its finalists, if there
         is a second.
         """
-        (spec, trials), finals = studies[0], [suite_row(*found) for found in studies[1:]]
+        (spec, trials), finals = studies[0], [suite_row(*state) for state in studies[1:]]
         shot = with_finals(
             snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies, spec.workers
         )
@@ -235,14 +235,14 @@ def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str,
         if len(settings) > 1
         else [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
     )
-    known = [v for v in values if v is not None]
+    best = [v for v in values if v is not None]
     failed = sum(t.state == State.FAIL for t in trials)
     running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == State.RUNNING]
     done = f"{len(ended) + failed} of {spec.n_trials}" + (f" ({failed} failed)" if failed else "")
     return (
         spec.name,
         done,
-        f"{100 * sum(known) / len(known):.2f}" if known else "",
+        f"{100 * sum(best) / len(best):.2f}" if best else "",
         ", ".join(running),
     )
 

@@ -22,15 +22,15 @@ def without_chatter() -> Iterator[None]:
     """
     sys.stderr.flush()
     terminal = os.dup(2)
-    with tempfile.TemporaryFile() as said:
-        os.dup2(said.fileno(), 2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
         try:
             yield
         finally:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
-            said.seek(0)
-            for line in said.read().decode(errors="replace").splitlines():
+            chatter.seek(0)
+            for line in chatter.read().decode(errors="replace").splitlines():
                 if not _CHATTER.match(line):
                     echo(line, err=True)

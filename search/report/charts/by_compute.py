@@ -110,8 +110,8 @@ def _window(values: list[float], also: list[float]) -> Window:
     """A window over the better half: the line, which soon leaves the others behind, is what the
     figure is about.
     """
-    found = accuracy_window(sorted(values)[len(values) // 2 :], also)
-    return replace(found, n_below=sum(v < found.low for v in values))
+    window = accuracy_window(sorted(values)[len(values) // 2 :], also)
+    return replace(window, n_below=sum(v < window.low for v in values))
 
 
 def _best_so_far(paid: list[_Paid]) -> dict[str, Any]:

@@ -69,11 +69,11 @@ def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[
     """Level lines from `first` to `last` on x: the document's own setting (trial 0) and the
     published figure.
     """
-    own = study.document
+    document = study.document
     marks = []
-    if own and has_rank(own) and own.val_accuracy is not None:
+    if document and has_rank(document) and document.val_accuracy is not None:
         cut = f", {cut}" if (cut := baseline_cut(study)) else ""
-        marks.append((own.val_accuracy, f"{baseline_name(study)} (trial 0{cut})", "dash"))
+        marks.append((document.val_accuracy, f"{baseline_name(study)} (trial 0{cut})", "dash"))
     if (value := published_value(study)) is not None:
         split = literal(dict(study.published or {}).get("split", "unknown"))
         marks.append((value, f"published, {split} split", "dot"))

@@ -33,7 +33,7 @@ _EMPTY = 0.05
 AVERAGES = ("accuracy", "macro avg", "weighted avg")
 
 
-def class_table(found: Predictions, class_names: Sequence[str]) -> pd.DataFrame:
+def class_table(predictions: Predictions, class_names: Sequence[str]) -> pd.DataFrame:
     """Precision, recall, F1 (fractions) and support (images) per class, then the rows of
     `AVERAGES`.
 
@@ -42,9 +42,9 @@ def class_table(found: Predictions, class_names: Sequence[str]) -> pd.DataFrame:
     has its value under `f1`.
     """
     n = len(class_names)
-    support = np.bincount(found.true, minlength=n)
-    claimed = np.bincount(found.predicted, minlength=n)
-    hits = np.bincount(found.true[found.true == found.predicted], minlength=n)
+    support = np.bincount(predictions.true, minlength=n)
+    claimed = np.bincount(predictions.predicted, minlength=n)
+    hits = np.bincount(predictions.true[predictions.true == predictions.predicted], minlength=n)
     scores = pd.DataFrame(
         {
             "precision": _share(hits, claimed),
@@ -87,29 +87,32 @@ def confusion(
     return np.bincount(flat, minlength=len(classes) ** 2).reshape(len(classes), -1)
 
 
-def most_confused(found: Predictions, n_classes: int, limit: int = N_CLASSES) -> NDArray[np.int64]:
+def most_confused(
+    predictions: Predictions, n_classes: int, limit: int = N_CLASSES
+) -> NDArray[np.int64]:
     """At most `limit` of the classes 0…n_classes-1, in that order: those with the most mistakes
     from or for them.
     """
-    wrong = found.true != found.predicted
+    wrong = predictions.true != predictions.predicted
     mistakes = sum(
-        np.bincount(labels[wrong], minlength=n_classes) for labels in (found.true, found.predicted)
+        np.bincount(labels[wrong], minlength=n_classes)
+        for labels in (predictions.true, predictions.predicted)
     )
     return np.sort(np.argsort(-np.asarray(mistakes), kind="stable")[:limit])
 
 
 def confusion_chart(
-    found: Predictions | None, names: Sequence[str], key: str = "confusion"
+    predictions: Predictions | None, names: Sequence[str], key: str = "confusion"
 ) -> Chart:
     """The confusion matrix as a heat map, of the most confused classes where there are more than
     `N_CLASSES`.
     """
     title = "Confusion matrix (images)"
-    if found is None:
+    if predictions is None:
         return Chart(key, title, "", ())
-    classes = most_confused(found, len(names))
-    matrix = confusion(found.true, found.predicted, classes)
-    support = np.bincount(found.true, minlength=len(names))[classes]
+    classes = most_confused(predictions, len(names))
+    matrix = confusion(predictions.true, predictions.predicted, classes)
+    support = np.bincount(predictions.true, minlength=len(names))[classes]
     share = _share(matrix, support[:, None])
     worst = float((share - np.diag(np.diag(share))).max())
     caption = (
@@ -121,7 +124,7 @@ def confusion_chart(
         n_inside = int(matrix.sum() - np.trace(matrix))
         caption += (
             f" Drawn: the {len(classes)} of {len(names):,} classes with the most mistakes, and the"
-            f" {n_inside:,} of {count(found.n_wrong, 'mistake')} made among them."
+            f" {n_inside:,} of {count(predictions.n_wrong, 'mistake')} made among them."
         )
     alt = (
         f"Heat map of {len(classes)} true by {len(classes)} predicted classes; the table below has"

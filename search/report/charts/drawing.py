@@ -134,13 +134,14 @@ def named(drawing: Drawing, sizes: Sizes) -> list[tuple[str, float, float, Label
     for line in drawing.lines:
         for (left, bottom), (right, top) in pairwise(part(*point) for point in line.points):
             lines += [Box(left, bottom, right, bottom), Box(right, top, right, bottom)]
-    found = place(
+    labels = place(
         [part(x, y) for _, x, y in drawing.names],
         [name for name, _, _ in drawing.names],
         sizes,
         lines,
     )
-    return [(*one, label) for one, label in zip(drawing.names, found, strict=True) if label]
+    names = zip(drawing.names, labels, strict=True)
+    return [(name, x, y, label) for (name, x, y), label in names if label]
 
 
 def _whiskers(marks: Marks, part: Callable[[float, float], tuple[float, float]]) -> Iterator[Any]:
@@ -173,17 +174,17 @@ def _plotly(drawing: Drawing) -> go.Figure:
 
 
 def _axis(axis: Axis) -> dict[str, Any]:
-    found: dict[str, Any] = {"range": [axis.at(axis.low), axis.at(axis.high)]}
+    layout: dict[str, Any] = {"range": [axis.at(axis.low), axis.at(axis.high)]}
     if axis.title:
-        found["title"] = {"text": axis.title}
+        layout["title"] = {"text": axis.title}
     if axis.is_log:
-        found |= {"type": "log"} | _log_ticks(axis)
+        layout |= {"type": "log"} | _log_ticks(axis)
     if axis.names:
-        found |= {
+        layout |= {
             "tickvals": list(range(len(axis.names))),
             "ticktext": [literal(n) for n in axis.names],
         }
-    return found
+    return layout
 
 
 def log_ticks(axis: Axis) -> list[float]:
@@ -191,17 +192,17 @@ def log_ticks(axis: Axis) -> list[float]:
     them, if any do.
     """
     exponents = range(math.floor(axis.at(axis.low)), math.ceil(axis.at(axis.high)) + 1)
-    found: list[float] = []
+    ticks: list[float] = []
     for digits in _DIGITS:
-        found = [
+        ticks = [
             t
             for e in exponents
             for d in digits
             if axis.low <= (t := round(d * 10.0**e, 12)) <= axis.high
         ]
-        if len(found) >= 3:
+        if len(ticks) >= 3:
             break
-    return found
+    return ticks
 
 
 def tick_text(value: float) -> str:
@@ -273,7 +274,7 @@ def _note(note: Note, drawing: Drawing) -> dict[str, Any]:
 
 
 def _names(drawing: Drawing) -> list[dict[str, Any]]:
-    found = []
+    annotations = []
     for name, x, y, label in named(drawing, _ON_SCREENS):
         place = (
             {"ax": label.dx, "ay": label.dy}
@@ -282,5 +283,5 @@ def _names(drawing: Drawing) -> list[dict[str, Any]]:
         )
         line = {"arrowhead": 0, "arrowwidth": 1, "arrowcolor": REFERENCE, "showarrow": label.is_led}
         where = {"x": drawing.x.at(x), "y": drawing.y.at(y), "xanchor": label.align}
-        found.append({"text": literal(name), "font": {"size": 12}} | where | place | line)
-    return found
+        annotations.append({"text": literal(name), "font": {"size": 12}} | where | place | line)
+    return annotations

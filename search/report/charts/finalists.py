@@ -31,11 +31,11 @@ def finalists_chart(judgement: Judgement | None) -> Chart:
         f" 95 % interval{_alone(rows)}. The open square is what the search had seen on validation"
         " images."
     )
-    said = [
+    means = [
         f"trial {row.trial} {percent(row.interval.mean if row.interval else None)}" for row in rows
     ]
     alt = (
-        f"Mean test accuracy by finalist, in the order of validation: {', '.join(said)}. The table"
+        f"Mean test accuracy by finalist, in the order of validation: {', '.join(means)}. The table"
         " has the intervals."
     )
     drawing = _drawn(rows, judgement.champion, judgement.baseline)
@@ -111,20 +111,20 @@ def _promised(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
 def _means(
     rows: Sequence[Finalist], at: dict[int, int], name: str, color: str, symbol: str
 ) -> dict[str, Any]:
-    known = [(row, row.interval) for row in rows if row.interval]
+    valued = [(row, row.interval) for row in rows if row.interval]
     ends = [
         (
-            (found.mean, found.mean, found.mean)
-            if found.low is None or found.high is None
-            else (found.low, found.mean, found.high)
+            (interval.mean, interval.mean, interval.mean)
+            if interval.low is None or interval.high is None
+            else (interval.low, interval.mean, interval.high)
         )
-        for _, found in known
+        for _, interval in valued
     ]
     return {
         "type": "scatter",
         "mode": "markers",
         "x": [100 * mean for _, mean, _ in ends],
-        "y": [at[row.trial] for row, _ in known],
+        "y": [at[row.trial] for row, _ in valued],
         "name": name,
         "marker": {"color": color, "symbol": symbol, "size": 13},
         "error_x": {

@@ -118,9 +118,7 @@ def _share(part: float, whole: float) -> str:
 
 
 def _add_strip(layout: dict[str, Any], failed: list[TrialRecord]) -> dict[str, Any]:
-    """Failed trials as marks in a strip under the chart, for which `layout` gets room and a second y
-    axis.
-    """
+    """Failed trials as marks under the chart; `layout` gets room and a second y axis for them."""
     layout["yaxis"]["domain"] = [0.14, 1]
     layout["xaxis"]["anchor"] = "y2"
     layout["yaxis2"] = {
@@ -138,11 +136,11 @@ def _add_strip(layout: dict[str, Any], failed: list[TrialRecord]) -> dict[str, A
 
 def _records(trials: list[TrialRecord]) -> list[TrialRecord]:
     """The trials that were better than all before them."""
-    found: list[TrialRecord] = []
+    records: list[TrialRecord] = []
     for t in trials:
-        if not found or accuracy_of(t) > accuracy_of(found[-1]):
-            found.append(t)
-    return found
+        if not records or accuracy_of(t) > accuracy_of(records[-1]):
+            records.append(t)
+    return records
 
 
 def _seconds_by_bin(trials: list[TrialRecord], width: int) -> dict[int, float]:

@@ -80,15 +80,15 @@ def class_samples(evidence: Evidence) -> tuple[ClassSamples, ...]:
     )
 
 
-def mistakes(found: Predictions, names: Sequence[str]) -> tuple[Mistake, ...]:
+def mistakes(predictions: Predictions, names: Sequence[str]) -> tuple[Mistake, ...]:
     """The misclassified images that were kept, the most confident first."""
     return tuple(
         Mistake(
-            names[found.true[i]],
-            names[found.predicted[i]],
-            float(found.confidence[i]),
+            names[predictions.true[i]],
+            names[predictions.predicted[i]],
+            float(predictions.confidence[i]),
             int(i),
             picture(image),
         )
-        for i, image in zip(found.wrong_index, found.wrong_images, strict=True)
+        for i, image in zip(predictions.wrong_index, predictions.wrong_images, strict=True)
     )

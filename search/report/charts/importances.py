@@ -64,10 +64,9 @@ def importances(study: StudyRecord) -> Chart:
     return Chart("importances", _TITLE, caption, (Panel(_alt(parts), _drawn(parts)),))
 
 
-def _range(found: Importance) -> str:
-    return (
-        f"{100 * found.mean:.0f} % (95 % interval {100 * found.low:.0f} to {100 * found.high:.0f})"
-    )
+def _range(importance: Importance) -> str:
+    low, high = 100 * importance.low, 100 * importance.high
+    return f"{100 * importance.mean:.0f} % (95 % interval {low:.0f} to {high:.0f})"
 
 
 def _alt(parts: Sequence[Importance]) -> str:

@@ -57,7 +57,7 @@ def place(
     marks = [[_mark(x, y, size) for size in sizes] for x, y in points]
     drawn = [[_scaled(line, size) for size in sizes] for line in lines]
     taken = list(marks)
-    found: list[Label | None] = []
+    labels: list[Label | None] = []
     for point, name in zip(points, names, strict=True):
         tried = [(label, [_box(point, label, name, size) for size in sizes]) for label in _labels()]
         inside = [(label, boxes) for label, boxes in tried if all(map(_fits, boxes, sizes))]
@@ -68,9 +68,9 @@ def place(
         ]
         clear = (pair for pair in free if all(_apart(pair[1], other) for other in drawn))
         label, boxes = next(clear, free[0] if free else (None, None))
-        found.append(label)
+        labels.append(label)
         taken += [boxes] if boxes else []
-    return found
+    return labels
 
 
 def _labels() -> Iterator[Label]:
@@ -91,11 +91,11 @@ def _labels() -> Iterator[Label]:
             yield Label(align, round(dx, 1), round(dy, 1), is_led=True)
 
 
-def _apart(one: Sequence[Box], other: Sequence[Box]) -> bool:
+def _apart(boxes: Sequence[Box], others: Sequence[Box]) -> bool:
     """Whether two things, each given at every size, lie beside each other in the same order at all
     sizes.
     """
-    pairs = list(zip(one, other, strict=True))
+    pairs = list(zip(boxes, others, strict=True))
     return (
         all(a.right <= b.left for a, b in pairs)
         or all(b.right <= a.left for a, b in pairs)

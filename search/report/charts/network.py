@@ -163,12 +163,14 @@ def _box(layer: Layer, x: float, y: float) -> Box:
 
 
 def _grid(layers: tuple[Layer, ...]) -> _Grid:
-    known: dict[str, int] = {}
+    columns: dict[str, int] = {}
     inputs = []
     for j, layer in enumerate(layers):
         # A name that no earlier layer has can't be drawn, and reading oneself would be a circle.
-        inputs.append(tuple(dict.fromkeys(known[name] for name in layer.inputs if name in known)))
-        known[layer.name] = j
+        inputs.append(
+            tuple(dict.fromkeys(columns[name] for name in layer.inputs if name in columns))
+        )
+        columns[layer.name] = j
     rows: list[int] = []
     for sources in inputs:
         rows.append(1 + max((rows[i] for i in sources), default=-1))

@@ -105,8 +105,8 @@ def parallel_coordinates(study: StudyRecord) -> Chart:
 
 
 def _param_axis(name: str, trials: Sequence[TrialRecord], declared: Any) -> _Axis:
-    known = {t.number: t.params[name] for t in trials if name in t.params}
-    values = list(known.values())
+    by_trial = {t.number: t.params[name] for t in trials if name in t.params}
+    values = list(by_trial.values())
     is_choice = isinstance(declared, Mapping) and "choices" in declared
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     if is_choice or not numeric:
@@ -115,34 +115,34 @@ def _param_axis(name: str, trials: Sequence[TrialRecord], declared: Any) -> _Axi
         spread = 0.4 / len(different)
         return _Axis(
             name,
-            {n: place[show(v)] + spread * ((n * _GOLDEN) % 1 - 0.5) for n, v in known.items()},
+            {n: place[show(v)] + spread * ((n * _GOLDEN) % 1 - 0.5) for n, v in by_trial.items()},
             [(x, narrow(text)) for text, x in list(place.items())[:: -(-len(place) // _N_LABELS)]],
         )
     log = isinstance(declared, Mapping) and bool(declared.get("log")) and min(values) > 0
-    return _Axis(name, *_scaled(known, min(values), max(values), log=log))
+    return _Axis(name, *_scaled(by_trial, min(values), max(values), log=log))
 
 
 def _accuracy_axis(trials: Sequence[TrialRecord]) -> _Axis:
     """Evenly by rank: by value, the many good trials of a search would all lie on one spot."""
-    known = sorted(trials, key=lambda t: (accuracy_of(t), -t.number))
-    last = len(known) - 1
-    labels = [(i / last, f"{accuracy_of(known[i]):.2f}") for i in sorted({0, last // 2, last})]
+    order = sorted(trials, key=lambda t: (accuracy_of(t), -t.number))
+    last = len(order) - 1
+    labels = [(i / last, f"{accuracy_of(order[i]):.2f}") for i in sorted({0, last // 2, last})]
     return _Axis(
         "validation accuracy (%), by rank",
-        {t.number: i / last for i, t in enumerate(known)},
+        {t.number: i / last for i, t in enumerate(order)},
         labels,
     )
 
 
 def _scaled(
-    known: Mapping[int, float], low: float, high: float, *, log: bool
+    values: Mapping[int, float], low: float, high: float, *, log: bool
 ) -> tuple[dict[int, float], list[tuple[float, str]]]:
     scale = np.log if log else np.asarray
     first, last = float(scale(low)), float(scale(high))
     middle = float(np.exp((first + last) / 2)) if log else (first + last) / 2
     places = {
         n: (float(scale(v)) - first) / (last - first) if last > first else 0.5
-        for n, v in known.items()
+        for n, v in values.items()
     }
     if last <= first:
         return places, [(0.5, show(low))]

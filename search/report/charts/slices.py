@@ -120,13 +120,13 @@ def _number_axis(numbers: Sequence[float], declared: Any) -> dict[str, Any]:
     """Logarithmic where the space says so or, where it doesn't say, where positive values span
     decades.
     """
-    known = declared if isinstance(declared, Mapping) else {}
+    limits = declared if isinstance(declared, Mapping) else {}
     low, high = min(numbers), max(numbers)
-    spans = high >= (8 if "choices" in known else 100) * low
-    log = low > 0 and (bool(known["log"]) if "log" in known else spans)
+    spans = high >= (8 if "choices" in limits else 100) * low
+    log = low > 0 and (bool(limits["log"]) if "log" in limits else spans)
     axis: dict[str, Any] = {"type": "log" if log else "linear"}
     different = sorted(set(numbers))
-    if len(different) <= 7 and ("choices" in known or all(v % 1 == 0 for v in different)):
+    if len(different) <= 7 and ("choices" in limits or all(v % 1 == 0 for v in different)):
         # A few values, as of a choice, are the only ticks that mean something.
         return axis | {
             "tickvals": different,

@@ -97,11 +97,11 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
     """Which of `points` (cost, gain) no other beats in both, by rising cost; of equals the
     first.
     """
-    found: list[int] = []
+    front: list[int] = []
     for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
-        if not found or points[i][1] > points[found[-1]][1]:
-            found.append(i)
-    return found
+        if not front or points[i][1] > points[front[-1]][1]:
+            front.append(i)
+    return front
 
 
 def _kind(contender: Contender) -> int | None:
@@ -153,16 +153,20 @@ def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
 
 def _drawn(row: Row) -> list[float]:
     """All accuracies that are drawn of a row."""
-    own = row.contender
-    theirs = [own.document.interval.mean] if own.document and own.document.interval else []
-    return [*own.values, *_ends(row), *theirs]
+    contender = row.contender
+    document = (
+        [contender.document.interval.mean]
+        if contender.document and contender.document.interval
+        else []
+    )
+    return [*contender.values, *_ends(row), *document]
 
 
 def _means(
     rows: Sequence[tuple[float, Row]], name: str, symbol: str, along: Literal["x", "y"] = "x"
 ) -> Marks:
     """Mean accuracies with their whiskers: of `rows` at these places on the other axis."""
-    sure = [(at, row, found) for at, row in rows if (found := row.contender.interval)]
+    sure = [(at, row, interval) for at, row in rows if (interval := row.contender.interval)]
     ends = [
         (100 * (v.mean if v.low is None else v.low), 100 * (v.mean if v.high is None else v.high))
         for *_, v in sure
@@ -184,15 +188,15 @@ def _means(
 
 
 def _documents(rows: Sequence[tuple[int, Row]]) -> Marks:
-    found = [
-        (i, row, own.interval.mean)
+    means = [
+        (i, row, document.interval.mean)
         for i, row in rows
-        if (own := row.contender.document) and own.interval
+        if (document := row.contender.document) and document.interval
     ]
-    points = tuple((100 * mean, i - 0.2) for i, _, mean in found)
+    points = tuple((100 * mean, i - 0.2) for i, _, mean in means)
     hover = tuple(
         f"{literal(r.contender.model)}, the document’s setting: {percent(mean)}"
-        for _, r, mean in found
+        for _, r, mean in means
     )
     return Marks("the document’s setting, mean", points, hover, BEST, "diamond-open", size=9)
 
@@ -256,22 +260,22 @@ def _axes(title: str, priced: Sequence[tuple[float, Row]]) -> tuple[Axis, Axis]:
 
 
 def _ends(row: Row) -> tuple[float, ...]:
-    found = row.contender.interval
+    interval = row.contender.interval
     return (
-        (found.low, found.high)
-        if found and found.low is not None and found.high is not None
+        (interval.low, interval.high)
+        if interval and interval.low is not None and interval.high is not None
         else ()
     )
 
 
 def _hover(row: Row) -> str:
-    own = row.contender
+    contender = row.contender
     lines = [
-        f"<b>{literal(own.model)}</b> on {literal(own.data)}",
-        f"{accuracy_text(row)}, n = {len(own.values)}",
+        f"<b>{literal(contender.model)}</b> on {literal(contender.data)}",
+        f"{accuracy_text(row)}, n = {len(contender.values)}",
         f"against the best: {standing_text(row)}",
-        f"over the document’s setting: {literal(gain_text(row))}" if own.gain else "",
-        f"training once: {duration(own.train_s)}" if own.train_s is not None else "",
-        f"search: {hours_text(own.search)}" if own.search else "",
+        f"over the document’s setting: {literal(gain_text(row))}" if contender.gain else "",
+        f"training once: {duration(contender.train_s)}" if contender.train_s is not None else "",
+        f"search: {hours_text(contender.search)}" if contender.search else "",
     ]
     return "<br>".join(line for line in lines if line)

@@ -65,7 +65,7 @@ def stored_entrants(storage: LedgerStorage, names: Sequence[str]) -> list[Entran
     """The studies `names`, each once. Raises InputError with every name that is not a search in the
     storage.
     """
-    found: list[Entrant] = []
+    entrants: list[Entrant] = []
     problems: list[str] = []
     for name in dict.fromkeys(names):
         try:
@@ -74,8 +74,10 @@ def stored_entrants(storage: LedgerStorage, names: Sequence[str]) -> list[Entran
             problems += error.problems
             continue
         if name in records:
-            own = records[name]
-            found.append(Entrant(name, own.model, own.data, own, records.get(name + FINAL)))
+            study = records[name]
+            entrants.append(
+                Entrant(name, study.model, study.data, study, records.get(name + FINAL))
+            )
         else:
             problems.append(
                 f"study {name!r} has replicates of a fixed setting only; give the suite that it"
@@ -83,15 +85,15 @@ def stored_entrants(storage: LedgerStorage, names: Sequence[str]) -> list[Entran
             )
     if problems:
         raise InputError(problems)
-    return found
+    return entrants
 
 
 def suite_entrants(storage: LedgerStorage, systems: Iterable[System]) -> list[Entrant]:
     """The systems of a suite; those that were not run yet have no records."""
-    known = set(storage.study_names())
+    stored = set(storage.study_names())
 
     def read(name: str) -> StudyRecord | None:
-        return read_study(storage, name) if name in known else None
+        return read_study(storage, name) if name in stored else None
 
     return [
         Entrant(s.study, _label(s), s.data, read(s.study), read(s.study + FINAL), s)
@@ -108,18 +110,18 @@ def contenders(entrants: Sequence[Entrant]) -> list[Contender]:
     records = [e.record for e in entrants if e.record]
     if problems := differences(records, [e.study for e in entrants if e.is_search]):
         raise InputError(problems)
-    found = [
+    contenders = [
         _contender(e, read_correct(join(artifacts(e.study + FINAL), "evidence"), e.replicates))
         for e in entrants
     ]
-    if not any(c.values for c in found):
+    if not any(c.values for c in contenders):
         raise InputError(
             [
                 "nothing to compare yet: no test accuracy",
-                *(f"{c.study}: {c.missing}" for c in found),
+                *(f"{c.study}: {c.missing}" for c in contenders),
             ]
         )
-    return labelled(found)
+    return labelled(contenders)
 
 
 def differences(studies: Sequence[StudyRecord], searches: Sequence[str] | None = None) -> list[str]:
@@ -128,7 +130,7 @@ def differences(studies: Sequence[StudyRecord], searches: Sequence[str] | None =
 
     Only those named in `searches` (all by default) have used the split.
     """
-    found = []
+    problems = []
     for data, key in itertools.product(
         dict.fromkeys(s.data for s in studies), ("data_digest", *_SPLIT)
     ):
@@ -142,11 +144,11 @@ def differences(studies: Sequence[StudyRecord], searches: Sequence[str] | None =
             who = listing(
                 [f"{show(value)[:12]} in {listing(names)}" for value, names in groups.items()]
             )
-            found.append(
+            problems.append(
                 f"studies on {data} can’t be compared: {key} is {who};"
                 f" {_REMEDY[key == 'data_digest']}"
             )
-    return found
+    return problems
 
 
 _REMEDY = (
@@ -165,12 +167,12 @@ def facts(studies: Iterable[StudyRecord]) -> dict[str, str]:
     """Hardware and versions that `studies` recorded; values that differ between them are all
     named.
     """
-    found: dict[str, Counter[str]] = {}
+    counts: dict[str, Counter[str]] = {}
     for study in studies:
         spec = {k: str(study.spec[k]) for k in _FACTS if k in study.spec}
         for name, value in (dict(study.environment) | spec).items():
-            found.setdefault(name.replace("_", " "), Counter())[value] += 1
-    return {name: ", ".join(values) for name, values in found.items()}
+            counts.setdefault(name.replace("_", " "), Counter())[value] += 1
+    return {name: ", ".join(values) for name, values in counts.items()}
 
 
 def _contender(entrant: Entrant, correct: Correct) -> Contender:
@@ -195,14 +197,14 @@ def searched(search: Search, correct: Correct, *, system: System | None = None) 
     study = search.study
     judgement = judge(search, correct)
     champion = judgement.champion if judgement and judgement.champion.interval else None
-    own = [] if champion is None else _replicates_of(search, champion.trial)
+    replicates = [] if champion is None else _replicates_of(search, champion.trial)
     spent = cost(search)
     return Contender(
         study=study.name,
         model=_label(system) if system else study.model,
         data=study.data,
         values=champion.values if champion else (),
-        hits=mean_hits(own, correct),
+        hits=mean_hits(replicates, correct),
         n_test=judgement.n_test if judgement else None,
         n_wanted=champion.n_wanted if champion else 0,
         n_failed=champion.n_failed if champion else 0,
@@ -215,11 +217,11 @@ def searched(search: Search, correct: Correct, *, system: System | None = None) 
             else None
         ),
         n_trials=len(started_trials(study)),
-        n_params=next((t.n_params for t in own if t.n_params is not None), None),
-        train_s=median(t.train_s for t in own) if own else None,
+        n_params=next((t.n_params for t in replicates if t.n_params is not None), None),
+        train_s=median(t.train_s for t in replicates) if replicates else None,
         search=spent.search.hours,
         replicates=spent.replicates.hours if spent.replicates else None,
-        device=", ".join(dict.fromkeys(t.device for t in own if t.device)) or None,
+        device=", ".join(dict.fromkeys(t.device for t in replicates if t.device)) or None,
         missing="" if champion else _missing(study, judgement),
         note=_later(judgement, champion is not None) if system is None else system.note,
     )

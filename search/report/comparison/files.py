@@ -55,16 +55,13 @@ def write_files(
     names = ("comparison.csv", "comparison.md", "comparison.tex", "comparison.html", "figures")
     paths = ComparisonPaths(*(folder / name for name in names))
     subject = {"name": name, "model": about[0], "data": about[1]}
+    template = jinja().get_template("figure.html.j2")
     try:
         for path, text in zip(paths, (to_csv(frame), *texts), strict=False):
             write_text(path, text)
         write_text(paths.figures / "plotly.min.js", get_plotlyjs())
         for picture in pictures:
-            page = (
-                jinja()
-                .get_template("figure.html.j2")
-                .render(study=subject, chart=as_chart(picture))
-            )
+            page = template.render(study=subject, chart=as_chart(picture))
             write_text(paths.figures / f"{picture.key}.html", page)
         write_pictures(pictures, paths.figures)
     except OSError as error:

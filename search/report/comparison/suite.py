@@ -75,15 +75,15 @@ def difference(row: ComparisonRow) -> float | None:
     """Our mean minus the published figure (fractions), only where both were measured on the same
     split.
     """
-    found = interval_of(row)
+    interval = interval_of(row)
     if (
-        found is None
+        interval is None
         or row.published is None
         or row.split is None
         or row.split != row.published_split
     ):
         return None
-    return found.mean - row.published
+    return interval.mean - row.published
 
 
 def obstacle(row: ComparisonRow) -> str:
@@ -109,20 +109,20 @@ def standing(row: ComparisonRow) -> str:
     within (the figure lies in the interval), above (ours are higher), below; empty where `obstacle`
     names a reason.
     """
-    found = interval_of(row)
+    interval = interval_of(row)
     if (
         obstacle(row)
-        or found is None
-        or found.low is None
-        or found.high is None
+        or interval is None
+        or interval.low is None
+        or interval.high is None
         or row.published is None
     ):
         return ""
     return (
         "above"
-        if row.published < found.low
+        if row.published < interval.low
         else "below"
-        if row.published > found.high
+        if row.published > interval.high
         else "within"
     )
 
@@ -158,16 +158,18 @@ def on(split: str | None) -> str:
 
 def splits_text(row: ComparisonRow) -> str:
     """What the figures of a row were measured on: `test set`, or both splits where they differ."""
-    theirs, ours = (on(split).removeprefix("the ") for split in (row.published_split, row.split))
+    published, measured = (
+        on(split).removeprefix("the ") for split in (row.published_split, row.split)
+    )
     if row.published is None:
-        return ours
-    return theirs if row.split == row.published_split else f"{theirs}, ours {ours}"
+        return measured
+    return published if row.split == row.published_split else f"{published}, ours {measured}"
 
 
 def ours_text(row: ComparisonRow) -> str:
     """Our mean and interval in percent, `91.30 % [90.80, 91.80]`, or why there is none."""
-    found = interval_of(row)
-    return interval_text(found) if found else obstacle(row)
+    interval = interval_of(row)
+    return interval_text(interval) if interval else obstacle(row)
 
 
 def epochs_text(row: ComparisonRow) -> str:
@@ -211,14 +213,14 @@ CELLS: Mapping[str, Callable[[ComparisonRow], str]] = {
 LEFT = ("model", "data", "measured on", "device", "note")
 
 
-def interval_text(found: Interval) -> str:
+def interval_text(interval: Interval) -> str:
     """A mean with its interval, if it has one, in percent: `91.30 % [90.80, 91.80]`."""
     ends = (
         ""
-        if found.low is None or found.high is None
-        else f" [{100 * found.low:.2f},\u00a0{100 * found.high:.2f}]"
+        if interval.low is None or interval.high is None
+        else f" [{100 * interval.low:.2f},\u00a0{100 * interval.high:.2f}]"
     )
-    return percent(found.mean) + ends
+    return percent(interval.mean) + ends
 
 
 def counts_text(n: int, n_wanted: int, n_failed: int) -> str:
@@ -227,21 +229,21 @@ def counts_text(n: int, n_wanted: int, n_failed: int) -> str:
     return f"{text}, {n_failed}\u00a0failed" if n_failed else text
 
 
-def _beyond(ours: int | None, published: int | None) -> int:
-    return 0 if ours is None or published is None else ours - published
+def _beyond(trained: int | None, published: int | None) -> int:
+    return 0 if trained is None or published is None else trained - published
 
 
 def _record(suite_name: str, row: ComparisonRow) -> dict[str, Any]:
-    found = interval_of(row)
+    interval = interval_of(row)
     return {
         "suite": suite_name,
         "model": row.model,
         "data": row.data,
         "published": row.published,
         "published_split": row.published_split,
-        "accuracy_mean": found and found.mean,
-        "accuracy_ci_low": found and found.low,
-        "accuracy_ci_high": found and found.high,
+        "accuracy_mean": interval and interval.mean,
+        "accuracy_ci_low": interval and interval.low,
+        "accuracy_ci_high": interval and interval.high,
         "split": row.split,
         "n_replicates": len(row.values),
         "difference": difference(row),

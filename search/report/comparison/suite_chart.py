@@ -50,7 +50,7 @@ def accuracy_per_model(rows: Sequence[ComparisonRow]) -> Picture:
 
 
 def _drawings(data: str, rows: Sequence[ComparisonRow]) -> list[Drawing]:
-    means = {id(r): found.mean if (found := interval_of(r)) else -1.0 for r in rows}
+    means = {id(r): interval.mean if (interval := interval_of(r)) else -1.0 for r in rows}
     ordered = sorted(rows, key=lambda r: (-means[id(r)], -(r.published or 0.0)))
     drawn = sorted((m for r in rows if (m := _extent(r))), key=lambda m: m[0])
     cut = _n_squashing(drawn)
@@ -99,9 +99,9 @@ def _drawing(
 
 def _words(place: int, row: ComparisonRow, edge: float, middle: float) -> list[Note]:
     """What a row says where marks can't: that nothing was run, or what lies left of the axis."""
-    found, extent = interval_of(row), _extent(row)
+    interval, extent = interval_of(row), _extent(row)
     if extent and extent[0] < edge:
-        means = (("ours", found.mean if found else None), ("document", row.published))
+        means = (("ours", interval.mean if interval else None), ("document", row.published))
         off = [f"{name} {percent(v)}" for name, v in means if v is not None and 100 * v < edge]
         words = [
             *(off or [f"down to {extent[0]:.2f}\u00a0%"]),
@@ -126,7 +126,7 @@ def _words(place: int, row: ComparisonRow, edge: float, middle: float) -> list[N
 
 def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
     done = [(i, r) for i, r in enumerate(rows) if r.values]
-    sure = [(i, r) for i, r in done if (found := interval_of(r)) and found.low is not None]
+    sure = [(i, r) for i, r in done if (interval := interval_of(r)) and interval.low is not None]
     unsure = [pair for pair in done if pair not in sure]
     drawn = [
         _means([(i, r) for i, r in sure if not _other_epochs(r)], "ours, mean and 95 % interval"),
@@ -146,16 +146,16 @@ def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
         ),
     ]
     for split in dict.fromkeys([*SPLITS, *(r.published_split or "" for r in rows)]):
-        theirs = [
+        published = [
             (i, r)
             for i, r in enumerate(rows)
             if r.published is not None and (r.published_split or "") == split
         ]
-        points = tuple((100 * (r.published or 0.0), float(i)) for i, r in theirs)
+        points = tuple((100 * (r.published or 0.0), float(i)) for i, r in published)
         name = f"document, {on(split).removeprefix('the ')}"
         symbol = _SYMBOLS.get(split, _OTHER_SPLIT)
         drawn.append(
-            Marks(name, points, tuple(_hover(r) for _, r in theirs), BEST, symbol, size=12)
+            Marks(name, points, tuple(_hover(r) for _, r in published), BEST, symbol, size=12)
         )
     return [marks for marks in drawn if marks.points]
 
@@ -164,13 +164,13 @@ def _means(rows: Sequence[tuple[int, ComparisonRow]], name: str) -> Marks:
     """Our means as dots, open where another number of epochs was trained, with whiskers where there
     is an interval.
     """
-    found = [(i, r, interval) for i, r in rows if (interval := interval_of(r))]
+    means = [(i, r, interval) for i, r in rows if (interval := interval_of(r))]
     ends = tuple(
-        (100 * v.low, 100 * v.high) for _, _, v in found if v.low is not None and v.high is not None
+        (100 * v.low, 100 * v.high) for _, _, v in means if v.low is not None and v.high is not None
     )
-    symbols = tuple("circle-open" if _other_epochs(r) else "circle" for _, r, _ in found)
-    points = tuple((100 * v.mean, float(i)) for i, _, v in found)
-    return Marks(name, points, tuple(_hover(r) for _, r, _ in found), _OURS, symbols, ends=ends)
+    symbols = tuple("circle-open" if _other_epochs(r) else "circle" for _, r, _ in means)
+    points = tuple((100 * v.mean, float(i)) for i, _, v in means)
+    return Marks(name, points, tuple(_hover(r) for _, r, _ in means), _OURS, symbols, ends=ends)
 
 
 def _other_epochs(row: ComparisonRow) -> bool:
@@ -195,7 +195,7 @@ def _hover(row: ComparisonRow) -> str:
 
 def _extent(row: ComparisonRow) -> tuple[float, float] | None:
     """The smallest and the largest value drawn for `row`, in percent."""
-    found = interval_of(row)
-    marks = [*row.values, row.published, found and found.low, found and found.high]
+    interval = interval_of(row)
+    marks = [*row.values, row.published, interval and interval.low, interval and interval.high]
     shown = [100 * m for m in marks if m is not None]
     return (min(shown), max(shown)) if shown else None

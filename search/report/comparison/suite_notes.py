@@ -53,7 +53,7 @@ def measured_on(rows: Sequence[ComparisonRow]) -> list[str]:
     """A sentence or two per split: which published figures were measured on it, and what that
     means.
     """
-    found = []
+    sentences = []
     for split in dict.fromkeys([*SPLITS, *(r.published_split for r in rows)]):
         names = [
             label(r, rows) for r in rows if r.published is not None and r.published_split == split
@@ -62,18 +62,18 @@ def measured_on(rows: Sequence[ComparisonRow]) -> list[str]:
             meaning = _MEASURED_ON.get(
                 split or "", "They are compared with ours only on the same split."
             )
-            found.append(f"Published on {on(split)}: {listing(names)}. {meaning}")
+            sentences.append(f"Published on {on(split)}: {listing(names)}. {meaning}")
     names = [label(r, rows) for r in rows if r.published is None]
-    return [*found, f"No figure is published for {listing(names)}."] if names else found
+    return [*sentences, f"No figure is published for {listing(names)}."] if names else sentences
 
 
 def sources(rows: Sequence[ComparisonRow]) -> list[str]:
     """A sentence per document: which published figures it is the source of."""
-    known = dict.fromkeys(
+    sources = dict.fromkeys(
         r.published_source for r in rows if r.published is not None and r.published_source
     )
     return [
         "Source of the figures of"
         f" {listing([label(r, rows) for r in rows if r.published_source == s])}: {s}."
-        for s in known
+        for s in sources
     ]

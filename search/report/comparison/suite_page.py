@@ -152,8 +152,8 @@ def _beyond_one_run(rows: Sequence[ComparisonRow], outside: Sequence[ComparisonR
         run = single_run_interval(row.values)
         if row.published is not None and not (run.low or 0.0) <= row.published <= (run.high or 1.0):
             far.append(label(row, rows))
-    found = f"{listing(far)} {'lies' if len(far) == 1 else 'lie'}" if far else "none of them lies"
+    which = f"{listing(far)} {'lies' if len(far) == 1 else 'lie'}" if far else "none of them lies"
     return [
         "A document’s figure is one run, and single runs vary more than a mean: "
-        f"{found} beyond where 95 % of further runs of ours would fall."
+        f"{which} beyond where 95 % of further runs of ours would fall."
     ]

@@ -75,17 +75,17 @@ def cross_table(comparison: Comparison) -> list[tuple[str, list[Cell]]]:
     data = comparison.data
     if len(data) < 2:
         return []
-    found = {(row.contender.model, row.contender.data): row for row in comparison.rows}
+    by_cell = {(row.contender.model, row.contender.data): row for row in comparison.rows}
     models = dict.fromkeys(row.contender.model for row in comparison.rows)
     order = [m for m, _ in comparison.ranks.models] if comparison.ranks else []
     ordered = [*order, *(m for m in models if m not in order)]
-    return [(model, [_cell(found.get((model, d))) for d in data]) for model in ordered]
+    return [(model, [_cell(by_cell.get((model, d))) for d in data]) for model in ordered]
 
 
 def accuracy_text(row: Row) -> str:
     """Mean and interval in percent, `91.30 % [90.80, 91.80]`, or a dash."""
-    found = row.contender.interval
-    return interval_text(found) if found else "–"
+    interval = row.contender.interval
+    return interval_text(interval) if interval else "–"
 
 
 def standing(row: Row) -> str:
@@ -170,34 +170,34 @@ def _cell(row: Row | None) -> Cell:
 
 
 def _record(name: str, row: Row) -> dict[str, Any]:
-    own = row.contender
-    found, gain = own.interval, own.gain
+    contender = row.contender
+    interval, gain = contender.interval, contender.gain
     return {
         "comparison": name,
-        "study": own.study,
-        "model": own.model,
-        "data": own.data,
+        "study": contender.study,
+        "model": contender.model,
+        "data": contender.data,
         "rank": row.rank,
-        "test_accuracy_mean": found and found.mean,
-        "test_accuracy_ci_low": found and found.low,
-        "test_accuracy_ci_high": found and found.high,
-        "n_replicates": len(own.values),
-        "n_test": own.n_test,
+        "test_accuracy_mean": interval and interval.mean,
+        "test_accuracy_ci_low": interval and interval.low,
+        "test_accuracy_ci_high": interval and interval.high,
+        "n_replicates": len(contender.values),
+        "n_test": contender.n_test,
         "p_value": row.p_value,
         "tied_with_best": row.tied_with_best,
         "gain": gain and gain.value,
         "gain_ci_low": gain and gain.low,
         "gain_ci_high": gain and gain.high,
-        "trial": own.trial,
-        "val_accuracy": own.search_accuracy,
-        "n_params": own.n_params,
-        "train_s": own.train_s,
-        "n_trials": own.n_trials,
-        "search_core_hours": own.search and own.search.core,
-        "search_gpu_hours": own.search and own.search.gpu,
-        "replicates_core_hours": own.replicates and own.replicates.core,
-        "replicates_gpu_hours": own.replicates and own.replicates.gpu,
-        "device": own.device,
-        "missing": own.missing,
-        "note": own.note,
+        "trial": contender.trial,
+        "val_accuracy": contender.search_accuracy,
+        "n_params": contender.n_params,
+        "train_s": contender.train_s,
+        "n_trials": contender.n_trials,
+        "search_core_hours": contender.search and contender.search.core,
+        "search_gpu_hours": contender.search and contender.search.gpu,
+        "replicates_core_hours": contender.replicates and contender.replicates.core,
+        "replicates_gpu_hours": contender.replicates and contender.replicates.gpu,
+        "device": contender.device,
+        "missing": contender.missing,
+        "note": contender.note,
     }

@@ -15,9 +15,14 @@ def summary(comparison: Comparison) -> list[str]:
     """What came out, in sentences of plain text, the most important first: the best, ties, cost,
     gains, what lacks.
     """
-    found = [_on(data, comparison.on(data)) for data in comparison.data]
-    found += _over_data(comparison.ranks) if comparison.ranks else []
-    return [*found, *_gains(comparison.rows), *_spent(comparison.rows), *_missing(comparison.rows)]
+    sentences = [_on(data, comparison.on(data)) for data in comparison.data]
+    sentences += _over_data(comparison.ranks) if comparison.ranks else []
+    return [
+        *sentences,
+        *_gains(comparison.rows),
+        *_spent(comparison.rows),
+        *_missing(comparison.rows),
+    ]
 
 
 def tiles(comparison: Comparison) -> list[tuple[str, str]]:
@@ -27,22 +32,22 @@ def tiles(comparison: Comparison) -> list[tuple[str, str]]:
         of = f"best mean rank over {len(comparison.ranks.data)} data sets"
         first = f"{listing(_leaders(comparison.ranks))}, {comparison.ranks.models[0][1]:.2f}"
         return [(of, first), ("studies", f"{len(comparison.rows)}"), ("all searches", spent)]
-    found = []
+    tiles = []
     for data in comparison.data:
         if best := next((row for row in comparison.on(data) if row.is_best), None):
             n_tied = sum(standing(row) == "tied" for row in comparison.on(data))
-            found += [
+            tiles += [
                 (f"highest on {data}", best.contender.model),
                 ("its test accuracy", percent(best.contender.mean)),
                 ("tied with it", f"{n_tied}"),
             ]
-    return [*found, ("all searches", spent)]
+    return [*tiles, ("all searches", spent)]
 
 
 def total(hours: Sequence[Hours | None]) -> Hours:
     """The sum, None counting as nothing."""
-    known = [h for h in hours if h]
-    return Hours(sum(h.core for h in known), sum(h.gpu for h in known))
+    spent = [h for h in hours if h]
+    return Hours(sum(h.core for h in spent), sum(h.gpu for h in spent))
 
 
 def _on(data: str, rows: Sequence[Row]) -> str:
@@ -62,27 +67,27 @@ def _on(data: str, rows: Sequence[Row]) -> str:
             f"On {data}, {best.model} is best: {right}. All others are lower by more than chance"
             " explains."
         )
-    found = [f"On {data}, {best.model} has the highest test accuracy: {right}."]
+    sentences = [f"On {data}, {best.model} has the highest test accuracy: {right}."]
     for word, text in (
         ("tied", "tied with it: chance alone can explain the difference"),
         ("lower", "lower by more than chance explains"),
         ("", "not comparable with it: too few replicates, and no predictions kept"),
     ):
         if groups[word]:
-            found.append(
+            sentences.append(
                 f"{listing(groups[word])} {'is' if len(groups[word]) == 1 else 'are'} {text}."
             )
     tied = [best, *(row.contender for row in valued[1:] if standing(row) == "tied")]
-    return " ".join([*found, *_fastest(tied)])
+    return " ".join([*sentences, *_fastest(tied)])
 
 
 def _ends(contender: Contender) -> str:
-    found = contender.interval
-    if found is None or found.low is None or found.high is None:
-        return f" with {count(found.n if found else 1, 'seed')}, too few for an interval"
+    interval = contender.interval
+    if interval is None or interval.low is None or interval.high is None:
+        return f" with {count(interval.n if interval else 1, 'seed')}, too few for an interval"
     return (
-        f" on average over {found.n} seeds (95 % interval {100 * found.low:.2f} to"
-        f" {100 * found.high:.2f}\u00a0%)"
+        f" on average over {interval.n} seeds (95 % interval {100 * interval.low:.2f} to"
+        f" {100 * interval.high:.2f}\u00a0%)"
     )
 
 
@@ -108,60 +113,60 @@ def _over_data(ranks: Ranks) -> list[str]:
         f"{listing(first)} {'has' if len(first) == 1 else 'share'} the best mean rank, {rank:.2f}"
     )
     text += f", before {listing(behind)}" if behind else ""
-    found = [f"Over {len(ranks.data)} data sets {text}."]
+    sentences = [f"Over {len(ranks.data)} data sets {text}."]
     if ranks.p_value is None or ranks.critical is None:
-        found.append(
+        sentences.append(
             f"Ranks are not tested: that needs {MIN_DATA_SETS} data sets and {MIN_MODELS} models"
             " that differ."
         )
     else:
         verdict = "differ" if ranks.p_value < 0.05 else "may all be alike"
         near = [m for m, r in others if r - rank < ranks.critical]
-        found.append(
+        sentences.append(
             f"By Friedman’s test the models {verdict} ({p_text(ranks.p_value)}). By Nemenyi’s, mean"
             f" ranks less than {ranks.critical:.2f} apart can’t be told apart: "
             + (f"{name} from {_some(near)}." if near else "all others are behind the best.")
         )
     if ranks.left_out:
-        found.append(
+        sentences.append(
             f"Not ranked, without a value on every data set: {listing(list(ranks.left_out))}."
         )
-    return found
+    return sentences
 
 
 def _gains(rows: Sequence[Row]) -> list[str]:
-    known = [
+    gains = [
         (r.contender, gain) for r in rows if (gain := r.contender.gain) and gain.low is not None
     ]
-    if not known:
+    if not gains:
         return []
-    many = len({c.data for c, _ in known}) > 1
-    names = {id(c): f"{c.model} on {c.data}" if many else c.model for c, _ in known}
+    many = len({c.data for c, _ in gains}) > 1
+    names = {id(c): f"{c.model} on {c.data}" if many else c.model for c, _ in gains}
     sides: dict[str, list[str]] = {
         "gained": [
-            f"{names[id(c)]} ({100 * g.value:+z.2f} points)" for c, g in known if (g.low or 0.0) > 0
+            f"{names[id(c)]} ({100 * g.value:+z.2f} points)" for c, g in gains if (g.low or 0.0) > 0
         ],
         "lost": [
             f"{names[id(c)]} ({100 * g.value:+z.2f} points)"
-            for c, g in known
+            for c, g in gains
             if (g.high or 0.0) < 0
         ],
     }
-    unsure = [names[id(c)] for c, g in known if (g.low or 0.0) <= 0 <= (g.high or 0.0)]
-    found = []
+    unsure = [names[id(c)] for c, g in gains if (g.low or 0.0) <= 0 <= (g.high or 0.0)]
+    sentences = []
     if sides["gained"]:
-        found.append(
+        sentences.append(
             f"The search gained over the document’s own setting for {_some(sides['gained'])}."
         )
     if sides["lost"]:
-        found.append(
+        sentences.append(
             f"What it chose is worse than the document’s own setting for {_some(sides['lost'])}."
         )
     if unsure:
-        found.append(
+        sentences.append(
             f"For {_some(unsure)} it may have gained nothing over the document’s own setting."
         )
-    return found
+    return sentences
 
 
 def _some(names: list[str]) -> str:

@@ -47,10 +47,10 @@ class Board:
 def board(study: StudyRecord, judgement: Judgement | None) -> Board:
     """The leaderboard of `study`."""
     trials, varied = ranking(study), varied_params(study)
-    known = {row.trial: row for row in judgement.rows} if judgement else {}
+    finalists = {row.trial: row for row in judgement.rows} if judgement else {}
     return Board(
         rows=tuple(
-            Row(i if has_rank(t) else None, t, known.get(t.number))
+            Row(i if has_rank(t) else None, t, finalists.get(t.number))
             for i, t in enumerate(trials, start=1)
         ),
         varied=tuple(varied),

@@ -24,7 +24,7 @@ def space_table(study: StudyRecord) -> list[dict[str, str]]:
     value).
     """
     first = study.spec.get("first")
-    own = first[0] if isinstance(first, list | tuple) and first else {}
+    overrides = first[0] if isinstance(first, list | tuple) and first else {}
     declared = space_params(study)
     return [
         {
@@ -32,7 +32,7 @@ def space_table(study: StudyRecord) -> list[dict[str, str]]:
             "type": str(declared.get(name, {}).get("type", "not in the space")),
             "range": _range(declared.get(name, {})),
             "when": _condition(declared.get(name, {}).get("when")),
-            "document": show(own[name]) if name in own else "–",
+            "document": show(overrides[name]) if name in overrides else "–",
         }
         for name in param_names(study)
     ]
@@ -55,12 +55,12 @@ def environments(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
     Of those only what differs, with the trials that it holds for.
     """
     tables = [("Environment", [(name, str(value)) for name, value in study.environment.items()])]
-    for key, found in study.environments.items():
+    for key, environment in study.environments.items():
         trials = [str(t.number) for t in study.trials if key in t.environments]
         differs = [
-            (n, str(found.get(n, "–")))
-            for n in {**study.environment, **found}
-            if found.get(n) != study.environment.get(n)
+            (n, str(environment.get(n, "–")))
+            for n in {**study.environment, **environment}
+            if environment.get(n) != study.environment.get(n)
         ]
         if trials and differs:
             shown = listing(

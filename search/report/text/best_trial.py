@@ -64,26 +64,30 @@ def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
     }
 
 
-def _side(found: Predictions, names: Sequence[str], who: str, key: str) -> Side:
-    wrong = mistakes(found, names)
-    split, n = _IN_WORDS[found.split], len(found.true)
-    right = n - found.n_wrong
+def _side(predictions: Predictions, names: Sequence[str], who: str, key: str) -> Side:
+    wrong = mistakes(predictions, names)
+    split, n = _IN_WORDS[predictions.split], len(predictions.true)
+    right = n - predictions.n_wrong
     first = (
-        f"After epoch {found.step}, {who} recognises {right:,} of {n:,} {split} images,"
+        f"After epoch {predictions.step}, {who} recognises {right:,} of {n:,} {split} images,"
         f" {percent(right / n)}."
     )
-    words = _mistakes_words(found, len(wrong))
+    words = _mistakes_words(predictions, len(wrong))
     return Side(
-        split, (first, _ORIGIN[found.split]), confusion_chart(found, names, key), wrong, words
+        split,
+        (first, _ORIGIN[predictions.split]),
+        confusion_chart(predictions, names, key),
+        wrong,
+        words,
     )
 
 
-def _mistakes_words(found: Predictions, n_shown: int) -> str:
-    n, wrong = len(found.true), found.n_wrong
+def _mistakes_words(predictions: Predictions, n_shown: int) -> str:
+    n, wrong = len(predictions.true), predictions.n_wrong
     if not wrong:
-        return f"None of the {n:,} {_IN_WORDS[found.split]} images was misclassified."
+        return f"None of the {n:,} {_IN_WORDS[predictions.split]} images was misclassified."
     text = (
-        f"{wrong:,} of {count(n, f'{_IN_WORDS[found.split]} image')} ({percent(wrong / n)}) "
+        f"{wrong:,} of {count(n, f'{_IN_WORDS[predictions.split]} image')} ({percent(wrong / n)}) "
         f"{'was' if wrong == 1 else 'were'} misclassified."
     )
     if not n_shown:

@@ -42,4 +42,4 @@ def _codes(study: StudyRecord) -> dict[int, dict[str, str]]:
         for t in study.trials
         if t.environments
     }
-    return {number: code for number, found in last.items() if (code := code_in(found))}
+    return {number: code for number, environment in last.items() if (code := code_in(environment))}

@@ -42,12 +42,17 @@ def judgement_words(judgement: Judgement) -> list[str]:
     """What training the finalists again has shown, in sentences of plain text, the most important
     first.
     """
-    found = [_chosen(judgement), *_gain(judgement), *_standings(judgement), *_optimism(judgement)]
-    return [*_progress(judgement), *found]
+    sentences = [
+        _chosen(judgement),
+        *_gain(judgement),
+        *_standings(judgement),
+        *_optimism(judgement),
+    ]
+    return [*_progress(judgement), *sentences]
 
 
 def _row(judgement: Judgement, row: Finalist) -> FinalistRow:
-    found = row.interval
+    interval = row.interval
     done = (
         f"{len(row.values)}"
         if len(row.values) == row.n_wanted
@@ -61,8 +66,8 @@ def _row(judgement: Judgement, row: Finalist) -> FinalistRow:
             + [_named(judgement, row)] * row.is_document
         ),
         search=percent(row.search_accuracy),
-        test=percent(found.mean if found else None),
-        interval=(_ends(found.low, found.high) or "too few seeds") if found else "–",
+        test=percent(interval.mean if interval else None),
+        interval=(_ends(interval.low, interval.high) or "too few seeds") if interval else "–",
         replicates=f"{done}, {row.n_failed} failed" if row.n_failed else done,
         optimism="–" if row.optimism is None else f"{100 * row.optimism:+z.2f}",
         p_value="–" if row.p_value is None else _p(row.p_value),
@@ -88,61 +93,65 @@ def _verdict(judgement: Judgement, row: Finalist) -> str:
 
 
 def _progress(judgement: Judgement) -> list[str]:
-    done, wanted = (
+    done, planned = (
         sum(len(row.values) for row in judgement.rows),
         sum(row.n_wanted for row in judgement.rows),
     )
     failed = sum(row.n_failed for row in judgement.rows)
-    found = []
-    if done + failed < wanted:
-        found.append(
-            f"The finalists are being trained again: {done} of {count(wanted, 'replicate')}"
+    sentences = []
+    if done + failed < planned:
+        sentences.append(
+            f"The finalists are being trained again: {done} of {count(planned, 'replicate')}"
             " finished so far."
         )
     if failed:
-        found.append(
+        sentences.append(
             f"{count(failed, 'replicate')} failed and {'is' if failed == 1 else 'are'} left out."
         )
     if judgement.champion.rank != 1:
-        found.append("The trial that is first by validation now has not been trained again yet.")
-    return found
+        sentences.append(
+            "The trial that is first by validation now has not been trained again yet."
+        )
+    return sentences
 
 
 def _chosen(judgement: Judgement) -> str:
     row = judgement.champion
-    found = row.interval
+    test = row.interval
     name = f"{_named(judgement, row)} (trial 0)" if row.is_document else f"trial {row.trial}"
     which = (
         f"The search chose {name}"
         if row.rank == 1
         else f"Of those trained again validation ranks {name} first"
     )
-    if found is None or judgement.n_test is None:
+    if test is None or judgement.n_test is None:
         ended = row.n_failed >= row.n_wanted
         return (
             f"{which};"
             f" {'all its replicates failed' if ended else 'no replicate of it is finished'}."
         )
-    right = f"it gets {percent(found.mean)} of {count(judgement.n_test, 'test image')} right"
-    if found.n == 1:
+    right = f"it gets {percent(test.mean)} of {count(judgement.n_test, 'test image')} right"
+    if test.n == 1:
         return (
             f"{which}: trained again on one fresh seed, {right}. A single replicate has no"
             " interval."
         )
-    ends = _ends(found.low, found.high)
+    ends = _ends(test.low, test.high)
     interval = f"95 % interval over seeds {ends}" if ends else "too few seeds for an interval"
-    return f"{which}: trained again on {found.n} fresh seeds, {right} on average ({interval})."
+    return f"{which}: trained again on {test.n} fresh seeds, {right} on average ({interval})."
 
 
 def _gain(judgement: Judgement) -> list[str]:
     gain = judgement.gain
-    own = next((row for row in judgement.rows if row.is_document and row.interval), None)
-    if gain is None or own is None or own.interval is None:
+    baseline = next((row for row in judgement.rows if row.is_document and row.interval), None)
+    if gain is None or baseline is None or baseline.interval is None:
         return [judgement.no_gain] if judgement.no_gain else []
     side = "above" if gain.value > 0 else "below"
     apart = f"{points(gain.value)} {side}" if round(gain.value, 6) else "the same as"
-    epochs = f", trained for its {count(own.trained[1], 'epoch')}" if own.trained else ""
-    text = f"That is {apart} {judgement.baseline} (trial 0, {percent(own.interval.mean)}{epochs})"
+    epochs = f", trained for its {count(baseline.trained[1], 'epoch')}" if baseline.trained else ""
+    text = (
+        f"That is {apart} {judgement.baseline} (trial 0, {percent(baseline.interval.mean)}{epochs})"
+    )
     if gain.low is None or gain.high is None:
         return [f"{text}; too few replicates for an interval."]
     text = (
@@ -167,14 +176,14 @@ def _standings(judgement: Judgement) -> list[str]:
     others = [row for row in judgement.rows if row is not best and row.interval]
     if best is None or not others:
         return []
-    found = []
+    sentences = []
     if best is not chosen:
-        found.append(
+        sentences.append(
             f"{_trials(judgement, [best])} has the highest mean on the test set,"
             f" {percent(mean_of(best))}."
         )
         if chosen.tied_with_best is False:
-            found.append(
+            sentences.append(
                 "The choice stays with validation all the same: a test set that chooses is no test"
                 " any more."
             )
@@ -188,8 +197,10 @@ def _standings(judgement: Judgement) -> list[str]:
         ),
     ):
         if rows := [row for row in others if row.tied_with_best is verdict]:
-            found.append(f"{_trials(judgement, rows)} {'is' if len(rows) == 1 else 'are'} {text}.")
-    return found
+            sentences.append(
+                f"{_trials(judgement, rows)} {'is' if len(rows) == 1 else 'are'} {text}."
+            )
+    return sentences
 
 
 def _optimism(judgement: Judgement) -> list[str]:

@@ -24,25 +24,25 @@ def cautions(study: StudyRecord, evidence: Evidence) -> list[str]:
         (evidence.predictions, f"Trial {best.number}" if best else "The best trial"),
         (evidence.exported, "The exported network"),
     )
-    said = [
+    sentences = [
         caution(predictions, evidence.class_names, who) for predictions, who in both if predictions
     ]
-    return [text for text in said if text]
+    return [text for text in sentences if text]
 
 
-def caution(found: Predictions, class_names: Sequence[str], who: str) -> str:
+def caution(predictions: Predictions, class_names: Sequence[str], who: str) -> str:
     """That `who` answers with one class only, or nearly, or is right no more often than always
     naming the largest class would be: with that class's share beside it. Empty where none of it
     holds, or where the images are of one class.
     """
-    images = np.bincount(found.true, minlength=len(class_names))
-    answers = np.bincount(found.predicted, minlength=len(class_names))
-    n, largest, top = len(found.true), int(images.argmax()), int(answers.argmax())
+    images = np.bincount(predictions.true, minlength=len(class_names))
+    answers = np.bincount(predictions.predicted, minlength=len(class_names))
+    n, largest, top = len(predictions.true), int(images.argmax()), int(answers.argmax())
     if images[largest] == n:
         return ""
-    named_otherwise = float(np.mean(found.predicted[found.true != top] != top))
-    right = percent(1 - found.n_wrong / n)
-    split = {"train": "training"}.get(found.split, found.split)
+    named_otherwise = float(np.mean(predictions.predicted[predictions.true != top] != top))
+    right = percent(1 - predictions.n_wrong / n)
+    split = {"train": "training"}.get(predictions.split, predictions.split)
     if answers[top] == n:
         text = (
             f"{who} calls every one of {count(n, f'{split} image')} “{class_names[top]}” and is"
@@ -54,7 +54,7 @@ def caution(found: Predictions, class_names: Sequence[str], who: str) -> str:
             f"{who} calls {share} of {count(n, f'{split} image')} “{class_names[top]}” and is right"
             f" on {right}"
         )
-    elif n - found.n_wrong <= images[largest]:
+    elif n - predictions.n_wrong <= images[largest]:
         text = f"{who} is right on {right} of {count(n, f'{split} image')}"
     else:
         return ""

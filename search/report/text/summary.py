@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from search.analysis.baseline import baseline_cut, full_cost, printed_name
-from search.analysis.cost import advice_words, cost_words
 from search.analysis.finalists import Judgement
 from search.analysis.ranking import best_trial, param_names, started_trials
 from search.records import State, StudyRecord, TrialRecord, has_rank
@@ -16,6 +15,7 @@ from search.report.contents import Contents
 from search.report.text.appendix import failures
 from search.report.text.clock import Elapsed, elapsed, elapsed_words
 from search.report.text.code import code_words
+from search.report.text.cost import advice_words, cost_words
 from search.report.text.finalists import judgement_words
 from search.report.text.majority import cautions
 from search.study.finalist_costs import Rule
@@ -50,48 +50,52 @@ class Tile(NamedTuple):
     note: str
 
 
-def status(found: Contents) -> tuple[str, str]:
+def status(contents: Contents) -> tuple[str, str]:
     """Where the study stands, as (word, sentence): `running`, `unfinished` or `finished`."""
-    trials, asked = started_trials(found.study), found.study.spec.get("n_trials")
+    trials, n_trials = started_trials(contents.study), contents.study.spec.get("n_trials")
     running = sum(t.state == State.RUNNING for t in trials)
     begun = (
-        f"{len(trials):,} of {count(asked, 'trial')} started"
-        if isinstance(asked, int)
+        f"{len(trials):,} of {count(n_trials, 'trial')} started"
+        if isinstance(n_trials, int)
         else f"{len(trials):,} started"
     )
     if running:
         return "running", f"{begun}, {running} training now; every figure below may still change."
     if any(t.state == State.WAITING for t in trials) or (
-        isinstance(asked, int) and len(trials) < asked and not _is_over(found)
+        isinstance(n_trials, int) and len(trials) < n_trials and not _is_over(contents)
     ):
         word, now = (
             "unfinished",
             "none training at the moment; the command that began the study goes on with it.",
         )
-        return _all_failed(found.study, begun) or (word, f"{begun}, {now}")
-    why = f" ({found.study.ended_by})" if found.study.ended_by else ""
-    return _all_failed(found.study, begun) or _finals_status(found, begun + why)
+        return _all_failed(contents.study, begun) or (word, f"{begun}, {now}")
+    why = f" ({contents.study.ended_by})" if contents.study.ended_by else ""
+    return _all_failed(contents.study, begun) or _finals_status(contents, begun + why)
 
 
-def story(found: Contents) -> list[Passage]:
+def story(contents: Contents) -> list[Passage]:
     """What the study found, in plain words, the most important first."""
-    study, judgement = found.study, found.judgement
+    study, judgement = contents.study, contents.judgement
     trials = started_trials(study)
     if not trials:
         return [Passage("Result", ["No trial has been started yet."])]
-    said = judgement_words(judgement) if judgement else [*_result(study, found), *_unopened(found)]
+    sentences = (
+        judgement_words(judgement)
+        if judgement
+        else [*_result(study, contents), *_unopened(contents)]
+    )
     n_first = (
         3 if judgement and not judgement.is_complete else 2
     )  # of an unfinished set that is told first
     passages = [
-        Passage("Result", said[:n_first]),
-        Passage("Caution", cautions(study, found.evidence)),
-        Passage("How sure", said[n_first:]),
-        Passage("Setting", _setting(found)),
+        Passage("Result", sentences[:n_first]),
+        Passage("Caution", cautions(study, contents.evidence)),
+        Passage("How sure", sentences[n_first:]),
+        Passage("Setting", _setting(contents)),
         Passage(
             "Search",
             [
-                *(_result(study, found) if judgement else []),
+                *(_result(study, contents) if judgement else []),
                 _states(trials),
                 *code_words(study),
                 *_published(study),
@@ -99,22 +103,25 @@ def story(found: Contents) -> list[Passage]:
         ),
         Passage(
             "Cost",
-            [*(cost_words(found.cost) if found.cost else []), elapsed_words(*_clocks(found))],
+            [
+                *(cost_words(contents.cost) if contents.cost else []),
+                elapsed_words(*_clocks(contents)),
+            ],
         ),
-        Passage("Going on", advice_words(found.forecast) if found.forecast else []),
+        Passage("Going on", advice_words(contents.forecast) if contents.forecast else []),
     ]
     return [p for p in passages if p.sentences]
 
 
-def headline(found: Contents) -> list[Tile]:
+def headline(contents: Contents) -> list[Tile]:
     """The key numbers: accuracy, gain over the baseline, what going on may gain, trials, training
     time.
     """
-    trials = started_trials(found.study)
-    spent = found.cost.replicates if found.cost else None
-    ahead = found.forecast.gain if found.forecast else None
+    trials = started_trials(contents.study)
+    spent = contents.cost.replicates if contents.cost else None
+    ahead = contents.forecast.gain if contents.forecast else None
     tiles = [
-        *_scores(found),
+        *_scores(contents),
         Tile("trials started", f"{len(trials):,}", ", ".join(_counted(trials))),
     ]
     if ahead:
@@ -123,7 +130,7 @@ def headline(found: Contents) -> list[Tile]:
             Tile(f"may still come in {_span(ahead.horizon_s)}", f"+{points(ahead.expected)}", ends)
         )
     again = f", and {duration(spent.train_s)} for replicates" if spent and spent.n_trials else ""
-    clock, clock_again = _clocks(found)
+    clock, clock_again = _clocks(contents)
     both = f"and {duration(clock_again.seconds)} for replicates" if clock_again.seconds else ""
     return [
         *tiles,
@@ -134,15 +141,17 @@ def headline(found: Contents) -> list[Tile]:
     ]
 
 
-def _clocks(found: Contents) -> tuple[Elapsed, Elapsed]:
-    return elapsed(found.study.trials), elapsed(found.finalists.trials if found.finalists else ())
+def _clocks(contents: Contents) -> tuple[Elapsed, Elapsed]:
+    return elapsed(contents.study.trials), elapsed(
+        contents.finalists.trials if contents.finalists else ()
+    )
 
 
-def as_of(found: Contents) -> str | None:
+def as_of(contents: Contents) -> str | None:
     """When the last epoch ended, in UTC; None before the first. Not the time of writing: same
     study, same page.
     """
-    trials = (*found.study.trials, *(found.finalists.trials if found.finalists else ()))
+    trials = (*contents.study.trials, *(contents.finalists.trials if contents.finalists else ()))
     last = max((e.at for t in trials for e in t.curve), default=None)
     return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
 
@@ -162,41 +171,43 @@ def _all_failed(study: StudyRecord, begun: str) -> tuple[str, str] | None:
     return "failed", f"{begun}, and all of them failed, {share}{reason}."
 
 
-def _is_over(found: Contents) -> bool:
+def _is_over(contents: Contents) -> bool:
     """Whether the search has ended before its last trial, by its budget, say: finalists are chosen
     at the end only.
     """
-    return found.finalists is not None or bool(found.study.ended_by)
+    return contents.finalists is not None or bool(contents.study.ended_by)
 
 
-def _finals_status(found: Contents, begun: str) -> tuple[str, str]:
-    wanted, judgement = Rule.of(found.study.spec).finalists != 0, found.judgement
+def _finals_status(contents: Contents, begun: str) -> tuple[str, str]:
+    has_finalists, judgement = Rule.of(contents.study.spec).finalists != 0, contents.judgement
     if judgement is None or judgement.is_complete:
-        missing = judgement is None and wanted and best_trial(found.study) is not None
+        missing = judgement is None and has_finalists and best_trial(contents.study) is not None
         return (
             ("unfinished", f"{begun}; its finalists have not been trained again yet.")
             if missing
             else ("finished", f"{begun}.")
         )
-    done, asked = (
+    done, planned = (
         sum(len(row.values) + row.n_failed for row in judgement.rows),
         sum(row.n_wanted for row in judgement.rows),
     )
     running = (
-        sum(t.state == State.RUNNING for t in found.finalists.trials) if found.finalists else 0
+        sum(t.state == State.RUNNING for t in contents.finalists.trials)
+        if contents.finalists
+        else 0
     )
-    text = f"{begun}; {done} of {count(asked, 'replicate')} of its finalists done"
+    text = f"{begun}; {done} of {count(planned, 'replicate')} of its finalists done"
     if running:
         return "running", f"{text}, {running} training now."
     return "unfinished", f"{text}, none training at the moment."
 
 
-def _unopened(found: Contents) -> list[str]:
-    if best_trial(found.study) is None:
+def _unopened(contents: Contents) -> list[str]:
+    if best_trial(contents.study) is None:
         return []
-    if found.is_test_set_opened:
+    if contents.is_test_set_opened:
         return [OPTIMISM]
-    rule = Rule.of(found.study.spec)
+    rule = Rule.of(contents.study.spec)
     if rule.finalists == 0:
         return [OPTIMISM, UNOPENED]
     which = {
@@ -210,18 +221,24 @@ def _unopened(found: Contents) -> list[str]:
     return [OPTIMISM, UNOPENED, f"{plan} scored on it."]
 
 
-def _scores(found: Contents) -> list[Tile]:
+def _scores(contents: Contents) -> list[Tile]:
     """Accuracy and gain: on the test set once the champion was scored there, on validation images
     before.
     """
-    judgement = found.judgement
-    best, own = best_trial(found.study), _own(found.study)
-    label = f"over {printed_name(found.study)}"
+    judgement = contents.judgement
+    best, document = best_trial(contents.study), _own(contents.study)
+    label = f"over {printed_name(contents.study)}"
     if judgement and judgement.champion.interval:
         return _test_scores(judgement, label)
-    gain, cut = "–", baseline_cut(found.study)
-    if best and own and best.val_accuracy is not None and own.val_accuracy is not None and not cut:
-        gain = f"{100 * (best.val_accuracy - own.val_accuracy):+.2f} points"
+    gain, cut = "–", baseline_cut(contents.study)
+    if (
+        best
+        and document
+        and best.val_accuracy is not None
+        and document.val_accuracy is not None
+        and not cut
+    ):
+        gain = f"{100 * (best.val_accuracy - document.val_accuracy):+.2f} points"
     where = f"trial {best.number}, epoch {best.best_epoch}" if best else ""
     return [
         Tile("best validation accuracy", percent(best.val_accuracy if best else None), where),
@@ -231,12 +248,14 @@ def _scores(found: Contents) -> list[Tile]:
 
 def _test_scores(judgement: Judgement, label: str) -> list[Tile]:
     row, gain = judgement.champion, judgement.gain
-    found = row.interval
+    interval = row.interval
     note = "too few seeds for an interval"
-    if found and found.low is not None and found.high is not None:
-        note = f"95 % interval over seeds {100 * found.low:.2f} to {100 * found.high:.2f}"
+    if interval and interval.low is not None and interval.high is not None:
+        note = f"95 % interval over seeds {100 * interval.low:.2f} to {100 * interval.high:.2f}"
     tiles = [
-        Tile(f"test accuracy, trial {row.trial}", percent(found.mean if found else None), note)
+        Tile(
+            f"test accuracy, trial {row.trial}", percent(interval.mean if interval else None), note
+        )
     ]
     if gain is None:
         itself = "it is that setting itself" if row.is_document else ""
@@ -255,56 +274,58 @@ def _own(study: StudyRecord) -> TrialRecord | None:
     return study.document if study.document and has_rank(study.document) else None
 
 
-def _result(study: StudyRecord, found: Contents) -> list[str]:
-    best, own = best_trial(study), _own(study)
+def _result(study: StudyRecord, contents: Contents) -> list[str]:
+    best, document = best_trial(study), _own(study)
     if best is None or best.val_accuracy is None:
         return ["No trial has a validation accuracy yet."]
-    word = "so far " if status(found)[0] != "finished" else ""
+    word = "so far " if status(contents)[0] != "finished" else ""
     text = (
         f"The best setting {word}reached {percent(best.val_accuracy)} validation accuracy, at epoch"
         f" {best.best_epoch} of trial {best.number}."
     )
     name = printed_name(study)
-    if own is None or own.val_accuracy is None:
+    if document is None or document.val_accuracy is None:
         return [f"{text} {name.capitalize()} (trial 0) has no value to compare it with."]
-    if best is own:
+    if best is document:
         return [f"{text} That is {name}: no other trial has beaten it."]
-    gain = best.val_accuracy - own.val_accuracy
+    gain = best.val_accuracy - document.val_accuracy
     if cut := baseline_cut(study):
-        reached = f"{percent(own.val_accuracy)} in {cut}, to which the study’s limit cut it"
-        claims = f": no gain over it is claimed. To train it in full takes {full_cost(study, own)}"
-        return [
-            text,
-            f"{name.capitalize()} (trial 0) reached {reached}{'' if found.judgement else claims}.",
-        ]
+        reached = f"{percent(document.val_accuracy)} in {cut}, to which the study’s limit cut it"
+        claims = (
+            f": no gain over it is claimed. To train it in full takes {full_cost(study, document)}"
+        )
+        claims = "" if contents.judgement else claims
+        return [text, f"{name.capitalize()} (trial 0) reached {reached}{claims}."]
     if gain == 0:
         return [f"{text} {name.capitalize()} (trial 0) reached the same."]
-    return [f"{text} That is {points(gain)} above {name} (trial 0, {percent(own.val_accuracy)})."]
+    return [
+        f"{text} That is {points(gain)} above {name} (trial 0, {percent(document.val_accuracy)})."
+    ]
 
 
-def _setting(found: Contents) -> list[str]:
+def _setting(contents: Contents) -> list[str]:
     """The chosen trial's parameters in words, and where the baseline differs."""
-    trials = {t.number: t for t in found.study.trials}
-    best, own = best_trial(found.study), found.study.document
-    epochs = Rule.of(found.study.spec).baseline_epochs
-    if found.judgement:
-        best = trials.get(found.judgement.champion.trial, best)
+    trials = {t.number: t for t in contents.study.trials}
+    best, document = best_trial(contents.study), contents.study.document
+    epochs = Rule.of(contents.study.spec).baseline_epochs
+    if contents.judgement:
+        best = trials.get(contents.judgement.champion.trial, best)
     if best is None or not best.params:
         return []
-    names = [n for n in param_names(found.study) if n in best.params]
+    names = [n for n in param_names(contents.study) if n in best.params]
     text = f"Trial {best.number} has {listing([f'{n} {show(best.params[n])}' for n in names])}."
-    if best is own:
-        cut = baseline_cut(found.study)
+    if best is document:
+        cut = baseline_cut(contents.study)
         return [f"{text} The study’s limit cut it in the search to {cut}."] if cut else [text]
-    theirs = dict(own.params) if own else {}
-    theirs |= {"epochs": epochs} if "epochs" in theirs else {}
+    setting = dict(document.params) if document else {}
+    setting |= {"epochs": epochs} if "epochs" in setting else {}
     changed = [
-        f"{n} {show(theirs[n])}"
+        f"{n} {show(setting[n])}"
         for n in names
-        if n in theirs and show(theirs[n]) != show(best.params[n])
+        if n in setting and show(setting[n]) != show(best.params[n])
     ]
     return (
-        [text, f"{printed_name(found.study).capitalize()} has {listing(changed)} instead."]
+        [text, f"{printed_name(contents.study).capitalize()} has {listing(changed)} instead."]
         if changed
         else [text]
     )
