@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import InputError
+from search.text import message_of
 
 MODELS = "gridless.models"
 DATASETS = "gridless.datasets"
@@ -121,7 +122,7 @@ def _load(
         raise
     except BaseException as error:  # a user's module may raise whatever it likes
         remedy = _hidden(point.module) or "check the name and PYTHONPATH"
-        raise InputError(f"{point.value} can't be imported ({_said(error)}); {remedy}") from error
+        raise InputError(f"{point.value} can't be imported ({_reason(error)}); {remedy}") from error
     if not fits(function):
         hidden = _hidden(point.module)
         raise InputError(
@@ -200,13 +201,12 @@ def _hidden(module: str) -> str | None:
     return f"{spec.origin} comes before {here.origin or top}: rename that"
 
 
-def _said(error: BaseException) -> str:
+def _reason(error: BaseException) -> str:
+    message = message_of(error)
     if isinstance(error, SystemExit):
-        return (
-            f"it ends the program, SystemExit: {error}; a script that parses arguments must not at"
-            " import"
-        )
-    return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        remedy = "a script that parses arguments must not at import"
+        return f"it ends the program, SystemExit: {message}; {remedy}"
+    return message if isinstance(error, ImportError) else f"{type(error).__name__}: {message}"
 
 
 def _fits(function: object, n_positional: int, keywords: tuple[str, ...]) -> bool:

@@ -33,6 +33,14 @@ def cut(text: str, most: int = MAX_CHARS) -> str:
     return f"{text[:half]} … {len(text) - 2 * half:,} characters … {text[-half:]}"
 
 
+def message_of(error: BaseException) -> str:
+    """The text of any exception; of one that fails to give it, why."""
+    try:
+        return str(error)
+    except Exception as failure:
+        return f"its text can't be shown ({type(failure).__name__})"
+
+
 def text_problem(text: str, *, lines: bool = False) -> str | None:
     """Why `text` may not come in, or None: it must be visible and, unless `lines` may be in it, on
     one line.

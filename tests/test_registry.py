@@ -43,6 +43,7 @@ def test_a_module_of_the_working_folder_is_found_last_and_sees_no_arguments(fold
         PARSES.format(
             "folder"
         ): "it ends the program, SystemExit: 2; a script that parses arguments must not",
+        "class Mute(Exception):\n    def __str__(self): return self\nraise Mute": "Mute: its text can't",
         "import nowhere": "No module named 'nowhere'",
     }.items(),
 )

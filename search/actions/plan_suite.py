@@ -207,7 +207,7 @@ def prepare_suite(
         raise InputError(problems)
     if fixed := [s for s in chosen if s.search is None]:
         say("building each network once …")
-        _check_networks(fixed, data)
+        _check_networks(fixed, spaces, data)
     suite, storage = Suite(name=title, systems=systems), LedgerStorage(storage_url())
     crew = engine_called(engine).crew(settings)
     searches = plan_searches(
@@ -271,11 +271,14 @@ def _split(images: ImageData, file: SuiteFile, system: System) -> Prepared:
     )
 
 
-def _check_networks(systems: Sequence[System], data: Mapping[str, Prepared]) -> None:
-    questions = [
-        Question(s.model, s.setting, data[s.study].input_shape, data[s.study].n_classes)
-        for s in systems
-    ]
+def _check_networks(
+    systems: Sequence[System], spaces: Mapping[str, Space], data: Mapping[str, Prepared]
+) -> None:
+    questions = []
+    for system in systems:
+        split = data[system.study]
+        space = spaces[system.study]
+        questions.append(Question.of(space, system.setting, split.input_shape, split.n_classes))
     answers = build_all(questions, weights=True)
     bad = [(s, a.error) for s, a in zip(systems, answers, strict=True) if a.error]
     if bad:

@@ -15,6 +15,7 @@ from search.registry import become_users
 from search.space.from_kerastuner import COMPILED
 from search.space.hyper_choices import for_builder
 from search.space.space import ChoiceParam, Space
+from search.text import message_of
 from search.training.ask import MARK
 from search.training.discovery import explore
 from search.training.probe import Question
@@ -66,7 +67,7 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
     space = Space.from_dict(question["space"])
     if question["weights"] and space.document.get("weights", "none") != "none":
         facts = {"input_shape": question["input_shape"], "n_classes": question["n_classes"]}
-        _, error = _build(Question(space.model, space.document, **facts), weights=True)
+        _, error = _build(Question.of(space, space.document, **facts), weights=True)
         if error:
             raise InputError(error)
     builds = _Builds(space, tuple(question["input_shape"]), question["n_classes"])
@@ -175,7 +176,7 @@ def main() -> None:
     except InputError as error:
         answer = {"problems": list(error.problems)}
     except KeyboardInterrupt as error:
-        answer = {"problems": [f"the model's module raised KeyboardInterrupt: {error}"]}
+        answer = {"problems": [f"the model's module raised KeyboardInterrupt: {message_of(error)}"]}
     sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
 
 

@@ -27,19 +27,19 @@ def model_rows() -> list[dict[str, Any]]:
         except InputError:
             spaces[name] = None  # a user's model may have its space elsewhere, given by --space
     questions = [
-        Question(s.model, s.document, *_shape(s.data)) for s in spaces.values() if s is not None
+        Question.of(space, space.document, *_shape(space.data))
+        for space in spaces.values()
+        if space
     ]
-    found = iter(build_all(questions))
-    return [
-        {
-            "name": name,
-            "n_params": next(found).n_params if space else None,
-            "data": space.data if space else None,
-            "published": space.published.model_dump() if space and space.published else None,
-            "source": space.source if space else None,
-        }
-        for name, space in spaces.items()
-    ]
+    answers = iter(build_all(questions))
+    rows = []
+    for name, space in spaces.items():
+        row = {"name": name, **dict.fromkeys(("n_params", "data", "published", "source"))}
+        if space is not None:
+            row |= {"n_params": next(answers).n_params, "data": space.data, "source": space.source}
+            row["published"] = space.published.model_dump() if space.published else None
+        rows.append(row)
+    return rows
 
 
 def dataset_rows() -> list[dict[str, Any]]:

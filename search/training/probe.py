@@ -5,9 +5,10 @@ can't be built.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from search.errors import InputError
+from search.space.hyper_choices import for_builder
 from search.space.space import Space
 from search.training.ask import ask
 
@@ -83,6 +84,17 @@ class Question(NamedTuple):
     setting: Mapping[str, Any]
     input_shape: tuple[int, int, int]
     n_classes: int
+
+    @classmethod
+    def of(
+        cls,
+        space: Space,
+        setting: Mapping[str, Any],
+        input_shape: tuple[int, int, int],
+        n_classes: int,
+    ) -> Self:
+        """The network of a setting of `space`, built as training builds it."""
+        return cls(space.model, for_builder(setting, space.source), input_shape, n_classes)
 
 
 class Answer(NamedTuple):

@@ -1,6 +1,4 @@
-"""Why building or training failed, in one line: the user's own line of code and what went wrong
-there.
-"""
+"""Why building or training failed, in one line: where in the user's code, and what went wrong."""
 
 import re
 import sysconfig
@@ -8,7 +6,7 @@ import traceback
 from pathlib import Path
 
 from search.errors import InputError
-from search.text import cut, visible
+from search.text import cut, message_of, visible
 
 _OTHERS = (
     Path(__file__).parents[1],
@@ -29,28 +27,26 @@ _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 def reason_of(error: BaseException) -> str:
     """`file:line: Type: what`; the place is left out where no code of the user took part."""
-    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines()]
-    is_ours = isinstance(error, InputError)
-    kind = f"{type(error).__name__}: "  # which a trace in its text tells, too
-    what = "; ".join(lines) if is_ours else cut(kind + _said(lines).removeprefix(kind), _MAX_CHARS)
-    places = [*_places(error), *_named(str(error))]
+    message = message_of(error)
+    lines = [line.strip() for line in _ANSI.sub("", message).splitlines()]
+    if isinstance(error, InputError):
+        what = cut("; ".join(lines))
+    else:
+        kind = f"{type(error).__name__}: "  # which a trace in its text tells, too
+        what = cut(kind + _statement(lines).removeprefix(kind), _MAX_CHARS)
+    places = [*_places(error), *_places_in(message)]
     place = f"{places[-1]}: " if places else ""
     return visible(place + what.strip().rstrip(":"))
 
 
-def _said(lines: list[str]) -> str:
-    """The line of an exception's text that says what happened, out of the framework's words around
-    it.
-    """
+def _statement(lines: list[str]) -> str:
+    """The line of an exception's text that says what happened, without the framework's words."""
     if end := [i for i, line in enumerate(lines) if _END.match(line)]:
         lines = lines[: end[0]]
-    if any(
-        _FRAME.match(line) for line in lines
-    ):  # a trace of its own: the last paragraph is the exception
-        lines = (
-            lines[max(i for i, line in enumerate(lines) if _FRAME.match(line) or not line) + 1 :]
-            or lines
-        )
+    if any(_FRAME.match(line) for line in lines):
+        # A trace of its own: the last paragraph is the exception.
+        start = 1 + max(i for i, line in enumerate(lines) if _FRAME.match(line) or not line)
+        lines = lines[start:] or lines
     return next((line for line in lines if line and not _WRAPPING.search(line)), "")
 
 
@@ -62,9 +58,9 @@ def _places(error: BaseException) -> list[str]:
     ]
 
 
-def _named(text: str) -> list[str]:
+def _places_in(message: str) -> list[str]:
     """Those that its own text names, as of code that ran inside a graph."""
-    frames = filter(None, (_FRAME.match(line) for line in text.splitlines()))
+    frames = filter(None, (_FRAME.match(line) for line in message.splitlines()))
     return [
         _shown(frame["file"], int(frame["line"])) for frame in frames if _is_users(frame["file"])
     ]
@@ -78,4 +74,6 @@ def _is_users(file: str) -> bool:
 
 def _shown(file: str, line: int) -> str:
     path = Path(file)
-    return f"{path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}:{line}"
+    if path.is_relative_to(Path.cwd()):
+        path = path.relative_to(Path.cwd())
+    return f"{path}:{line}"

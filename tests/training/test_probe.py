@@ -75,6 +75,8 @@ def test_ranges_that_were_read_from_a_builder_are_kept_to_as_in_training(
     )
     report = probe(space, input_shape=(8, 8, 1), n_classes=10, corners=False)
     assert len(report.unbuildable) == n_dropped
+    [answer] = build_all([Question.of(space, {"size": 9}, (8, 8, 1), 10)])
+    assert (answer.error is not None) == (n_dropped == 1)
 
 
 def test_a_parameter_that_nobody_reads_is_told(here: None) -> None:

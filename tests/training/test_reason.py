@@ -8,6 +8,8 @@ import keras
 import numpy as np
 import pytest
 
+from search.errors import InputError
+from search.text import MAX_CHARS
 from search.training.reason import reason_of
 from search.training.recorder import Params, Recorder
 
@@ -73,6 +75,22 @@ def test_of_a_trace_in_the_text_the_end_and_the_users_line_are_told(
         False,
     )
     assert reason.count("ValueError") == 1
+
+
+def test_an_exception_that_can_not_say_what_it_is_has_a_reason_all_the_same() -> None:
+    class MuteError(Exception):
+        def __str__(self) -> str:
+            raise ZeroDivisionError
+
+    reason = reason_of(MuteError())
+    assert reason == "MuteError: its text can't be shown (ZeroDivisionError)"
+
+
+def test_a_reason_of_many_problems_is_no_longer_than_makes_sense() -> None:
+    reason = reason_of(InputError([f"units {i}: not a number" for i in range(1000)]))
+    assert reason.startswith("units 0: not a number; units 1: not a number; ")
+    assert "characters" in reason
+    assert len(reason) <= MAX_CHARS
 
 
 def test_code_that_tensorflow_generated_is_not_the_users(tmp_path: Path) -> None:
