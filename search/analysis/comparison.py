@@ -170,7 +170,9 @@ def _judged(contenders: Sequence[Contender], pairs: dict[tuple[int, int], Differ
     rows = []
     for i, contender in enumerate(contenders):
         p_value = corrected.get((0, i))
-        tied = True if i == 0 else None if p_value is None else p_value >= SIGNIFICANCE
+        tied = None if p_value is None else p_value >= SIGNIFICANCE
+        if i == 0:
+            tied = True
         rows.append(Row(contender, float(places[i]), p_value, tied))
     return rows
 

@@ -129,10 +129,10 @@ def _column(name: str, trials: Sequence[TrialRecord], declared: Any) -> Floats:
         return np.array(
             [[float(v is not None and show(v) == kind) for kind in kinds] for v in values]
         )
-    log = isinstance(declared, dict) and declared.get("log") and min(present) > 0
-    scaled = [None if v is None else math.log(v) if log else float(v) for v in values]
-    low = min(v for v in scaled if v is not None)
-    return np.array([[-1.0 if v is None else v - low] for v in scaled])
+    is_log = isinstance(declared, dict) and declared.get("log") and min(present) > 0
+    scale = math.log if is_log else float
+    low = min(scale(v) for v in present)
+    return np.array([[-1.0 if v is None else scale(v) - low] for v in values])
 
 
 def _interval(name: str, values: Floats) -> Importance:

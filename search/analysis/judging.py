@@ -172,7 +172,7 @@ def _finalist(
     source: TrialRecord, rank: int | None, n_best: int, replicates: Sequence[TrialRecord | None]
 ) -> Finalist:
     begun = [t for t in replicates if t]
-    values = tuple(score[0] for t in begun if (score := test_score(t)))
+    values = tuple(accuracy for _, accuracy, _ in _scored(begun))
     interval = mean_interval(values) if values else None
     search = float(source.val_accuracy or 0.0)  # it was chosen by one
     return Finalist(
@@ -193,9 +193,15 @@ def _finalist(
 def _runs(
     replicates: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]], n_test: int | None
 ) -> Runs:
-    scored = [(t, score) for t in replicates if (score := test_score(t))]
-    hits = mean_hits([t for t, (_, n) in scored if n == n_test], correct)
-    return Runs(tuple(accuracy for _, (accuracy, _) in scored), hits)
+    scored = _scored(replicates)
+    hits = mean_hits([t for t, _, n in scored if n == n_test], correct)
+    return Runs(tuple(accuracy for _, accuracy, _ in scored), hits)
+
+
+def _scored(replicates: Sequence[TrialRecord]) -> list[tuple[TrialRecord, float, int]]:
+    """Those that have a `test_score`, with it."""
+    scores = [(t, test_score(t)) for t in replicates]
+    return [(t, *score) for t, score in scores if score]
 
 
 def mean_hits(
@@ -216,7 +222,7 @@ def mean_hits(
 
 
 def _n_test(trials: Sequence[TrialRecord]) -> int | None:
-    common = Counter(score[1] for t in trials if (score := test_score(t))).most_common(1)
+    common = Counter(n for _, _, n in _scored(trials)).most_common(1)
     return common[0][0] if common else None
 
 

@@ -178,8 +178,9 @@ def _compared(
         if then != now:
             deviations.append(Deviation(metric, then, now, points(metric, then, now)))
     largest = max((d.points for d in deviations), default=0.0)
-    is_far = largest > tolerance * (1 + _ROUNDING)
-    verdict = Verdict.DIFFERENT if is_far else Verdict.WITHIN if deviations else Verdict.BIT_EQUAL
+    verdict = Verdict.WITHIN if deviations else Verdict.BIT_EQUAL
+    if largest > tolerance * (1 + _ROUNDING):
+        verdict = Verdict.DIFFERENT
     return Compared(what, verdict, tuple(deviations))
 
 

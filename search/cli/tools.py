@@ -123,7 +123,9 @@ def _print_rows(rows: list[dict[str, Any]], as_json: bool) -> None:
 def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return f"{value['value']:.4f} on {value['split']}"
-    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+    if value is None:
+        return "–"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 @click.group()

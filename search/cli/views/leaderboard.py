@@ -89,13 +89,13 @@ def _table(title: str, caption: str | None = None) -> Table:
 
 def _cells(trial: TrialRecord, rank: str, varied: list[str], is_document: bool) -> list[Text]:
     mark = "*" if is_document else ""
-    value = trial.val_accuracy
+    value = "–" if trial.val_accuracy is None else f"{100 * trial.val_accuracy:.2f}"
     state = Text(trial.state.lower(), style=_COLORS.get(trial.state, ""))
     return [
         Text(rank),
         Text(f"{mark}{trial.number}"),
         state,
-        Text("–" if value is None else f"{100 * value:.2f}", style="bold" if rank == "1" else ""),
+        Text(value, style="bold" if rank == "1" else ""),
         Text("–" if trial.best_epoch is None else str(trial.best_epoch)),
         Text(f"{trial.train_s:.1f}"),
         _params(trial.params, varied),

@@ -225,17 +225,14 @@ def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str,
     running trials.
     """
     ended = [t for t in trials if t.state == State.COMPLETE]
-    scored = [
-        t for t in ended if not ((replicate := spec.replicate(t.number)) and replicate.is_pilot)
-    ]
-    settings = {replicate.source for n in range(spec.n_trials) if (replicate := spec.replicate(n))}
-    # A mean over the replicates of several settings means nothing.
-    values = (
-        []
-        if len(settings) > 1
-        else [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
-    )
+    replicates = {n: spec.replicate(n) for n in range(spec.n_trials)}
+    pilots = {n for n, replicate in replicates.items() if replicate and replicate.is_pilot}
+    sources = {replicate.source for replicate in replicates.values() if replicate}
+    scored = [t for t in ended if t.number not in pilots]
+    values = [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
     best = [v for v in values if v is not None]
+    if len(sources) > 1:  # a mean over the replicates of several settings means nothing
+        best = []
     failed = sum(t.state == State.FAIL for t in trials)
     running = [f"{t.epochs}/{t.total_epochs or '?'}" for t in trials if t.state == State.RUNNING]
     done = f"{len(ended) + failed} of {spec.n_trials}" + (f" ({failed} failed)" if failed else "")

@@ -94,14 +94,11 @@ def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:
     by_second = hours_by_second(study)
     epochs = sorted(((t, e) for t in started_trials(study) for e in t.curve), key=lambda x: x[1].at)
     on_gpu = {by_second[t.number].gpu > 0 for t, _ in epochs}
-    unit = (
-        "hours on CPUs and GPUs"
-        if len(on_gpu) > 1
-        else "GPU-hours"
-        if True in on_gpu
-        else "core-hours"
-    )
-    price = {n: 1 / 3600 if len(on_gpu) > 1 else sum(hours) for n, hours in by_second.items()}
+    unit = "GPU-hours" if True in on_gpu else "core-hours"
+    price = {n: sum(hours) for n, hours in by_second.items()}
+    if len(on_gpu) > 1:
+        unit = "hours on CPUs and GPUs"
+        price = dict.fromkeys(by_second, 1 / 3600)
     spent = accumulate(e.seconds * price[t.number] for t, e in epochs)
     return [_Paid(t, e, total) for (t, e), total in zip(epochs, spent, strict=True)], unit
 

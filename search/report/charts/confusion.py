@@ -264,7 +264,9 @@ def _layout(names: list[str]) -> dict[str, object]:
         "showgrid": False,
         "tickfont": {"size": 11},
     }
-    angle = 0 if max(map(len, short)) <= 3 else -45 if len(names) <= _N_PRINTED else -90
+    angle = -45 if len(names) <= _N_PRINTED else -90
+    if max(map(len, short)) <= 3:
+        angle = 0
     ends = [-0.5, len(names) - 0.5]
     return {
         "showlegend": False,

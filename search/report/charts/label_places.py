@@ -82,12 +82,12 @@ def _labels() -> Iterator[Label]:
     yield Label("center", 0.0, _GAP + _LINE / 2, is_led=False)
     for reach in range(20, 160, 8):
         for degrees in (30, -30, 150, -150, 60, -60, 120, -120, 0, 180, 90, -90):
-            dx, dy = (
-                reach * math.cos(math.radians(degrees)),
-                reach * math.sin(math.radians(degrees)),
-            )
+            dx = reach * math.cos(math.radians(degrees))
+            dy = reach * math.sin(math.radians(degrees))
             align: Literal["left", "center", "right"]
-            align = "center" if abs(degrees) == 90 else "left" if abs(degrees) < 90 else "right"
+            align = "left" if abs(degrees) < 90 else "right"
+            if abs(degrees) == 90:
+                align = "center"
             yield Label(align, round(dx, 1), round(dy, 1), is_led=True)
 
 

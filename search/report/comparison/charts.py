@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from search.analysis.comparison import Comparison, Contender, Row
+from search.analysis.statistics import Interval
 from search.records import State
 from search.report.charts.drawing import Axis, Drawing, Marks, Note, Picture, Steps
 from search.report.charts.style import BEST, REFERENCE, STATES, literal
@@ -58,11 +59,11 @@ def accuracy_by_training(comparison: Comparison) -> Picture:
     """Test accuracy against the seconds of training a chosen setting once, with the Pareto
     front.
     """
-    drawings = [
-        drawing
+    fronts = [
+        _front(data, comparison.on(data), "training time", "s", lambda c: c.train_s)
         for data in comparison.data
-        if (drawing := _front(data, comparison.on(data), "training time", "s", lambda c: c.train_s))
     ]
+    drawings = [drawing for drawing in fronts if drawing]
     caption = (
         "Seconds that one replicate of the chosen setting trains, the median. On the stepped line,"
         " the Pareto front, lie the models that no other beats in both; whiskers are 95 % intervals"
@@ -109,7 +110,9 @@ def _kind(contender: Contender) -> int | None:
     None for none.
     """
     spent = contender.search
-    return (1 if spent.gpu else 0) if spent and sum(spent) else None
+    if spent is None or not sum(spent):
+        return None
+    return 1 if spent.gpu else 0
 
 
 def _spent(contender: Contender) -> float | None:
@@ -154,23 +157,19 @@ def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
 def _drawn(row: Row) -> list[float]:
     """All accuracies that are drawn of a row."""
     contender = row.contender
-    document = (
-        [contender.document.interval.mean]
-        if contender.document and contender.document.interval
-        else []
-    )
-    return [*contender.values, *_ends(row), *document]
+    accuracies = [*contender.values, *_ends(row)]
+    if contender.document and contender.document.interval:
+        accuracies.append(contender.document.interval.mean)
+    return accuracies
 
 
 def _means(
     rows: Sequence[tuple[float, Row]], name: str, symbol: str, along: Literal["x", "y"] = "x"
 ) -> Marks:
     """Mean accuracies with their whiskers: of `rows` at these places on the other axis."""
-    sure = [(at, row, interval) for at, row in rows if (interval := row.contender.interval)]
-    ends = [
-        (100 * (v.mean if v.low is None else v.low), 100 * (v.mean if v.high is None else v.high))
-        for *_, v in sure
-    ]
+    intervals = [(at, row, row.contender.interval) for at, row in rows]
+    sure = [(at, row, interval) for at, row, interval in intervals if interval]
+    ends = [_whisker(interval) for *_, interval in sure]
     points = [
         (100 * v.mean, float(at)) if along == "x" else (at, 100 * v.mean) for at, _, v in sure
     ]
@@ -187,12 +186,16 @@ def _means(
     )
 
 
+def _whisker(interval: Interval) -> tuple[float, float]:
+    """The ends of `interval` in percent; of one without ends its mean."""
+    if interval.low is None or interval.high is None:
+        return 100 * interval.mean, 100 * interval.mean
+    return 100 * interval.low, 100 * interval.high
+
+
 def _documents(rows: Sequence[tuple[int, Row]]) -> Marks:
-    means = [
-        (i, row, document.interval.mean)
-        for i, row in rows
-        if (document := row.contender.document) and document.interval
-    ]
+    documents = [(i, row, row.contender.document) for i, row in rows]
+    means = [(i, row, d.interval.mean) for i, row, d in documents if d and d.interval]
     points = tuple((100 * mean, i - 0.2) for i, _, mean in means)
     hover = tuple(
         f"{literal(r.contender.model)}, the document’s setting: {percent(mean)}"
@@ -211,9 +214,8 @@ def _front(
     """Accuracy against a cost on a logarithmic axis; None with fewer than two models, which show no
     trade-off.
     """
-    priced = [
-        (cost, row) for row in rows if row.contender.values and (cost := cost_of(row.contender))
-    ]
+    costs = [(cost_of(row.contender), row) for row in rows if row.contender.values]
+    priced = [(cost, row) for cost, row in costs if cost]
     if len(priced) < 2:
         return None
     points = [(cost, 100 * row.contender.mean) for cost, row in priced]

@@ -4,29 +4,27 @@ files.
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from search.analysis.comparison import Comparison, Row
+from search.analysis.comparison import Comparison
 from search.report.charts.drawing import Picture, as_chart
+from search.report.comparison.cells import markdown_page, paragraphs
 from search.report.comparison.charts import comparison_pictures
 from search.report.comparison.files import ComparisonPaths, Texts, write_files
 from search.report.comparison.table import (
     ACCURACY,
-    CELLS,
     GAIN,
-    KEYS,
-    LEFT,
+    LAYOUT,
+    Cell,
     cross_table,
     standing,
     studies_frame,
 )
 from search.report.comparison.words import summary, tiles
 from search.report.page import jinja
-from search.report.tables import markdown, to_latex
-from search.report.tables import to_markdown as markdown_table
+from search.report.tables import markdown, to_latex, to_markdown
 from search.words import listing
 
 _IN_PAPERS = ("model", "data", ACCURACY, GAIN, "parameters", "training once (s)", "search")
@@ -55,18 +53,16 @@ def studies_markdown(name: str, comparison: Comparison, facts: Mapping[str, str]
     """The comparison as Markdown: what was found, the tables, how it was judged, hardware and
     versions.
     """
-    lines = [f"# {markdown(name)}: studies compared", ""]
-    lines += [f"{markdown(sentence)}\n" for sentence in summary(comparison)]
+    lines = paragraphs(summary(comparison))
     if matrix := cross_table(comparison):
-        body = [
-            [model, *(", ".join(t for t in (c.text, c.standing) if t) for c in cells)]
-            for model, cells in matrix
-        ]
-        lines += [*markdown_table(["model", *comparison.data], body, ("model",)), ""]
-    body = [[cell(row) for cell in CELLS.values()] for row in comparison.rows]
-    lines += [*markdown_table(list(CELLS), body, LEFT), "", f"{markdown(comparison.how)}\n"]
-    lines += [f"- {markdown(name)}: {markdown(value)}" for name, value in facts.items()]
-    return "\n".join(lines).rstrip() + "\n"
+        body = [[model, *(_cross_cell(cell) for cell in cells)] for model, cells in matrix]
+        lines += [*to_markdown(["model", *comparison.data], body, ("model",)), ""]
+    lines += [*LAYOUT.markdown(comparison.rows), *paragraphs([comparison.how])]
+    return markdown_page(f"{markdown(name)}: studies compared", lines, facts)
+
+
+def _cross_cell(cell: Cell) -> str:
+    return f"{cell.text}, {cell.standing}" if cell.standing else cell.text
 
 
 def studies_latex(name: str, comparison: Comparison) -> str:
@@ -80,51 +76,44 @@ def studies_latex(name: str, comparison: Comparison) -> str:
         " with 95 % intervals; the highest in bold, with an asterisk what is tied with it"
         " (Holm-corrected p of at least 0.05)."
     )
-    body = [[CELLS[n](row) for n in names] for row in comparison.rows]
+    body = LAYOUT.texts(comparison.rows, names)
     column = names.index(ACCURACY)
     for cells, row in zip(body, comparison.rows, strict=True):
         cells[column] += "*" if standing(row) == "tied" else ""
     rows = comparison.rows
     rules = [i for i in range(1, len(rows)) if rows[i].contender.data != rows[i - 1].contender.data]
     bold = [(i, column) for i, row in enumerate(rows) if standing(row) == "best"]
-    return to_latex(names, body, LEFT, caption=caption, label=f"tab:{name}", bold=bold, rules=rules)
+    return to_latex(
+        names, body, LAYOUT.left, caption=caption, label=f"tab:{name}", bold=bold, rules=rules
+    )
 
 
 def studies_page(
     name: str, comparison: Comparison, pictures: Sequence[Picture], facts: Mapping[str, str]
 ) -> str:
     """The comparison as HTML, one file. Every word that comes from studies or facts is escaped."""
-    return (
-        jinja()
-        .get_template("comparison_studies.html.j2")
-        .render(
-            name=name,
-            about=_about(comparison),
-            tiles=tiles(comparison),
-            summary=summary(comparison),
-            matrix=cross_table(comparison),
-            data=comparison.data,
-            rows=[_table_row(row) for row in comparison.rows],
-            columns=[(name, "text" if name in LEFT else "number") for name in CELLS],
-            ranks=comparison.ranks,
-            charts=[as_chart(picture) for picture in pictures],
-            how=comparison.how,
-            facts=facts,
-            plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
-        )
+    rows = [
+        LAYOUT.html(row, is_empty=not row.contender.values, standing=standing(row))
+        for row in comparison.rows
+    ]
+    template = jinja().get_template("comparison_studies.html.j2")
+    return template.render(
+        name=name,
+        about=_about(comparison),
+        tiles=tiles(comparison),
+        summary=summary(comparison),
+        matrix=cross_table(comparison),
+        data=comparison.data,
+        rows=rows,
+        columns=LAYOUT.columns,
+        ranks=comparison.ranks,
+        charts=[as_chart(picture) for picture in pictures],
+        how=comparison.how,
+        facts=facts,
+        plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library's own file)
     )
 
 
 def _about(comparison: Comparison) -> tuple[str, str]:
     n = len(comparison.rows)
     return f"{n:,} {'study' if n == 1 else 'studies'}", listing(comparison.data)
-
-
-def _table_row(row: Row) -> dict[str, Any]:
-    """A row's cells as (text, what to sort by, class), and how it stands."""
-    keys = {name: KEYS[name](row) if name in KEYS else cell(row) for name, cell in CELLS.items()}
-    cells = [
-        (cell(row), "" if keys[name] is None else keys[name], "text" if name in LEFT else "number")
-        for name, cell in CELLS.items()
-    ]
-    return {"cells": cells, "standing": standing(row), "empty": not row.contender.values}

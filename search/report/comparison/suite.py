@@ -2,13 +2,14 @@
 see of them.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from search.analysis.statistics import Interval, mean_interval
+from search.report.comparison.cells import Layout, counts_text, interval_text
 from search.report.tables import typed_frame
 from search.words import percent
 
@@ -71,6 +72,12 @@ def interval_of(row: ComparisonRow) -> Interval | None:
     return mean_interval(row.values) if row.values else None
 
 
+def mean_of(row: ComparisonRow) -> float | None:
+    """The mean over the row's replicates; None while there is none."""
+    interval = interval_of(row)
+    return interval.mean if interval else None
+
+
 def difference(row: ComparisonRow) -> float | None:
     """Our mean minus the published figure (fractions), only where both were measured on the same
     split.
@@ -118,13 +125,9 @@ def standing(row: ComparisonRow) -> str:
         or row.published is None
     ):
         return ""
-    return (
-        "above"
-        if row.published < interval.low
-        else "below"
-        if row.published > interval.high
-        else "within"
-    )
+    if row.published < interval.low:
+        return "above"
+    return "below" if row.published > interval.high else "within"
 
 
 def comparison_frame(suite_name: str, rows: Sequence[ComparisonRow]) -> pd.DataFrame:
@@ -195,38 +198,34 @@ def verdict_text(row: ComparisonRow) -> str:
     return f"{100 * apart:+z.2f}, {judged}"
 
 
-# What people see of a row, by heading; the page and the Markdown table share it.
-CELLS: Mapping[str, Callable[[ComparisonRow], str]] = {
-    "model": lambda r: r.model,
-    "data": lambda r: r.data,
-    "document": lambda r: "–" if r.published is None else percent(r.published),
-    "measured on": splits_text,
-    "ours, mean [95 % interval]": ours_text,
-    "difference (points)": verdict_text,
-    "n": lambda r: counts_text(len(r.values), r.n_wanted, r.n_failed),
-    "parameters": lambda r: "–" if r.n_params is None else f"{r.n_params:,}",
-    "epochs": epochs_text,
-    "s per epoch": lambda r: "–" if r.seconds_per_epoch is None else f"{r.seconds_per_epoch:.2f}",
-    "device": lambda r: r.device or "–",
-    "note": lambda r: r.note,
-}
-LEFT = ("model", "data", "measured on", "device", "note")
-
-
-def interval_text(interval: Interval) -> str:
-    """A mean with its interval, if it has one, in percent: `91.30 % [90.80, 91.80]`."""
-    ends = (
-        ""
-        if interval.low is None or interval.high is None
-        else f" [{100 * interval.low:.2f},\u00a0{100 * interval.high:.2f}]"
-    )
-    return percent(interval.mean) + ends
-
-
-def counts_text(n: int, n_wanted: int, n_failed: int) -> str:
-    """Finished replicates, of how many where some are missing: `3`, `2 of 3, 1 failed`."""
-    text = str(n) if n == n_wanted else f"{n}\u00a0of\u00a0{n_wanted}"
-    return f"{text}, {n_failed}\u00a0failed" if n_failed else text
+LAYOUT: Layout[ComparisonRow] = Layout(
+    cells={
+        "model": lambda r: r.model,
+        "data": lambda r: r.data,
+        "document": lambda r: "–" if r.published is None else percent(r.published),
+        "measured on": splits_text,
+        "ours, mean [95 % interval]": ours_text,
+        "difference (points)": verdict_text,
+        "n": lambda r: counts_text(len(r.values), r.n_wanted, r.n_failed),
+        "parameters": lambda r: "–" if r.n_params is None else f"{r.n_params:,}",
+        "epochs": epochs_text,
+        "s per epoch": lambda r: (
+            "–" if r.seconds_per_epoch is None else f"{r.seconds_per_epoch:.2f}"
+        ),
+        "device": lambda r: r.device or "–",
+        "note": lambda r: r.note,
+    },
+    left=("model", "data", "measured on", "device", "note"),
+    keys={
+        "document": lambda r: r.published,
+        "ours, mean [95 % interval]": mean_of,
+        "n": lambda r: len(r.values),
+        "difference (points)": difference,
+        "parameters": lambda r: r.n_params,
+        "epochs": lambda r: r.epochs,
+        "s per epoch": lambda r: r.seconds_per_epoch,
+    },
+)
 
 
 def _beyond(trained: int | None, published: int | None) -> int:

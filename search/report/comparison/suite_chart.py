@@ -12,6 +12,7 @@ from search.report.comparison.suite import (
     ComparisonRow,
     data_sets,
     interval_of,
+    mean_of,
     obstacle,
     on,
     ours_text,
@@ -50,13 +51,18 @@ def accuracy_per_model(rows: Sequence[ComparisonRow]) -> Picture:
 
 
 def _drawings(data: str, rows: Sequence[ComparisonRow]) -> list[Drawing]:
-    means = {id(r): interval.mean if (interval := interval_of(r)) else -1.0 for r in rows}
-    ordered = sorted(rows, key=lambda r: (-means[id(r)], -(r.published or 0.0)))
-    drawn = sorted((m for r in rows if (m := _extent(r))), key=lambda m: m[0])
+    ordered = sorted(rows, key=_best_first)
+    extents = [_extent(r) for r in rows]
+    drawn = sorted((e for e in extents if e), key=lambda e: e[0])
     cut = _n_squashing(drawn)
     title = f"{data}, the whole range" if cut else data
     whole = _drawing(title, data, ordered, drawn)
     return [whole, _drawing(f"{data}, close-up", data, ordered, drawn[cut:])] if cut else [whole]
+
+
+def _best_first(row: ComparisonRow) -> tuple[float, float]:
+    mean = mean_of(row)
+    return (1.0 if mean is None else -mean, -(row.published or 0.0))
 
 
 def _n_squashing(drawn: Sequence[tuple[float, float]]) -> int:
@@ -126,8 +132,8 @@ def _words(place: int, row: ComparisonRow, edge: float, middle: float) -> list[N
 
 def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
     done = [(i, r) for i, r in enumerate(rows) if r.values]
-    sure = [(i, r) for i, r in done if (interval := interval_of(r)) and interval.low is not None]
-    unsure = [pair for pair in done if pair not in sure]
+    sure = [(i, r) for i, r in done if _has_ends(r)]
+    unsure = [(i, r) for i, r in done if not _has_ends(r)]
     drawn = [
         _means([(i, r) for i, r in sure if not _other_epochs(r)], "ours, mean and 95 % interval"),
         _means([(i, r) for i, r in sure if _other_epochs(r)], "ours, other number of epochs"),
@@ -160,11 +166,17 @@ def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
     return [marks for marks in drawn if marks.points]
 
 
+def _has_ends(row: ComparisonRow) -> bool:
+    interval = interval_of(row)
+    return interval is not None and interval.low is not None
+
+
 def _means(rows: Sequence[tuple[int, ComparisonRow]], name: str) -> Marks:
     """Our means as dots, open where another number of epochs was trained, with whiskers where there
     is an interval.
     """
-    means = [(i, r, interval) for i, r in rows if (interval := interval_of(r))]
+    intervals = [(i, r, interval_of(r)) for i, r in rows]
+    means = [(i, r, interval) for i, r, interval in intervals if interval]
     ends = tuple(
         (100 * v.low, 100 * v.high) for _, _, v in means if v.low is not None and v.high is not None
     )

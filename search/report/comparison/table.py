@@ -2,14 +2,13 @@
 people see.
 """
 
-from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from search.analysis.comparison import Comparison, Row
 from search.analysis.cost import Hours
-from search.report.comparison.suite import counts_text, interval_text
+from search.report.comparison.cells import Layout, counts_text, interval_text
 from search.report.tables import typed_frame
 
 COLUMNS = {
@@ -94,7 +93,9 @@ def standing(row: Row) -> str:
     """
     if row.tied_with_best is None:
         return ""
-    return "best" if row.is_best else "tied" if row.tied_with_best else "lower"
+    if row.is_best:
+        return "best"
+    return "tied" if row.tied_with_best else "lower"
 
 
 def standing_text(row: Row) -> str:
@@ -134,33 +135,39 @@ def hours_text(hours: Hours | None) -> str:
 
 
 ACCURACY, GAIN = "test accuracy [95 % interval]", "gain over the document (points)"
-CELLS: Mapping[str, Callable[[Row], str]] = {
-    "model": lambda r: r.contender.model,
-    "data": lambda r: r.contender.data,
-    ACCURACY: accuracy_text,
-    "against the best": standing_text,
-    GAIN: gain_text,
-    "n": lambda r: counts_text(len(r.contender.values), r.contender.n_wanted, r.contender.n_failed),
-    "parameters": lambda r: "–" if r.contender.n_params is None else f"{r.contender.n_params:,}",
-    "training once (s)": lambda r: (
-        "–" if r.contender.train_s is None else f"{r.contender.train_s:,.1f}"
-    ),
-    "search": lambda r: hours_text(r.contender.search),
-    "replicates": lambda r: hours_text(r.contender.replicates),
-    "note": lambda r: "; ".join(text for text in (r.contender.missing, r.contender.note) if text),
-}
-"""What people see of a row, by heading; the page, the Markdown and the LaTeX table share it."""
-LEFT = ("model", "data", "against the best", "note")
-KEYS: Mapping[str, Callable[[Row], float | None]] = {
-    ACCURACY: lambda r: r.contender.mean if r.contender.values else None,
-    GAIN: lambda r: r.contender.gain.value if r.contender.gain else None,
-    "n": lambda r: len(r.contender.values),
-    "parameters": lambda r: r.contender.n_params,
-    "training once (s)": lambda r: r.contender.train_s,
-    "search": lambda r: sum(r.contender.search) if r.contender.search else None,
-    "replicates": lambda r: sum(r.contender.replicates) if r.contender.replicates else None,
-}
-"""What a column sorts by where that is not its text."""
+LAYOUT: Layout[Row] = Layout(
+    cells={
+        "model": lambda r: r.contender.model,
+        "data": lambda r: r.contender.data,
+        ACCURACY: accuracy_text,
+        "against the best": standing_text,
+        GAIN: gain_text,
+        "n": lambda r: counts_text(
+            len(r.contender.values), r.contender.n_wanted, r.contender.n_failed
+        ),
+        "parameters": lambda r: (
+            "–" if r.contender.n_params is None else f"{r.contender.n_params:,}"
+        ),
+        "training once (s)": lambda r: (
+            "–" if r.contender.train_s is None else f"{r.contender.train_s:,.1f}"
+        ),
+        "search": lambda r: hours_text(r.contender.search),
+        "replicates": lambda r: hours_text(r.contender.replicates),
+        "note": lambda r: "; ".join(
+            text for text in (r.contender.missing, r.contender.note) if text
+        ),
+    },
+    left=("model", "data", "against the best", "note"),
+    keys={
+        ACCURACY: lambda r: r.contender.mean if r.contender.values else None,
+        GAIN: lambda r: r.contender.gain.value if r.contender.gain else None,
+        "n": lambda r: len(r.contender.values),
+        "parameters": lambda r: r.contender.n_params,
+        "training once (s)": lambda r: r.contender.train_s,
+        "search": lambda r: sum(r.contender.search) if r.contender.search else None,
+        "replicates": lambda r: sum(r.contender.replicates) if r.contender.replicates else None,
+    },
+)
 
 
 def _cell(row: Row | None) -> Cell:

@@ -73,10 +73,11 @@ def _typed(column: "pd.Series[Any]") -> "pd.Series[Any]":
     if column.dtype != object:
         return column
     kinds = {type(v) for v in column if v is not None}
-    dtype = "boolean" if kinds == {bool} else "Float64" if kinds == {int, float} else "string"
-    return pd.Series(
-        [None if v is None else str(v) if dtype == "string" else v for v in column], dtype=dtype
-    )
+    if kinds == {bool}:
+        return pd.Series(list(column), dtype="boolean")
+    if kinds == {int, float}:
+        return pd.Series(list(column), dtype="Float64")
+    return pd.Series([None if v is None else str(v) for v in column], dtype="string")
 
 
 def _as_json(table: pd.DataFrame, study: str) -> str:

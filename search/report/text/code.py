@@ -42,4 +42,5 @@ def _codes(study: StudyRecord) -> dict[int, dict[str, str]]:
         for t in study.trials
         if t.environments
     }
-    return {number: code for number, environment in last.items() if (code := code_in(environment))}
+    codes = {number: code_in(environment) for number, environment in last.items()}
+    return {number: code for number, code in codes.items() if code}

@@ -11,8 +11,8 @@ from search.errors import InputError
 from search.report.charts.drawing import as_chart
 from search.report.comparison.suite import ComparisonRow, comparison_frame, standing
 from search.report.comparison.suite_chart import accuracy_per_model
-from search.report.comparison.suite_notes import to_markdown
-from search.report.comparison.suite_page import summary, write_comparison
+from search.report.comparison.suite_page import suite_markdown, write_comparison
+from search.report.comparison.suite_words import summary
 from search.report.tables import to_csv
 from tests.report.test_page import Page
 
@@ -127,7 +127,7 @@ def test_only_text_is_kept_from_being_a_formula():
 
 
 def test_the_markdown_table_reads_as_people_do():
-    text = to_markdown("documents", ROWS, FACTS).replace("\u00a0", " ")
+    text = suite_markdown("documents", ROWS, FACTS).replace("\u00a0", " ")
     lines = {
         cells[1].strip(): [c.strip() for c in cells[1:-1]]
         for line in text.splitlines()
@@ -152,7 +152,7 @@ def test_the_markdown_table_reads_as_people_do():
     )
     assert "No figure is published for silent and queued." in text
     assert "- keras: 3.15.0" in text
-    assert "| a\\|b \\<i\\> |" in to_markdown("s", (replace(BASE, model="a|b\n<i>"),))
+    assert "| a\\|b \\<i\\> |" in suite_markdown("s", (replace(BASE, model="a|b\n<i>"),))
 
 
 def test_the_summary_says_who_reaches_the_figure_who_does_not_and_who_cannot_be_compared():
