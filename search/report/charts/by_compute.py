@@ -20,6 +20,7 @@ from search.report.charts.chart import (
     marks,
     notable,
     reference_lines,
+    scatter,
     thin,
     thinned_note,
 )
@@ -121,16 +122,14 @@ def _best_so_far(paid: list[_Paid]) -> dict[str, Any]:
 
 
 def _rings(trials: list[TrialRecord], x: list[float]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": x,
-        "y": [accuracy_of(t) for t in trials],
-        "name": "finalists",
-        "marker": {"color": BEST, "symbol": "circle-open", "size": 17, "line": {"width": 2.5}},
-        "text": [f"finalist<br>{hover(t)}" for t in trials],
-        "hovertemplate": "%{text}<extra></extra>",
-    }
+    return scatter(
+        "markers",
+        x,
+        [accuracy_of(t) for t in trials],
+        name="finalists",
+        marker={"color": BEST, "symbol": "circle-open", "size": 17, "line": {"width": 2.5}},
+        hover_text=[f"finalist<br>{hover(t)}" for t in trials],
+    )
 
 
 def _sources(finalists: StudyRecord | None) -> set[int]:

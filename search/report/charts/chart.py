@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import plotly.graph_objects as go
 
@@ -39,6 +39,23 @@ class Chart:
     panels: tuple[Panel, ...]
     why_empty: str = "Nothing to draw yet."
     """What is said in place of panels."""
+
+
+def scatter(
+    mode: Literal["lines", "markers", "lines+markers", "text"],
+    x: Sequence[Any],
+    y: Sequence[Any],
+    hover_text: Sequence[str | None] = (),
+    **style: Any,
+) -> dict[str, Any]:
+    """A trace of points, lines or both; None in `x` and `y` is a gap.
+
+    `hover_text` is shown over the points, with Plotly's tags.
+    """
+    trace = {"type": "scatter", "mode": mode, "x": list(x), "y": list(y), **style}
+    if hover_text:
+        trace |= {"text": list(hover_text), "hovertemplate": "%{text}<extra></extra>"}
+    return trace
 
 
 def hover(trial: TrialRecord) -> str:
@@ -78,16 +95,15 @@ def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[
         split = literal(dict(study.published or {}).get("split", "unknown"))
         marks.append((value, f"published, {split} split", "dot"))
     return [
-        {
-            "type": "scatter",
-            "mode": "lines",
-            "x": [first, last],
-            "y": [100 * value, 100 * value],
-            "name": f"{name}: {percent(value)}",
-            "line": {"color": REFERENCE, "width": 1.6, "dash": dash},
-            "hoverinfo": "name",
-            "hoverlabel": {"namelength": -1},
-        }
+        scatter(
+            "lines",
+            [first, last],
+            [100 * value, 100 * value],
+            name=f"{name}: {percent(value)}",
+            line={"color": REFERENCE, "width": 1.6, "dash": dash},
+            hoverinfo="name",
+            hoverlabel={"namelength": -1},
+        )
         for value, name, dash in marks
     ]
 
@@ -115,21 +131,19 @@ def marks(
     them, else `hover`.
     """
     look = STATES[state]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": list(x),
-        "y": list(y),
-        "name": state.lower(),
-        "marker": {
+    return scatter(
+        "markers",
+        x,
+        y,
+        name=state.lower(),
+        marker={
             "color": look.color,
             "symbol": look.symbol,
             "size": 9 if len(trials) <= 200 else 6,
             "opacity": 0.9,
         },
-        "text": [hover(t) for t in trials] if text is None else list(text),
-        "hovertemplate": "%{text}<extra></extra>",
-    }
+        hover_text=[hover(t) for t in trials] if text is None else text,
+    )
 
 
 def whole(n: int) -> dict[str, Any]:
@@ -158,12 +172,11 @@ def best_so_far(records: Sequence[tuple[float, float]], last: float) -> dict[str
     `last`.
     """
     steps = [*records, *((last, y) for _, y in records[-1:])]
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "x": [x for x, _ in steps],
-        "y": [y for _, y in steps],
-        "name": "best so far",
-        "line": {"shape": "hv", "color": BEST, "width": 2.5},
-        "hoverinfo": "skip",
-    }
+    return scatter(
+        "lines",
+        [x for x, _ in steps],
+        [y for _, y in steps],
+        name="best so far",
+        line={"shape": "hv", "color": BEST, "width": 2.5},
+        hoverinfo="skip",
+    )

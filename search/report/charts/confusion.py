@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from search.files import write_text
 from search.records import State
-from search.report.charts.chart import Chart, Panel
+from search.report.charts.chart import Chart, Panel, scatter
 from search.report.charts.style import STATES, figure, literal
 from search.report.evidence import Predictions
 from search.text import csv_safe
@@ -221,15 +221,14 @@ def _traces(
         # As a trace of their own the numbers take the page's text colour; a heat map's own text
         # would not.
         traces.append(
-            {
-                "type": "scatter",
-                "mode": "text",
-                "x": columns.tolist(),
-                "y": rows.tolist(),
-                "text": [str(n) for n in matrix[rows, columns]],
-                "textfont": {"size": 11},
-                "hoverinfo": "skip",
-            }
+            scatter(
+                "text",
+                columns.tolist(),
+                rows.tolist(),
+                text=[str(n) for n in matrix[rows, columns]],
+                textfont={"size": 11},
+                hoverinfo="skip",
+            )
         )
     return traces
 

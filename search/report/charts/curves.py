@@ -17,6 +17,7 @@ from search.report.charts.chart import (
     below_note,
     hover,
     notable,
+    scatter,
     thin,
     thinned_note,
     whole,
@@ -155,48 +156,46 @@ def _lines(trials: Sequence[TrialRecord], state: State) -> dict[str, Any]:
         sizes += [0] * (len(t.curve) - 1) + [8, 0]
         numbers += [t.number] * len(t.curve) + [None]
     look = STATES[state]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": x,
-        "y": y,
-        "customdata": numbers,
-        "name": state.lower(),
-        "opacity": _OPACITY[state],
-        "line": {
+    return scatter(
+        "lines+markers",
+        x,
+        y,
+        customdata=numbers,
+        name=state.lower(),
+        opacity=_OPACITY[state],
+        line={
             "color": look.color,
             "width": 1.2 if state == State.PRUNED or len(trials) > 60 else 1.6,
         },
-        "marker": {
+        marker={
             "color": look.color,
             "symbol": look.symbol,
             "size": sizes,
             "opacity": 1,
             "line": {"width": 0},
         },
-        "hovertemplate": (
+        hovertemplate=(
             "trial %{customdata}, epoch %{x}: %{y:.2f} %<extra>" + state.lower() + "</extra>"
         ),
-    }
+    )
 
 
 def _best_line(best: TrialRecord) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": [e.step for e in best.curve],
-        "y": [_validation(e) for e in best.curve],
-        "name": f"best: trial {best.number}",
-        "line": {"color": BEST, "width": 3},
-        "marker": {
+    return scatter(
+        "lines+markers",
+        [e.step for e in best.curve],
+        [_validation(e) for e in best.curve],
+        name=f"best: trial {best.number}",
+        line={"color": BEST, "width": 3},
+        marker={
             "color": BEST,
             "symbol": "star",
             "size": [13 if e.step == best.best_epoch else 5 for e in best.curve],
             "line": {"width": 0},
         },
-        "text": [hover(best)] * len(best.curve),
-        "hovertemplate": "epoch %{x}: %{y:.2f} %<br>%{text}<extra></extra>",
-    }
+        text=[hover(best)] * len(best.curve),
+        hovertemplate="epoch %{x}: %{y:.2f} %<br>%{text}<extra></extra>",
+    )
 
 
 def _training_and_validation(
@@ -208,16 +207,15 @@ def _training_and_validation(
         ("validation", BEST, "solid", "circle"),
     )
     traces = [
-        {
-            "type": "scatter",
-            "mode": "lines+markers",
-            "x": steps,
-            "y": y,
-            "name": name,
-            "line": {"color": color, "dash": dash, "width": 2.2},
-            "marker": {"color": color, "symbol": symbol, "size": 6},
-            "hovertemplate": f"epoch %{{x}}: %{{y:{digits}}}<extra>{name}</extra>",
-        }
+        scatter(
+            "lines+markers",
+            steps,
+            y,
+            name=name,
+            line={"color": color, "dash": dash, "width": 2.2},
+            marker={"color": color, "symbol": symbol, "size": 6},
+            hovertemplate=f"epoch %{{x}}: %{{y:{digits}}}<extra>{name}</extra>",
+        )
         for (name, color, dash, symbol), y in zip(styles, values, strict=True)
     ]
     mark = {

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import plotly.graph_objects as go
 
-from search.report.charts.chart import Chart, Panel
+from search.report.charts.chart import Chart, Panel, scatter
 from search.report.charts.label_places import Box, Label, Sizes, place
 from search.report.charts.style import REFERENCE, figure, literal
 
@@ -217,22 +217,20 @@ def _log_ticks(axis: Axis) -> dict[str, Any]:
 
 def _points(marks: Marks) -> dict[str, Any]:
     symbol = list(marks.symbol) if isinstance(marks.symbol, tuple) else marks.symbol
-    trace: dict[str, Any] = {
-        "type": "scatter",
-        "mode": "markers",
-        "name": literal(marks.name),
-        "x": [x for x, _ in marks.points],
-        "y": [y for _, y in marks.points],
-        "text": list(marks.hover),
-        "hovertemplate": "%{text}<extra></extra>",
-        "marker": {
+    trace: dict[str, Any] = scatter(
+        "markers",
+        [x for x, _ in marks.points],
+        [y for _, y in marks.points],
+        name=literal(marks.name),
+        hover_text=list(marks.hover),
+        marker={
             "color": marks.color,
             "symbol": symbol,
             "size": marks.size,
             "opacity": marks.opacity,
             "line": {"width": 1.8 if "open" in str(symbol) else 0, "color": marks.color},
         },
-    }
+    )
     # No whiskers at all without an interval: of no length, they would look like a sure value.
     if marks.ends:
         at = [point["xy".index(marks.along)] for point in marks.points]
@@ -249,15 +247,14 @@ def _points(marks: Marks) -> dict[str, Any]:
 
 
 def _line(line: Steps) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": line.name,
-        "x": [x for x, _ in line.points],
-        "y": [y for _, y in line.points],
-        "line": {"color": line.color, "width": 1.8, "shape": "hv"},
-        "hoverinfo": "skip",
-    }
+    return scatter(
+        "lines",
+        [x for x, _ in line.points],
+        [y for _, y in line.points],
+        name=line.name,
+        line={"color": line.color, "width": 1.8, "shape": "hv"},
+        hoverinfo="skip",
+    )
 
 
 def _note(note: Note, drawing: Drawing) -> dict[str, Any]:

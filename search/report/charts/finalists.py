@@ -8,7 +8,7 @@ from typing import Any
 from search.analysis.baseline import DOCUMENT
 from search.analysis.finalists import Finalist, Judgement
 from search.records import State
-from search.report.charts.chart import Chart, Panel
+from search.report.charts.chart import Chart, Panel, scatter
 from search.report.charts.style import BEST, REFERENCE, STATES, figure
 from search.words import count, percent
 
@@ -80,32 +80,30 @@ def _name(row: Finalist, baseline: str) -> str:
 
 def _replicates(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
     pairs = [(100 * value, at[row.trial] + _APART) for row in rows for value in row.values]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [x for x, _ in pairs],
-        "y": [y for _, y in pairs],
-        "name": "one replicate",
-        "marker": {"color": REFERENCE, "symbol": "circle", "size": 8, "opacity": 0.75},
-        "hovertemplate": "one replicate: %{x:.2f} %<extra></extra>",
-    }
+    return scatter(
+        "markers",
+        [x for x, _ in pairs],
+        [y for _, y in pairs],
+        name="one replicate",
+        marker={"color": REFERENCE, "symbol": "circle", "size": 8, "opacity": 0.75},
+        hovertemplate="one replicate: %{x:.2f} %<extra></extra>",
+    )
 
 
 def _promised(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [100 * row.search_accuracy for row in rows],
-        "y": [at[row.trial] - _APART for row in rows],
-        "name": "validation, in the search",
-        "marker": {
+    return scatter(
+        "markers",
+        [100 * row.search_accuracy for row in rows],
+        [at[row.trial] - _APART for row in rows],
+        name="validation, in the search",
+        marker={
             "color": STATES[State.WAITING].color,
             "symbol": "square-open",
             "size": 9,
             "line": {"width": 2},
         },
-        "hovertemplate": "validation, in the search: %{x:.2f} %<extra></extra>",
-    }
+        hovertemplate="validation, in the search: %{x:.2f} %<extra></extra>",
+    )
 
 
 def _means(
@@ -120,14 +118,13 @@ def _means(
         )
         for _, interval in valued
     ]
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [100 * mean for _, mean, _ in ends],
-        "y": [at[row.trial] for row, _ in valued],
-        "name": name,
-        "marker": {"color": color, "symbol": symbol, "size": 13},
-        "error_x": {
+    return scatter(
+        "markers",
+        [100 * mean for _, mean, _ in ends],
+        [at[row.trial] for row, _ in valued],
+        name=name,
+        marker={"color": color, "symbol": symbol, "size": 13},
+        error_x={
             "type": "data",
             "symmetric": False,
             "array": [100 * (high - mean) for _, mean, high in ends],
@@ -136,5 +133,5 @@ def _means(
             "width": 7,
             "color": color,
         },
-        "hovertemplate": f"{name}: %{{x:.2f}} %<extra></extra>",
-    }
+        hovertemplate=f"{name}: %{{x:.2f}} %<extra></extra>",
+    )

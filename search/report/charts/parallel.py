@@ -12,7 +12,7 @@ import numpy as np
 
 from search.analysis.ranking import accuracy_of, best_trial, ranking, space_params, varied_params
 from search.records import State, StudyRecord, TrialRecord, has_rank
-from search.report.charts.chart import N_LINES, Chart, Panel, notable, thin, thinned_note
+from search.report.charts.chart import N_LINES, Chart, Panel, notable, scatter, thin, thinned_note
 from search.report.charts.style import BEST, REFERENCE, STATES, figure, literal, narrow, short
 from search.words import count, percent, show
 
@@ -170,18 +170,16 @@ def _lines(
         x += [*(round(axis.places.get(t.number, _UNSET), 4) for axis in axes), None]
         y += [*range(len(axes)), None]
         text += [*(_label(t, axis.name) for axis in axes), None]
-    return {
-        "type": "scatter",
-        "mode": "lines+markers",
-        "x": x,
-        "y": y,
-        "text": text,
-        "name": name,
-        "opacity": opacity,
-        "line": {"color": color, "width": width},
-        "marker": {"color": color, "size": 3 + width},
-        "hovertemplate": "%{text}<extra></extra>",
-    }
+    return scatter(
+        "lines+markers",
+        x,
+        y,
+        hover_text=text,
+        name=name,
+        opacity=opacity,
+        line={"color": color, "width": width},
+        marker={"color": color, "size": 3 + width},
+    )
 
 
 def _label(trial: TrialRecord, name: str) -> str:

@@ -21,6 +21,7 @@ from search.report.charts.chart import (
     below_note,
     marks,
     notable,
+    scatter,
     thin,
     thinned_note,
 )
@@ -154,17 +155,15 @@ def _strips(
         place[show(v)] + 0.5 * ((t.number * _GOLDEN) % 1 - 0.5)
         for t, v in zip(trials, values, strict=True)
     ]
-    bars: dict[str, list[float | None]] = {"x": [], "y": []}
+    bars_x: list[float | None] = []
+    bars_y: list[float | None] = []
     for n, i in place.items():
         middle = median(accuracy_of(t) for t, v in zip(trials, values, strict=True) if show(v) == n)
-        bars["x"] += [i - 0.32, i + 0.32, None]
-        bars["y"] += [middle, middle, None]
-    line = {
-        "type": "scatter",
-        "mode": "lines",
-        "line": {"color": REFERENCE, "width": 2.5},
-        "hoverinfo": "skip",
-    }
+        bars_x += [i - 0.32, i + 0.32, None]
+        bars_y += [middle, middle, None]
+    line = scatter(
+        "lines", bars_x, bars_y, line={"color": REFERENCE, "width": 2.5}, hoverinfo="skip"
+    )
     axis = {
         "tickvals": list(range(len(names))),
         "ticktext": labels if level else [short(n) for n in names],
@@ -173,19 +172,17 @@ def _strips(
         "range": [-0.6, len(names) - 0.4],
         "showgrid": False,
     }
-    return x, axis, [line | bars]
+    return x, axis, [line]
 
 
 def _star(best: TrialRecord, x: float, name: str) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "markers",
-        "x": [x],
-        "y": [accuracy_of(best)],
-        "marker": {"color": BEST, "symbol": "star", "size": 14},
-        "text": [f"{_label(best, name)}<br>the best"],
-        "hovertemplate": "%{text}<extra></extra>",
-    }
+    return scatter(
+        "markers",
+        [x],
+        [accuracy_of(best)],
+        marker={"color": BEST, "symbol": "star", "size": 14},
+        hover_text=[f"{_label(best, name)}<br>the best"],
+    )
 
 
 def _label(trial: TrialRecord, name: str) -> str:
