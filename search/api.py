@@ -1,6 +1,4 @@
-"""The public Python API: studies that are stored, as pandas frames. docs/api.md describes it by
-examples.
-"""
+"""The public Python API: stored studies as pandas frames, by examples in docs/api.md."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -93,9 +91,7 @@ class Study:
 
     @property
     def best(self) -> dict[str, Any] | None:
-        """The params of the trial of rank 1, which is chosen by validation; None while no trial has
-        a value.
-        """
+        """The params of the trial of rank 1 by validation; None while no trial has a value."""
         best = best_trial(self._record)
         return dict(best.params) if best else None
 

@@ -21,9 +21,7 @@ def points(difference: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the two largest units that fit: `48.3 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4
-    h`.
-    """
+    """Seconds in the two largest units: `48.3 s`, `12 min 5 s`, `3 h 20 min`, `2 d 4 h`."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

@@ -1,6 +1,4 @@
-"""What the baseline of a study is called, how far it was trained and what it takes to train it in
-full. Pure.
-"""
+"""What a study's baseline is called, how far it was trained, what a full training costs. Pure."""
 
 from collections.abc import Mapping
 
@@ -26,9 +24,7 @@ def printed_name(study: StudyRecord) -> str:
 
 
 def baseline_cut(study: StudyRecord) -> str:
-    """How far the study's limit let trial 0 train where that is less than its own epochs, `4 of its
-    10 epochs`.
-    """
+    """How far the study's limit let trial 0 train, `4 of its 10 epochs`; empty where all."""
     epochs, trial = Rule.of(study.spec).baseline_epochs, study.document
     if (
         epochs is None
@@ -41,9 +37,7 @@ def baseline_cut(study: StudyRecord) -> str:
 
 
 def full_cost(study: StudyRecord, baseline: TrialRecord) -> str:
-    """What it takes to train the `baseline` of `study` as its document does, as often as a
-    finalist.
-    """
+    """What it takes to train `baseline` in full, as often as a finalist."""
     rule = Rule.of(study.spec)
     n, cost_s = n_trainings(rule, baseline), baseline_s(rule, baseline)
     return (

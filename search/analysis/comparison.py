@@ -1,6 +1,4 @@
-"""Several studies, each by the setting that its validation chose, on the same test images: who is
-better. Pure.
-"""
+"""Which of several studies is better, each by the setting that its validation chose. Pure."""
 
 import math
 from collections import Counter
@@ -40,9 +38,7 @@ class Contender:
 
     study: str
     model: str
-    """As tables call it: with its study, or what is pinned, where a data set has the model more
-    than once.
-    """
+    """As tables call it: with its study or what is pinned where the name alone is ambiguous."""
     data: str
     values: tuple[float, ...] = ()
     """Test accuracy of each finished replicate."""
@@ -93,9 +89,7 @@ class Row:
 
     contender: Contender
     rank: float | None = None
-    """By mean test accuracy on its data set, 1 is best, equals share theirs; None without a
-    value.
-    """
+    """By mean test accuracy on its data set; 1 is best, equals share theirs; None without."""
     p_value: float | None = None
     """Of no difference from the highest mean, corrected; None for that one and where untold."""
     tied_with_best: bool | None = None
@@ -117,9 +111,7 @@ class Ranks:
     left_out: tuple[str, ...]
     """Models that lack a value on some of the data sets."""
     p_value: float | None = None
-    """Of all models being alike, by Friedman's test; None where there are too few data sets or
-    models.
-    """
+    """Of all models being alike, by Friedman's test; None with too few data sets or models."""
     critical: float | None = None
     """Mean ranks that are less apart can't be told apart: Nemenyi's critical difference at 5 %."""
 
@@ -251,9 +243,7 @@ def _how(over: set[str]) -> str:
 
 
 def labelled(contenders: Sequence[Contender]) -> list[Contender]:
-    """`contenders` with their study in the model's name where a data set has the model more than
-    once.
-    """
+    """`contenders`, with their study in the model's name where a data set has the model twice."""
     counts = Counter((c.model, c.data) for c in contenders)
     twice = {model for (model, _), n in counts.items() if n > 1}
     return [

@@ -17,9 +17,7 @@ _HOUR_S = 3600.0
 
 
 class Hours(NamedTuple):
-    """Compute by what did it: a core-hour is an hour of one CPU thread, a GPU-hour one of a whole
-    GPU.
-    """
+    """Compute: a core-hour is an hour of one CPU thread, a GPU-hour one of a whole GPU."""
 
     core: float
     gpu: float
@@ -45,9 +43,7 @@ class Spent:
 
 @dataclass(frozen=True)
 class Grid:
-    """A full grid over a search's space: every choice, every whole number, GRID_POINTS values of a
-    float.
-    """
+    """A full grid: every choice, every whole number, GRID_POINTS values of a float."""
 
     n_settings: int
     epochs: int

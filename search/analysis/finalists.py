@@ -32,23 +32,15 @@ class Finalist:
     optimism: float | None
     """`search_accuracy` minus the mean of `values`."""
     p_value: float | None = None
-    """Of no difference from the finalist with the highest mean, corrected; None for that one and
-    where untold.
-    """
+    """Of no difference from the highest mean, corrected; None for that one and where untold."""
     tied_with_best: bool | None = None
-    """Whether chance explains that it is not the one with the highest mean, or it is; None where
-    untold.
-    """
+    """Whether it has the highest mean, or only chance parts it from that; None where untold."""
     trained: tuple[int, int] | None = None
-    """Of a baseline: the epochs that its replicates train, and those that its document trains it
-    for.
-    """
+    """Of a baseline: the epochs that its replicates train, and those of its document."""
 
     @property
     def is_baseline(self) -> bool:
-        """Whether it is what gains are claimed over: a baseline, trained as its document trains
-        it.
-        """
+        """Whether gains are claimed over it: a baseline trained as its document trains it."""
         return self.is_document and not self.is_cut
 
     @property
@@ -59,9 +51,7 @@ class Finalist:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The finalists in the order of validation, the document's own setting last if it is not among
-    the best.
-    """
+    """The finalists in the order of validation; a baseline that is no finalist comes last."""
 
     rows: tuple[Finalist, ...]
     gain: Difference | None
@@ -82,9 +72,7 @@ class Judgement:
 
     @property
     def optimism(self) -> float | None:
-        """Mean of the finalists' optimism. It has no interval: they share their images, and so
-        their luck.
-        """
+        """Mean of the finalists' optimism; no interval, for they share their images and luck."""
         values = [
             row.optimism for row in self.rows if row.optimism is not None and not row.is_extra
         ]
@@ -97,9 +85,7 @@ class Judgement:
 
     @property
     def best(self) -> Finalist | None:
-        """The finalist with the highest mean on the test set, the better rank of equals; None while
-        none has one.
-        """
+        """The finalist with the highest test mean, the better rank of equals; None without."""
         valued = [row for row in self.rows if row.interval]
         return max(valued, key=mean_of) if valued else None
 

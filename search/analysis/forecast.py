@@ -31,9 +31,7 @@ MIN_TRIALS = 10
 FARTHEST = 10.0
 """How many times what has been spent a forecast may look ahead."""
 FURTHER = 0.25
-"""The part of what has been spent, once more, over which a flat search must not be expected to gain
-either.
-"""
+"""The part of what has been spent, once more, over which a flat search must not gain either."""
 LEVEL = 0.9
 """Of ten gains, nine should lie between the ends, half of the others above."""
 
@@ -70,9 +68,7 @@ class Forecast:
     """What a search may still gain, and below which a gain can't be told from luck."""
 
     n_trials: int
-    """Trials with a value, which is the best that they have reached so far: paused and pruned ones
-    count.
-    """
+    """Trials with a value, their best so far: paused and pruned ones count."""
     n_workers: int
     n_validation: int
     spent_s: float
@@ -80,9 +76,7 @@ class Forecast:
     best: float | None = None
     """The best validation accuracy, a fraction; None before the first."""
     noise: float | None = None
-    """The noise floor: the standard error of `best` over images, or the spread over seeds if that
-    is larger.
-    """
+    """The noise floor: the standard error of `best`, or the spread over seeds if that is larger."""
     noise_from: Literal["images", "seeds"] = "images"
     gain: Gain | None = None
     """Over the horizon asked for; None where there is too little to say."""
@@ -93,9 +87,7 @@ class Forecast:
 
     @property
     def is_flat(self) -> bool:
-        """Whether the upper end of the gain lies below the noise floor, a good part further on,
-        too.
-        """
+        """Whether the gain's upper end lies below the noise floor, a good part further on, too."""
         return (
             self.further is not None and self.noise is not None and self.further.high < self.noise
         )
@@ -108,9 +100,7 @@ class _Tail(NamedTuple):
     """How far the best lies above the threshold."""
     n: int
     trend: float
-    """The exponent of the process: 1 for values that come at an even pace, more for ever better
-    ones.
-    """
+    """The exponent of the process: 1 for values at an even pace, more for ever better ones."""
     shape: Floats
     scale: Floats
     weight: Floats
@@ -162,9 +152,7 @@ def forecast(
 
 
 def _came(trials: Sequence[TrialRecord], valued: Sequence[TrialRecord]) -> tuple[Floats, float]:
-    """How much had been spent by all when each of `valued` reached its best, and until now, in
-    seconds of training.
-    """
+    """Training seconds spent by all when each of `valued` reached its best, and until now."""
     epochs = [e for t in trials for e in t.curve]
     ends = np.array([e.at for e in epochs])
     order = np.argsort(ends, kind="stable")
@@ -223,9 +211,7 @@ def _tail(values: Floats, came: Floats, spent_s: float, *, one_image: float) -> 
 
 
 def _gain(tail: _Tail, ratio: float, *, most: float) -> tuple[float, float, float, float]:
-    """The expected gain, its ends and its chance after `ratio` of what has been spent, once more;
-    at most `most`.
-    """
+    """The gain, its ends and its chance after `ratio` of the spent, once more; at most `most`."""
     from scipy.stats import genpareto  # noqa: PLC0415  # a second to load
 
     # Values to come over those that came, by the process Λ(t) = n (t / spent)^trend.

@@ -98,9 +98,7 @@ def _fold(
     unseen: NDArray[np.intp],
     seed: int,
 ) -> list[float]:
-    """Mean squared error on `unseen`: first as they are, then with each group of columns shuffled
-    among them.
-    """
+    """Mean squared error on `unseen`: as they are, then with each group of columns shuffled."""
     from sklearn.ensemble import ExtraTreesRegressor  # noqa: PLC0415  # a second to load
 
     random = np.random.default_rng(seed)
@@ -119,9 +117,7 @@ def _fold(
 
 
 def _column(name: str, trials: Sequence[TrialRecord], declared: Any) -> Floats:
-    """A parameter as numbers (n, k): one column for a number, one per value for a choice; -1 where
-    it is not set.
-    """
+    """A parameter as (n, k): a column for a number, one per value of a choice; -1 where unset."""
     values = [trial.params.get(name) for trial in trials]
     present = [v for v in values if v is not None]
     if not all(isinstance(v, int | float) and not isinstance(v, bool) for v in present):
@@ -136,9 +132,7 @@ def _column(name: str, trials: Sequence[TrialRecord], declared: Any) -> Floats:
 
 
 def _interval(name: str, values: Floats) -> Importance:
-    """Nadeau and Bengio's corrected t interval: the folds' trials overlap, so their spread alone is
-    too small.
-    """
+    """Nadeau and Bengio's corrected t interval, since the folds' trials overlap."""
     n = len(values)
     error = math.sqrt(float(values.var(ddof=1)) * (1 / n + 1 / (FOLDS - 1)))
     half = float(t.ppf(0.975, n - 1)) * error

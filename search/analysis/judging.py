@@ -89,9 +89,7 @@ def judge(search: Search, correct: Mapping[int, NDArray[np.bool_]]) -> Judgement
 
 
 def _chosen(rule: Rule, trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
-    """The finalists that there must be: where cost decides how many, less time may have left out
-    all but the first.
-    """
+    """The finalists that there must be: only the first where cost decides how many."""
     return (
         ranked(trials)[:1]
         if rule.finalists is None
@@ -116,9 +114,7 @@ def _as_baseline(
 
 
 def _no_gain(name: str, rule: Rule, judgement: Judgement, study: StudyRecord) -> str:
-    """Why no gain over the baseline called `name` is claimed, and what one would take; empty where
-    one may be.
-    """
+    """Why no gain over the baseline is claimed, and what one would take; empty where one may be."""
     baseline = next((row for row in judgement.rows if row.is_document), None)
     first = next((t for t in study.trials if t.number == 0), None)
     if rule.baseline_epochs is None:
@@ -143,9 +139,7 @@ def _no_gain(name: str, rule: Rule, judgement: Judgement, study: StudyRecord) ->
 
 
 def _by_source(search: Search) -> dict[int, list[int]]:
-    """Numbers of the replicate trials by the trial that they repeat; a pilot's for each replicate
-    that awaits it.
-    """
+    """Numbers of the replicates by their source; a pilot's for each replicate that awaits it."""
     numbers: dict[int, list[int]] = {}
     for number, source in sources(search).items():
         numbers.setdefault(source, []).append(number)

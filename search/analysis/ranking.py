@@ -7,9 +7,7 @@ from search.records import State, StudyRecord, TrialRecord, has_rank
 
 
 def started_trials(study: StudyRecord) -> list[TrialRecord]:
-    """The trials that some worker has begun, by number: one that is only queued is no row of any
-    report.
-    """
+    """The trials that a worker has begun, by number: reports leave queued ones out."""
     return sorted(
         (
             t
@@ -26,9 +24,7 @@ def started_trials(study: StudyRecord) -> list[TrialRecord]:
 
 
 def ranking(study: StudyRecord) -> list[TrialRecord]:
-    """Started trials as a leaderboard lists them: by val_accuracy, those without a value yet, then
-    FAIL.
-    """
+    """Started trials in a leaderboard's order: by val_accuracy, without a value yet, FAIL."""
     return sorted(
         started_trials(study),
         key=lambda t: (
@@ -47,9 +43,7 @@ def best_trial(study: StudyRecord) -> TrialRecord | None:
 
 
 def space_params(study: StudyRecord) -> Mapping[str, Mapping[str, Any]]:
-    """The space's parameters as the spec declares them, in its order; empty when the spec has
-    none.
-    """
+    """The space's parameters as the spec declares them; empty when it has none."""
     space = study.spec.get("space")
     params = space.get("params") if isinstance(space, Mapping) else None
     return params if isinstance(params, Mapping) else {}
@@ -63,9 +57,7 @@ def param_names(study: StudyRecord) -> list[str]:
 
 
 def varied_params(study: StudyRecord, trials: Iterable[TrialRecord] | None = None) -> list[str]:
-    """The parameters with two or more different values among `trials` (all started ones if not
-    given).
-    """
+    """The parameters that vary among `trials`, all started ones by default."""
     chosen = list(started_trials(study) if trials is None else trials)
     return [
         name

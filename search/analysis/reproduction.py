@@ -1,6 +1,4 @@
-"""How a trial that was trained again compares with its record, and this machine with what it ran
-on. Pure.
-"""
+"""How a trial that was trained again compares with its record, and its machine. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +10,7 @@ from search.records import Epoch, State, TrialRecord
 TOLERANCE_POINTS = 0.5
 """What rounding alone may add up to over a training, in points (docs/measurements.md)."""
 _FIRST_DRIFT = 0.01
-"""Points. Another thread count, or oneDNN switched off, came to 0.0054 at most in the first epoch
-that differed.
-"""
+"""Points; another thread count or no oneDNN gave 0.0054 at most in the first such epoch."""
 _GROWTH = 10
 _ROUNDING = 1e-9
 """Of one image in 200, too, the difference must be 0.5 points."""
@@ -85,9 +81,7 @@ class Reproduction:
 
     @property
     def drifts(self) -> bool:
-        """Whether numbers part as rounding makes them: by next to nothing first, and farther by the
-        epoch.
-        """
+        """Whether numbers part as by rounding: by next to nothing first, farther by the epoch."""
         largest = [part.largest.points if part.largest else 0.0 for part in self.parts]
         apart = largest[next((i for i, p in enumerate(largest) if p), len(largest)) :]
         return (
@@ -132,9 +126,7 @@ def compare_epoch(recorded: Epoch, again: Epoch, *, tolerance: float) -> Compare
 def compare(
     recorded: TrialRecord, again: TrialRecord, *, tolerance: float = TOLERANCE_POINTS
 ) -> Reproduction:
-    """A trial against its record, whose every epoch counts. `tolerance` is in points (see
-    `points`), 0 or more.
-    """
+    """A trial against its record, epoch by epoch; `tolerance` in points, 0 or more."""
     parts = [
         compare_epoch(r, a, tolerance=tolerance)
         for r, a in zip(recorded.curve, again.curve, strict=False)
@@ -154,9 +146,7 @@ def compare(
 
 
 def changes(recorded: Mapping[str, str], here: Mapping[str, str]) -> tuple[Change, ...]:
-    """What differs between two environments, in the order of the record, then what only is
-    `here`.
-    """
+    """What differs between two environments, in the record's order, then what only `here` has."""
     names = [*recorded, *(name for name in here if name not in recorded)]
     return tuple(
         Change(name, recorded.get(name), here.get(name))

@@ -19,22 +19,16 @@ RESAMPLES = 2000
 _CELLS = 2**22
 """Resampled numbers held in memory at a time, 32 MB."""
 _DIGITS = 12
-"""Means of the same fractions in another order differ only beyond these decimals; a tie must stay
-one.
-"""
+"""Means of the same fractions in another order differ only beyond these decimals."""
 
 _FEWEST = 3
-"""Values that leave an interval: of two, whose spread is half a guess, Student's spans most of what
-can be.
-"""
+"""Values that leave an interval; the spread of two is half a guess."""
 
 Chance = Literal["images and seeds", "images", "seeds", "nothing"]
 
 
 class Interval(NamedTuple):
-    """A mean of `n` values with the ends of its interval, all fractions in 0…1; None where n < 3
-    leaves no interval.
-    """
+    """A mean of `n` values with the ends of its interval (None below 3), all fractions in 0…1."""
 
     mean: float
     low: float | None
@@ -43,9 +37,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A difference of two accuracies (fractions) with the ends of its interval; None for what can't
-    be told.
-    """
+    """A difference of accuracies (fractions) with its interval's ends; None for the untold."""
 
     value: float
     low: float | None
@@ -63,9 +55,7 @@ class Runs:
     accuracies: tuple[float, ...]
     """Fractions, one per replicate, one or more."""
     hits: NDArray[np.float64] | None = None
-    """(n_images,) the fraction of replicates that got each image right, images in the same order
-    for all settings; None where predictions were not kept.
-    """
+    """(n_images,) the part of the replicates that got each right; None without predictions."""
 
 
 def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
@@ -109,9 +99,7 @@ def _interval(values: Sequence[float], level: float, spread: Callable[[int], flo
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """`p_values` corrected for their number by Holm's step-down method (Scand. J. Statist. 6
-    (1979), 65–70).
-    """
+    """`p_values` corrected by Holm's step-down method (Scand. J. Statist. 6 (1979), 65–70)."""
     return [float(p) for p in multipletests(list(p_values), method="holm")[1]] if p_values else []
 
 

@@ -65,9 +65,7 @@ def compare_names(names: Sequence[str], out: Path | None) -> Compared:
 
 
 def folder_name(studies: Sequence[str]) -> str:
-    """A name for the comparison of `studies`, whatever their order: all of them, or how many and a
-    digest.
-    """
+    """A name for the comparison of `studies` in any order: all of them, or a count and a digest."""
     ordered = sorted(studies)
     joined = "+".join(ordered)
     digest = hashlib.sha256(joined.encode()).hexdigest()[:8]
@@ -94,9 +92,7 @@ def print_comparison(compared: Compared, *, as_json: bool) -> None:
 
 
 def _suite(name: str) -> Suite | None:
-    """The suite that was run under `name`, or None if there is none. Raises InputError for a
-    damaged one.
-    """
+    """The suite that was run under `name`, or None. Raises InputError for a damaged one."""
     if name_problem(name) and not name.endswith((".yaml", ".yml")) and "/" not in name:
         return None
     folder = home() / suite_name(name)

@@ -1,6 +1,4 @@
-"""`gridless delete`, `archive`, `export` and `predict`: what one does with a study once it is
-there.
-"""
+"""`gridless delete`, `archive`, `export` and `predict`: what one does with a finished study."""
 
 import csv
 import json
@@ -205,9 +203,7 @@ def _tell_kept(kept: Sequence[str]) -> None:
 
 
 def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tuple[int, list[str]]:
-    """Delete the study; how many runs of MLflow were marked as deleted, and which prepared data
-    stays.
-    """
+    """Delete the study; how many of MLflow's runs were marked, and which prepared data stays."""
     from search.limits import grace_s
     from search.paths import home
     from search.study.storage.removal import remove, take_off

@@ -1,6 +1,4 @@
-"""`gridless worker`, `status`, `pause`, `resume`, `cancel` and `storage`: studies on the queue and
-who serves them.
-"""
+"""`gridless worker`, `status`, `pause`, `resume`, `cancel`, `storage`: queue and workers."""
 
 import json
 import signal
@@ -33,12 +31,11 @@ Examples:
   gridless worker --engine ray --address auto
 """
 TERMINATED = 128 + signal.SIGTERM
-"""Exit code of a worker that SIGTERM ended before the queue was empty, as Kubernetes' Job knows
-it.
-"""
+"""Exit code of a worker that SIGTERM ended before the queue was empty, for Kubernetes' Job."""
 N_ENDED = 20
 """Of the studies that are over, so many are shown."""
-_TICK_S = 1.0
+TICK_S = 1.0
+"""Seconds between two looks at the workers."""
 _REFRESH_S = 2.0
 
 
@@ -112,9 +109,7 @@ def worker(
 def _watch(
     workers: "Workers", keep_mirror: Callable[[], None], tell_ended: Callable[[], None]
 ) -> None:
-    """Keep `workers` and the mirror going until no worker is at work; say what troubles them, and
-    which studies end.
-    """
+    """Keep `workers` and the mirror going; say what troubles them, and which studies end."""
     reported = None
     while workers.check():
         keep_mirror()
@@ -122,14 +117,12 @@ def _watch(
         if (trouble := workers.trouble()) and trouble != reported:
             echo(f"note: {trouble}", err=True)
             reported = trouble
-        time.sleep(_TICK_S)
+        time.sleep(TICK_S)
     tell_ended()
 
 
 def _teller(storage: Any) -> Callable[[], None]:
-    """What prints, each time it is called, which studies have come to their end since, and where
-    their results are.
-    """
+    """A function that prints which studies have ended since its last call, and their results."""
     from search.study.storage.queue import places
 
     before = {name: place.report for name, place in places(storage).items()}

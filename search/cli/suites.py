@@ -119,9 +119,7 @@ def bench(
 def _run(
     bench: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool
 ) -> "End":
-    """Serve the studies of `plans` to their end; however that comes, searches then have their
-    reports.
-    """
+    """Serve the studies of `plans` to their end; searches have reports then, however it comes."""
     from search.actions.plan_suite import open_suite
     from search.actions.run import run
     from search.cli.views.live import SuiteView
@@ -154,9 +152,7 @@ def _report(bench: "Bench", plan: "Plan") -> "Report":
 
 
 def _mirror(bench: "Bench", plan: "Plan", report: "Report | None") -> str | None:
-    """Send what the outboxes of a study and its finalists have; what to tell the user if not all
-    arrived.
-    """
+    """Send what a study's outboxes have; what to tell the user if not all arrived."""
     from search.study.storage.read import read_study
     from search.tracking.mirror import conclude, conclude_study, send
 

@@ -15,9 +15,7 @@ _NOTHING = Evidence()
 
 @dataclass(frozen=True, eq=False)
 class Contents:
-    """A study and what is known of it; what isn't known yet is None or empty, and the page does
-    without it.
-    """
+    """A search and what is known of it; the page does without what is None or empty."""
 
     search: Search
     evidence: Evidence = _NOTHING

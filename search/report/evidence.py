@@ -109,19 +109,13 @@ class Evidence:
     predictions: Predictions | None = None
     network: Network | None = None
     exported: Predictions | None = None
-    """Of the test set, by the network that is the search's result: the first replicate of its first
-    finalist.
-    """
+    """Of the test set, by the champion's network."""
     is_out_of_reach: bool = False
-    """Whether there may be more: the store doesn't answer, or has no such folder (a share that
-    isn't mounted).
-    """
+    """Whether there may be more: the store doesn't answer, or a share isn't mounted."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """A name for every label of the predictions and samples; its number where no name was
-        kept.
-        """
+        """A name for every label of predictions and samples; its number where none was kept."""
         names = self.samples.class_names if self.samples else ()
         labels = [
             array.max()
@@ -134,8 +128,9 @@ class Evidence:
 
 
 def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
-    """Read the samples in `folder`, a path or a store's URL, and what was kept of trial number
-    `trial` (None: no trial has been chosen). Raises InputError when the store's package is missing.
+    """Read the samples in `folder`, a path or a store's URL, and what was kept of trial `trial`.
+
+    `trial` is None while none has been chosen. Raises InputError without the store's package.
     """
     evidence = Evidence()
     try:
@@ -155,16 +150,15 @@ def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
 
 
 def read_predictions(folder: str | Path, trial: int) -> Predictions | None:
-    """What was kept of the predictions of trial number `trial`. Raises OSError when the store is
-    out of reach.
+    """What was kept of the predictions of trial number `trial`.
+
+    Raises OSError when the store is out of reach.
     """
     return _read(join(folder, f"trial-{trial:04}.npz"), _predictions)
 
 
 def is_there(folder: str | Path) -> bool:
-    """Whether the folder can be asked what it holds: only then is a missing file known to be
-    missing.
-    """
+    """Whether the folder can be asked what it holds; only then is a file known to be missing."""
     try:
         return exists(folder)
     except OSError:
@@ -172,9 +166,7 @@ def is_there(folder: str | Path) -> bool:
 
 
 def _read(location: str, load: Callable[[IO[bytes]], _Kept]) -> _Kept | None:
-    """What is at `location`, None when it is missing or damaged. Raises OSError when it is out of
-    reach.
-    """
+    """What is at `location`, None if missing or damaged. Raises OSError when out of reach."""
     try:
         with reading(location) as file:
             content = io.BytesIO(file.read())

@@ -1,6 +1,4 @@
-"""The network of a study's champion in the study's folder, where nothing is left that was not seen
-to work.
-"""
+"""The network of a study's champion in its folder, once it was seen to work."""
 
 import json
 import logging
@@ -66,9 +64,7 @@ def keep_model(search: Search, evidence: str | Path, folder: Path) -> KeptModel:
 
 
 def older(path: Path) -> Path:
-    """An earlier report's file at `path`, which what it was made from is out of reach to make
-    anew.
-    """
+    """An earlier report's file at `path`, whose source is out of reach."""
     logger.warning(
         "%s is left as an earlier report wrote it: what it is made from is out of reach", path
     )
@@ -134,17 +130,13 @@ def _seen(folder: Path, model: str) -> KeptModel:
 
 
 def how_kept(folder: Path) -> str | None:
-    """How the network in the study's `folder` was seen to work, as a Verdict says; None where
-    nobody looked.
-    """
+    """How the network in `folder` was seen to work, as a Verdict says; None if nobody looked."""
     seen = _read_seen(folder)
     return seen["how"] if seen else None
 
 
 def why_unusable(folder: Path) -> str | None:
-    """Why the network of the champion of the study in `folder` could not be used when it was last
-    tried.
-    """
+    """Why the champion's network in `folder` could not be used when it was last tried."""
     return _stored(folder).get("problem")
 
 
@@ -187,8 +179,6 @@ def model_file(study: str) -> Path:
 
 
 def builder_name(study: str) -> str:
-    """The name of the study's model, empty where its folder doesn't say: most networks need nothing
-    but Keras.
-    """
+    """The study's model, empty where its folder doesn't say: most networks need only Keras."""
     path = home() / study / "study.yaml"
     return str(read_settings(path).get("model", "")) if path.is_file() else ""

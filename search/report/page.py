@@ -1,6 +1,4 @@
-"""The page: one HTML file with everything in it, and a small page per figure for the figures
-folder.
-"""
+"""The page, one HTML file with everything in it, and a small page per figure."""
 
 import json
 from functools import cache
@@ -114,9 +112,7 @@ def jinja() -> Environment:
 
 
 def _visible(value: object) -> object:
-    """What a page prints of `value`: plain text without control characters and of bearable
-    length.
-    """
+    """What a page prints of `value`: text without control characters, of bearable length."""
     return cut(visible(value), _MAX_TEXT) if type(value) is str else value
 
 
@@ -125,9 +121,7 @@ def _own(name: str) -> Markup:
 
 
 def _as_json(figure: Any) -> Markup:
-    """A figure as JSON for a script element, without its template: the page puts in the light or
-    the dark one.
-    """
+    """A figure as JSON for a script, without its template: the page adds the light or dark one."""
     content = json.loads(plotly.io.to_json(figure, validate=False))
     content["layout"].pop("template", None)
     return _script_safe(json.dumps(content, separators=(",", ":")))

@@ -1,6 +1,4 @@
-"""A report that keeps up with its study: a small server on this machine, for a browser on this
-machine.
-"""
+"""A report that keeps up with its study: a small server for a browser on this machine."""
 
 import hashlib
 import time
@@ -109,8 +107,9 @@ def serve(
 
 
 def server_for(fresh: Fresh, port: int) -> ThreadingHTTPServer:
-    """A server that listens and gives out `fresh`. Raises OSError and OverflowError when `port`
-    can't be had.
+    """A server that listens and gives out `fresh`.
+
+    Raises OSError and OverflowError when `port` can't be had.
     """
 
     class Handler(_Handler):

@@ -1,6 +1,4 @@
-"""Leaderboard, page and figures of a study. Reads `search.records` and the studies' evidence
-folders.
-"""
+"""Leaderboard, page and figures of a study, from its storage and its evidence."""
 
 import logging
 import socket
@@ -42,9 +40,7 @@ class ReportPaths(NamedTuple):
     figures: Path
     """The folder of the figures."""
     classes: Path | None = None
-    """Precision, recall, F1 and support per class of the best trial; None where its predictions
-    were not kept.
-    """
+    """Precision, recall, F1 and support per class of the best trial; None without predictions."""
     model: Path | None = None
     """The network of the setting that validation ranks first; None before it was trained again."""
     model_note: str | None = None

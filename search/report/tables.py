@@ -1,6 +1,4 @@
-"""Tables as text for other programs: CSV, Markdown, LaTeX and JSON; whatever means something to
-them is escaped.
-"""
+"""Tables as text: CSV, Markdown, LaTeX and JSON, each with its own escapes."""
 
 import math
 import re
@@ -41,9 +39,7 @@ def typed_frame(records: Sequence[Mapping[str, Any]], columns: Mapping[str, str]
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """`frame` as CSV: numbers with every digit, text that a spreadsheet would run behind an
-    apostrophe.
-    """
+    """`frame` as CSV: numbers with every digit, formulas behind an apostrophe."""
     safe = frame.copy()
     for name in safe.columns:
         if safe[name].dtype == object:
@@ -64,9 +60,7 @@ def to_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def to_markdown(
     head: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[str]
 ) -> list[str]:
-    """A Markdown table, line by line; the columns `left` are aligned to the left, others to the
-    right.
-    """
+    """A Markdown table, line by line; columns are right-aligned, those of `left` left-aligned."""
     align = [":--" if name in left else "--:" for name in head]
     escaped = [[markdown(cell) for cell in row] for row in rows]
     return [

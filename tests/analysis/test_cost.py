@@ -226,7 +226,8 @@ def test_the_figure_is_sound_at_any_size_and_says_what_it_leaves_out(many, n):
     if n == 2500:
         assert "of 2,143 trials with a value" in chart.caption
         drawn = json.loads(chart.panels[0].figure.to_json())["data"]
-        assert all(len(t["y"]) < 2100 for t in drawn if isinstance(t["y"], list))
+        lengths = [len(t["y"]) for t in drawn if isinstance(t["y"], list)]
+        assert 0 < max(lengths) < 2100
 
 
 def test_devices_of_both_kinds_share_one_axis():

@@ -141,6 +141,7 @@ def test_searches_of_a_suite_are_reported_one_by_one_and_compared(
     cost = "the best setting, and the baseline for its 15 epochs: 2 fresh seeds each"
     assert f"search    mlp (depth=1) on digits: 2 trials, up to 1 epoch each; {cost}" in err
     names = [s.study for s in stored_suite(own_home / "own").systems]
+    assert names
     assert all((own_home / name / "report.html").is_file() for name in names)
     rows = table(own_home)
     assert [(r["study"], r["n_replicates"], r["n_trials"]) for r in rows] == [

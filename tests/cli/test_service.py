@@ -114,9 +114,9 @@ def test_studies_are_submitted_steered_served_and_given_back(own_home: Path) -> 
     assert after["urgent"]["peak_host_mb"] > 50
     (urgent_trial,) = stored(own_home, "urgent").trials
     assert urgent_trial.ended is not None
-    assert all(
-        t.started and t.started > urgent_trial.ended for t in stored(own_home, "first").trials
-    )
+    later = stored(own_home, "first").trials
+    assert later
+    assert all(t.started and t.started > urgent_trial.ended for t in later)
     assert (again[0], again[1]) == (2, "first: done\n")
     assert "nothing to pause" in again[2]
     assert (cancelled[0], cancelled[1]) == (0, "long: cancelled\n")

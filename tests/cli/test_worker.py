@@ -58,7 +58,7 @@ def run(own_home: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Runs the command with workers that take these steps."""
     own_home.mkdir()
     shutil.copy(empty_sqlite, own_home / "studies.db")
-    monkeypatch.setattr(service, "_TICK_S", 0.0)
+    monkeypatch.setattr(service, "TICK_S", 0.0)
     monkeypatch.setattr(local, "LocalWorkers", StandIn)
     monkeypatch.setattr(ray, "RayWorkers", StandIn)
     before = signal.getsignal(signal.SIGTERM)

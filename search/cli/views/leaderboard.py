@@ -52,9 +52,7 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
 
 
 def finalists_table(study: StudyRecord, judgement: Judgement) -> Table:
-    """The finalists with what they reached on the test set, in the order of validation; fits 80
-    columns.
-    """
+    """The finalists with their test accuracies, in the order of validation; fits 80 columns."""
     trials = {t.number: t for t in study.trials}
     varied = varied_params(study, [trials[row.trial] for row in judgement.rows])
     table = _table("Finalists on the test set")

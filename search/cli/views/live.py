@@ -58,9 +58,7 @@ def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> S
 
 
 def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> float | None:
-    """Epochs still to be trained, if the rest goes as what was settled so far, at the mean pace so
-    far.
-    """
+    """Epochs still to be trained, if the rest goes on as so far."""
     unsettled = [
         t for t in trials if t.state == State.RUNNING or (t.state == State.WAITING and not t.paused)
     ]
@@ -75,9 +73,7 @@ def _left_s(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> fl
 
 
 def with_finals(shot: Snapshot, studies: "Shown", workers: int) -> Snapshot:
-    """The search's `shot` with the time that its finalists will take on `workers`; `studies` holds
-    them too once they are there.
-    """
+    """`shot` with the time that the finalists in `studies`, if there, take on `workers`."""
     workers = max(1, workers)
     if shot.left_s is None:
         return shot
@@ -181,14 +177,10 @@ Shown = Sequence[tuple[StudySpec, Sequence[TrialRecord]]]
 
 
 class LiveView(_View):
-    """Shows a running study, and then its finalists: a live table on a terminal, otherwise a line
-    whenever a trial ended.
-    """
+    """Shows a study and its finalists: a live table on a terminal, else a line per ended trial."""
 
     def update(self, studies: Shown) -> None:
-        """Show the trials of a study, the first of `studies`, and those of its finalists, if there
-        is a second.
-        """
+        """Show a study's trials and its finalists': the first and the second of `studies`."""
         (spec, trials), finals = studies[0], [suite_row(*state) for state in studies[1:]]
         shot = with_finals(
             snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies, spec.workers
@@ -221,9 +213,7 @@ class SuiteView(_View):
 
 
 def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:
-    """A study's name, trials ended of how many, mean accuracy so far in percent, and epochs of
-    running trials.
-    """
+    """A study's name, trials ended, mean accuracy so far in percent, epochs of running trials."""
     ended = [t for t in trials if t.state == State.COMPLETE]
     replicates = {n: spec.replicate(n) for n in range(spec.n_trials)}
     pilots = {n for n, replicate in replicates.items() if replicate and replicate.is_pilot}

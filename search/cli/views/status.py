@@ -78,8 +78,9 @@ class Status:
 
 
 class StatusReader:
-    """Reads the storage again and again; of studies that are over, once. Raises RetryLaterError
-    when it is away.
+    """Reads the storage again and again; of studies that are over, once.
+
+    Raises RetryLaterError when it is away.
     """
 
     def __init__(

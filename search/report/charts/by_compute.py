@@ -105,9 +105,7 @@ def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:
 
 
 def _window(values: list[float], also: list[float]) -> Window:
-    """A window over the better half: the line, which soon leaves the others behind, is what the
-    figure is about.
-    """
+    """A window over the better half: the line is what the chart is about."""
     window = accuracy_window(sorted(values)[len(values) // 2 :], also)
     return replace(window, n_below=sum(v < window.low for v in values))
 

@@ -72,9 +72,7 @@ def hover(trial: TrialRecord) -> str:
 def thin(
     trials: Sequence[TrialRecord], limit: int, keep: Sequence[TrialRecord | None]
 ) -> list[TrialRecord]:
-    """At most about `limit` of `trials`, evenly spaced in the order given, with all of `keep` that
-    are among them.
-    """
+    """About `limit` of `trials`, evenly spaced in their order, with those of `keep`."""
     if len(trials) <= limit:
         return list(trials)
     kept = {t.number for t in keep if t is not None}
@@ -83,9 +81,7 @@ def thin(
 
 
 def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[str, Any]]:
-    """Level lines from `first` to `last` on x: the document's own setting (trial 0) and the
-    published figure.
-    """
+    """Level lines from `first` to `last`: the document's setting and the published figure."""
     document = study.document
     marks = []
     if document and has_rank(document) and document.val_accuracy is not None:
@@ -127,9 +123,7 @@ def marks(
     y: Sequence[float],
     text: Sequence[str] | None = None,
 ) -> dict[str, Any]:
-    """Trials of one state as points at `x`, `y`, in its colour and shape; `text` is shown over
-    them, else `hover`.
-    """
+    """Trials of a state as points, in its colour and shape; `text` over them, else `hover`."""
     look = STATES[state]
     return scatter(
         "markers",
@@ -168,9 +162,7 @@ def thinned_note(n_shown: int, n_all: int, what: str) -> str:
 
 
 def best_so_far(records: Sequence[tuple[float, float]], last: float) -> dict[str, Any]:
-    """The line through `records` (x, y), each better than all before it, that goes on level to x =
-    `last`.
-    """
+    """The line through `records` (x, y), each better than the last; it goes on level to `last`."""
     steps = [*records, *((last, y) for _, y in records[-1:])]
     return scatter(
         "lines",

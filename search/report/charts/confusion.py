@@ -77,9 +77,7 @@ def write_classes(table: pd.DataFrame, path: Path) -> None:
 def confusion(
     true: NDArray[np.int64], predicted: NDArray[np.int64], classes: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """How often class `classes[i]` was taken for `classes[j]`, as int64 (k, k); other classes are
-    left out.
-    """
+    """How often `classes[i]` was taken for `classes[j]`: int64 (k, k), without other classes."""
     place = np.full(int(max(true.max(), predicted.max(), classes.max())) + 1, -1)
     place[classes] = np.arange(len(classes))
     inside = (place[true] >= 0) & (place[predicted] >= 0)
@@ -90,9 +88,7 @@ def confusion(
 def most_confused(
     predictions: Predictions, n_classes: int, limit: int = N_CLASSES
 ) -> NDArray[np.int64]:
-    """At most `limit` of the classes 0…n_classes-1, in that order: those with the most mistakes
-    from or for them.
-    """
+    """At most `limit` of 0…n_classes-1, in order: those with most mistakes from or for them."""
     wrong = predictions.true != predictions.predicted
     mistakes = sum(
         np.bincount(labels[wrong], minlength=n_classes)
@@ -104,9 +100,7 @@ def most_confused(
 def confusion_chart(
     predictions: Predictions | None, names: Sequence[str], key: str = "confusion"
 ) -> Chart:
-    """The confusion matrix as a heat map, of the most confused classes where there are more than
-    `N_CLASSES`.
-    """
+    """The confusion matrix as a heat map, of the `N_CLASSES` most confused classes."""
     title = "Confusion matrix (images)"
     if predictions is None:
         return Chart(key, title, "", ())
@@ -141,9 +135,7 @@ def confusion_chart(
 
 
 class Scores(NamedTuple):
-    """Precision, recall and F1 of a class as fractions (NaN where there is none), and its
-    images.
-    """
+    """Precision, recall, F1 of a class as fractions (NaN where there is none); its images."""
 
     precision: float
     recall: float
@@ -153,9 +145,7 @@ class Scores(NamedTuple):
 
 @dataclass(frozen=True)
 class ClassRow:
-    """A row of the page's table: a class or an average, by each of the tables that it was made
-    from.
-    """
+    """A row of the page's table: a class or an average, by each of its tables."""
 
     name: str
     scores: tuple[Scores, ...]
@@ -163,9 +153,7 @@ class ClassRow:
 
 @dataclass(frozen=True)
 class ClassRows:
-    """The page's table: at most `N_ROWS` classes, those with the lowest F1 in the first of its
-    tables, by label.
-    """
+    """The page's table: at most `N_ROWS` classes of lowest F1 in the first table, by label."""
 
     rows: tuple[ClassRow, ...]
     averages: tuple[ClassRow, ...]
@@ -173,9 +161,7 @@ class ClassRows:
 
 
 def class_rows(tables: Sequence[pd.DataFrame]) -> ClassRows:
-    """`class_table` of one or more splits as the page shows them side by side. All are of the same
-    classes.
-    """
+    """`class_table` of splits with the same classes, as the page shows them side by side."""
     n = len(tables[0]) - len(AVERAGES)
     shown = tables[0].iloc[:n]["f1"].nsmallest(N_ROWS).index.sort_values()
     averages = tables[0].index[n:]

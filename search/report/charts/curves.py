@@ -37,9 +37,7 @@ _OPACITY = {
 
 
 def learning_curves(study: StudyRecord) -> Chart:
-    """Validation accuracy by epoch: a line per trial with a mark at its end, pruned ones fainter,
-    the best on top.
-    """
+    """Validation accuracy by epoch: a line per trial, pruned ones fainter, the best on top."""
     curved = [t for t in ranking(study) if t.best]
     best = best_trial(study)
     shown = thin(curved, N_LINES, notable(study))
@@ -136,16 +134,12 @@ def best_trial_epochs(study: StudyRecord) -> Chart:
 
 
 def _validation(epoch: Epoch) -> float:
-    """Validation accuracy in percent. Of the epochs of a trial all are validated, or none is and it
-    has no curve.
-    """
+    """Validation accuracy in percent; a trial that validates nothing has no curve."""
     return 100 * (epoch.val_accuracy or 0.0)
 
 
 def _lines(trials: Sequence[TrialRecord], state: State) -> dict[str, Any]:
-    """All curves of one state as one trace with gaps: hundreds of traces would make the page
-    slow.
-    """
+    """All curves of a state as one trace with gaps, for hundreds would make the page slow."""
     x: list[int | None] = []
     y: list[float | None] = []
     sizes: list[int] = []

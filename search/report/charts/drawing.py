@@ -1,6 +1,4 @@
-"""Figures as data, before any library draws them: the page draws them by Plotly, files by
-Matplotlib.
-"""
+"""Figures as data: the page draws them by Plotly, files by Matplotlib."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -188,9 +186,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
 
 
 def log_ticks(axis: Axis) -> list[float]:
-    """Round numbers on a logarithmic axis: as few digits of each power of ten as give three of
-    them, if any do.
-    """
+    """Round numbers on a logarithmic axis: the fewest digits per power of ten that give three."""
     exponents = range(math.floor(axis.at(axis.low)), math.ceil(axis.at(axis.high)) + 1)
     ticks: list[float] = []
     for digits in _DIGITS:

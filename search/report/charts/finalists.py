@@ -1,6 +1,4 @@
-"""The figure of the finalists: what each replicate scored on the test set, and the mean with its
-interval. Pure.
-"""
+"""The chart of the finalists: each replicate's test accuracy, means and intervals. Pure."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +16,7 @@ _APART = 0.24
 
 
 def finalists_chart(judgement: Judgement | None) -> Chart:
-    """Test accuracy per finalist: a mark per replicate, mean and 95 % interval, and what validation
-    had promised.
-    """
+    """Test accuracy per finalist: replicates, mean and 95 % interval, and validation's promise."""
     title = "Finalists: accuracy on the test set (%)"
     rows = [row for row in judgement.rows if row.values] if judgement else []
     if judgement is None or not rows:

@@ -27,9 +27,7 @@ from search.words import count, duration
 
 
 def accuracy_by_trial(study: StudyRecord) -> Chart:
-    """Each trial's best validation accuracy by its number, the best so far, and the two reference
-    lines.
-    """
+    """Each trial's best validation accuracy by number, the best so far and reference lines."""
     trials = started_trials(study)
     valued = [t for t in trials if has_rank(t)]
     failed = [t for t in trials if t.state == State.FAIL]
@@ -77,9 +75,7 @@ def accuracy_by_trial(study: StudyRecord) -> Chart:
 
 
 def compute(study: StudyRecord) -> Chart:
-    """Training seconds by trial, coloured by state; where trials are many, neighbours are
-    summed.
-    """
+    """Training seconds by trial, coloured by state; neighbours are summed where there are many."""
     trials = [t for t in started_trials(study) if t.curve]
     last = max((t.number for t in trials), default=0)
     width = math.ceil((last + 1) / N_BARS)

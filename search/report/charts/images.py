@@ -1,6 +1,4 @@
-"""Images as PNG data URIs, and the two grids of them: samples per class, misclassified images.
-Pure.
-"""
+"""Images as PNG data URIs, in grids of samples per class and of mistakes. Pure."""
 
 import base64
 import io

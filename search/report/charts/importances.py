@@ -23,9 +23,7 @@ _TITLE = "Parameter importances (% of the variation in rank)"
 
 
 def importances(study: StudyRecord) -> Chart:
-    """How much worse a forest predicts the ranks of trials when one parameter's values are shuffled
-    among them.
-    """
+    """How much worse a forest predicts ranks when one parameter's values are shuffled."""
     step, valued = compared([t for t in started_trials(study) if has_rank(t)])
     names = varied_params(study, valued)
     if len(valued) < MIN_TRIALS or len(names) < 2 or len({t.val_accuracy for t in valued}) < 2:

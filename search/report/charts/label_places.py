@@ -1,6 +1,4 @@
-"""Where the names of points go so that they hide neither each other nor a point, however wide a
-drawing is. Pure.
-"""
+"""Where the names of points go so that they hide neither each other nor a point. Pure."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -24,9 +22,7 @@ class Box(NamedTuple):
 
 
 Sizes = Sequence[tuple[float, float]]
-"""(width, height) in pixels of the smallest and the largest area that a drawing may have; one if it
-has one.
-"""
+"""(width, height) in pixels of a drawing's smallest and largest area; one if it has one."""
 
 
 class Label(NamedTuple):
@@ -92,9 +88,7 @@ def _labels() -> Iterator[Label]:
 
 
 def _apart(boxes: Sequence[Box], others: Sequence[Box]) -> bool:
-    """Whether two things, each given at every size, lie beside each other in the same order at all
-    sizes.
-    """
+    """Whether two things lie beside each other in the same order at all sizes."""
     pairs = list(zip(boxes, others, strict=True))
     return (
         all(a.right <= b.left for a, b in pairs)

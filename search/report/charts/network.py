@@ -38,9 +38,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Strip:
-    """What is drawn, in pixels: boxes of `BOX_WIDTH` × `BOX_HEIGHT`, and lines as SVG paths ending
-    in an arrow.
-    """
+    """What is drawn, in pixels: boxes of `BOX_WIDTH` × `BOX_HEIGHT`, and arrows as SVG paths."""
 
     width: float
     height: float
@@ -121,9 +119,7 @@ def _starts(grid: _Grid) -> list[int]:
 
 
 def _strip(layers: Sequence[Layer], whole: _Grid, rows: range) -> Strip:
-    """The layers in `rows` with the lines to and between them; one that leads to a later strip ends
-    at the edge.
-    """
+    """The layers in `rows` with their lines; one that leads to a later strip ends at the edge."""
     inside = [i for i in range(len(layers)) if whole.rows[i] in rows]
     above = sorted({s for i in inside for s in whole.inputs[i]} - set(inside))
     place = {i: k for k, i in enumerate([*above, *inside])}
@@ -182,9 +178,7 @@ def _grid(layers: tuple[Layer, ...]) -> _Grid:
 
 
 def _columns(inputs: list[tuple[int, ...]], rows: list[int], ends: list[int]) -> tuple[int, ...]:
-    """Column 0 for the longest path; for the others the first that is free from their row to the
-    row they join.
-    """
+    """Column 0 for the longest path; for others the first that is free down to where they join."""
     main = set()
     at = max(range(len(rows)), key=rows.__getitem__, default=-1)
     while at >= 0:
@@ -205,9 +199,7 @@ def _first_free(free_from: list[int], row: int, end: int) -> int:
 
 
 def _lanes(grid: _Grid) -> tuple[dict[tuple[int, int], int], list[int]]:
-    """A lane beside its column for every line that passes over layers of the column; and the
-    columns' gaps.
-    """
+    """A lane for every line that passes over layers of its column; and the columns' gaps."""
     n_columns = max(grid.columns, default=0) + 1
     used: list[list[int]] = [[] for _ in range(n_columns)]
     lanes = {}

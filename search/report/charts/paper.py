@@ -1,6 +1,4 @@
-"""Figures as files for papers and slides: PNG and SVG, drawn by Matplotlib without a browser or a
-screen.
-"""
+"""Figures as files for papers and slides: PNG and SVG by Matplotlib, without a screen."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -22,9 +20,7 @@ _DPI = 200
 # The page's pixels are 1/96 inch, Matplotlib's points 1/72.
 _PT = 72 / 96
 _ON_PAPER = ((560.0, 320.0),)
-"""What axes, title and legend leave of it for a drawing of 440 pixels height, in the page's
-pixels.
-"""
+"""What axes, title and legend leave of a drawing of 440 pixels height."""
 _TEXT, _GRID, _EDGE = "#2b3138", "#e6e8ec", "#b4bac3"
 # The page's symbols: marker, what fills it (nothing: its colour), and what is drawn into it.
 _SYMBOLS = {

@@ -27,9 +27,7 @@ _N_TOP = 20
 
 @dataclass(frozen=True)
 class _Axis:
-    """A parameter from 0 to 1: where each trial lies, by its number, and what is written under
-    it.
-    """
+    """A parameter from 0 to 1: each trial's place, by its number, and the labels."""
 
     name: str
     places: Mapping[int, float]
@@ -37,9 +35,7 @@ class _Axis:
 
 
 def parallel_coordinates(study: StudyRecord) -> Chart:
-    """Every trial's setting as a line from parameter to parameter, down to its accuracy; the best
-    tenth in colour.
-    """
+    """Every trial's setting as a line over the parameters to its accuracy; the best in colour."""
     title = "Whole settings: parallel coordinates, down to validation accuracy (%)"
     valued = [t for t in ranking(study) if has_rank(t)]
     names = varied_params(study, valued)
@@ -160,9 +156,7 @@ def _lines(
     width: float,
     opacity: float,
 ) -> dict[str, Any]:
-    """All lines of one group as one trace with gaps: hundreds of traces would make the page
-    slow.
-    """
+    """All lines of a group as one trace with gaps, for hundreds would make the page slow."""
     x: list[float | None] = []
     y: list[int | None] = []
     text: list[str | None] = []

@@ -118,9 +118,7 @@ def _small(
 
 
 def _number_axis(numbers: Sequence[float], declared: Any) -> dict[str, Any]:
-    """Logarithmic where the space says so or, where it doesn't say, where positive values span
-    decades.
-    """
+    """Logarithmic where the space says so or, if it is silent, positive values span decades."""
     limits = declared if isinstance(declared, Mapping) else {}
     low, high = min(numbers), max(numbers)
     spans = high >= (8 if "choices" in limits else 100) * low
@@ -141,9 +139,7 @@ def _number_axis(numbers: Sequence[float], declared: Any) -> dict[str, Any]:
 def _strips(
     trials: Sequence[TrialRecord], values: Sequence[Any]
 ) -> tuple[list[float], dict[str, Any], list[dict[str, Any]]]:
-    """Text values as strips: x with a fixed spread by trial number, the axis, and each strip's
-    median.
-    """
+    """Text values as strips: x with a fixed spread by trial number, the axis, the medians."""
     names = sorted({show(v) for v in values})
     place = {n: i for i, n in enumerate(names)}
     labels = [narrow(n) for n in names]

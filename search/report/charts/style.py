@@ -38,9 +38,7 @@ FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans"
 
 
 def template(dark: bool) -> go.layout.Template:
-    """Axes, fonts and grid for a light or a dark page; the backgrounds let the page shine
-    through.
-    """
+    """Axes, fonts and grid for a light or a dark page, whose background shines through."""
     text, grid, line = (
         ("#d6dae0", "#2b3038", "#4a515c") if dark else ("#2b3138", "#e6e8ec", "#b4bac3")
     )
@@ -113,9 +111,7 @@ def short(text: str, letters: int = 18) -> str:
 
 
 def narrow(text: str, letters: int = 8) -> str:
-    """A label that may not be wider than about `letters`: broken where a name has a joint, cut
-    where it has none.
-    """
+    """A label of about `letters` at most: broken at a joint of the name, cut without one."""
     parts = (
         [text]
         if len(text) <= letters
@@ -126,9 +122,7 @@ def narrow(text: str, letters: int = 8) -> str:
 
 @dataclass(frozen=True)
 class Window:
-    """The part of an accuracy axis that is shown at first, in percent, and how many values lie
-    under it.
-    """
+    """The part of an accuracy axis shown at first, in percent, and how many values lie below."""
 
     low: float
     high: float

@@ -1,6 +1,4 @@
-"""A comparison of studies as pictures: accuracy per model, and accuracy against what it costs.
-Pure.
-"""
+"""A comparison of studies as pictures: accuracy per model, and against cost. Pure."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -40,9 +38,7 @@ def comparison_pictures(comparison: Comparison) -> tuple[Picture, ...]:
 
 
 def accuracy_per_study(comparison: Comparison) -> Picture:
-    """Test accuracies with intervals, best first, a drawing per data set; the document's own
-    setting beside them.
-    """
+    """Test accuracies with intervals, best first, beside the document's setting, by data set."""
     caption = (
         "Dots are mean test accuracies of the settings that the searches chose, their whiskers 95 %"
         " intervals over seeds, the small marks below them single replicates; filled dots are the"
@@ -56,9 +52,7 @@ def accuracy_per_study(comparison: Comparison) -> Picture:
 
 
 def accuracy_by_training(comparison: Comparison) -> Picture:
-    """Test accuracy against the seconds of training a chosen setting once, with the Pareto
-    front.
-    """
+    """Test accuracy against the seconds of one training, with the Pareto front."""
     fronts = [
         _front(data, comparison.on(data), "training time", "s", lambda c: c.train_s)
         for data in comparison.data
@@ -76,9 +70,7 @@ def accuracy_by_training(comparison: Comparison) -> Picture:
 
 
 def accuracy_by_search(comparison: Comparison) -> Picture:
-    """Test accuracy against the compute of the whole search, with the Pareto front; core- and
-    GPU-hours apart.
-    """
+    """Test accuracy against the search's compute, core- or GPU-hours, with the Pareto front."""
     drawings = []
     for data in comparison.data:
         for unit, kind in (("core-hours", 0), ("GPU-hours", 1)):
@@ -95,9 +87,7 @@ def accuracy_by_search(comparison: Comparison) -> Picture:
 
 
 def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
-    """Which of `points` (cost, gain) no other beats in both, by rising cost; of equals the
-    first.
-    """
+    """Which of `points` (cost, gain) no other beats in both, by cost; of equals the first."""
     front: list[int] = []
     for i in sorted(range(len(points)), key=lambda i: (points[i][0], -points[i][1])):
         if not front or points[i][1] > points[front[-1]][1]:
@@ -106,9 +96,7 @@ def pareto(points: Sequence[tuple[float, float]]) -> list[int]:
 
 
 def _kind(contender: Contender) -> int | None:
-    """0 for a search on CPUs, 1 for one on GPUs, which count as more if a search has used both;
-    None for none.
-    """
+    """0 for a search on CPUs, 1 for one that used GPUs; None for none."""
     spent = contender.search
     if spent is None or not sum(spent):
         return None
@@ -211,9 +199,7 @@ def _front(
     unit: str,
     cost_of: Callable[[Contender], float | None],
 ) -> Drawing | None:
-    """Accuracy against a cost on a logarithmic axis; None with fewer than two models, which show no
-    trade-off.
-    """
+    """Accuracy against a cost on a logarithmic axis; None with fewer than two models."""
     costs = [(cost_of(row.contender), row) for row in rows if row.contender.values]
     priced = [(cost, row) for cost, row in costs if cost]
     if len(priced) < 2:

@@ -37,9 +37,7 @@ _FACTS = ("precision", "validation_fraction", "seed")
 
 @dataclass(frozen=True)
 class Entrant:
-    """Who takes part: a study in the storage, or a suite's system, which may not have been run
-    yet.
-    """
+    """Who takes part: a stored study, or a suite's system, which may not have been run yet."""
 
     study: str
     """The name without `.final`."""
@@ -62,9 +60,7 @@ class Entrant:
 
 
 def stored_entrants(storage: LedgerStorage, names: Sequence[str]) -> list[Entrant]:
-    """The studies `names`, each once. Raises InputError with every name that is not a search in the
-    storage.
-    """
+    """The studies `names`, each once. Raises InputError with every name that is no search."""
     entrants: list[Entrant] = []
     problems: list[str] = []
     for name in dict.fromkeys(names):
@@ -164,9 +160,7 @@ _REMEDY = (
 
 
 def facts(studies: Iterable[StudyRecord]) -> dict[str, str]:
-    """Hardware and versions that `studies` recorded; values that differ between them are all
-    named.
-    """
+    """Hardware and versions that `studies` recorded, with all values that differ."""
     counts: dict[str, Counter[str]] = {}
     for study in studies:
         spec = {k: str(study.spec[k]) for k in _FACTS if k in study.spec}

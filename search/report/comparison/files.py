@@ -1,6 +1,4 @@
-"""The files of a comparison: tables for other programs, the page, and figures for pages, papers and
-slides.
-"""
+"""The files of a comparison: tables, the page, and figures for pages, papers and slides."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""A comparison of studies for people and papers: the page, Markdown and LaTeX, and all of its
-files.
-"""
+"""A comparison of studies for people and papers: the page, Markdown and LaTeX."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,9 +48,7 @@ def write_studies(
 
 
 def studies_markdown(name: str, comparison: Comparison, facts: Mapping[str, str]) -> str:
-    """The comparison as Markdown: what was found, the tables, how it was judged, hardware and
-    versions.
-    """
+    """The comparison as Markdown: findings, tables, how it was judged, hardware and versions."""
     lines = paragraphs(summary(comparison))
     if matrix := cross_table(comparison):
         body = [[model, *(_cross_cell(cell) for cell in cells)] for model, cells in matrix]
@@ -66,9 +62,7 @@ def _cross_cell(cell: Cell) -> str:
 
 
 def studies_latex(name: str, comparison: Comparison) -> str:
-    r"""The table with booktabs, for \input in a paper: the highest mean of each data set in
-    bold.
-    """
+    r"""The table with booktabs, for \input in a paper; each data set's highest mean is bold."""
     data = comparison.data
     names = [n for n in _IN_PAPERS if n != "data" or len(data) > 1]
     caption = (

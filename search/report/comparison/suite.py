@@ -1,6 +1,4 @@
-"""A suite's systems beside the figures that their documents publish: rows → frame, and what people
-see of them.
-"""
+"""A suite's systems beside the figures of their documents: a frame, and the cells people see."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,9 +36,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class ComparisonRow:
-    """One system of a suite: what its document publishes and what our replicates reached.
-    Accuracies are fractions.
-    """
+    """A system of a suite: its document's figure and ours. Accuracies are fractions."""
 
     model: str
     data: str
@@ -66,9 +62,7 @@ class ComparisonRow:
 
 
 def interval_of(row: ComparisonRow) -> Interval | None:
-    """Mean and 95 % interval over the row's replicates; None while there is none. Raises ValueError
-    outside 0…1.
-    """
+    """Mean and 95 % interval over the replicates; None without. Raises ValueError outside 0…1."""
     return mean_interval(row.values) if row.values else None
 
 
@@ -79,9 +73,7 @@ def mean_of(row: ComparisonRow) -> float | None:
 
 
 def difference(row: ComparisonRow) -> float | None:
-    """Our mean minus the published figure (fractions), only where both were measured on the same
-    split.
-    """
+    """Our mean minus the published figure (fractions), on the same split only."""
     interval = interval_of(row)
     if (
         interval is None
@@ -176,9 +168,7 @@ def ours_text(row: ComparisonRow) -> str:
 
 
 def epochs_text(row: ComparisonRow) -> str:
-    """Epochs trained beside the document's where they differ: `10`, `5 of 50`, `20 (document
-    10)`.
-    """
+    """Epochs, beside the document's where they differ: `10`, `5 of 50`, `20 (document 10)`."""
     beyond = _beyond(row.epochs, row.published_epochs)
     if row.epochs is None or not beyond:
         return "–" if row.epochs is None else f"{row.epochs}"
@@ -188,9 +178,7 @@ def epochs_text(row: ComparisonRow) -> str:
 
 
 def verdict_text(row: ComparisonRow) -> str:
-    """How ours stand to the document's figure: the difference in points, then the judgement or why
-    there is none.
-    """
+    """Ours against the document's figure: points apart, then the verdict or what bars it."""
     apart = difference(row)
     judged = standing(row) or obstacle(row)
     if apart is None:

@@ -1,6 +1,4 @@
-"""Accuracy per model as a picture: ours with their intervals beside the documents' figures.
-Pure.
-"""
+"""Accuracy per model as a picture: ours with intervals beside the documents' figures. Pure."""
 
 from collections.abc import Sequence
 
@@ -28,9 +26,7 @@ _OURS = STATES[State.COMPLETE].color
 
 
 def accuracy_per_model(rows: Sequence[ComparisonRow]) -> Picture:
-    """Ours and the document's figure per model: a panel per data set, with a close-up where a few
-    values squash it.
-    """
+    """Ours and the document's figure per model, by data set; a close-up where values squash it."""
     drawings = [
         d for data in data_sets(rows) for d in _drawings(data, [r for r in rows if r.data == data])
     ]
@@ -66,9 +62,7 @@ def _best_first(row: ComparisonRow) -> tuple[float, float]:
 
 
 def _n_squashing(drawn: Sequence[tuple[float, float]]) -> int:
-    """How many of the lowest rows, a third at most, to leave out so that the axis of the others
-    halves, or more.
-    """
+    """How many of the lowest rows, a third at most, to leave out to halve the axis."""
     spans = [
         max(high for _, high in drawn[k:]) - drawn[k][0]
         for k in range(len(drawn) // 3 + 1)
@@ -172,9 +166,7 @@ def _has_ends(row: ComparisonRow) -> bool:
 
 
 def _means(rows: Sequence[tuple[int, ComparisonRow]], name: str) -> Marks:
-    """Our means as dots, open where another number of epochs was trained, with whiskers where there
-    is an interval.
-    """
+    """Our means with their intervals, open dots where another number of epochs was trained."""
     intervals = [(i, r, interval_of(r)) for i, r in rows]
     means = [(i, r, interval) for i, r, interval in intervals if interval]
     ends = tuple(

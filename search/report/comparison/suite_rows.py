@@ -15,9 +15,7 @@ from search.study.suite import Suite, System
 
 
 def comparison_rows(suite: Suite, storage: LedgerStorage) -> list[ComparisonRow]:
-    """One row per system, in the suite's order; those that have not been trained yet have no
-    values.
-    """
+    """One row per system, in the suite's order; untrained ones have no values."""
     return [
         _row(system, _study(storage, system.study + FINAL), _study(storage, system.study))
         for system in suite.systems
@@ -25,9 +23,7 @@ def comparison_rows(suite: Suite, storage: LedgerStorage) -> list[ComparisonRow]
 
 
 def comparison_facts(suite: Suite, storage: LedgerStorage) -> dict[str, str]:
-    """Hardware and versions that the suite's studies recorded; values that differ between them are
-    all named.
-    """
+    """Hardware and versions that the suite's studies recorded, with all values that differ."""
     return facts([s for system in suite.systems if (s := _study(storage, system.study + FINAL))])
 
 

@@ -90,9 +90,7 @@ def _beyond_one_run(rows: Sequence[ComparisonRow], outside: Sequence[ComparisonR
 
 
 def measured_on(rows: Sequence[ComparisonRow]) -> list[str]:
-    """A sentence or two per split: which published figures were measured on it, and what that
-    means.
-    """
+    """Per split, which published figures were measured on it, and what that means."""
     sentences = []
     for split in dict.fromkeys([*SPLITS, *(r.published_split for r in rows)]):
         names = [

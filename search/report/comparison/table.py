@@ -1,6 +1,4 @@
-"""A comparison of studies as tables: one row per study for other programs, and the cells that
-people see.
-"""
+"""A comparison of studies as tables: for other programs, and the cells that people see."""
 
 from typing import Any, NamedTuple
 
@@ -68,9 +66,7 @@ class Cell(NamedTuple):
 
 
 def cross_table(comparison: Comparison) -> list[tuple[str, list[Cell]]]:
-    """Models × data sets, each cell a mean test accuracy with its interval and standing; no rows
-    for one data set.
-    """
+    """Models × data sets, each cell a mean test accuracy; no rows for one data set."""
     data = comparison.data
     if len(data) < 2:
         return []
@@ -88,9 +84,7 @@ def accuracy_text(row: Row) -> str:
 
 
 def standing(row: Row) -> str:
-    """How it stands to the highest mean on its data set: best, tied, lower, or empty where it is
-    untold.
-    """
+    """How it stands to its data set's highest mean: best, tied, lower, or empty where untold."""
     if row.tied_with_best is None:
         return ""
     if row.is_best:
@@ -109,9 +103,7 @@ def p_text(p_value: float) -> str:
 
 
 def gain_text(row: Row) -> str:
-    """Points gained over the document's own setting, with the interval: `+1.20 [0.40, 2.00]`; a
-    dash where untold.
-    """
+    """Points gained over the document's setting: `+1.20 [0.40, 2.00]`; a dash where untold."""
     gain = row.contender.gain
     if gain is None:
         return "is the document’s" if row.contender.trial == 0 else "–"

@@ -12,9 +12,7 @@ MANY = 6
 
 
 def summary(comparison: Comparison) -> list[str]:
-    """What came out, in sentences of plain text, the most important first: the best, ties, cost,
-    gains, what lacks.
-    """
+    """What came out, in sentences, the most important first."""
     sentences = [_on(data, comparison.on(data)) for data in comparison.data]
     sentences += _over_data(comparison.ranks) if comparison.ranks else []
     return [

@@ -1,6 +1,4 @@
-"""The columns of leaderboard.csv, a line each, in their order. docs/leaderboard.md describes
-them.
-"""
+"""The columns of leaderboard.csv, a line each; docs/leaderboard.md describes them."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -58,6 +56,4 @@ FINALIST_COLUMNS = (
     of_finalists("n_replicates", "Int64", lambda f: len(f.values)),
     of_finalists("tied_with_best", "boolean", lambda f: f.tied_with_best),
 )
-"""After the parameters. n_replicates counts finished ones; a single one leaves the ends of the
-interval blank.
-"""
+"""After the parameters; a single finished replicate leaves the interval's ends blank."""

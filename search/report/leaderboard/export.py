@@ -19,9 +19,7 @@ from search.registry import nearest
 from search.report.leaderboard.frame import leaderboard, write_leaderboard
 
 SCHEMA = "gridless.leaderboard/1"
-"""Of columns and their meaning: it changes when one is renamed, dropped or means something else,
-not for a new one.
-"""
+"""Of columns and their meaning; a new column leaves it, any other change raises it."""
 FORMATS = ("csv", "parquet", "json")
 
 

@@ -79,9 +79,7 @@ def _column(column: Column, rows: Sequence[Row]) -> "pd.Series[Any]":
 
 
 def _values(values: list[Any]) -> "pd.Series[Any]":
-    """Values of a parameter. A single None would turn integers into floats (1 → 1.0) in pandas' own
-    guess.
-    """
+    """Values of a parameter; pandas' own guess would turn integers beside a None into floats."""
     types = {type(value) for value in values if value is not None}
     if types == {int}:
         return pd.Series(values, dtype="Int64")

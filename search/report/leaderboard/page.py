@@ -37,9 +37,7 @@ class Board:
     """How far the study's limit let it train, empty where it cut nothing."""
     judgement: Judgement | None
     n_shown: int
-    """Rows that are seen before the reader asks for all: a browser takes seconds to lay out a
-    thousand.
-    """
+    """Rows that are seen at first: a browser takes seconds to lay out a thousand."""
     example: str
     """A filter that finds something in this table."""
 

@@ -20,9 +20,7 @@ def failures(study: StudyRecord) -> list[tuple[str, list[TrialRecord]]]:
 
 
 def space_table(study: StudyRecord) -> list[dict[str, str]]:
-    """The space as rows of text: name, type, range, when (its condition), document (trial 0's
-    value).
-    """
+    """The space as rows of text: name, type, range, condition, trial 0's value."""
     first = study.spec.get("first")
     overrides = first[0] if isinstance(first, list | tuple) and first else {}
     declared = space_params(study)
@@ -39,9 +37,7 @@ def space_table(study: StudyRecord) -> list[dict[str, str]]:
 
 
 def spec_table(study: StudyRecord) -> list[tuple[str, str]]:
-    """Budget, seed, digests and the rest of the spec as (name, value), the space and what is
-    repeated left out.
-    """
+    """Budget, seed, digests and the rest of the spec as (name, value), without the space."""
     kept = {
         k: v for k, v in study.spec.items() if k not in ("space", "first", "name", "replicates")
     }

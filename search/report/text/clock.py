@@ -1,6 +1,4 @@
-"""How long a search took by the clock, beside the training time that its workers add up to.
-Pure.
-"""
+"""How long a search took by the clock, beside its workers' training time. Pure."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,9 +7,7 @@ from search.records import TrialRecord
 from search.words import duration
 
 BREAK_S = 300.0
-"""Longer than this between two epochs, and nobody was at work: a study may be paused and gone on
-with days later.
-"""
+"""Seconds between epochs from which on nobody was at work: a study may pause for days."""
 
 
 class Elapsed(NamedTuple):

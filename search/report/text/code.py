@@ -1,6 +1,4 @@
-"""Which trials of a study ran with which code of the user's, where that changed on the way.
-Pure.
-"""
+"""Which trials ran with which code of the user's, where that changed on the way. Pure."""
 
 from search.records import StudyRecord
 from search.study.environment import environment_digest
@@ -9,9 +7,7 @@ from search.words import listing
 
 
 def code_names(study: StudyRecord) -> dict[int, str]:
-    """A short name for the code that each trial ran with last; empty where all ran with the same,
-    or none is known.
-    """
+    """A short name for each trial's code; empty where all ran with the same or none is known."""
     names = {number: environment_digest(code)[:7] for number, code in _codes(study).items()}
     return names if len(set(names.values())) > 1 else {}
 

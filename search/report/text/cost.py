@@ -34,9 +34,7 @@ def cost_words(cost: Cost) -> list[str]:
 
 
 def advice_words(forecast: Forecast) -> list[str]:
-    """Whether going on with the search is worth it, as far as its own curve tells: sentences of
-    plain text.
-    """
+    """Whether going on is worth it, as far as the search's curve tells, in sentences."""
     if forecast.best is not None and forecast.best >= 1:
         return [
             "The best setting gets every validation image right: there is nothing more to gain on"

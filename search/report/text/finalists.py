@@ -1,6 +1,4 @@
-"""What came out when the finalists were trained again: values, columns of the leaderboard, and
-words.
-"""
+"""What came out when the finalists were trained again, as a table's cells and sentences."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,9 +37,7 @@ def finalist_rows(judgement: Judgement) -> list[FinalistRow]:
 
 
 def judgement_words(judgement: Judgement) -> list[str]:
-    """What training the finalists again has shown, in sentences of plain text, the most important
-    first.
-    """
+    """What training the finalists again has shown, in sentences, the most important first."""
     sentences = [
         _chosen(judgement),
         *_gain(judgement),

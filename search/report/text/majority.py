@@ -10,15 +10,11 @@ from search.report.evidence import Evidence, Predictions
 from search.words import count, percent
 
 _NEARLY = 0.05
-"""The most images of other classes, as a share of them, that a network of nearly one answer names
-otherwise.
-"""
+"""The largest share of other classes' images that a network of nearly one answer tells apart."""
 
 
 def cautions(study: StudyRecord, evidence: Evidence) -> list[str]:
-    """What must be said of the best trial's network and of the exported one before their accuracies
-    are believed.
-    """
+    """What must be known of the best trial's and champion's networks before they are believed."""
     best = best_trial(study)
     both = (
         (evidence.predictions, f"Trial {best.number}" if best else "The best trial"),

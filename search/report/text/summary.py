@@ -114,9 +114,7 @@ def story(contents: Contents) -> list[Passage]:
 
 
 def headline(contents: Contents) -> list[Tile]:
-    """The key numbers: accuracy, gain over the baseline, what going on may gain, trials, training
-    time.
-    """
+    """The key numbers: accuracy, gains so far and to come, trials, training time."""
     trials = started_trials(contents.study)
     spent = contents.cost.replicates if contents.cost else None
     ahead = contents.forecast.gain if contents.forecast else None
@@ -148,9 +146,7 @@ def _clocks(contents: Contents) -> tuple[Elapsed, Elapsed]:
 
 
 def as_of(contents: Contents) -> str | None:
-    """When the last epoch ended, in UTC; None before the first. Not the time of writing: same
-    study, same page.
-    """
+    """When the last epoch ended, in UTC, or None. Same study, same page: no time of writing."""
     trials = (*contents.study.trials, *(contents.finalists.trials if contents.finalists else ()))
     last = max((e.at for t in trials for e in t.curve), default=None)
     return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
@@ -172,9 +168,7 @@ def _all_failed(study: StudyRecord, begun: str) -> tuple[str, str] | None:
 
 
 def _is_over(contents: Contents) -> bool:
-    """Whether the search has ended before its last trial, by its budget, say: finalists are chosen
-    at the end only.
-    """
+    """Whether the search ended before its last trial: finalists are chosen at the end only."""
     return contents.finalists is not None or bool(contents.study.ended_by)
 
 
@@ -222,9 +216,7 @@ def _unopened(contents: Contents) -> list[str]:
 
 
 def _scores(contents: Contents) -> list[Tile]:
-    """Accuracy and gain: on the test set once the champion was scored there, on validation images
-    before.
-    """
+    """Accuracy and gain: on validation images until the champion was scored on the test set."""
     judgement = contents.judgement
     best, document = best_trial(contents.study), _own(contents.study)
     label = f"over {printed_name(contents.study)}"

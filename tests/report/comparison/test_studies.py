@@ -378,6 +378,7 @@ def test_the_page_is_one_sound_file_with_words_first_and_nothing_becomes_markup(
     found = Page(text)
     assert not found.unbalanced
     assert not found.open
+    assert found.scripts
     assert not any("alert(1)" in s and not s.strip().startswith("{") for s in found.scripts)
     ids = [a["id"] for _, a in found.elements if "id" in a]
     assert len(ids) == len(set(ids))
@@ -387,7 +388,9 @@ def test_the_page_is_one_sound_file_with_words_first_and_nothing_becomes_markup(
     levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert all(b <= a + 1 for a, b in itertools.pairwise(levels))
-    assert all(a["aria-label"] for a in found.every("div") if a.get("class") == "plot")
+    charts = [a for a in found.every("div") if a.get("class") == "plot"]
+    assert charts
+    assert all(a["aria-label"] for a in charts)
     assert found.text.index("has the highest test accuracy") < found.text.index("against the best")
     figures = [
         json.loads(s) for s in found.scripts if s.strip().startswith("{") and '"layout"' in s

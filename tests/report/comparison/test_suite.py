@@ -247,6 +247,7 @@ def test_the_page_is_one_sound_file_that_needs_no_network(tmp_path):
     assert not found.unbalanced
     assert not found.open
     links = [a[k] for _, a in found.elements for k in ("src", "href") if k in a]
+    assert links
     assert all(link.startswith("#") or link == "data:," for link in links)
     levels = [int(tag[1]) for tag, _ in found.elements if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
@@ -256,7 +257,9 @@ def test_the_page_is_one_sound_file_that_needs_no_network(tmp_path):
     assert {
         a[k] for _, a in found.elements for k in ("aria-labelledby", "data-figure") if k in a
     } <= set(ids)
-    assert all(a["aria-label"] for a in found.every("div") if a.get("class") == "plot")
+    charts = [a for a in found.every("div") if a.get("class") == "plot"]
+    assert charts
+    assert all(a["aria-label"] for a in charts)
     # Every cell has what the script sorts by, in figures where the column has figures.
     cells = [
         a["data-value"] for tag, a in found.elements if tag in ("td", "th") and "data-value" in a
@@ -282,6 +285,7 @@ def test_nothing_from_the_rows_becomes_markup(tmp_path):
     for file in (paths.page, *paths.figures.glob("*.html")):
         found = Page(file.read_text(encoding="utf-8"))
         assert not found.unbalanced
+        assert found.scripts
         assert not any("alert(1)" in s and not s.strip().startswith("{") for s in found.scripts)
         figures = [json.loads(s) for s in found.scripts if s.strip().startswith("{")]
         ticks = [t for f in figures if "layout" in f for t in f["layout"]["yaxis"]["ticktext"]]
