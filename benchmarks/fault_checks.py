@@ -31,25 +31,25 @@ NAMES = [f.name for f in fields(Epoch) if f.name not in {"step", "at"}]
 
 def storage_problems(ledger: Ledger, n_trials: int) -> list[str]:
     """What is wrong with the study's trials, in the project's eyes and in Optuna's."""
-    found = ledger.trials()
-    problems = [f"{len(found)} trials instead of {n_trials}"] * (len(found) != n_trials)
-    problems += [f"trial {t.number} is {t.state}" for t in found if t.state not in ENDED]
+    trials = ledger.trials()
+    problems = [f"{len(trials)} trials instead of {n_trials}"] * (len(trials) != n_trials)
+    problems += [f"trial {t.number} is {t.state}" for t in trials if t.state not in ENDED]
     problems += [
         f"trial {t.number} failed: {t.reason}"
-        for t in found
+        for t in trials
         if t.state == "FAIL" and not t.untrainable
     ]
     problems += [
         f"trial {t.number} ended with nothing trained"
-        for t in found
+        for t in trials
         if t.state == "PRUNED" and not t.curve
     ]
-    cut = [t for t in found if t.state == "COMPLETE" and t.epochs != t.total_epochs]
+    cut = [t for t in trials if t.state == "COMPLETE" and t.epochs != t.total_epochs]
     problems += [
         f"trial {t.number} is complete after {t.epochs} of {t.total_epochs} epochs" for t in cut
     ]
     stored = {t.number: t for t in ledger.storage.get_all_trials(ledger.study_id)}
-    for trial in found:
+    for trial in trials:
         whole = list(range(1, trial.epochs + 1))
         valued = [e.step for e in trial.curve if e.val_accuracy is not None]
         if [e.step for e in trial.curve] != whole or sorted(
@@ -77,23 +77,23 @@ def mlflow_problems(database: Path, study: str, trials: Sequence[TrialRecord]) -
             "select run_uuid, key, step, value from metrics order by step"
         ):
             points.setdefault((run, key), []).append((step, value))
-    tags = {run: told for run, told in tags.items() if told.get("gridless.study") == study}
-    children = {run: told for run, told in tags.items() if "mlflow.parentRunId" in told}
-    n_parents = len(tags) - len(children)
+    ours = {run for run in tags if tags[run].get("gridless.study") == study}
+    children = {run for run in ours if "mlflow.parentRunId" in tags[run]}
+    n_parents = len(ours) - len(children)
     problems = [f"{n_parents} parent runs of {study} in MLflow instead of 1"] * (n_parents != 1)
     n_children = len(children)
     problems += [f"{n_children} child runs of {study} in MLflow instead of {len(trials)}"] * (
         n_children != len(trials)
     )
-    by_number = {int(told["gridless.trial"]): run for run, told in children.items()}
+    by_number = {int(tags[run]["gridless.trial"]): run for run in children}
     for trial in trials:
         run = by_number.get(trial.number, "")
-        wanted = {name: _points(trial, name) for name in NAMES}
-        found = {name: points.get((run, name), []) for name in NAMES}
+        stored = {name: _points(trial, name) for name in NAMES}
+        sent = {name: points.get((run, name), []) for name in NAMES}
         wrong = [
-            f"{name} {len(found[name])} for {len(wanted[name])}"
+            f"{name} {len(sent[name])} for {len(stored[name])}"
             for name in NAMES
-            if found[name] != wanted[name]
+            if sent[name] != stored[name]
         ]
         problems += [f"trial {trial.number} of {study} in MLflow: {', '.join(wrong)}"] * bool(wrong)
         state = children.get(run, {}).get("gridless.ended") or children.get(run, {}).get("state")
@@ -116,7 +116,7 @@ def curve_problems(ledger: Ledger, trials: Iterable[TrialRecord]) -> list[str]:
     trials = list(trials)
     with tempfile.TemporaryDirectory(prefix="gridless-again-") as folder:
         jobs = [asdict(_job(ledger, trial, Path(folder))) for trial in trials]
-        wanted = [
+        jobs = [
             {"job": job, "epochs": trial.epochs} for job, trial in zip(jobs, trials, strict=True)
         ]
         variables = (
@@ -124,7 +124,7 @@ def curve_problems(ledger: Ledger, trials: Iterable[TrialRecord]) -> list[str]:
         )
         done = subprocess.run(
             [sys.executable, __file__],
-            input=json.dumps(wanted),
+            input=json.dumps(jobs),
             env=variables,
             text=True,
             check=False,
@@ -172,16 +172,16 @@ def main() -> int:
     from search.training.trainer import train
 
     curves = []
-    for wanted in json.load(sys.stdin):
+    for question in json.load(sys.stdin):
         curve: list[dict[str, Any]] = []
 
         def on_epoch(
-            step: int, metrics: Any, curve: list[Any] = curve, last: int = wanted["epochs"]
+            step: int, metrics: Any, curve: list[Any] = curve, last: int = question["epochs"]
         ) -> str:
             curve.append(_repeated(dict(metrics)))
             return "go on" if step < last else "stop"
 
-        job = wanted["job"] | {"input_shape": tuple(wanted["job"]["input_shape"])}
+        job = question["job"] | {"input_shape": tuple(question["job"]["input_shape"])}
         train(Job(**job), on_built=lambda _n: None, on_epoch=on_epoch)
         curves.append(curve)
     print(json.dumps(curves))

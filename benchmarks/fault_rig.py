@@ -138,8 +138,8 @@ class Rig:
         """The worker processes of both launchers."""
         return [
             p
-            for one in (self.launcher, self.ahead)
-            for p in tree(one)
+            for process in (self.launcher, self.ahead)
+            for p in tree(process)
             if "search.worker" in words(p)
         ]
 
@@ -287,7 +287,7 @@ class Rig:
         if not stopped:
             return False
         self.busy_until = time.monotonic() + 60
-        own = {p.pid for p in tree(self.launcher)}
+        pids = {p.pid for p in tree(self.launcher)}
         began = time.monotonic()
         self.launcher.terminate()
         code = self.launcher.wait(120)
@@ -295,7 +295,7 @@ class Rig:
         kept = [
             t.number
             for t in self.trials()
-            if t.state == "RUNNING" and int(str(t.worker).rsplit("/")[-1]) in own
+            if t.state == "RUNNING" and int(str(t.worker).rsplit("/")[-1]) in pids
         ]
         self.say(
             f"SIGTERM to the launcher: exit code {code} after {seconds:.1f} s, trials kept: {kept}"

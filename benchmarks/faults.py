@@ -62,10 +62,10 @@ def disturb(rig: Rig) -> None:
     )
     until, ended, n_lost = time.monotonic() + args.limit, 0, 0
     while time.monotonic() < until and (ended < rig.n_trials or waiting or n_lost < MIN_LOST):
-        found, now = rig.trials(), time.monotonic()
-        ended = max(ended, sum(t.ended is not None for t in found))
-        n_lost = max(n_lost, sum(t.n_retries > 0 for t in found))
-        if (waiting or n_lost < MIN_LOST) and ended + 2 * args.workers > rig.n_trials and found:
+        trials, now = rig.trials(), time.monotonic()
+        ended = max(ended, sum(t.ended is not None for t in trials))
+        n_lost = max(n_lost, sum(t.n_retries > 0 for t in trials))
+        if (waiting or n_lost < MIN_LOST) and ended + 2 * args.workers > rig.n_trials and trials:
             rig.submit(rig.n_trials + 2 * args.workers)
         if now > next_kill:
             rig.kill_worker()
@@ -81,10 +81,10 @@ def disturb(rig: Rig) -> None:
         ):
             waiting.pop(0)
             next_fault = time.monotonic() + PAUSE_S
-        if found and now > next_word:
-            retries = sum(t.n_retries for t in found)
+        if trials and now > next_word:
+            retries = sum(t.n_retries for t in trials)
             rig.say(
-                f"{dict(Counter(t.state for t in found))}, {rig.n_killed} kills, {retries} retries"
+                f"{dict(Counter(t.state for t in trials))}, {rig.n_killed} kills, {retries} retries"
             )
             next_word = now + 15
         if rig.launcher.poll() is not None:
@@ -119,12 +119,14 @@ def finish(rig: Rig) -> None:
 
 def check(rig: Rig) -> int:
     """Say what came out; the exit code."""
-    found, n_trials = rig.trials(), rig.n_trials
-    hurt = [t for t in found if t.n_retries or t.n_segments > 1]
+    trials, n_trials = rig.trials(), rig.n_trials
+    hurt = [t for t in trials if t.n_retries or t.n_segments > 1]
     rig.say(
-        f"{rig.n_killed} workers killed; {sum(t.n_retries > 0 for t in found)} trials lost theirs, "
+        f"{rig.n_killed} workers killed; {sum(t.n_retries > 0 for t in trials)} trials lost theirs, "
     )
-    rig.say(f"{sum(t.n_retries for t in found)} times in all; {len(hurt)} were trained in segments")
+    rig.say(
+        f"{sum(t.n_retries for t in trials)} times in all; {len(hurt)} were trained in segments"
+    )
     problems = rig.problems + fault_checks.storage_problems(rig.ledger, n_trials)
     final = Ledger(rig.ledger.storage, NAME + FINAL)
     replicates = final.trials()
@@ -133,20 +135,20 @@ def check(rig: Rig) -> int:
         f" {sum(t.evaluation is not None for t in replicates)} scored"
     )
     problems += fault_checks.storage_problems(final, final.spec.n_trials)
-    for name, trials in ((NAME, found), (NAME + FINAL, replicates)):
-        problems += fault_checks.mlflow_problems(rig.folder / "mlflow.db", name, trials)
+    for name, records in ((NAME, trials), (NAME + FINAL, replicates)):
+        problems += fault_checks.mlflow_problems(rig.folder / "mlflow.db", name, records)
     again = hurt[: rig.args.again]
     problems += fault_checks.curve_problems(rig.ledger, again)
     rig.say(f"{len(again)} curves compared with undisturbed ones")
-    n_lost = sum(t.n_retries > 0 for t in found)
+    n_lost = sum(t.n_retries > 0 for t in trials)
     problems += [f"{n_lost} trials lost their worker, fewer than {MIN_LOST}"] * (n_lost < MIN_LOST)
     problems += [f"{len(again)} curves compared, fewer than {MIN_CURVES}"] * (
         len(again) < MIN_CURVES
     )
-    problems += rig.count_hits([*found, *replicates])
+    problems += rig.count_hits([*trials, *replicates])
     for problem in problems:
         rig.say(f"WRONG: {problem}")
-    states = Counter(t.state for t in found)
+    states = Counter(t.state for t in trials)
     ended = sum(states[state] for state in fault_checks.ENDED)
     short = f"; {len(problems)} things WRONG, the first: {problems[0]}" if problems else ""
     lost = n_trials - ended - states["RUNNING"]

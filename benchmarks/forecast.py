@@ -66,9 +66,10 @@ def surrogate(path: Path, task: str) -> Curve:
         x = np.array(
             [[epoch, *(params[n] for n in ORDER)] for epoch in range(1, N_EPOCHS + 1)], np.float32
         )
-        found = session.run(None, {"x_cat": np.full((N_EPOCHS, 1), code, np.int32), "x_cont": x})[0]
-        ends = np.maximum.accumulate(np.maximum(found[:, 0], 0.01))
-        return np.diff(ends, prepend=0.0), np.clip(found[:, 1] / 100, 0, 1)
+        inputs = {"x_cat": np.full((N_EPOCHS, 1), code, np.int32), "x_cont": x}
+        outputs = session.run(None, inputs)[0]
+        ends = np.maximum.accumulate(np.maximum(outputs[:, 0], 0.01))
+        return np.diff(ends, prepend=0.0), np.clip(outputs[:, 1] / 100, 0, 1)
 
     return curve
 
@@ -154,7 +155,7 @@ class Case(NamedTuple):
     noise: float
 
 
-def known_at(trials: Sequence[TrialRecord], now: float) -> list[TrialRecord]:
+def past_of(trials: Sequence[TrialRecord], now: float) -> list[TrialRecord]:
     """What storage would have held at the virtual second `now`."""
     cut = [replace(t, curve=tuple(e for e in t.curve if e.at <= now)) for t in trials]
     return [
@@ -169,32 +170,32 @@ def best(trials: Sequence[TrialRecord]) -> float:
 
 
 def cases(
-    found: Sequence[TrialRecord], part: float | None, *, workers: int, images: int
+    trials: Sequence[TrialRecord], part: float | None, *, workers: int, images: int
 ) -> Iterator[Case]:
     """Forecasts at CUTS of a search, `part` of the time so far ahead, an hour for None."""
-    end = max(t.curve[-1].at for t in found)
+    end = max(t.curve[-1].at for t in trials)
     for cut in CUTS:
         now = cut * end
         ahead = now * part if part else 3600.0
-        known = known_at(found, now)
-        said = forecast(known, n_validation=images, n_workers=workers, horizon_s=ahead)
-        if now + ahead <= end and said.gain and said.noise:
-            came = best(known_at(found, now + ahead)) - best(known)
-            yield Case(*(100 * v for v in (*said.gain[1:4], came, said.noise)))
+        past = past_of(trials, now)
+        predicted = forecast(past, n_validation=images, n_workers=workers, horizon_s=ahead)
+        if now + ahead <= end and predicted.gain and predicted.noise:
+            came = best(past_of(trials, now + ahead)) - best(past)
+            yield Case(*(100 * v for v in (*predicted.gain[1:4], came, predicted.noise)))
 
 
 def stop(
-    found: Sequence[TrialRecord], *, workers: int, images: int
+    trials: Sequence[TrialRecord], *, workers: int, images: int
 ) -> tuple[float, float, float] | None:
     """Where a search is first called flat: the part of its time saved, the points forgone, the
     noise floor.
     """
-    end = max(t.curve[-1].at for t in found)
+    end = max(t.curve[-1].at for t in trials)
     for cut in np.arange(0.04, 1, 0.02):
-        known = known_at(found, cut * end)
-        said = forecast(known, n_validation=images, n_workers=workers)
-        if said.is_flat:
-            return 1 - cut, 100 * (best(found) - best(known)), 100 * (said.noise or math.nan)
+        past = past_of(trials, cut * end)
+        predicted = forecast(past, n_validation=images, n_workers=workers)
+        if predicted.is_flat:
+            return 1 - cut, 100 * (best(trials) - best(past)), 100 * (predicted.noise or math.nan)
     return None
 
 

@@ -112,11 +112,11 @@ def node(home: Path, *options: str, ip: int, n_cpus: int) -> psutil.Process:
 def kill(process: psutil.Process) -> int:
     """Let a node lose its power; how many processes it had."""
     with contextlib.suppress(psutil.NoSuchProcess):
-        gone = tree(process)
-        for one in gone:
+        processes = tree(process)
+        for member in processes:
             with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
-        return len(gone)
+                member.kill()
+        return len(processes)
     return 0
 
 
@@ -157,10 +157,10 @@ def run(
         f" epoch {hit[0].epochs}"
     )
     code = study.wait(WAIT_S)
-    found = trials()
-    counts, n_ended = Counter(t.state for t in found), sum(t.ended is not None for t in found)
-    gaps = sum([e.step for e in t.curve] != list(range(1, t.epochs + 1)) for t in found)
-    again = next(t for t in found if t.number == hit[0].number)
+    records = trials()
+    counts, n_ended = Counter(t.state for t in records), sum(t.ended is not None for t in records)
+    gaps = sum([e.step for e in t.curve] != list(range(1, t.epochs + 1)) for t in records)
+    again = next(t for t in records if t.number == hit[0].number)
     print(f"trial {again.number}: {again.n_retries} retries, {again.epochs} epochs, {again.state}")
     print(
         f"{time.monotonic() - began:.0f} s: exit code {code}, {dict(counts)}, {gaps} curves with"
@@ -168,17 +168,17 @@ def run(
     )
     print(
         f"{n_ended} of {args.trials} finished, {counts['RUNNING']} running,"
-        f" {args.trials - len(found)} lost"
+        f" {args.trials - len(records)} lost"
     )
-    return 0 if code == gaps == 0 and n_ended == args.trials == len(found) else 1
+    return 0 if code == gaps == 0 and n_ended == args.trials == len(records) else 1
 
 
 def in_the_middle(n_trials: int) -> list[TrialRecord]:
     """Trials that are in the middle of their epochs, once a third of all has ended."""
-    found = trials()
-    if sum(t.ended is not None for t in found) < n_trials / 3:
+    records = trials()
+    if sum(t.ended is not None for t in records) < n_trials / 3:
         return []
-    return [t for t in found if t.state == "RUNNING" and 0 < t.epochs < (t.total_epochs or 0) - 2]
+    return [t for t in records if t.state == "RUNNING" and 0 < t.epochs < (t.total_epochs or 0) - 2]
 
 
 def trials() -> list[TrialRecord]:

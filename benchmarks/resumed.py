@@ -22,7 +22,7 @@ MOST_KILLS = 40
 
 
 def command(arguments: argparse.Namespace) -> list[str]:
-    given = {
+    flags = {
         "--n-trials": arguments.trials,
         "--epochs": arguments.epochs,
         "--strategy": arguments.strategy,
@@ -33,7 +33,7 @@ def command(arguments: argparse.Namespace) -> list[str]:
         "--name": "resumed",
         "--fix": "batch_size=50",
     }
-    words = [str(word) for pair in given.items() for word in pair]
+    words = [str(word) for pair in flags.items() for word in pair]
     return [
         sys.executable,
         "-c",

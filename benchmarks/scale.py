@@ -75,17 +75,18 @@ def fill(storage: LedgerStorage, name: str, kind: str, n: int) -> None:
         with storage.session() as session:
             for number in range(start, min(start + BATCH, n)):
                 is_paused = kind == "halving" and number % 2 == 1
-                known = epochs[:RUNG] if is_paused else epochs
-                told = (
-                    {f"epoch:{e.step}": e.__dict__ for e in known} | facts | {"paused": is_paused}
+                curve = epochs[:RUNG] if is_paused else epochs
+                attributes = (
+                    {f"epoch:{e.step}": e.__dict__ for e in curve} | facts | {"paused": is_paused}
                 )
                 trial = storage.new_trial(session, study_id, number)
                 trial.datetime_start = datetime.now() - timedelta(seconds=60)
                 storage.put_params(session, trial.trial_id, params[number % BATCH], kinds)
                 storage.put_steps(
-                    session, trial.trial_id, {e.step: e.val_accuracy or 0.0 for e in known}
+                    session, trial.trial_id, {e.step: e.val_accuracy or 0.0 for e in curve}
                 )
-                storage.put(session, trial.trial_id, user={} if kind.startswith("plain") else told)
+                user = {} if kind.startswith("plain") else attributes
+                storage.put(session, trial.trial_id, user=user)
                 if is_paused:
                     storage.release(session, trial)
                 else:
@@ -116,7 +117,7 @@ def main() -> None:
     parser.add_argument(
         "--finished", type=int, nargs="+", default=[0, 100, 1000, 10_000], help="trials before"
     )
-    asked = parser.parse_args()
+    args = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     print(
         f"{os.cpu_count()} cores, Python {platform.python_version()}, Optuna {optuna.__version__}"
@@ -124,11 +125,11 @@ def main() -> None:
     print("| what | finished before | workers | claims/s |\n|---|---|---|---|")
     with database() as url:
         storage = LedgerStorage(url)
-        for n in asked.finished:
+        for n in args.finished:
             for kind, title in KINDS.items():
                 name = f"{kind}-{n}"
                 fill(storage, name, kind, n)
-                for w in (PLAIN_WORKERS,) if kind.startswith("plain") else asked.workers:
+                for w in (PLAIN_WORKERS,) if kind.startswith("plain") else args.workers:
                     rate = measure(url, name, kind, w)
                     print(f"| {title} | {n:,} | {w} | {rate:.1f} |", flush=True)
 

@@ -109,12 +109,12 @@ def ours(url: str, name: str) -> Callable[[], object]:
     worker = StudyWorker(ledger, data, NullTracker(), "none", Owner.me(), sandbox, patience)
     ledger.trials()
 
-    def one() -> None:
+    def claim_once() -> None:
         if claim := worker.claim():
             sandbox.first = RUNG + 1 if claim.promoted else 1
             worker.run(claim)
 
-    return one
+    return claim_once
 
 
 def plain(url: str, name: str, kind: str) -> Callable[[], object]:
@@ -139,14 +139,14 @@ def plain(url: str, name: str, kind: str) -> Callable[[], object]:
 def main() -> None:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     kind, url, name = sys.argv[1:]
-    one = plain(url, name, kind) if kind.startswith("plain") else ours(url, name)
-    one()  # what is computed once per process, however long it then serves
+    claim_once = plain(url, name, kind) if kind.startswith("plain") else ours(url, name)
+    claim_once()  # what is computed once per process, however long it then serves
     print("ready", flush=True)
     begin, until = map(float, sys.stdin.readline().split())
     time.sleep(max(0.0, begin - time.time()))
     n = 0
     while True:
-        one()
+        claim_once()
         if time.time() > until:
             break
         n += 1

@@ -49,10 +49,10 @@ def main() -> None:
     runs, cores = parser.parse_args().runs, psutil.cpu_count() or 1
     for model, batch in (("convNN_1", 500), ("convNN_8", 100), ("mlp", 10), ("mlp", 100)):
         pairs = [(rate(model, batch, 1, cores), rate(model, batch, cores, 1)) for _ in range(runs)]
-        one, many = (statistics.median(column) for column in zip(*pairs, strict=True))
+        single, many = (statistics.median(column) for column in zip(*pairs, strict=True))
         print(
-            f"{model} batch {batch}: 1 × {cores} threads {one:,.0f} images/s, {cores} × 1 thread"
-            f" {many:,.0f} ({many / one:.2f} ×), medians of {runs}",
+            f"{model} batch {batch}: 1 × {cores} threads {single:,.0f} images/s, {cores} × 1 thread"
+            f" {many:,.0f} ({many / single:.2f} ×), medians of {runs}",
             flush=True,
         )
 

@@ -100,21 +100,21 @@ def sizes_below(location: str | Path) -> dict[str, int]:
         return dict(sorted(_on_disk(path)))
     with _store(location) as (store, place):
         store.invalidate_cache()  # other hosts have written there since it was listed
-        found = store.find(place, detail=True)
+        files = store.find(place, detail=True)
     return {
         name.removeprefix(place).lstrip("/"): int(about["size"] or 0)
-        for name, about in sorted(found.items())
+        for name, about in sorted(files.items())
     }
 
 
 def _on_disk(folder: Path) -> list[tuple[str, int]]:
-    found = []
+    sizes = []
     for path in folder.rglob("*"):
         with contextlib.suppress(FileNotFoundError):  # written anew, or gone, while we look
             about = path.lstat()
             if stat.S_ISREG(about.st_mode):
-                found.append((str(path.relative_to(folder)), about.st_blocks * 512))
-    return found
+                sizes.append((str(path.relative_to(folder)), about.st_blocks * 512))
+    return sizes
 
 
 def _local(location: str | Path) -> Path | None:

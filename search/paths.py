@@ -30,9 +30,9 @@ def storage_url() -> str:
     url = os.environ.get("GRIDLESS_STORAGE") or f"sqlite:///{home() / 'studies.db'}"
     file = os.environ.get("GRIDLESS_STORAGE_PASSWORD_FILE")
     if file:
-        return _with_password(url, Path(file))
+        return _with_password_of(Path(file), url)
     password = os.environ.get("PGPASSWORD")
-    return _with_own_password(url, password) if password and url.startswith("postgres") else url
+    return _with_password(url, password) if password and url.startswith("postgres") else url
 
 
 def artifacts(study: str) -> str:
@@ -106,13 +106,13 @@ def _gives_back(location: str) -> bool:
     with whole(location) as file:
         file.write(b"gridless")
     with reading(location) as file:
-        found = file.read()
+        content = file.read()
     remove(location)
     # Some stores answer "forbidden" instead of "not there", and every trial begins by looking for a
     # checkpoint.
     with contextlib.suppress(FileNotFoundError), reading(location):
         return False
-    return found == b"gridless"
+    return content == b"gridless"
 
 
 def _artifacts_root() -> str:
@@ -122,7 +122,7 @@ def _artifacts_root() -> str:
     return str(Path(root).absolute() if root else home())
 
 
-def _with_password(url: str, file: Path) -> str:
+def _with_password_of(file: Path, url: str) -> str:
     named = f"GRIDLESS_STORAGE_PASSWORD_FILE: {file}"
     try:
         password = file.read_text(encoding="utf-8").rstrip("\r\n")
@@ -143,7 +143,7 @@ def _with_password(url: str, file: Path) -> str:
     return str(parsed.set(password=password).render_as_string(hide_password=False))
 
 
-def _with_own_password(url: str, password: str) -> str:
+def _with_password(url: str, password: str) -> str:
     parsed = _parsed(url)
     if parsed is None or parsed.password is not None or "password" in parsed.query:
         return url

@@ -106,11 +106,11 @@ def _reap(child: int) -> int | None:
     status = None
     with suppress(ChildProcessError):
         while True:
-            pid, one = os.waitpid(-1, os.WNOHANG)
+            pid, wait_status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
                 break
             if pid == child:
-                status = one
+                status = wait_status
     return status
 
 

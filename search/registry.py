@@ -35,14 +35,13 @@ _LOADER = "load() -> ImageData"
 _SAFE_PATH, _BY_US = "PYTHONSAFEPATH", "gridless"
 
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """A phrase naming the known name most like `name`, or all of them when none is close."""
-    names = sorted(known)
-    folded = {n.lower(): n for n in names}
-    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
-    return (
-        f"did you mean {folded[close[0]]!r}?" if close else f"known: {', '.join(names) or 'none'}"
-    )
+def nearest(name: str, choices: Iterable[str]) -> str:
+    """A phrase naming the choice most like `name`, or all of them when none is close."""
+    choices = sorted(choices)
+    folded = {choice.lower(): choice for choice in choices}
+    if close := difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5):
+        return f"did you mean {folded[close[0]]!r}?"
+    return f"known: {', '.join(choices) or 'none'}"
 
 
 def names(group: str) -> list[str]:
@@ -54,17 +53,16 @@ def check_name(group: str, name: str) -> str | None:
     """What is wrong with `name` as a member of `group`, without importing anything; None if it is
     known.
     """
-    if name in names(group) or (
-        group == MODELS and EntryPoint.pattern.fullmatch(name) and ":" in name
-    ):
+    if name in names(group):
         return None
-    what = "MODEL" if group == MODELS else "DATA"
-    own = (
-        " or your own as package.module:function"
-        if group == MODELS
-        else " or your own as a path: file.npz, or a folder of images by class"
-    )
-    return f"{what}: {name!r} is not known; {nearest(name, names(group))}{own}"
+    if group == MODELS:
+        if EntryPoint.pattern.fullmatch(name) and ":" in name:
+            return None
+        kind, remedy = "MODEL", "package.module:function"
+    else:
+        kind, remedy = "DATA", "a path: file.npz, or a folder of images by class"
+    nearby = nearest(name, names(group))
+    return f"{kind}: {name!r} is not known; {nearby} or your own as {remedy}"
 
 
 def load_builder(name: str) -> Callable[..., Any]:
@@ -81,32 +79,32 @@ def load_loader(name: str) -> Callable[[], Any]:
     """The loader of data set `name`, its signature checked. Raises InputError as `load_builder`
     does.
     """
-    return _load(DATASETS, name, _LOADER, lambda found: _fits(found, 0, ()))
+    return _load(DATASETS, name, _LOADER, lambda source: _fits(source, 0, ()))
 
 
-def is_hypermodel(found: object) -> bool:
-    """Whether `found` is KerasTuner's HyperModel, a class or an instance; told without loading
+def is_hypermodel(source: object) -> bool:
+    """Whether `source` is KerasTuner's HyperModel, a class or an instance; told without loading
     KerasTuner.
     """
-    return callable(getattr(found, "build", None)) and hasattr(found, "declare_hyperparameters")
+    return callable(getattr(source, "build", None)) and hasattr(source, "declare_hyperparameters")
 
 
-def takes_hp(found: object) -> bool:
-    """Whether `found` is a HyperModel or a function `build(hp)`, which KerasTuner's users know."""
-    if is_hypermodel(found):
+def takes_hp(source: object) -> bool:
+    """Whether `source` is a HyperModel or a function `build(hp)`, which KerasTuner's users know."""
+    if is_hypermodel(source):
         return True
-    if not inspect.isfunction(found):
+    if not inspect.isfunction(source):
         return False
-    parameters = list(inspect.signature(found).parameters.values())
+    parameters = list(inspect.signature(source).parameters.values())
     if not parameters or not (
         parameters[0].name in _HP or "HyperParameters" in str(parameters[0].annotation)
     ):
         return False
-    return _fits(found, 1, ())
+    return _fits(source, 1, ())
 
 
-def _is_builder(found: object) -> bool:
-    return takes_hp(found) or _fits(found, 1, ("input_shape", "n_classes"))
+def _is_builder(source: object) -> bool:
+    return takes_hp(source) or _fits(source, 1, ("input_shape", "n_classes"))
 
 
 def _load(

@@ -43,7 +43,7 @@ from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
 from search.study.user_code import user_code
-from search.training.discovery import Found
+from search.training.discovery import FoundSpace
 from search.training.probe import probe
 from search.worker.engines import engine
 from search.worker.engines.devices import Crew
@@ -206,7 +206,7 @@ def open_study(plan: Plan, storage: LedgerStorage, *, priority: int | None = Non
 
 def _check_parts(
     request: Request, say: Callable[[str], None]
-) -> tuple[Settings, Found, ImageData, LedgerStorage, Crew]:
+) -> tuple[Settings, FoundSpace, ImageData, LedgerStorage, Crew]:
     """The parts that don't need each other; every problem of every part in one error."""
     problems: list[str] = []
 
@@ -242,7 +242,7 @@ def _check_parts(
     return settings, space, data, store, crew
 
 
-def _space(request: Request, data: ImageData | None, say: Callable[[str], None]) -> Found:
+def _space(request: Request, data: ImageData | None, say: Callable[[str], None]) -> FoundSpace:
     found = space_for(request.model, request.space_file, data, say)
     check_settings(found.space, request.tries, request.fixes)
     return found

@@ -11,7 +11,7 @@ from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.space import Space
 from search.space.yaml_file import typed
-from search.training.discovery import Found, find
+from search.training.discovery import FoundSpace, find
 
 FOUND_EPOCHS = 10
 """The most that a trial trains of a model for KerasTuner, which says nothing of it."""
@@ -19,7 +19,7 @@ FOUND_EPOCHS = 10
 
 def space_for(
     model: str, file: Path | None, data: ImageData | None, say: Callable[[str], None]
-) -> Found:
+) -> FoundSpace:
     """The space of `file` or of `model`'s own file, else what a model for KerasTuner says itself
     that it can vary.
 
@@ -38,7 +38,7 @@ def space_for(
             raise
         return found
     # A user's own function may share the space of another model.
-    return Found(load_space(path).model_copy(update={"model": model}), ())
+    return FoundSpace(load_space(path).model_copy(update={"model": model}), ())
 
 
 def differs_in_conditions(stored: Space, now: Space) -> bool:

@@ -40,8 +40,8 @@ class Batch:
     def notices(self, shape: Shape) -> list[str]:
         """What was done to images that were not of `shape`."""
         size = f"{shape[1]}×{shape[0]} pixels, what is too long cut at both ends"
-        found = ((self.resized, f"brought to {size}"), (self.greyed, "turned from colour to grey"))
-        return [f"{some(names)}: {what}" for names, what in found if names]
+        changes = {f"brought to {size}": self.resized, "turned from colour to grey": self.greyed}
+        return [f"{some(names)}: {change}" for change, names in changes.items() if names]
 
 
 def read_batch(files: Sequence[str], shape: Shape) -> Batch:
@@ -91,15 +91,13 @@ def _add_picture(batch: Batch, file: str, path: Path, shape: Shape) -> None:
 def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape) -> None:
     try:
         # Not numpy.load: given a path, it leaves the file open when the archive is broken.
-        with opened(path) as raw, NpzFile(raw, allow_pickle=False) as found:
-            key = next((k for k in KEYS if k in found.files), None)
+        with opened(path) as raw, NpzFile(raw, allow_pickle=False) as arrays:
+            key = next((k for k in KEYS if k in arrays.files), None)
             if key is None:
-                known = some(found.files) or "nothing"
-                raise InputError(
-                    f"it holds {known}, but neither x nor x_test; save the images as x"
-                )
-            check_fits(path, found, (key,))
-            array = np.asarray(found[key])
+                keys = some(arrays.files) or "nothing"
+                raise InputError(f"it holds {keys}, but neither x nor x_test; save the images as x")
+            check_fits(path, arrays, (key,))
+            array = np.asarray(arrays[key])
     except UNREADABLE as error:
         raise InputError(
             f"not a readable .npz file ({error}); write it with numpy.savez"

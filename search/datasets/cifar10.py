@@ -73,10 +73,10 @@ def _read_folder(folder: Path) -> dict[str, Array]:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path} can't be read ({error})") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != ARCHIVE_SHA256:
+    digest = hashlib.sha256(content).hexdigest()
+    if digest != ARCHIVE_SHA256:
         raise InputError(
-            f"{path} is not the known archive (SHA-256 {found[:12]}, known {ARCHIVE_SHA256[:12]})"
+            f"{path} is not the known archive (SHA-256 {digest[:12]}, known {ARCHIVE_SHA256[:12]})"
         )
     try:
         with tarfile.open(fileobj=io.BytesIO(content)) as archive:

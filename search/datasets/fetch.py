@@ -111,11 +111,11 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
             finally:
                 process.kill()  # a no-op once it has ended; not so after Ctrl-C
         errors.seek(0)
-        said = [line.strip() for line in errors if line.strip()]
+        lines = [line.strip() for line in errors if line.strip()]
     if process.returncode:
-        last = said[-1] if said else f"exit status {process.returncode}"
+        last = lines[-1] if lines else f"exit status {process.returncode}"
         raise InputError(
-            next((line for line in said if line.startswith("E: ")), last)
+            next((line for line in lines if line.startswith("E: ")), last)
         )  # apt's errors
 
 

@@ -76,21 +76,21 @@ def load(folder: Path, name: str, size: Size | None = None) -> ImageData:
     half of the memory holds.
     """
     parts = _parts(folder)
-    found = _class_problems(folder, parts)
+    class_problems = _class_problems(folder, parts)
     files = [path for classes in parts.values() for images in classes.values() for path in images]
     log.info("reading %s images from %s", f"{len(files):,}", folder)
     grey, memory_problem = _look(folder, files, size)
     if memory_problem:
-        raise InputError([*found, memory_problem])
+        raise InputError([*class_problems, memory_problem])
     read = _Read()
-    if found:  # there is no knowing which images are whose, but each can be looked at
+    if class_problems:  # there is no knowing which images are whose, but each can be looked at
         _pixels(files, read, grey=grey, size=size)
-        raise InputError([*found, *_image_problems(folder, read)])
+        raise InputError([*class_problems, *_image_problems(folder, read)])
     arrays: dict[str, Array] = {}
     for part, (paths, labels) in _split(parts).items():
         arrays |= {f"x_{part}": _pixels(paths, read, grey=grey, size=size), f"y_{part}": labels}
-    if found := _image_problems(folder, read):
-        raise InputError(found)
+    if problems := _image_problems(folder, read):
+        raise InputError(problems)
     return from_arrays(name, arrays, list(next(iter(parts.values()))))
 
 
@@ -143,19 +143,22 @@ def _roots(folder: Path, top: _Listing) -> dict[str, Path]:
 
 
 def _list(folder: Path) -> _Listing:
-    found = _Listing([], [], [])
+    listing = _Listing([], [], [])
     try:
         for path in sorted(folder.iterdir(), key=lambda p: p.name):
             if not path.name.startswith(".") and path.name not in _LITTER:
                 is_image = path.suffix.lower() in pictures.SUFFIXES
                 # A link to a folder may lead anywhere, to a folder above it as well.
                 is_folder = path.is_dir() and not path.is_symlink()
-                (found.folders if is_folder else found.images if is_image else found.others).append(
-                    path
-                )
+                if is_folder:
+                    listing.folders.append(path)
+                elif is_image:
+                    listing.images.append(path)
+                else:
+                    listing.others.append(path)
     except OSError as error:
         raise InputError(f"{folder} can't be read ({error.strerror or error})") from error
-    return found
+    return listing
 
 
 def _class_problems(folder: Path, parts: Mapping[str, _Classes]) -> list[str]:
@@ -163,18 +166,18 @@ def _class_problems(folder: Path, parts: Mapping[str, _Classes]) -> list[str]:
         "put the images in <class>/ folders, or in train/<class>/ and test/<class>/; deeper ones"
         " are not read"
     )
-    found = []
+    problems = []
     if "all" not in parts and (missing := sorted(set(parts["test"]) - set(parts["train"]))):
-        found.append(
+        problems.append(
             f"{folder}: train must have the classes of test, but lacks {some(missing)}; "
             "add images of them, or remove them from test"
         )
     if "all" not in parts and not any(parts["test"].values()):
-        found.append(f"{folder}: test has no images; {layout}")
+        problems.append(f"{folder}: test has no images; {layout}")
     for part, classes in parts.items():
         where = folder if part == "all" else folder / part
         if len(classes) < 2:
-            found.append(
+            problems.append(
                 f"{where}: {len(classes)} class folders, but a classifier needs at least 2;"
                 f" {layout}"
             )
@@ -182,11 +185,11 @@ def _class_problems(folder: Path, parts: Mapping[str, _Classes]) -> list[str]:
         if few := [
             f"{label} ({len(images)})" for label, images in classes.items() if len(images) < least
         ]:
-            found.append(
+            problems.append(
                 f"{where}: each class needs at least {least} images, {reason}; with fewer:"
                 f" {some(few)}; {layout}"
             )
-    return found
+    return problems
 
 
 def _look(folder: Path, files: Sequence[Path], size: Size | None) -> tuple[bool, str | None]:
@@ -197,10 +200,10 @@ def _look(folder: Path, files: Sequence[Path], size: Size | None) -> tuple[bool,
     n_pixels, grey = 0, True
     for path in files:
         try:
-            seen = pictures.header(path)
+            header = pictures.header(path)
         except InputError:
             continue
-        n_pixels, grey = max(n_pixels, seen.n_pixels), grey and seen.grey
+        n_pixels, grey = max(n_pixels, header.n_pixels), grey and header.grey
     n_pixels = size[0] * size[1] if size else n_pixels
     problem = too_large(len(files), n_pixels * (1 if grey else 3))
     remedy = f"bring them to {'a smaller' if size else 'one'} size, such as {_resize(DEFAULT_SIZE)}"
@@ -251,9 +254,9 @@ def _pixels(
 
 
 def _image_problems(folder: Path, read: _Read) -> list[str]:
-    found = []
+    problems = []
     if read.failed:
-        found.append(
+        problems.append(
             f"{folder}: {len(read.failed)} files can't be read; mend or remove them:"
             f" {some(read.failed)}"
         )
@@ -264,11 +267,11 @@ def _image_problems(folder: Path, read: _Read) -> list[str]:
         sizes = [
             f"{w}×{h} ({len(paths):,}: {_names(folder, paths, 3)})" for (w, h), paths in most_first
         ]
-        found.append(
+        problems.append(
             f"{folder}: all images must have one size (width×height), not {len(sizes)}:"
             f" {some(sizes)}; bring them to one by {_resize(size)}"
         )
-    return found
+    return problems
 
 
 def _resize(size: Size) -> str:

@@ -60,8 +60,8 @@ def from_arrays(name: str, arrays: Arrays, class_names: Sequence[str] | None = N
     1. `class_names` defaults to the labels' numbers. Raises InputError with every problem that
     `problems` finds.
     """
-    if found := problems(arrays, class_names):
-        raise InputError([f"{name}: {problem}" for problem in found])
+    if mistakes := problems(arrays, class_names):
+        raise InputError([f"{name}: {problem}" for problem in mistakes])
     images = {key: _with_channels(arrays[key]) for key in ("x_train", "x_test")}
     labels = {key: _flat(arrays[key]).astype(np.int64, copy=False) for key in ("y_train", "y_test")}
     names = class_names or [str(label) for label in range(int(labels["y_train"].max()) + 1)]
@@ -72,17 +72,17 @@ def problems(arrays: Arrays, class_names: Sequence[str] | None = None) -> list[s
     """Return every rule that `arrays` break, one sentence each; an empty list when they can be
     used.
     """
-    found = [
+    mistakes = [
         f"array {key} is missing; save {', '.join(ARRAYS)}" for key in ARRAYS if key not in arrays
     ]
-    found += [problem for key in arrays if key in ARRAYS for problem in _alone(key, arrays[key])]
-    found += [
+    mistakes += [problem for key in arrays if key in ARRAYS for problem in _alone(key, arrays[key])]
+    mistakes += [
         f"class {name!r}: its name {why}"
         for name in class_names or ()
         if (why := text_problem(str(name)))
     ]
-    if found:  # what follows compares sound arrays
-        return found
+    if mistakes:  # what follows compares sound arrays
+        return mistakes
     return [
         *_together(arrays),
         *_label_problems(_flat(arrays["y_train"]), _flat(arrays["y_test"]), class_names),
@@ -99,12 +99,12 @@ def _flat(labels: Array) -> Array:
 
 def _alone(key: str, array: Array) -> list[str]:
     """Return what is wrong with one array, looked at without the others."""
-    found = []
+    problems = []
     if key.startswith("x"):
         if array.dtype != np.uint8:
-            found.append(f"{key} must be uint8, 0–255, not {array.dtype}; scale and convert it")
+            problems.append(f"{key} must be uint8, 0–255, not {array.dtype}; scale and convert it")
         if array.ndim not in (3, 4):
-            found.append(
+            problems.append(
                 f"{key} must have the shape (n, height, width[, channels]), not {array.shape}"
             )
         elif _channels_first(array.shape):
@@ -112,17 +112,21 @@ def _alone(key: str, array: Array) -> list[str]:
                 f"{key} must have its channels last, (n, height, width, channels), but has the"
                 f" shape {array.shape}"
             )
-            found.append(f"{rule}; save numpy.moveaxis({key}, 1, -1)")
+            problems.append(f"{rule}; save numpy.moveaxis({key}, 1, -1)")
     else:
         if array.dtype.kind not in "iu":
-            found.append(f"{key} must hold integers, not {array.dtype}; number the classes from 0")
+            problems.append(
+                f"{key} must hold integers, not {array.dtype}; number the classes from 0"
+            )
         if array.ndim != 1 and array.shape[1:] != (1,):
-            found.append(f"{key} must have the shape (n,), one label per image, not {array.shape}")
+            problems.append(
+                f"{key} must have the shape (n,), one label per image, not {array.shape}"
+            )
     if array.size == 0:
-        found.append(
+        problems.append(
             f"{key} is empty (shape {array.shape}); it must hold at least one image or label"
         )
-    return found
+    return problems
 
 
 def _channels_first(shape: tuple[int, ...]) -> bool:
@@ -138,50 +142,50 @@ def _channels_first(shape: tuple[int, ...]) -> bool:
 
 
 def _together(arrays: Arrays) -> list[str]:
-    found = []
+    problems = []
     for part in ("train", "test"):
         n_images, n_labels = len(arrays[f"x_{part}"]), len(arrays[f"y_{part}"])
         if n_images != n_labels:
-            found.append(
+            problems.append(
                 f"x_{part} and y_{part} must be of equal length, not {n_images} and {n_labels}"
             )
     train, test = (_with_channels(arrays[key]).shape[1:] for key in ("x_train", "x_test"))
     if train != test:
-        found.append(f"training and test images must have one shape, not {train} and {test}")
-    return found
+        problems.append(f"training and test images must have one shape, not {train} and {test}")
+    return problems
 
 
 def _label_problems(train: Array, test: Array, class_names: Sequence[str] | None) -> list[str]:
     labels, counts = np.unique(train, return_counts=True)
     test_labels = np.unique(test)
-    found = [
+    problems = [
         f"y_{part} has labels below 0, the least is {present[0]}; number the classes from 0"
         for part, present in (("train", labels), ("test", test_labels))
         if present[0] < 0
     ]
     if labels[0] >= 0 and len(labels) != int(labels[-1]) + 1:
         gap = next(i for i, label in enumerate(labels) if i != label)
-        found.append(
+        problems.append(
             f"y_train must use every label from 0 to its largest, {labels[-1]}, but has"
             f" {len(labels)} different ones and {gap} is missing; number the classes without gaps"
         )
     if len(labels) == 1:
-        found.append(f"y_train has one class only, {labels[0]}; a classifier needs at least two")
+        problems.append(f"y_train has one class only, {labels[0]}; a classifier needs at least two")
     if strange := sorted(set(test_labels.tolist()) - set(labels.tolist())):
-        found.append(
+        problems.append(
             f"y_test has labels that y_train has not: {some(strange)}; give both the same classes"
         )
     if few := [int(label) for label, count in zip(labels, counts, strict=True) if count < 2]:
-        found.append(
+        problems.append(
             "each class needs at least 2 training images, one of them to validate on; classes with"
             f" 1: {some(few)}"
         )
     if class_names and len(class_names) != len(labels):
-        found.append(
+        problems.append(
             f"class_names must name each of the {len(labels)} classes, but has {len(class_names)}"
             " names"
         )
-    return found
+    return problems
 
 
 def some(items: Sequence[object], n: int = 10) -> str:

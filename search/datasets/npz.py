@@ -98,12 +98,12 @@ def load(path: Path, name: str, class_names: Sequence[str] | None = None) -> Ima
     `read` does, and with every problem of the arrays.
     """
     arrays = read(path)
-    own = arrays.pop("class_names", None)
-    own_names = None if own is None else [_text(n) for n in own.ravel().tolist()]
-    if found := problems(arrays, own_names):
-        raise InputError([f"{path}: {problem}" for problem in found])
-    data = from_arrays(name, arrays, own_names)
-    if own_names is None and class_names is not None and len(class_names) == data.n_classes:
+    array = arrays.pop("class_names", None)
+    names = None if array is None else [_text(n) for n in array.ravel().tolist()]
+    if mistakes := problems(arrays, names):
+        raise InputError([f"{path}: {problem}" for problem in mistakes])
+    data = from_arrays(name, arrays, names)
+    if names is None and class_names is not None and len(class_names) == data.n_classes:
         return replace(data, class_names=tuple(class_names))
     return data
 

@@ -82,8 +82,8 @@ def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Pa
     Raises InputError when a class can't be on both sides, for a bad seed or fraction, or when
     `cache` can't be written.
     """
-    if found := _split_problems(data, seed, validation_fraction):
-        raise InputError(found)
+    if problems := _split_problems(data, seed, validation_fraction):
+        raise InputError(problems)
     val = stratified(data.y_train, validation_fraction, seed=seed)
     meta = _meta(data, val, seed, validation_fraction)
     folder, test_folder = _folders(data.name, data.digest, seed, validation_fraction, cache)
@@ -116,10 +116,10 @@ def find_prepared(
     """
     folder, test_folder = _folders(name, digest, seed, validation_fraction, cache)
     try:
-        found = replace(Prepared.read(folder), test_folder=test_folder)
+        prepared = replace(Prepared.read(folder), test_folder=test_folder)
     except StudyError:
         return None
-    return found if found.digest == digest else None
+    return prepared if prepared.digest == digest else None
 
 
 def _folders(name: str, digest: str, seed: int, fraction: float, cache: Path) -> tuple[Path, Path]:
@@ -148,21 +148,21 @@ def read_test(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 
 def _split_problems(data: ImageData, seed: int, fraction: float) -> list[str]:
-    found = []
+    problems = []
     if not 0 < fraction < 1:
-        found.append(
+        problems.append(
             f"validation fraction must be between 0 and 1, both excluded, not {fraction}; 0.1 is"
             " usual"
         )
     if seed < 0:
-        found.append(f"seed must be 0 or more, not {seed}")
+        problems.append(f"seed must be 0 or more, not {seed}")
     labels, counts = np.unique(data.y_train, return_counts=True)
     if few := labels[counts < 2].tolist():
-        found.append(
+        problems.append(
             f"{data.name}: each class needs at least 2 training images, one of them to validate on;"
             f" classes with 1: {', '.join(map(str, few))}"
         )
-    return found
+    return problems
 
 
 def _meta(data: ImageData, val: NDArray[np.bool_], seed: int, fraction: float) -> dict[str, Any]:
@@ -236,8 +236,8 @@ def _holds(folder: Path, parts: _Parts, meta: Mapping[str, Any] | None) -> bool:
         if meta is not None and json.loads((folder / _META).read_text(encoding="utf-8")) != meta:
             return False
         for key, (source, rows) in parts.items():
-            found = open_memmap(folder / f"{key}.npy", mode="r")
-            if found.dtype != source.dtype or not np.array_equal(found, source[rows]):
+            array = open_memmap(folder / f"{key}.npy", mode="r")
+            if array.dtype != source.dtype or not np.array_equal(array, source[rows]):
                 return False
     except (OSError, ValueError):
         return False

@@ -37,7 +37,7 @@ def _without_top(make: Callable[..., keras.Model]) -> Callable[..., keras.Model]
     return lambda **facts: make(include_top=False, weights=None, **facts)
 
 
-def _known(
+def _base(
     module: Any, application: str, least: int, top_1: float | None, top_5: float | None, n: int
 ) -> Base:
     return Base(
@@ -46,12 +46,12 @@ def _known(
 
 
 BASES = {
-    "vgg16": _known(applications.vgg16, "VGG16", 32, 0.713, 0.901, 138_357_544),
-    "vgg19": _known(applications.vgg19, "VGG19", 32, None, None, 143_667_240),
-    "inception_v3": _known(applications.inception_v3, "InceptionV3", 75, 0.779, 0.937, 23_851_784),
-    "resnet50": _known(applications.resnet50, "ResNet50", 32, 0.749, 0.921, 25_636_712),
-    "xception": _known(applications.xception, "Xception", 71, 0.790, 0.945, 22_910_480),
-    "inception_resnet_v2": _known(
+    "vgg16": _base(applications.vgg16, "VGG16", 32, 0.713, 0.901, 138_357_544),
+    "vgg19": _base(applications.vgg19, "VGG19", 32, None, None, 143_667_240),
+    "inception_v3": _base(applications.inception_v3, "InceptionV3", 75, 0.779, 0.937, 23_851_784),
+    "resnet50": _base(applications.resnet50, "ResNet50", 32, 0.749, 0.921, 25_636_712),
+    "xception": _base(applications.xception, "Xception", 71, 0.790, 0.945, 22_910_480),
+    "inception_resnet_v2": _base(
         applications.inception_resnet_v2, "InceptionResNetV2", 75, 0.803, 0.953, 55_873_736
     ),
     # Its weights were trained on images prepared like DenseNet's.

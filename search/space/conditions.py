@@ -135,12 +135,13 @@ class _Lessons:
         """
         good = {self._named[i][parent] for i in asking}
         bad = {self._named[i][parent] for i in left if parent in self._named[i]} - good
-        seen = [v for v in self._grids[parent] if v in good or v in bad]
+        values = [v for v in self._grids[parent] if v in good or v in bad]
 
         def excluded(value: Any) -> bool:
-            if value in seen or parent not in self._ordered:
+            if value in values or parent not in self._ordered:
                 return value in bad
-            below, above = [v for v in seen if v < value][-1:], [v for v in seen if v > value][:1]
+            below = [v for v in values if v < value][-1:]
+            above = [v for v in values if v > value][:1]
             return all(v in bad for v in (*below, *above))
 
         return tuple(v for v in self._grids[parent] if not excluded(v))

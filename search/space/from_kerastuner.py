@@ -124,21 +124,18 @@ def _params(hypers: Sequence[Hyper]) -> dict[str, _Param]:
     defaults = {(h.name, repr(h.raw)): h.default for h in reversed(hypers)}
     for hp, raw, conditions in _merged([(h.name, h.raw, dict(h.when)) for h in hypers]):
         for when in _whens(conditions, params):
-            name = _own_name(hp, raw) + (LOOSE if hp in loose else "")
-            k = 1
-            while (own := name if k == 1 else f"{name}__{k}") in params and params[own].hp == hp:
+            name = _name_here(hp, raw) + (LOOSE if hp in loose else "")
+            twin, k = name, 1
+            while twin in params and params[twin].hp == hp:
                 k += 1
-            if own in params:
-                problems.append(
-                    f"hyperparameters {params[own].hp!r} and {hp!r} would both be called {own};"
-                    " rename one"
-                )
+                twin = f"{name}__{k}"
+            if twin in params:
+                both = f"hyperparameters {params[twin].hp!r} and {hp!r}"
+                problems.append(f"{both} would both be called {twin}; rename one")
             elif k > _MAX_TWINS:
-                problems.append(
-                    f"hyperparameter {hp!r} is defined in more than {_MAX_TWINS} ways; give them"
-                    " names"
-                )
-            params[own] = _Param(hp, raw, when, defaults[hp, repr(raw)])
+                rule = f"hyperparameter {hp!r} is defined in more than {_MAX_TWINS} ways"
+                problems.append(f"{rule}; give them names")
+            params[twin] = _Param(hp, raw, when, defaults[hp, repr(raw)])
     if problems:
         raise InputError(sorted(set(problems)))
     return params
@@ -188,7 +185,7 @@ def _whens(
     yield from (dict(combination) for combination in product(*options))
 
 
-def _own_name(hp: str, raw: Raw) -> str:
+def _name_here(hp: str, raw: Raw) -> str:
     name = _identifier(hp)
     if name not in EVERYWHERE or (name in _KEPT and not problems_of(name, raw)):
         return name

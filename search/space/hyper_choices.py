@@ -58,12 +58,12 @@ def fits(raw: Raw, value: Any) -> bool:
 
 def overlap(a: Raw, b: Raw) -> bool:
     """Whether two parameters can have the same value."""
-    one, other = parsed(a), parsed(b)
+    first, second = parsed(a), parsed(b)
     if "low" in a and "low" in b:
         return bool(a["low"] <= b["high"] and b["low"] <= a["high"])
     if "low" in a:
-        one, other = other, one
-    return any(problem_of(other, v) is None for v in ends(one))
+        first, second = second, first
+    return any(problem_of(second, v) is None for v in ends(first))
 
 
 def nearest_value(raw: Raw, value: Any, otherwise: Any) -> Any:

@@ -38,13 +38,13 @@ class _Source:
 
     def mistake(self, where: Where, text: str) -> _Mistake:
         """One at the line of the innermost known part that leads to `where`."""
-        known = next(where[:n] for n in range(len(where), -1, -1) if where[:n] in self.lines)
+        path = next(where[:n] for n in range(len(where), -1, -1) if where[:n] in self.lines)
         shown = (
             (_BASELINE, *where[1:])
             if self.calls_it_baseline and where[:1] == ("document",)
             else where
         )
-        return _Mistake(*self.lines[known], f"{place(shown)}: {text}" if where else text)
+        return _Mistake(*self.lines[path], f"{place(shown)}: {text}" if where else text)
 
 
 def load_space(path: str | Path) -> Space:
@@ -57,9 +57,9 @@ def load_space(path: str | Path) -> Space:
     Raises InputError with every mistake of the file as `file:line: rule, value, remedy`.
     """
     source = _read(Path(path), ())
-    found = [*source.mistakes, *(source.mistake(p.where, p.text) for p in lint(source.data))]
-    if found:
-        raise _error(found)
+    mistakes = [*source.mistakes, *(source.mistake(p.where, p.text) for p in lint(source.data))]
+    if mistakes:
+        raise _error(mistakes)
     return Space.model_validate(source.data)
 
 
@@ -78,14 +78,15 @@ def find_space(model: str, path: str | Path | None = None) -> Path:
         return Path(path)
     name = model.rpartition(":")[2]
     folders = data_folders("spaces")
-    found = next((f for folder in folders if (f := folder / f"{name}.yaml").is_file()), None)
-    if found is None:
-        tried = ", ".join(map(str, folders)) or "no folder named spaces"
-        raise InputError(
-            f"space: no {name}.yaml for model {model!r}; tried {tried}; write spaces/{name}.yaml,"
-            f" which may extend another space; {nearest(name, _names(folders))}"
-        )
-    return found
+    for folder in folders:
+        file = folder / f"{name}.yaml"
+        if file.is_file():
+            return file
+    tried = ", ".join(map(str, folders)) or "no folder named spaces"
+    raise InputError(
+        f"space: no {name}.yaml for model {model!r}; tried {tried}; write spaces/{name}.yaml,"
+        f" which may extend another space; {nearest(name, _names(folders))}"
+    )
 
 
 def _names(folders: list[Path]) -> list[str]:
@@ -142,15 +143,15 @@ def _parent(name: Any, path: Path, chain: tuple[Path, ...]) -> Path | str:
 
 
 def _merged(parent: _Source, child: _Source) -> _Source:
-    own = {k: v for k, v in child.data.items() if k != "extends"}
+    document = {k: v for k, v in child.data.items() if k != "extends"}
     inherited = dict(parent.data)
-    if own.get("model", inherited.get("model")) != inherited.get("model"):
+    if document.get("model", inherited.get("model")) != inherited.get("model"):
         inherited.pop("published", None)
-    mistakes = [child.mistake(where, text) for where, text in _removed_in_vain(inherited, own)]
-    inherited = _without_removed(inherited, own.get("params"))
-    data = inherited | own
+    mistakes = [child.mistake(where, text) for where, text in _removed_in_vain(inherited, document)]
+    inherited = _without_removed(inherited, document.get("params"))
+    data = inherited | document
     for key in _MERGED:
-        mine, theirs = own.get(key), inherited.get(key)
+        mine, theirs = document.get(key), inherited.get(key)
         if isinstance(mine, Mapping) and isinstance(theirs, Mapping):
             data[key] = _over(theirs, mine) if key == "params" else {**theirs, **mine}
     says_baseline = child.calls_it_baseline or (
@@ -165,11 +166,11 @@ def _merged(parent: _Source, child: _Source) -> _Source:
 
 
 def _removed_in_vain(
-    inherited: Mapping[str, Any], own: Mapping[str, Any]
+    inherited: Mapping[str, Any], document: Mapping[str, Any]
 ) -> Iterator[tuple[Where, str]]:
     """Names set to null that there is nothing to remove of."""
     theirs = inherited.get("params")
-    mine = own.get("params")
+    mine = document.get("params")
     if isinstance(theirs, Mapping) and isinstance(mine, Mapping):
         for name, param in mine.items():
             if param is None and name not in theirs:
@@ -179,13 +180,13 @@ def _removed_in_vain(
                 )
 
 
-def _without_removed(inherited: Mapping[str, Any], own: Any) -> dict[str, Any]:
+def _without_removed(inherited: Mapping[str, Any], params: Any) -> dict[str, Any]:
     """Drop the parameters set to null, with their values in the document and the conditions on
     them.
     """
     gone = (
-        {name for name, param in own.items() if param is None}
-        if isinstance(own, Mapping)
+        {name for name, param in params.items() if param is None}
+        if isinstance(params, Mapping)
         else set()
     )
     data = dict(inherited)

@@ -111,10 +111,8 @@ def ends(param: Param) -> tuple[Value, ...]:
     return (param.value,) if isinstance(param, ConstantParam) else (param.low, param.high)
 
 
-def own(param: Param, value: Value) -> Value:
-    """Return a valid `value` as the parameter writes it: 0 becomes 0.0 for a float, 10.0 the choice
-    10.
-    """
+def as_written(param: Param, value: Value) -> Value:
+    """A valid `value` as the parameter writes it: 0 becomes 0.0 for a float, 10.0 the choice 10."""
     if isinstance(param, FloatParam):
         return float(value)  # type: ignore[arg-type]  # the caller has checked it
     listed = () if isinstance(param, IntParam) else ends(param)

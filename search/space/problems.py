@@ -38,23 +38,25 @@ def lint(raw: Mapping[str, Any]) -> list[Problem]:
     it.
     """
     head = {k: v for k, v in raw.items() if k not in {*_MAPPINGS, "published"}}
-    found = _shape(Head, head, (), TOP_KEYS) + _published(raw.get("published"))
+    problems = _shape(Head, head, (), TOP_KEYS) + _published(raw.get("published"))
     for key, example in _MAPPINGS.items():
         if key == "document" and key not in raw:
             continue  # the middle of the ranges
         if key not in raw:
-            found.append(
+            problems.append(
                 Problem((), f"key {key!r} is missing; add `{key}:` with lines like `{example}`")
             )
         elif not isinstance(raw[key], Mapping) or (key == "params" and not raw[key]):
-            found.append(Problem((key,), f"must hold lines like `{example}`, not {show(raw[key])}"))
-    given = raw.get("params")
-    if isinstance(given, Mapping):
-        good, param_problems = _params(given)
+            problems.append(
+                Problem((key,), f"must hold lines like `{example}`, not {show(raw[key])}")
+            )
+    params = raw.get("params")
+    if isinstance(params, Mapping):
+        good, param_problems = _params(params)
         document = raw.get("document")
-        found += param_problems
-        found += _document(document, good, given) if isinstance(document, Mapping) else []
-    return found
+        problems += param_problems
+        problems += _document(document, good, params) if isinstance(document, Mapping) else []
+    return problems
 
 
 def _shape(
@@ -96,28 +98,28 @@ def _published(raw: Any) -> list[Problem]:
     return _shape(Published, raw, ("published",), Published.model_fields)
 
 
-def _params(given: Mapping[str, Any]) -> tuple[dict[str, Param], list[Problem]]:
+def _params(params: Mapping[str, Any]) -> tuple[dict[str, Param], list[Problem]]:
     """Return the parameters that are right, and what is wrong with the others."""
     parsed: dict[str, Param] = {}
-    found: list[Problem] = []
-    for name, raw in given.items():
+    problems: list[Problem] = []
+    for name, raw in params.items():
         wrong = [Problem(("params", name, *where), text) for where, text in _param(name, raw)]
-        found += wrong
+        problems += wrong
         if not wrong:
             parsed[name] = PARAM_TYPES[raw["type"]].model_validate(dict(raw))
-    wrong = _conditions(given, parsed)
-    found += wrong
-    bad = {str(p.where[1]) for p in wrong} | (given.keys() - parsed.keys())
+    wrong = _conditions(params, parsed)
+    problems += wrong
+    bad = {str(p.where[1]) for p in wrong} | (params.keys() - parsed.keys())
     good = {n: p for n, p in parsed.items() if not _leads_to(n, parsed, bad)}
     for name in good:
         if not all(needs(good, name).values()):
-            found.append(
+            problems.append(
                 Problem(
                     ("params", name, "when"),
                     "can never hold; its parents' own conditions exclude it",
                 )
             )
-    return good, found
+    return good, problems
 
 
 def _leads_to(name: str, params: Mapping[str, Param], bad: set[str]) -> bool:
@@ -147,8 +149,8 @@ def _param(name: str, raw: Any) -> Iterator[tuple[Where, str]]:
     if kind == "choice" and isinstance(raw.get("choices"), list | tuple):
         yield from _choices(raw["choices"], {p.where[1] for p in shape if len(p.where) > 1})
     yield from _range(sound) if kind in {"float", "int"} else ()
-    told = {p.where for p in shape}
-    yield from (problem for problem in problems_of(name, raw) if problem[0] not in told)
+    places = {p.where for p in shape}
+    yield from (problem for problem in problems_of(name, raw) if problem[0] not in places)
 
 
 def _range(raw: Mapping[str, Any]) -> Iterator[tuple[Where, str]]:
@@ -195,31 +197,33 @@ def _choices(choices: Sequence[Any], faulty: Container[str | int]) -> Iterator[t
             yield ("choices", i), f"the choice {show(choice)} {text}; remove one"
 
 
-def _conditions(given: Mapping[str, Any], parsed: Mapping[str, Param]) -> list[Problem]:
+def _conditions(params: Mapping[str, Any], parsed: Mapping[str, Param]) -> list[Problem]:
     """Conditions on unknown parameters, on values these never take, and in circles."""
     whens = {
         name: values_by_parent(raw["when"])
-        for name, raw in given.items()
+        for name, raw in params.items()
         if isinstance(raw, Mapping) and when_problem(raw.get("when")) is None
     }
-    found = []
+    problems = []
     for name, when in whens.items():
         for parent, values in when.items():
             where: Where = ("params", name, "when", parent)
-            if parent not in given:
-                found.append(
-                    Problem(where, f"{parent!r} is not a parameter; {nearest(parent, given)}")
+            if parent not in params:
+                problems.append(
+                    Problem(where, f"{parent!r} is not a parameter; {nearest(parent, params)}")
                 )
             elif parent in parsed:
                 impossible = [p for v in values if (p := problem_of(parsed[parent], v))]
-                found += [Problem(where, f"can't hold, since of {parent} {p}") for p in impossible]
+                problems += [
+                    Problem(where, f"can't hold, since of {parent} {p}") for p in impossible
+                ]
     graph = {name: list(when) for name, when in whens.items()}
     while cycle := _cycle(graph):
         around = " → ".join(reversed(cycle))
         where = ("params", cycle[1], "when")
-        found.append(Problem(where, f"conditions go round in a circle, {around}; take one away"))
+        problems.append(Problem(where, f"conditions go round in a circle, {around}; take one away"))
         graph[cycle[1]] = []
-    return found
+    return problems
 
 
 def _cycle(graph: Mapping[str, list[str]]) -> list[str] | None:
@@ -231,19 +235,19 @@ def _cycle(graph: Mapping[str, list[str]]) -> list[str] | None:
 
 
 def _document(
-    document: Mapping[str, Any], good: Mapping[str, Param], given: Mapping[str, Any]
+    document: Mapping[str, Any], good: Mapping[str, Param], params: Mapping[str, Any]
 ) -> list[Problem]:
     """Check the document's setting, but for parameters that are themselves wrong."""
-    found = [
-        Problem(("document", n), f"is not a parameter; {nearest(n, given)}")
+    mistakes = [
+        Problem(("document", n), f"is not a parameter; {nearest(n, params)}")
         for n in document
-        if n not in given
+        if n not in params
     ]
     for name, text in problems(good, {n: v for n, v in document.items() if n in good}):
         missing = name not in document
-        found.append(
+        mistakes.append(
             Problem(("document",), f"{name!r} {text}")
             if missing
             else Problem(("document", name), text)
         )
-    return found
+    return mistakes

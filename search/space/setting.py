@@ -16,9 +16,9 @@ from search.space.params import (
     ConstantParam,
     IntParam,
     Param,
+    as_written,
     ends,
     n_points,
-    own,
     problem_of,
 )
 from search.space.values import Value, is_in
@@ -28,29 +28,29 @@ Params: TypeAlias = Mapping[str, Param]
 
 def order(params: Params) -> list[str]:
     """Names in their own order, except that parents come before what depends on them."""
-    found: dict[str, None] = {}
+    ordered: dict[str, None] = {}
 
     def visit(name: str) -> None:
         for parent in params[name].when or {}:
-            if parent not in found:
+            if parent not in ordered:
                 visit(parent)
-        found[name] = None
+        ordered[name] = None
 
     for name in params:
-        if name not in found:
+        if name not in ordered:
             visit(name)
-    return list(found)
+    return list(ordered)
 
 
 def active(params: Params, setting: Mapping[str, Any]) -> list[str]:
     """Names that `setting` makes active, parents first."""
     on: dict[str, Any] = {}
-    found = []
+    names = []
     for name in order(params):
         if _is_on(params[name], on):
-            found.append(name)
+            names.append(name)
             on |= {name: setting[name]} if name in setting else {}
-    return found
+    return names
 
 
 def _is_on(param: Param, on: Mapping[str, Any]) -> bool:
@@ -61,14 +61,16 @@ def needs(params: Params, name: str) -> dict[str, tuple[Value, ...]]:
     """For every ancestor of `name` the values that let it be active; an empty tuple means it never
     is.
     """
-    found: dict[str, tuple[Value, ...]] = {}
+    conditions: dict[str, tuple[Value, ...]] = {}
     for parent, allowed in (params[name].when or {}).items():
         possible = tuple(
-            own(params[parent], v) for v in allowed if problem_of(params[parent], v) is None
+            as_written(params[parent], v) for v in allowed if problem_of(params[parent], v) is None
         )
         for ancestor, values in [(parent, possible), *needs(params, parent).items()]:
-            found[ancestor] = tuple(v for v in found.get(ancestor, values) if is_in(v, values))
-    return found
+            conditions[ancestor] = tuple(
+                v for v in conditions.get(ancestor, values) if is_in(v, values)
+            )
+    return conditions
 
 
 def reachable(params: Params) -> dict[str, Param]:
@@ -102,18 +104,18 @@ def problems(params: Params, setting: Mapping[str, Any]) -> list[tuple[str, str]
     bad = {n: p for n, v in setting.items() if n in params and (p := problem_of(params[n], v))}
     on = active(params, setting)
     unsettled = {*bad, *(n for n in on if n not in setting)}
-    found = [
+    mistakes = [
         (n, f"is not a parameter; {nearest(str(n), params)}") for n in setting if n not in params
     ]
-    found += bad.items()
-    found += [(n, "is missing; give it a value") for n in on if n not in setting]
+    mistakes += bad.items()
+    mistakes += [(n, "is missing; give it a value") for n in on if n not in setting]
     for name in setting:
         if name in params and name not in on and not unsettled & needs(params, name).keys():
-            found.append((name, f"is used only when {condition(params[name])}; leave it out"))
-    return found
+            mistakes.append((name, f"is used only when {condition(params[name])}; leave it out"))
+    return mistakes
 
 
-def fill(params: Params, base: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Value]:
+def fill(params: Params, base: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Value]:
     """Give each active parameter the wanted value, else the base's, else its lowest or first.
 
     Values of the base that the parameters no longer allow are passed over; wanted ones must be
@@ -125,8 +127,8 @@ def fill(params: Params, base: Mapping[str, Any], wanted: Mapping[str, Any]) -> 
         if not _is_on(param, setting):
             continue
         usable = name in base and problem_of(param, base[name]) is None
-        value = wanted[name] if name in wanted else base[name] if usable else ends(param)[0]
-        setting[name] = own(param, value)
+        value = values[name] if name in values else base[name] if usable else ends(param)[0]
+        setting[name] = as_written(param, value)
     return setting
 
 
@@ -156,22 +158,22 @@ def complete(
     """
     usable = {n: v for n, v in partial.items() if n in params and problem_of(params[n], v) is None}
     setting = fill(params, base, usable)
-    found = problems(params, {**setting, **partial})
-    return setting, [f"{name}: {text}" for name, text in found if name in partial]
+    mistakes = problems(params, {**setting, **partial})
+    return setting, [f"{name}: {text}" for name, text in mistakes if name in partial]
 
 
 def corners(params: Params, document: Mapping[str, Any]) -> list[dict[str, Value]]:
     """List the document's setting, each parameter at each end with the rest as there, all lows, all
     highs.
     """
-    found = [fill(params, document, {})]
+    settings = [fill(params, document, {})]
     for name in order(params):
         for value in ends(params[name]):
             # A parameter that the document leaves inactive is made active first.
             on = {p: _kept(document, p, allowed) for p, allowed in needs(params, name).items()}
-            found.append(fill(params, document, {**on, name: value}))
-    found += [fill(params, {}, {n: ends(p)[end] for n, p in params.items()}) for end in (0, -1)]
-    return list({json.dumps(s, sort_keys=True): s for s in found}.values())
+            settings.append(fill(params, document, {**on, name: value}))
+    settings += [fill(params, {}, {n: ends(p)[end] for n, p in params.items()}) for end in (0, -1)]
+    return list({json.dumps(s, sort_keys=True): s for s in settings}.values())
 
 
 def _kept(document: Mapping[str, Any], name: str, allowed: tuple[Value, ...]) -> Value:
@@ -221,9 +223,9 @@ def n_combinations(params: Params) -> int:
 
 
 def _conditions_on(params: Params) -> dict[str, tuple[Value, ...]]:
-    found: dict[str, tuple[Value, ...]] = {}
+    conditions: dict[str, tuple[Value, ...]] = {}
     for param in params.values():
         for parent, allowed in (param.when or {}).items():
-            known = found.get(parent, ())
-            found[parent] = (*known, *(v for v in allowed if not is_in(v, known)))
-    return found
+            values = conditions.get(parent, ())
+            conditions[parent] = (*values, *(v for v in allowed if not is_in(v, values)))
+    return conditions

@@ -20,8 +20,8 @@ from search.space.params import (
     IntParam,
     Param,
     Published,
+    as_written,
     ends,
-    own,
     problem_of,
 )
 from search.space.problems import lint, place
@@ -32,8 +32,8 @@ __all__ = ["ChoiceParam", "ConstantParam", "FloatParam", "IntParam", "Param", "P
 
 
 def _check(raw: Mapping[str, Any]) -> None:
-    if found := lint(raw):
-        raise InputError([f"{place(p.where) or 'space'}: {p.text}" for p in found])
+    if problems := lint(raw):
+        raise InputError([f"{place(p.where) or 'space'}: {p.text}" for p in problems])
 
 
 def _pin_problem(name: str, param: Param, value: Any) -> str | None:
@@ -59,10 +59,12 @@ class Space(Head):
 
     @field_validator("document")
     @classmethod
-    def _own_types(cls, document: dict[str, Value], info: ValidationInfo) -> dict[str, Value]:
+    def _choices_of_params(
+        cls, document: dict[str, Value], info: ValidationInfo
+    ) -> dict[str, Value]:
         params: Mapping[str, Param] = info.data.get("params", {})
         fits = {n for n, v in document.items() if n in params and problem_of(params[n], v) is None}
-        return {n: own(params[n], v) if n in fits else v for n, v in document.items()}
+        return {n: as_written(params[n], v) if n in fits else v for n, v in document.items()}
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
@@ -124,9 +126,9 @@ class Space(Head):
         Parameters that these values leave inactive are left out. Raises InputError with every bad
         name and value, also for a value given to a parameter that stays inactive.
         """
-        setting, found = settings.complete(self.params, self.document, partial)
-        if found:
-            raise InputError(found)
+        setting, problems = settings.complete(self.params, self.document, partial)
+        if problems:
+            raise InputError(problems)
         return setting
 
     def fix(self, values: Mapping[str, Any]) -> Self:
@@ -137,16 +139,16 @@ class Space(Head):
         is searched, not what can be trained. Raises InputError with every unknown name, bad value,
         and name that another pin puts out of use.
         """
-        found = []
+        problems = []
         for name, value in values.items():
             if name not in self.params:
-                found.append(f"{name}: is not a parameter; {nearest(name, self.params)}")
+                problems.append(f"{name}: is not a parameter; {nearest(name, self.params)}")
             elif problem := _pin_problem(name, self.params[name], value):
-                found.append(f"{name}: {problem}")
-        if found:
-            raise InputError(found)
+                problems.append(f"{name}: {problem}")
+        if problems:
+            raise InputError(problems)
         pinned = {
-            n: ConstantParam(value=own(self.params[n], v), when=self.params[n].when)
+            n: ConstantParam(value=as_written(self.params[n], v), when=self.params[n].when)
             for n, v in values.items()
         }
         result = self._with({**self.params, **pinned}, values)
@@ -180,9 +182,9 @@ class Space(Head):
         )
         return self._with({**self.params, name: kept}, {})
 
-    def _with(self, params: Mapping[str, Param], wanted: Mapping[str, Any]) -> Self:
+    def _with(self, params: Mapping[str, Param], values: Mapping[str, Any]) -> Self:
         reachable = settings.reachable(params)
-        document = settings.fill(reachable, self.document, wanted)
+        document = settings.fill(reachable, self.document, values)
         return type(self)(
             model=self.model,
             data=self.data,

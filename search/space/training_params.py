@@ -29,8 +29,8 @@ class OneOf:
         """Why `value` is none of them, with the remedy; None if it is one."""
         if is_in(value, self.values):
             return None
-        given = repr(value) if isinstance(value, str) else show(value)
-        return f"{given} is not known; {nearest(str(value), self.values)}"
+        shown = repr(value) if isinstance(value, str) else show(value)
+        return f"{shown} is not known; {nearest(str(value), self.values)}"
 
     def __str__(self) -> str:
         return f"one of {', '.join(self.values)}"
@@ -180,25 +180,25 @@ EVERYWHERE: Mapping[str, Rule] = {**TRAINING, "dropout": _BELOW_1}
 """The same with those that builders read, but that mean one thing in all of them."""
 
 
-def problems_of(name: str, given: object) -> list[tuple[tuple[str | int, ...], str]]:
-    """What makes `given`, a value or a parameter as a space file writes it, impossible for the
+def problems_of(name: str, raw: object) -> list[tuple[tuple[str | int, ...], str]]:
+    """What makes `raw`, a value or a parameter as a space file writes it, impossible for the
     name.
 
-    Pairs of keys that lead to the place inside `given`, and a sentence with rule, value and remedy.
+    Pairs of keys that lead to the place inside `raw`, and a sentence with rule, value and remedy.
     Empty for names that are not known here; mistakes of form (missing keys, an unknown type) are
     not looked for.
     """
     rule = EVERYWHERE.get(name)
     if rule is None:
         return []
-    if not isinstance(given, Mapping):
-        return [((), text)] if (text := rule.problem_of(given)) else []
-    kind = given.get("type")
+    if not isinstance(raw, Mapping):
+        return [((), text)] if (text := rule.problem_of(raw)) else []
+    kind = raw.get("type")
     if kind not in Real.kinds:
         return []
     if kind not in rule.kinds:
         return [(("type",), f"must be {_listed(rule.kinds)}, not {kind}; {name} is {rule}")]
-    return [(where, text) for where, value in _values(given) if (text := rule.problem_of(value))]
+    return [(where, text) for where, value in _values(raw) if (text := rule.problem_of(value))]
 
 
 def _values(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any]]:

@@ -55,13 +55,15 @@ def read_yaml(path: Path, *, may_be_empty: bool = False) -> YamlFile:
         raise InputError(f"{path}: is nested too deeply to be read; make it flatter") from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        said = ", ".join(filter(None, [error.context, error.problem]))
+        reason = ", ".join(filter(None, [error.context, error.problem]))
         raise InputError(
-            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {said}; correct the line"
+            f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {reason}; correct the line"
         ) from None
     except YAMLError as error:
-        said = str(error).splitlines()[0]
-        raise InputError(f"{path}: not valid YAML: {said}; remove what is not plain text") from None
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{path}: not valid YAML: {reason}; remove what is not plain text"
+        ) from None
     return file
 
 

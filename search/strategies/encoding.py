@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.space.params import n_points, own
+from search.space.params import as_written, n_points
 from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
 from search.space.values import is_in
 from search.strategies.learning_rates import rates_of
@@ -140,7 +140,7 @@ class Encoding:
             for name, allowed in (param.when or {}).items():
                 if name in self.names:
                     parent = self._space.params[name]
-                    places = [_place(parent, own(parent, v)) for v in allowed]
+                    places = [_place(parent, as_written(parent, v)) for v in allowed]
                     parents.append((self.names.index(name), np.array(places)))
             if parents:
                 found.append((i, parents))
@@ -210,7 +210,7 @@ def _value(param: Param, place: float) -> Any:
         case ConstantParam():
             return param.value
     if n_points(param) == 1:
-        return own(param, param.low)
+        return as_written(param, param.low)
     low, high = _scale(param)
     raw = low + min(max(place, 0.0), 1.0) * (high - low)
     value = math.exp(raw) if param.log else raw

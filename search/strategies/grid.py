@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from search.records import TrialRecord
-from search.space.params import GRID_POINTS, n_points, own
+from search.space.params import GRID_POINTS, as_written, n_points
 from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
 from search.strategies.protocol import identity
 from search.strategies.random_tpe import RandomSettings
@@ -24,7 +24,7 @@ class _Steps(Sequence[Any]):
 
     def __getitem__(self, index: Any) -> Any:
         step = range(len(self))[index] * (self._param.step or 0.0)
-        return own(self._param, min(self._param.low + step, self._param.high))
+        return as_written(self._param, min(self._param.low + step, self._param.high))
 
 
 def points(param: Param) -> Sequence[Any]:

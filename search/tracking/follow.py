@@ -60,10 +60,10 @@ class Follower:
         while not stop():
             self._look_around()
             now = time.monotonic()
-            for one in self._followed.values():
-                if one.due <= now and not stop():
-                    one.take_turn(stop)
-            again = min([now + self._every_s, *(one.due for one in self._followed.values())])
+            for outbox in self._followed.values():
+                if outbox.due <= now and not stop():
+                    outbox.take_turn(stop)
+            again = min([now + self._every_s, *(outbox.due for outbox in self._followed.values())])
             while not stop() and (left := again - time.monotonic()) > 0:
                 time.sleep(min(_NAP_S, left))
         self.send_rest(drain_s)
@@ -75,17 +75,19 @@ class Follower:
         until = float("inf") if limit_s is None else time.monotonic() + limit_s
         self._look_around()
         # A failing one may use up all the time that there is.
-        for one in sorted(self._followed.values(), key=lambda one: one.is_failing):
-            one.finish(until)
+        for outbox in sorted(self._followed.values(), key=lambda outbox: outbox.is_failing):
+            outbox.finish(until)
 
     def abandon(self) -> None:
         """Note for each outbox that is not finished that there was no time."""
-        for one in self._followed.values():
-            one.abandon()
+        for outbox in self._followed.values():
+            outbox.abandon()
 
     def _look_around(self) -> None:
-        known = self._followed
-        self._followed = {folder: known.get(folder) or self._new(folder) for folder in self._find()}
+        outboxes = self._followed
+        self._followed = {
+            folder: outboxes.get(folder) or self._new(folder) for folder in self._find()
+        }
 
     def _new(self, folder: Path) -> "_Followed":
         return _Followed(folder, Mirror(folder, self._uri, self._artifact_root), self._every_s)

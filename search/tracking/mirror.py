@@ -134,8 +134,8 @@ def data_inputs(spec: StudySpec) -> list[Input]:
     """The parts of the study's data set that its trials see, and what for."""
     parts = {"training": "training", "validation": "validation"}
     if spec.replicates:
-        known = {"train": "training", "all": "training+validation"}
-        parts = {known[r.train_on]: "training" for r in spec.replicates}
+        titles = {"train": "training", "all": "training+validation"}
+        parts = {titles[r.train_on]: "training" for r in spec.replicates}
         parts |= {r.evaluate: r.evaluate for r in spec.replicates if r.evaluate != "train"}
     digest = spec.data_digest[:_DIGEST]
     return [
@@ -214,16 +214,16 @@ def send(study: str, *, wait_s: float = SEND_WAIT_S) -> Sent:
 
 def _result(outboxes: Iterable[Path]) -> Sent:
     """What a mirror has said of `outboxes` in the end, taken together."""
-    said = []
+    results = []
     for folder in filter(Path.is_dir, outboxes):
         try:
-            said.append(json.loads((folder / LAST_SYNC).read_text()))
+            results.append(json.loads((folder / LAST_SYNC).read_text()))
         except (OSError, ValueError):
-            said.append({"n_sent": 0, "n_left": -1, "error": _LATE})
+            results.append({"n_sent": 0, "n_left": -1, "error": _LATE})
     return Sent(
-        sum(s["n_sent"] for s in said),
-        None if any(s["n_left"] < 0 for s in said) else sum(s["n_left"] for s in said),
-        "; ".join(sorted({s["error"] for s in said if s["error"]})) or None,
+        sum(s["n_sent"] for s in results),
+        None if any(s["n_left"] < 0 for s in results) else sum(s["n_left"] for s in results),
+        "; ".join(sorted({s["error"] for s in results if s["error"]})) or None,
     )
 
 
@@ -234,12 +234,12 @@ def register(study: str, *, wait_s: float = REGISTER_WAIT_S) -> tuple[str | None
     program = [sys.executable, "-m", "search.tracking.mlflow.register", study]
     try:
         done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=wait_s)  # noqa: S603
-        found = json.loads(done.stdout)
+        answer = json.loads(done.stdout)
     except subprocess.TimeoutExpired:
         return None, f"it took more than {wait_s:g} s"
     except (OSError, ValueError):
         return None, "it ended without a word"
-    return found["version"], found["error"]
+    return answer["version"], answer["error"]
 
 
 def mirror_arguments() -> list[str]:

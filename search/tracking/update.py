@@ -74,9 +74,9 @@ def fold(events: Iterable[Event]) -> dict[int | None, Update]:
     for event in sorted(events, key=lambda e: e.at):
         update = updates.setdefault(event.trial, Update(event.at))
         if event.kind == "summary":
-            known = update.summary or Summary(event.at, {}, {})
+            summary = update.summary or Summary(event.at, {}, {})
             update.summary = Summary(
-                event.at, {**known.tags, **event.tags}, {**known.values, **event.values}
+                event.at, {**summary.tags, **event.tags}, {**summary.values, **event.values}
             )
             continue
         update.params = {**event.params, **update.params}

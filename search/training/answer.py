@@ -1,13 +1,12 @@
-"""Answers the questions of `search.training.ask`: `python -m search.training.answer`, JSON in and
-out.
-"""
+"""Answers the questions of `search.training.ask`: JSON in and out, in a process of its own."""
 
+import itertools
 import json
 import signal
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from search.errors import InputError
 from search.processes import stay_kept
@@ -26,23 +25,19 @@ from search.training.recorder import Recorder
 def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:
     """What is answered to one of the questions that `probe`, `discovery` and `kept` ask."""
     if "build" in question:
-        return {
-            "built": [
-                _build(Question(**row), weights=question["weights"]) for row in question["build"]
-            ]
-        }
+        networks = [Question(**row) for row in question["build"]]
+        return {"built": [_build(network, weights=question["weights"]) for network in networks]}
     if "verify" in question:
         from search.training.inference import verified  # noqa: PLC0415  # loads Keras
 
-        return dict(
-            verified(Path(question["verify"]["folder"]), question["verify"]["model"])._asdict()
-        )
+        folder, model = Path(question["verify"]["folder"]), question["verify"]["model"]
+        return verified(folder, model)._asdict()
     if "discover" in question:
         return dict(explore(question["discover"]))
     return _probe(question["probe"])
 
 
-def _build(wanted: Question, *, weights: bool) -> tuple[int | None, str | None]:
+def _build(network: Question, *, weights: bool) -> tuple[int | None, str | None]:
     import keras  # noqa: PLC0415  only the probe's own process loads it
 
     from search.training.network import build_whole  # noqa: PLC0415
@@ -50,14 +45,14 @@ def _build(wanted: Question, *, weights: bool) -> tuple[int | None, str | None]:
     from search.training.pretrained import load_weights  # noqa: PLC0415
 
     try:
-        model, _ = build_whole(wanted.model, wanted.setting, wanted.input_shape, wanted.n_classes)
-        outputs_of(model, wanted.input_shape)
+        model, _ = build_whole(
+            network.model, network.setting, network.input_shape, network.n_classes
+        )
+        outputs_of(model, network.input_shape)
         if weights:
-            load_weights(model, wanted.setting)
+            load_weights(model, network.setting)
         return int(model.count_params()), None
-    except (
-        BaseException
-    ) as problem:  # whatever a builder raises says that this setting can't be built
+    except BaseException as problem:  # whatever a builder raises, the setting can't be built
         return None, reason_of(problem)
     finally:
         keras.backend.clear_session()
@@ -78,7 +73,7 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
         # The document's own setting can't be built here: look for one that can among all corners.
         return _probe({**question, "corners": True})
     unbuildable = {} if sound is None else _unbuildable(space, sound, builds)
-    unread = [n for n in space.params if n not in builds.asked]
+    unread = [n for n in space.params if n not in builds.names_read]
     return {
         "corners": corners,
         "unbuildable": unbuildable,
@@ -87,10 +82,21 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+class _Build(NamedTuple):
+    """What became of a network."""
+
+    values: Mapping[str, Any]
+    """Those that its builder read."""
+    n_params: int | None
+    error: str | None
+
+    def is_of(self, setting: Mapping[str, Any]) -> bool:
+        """Whether the network of `setting` is the same one."""
+        return all(setting.get(name) == value for name, value in self.values.items())
+
+
 class _Builds:
-    """Networks of one model, each built once for all settings that agree in what its builder
-    reads.
-    """
+    """Networks of one model, one for all settings that agree in what its builder reads."""
 
     def __init__(self, space: Space, input_shape: tuple[int, ...], n_classes: int) -> None:
         from search.training.hypermodel import HyperBuilder, builder_of  # noqa: PLC0415
@@ -99,78 +105,70 @@ class _Builds:
         self._build = builder_of(space.model)
         self._facts: dict[str, Any] = {"input_shape": input_shape, "n_classes": n_classes}
         self._space = space
-        self._known: list[tuple[dict[str, Any], int | None, str | None]] = []
+        self._builds: list[_Build] = []
         self._remarks: list[list[str]] = []
         self._is_hp = isinstance(self._build, HyperBuilder)
-        self.asked = set(training_params()) - set(COMPILED if self._is_hp else ())
+        self.names_read = set(training_params()) - set(COMPILED if self._is_hp else ())
 
     def corner(self, setting: Mapping[str, Any]) -> dict[str, Any]:
         """The fields of a `Corner`."""
-        same = (
-            known for known in self._known if all(setting.get(n) == v for n, v in known[0].items())
-        )
-        found = next(same, None)
-        if found is None:
-            found = self._try(setting)
-            self._known.append(found)
-            self.asked |= set(found[0])
-        return {"setting": dict(setting), "n_params": found[1], "error": found[2]}
+        build = next((b for b in self._builds if b.is_of(setting)), None)
+        if build is None:
+            build = self._try(setting)
+            self._builds.append(build)
+            self.names_read |= set(build.values)
+        return {"setting": dict(setting), "n_params": build.n_params, "error": build.error}
 
     def remarks(self) -> list[str]:
         """What there is to say of the networks that can be built."""
-        every = dict.fromkeys(remark for one in self._remarks for remark in one)
-        return [
-            r if all(r in one for one in self._remarks) else f"with some settings, {r}"
-            for r in every
-        ]
+        lines = []
+        for remark in dict.fromkeys(itertools.chain(*self._remarks)):
+            is_of_all = all(remark in remarks for remarks in self._remarks)
+            lines.append(remark if is_of_all else f"with some settings, {remark}")
+        return lines
 
-    def _try(self, setting: Mapping[str, Any]) -> tuple[dict[str, Any], int | None, str | None]:
+    def _try(self, setting: Mapping[str, Any]) -> _Build:
         import keras  # noqa: PLC0415  only the probe's own process loads it
 
         from search.training.network import remarks  # noqa: PLC0415
 
-        asked: set[str] = set()
+        names: set[str] = set()
         n_params, error = None, None
         try:
-            model = self._build(
-                Recorder(for_builder(setting, self._space.source), asked), **self._facts
-            )
+            params = Recorder(for_builder(setting, self._space.source), names)
+            model = self._build(params, **self._facts)
             n_params = int(model.count_params())
-            self.asked |= set() if model.compiled else set(COMPILED)
+            if not model.compiled:
+                self.names_read |= set(COMPILED)
             self._remarks.append(remarks(model, self._facts["input_shape"], is_hp=self._is_hp))
-        except (
-            BaseException
-        ) as problem:  # whatever a builder raises says that this setting can't be built
+        except BaseException as problem:  # whatever a builder raises, the setting can't be built
             n_params, error = None, reason_of(problem)
         finally:
             keras.backend.clear_session()
-        return {name: setting.get(name) for name in asked}, n_params, error
+        return _Build({name: setting.get(name) for name in names}, n_params, error)
 
 
 def _unbuildable(
     space: Space, sound: Mapping[str, Any], builds: _Builds
 ) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
+    reasons: dict[str, dict[str, str]] = {}
     for name, param in space.params.items():
         if not isinstance(param, ChoiceParam) or name not in sound:
             continue
         for choice in param.choices:
-            others = dict(sound) | {name: choice}
-            active = space.active(others)
-            error = builds.corner(space.complete({n: v for n, v in others.items() if n in active}))[
-                "error"
-            ]
-            if error:
-                found.setdefault(name, {})[json.dumps(choice)] = error
-    return found
+            values = {**sound, name: choice}
+            active = space.active(values)
+            setting = space.complete({n: v for n, v in values.items() if n in active})
+            if error := builds.corner(setting)["error"]:
+                reasons.setdefault(name, {})[json.dumps(choice)] = error
+    return reasons
 
 
 def main() -> None:
     """Answer the question on stdin."""
     become_users()
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # a KeyboardInterrupt is the builder's: whoever asks ends this process
+    # A KeyboardInterrupt is the builder's: whoever asks ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         answer = answer_to(json.load(sys.stdin))
     except InputError as error:

@@ -99,16 +99,16 @@ def load_checkpoint(location: str | Path, fingerprint: str) -> Checkpoint | None
 
 def _parse(file: IO[bytes], location: str | Path, fingerprint: str) -> Checkpoint | None:
     file.seek(0)
-    with np.load(file, allow_pickle=False) as found:
-        meta = json.loads(found["meta"].tobytes())
+    with np.load(file, allow_pickle=False) as arrays:
+        meta = json.loads(arrays["meta"].tobytes())
         if meta["fingerprint"] != fingerprint:
             logger.warning("%s belongs to another setting and is ignored", masked(location))
             return None
         return Checkpoint(
             fingerprint=fingerprint,
             history=tuple(meta["history"]),
-            model=[found[f"m{i}"] for i in range(meta["n_model"])],
-            optimizer=[found[f"o{i}"] for i in range(meta["n_optimizer"])],
+            model=[arrays[f"m{i}"] for i in range(meta["n_model"])],
+            optimizer=[arrays[f"o{i}"] for i in range(meta["n_optimizer"])],
         )
 
 

@@ -19,14 +19,14 @@ _KINDS = ("Boolean", "Choice", "Fixed", "Float", "Int")
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundSpace:
     """A space, and what to tell of it."""
 
     space: Space
     notices: tuple[str, ...]
 
 
-def find(model: str, *, input_shape: tuple[int, int, int], n_classes: int) -> Found | None:
+def find(model: str, *, input_shape: tuple[int, int, int], n_classes: int) -> FoundSpace | None:
     """The space of a model for KerasTuner, built in a fresh process; None for a model that is none.
 
     Raises InputError when it can't be loaded or built, or asks for what a space can't hold, and
@@ -54,7 +54,7 @@ def find(model: str, *, input_shape: tuple[int, int, int], n_classes: int) -> Fo
             " default"
         )
     space = space_from(model, hypers, compiles=answer["compiles"])
-    return Found(space.model_copy(update={"source": FOUND}), tuple(notices))
+    return FoundSpace(space.model_copy(update={"source": FOUND}), tuple(notices))
 
 
 def hypers_of(answer: Mapping[str, Any]) -> list[Hyper]:
@@ -73,8 +73,8 @@ def explore(question: Mapping[str, Any]) -> dict[str, Any]:
         HyperBuilder,
         asking_hp,
         builder_of,
-        fitted,
     )
+    from search.training.shaping import fitted  # noqa: PLC0415
 
     builder = builder_of(question["model"])
     if not isinstance(builder, HyperBuilder):
@@ -97,7 +97,7 @@ def explore(question: Mapping[str, Any]) -> dict[str, Any]:
         "cut": exploration.cut,
         "notices": [
             *exploration.notices,
-            *([_fit_notice(builder.own_fit)] if builder.own_fit else []),
+            *([_fit_notice(builder.fit_of_users)] if builder.fit_of_users else []),
         ],
     }
 
@@ -134,8 +134,8 @@ def _fit_notice(fit: Any) -> str:
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
     ]
     passed = [k.arg for name, call in calls if name == "fit" for k in call.keywords if k.arg]
-    asked = [ast.unparse(call.args[0]) for name, call in calls if name in _KINDS and call.args]
-    lost = [*passed, *(f"hyperparameter {name}" for name in asked)]
+    names = [ast.unparse(call.args[0]) for name, call in calls if name in _KINDS and call.args]
+    lost = [*passed, *(f"hyperparameter {name}" for name in names)]
     return (
         f"{rule}; what it has beside is not used: {', '.join(dict.fromkeys(lost))}"
         if lost

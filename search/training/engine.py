@@ -116,11 +116,11 @@ class _FitEngine:
         n = 0
         for images, labels in chunks:
             ready = keras.ops.convert_to_numpy(self._augment(self._prepare(images)))
-            seen = self._model.fit(
+            history = self._model.fit(
                 ready, labels, batch_size=self._batch_size, shuffle=False, epochs=1, verbose=0
             ).history
             n += len(labels)
-            for name, values in seen.items():
+            for name, values in history.items():
                 totals[name] = totals.get(name, 0.0) + float(values[-1]) * len(labels)
         return {name: total / n for name, total in totals.items()}
 

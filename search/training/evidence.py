@@ -22,10 +22,10 @@ def scores(probabilities: NDArray[np.float32], labels: Labels) -> dict[str, floa
     """Mean cross-entropy in nats and accuracy (a fraction) of class probabilities (n,
     n_classes).
     """
-    own = probabilities[np.arange(len(labels)), labels].astype(np.float64)
+    of_labels = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     # Not by clipping with NumPy's clip, which would turn a NaN into a number.
-    return {"loss": float(-np.log(np.maximum(own, _LEAST)).mean()), "accuracy": accuracy}
+    return {"loss": float(-np.log(np.maximum(of_labels, _LEAST)).mean()), "accuracy": accuracy}
 
 
 def write_predictions(

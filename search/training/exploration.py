@@ -52,7 +52,7 @@ class Exploration:
         self.notices: list[str] = []
         self._build, self._asking, self._sizes = build, asking, sizes
         self._ahead: deque[dict[str, Any]] = deque()
-        self._known: dict[str, tuple[Build, Any]] = {}
+        self._builds: dict[str, tuple[Build, Any]] = {}
         self._contexts: dict[str, dict[str, Any]] = {}
         """What else was chosen where a definition was first asked for."""
         self._planned: list[tuple[str, Any]] = []
@@ -104,11 +104,11 @@ class Exploration:
     def _try(self, values: Mapping[str, Any]) -> tuple[Build, Any]:
         chosen = {k: v for k, v in values.items() if not is_in(v, (self.hypers[k].default,))}
         place = json.dumps(chosen, sort_keys=True, default=str)
-        if place not in self._known:
-            self._known[place] = self._record(
+        if place not in self._builds:
+            self._builds[place] = self._record(
                 chosen, lambda hyper: chosen.get(_key(hyper), hyper.default)
             )
-        return self._known[place]
+        return self._builds[place]
 
     def _record(
         self, chosen: Mapping[str, Any], choose: Callable[[Hyper], Any]
@@ -163,9 +163,9 @@ class Exploration:
             line = sorted(self._line(key).items()) if "low" in raw else []
             if len(line) >= _MAX_ON_LINE.get(raw["type"], 0):
                 continue
-            for (low, one), (high, other) in itertools.pairwise(line):
+            for (low, build), (high, next_build) in itertools.pairwise(line):
                 middle = _between(raw, low, high)
-                if low < middle < high and self._looks(one, raw) != self._looks(other, raw):
+                if low < middle < high and self._looks(build, raw) != self._looks(next_build, raw):
                     plans.append((key, middle))
         new = [plan for plan in plans if plan not in self._planned]
         self._planned += new

@@ -33,8 +33,8 @@ def standalone(
         layer = keras.layers.LayerNormalization(
             axis=(1, 2, 3), center=False, scale=False, epsilon=1e-6, name="scaling", dtype="float32"
         )
-    given = _uncompiled(network)(layer(pixels), training=False)
-    return keras.Model(pixels, outputs.in_graph(given), name="model")
+    outputs_given = _uncompiled(network)(layer(pixels), training=False)
+    return keras.Model(pixels, outputs.in_graph(outputs_given), name="model")
 
 
 def _uncompiled(network: keras.Model) -> keras.Model:

@@ -106,22 +106,22 @@ def _sound(
 
 def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
     try:
-        found: NDArray[np.float32] = npy.open_memmap(path, mode="r")
+        features: NDArray[np.float32] = npy.open_memmap(path, mode="r")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         log.warning("%s is torn (%s) and computed again", path, error)
         return None
-    if found.shape != shape or found.dtype != np.float32:
+    if features.shape != shape or features.dtype != np.float32:
         log.warning(
             "%s holds %s %s, not %s float32, and is computed again",
             path,
-            found.shape,
-            found.dtype,
+            features.shape,
+            features.dtype,
             shape,
         )
         return None
-    return found
+    return features
 
 
 def _write(
@@ -133,7 +133,7 @@ def _write(
 ) -> None:
     """Write the features batch by batch, since those of all images may not fit into memory."""
     npy.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    n, told = len(images), 0
+    n, tenths = len(images), 0
     log.info(
         "computing the features of %d images, %s numbers each, once for all trials", n, shape[1:]
     )
@@ -141,8 +141,8 @@ def _write(
         batch = _scaled(images[start : start + batch_size])
         file.write(np.asarray(prefix.predict_on_batch(batch), "<f4").tobytes())
         done = start + len(batch)
-        if done * 10 // n > told:
-            told = done * 10 // n
+        if done * 10 // n > tenths:
+            tenths = done * 10 // n
             log.info("features of %d of %d images", done, n)
 
 

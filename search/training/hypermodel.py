@@ -1,5 +1,4 @@
-"""Builders, ours and KerasTuner's alike: what they return is made to fit the data, or refused with
-the reason.
+"""Builders, ours and KerasTuner's alike: what they return is made to fit the data, or refused.
 
 KerasTuner's are a function `build(hp)`, or a HyperModel, unchanged. A builder here is told its
 setting; KerasTuner's asks its `hp` for each value as it goes. So the `hp` that it is given holds
@@ -25,13 +24,12 @@ from search.space.hyper_choices import (
     nearest_value,
     overlap,
 )
-from search.training.own_compile import loss_of_numbers
 from search.training.recorder import Params
+from search.training.shaping import fitted, shaped
 
 logger = logging.getLogger(__name__)
 _SHAPE_NAMES = ("input_shape",)
 _CLASS_NAMES = ("classes", "n_classes", "num_classes")
-_ONE = "the model must take one image and give one output"
 
 
 class Builder:
@@ -46,9 +44,9 @@ class Builder:
         self, params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int
     ) -> keras.Model:
         """The network of a setting, built. Raises InputError when it is none for such images."""
-        given = params if isinstance(params, Params) else Params(params)
+        reader = params if isinstance(params, Params) else Params(params)
         return shaped(
-            self._source(given, input_shape=input_shape, n_classes=n_classes),
+            self._source(reader, input_shape=input_shape, n_classes=n_classes),
             input_shape,
             n_classes,
         )
@@ -89,15 +87,15 @@ class HyperBuilder:
 
     def _facts(self, input_shape: tuple[int, int, int], n_classes: int) -> dict[str, Any]:
         """What the class can be told of the data: arguments of the usual names."""
-        known = dict.fromkeys(_SHAPE_NAMES, input_shape) | dict.fromkeys(_CLASS_NAMES, n_classes)
+        facts = dict.fromkeys(_SHAPE_NAMES, input_shape) | dict.fromkeys(_CLASS_NAMES, n_classes)
         return {
-            name: known[name]
+            name: facts[name]
             for name in inspect.signature(self._source).parameters
-            if name in known
+            if name in facts
         }
 
     @property
-    def own_fit(self) -> Any:
+    def fit_of_users(self) -> Any:
         """The `fit` of a HyperModel that has one, which is not called here; None if it has none."""
         kind = self._source if isinstance(self._source, type) else type(self._source)
         fit = getattr(kind, "fit", None) if is_hypermodel(self._source) else None
@@ -143,14 +141,15 @@ def asking_hp(choose: Callable[[Hyper], Any]) -> Any:
             self.asks: list[tuple[Hyper, Any]] = []
             self.clipped: set[str] = set()
 
-        def _retrieve(self, one: Any) -> Any:
-            value = self._answer(one) if self.is_active(one) else None
-            if not self._exists(one.name, one.conditions):
-                self._register(one)
+        def _retrieve(self, parameter: Any) -> Any:
+            value = self._answer(parameter) if self.is_active(parameter) else None
+            if not self._exists(parameter.name, parameter.conditions):
+                self._register(parameter)
             return value
 
-        def _answer(self, one: Any) -> Any:
-            hyper = hyper_of({"class_name": type(one).__name__, "config": one.get_config()})
+        def _answer(self, parameter: Any) -> Any:
+            kind = type(parameter).__name__
+            hyper = hyper_of({"class_name": kind, "config": parameter.get_config()})
             earlier = [(h, v) for h, v in self.asks if h.name == hyper.name]
             for other, value in sorted(
                 earlier, key=lambda ask: repr(ask[0].raw) != repr(hyper.raw)
@@ -193,100 +192,3 @@ def setting_hp(params: Mapping[str, Any]) -> Any:
         return value
 
     return asking_hp(choose)
-
-
-def fitted(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """`shaped`; a loss of its own takes labels as numbers. Raises InputError, for such a loss as
-    well.
-    """
-    ready = shaped(model, input_shape, n_classes)
-    if model.compiled:
-        ready.compile(optimizer=model.optimizer, loss=loss_of_numbers(model.loss, n_classes))
-    return ready
-
-
-def shaped(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """`model`, built, as one from images of `input_shape` to `n_classes` outputs.
-
-    Images are flattened, or lose their one channel, for a model that takes them so. Raises
-    InputError when it takes or gives anything else.
-    """
-    if not isinstance(model, keras.Model):
-        raise InputError(
-            f"the model's builder must return a keras.Model, not {type(model).__name__}"
-        )
-    model = _out_of_lists(model)
-    takes, gives = _shapes(model, input_shape)
-    if gives != (None, n_classes):
-        rule = f"its outputs have the shape {gives}, but the data have {n_classes} classes"
-        flat = "" if len(gives) == 2 else "flatten or pool what comes before, and "
-        raise InputError(
-            f"{rule}: {flat}end with {n_classes} units, one for each class, of one output"
-        )
-    return model if _takes(takes, input_shape) else _behind_reshape(model, takes, input_shape)
-
-
-def _out_of_lists(model: keras.Model) -> keras.Model:
-    """`model` without the lists or names around its one input and output, as of
-    `keras.Model([inputs], [outputs])`.
-    """
-    ends = (getattr(model, "input", None), getattr(model, "output", None)) if model.built else ()
-    if not any(isinstance(end, list | tuple | dict) for end in ends):
-        return model
-    if (
-        not len(model.inputs) == len(model.outputs) == 1
-        or type(model).train_step is not keras.Model.train_step
-    ):
-        raise InputError(_ONE)
-    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
-
-
-def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]:
-    """What one image and all outputs look like; a model that does not say is built for images as
-    they are.
-    """
-    if model.built and getattr(model, "inputs", None):
-        return model.input_shape[1:], model.output_shape
-    if type(model).call is keras.Model.call:
-        rule = (
-            f"{type(model).__name__} has no call(images), so that nothing is known but how it"
-            " trains"
-        )
-        raise InputError(f"{rule}: write one that returns its outputs")
-    outputs = model(keras.Input(images))
-    if not hasattr(outputs, "shape"):
-        raise InputError(_ONE)
-    has_own_step = type(model).train_step is not keras.Model.train_step
-    if not has_own_step and not hasattr(model(keras.Input(images), training=True), "shape"):
-        raise InputError(
-            f"{_ONE}, but while it trains it gives several: give one there, too, or write its"
-            " train_step"
-        )
-    return images, tuple(outputs.shape)
-
-
-def _takes(shape: tuple[int | None, ...], images: tuple[int, int, int]) -> bool:
-    return len(shape) == len(images) and all(
-        a in {None, b} for a, b in zip(shape, images, strict=True)
-    )
-
-
-def _behind_reshape(
-    model: keras.Model, takes: tuple[int | None, ...], images: tuple[int, int, int]
-) -> keras.Model:
-    height, width, channels = images
-    sizes = {(height * width * channels,)} | ({(height, width)} if channels == 1 else set())
-    if takes not in sizes:
-        shown, wanted = ("×".join(map(str, shape)) for shape in (takes, images))
-        raise InputError(
-            f"the model takes images of {shown}, but the data's are {wanted}: give it that input"
-            " shape"
-        )
-    if type(model).train_step is not keras.Model.train_step:
-        raise InputError(
-            "a model with its own train_step must take images as they are (height, width, channels)"
-        )
-    start = [keras.Input(images), keras.layers.Reshape(takes)]
-    if isinstance(model, keras.Sequential):
-        return keras.Sequential([*start, *model.layers], name=model.name)
-    return keras.Model(start[0], model(start[1](start[0])), name=model.name)

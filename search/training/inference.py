@@ -23,7 +23,7 @@ from search.training.network import build_whole
 from search.training.outputs import Outputs, is_random
 from search.training.reason import reason_of
 
-OWN_LAYERS = (augment.Augmentation, recipe.SmoothedCrossentropy)
+OUR_LAYERS = (augment.Augmentation, recipe.SmoothedCrossentropy)
 """Registered with Keras by being imported: a file names them."""
 _BATCH = 256
 _UNREADABLE = (

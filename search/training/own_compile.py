@@ -20,16 +20,16 @@ class RowsOfLabels(keras.losses.Loss):  # type: ignore[misc]  # keras has no typ
 
     def __init__(self, loss: Any, n_classes: int) -> None:
         """`loss` as `compile` takes it."""
-        found = keras.losses.get(loss)
+        loss_function = keras.losses.get(loss)
         options = (
-            {"reduction": found.reduction, "dtype": found.dtype}
-            if isinstance(found, keras.losses.Loss)
+            {"reduction": loss_function.reduction, "dtype": loss_function.dtype}
+            if isinstance(loss_function, keras.losses.Loss)
             else {}
         )
         super().__init__(name="rows_of_labels", **options)
-        self.loss = found
+        self.loss = loss_function
         self.n_classes = n_classes
-        self._call: Callable[[Any, Any], Any] = getattr(found, "call", found)
+        self._call: Callable[[Any, Any], Any] = getattr(loss_function, "call", loss_function)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """Return the loss of each image."""
@@ -54,14 +54,14 @@ def loss_of_numbers(loss: Any, n_classes: int) -> Any:
         )
     if str(loss).lower() in {"crossentropy", "ce"}:
         return "sparse_categorical_crossentropy"  # Keras' own choice for labels that are numbers
-    found = keras.losses.get(loss)
-    given = np.full((_N_TRIED, n_classes), 1 / n_classes, np.float32)
+    loss_function = keras.losses.get(loss)
+    probabilities = np.full((_N_TRIED, n_classes), 1 / n_classes, np.float32)
     numbers = np.arange(_N_TRIED) % n_classes
-    if _is_loss(found, np.eye(n_classes, dtype=np.float32)[numbers], given):
+    if _is_loss(loss_function, np.eye(n_classes, dtype=np.float32)[numbers], probabilities):
         return RowsOfLabels(loss, n_classes)
-    if _is_loss(found, numbers, given):
+    if _is_loss(loss_function, numbers, probabilities):
         return loss
-    name = getattr(found, "name", None) or getattr(found, "__name__", str(loss))
+    name = getattr(loss_function, "name", None) or getattr(loss_function, "__name__", str(loss))
     rule = (
         f"its loss {name} takes neither labels as numbers (n,) nor as rows of 0 and 1 (n,"
         f" {n_classes})"
@@ -72,16 +72,16 @@ def loss_of_numbers(loss: Any, n_classes: int) -> Any:
     )
 
 
-def _is_loss(loss: Callable[..., Any], labels: Any, given: Any) -> bool:
+def _is_loss(loss: Callable[..., Any], labels: Any, probabilities: Any) -> bool:
     try:
-        found = keras.ops.convert_to_numpy(
-            loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(given))
+        losses = keras.ops.convert_to_numpy(
+            loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(probabilities))
         )
     except (
         Exception
     ):  # whatever a loss, or the framework below it, says of shapes that it can't take
         return False
-    return found.shape in {(), (_N_TRIED,)} and bool(np.isfinite(found).all())
+    return losses.shape in {(), (_N_TRIED,)} and bool(np.isfinite(losses).all())
 
 
 def matching(loss: Any, outputs: Outputs) -> Any:

@@ -28,34 +28,34 @@ class Params(dict[str, Any]):
 class Recorder(Params):
     """Params that remember which of them were asked for."""
 
-    def __init__(self, values: Mapping[str, Any], asked: set[str]) -> None:
-        """`asked` takes up the names."""
+    def __init__(self, values: Mapping[str, Any], names: set[str]) -> None:
+        """`names` takes up the names."""
         super().__init__(values)
-        self._asked = asked
+        self._names = names
 
     def __getitem__(self, key: str) -> Any:
-        self._asked.add(key)
+        self._names.add(key)
         return super().__getitem__(key)
 
     def get(self, key: str, default: Any = None) -> Any:
         """As of any mapping."""
-        self._asked.add(key)
+        self._names.add(key)
         return super().get(key, default)
 
     def __contains__(self, key: object) -> bool:
-        self._asked.add(str(key))
+        self._names.add(str(key))
         return super().__contains__(key)
 
     def keys(self) -> Any:
         """All names are asked for."""
-        self._asked.update(self)
+        self._names.update(self)
         return super().keys()
 
     def items(self) -> Any:
         """All names are asked for."""
-        self._asked.update(self)
+        self._names.update(self)
         return super().items()
 
     def __iter__(self) -> Iterator[str]:
-        self._asked.update(self)
+        self._names.update(self)
         return super().__iter__()

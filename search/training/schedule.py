@@ -69,7 +69,7 @@ def _plateau(params: Params, history: History) -> float:
     )
     factor, lowest = float(params.get("plateau_factor", 0.1)), float(params.get("lr_min", 0.0))
     rate, best, wait, cooling = base_rate(params), None, 0, 0
-    for value in _seen(history, metric):
+    for value in _values(history, metric):
         cooling = max(0, cooling - 1)
         if best is None or sign * np.float32(value - sign * PLATEAU_DELTA) > sign * np.float32(
             best
@@ -90,7 +90,7 @@ def stops_early(params: Params, history: History) -> bool:
     Epochs without a val_loss are passed over.
     """
     patience, best, wait = int(params.get("early_stopping", 0)), None, 0
-    for value in _seen(history, "val_loss"):
+    for value in _values(history, "val_loss"):
         better = best is None or np.float32(value) < np.float32(best)
         best, wait = (value, 0) if better else (best, wait + 1)
         if 0 < patience <= wait:
@@ -98,5 +98,5 @@ def stops_early(params: Params, history: History) -> bool:
     return False
 
 
-def _seen(history: History, metric: str) -> list[float]:
+def _values(history: History, metric: str) -> list[float]:
     return [float(value) for metrics in history if (value := metrics.get(metric)) is not None]

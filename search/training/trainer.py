@@ -50,7 +50,7 @@ def train(
     *,
     on_built: Callable[[int], None],
     on_epoch: OnEpoch,
-    on_evaluated: OnEvaluated = lambda _found: None,
+    on_evaluated: OnEvaluated = lambda _evaluation: None,
 ) -> Ending:
     """Train `job` from its checkpoint on; DONE, or PAUSE or STOP as `on_epoch` decided.
 
@@ -136,12 +136,14 @@ class _Run:
 
     def restore(self) -> History:
         """Take up the checkpoint, if there is one of this job: its history."""
-        found = load_checkpoint(self._job.checkpoint, self._fingerprint())
-        if found is None:
+        checkpoint = load_checkpoint(self._job.checkpoint, self._fingerprint())
+        if checkpoint is None:
             return []
-        for variable, value in zip(self._state(), [*found.model, *found.optimizer], strict=True):
+        for variable, value in zip(
+            self._state(), [*checkpoint.model, *checkpoint.optimizer], strict=True
+        ):
             variable.assign(value)
-        return list(found.history)
+        return list(checkpoint.history)
 
     def save(self, history: Sequence[Mapping[str, Any]]) -> None:
         """Write the checkpoint after the last epoch of `history`."""
@@ -170,15 +172,15 @@ class _Run:
         order = epoch_order(
             len(labels), self._batch_size, seed=self._job.seed, step=step, drop=self._drop
         )
-        seen = self._engine.train(chunks(self._feed.train, order, self._batch_size))
-        if missing := [name for name in ("loss", "accuracy") if name not in seen]:
+        measured = self._engine.train(chunks(self._feed.train, order, self._batch_size))
+        if missing := [name for name in ("loss", "accuracy") if name not in measured]:
             raise TrialError(
                 f"training reported no {', '.join(missing)}: the model must leave compile() and"
                 " metrics alone"
             )
         metrics = {
-            "loss": seen["loss"],
-            "accuracy": seen["accuracy"],
+            "loss": measured["loss"],
+            "accuracy": measured["accuracy"],
             **self._validate(history, step),
         }
         if not all(
@@ -205,10 +207,10 @@ class _Run:
         if validation is None or images is None:
             return {"val_loss": None, "val_accuracy": None}
         probabilities = self._predict(validation.images)
-        found = scores(probabilities, validation.labels)
-        if found["accuracy"] > max((m["val_accuracy"] for m in history), default=-1.0):
+        measured = scores(probabilities, validation.labels)
+        if measured["accuracy"] > max((m["val_accuracy"] for m in history), default=-1.0):
             self._keep("validation", step, probabilities, images)
-        return {"val_loss": found["loss"], "val_accuracy": found["accuracy"]}
+        return {"val_loss": measured["loss"], "val_accuracy": measured["accuracy"]}
 
     def evaluate(self, step: int) -> dict[str, Any]:
         """Score the network on the images that the job names: {split, accuracy, loss, n}.
@@ -219,11 +221,11 @@ class _Run:
         images = read_evaluation(self._job, self._images)
         name = f"{Path(self._job.data).name}/{self._job.train_on if split == 'train' else split}"
         probabilities = self._predict(self._network.features(images.images, self._job, name))
-        found = scores(probabilities, images.labels)
-        if not math.isfinite(found["loss"]):
+        measured = scores(probabilities, images.labels)
+        if not math.isfinite(measured["loss"]):
             raise TrialError(f"{NAN_REASON} in epoch {step}")
         self._keep(split, step, probabilities, images)
-        return {"split": split, "n": len(images.labels), **found}
+        return {"split": split, "n": len(images.labels), **measured}
 
     def kept(self) -> Kept:
         """What shows of a copy of the network that it is the same."""

@@ -9,11 +9,11 @@ import pytest
 from keras import layers
 
 from search.errors import InputError
-from search.training.hypermodel import shaped
 from search.training.network import remarks
 from search.training.outputs import Outputs, outputs_of
 from search.training.own_compile import RowsOfLabels, loss_of_numbers, matching
 from search.training.recipe import compile_model
+from search.training.shaping import shaped
 
 SHAPE = (4, 4, 1)
 P, L, S = Outputs.PROBABILITIES, Outputs.LOGITS, Outputs.SCORES

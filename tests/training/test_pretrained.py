@@ -14,8 +14,9 @@ from keras import layers
 
 from search.datasets import fetch
 from search.errors import InputError
-from search.training import pretrained
-from search.training.pretrained import find_weights, load_weights
+from search.training import weights_files
+from search.training.pretrained import load_weights
+from search.training.weights_files import find_weights
 
 IMAGENET = {"weights": "imagenet"}
 FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
@@ -69,7 +70,7 @@ def python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def take_for_known(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     digest = hashlib.md5(file.read_bytes()).hexdigest()
     monkeypatch.setitem(
-        pretrained.PUBLISHED, "vgg16", pretrained.PUBLISHED["vgg16"]._replace(md5=digest)
+        weights_files.PUBLISHED, "vgg16", weights_files.PUBLISHED["vgg16"]._replace(md5=digest)
     )
 
 

@@ -94,8 +94,8 @@ def scaling_of(setting: Mapping[str, Any]) -> str:
     return str(setting.get("scaling", "unit"))
 
 
-def after_epoch(tell: Callable[[int, float], None]) -> keras.callbacks.Callback:
-    """A callback that calls `tell` with (step from 1, validation accuracy) after every epoch."""
+def after_epoch(report: Callable[[int, float], None]) -> keras.callbacks.Callback:
+    """A callback that calls `report` with (step from 1, validation accuracy) after every epoch."""
     return keras.callbacks.LambdaCallback(
-        on_epoch_end=lambda epoch, logs: tell(epoch + 1, float(logs["val_accuracy"]))
+        on_epoch_end=lambda epoch, logs: report(epoch + 1, float(logs["val_accuracy"]))
     )

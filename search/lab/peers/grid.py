@@ -31,7 +31,7 @@ def grid_settings(space: Space, n: int) -> list[dict[str, Any]]:
     """
     names = [n for n in ORDER if n in space.params] + [n for n in space.order if n not in ORDER]
     counts = dict.fromkeys(names, 1)
-    found = _product(space, counts)
+    settings = _product(space, counts)
     while True:
         before = dict(counts)
         for name in names:
@@ -40,10 +40,10 @@ def grid_settings(space: Space, n: int) -> list[dict[str, Any]]:
                 continue
             larger = _product(space, wider)
             # A point of a parameter that is active nowhere makes no setting.
-            if len(found) < len(larger) <= n:
-                counts, found = wider, larger
+            if len(settings) < len(larger) <= n:
+                counts, settings = wider, larger
         if counts == before:
-            return found
+            return settings
 
 
 def cells(space: Space, n: int) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ import keras_tuner
 from search.lab.peers.fitting import Fits
 from search.lab.peers.meter import Meter
 from search.lab.peers.task import Task
-from search.space.params import own
+from search.space.params import as_written
 from search.space.space import ChoiceParam, ConstantParam, FloatParam, IntParam, Param, Space
 
 _PLENTY = 1_000_000
@@ -51,7 +51,7 @@ def ask(hp: Any, space: Space) -> dict[str, Any]:
                 opened.enter_context(hp.conditional_scope(parent, values))
             answer = _ask(hp, name, space.params[name], space.document.get(name))
         if is_active:
-            setting[name] = _own(space.params[name], answer)
+            setting[name] = _choice_of(space.params[name], answer)
     return setting
 
 
@@ -70,36 +70,28 @@ def _scopes(space: Space, name: str) -> list[tuple[str, list[Any]]] | None:
         case ConstantParam():
             return outer
         case ChoiceParam(choices=choices):
-            return [
-                *outer,
-                (
-                    parent,
-                    [_told(choices)[choices.index(own(space.params[parent], v))] for v in values],
-                ),
-            ]
+            labels = _labels(choices)
+            written = [as_written(space.params[parent], value) for value in values]
+            return [*outer, (parent, [labels[choices.index(value)] for value in written])]
         case _:
             return [*outer, (parent, list(values))]
 
 
-def _told(choices: Sequence[Any]) -> list[Any]:
+def _labels(choices: Sequence[Any]) -> list[Any]:
     """`choices` as KerasTuner takes them: of one type, none of them null or a truth value."""
     kinds = {type(choice) for choice in choices}
     if len(kinds) == 1 and kinds <= {int, float, str}:
         return list(choices)
-    return (
-        [float(choice) for choice in choices]
-        if kinds <= {int, float}
-        else [repr(choice) for choice in choices]
-    )
+    if kinds <= {int, float}:
+        return [float(choice) for choice in choices]
+    return [repr(choice) for choice in choices]
 
 
-def _own(param: Param, answer: Any) -> Any:
+def _choice_of(param: Param, answer: Any) -> Any:
     """What KerasTuner's `answer` means."""
-    return (
-        param.choices[_told(param.choices).index(answer)]
-        if isinstance(param, ChoiceParam)
-        else answer
-    )
+    if isinstance(param, ChoiceParam):
+        return param.choices[_labels(param.choices).index(answer)]
+    return answer
 
 
 def _ask(hp: Any, name: str, param: Param, default: Any) -> Any:
@@ -107,10 +99,9 @@ def _ask(hp: Any, name: str, param: Param, default: Any) -> Any:
         case ConstantParam():
             return param.value
         case ChoiceParam(choices=choices):
-            told = _told(choices)
-            return hp.Choice(
-                name, told, default=told[choices.index(default)] if default in choices else None
-            )
+            labels = _labels(choices)
+            first = labels[choices.index(default)] if default in choices else None
+            return hp.Choice(name, labels, default=first)
         case IntParam() | FloatParam():
             kind = hp.Int if isinstance(param, IntParam) else hp.Float
             return kind(

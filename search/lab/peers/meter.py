@@ -72,8 +72,8 @@ class Trace:
 
     def improvements(self) -> list[tuple[int, float, float]]:
         """(epochs spent, best accuracy so far, seconds) wherever the best rises."""
-        found: list[tuple[int, float, float]] = []
+        steps: list[tuple[int, float, float]] = []
         for n, (value, seconds) in enumerate(zip(self.values, self.seconds, strict=True), start=1):
-            if not found or value > found[-1][1]:
-                found.append((n, value, seconds))
-        return found
+            if not steps or value > steps[-1][1]:
+                steps.append((n, value, seconds))
+        return steps

@@ -25,40 +25,42 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SHADE = 0.12
 
 
-def regret_chart(found: Regrets) -> Chart:
+def regret_chart(regrets: Regrets) -> Chart:
     """Mean regret of each strategy by full trainings spent, both axes logarithmic, with 95 %
     intervals as bands.
     """
-    title = f"Regret by compute, {count(found.n_workers, 'worker')}"
+    title = f"Regret by compute, {count(regrets.n_workers, 'worker')}"
     # The same strategies have the same looks, however they stand.
-    names = sorted(s.strategy for s in found.standings)
+    names = sorted(s.strategy for s in regrets.standings)
     others = [name for name in names if name not in REFERENCES]
     places = {name: i for i, name in enumerate(others)} | dict.fromkeys(REFERENCES, 0)
-    traces = [t for s in found.standings for t in _traces(s, places[s.strategy])]
+    traces = [t for s in regrets.standings for t in _traces(s, places[s.strategy])]
     caption = (
         "Mean regret over tasks and seeds of the best value so far"
         + (
             ", in units of random search’s at the end"
-            if found.is_normalised
+            if regrets.is_normalised
             else ", in points of accuracy"
         )
         + "; lower is better. Bands are 95 % bootstrap intervals over seeds. Both axes are"
         " logarithmic."
     )
-    ends = "; ".join(f"{s.strategy} {s.at_parts[-1].mean:.2f}" for s in found.standings)
+    ends = "; ".join(f"{s.strategy} {s.at_parts[-1].mean:.2f}" for s in regrets.standings)
     alt = f"Mean regret at the end: {ends}."
-    panels = (Panel(alt, _figure(found, traces)),) if traces else ()
+    panels = (Panel(alt, _figure(regrets, traces)),) if traces else ()
     return Chart(
-        f"regret-{found.n_workers}", title, caption, panels, "No task has runs of all strategies."
+        f"regret-{regrets.n_workers}", title, caption, panels, "No task has runs of all strategies."
     )
 
 
-def _figure(found: Regrets, traces: list[dict[str, Any]]) -> go.Figure:
-    shown = np.concatenate([v for s in found.standings for v in (s.mean, s.low, s.high)])
+def _figure(regrets: Regrets, traces: list[dict[str, Any]]) -> go.Figure:
+    shown = np.concatenate([v for s in regrets.standings for v in (s.mean, s.low, s.high)])
     shown = shown[np.isfinite(shown) & (shown > 0)]
-    x = Axis("full trainings spent", float(found.standings[0].spent[0]), found.budget, is_log=True)
+    x = Axis(
+        "full trainings spent", float(regrets.standings[0].spent[0]), regrets.budget, is_log=True
+    )
     low, high = (float(shown.min()), float(shown.max())) if len(shown) else (0.1, 1.0)
-    unit = "random search’s at the end = 1" if found.is_normalised else "points of accuracy"
+    unit = "random search’s at the end = 1" if regrets.is_normalised else "points of accuracy"
     y = Axis(f"mean regret ({unit})", low / 1.1, high * 1.1, is_log=True)
     return figure(traces, height=520, xaxis=_axis(x), yaxis=_axis(y), showlegend=True)
 
@@ -78,20 +80,20 @@ def _traces(standing: Standing, place: int) -> list[dict[str, Any]]:
     color, dash = _COLORS[place % len(_COLORS)], _DASHES[1 + place % (len(_DASHES) - 1)]
     if standing.strategy in REFERENCES:
         color, dash = BEST, _DASHES[0]
-    known = np.isfinite(standing.mean) & (standing.mean > 0)
+    is_shown = np.isfinite(standing.mean) & (standing.mean > 0)
     line = {
         "type": "scatter",
         "mode": "lines",
         "name": literal(standing.strategy),
         "legendgroup": standing.strategy,
-        "x": standing.spent[known].tolist(),
-        "y": standing.mean[known].tolist(),
+        "x": standing.spent[is_shown].tolist(),
+        "y": standing.mean[is_shown].tolist(),
         "line": {"color": color, "width": 2.4, "dash": dash},
         "hovertemplate": (
             f"<b>{literal(standing.strategy)}</b><br>%{{x:.2f}} spent: %{{y:.3f}}<extra></extra>"
         ),
     }
-    sure = known & np.isfinite(standing.low) & (standing.low > 0)
+    sure = is_shown & np.isfinite(standing.low) & (standing.low > 0)
     if not sure.any():
         return [line]
     x = standing.spent[sure]

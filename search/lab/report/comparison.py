@@ -64,13 +64,13 @@ def strategies_report(path: Path) -> StrategiesPaths:
     The page is one file of about 5 MB that needs no network. Raises InputError for a file that
     can't be read or is none of runs, and when the folder can't be written.
     """
-    found = read_runs(path)
-    regretted = [regrets(found, runs, n) for n, runs in by_workers(found.runs).items()]
-    groups = [Compared(group, reach_of(found, group)) for group in regretted]
+    simulated = read_runs(path)
+    regretted = [regrets(simulated, runs, n) for n, runs in by_workers(simulated.runs).items()]
+    groups = [Compared(group, reach_of(simulated, group)) for group in regretted]
     paths = StrategiesPaths(path.with_suffix(".md"), path.with_suffix(".html"))
     try:
-        write_text(paths.markdown, to_text(path.name, found, groups))
-        write_text(paths.page, to_page(path.name, found, groups))
+        write_text(paths.markdown, to_text(path.name, simulated, groups))
+        write_text(paths.page, to_page(path.name, simulated, groups))
     except OSError as error:
         reason = f"{error.filename or path.parent} can't be written: {error.strerror or error}"
         raise InputError(
@@ -79,13 +79,13 @@ def strategies_report(path: Path) -> StrategiesPaths:
     return paths
 
 
-def to_text(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
+def to_text(name: str, simulated: Simulated, groups: Sequence[Compared]) -> str:
     """The comparison as Markdown."""
     lines = [f"# {markdown(name)}: strategies compared", ""]
     for group, reached in groups:
         lines += [f"## {count(group.n_workers, 'worker')}", "", markdown(heading(group)), ""]
         lines += [*to_markdown(HEAD, [cells(s) for s in group.standings], _LEFT), ""]
-        lines += [f"- {markdown(note)}" for note in notes(found, group)]
+        lines += [f"- {markdown(note)}" for note in notes(simulated, group)]
         lines += [""]
         if reached:
             lines += [markdown(reached.heading), ""]
@@ -98,7 +98,7 @@ def to_text(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
-def to_page(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
+def to_page(name: str, simulated: Simulated, groups: Sequence[Compared]) -> str:
     """The comparison as HTML, one file. Every word that comes from the runs is escaped."""
     sections = [
         {
@@ -107,7 +107,7 @@ def to_page(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
             "heading": heading(group),
             "rows": [_row(s) for s in group.standings],
             "chart": regret_chart(group),
-            "notes": notes(found, group),
+            "notes": notes(simulated, group),
             "reach": reached,
         }
         for group, reached in groups
@@ -117,7 +117,7 @@ def to_page(name: str, found: Simulated, groups: Sequence[Compared]) -> str:
         .get_template("strategies.html.j2")
         .render(
             name=name,
-            made_on=found.made_on,
+            made_on=simulated.made_on,
             head=HEAD,
             sections=sections,
             plotly=Markup(get_plotlyjs()),  # noqa: S704 (the library's own)
@@ -149,54 +149,54 @@ def cells(standing: Standing) -> list[str]:
     ]
 
 
-def notes(found: Simulated, group: Regrets) -> list[str]:
+def notes(simulated: Simulated, group: Regrets) -> list[str]:
     """What the reader should know of how the numbers came about."""
     fewest, most = group.n_seeds
     seeds = count(most, "seed") if fewest == most else f"{fewest} to {most} seeds"
-    said = [
+    sentences = [
         f"{count(len(group.tasks), 'task')}, {seeds} each. Intervals are bootstrapped over seeds,"
         " within tasks: they say what other seeds may give on these tasks. Ranks are of final"
         " values, over the same tasks and seeds."
     ]
     if group.is_normalised:
-        said.append(
+        sentences.append(
             "A task’s regret is (best − value) / (best − mean of random’s final values); best is"
             " the best value known of the task, by sampling or by any run of the file, and is taken"
             " as exact."
         )
     elif BASELINE in {standing.strategy for standing in group.standings}:
-        said.append(
+        sentences.append(
             f"No regret can be normalised: {BASELINE!r} ends with the best value known of every"
             " task."
         )
-    elif found.made_on is None:
-        said.append(
+    elif simulated.made_on is None:
+        sentences.append(
             f"No regret can be normalised without runs of {BASELINE!r}; add them to the file."
         )
-    if not found.is_budget_known:
-        said.append(
+    if not simulated.is_budget_known:
+        sentences.append(
             "The budget is not recorded beside the file: the most that any run spent to get better"
             " stands in."
         )
     if group.left_out:
-        said.append(
+        sentences.append(
             f"Left out: {listing(list(group.left_out))}, where not all strategies ran or random"
             " search is at the best."
         )
-    return said
+    return sentences
 
 
-def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
+def reach_of(simulated: Simulated, group: Regrets) -> ReachTable | None:
     """The table of what our own system takes; None where there are no runs of it, or of no
     other.
     """
-    runs = [r for r in found.runs if r.n_workers == group.n_workers]
+    runs = [r for r in simulated.runs if r.n_workers == group.n_workers]
     name = reference_of(runs)
-    reached = reaches(found, runs)
+    reached = reaches(simulated, runs)
     if name is None or not reached:
         return None
     ours = fmean(r.final for r in runs if r.strategy == name)
-    rows = [[name, percent(ours), "–", "–", "–", "–", *_took(found, runs, name)]]
+    rows = [[name, percent(ours), "–", "–", "–", "–", *_took(simulated, runs, name)]]
     rows += [
         [
             *(
@@ -207,23 +207,23 @@ def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
                 _ratio(r.of_first),
                 f"{r.n_reached} of {r.n}",
             ),
-            *_took(found, runs, r.other),
+            *_took(simulated, runs, r.other),
         ]
         for r in reached
     ]
-    real = " Times and numbers of settings are means of one search." if found.totals else ""
-    if found.n_validation:
-        error = math.sqrt(ours * (1 - ours) / found.n_validation)
+    real = " Times and numbers of settings are means of one search." if simulated.totals else ""
+    if simulated.n_validation:
+        error = math.sqrt(ours * (1 - ours) / simulated.n_validation)
+        images = count(simulated.n_validation, "image")
         real += (
-            f" Accuracies are of {count(found.n_validation, 'image')}, the best of all epochs, and"
-            " so optimistic for every system; one standard error of a single one is"
-            f" {points(error)}."
+            f" Accuracies are of {images}, the best of all epochs, and so optimistic for every"
+            f" system; one standard error of a single one is {points(error)}."
         )
     return ReachTable(
         f"What {name} spends until it has each other system’s final validation accuracy, as a part"
         " of all that the other spends, and of what the other had spent when it first had that"
         " accuracy. Below 1 is cheaper.",
-        (*REACH_HEAD, *TOOK_HEAD) if found.totals else REACH_HEAD,
+        (*REACH_HEAD, *TOOK_HEAD) if simulated.totals else REACH_HEAD,
         rows,
         "Medians over the runs (tasks and seeds) that both have, with 95 % bootstrap intervals"
         f" over these runs where there are {MIN_PAIRS} or more, as fewer could not hold 95 %;"
@@ -232,21 +232,23 @@ def reach_of(found: Simulated, group: Regrets) -> ReachTable | None:
     )
 
 
-def _took(found: Simulated, runs: Sequence[SimulatedRun], name: str) -> tuple[str, ...]:
+def _took(simulated: Simulated, runs: Sequence[SimulatedRun], name: str) -> tuple[str, ...]:
     totals = [
-        t for r in runs if r.strategy == name and (t := found.totals.get((name, r.task, r.seed)))
+        t
+        for r in runs
+        if r.strategy == name and (t := simulated.totals.get((name, r.task, r.seed)))
     ]
     if not totals:
-        return ("–", "–") if found.totals else ()
+        return ("–", "–") if simulated.totals else ()
     return duration(fmean(t.seconds for t in totals)), f"{fmean(t.n_settings for t in totals):.0f}"
 
 
 def _ratio(level: Level) -> str:
-    def told(value: float) -> str:
+    def multiple(value: float) -> str:
         return "never" if math.isinf(value) else f"{value:.2f}"
 
-    ends = "" if math.isnan(level.low) else f" [{told(level.low)}, {told(level.high)}]"
-    return told(level.mean) + ends
+    ends = "" if math.isnan(level.low) else f" [{multiple(level.low)}, {multiple(level.high)}]"
+    return multiple(level.mean) + ends
 
 
 def _level(level: Level) -> str:

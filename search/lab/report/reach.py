@@ -50,7 +50,7 @@ def reference_of(runs: Sequence[SimulatedRun]) -> str | None:
     return next((name for name in REFERENCES if name in names and len(names) > 1), None)
 
 
-def reaches(found: Simulated, runs: Sequence[SimulatedRun]) -> list[Reach]:
+def reaches(simulated: Simulated, runs: Sequence[SimulatedRun]) -> list[Reach]:
     """What the reference of `runs` takes to each other system's final values, the highest of these
     first.
     """
@@ -62,15 +62,15 @@ def reaches(found: Simulated, runs: Sequence[SimulatedRun]) -> list[Reach]:
         for o in others
     }
     return sorted(
-        (_reach(o, found, p) for o, p in pairs.items() if p), key=lambda r: (-r.final, r.other)
+        (_reach(o, simulated, p) for o, p in pairs.items() if p), key=lambda r: (-r.final, r.other)
     )
 
 
 def _reach(
-    other: str, found: Simulated, pairs: Sequence[tuple[SimulatedRun, SimulatedRun]]
+    other: str, simulated: Simulated, pairs: Sequence[tuple[SimulatedRun, SimulatedRun]]
 ) -> Reach:
     took = [_spent_to(a, b.final) for a, b in pairs]
-    whole = [t / found.spent_by(b) for t, (_, b) in zip(took, pairs, strict=True)]
+    whole = [t / simulated.spent_by(b) for t, (_, b) in zip(took, pairs, strict=True)]
     first = [t / _spent_to(b, b.final) for t, (_, b) in zip(took, pairs, strict=True)]
     return Reach(
         other,

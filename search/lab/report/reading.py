@@ -97,8 +97,10 @@ def read_runs(path: Path) -> Simulated:
             f"{path}: spent and value must rise within each run ({named}); write the file again"
         )
     beside = _beside(best_file(path))
-    seen = {r.task: max(o.final for o in runs if o.task == r.task) for r in runs}
-    best = {task: max(value, beside.get("best", {}).get(task, 0.0)) for task, value in seen.items()}
+    highest = {r.task: max(o.final for o in runs if o.task == r.task) for r in runs}
+    best = {
+        task: max(value, beside.get("best", {}).get(task, 0.0)) for task, value in highest.items()
+    }
     last = max(float(r.spent[-1]) for r in runs)
     totals, made_on = beside.get("totals", {}), beside.get("made_on")
     return Simulated(
@@ -157,20 +159,20 @@ def _run(group: pd.DataFrame) -> SimulatedRun:
 
 def _beside(path: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         totals = {
             (str(r["strategy"]), str(r["task"]), int(r["seed"])): Total(
                 float(r["spent"]), float(r["seconds"]), int(r["n_settings"])
             )
-            for r in found.get("runs", ())
+            for r in content.get("runs", ())
         }
-        best = {t: float(v) for t, v in found["best"].items()}
+        best = {t: float(v) for t, v in content["best"].items()}
         return {
-            "budget": float(found["budget"]),
+            "budget": float(content["budget"]),
             "best": best,
             "totals": totals,
-            "made_on": found.get("made_on"),
-            "n_validation": found.get("n_validation"),
+            "made_on": content.get("made_on"),
+            "n_validation": content.get("n_validation"),
         }
     except FileNotFoundError:
         return {}

@@ -74,7 +74,7 @@ class Regrets:
     """Tasks that not all strategies ran on, or where random search found the best."""
 
 
-def regrets(found: Simulated, runs: Sequence[SimulatedRun], n_workers: int) -> Regrets:
+def regrets(simulated: Simulated, runs: Sequence[SimulatedRun], n_workers: int) -> Regrets:
     """How the strategies of `runs`, all with `n_workers`, compare.
 
     A task's regret is (best - value) / (best - random's mean final value), best being the best
@@ -85,20 +85,21 @@ def regrets(found: Simulated, runs: Sequence[SimulatedRun], n_workers: int) -> R
     by = {
         (s, t): [r for r in runs if (r.strategy, r.task) == (s, t)]
         for s in strategies
-        for t in found.best
+        for t in simulated.best
     }
-    scales = {t: _scale(found.best[t], by.get((BASELINE, t), [])) for t in found.best}
+    scales = {t: _scale(simulated.best[t], by.get((BASELINE, t), [])) for t in simulated.best}
     is_normalised = any(scales.values())
-    shared = [t for t in found.best if all(by[s, t] for s in strategies)]
+    shared = [t for t in simulated.best if all(by[s, t] for s in strategies)]
     tasks = [t for t in shared if scales[t] or not is_normalised]
-    seen = {r.task for r in runs}
+    tasks_run = {r.task for r in runs}
     first = max([EARLIEST, *(float(r.spent[0]) for r in runs if r.task in tasks)])
-    grid = np.geomspace(min(first, found.budget / 2), found.budget, N_POINTS)
+    grid = np.geomspace(min(first, simulated.budget / 2), simulated.budget, N_POINTS)
     ranks = _ranks([r for r in runs if r.task in tasks], strategies)
     standings = []
     for s in strategies if tasks else ():
         matrices = [
-            _matrix(by[s, t], found.best[t], scales[t] or 0.01, found.budget, grid) for t in tasks
+            _matrix(by[s, t], simulated.best[t], scales[t] or 0.01, simulated.budget, grid)
+            for t in tasks
         ]
         mean, low, high = mean_over_tasks(matrices)
         levels = tuple(Level(*map(float, level)) for level in zip(mean, low, high, strict=True))[
@@ -111,12 +112,12 @@ def regrets(found: Simulated, runs: Sequence[SimulatedRun], n_workers: int) -> R
     counts = [len(by[s, t]) for s in strategies for t in tasks] or [0]
     return Regrets(
         n_workers,
-        found.budget,
+        simulated.budget,
         is_normalised,
         tuple(standings),
         tuple(tasks),
         (min(counts), max(counts)),
-        tuple(t for t in found.best if t in seen and t not in tasks),
+        tuple(t for t in simulated.best if t in tasks_run and t not in tasks),
     )
 
 
@@ -144,10 +145,10 @@ def mean_over_tasks(matrices: Sequence[Floats]) -> tuple[Floats, Floats, Floats]
     """
     mean = np.mean([m.mean(axis=1) for m in matrices], axis=0)
     low, high = np.full((2, len(mean)), np.nan)
-    known = np.isfinite(mean)
-    if known.any() and all(m.shape[1] > 1 for m in matrices):
-        found = bootstrap(
-            [m[known] for m in matrices],
+    is_finite = np.isfinite(mean)
+    if is_finite.any() and all(m.shape[1] > 1 for m in matrices):
+        resampled = bootstrap(
+            [m[is_finite] for m in matrices],
             _mean_of_means,
             axis=-1,
             vectorized=True,
@@ -156,7 +157,7 @@ def mean_over_tasks(matrices: Sequence[Floats]) -> tuple[Floats, Floats, Floats]
             batch=_BATCH,
             rng=np.random.default_rng(0),
         )
-        low[known], high[known] = found.confidence_interval
+        low[is_finite], high[is_finite] = resampled.confidence_interval
     return mean, low, high
 
 

@@ -80,8 +80,8 @@ class LCBench:
         if key not in self._curves:
             if len(self._curves) >= _CURVES_KEPT:
                 self._curves.clear()
-            found = self._predict(task, [key[1]], range(1, self.max_epochs + 1))[0]
-            self._curves[key] = _curve(found, lr=float(params["learning_rate"]))
+            outputs = self._predict(task, [key[1]], range(1, self.max_epochs + 1))[0]
+            self._curves[key] = _curve(outputs, lr=float(params["learning_rate"]))
         return self._curves[key]
 
     def adapted(self, strategy: Strategy) -> Strategy:
@@ -98,10 +98,10 @@ class LCBench:
             return None
         settings = self._spread(n_samples)
         steps = sorted({max(1, round(part * self.max_epochs)) for part in _SCREENED_AT})
-        seen = self._predict(task, settings, steps)[:, :, 1].max(axis=1)
-        leading = np.argsort(-seen, kind="stable")[: max(1, math.ceil(n_samples / 100))]
-        found = self._predict(task, [settings[i] for i in leading], range(1, self.max_epochs + 1))
-        return float(np.clip(found[:, :, 1].max() / 100, 0.0, 1.0))
+        accuracies = self._predict(task, settings, steps)[:, :, 1].max(axis=1)
+        leading = np.argsort(-accuracies, kind="stable")[: max(1, math.ceil(n_samples / 100))]
+        outputs = self._predict(task, [settings[i] for i in leading], range(1, self.max_epochs + 1))
+        return float(np.clip(outputs[:, :, 1].max() / 100, 0.0, 1.0))
 
     def _spread(self, n: int) -> list[tuple[float, ...]]:
         # A power of two at a time, as Sobol's sequence wants it.
@@ -122,10 +122,10 @@ class LCBench:
             x[:, :, 0] = np.asarray(steps, dtype=np.float32)
             x[:, :, 1:] = some[:, None, :]
             codes = np.full((len(some) * len(steps), 1), self._codes[task], dtype=np.int32)
-            found = self._session.run(
+            outputs = self._session.run(
                 None, {"x_cat": codes, "x_cont": x.reshape(-1, len(_INPUTS))}
             )[0]
-            parts.append(np.asarray(found, dtype=np.float64).reshape(len(some), len(steps), -1))
+            parts.append(np.asarray(outputs, dtype=np.float64).reshape(len(some), len(steps), -1))
         return np.concatenate(parts)
 
     @cached_property
@@ -163,13 +163,15 @@ def _read(path: Path) -> Any:
 def _parameters(folder: Path) -> dict[str, Any]:
     path = folder / "config_space.json"
     try:
-        found = {p["name"]: p for p in _read(path)["hyperparameters"]}
-        problems = [f"{name} is missing" for name in (_TASK, *_INPUTS) if name not in found]
-        problems += [f"{name} is not LCBench's" for name in found if name not in {_TASK, *_INPUTS}]
+        parameters = {p["name"]: p for p in _read(path)["hyperparameters"]}
+        problems = [f"{name} is missing" for name in (_TASK, *_INPUTS) if name not in parameters]
+        problems += [
+            f"{name} is not LCBench's" for name in parameters if name not in {_TASK, *_INPUTS}
+        ]
         problems += [
             f"{name} is no range"
             for name in _INPUTS
-            if name in found and found[name]["type"] not in _KINDS
+            if name in parameters and parameters[name]["type"] not in _KINDS
         ]
     except (TypeError, KeyError) as error:
         raise InputError(
@@ -177,7 +179,7 @@ def _parameters(folder: Path) -> dict[str, Any]:
         ) from error
     if problems:
         raise InputError(f"--surrogate: {path}: {', '.join(problems)}; give LCBench's own file")
-    return found
+    return parameters
 
 
 def _space(raw: Mapping[str, Any]) -> Space:
@@ -206,10 +208,10 @@ def _stretched(param: Any, unit: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.round(values) if isinstance(param, IntParam) else values
 
 
-def _curve(found: NDArray[np.float64], *, lr: float) -> Curve:
-    times = np.maximum.accumulate(np.clip(found[:, 0], 0.0, None))
+def _curve(outputs: NDArray[np.float64], *, lr: float) -> Curve:
+    times = np.maximum.accumulate(np.clip(outputs[:, 0], 0.0, None))
     seconds = np.diff(times, prepend=0.0)
-    values = np.clip(found[:, 1] / 100, 0.0, 1.0)
+    values = np.clip(outputs[:, 1] / 100, 0.0, 1.0)
     return tuple(
         Epoch(
             step,
@@ -218,6 +220,6 @@ def _curve(found: NDArray[np.float64], *, lr: float) -> Curve:
             0.0,
         )
         for step, (value, loss, spent) in enumerate(
-            zip(values.tolist(), found[:, 2].tolist(), seconds.tolist(), strict=True), start=1
+            zip(values.tolist(), outputs[:, 2].tolist(), seconds.tolist(), strict=True), start=1
         )
     )

@@ -99,19 +99,17 @@ class SurrogateSegment:
     def __init__(
         self, sandbox: SurrogateSandbox, number: int, curve: Curve, done: int, lost_in: int | None
     ) -> None:
-        self._sandbox, self._number, self._curve, self._done, self._lost_in = (
-            sandbox,
-            number,
-            curve,
-            done,
-            lost_in,
-        )
-        self._messages = self._tell()
+        self._sandbox = sandbox
+        self._number = number
+        self._curve = curve
+        self._done = done
+        self._lost_in = lost_in
+        self._stream = self._messages()
         self._ending = Ending.DONE
 
     def receive(self, _wait_s: float) -> Message:
         """The next message. Raises WorkerLostError where the worker is to be lost."""
-        return next(self._messages)
+        return next(self._stream)
 
     def answer(self, decision: Decision) -> None:
         """Go on, pause or stop."""
@@ -121,7 +119,7 @@ class SurrogateSegment:
     def close(self) -> None:
         """Nothing to end."""
 
-    def _tell(self) -> Iterator[Message]:
+    def _messages(self) -> Iterator[Message]:
         yield Started()
         for step in range(1, len(self._curve) + 1):
             if step == self._lost_in:

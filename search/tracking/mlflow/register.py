@@ -72,10 +72,10 @@ def register(study: str, uri: str) -> str:
             with suppress(FileNotFoundError):
                 shutil.copyfile(path.with_name(name), folder / name)
         client, digest = open_client(uri), sha256((folder / path.name).read_bytes()).hexdigest()
-        found = _version(client, study, digest) or _log(client, uri, study, folder, digest)
-        if _current(client, study) != found:
-            client.set_registered_model_alias(study, ALIAS, found)
-    return found
+        version = _version(client, study, digest) or _log(client, uri, study, folder, digest)
+        if _current(client, study) != version:
+            client.set_registered_model_alias(study, ALIAS, version)
+    return version
 
 
 def _current(client: Any, study: str) -> str | None:
@@ -88,8 +88,8 @@ def _version(client: Any, study: str, digest: str) -> str | None:
     """The version that holds this very file: an earlier command may have died before it gave it the
     alias.
     """
-    known = client.search_model_versions(f"name = '{study}'")
-    return next((str(v.version) for v in known if v.tags.get(DIGEST) == digest), None)
+    versions = client.search_model_versions(f"name = '{study}'")
+    return next((str(v.version) for v in versions if v.tags.get(DIGEST) == digest), None)
 
 
 def _log(client: Any, uri: str, study: str, folder: Path, digest: str) -> str:

@@ -114,9 +114,9 @@ def find_runs(client: Any, experiment: str, study_id: str, condition: str = "") 
             return
 
 
-def as_run(found: Any) -> Run:
-    """Return MLflow's run `found` as ours."""
-    info, data = found.info, found.data
+def as_run(run: Any) -> Run:
+    """Return MLflow's `run` as ours."""
+    info, data = run.info, run.data
     return Run(
         id=info.run_id,
         started_ms=info.start_time or 0,
@@ -124,9 +124,7 @@ def as_run(found: Any) -> Run:
         params=dict(data.params),
         tags=dict(data.tags),
         metrics=set(data.metrics),
-        inputs=(
-            {used.dataset.name for used in found.inputs.dataset_inputs} if found.inputs else set()
-        ),
+        inputs=({used.dataset.name for used in run.inputs.dataset_inputs} if run.inputs else set()),
         status=info.status,
     )
 

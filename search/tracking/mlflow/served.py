@@ -86,9 +86,8 @@ def modules_of(builder: str) -> list[str]:
         return []
     depth = module.__name__.count(".") + (1 if Path(file).name == "__init__.py" else 0)
     root = Path(file).parents[depth]
-    return sorted(
-        {str(top) for one in list(sys.modules.values()) if (top := _top(one, root)) is not None}
-    )
+    tops = {_top(module, root) for module in list(sys.modules.values())}
+    return sorted(str(top) for top in tops if top is not None)
 
 
 def _top(module: ModuleType, root: Path) -> Path | None:
@@ -148,8 +147,8 @@ def main() -> int:
     import mlflow  # noqa: PLC0415 (takes seconds)
 
     kept = read_kept(Path(sys.argv[2]).read_bytes())
-    said = mlflow.pyfunc.load_model(sys.argv[1]).predict(kept.pixels)
-    if kept.is_repeated_by(np.asarray(said)):
+    answers = mlflow.pyfunc.load_model(sys.argv[1]).predict(kept.pixels)
+    if kept.is_repeated_by(np.asarray(answers)):
         return 0
     sys.stderr.write("MLflow's copy does not repeat what the network said as it was trained\n")
     return 1

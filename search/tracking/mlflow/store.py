@@ -93,19 +93,19 @@ class StudyStore:
         """Look all runs of the study up, leave one per trial, each below the study's; return the
         study's.
         """
-        found: dict[int | None, list[Run]] = defaultdict(list)
+        runs_by_trial: dict[int | None, list[Run]] = defaultdict(list)
         for run in self._find_runs():
             if run.tags.get(KIND) == "study":
-                found[None].append(run)
+                runs_by_trial[None].append(run)
             elif run.tags.get(TRIAL, "").isdecimal():
-                found[int(run.tags[TRIAL])].append(run)
-        parents = found.pop(None, [])
+                runs_by_trial[int(run.tags[TRIAL])].append(run)
+        parents = runs_by_trial.pop(None, [])
         are_many = sum(not run.is_deleted for run in parents) > 1
         parent = self._parent = self._unite(parents) or self._make(None, self._header.at)
         if are_many:
             # A host that held another one may have put trials below it until now.
             return self._refresh()
-        united = {trial: self._unite(runs) for trial, runs in found.items()}
+        united = {trial: self._unite(runs) for trial, runs in runs_by_trial.items()}
         self._trials = {trial: run for trial, run in united.items() if trial is not None and run}
         for run in self._trials.values():
             if run.tags.get(PARENT) != parent.id and not run.is_deleted:
@@ -116,8 +116,8 @@ class StudyStore:
     def _find_trial(self, trial: int, at: float) -> Run:
         if trial not in self._trials:
             # Another machine, with an outbox of its own, may have made it since we looked.
-            known = self._unite(self._find_runs(f" AND tags.`{TRIAL}` = '{trial}'"))
-            self._trials[trial] = known or self._make(trial, at)
+            run = self._unite(self._find_runs(f" AND tags.`{TRIAL}` = '{trial}'"))
+            self._trials[trial] = run or self._make(trial, at)
         return self._trials[trial]
 
     def _find_runs(self, condition: str = "") -> list[Run]:

@@ -1,0 +1,105 @@
+"""What a builder returned, made to fit images and classes, or refused with the reason."""
+
+from typing import Any
+
+import keras
+
+from search.errors import InputError
+from search.training.own_compile import loss_of_numbers
+
+_ONE_TO_ONE = "the model must take one image and give one output"
+
+
+def fitted(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """`shaped`; a loss of its own takes labels as numbers. Raises InputError, for such a loss as
+    well.
+    """
+    ready = shaped(model, input_shape, n_classes)
+    if model.compiled:
+        ready.compile(optimizer=model.optimizer, loss=loss_of_numbers(model.loss, n_classes))
+    return ready
+
+
+def shaped(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
+    """`model`, built, as one from images of `input_shape` to `n_classes` outputs.
+
+    Images are flattened, or lose their one channel, for a model that takes them so. Raises
+    InputError when it takes or gives anything else.
+    """
+    if not isinstance(model, keras.Model):
+        raise InputError(
+            f"the model's builder must return a keras.Model, not {type(model).__name__}"
+        )
+    model = _out_of_lists(model)
+    takes, gives = _shapes(model, input_shape)
+    if gives != (None, n_classes):
+        rule = f"its outputs have the shape {gives}, but the data have {n_classes} classes"
+        flat = "" if len(gives) == 2 else "flatten or pool what comes before, and "
+        raise InputError(
+            f"{rule}: {flat}end with {n_classes} units, one for each class, of one output"
+        )
+    return model if _takes(takes, input_shape) else _behind_reshape(model, takes, input_shape)
+
+
+def _out_of_lists(model: keras.Model) -> keras.Model:
+    """`model` without the lists or names around its one input and output, as of
+    `keras.Model([inputs], [outputs])`.
+    """
+    ends = (getattr(model, "input", None), getattr(model, "output", None)) if model.built else ()
+    if not any(isinstance(end, list | tuple | dict) for end in ends):
+        return model
+    if (
+        not len(model.inputs) == len(model.outputs) == 1
+        or type(model).train_step is not keras.Model.train_step
+    ):
+        raise InputError(_ONE_TO_ONE)
+    return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
+def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]:
+    """What one image and all outputs look like; a model that does not say is built for images as
+    they are.
+    """
+    if model.built and getattr(model, "inputs", None):
+        return model.input_shape[1:], model.output_shape
+    if type(model).call is keras.Model.call:
+        rule = (
+            f"{type(model).__name__} has no call(images), so that nothing is known but how it"
+            " trains"
+        )
+        raise InputError(f"{rule}: write one that returns its outputs")
+    outputs = model(keras.Input(images))
+    if not hasattr(outputs, "shape"):
+        raise InputError(_ONE_TO_ONE)
+    has_train_step = type(model).train_step is not keras.Model.train_step
+    if not has_train_step and not hasattr(model(keras.Input(images), training=True), "shape"):
+        rule = f"{_ONE_TO_ONE}, but while it trains it gives several"
+        raise InputError(f"{rule}: give one there, too, or write its train_step")
+    return images, tuple(outputs.shape)
+
+
+def _takes(shape: tuple[int | None, ...], images: tuple[int, int, int]) -> bool:
+    return len(shape) == len(images) and all(
+        a in {None, b} for a, b in zip(shape, images, strict=True)
+    )
+
+
+def _behind_reshape(
+    model: keras.Model, takes: tuple[int | None, ...], images: tuple[int, int, int]
+) -> keras.Model:
+    height, width, channels = images
+    sizes = {(height * width * channels,)} | ({(height, width)} if channels == 1 else set())
+    if takes not in sizes:
+        shown, expected = ("×".join(map(str, shape)) for shape in (takes, images))
+        raise InputError(
+            f"the model takes images of {shown}, but the data's are {expected}: give it that input"
+            " shape"
+        )
+    if type(model).train_step is not keras.Model.train_step:
+        raise InputError(
+            "a model with its own train_step must take images as they are (height, width, channels)"
+        )
+    start = [keras.Input(images), keras.layers.Reshape(takes)]
+    if isinstance(model, keras.Sequential):
+        return keras.Sequential([*start, *model.layers], name=model.name)
+    return keras.Model(start[0], model(start[1](start[0])), name=model.name)
