@@ -25,7 +25,8 @@ def printed_name(study: StudyRecord) -> str:
 
 def baseline_cut(study: StudyRecord) -> str:
     """How far the study's limit let trial 0 train, `4 of its 10 epochs`; empty where all."""
-    epochs, trial = Rule.of(study.spec).baseline_epochs, study.document
+    epochs = Rule.of(study.spec).baseline_epochs
+    trial = study.document
     if (
         epochs is None
         or trial is None
@@ -39,7 +40,8 @@ def baseline_cut(study: StudyRecord) -> str:
 def full_cost(study: StudyRecord, baseline: TrialRecord) -> str:
     """What it takes to train `baseline` in full, as often as a finalist."""
     rule = Rule.of(study.spec)
-    n, cost_s = n_trainings(rule, baseline), baseline_s(rule, baseline)
+    n = n_trainings(rule, baseline)
+    cost_s = baseline_s(rule, baseline)
     return (
         f"{n} × {count(rule.baseline_epochs or 0, 'epoch')}, about {duration(cost_s)} of training"
     )

@@ -23,7 +23,8 @@ from search.analysis.statistics import (
 )
 
 SIGNIFICANCE = 0.05
-MIN_DATA_SETS, MIN_MODELS = 3, 3
+MIN_DATA_SETS = 3
+MIN_MODELS = 3
 """From how many on ranks are tested."""
 
 

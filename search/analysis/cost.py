@@ -83,7 +83,8 @@ def hours_by_second(study: StudyRecord) -> Mapping[int, Hours]:
     """What a second of training costs, by the number of the trial."""
     shared, threads = (_positive(study.spec.get(key)) for key in ("trials_per_gpu", "threads"))
     gpus = {t.device for t in study.trials if t.peak_device_mb is not None and t.device}
-    on_gpu, on_cpu = Hours(0.0, 1 / shared / _HOUR_S), Hours(threads / _HOUR_S, 0.0)
+    on_gpu = Hours(0.0, 1 / shared / _HOUR_S)
+    on_cpu = Hours(threads / _HOUR_S, 0.0)
     return {
         t.number: on_gpu if t.peak_device_mb is not None or t.device in gpus else on_cpu
         for t in study.trials
@@ -138,7 +139,8 @@ def _grid(study: StudyRecord, limit: float, spent: Spent) -> Grid | None:
         space = None
     if space is None or not spent.train_s:
         return None
-    lengths, n = totals(space.params, limit), n_trained(space.params, limit)
+    lengths = totals(space.params, limit)
+    n = n_trained(space.params, limit)
     epochs = n // len(lengths) * sum(lengths)
     epoch_s = median(e.seconds for t in study.trials for e in t.curve)
     factor = epochs * epoch_s / spent.train_s

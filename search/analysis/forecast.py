@@ -35,7 +35,8 @@ FURTHER = 0.25
 LEVEL = 0.9
 """Of ten gains, nine should lie between the ends, half of the others above."""
 
-_TAIL, _MOST = 0.2, 50
+_TAIL = 0.2
+_MOST = 50
 _SHAPES = np.linspace(-1.0, 0.0, 11)
 _SCALES = np.geomspace(0.2, 20.0, 56)
 """In units of the mean excess."""

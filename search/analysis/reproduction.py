@@ -164,7 +164,8 @@ def _compared(
 ) -> Compared:
     deviations = []
     for metric in metrics:
-        then, now = recorded.get(metric), again.get(metric)
+        then = recorded.get(metric)
+        now = again.get(metric)
         if then != now:
             deviations.append(Deviation(metric, then, now, points(metric, then, now)))
     largest = max((d.points for d in deviations), default=0.0)

@@ -83,7 +83,8 @@ def bench_peers(
         "jobs": jobs or str(os.cpu_count() or 1),
     }
     experiment = check(Request(models, sized(data, resize), systems, fixes, budget, counts, out))
-    runs, n_failed = experiment.runs, 0
+    runs = experiment.runs
+    n_failed = 0
     if n := len(runs.keys):
         say(f"{out} holds {count(n, 'run')} already")
 
@@ -99,7 +100,8 @@ def bench_peers(
             runs.write(out)
         except OSError as error:
             raise InputError(unwritable(out.parent, error)) from error
-        best, seconds = max(done.trace.values), done.trace.seconds[-1]
+        best = max(done.trace.values)
+        seconds = done.trace.seconds[-1]
         say(f"{name}: {best:.4f} with {count(done.trace.n_settings, 'setting')} in {seconds:.0f} s")
 
     say(f"{count(len(experiment.setups), 'run')} to do …")

@@ -124,7 +124,8 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
         put_back(storage, places)
         raise
     kept = [] if keep else remove(storage, removal)
-    size_mb, freed_mb = n_bytes / 2**20, 0.0 if keep else removal.freed_without(kept)
+    size_mb = n_bytes / 2**20
+    freed_mb = 0.0 if keep else removal.freed_without(kept)
     if as_json:
         archived = {
             "archived": name,

@@ -94,7 +94,8 @@ def reproduce(
 def _describe(recorded: "Recorded") -> str:
     from search.words import count
 
-    trial, spec = recorded.trial, recorded.spec
+    trial = recorded.trial
+    spec = recorded.spec
     epochs = f"{trial.epochs} of at most {count(trial.total_epochs or 0, 'epoch')}"
     return (
         f"trial {trial.number} of {spec.name} once more: {spec.model} on {spec.data}, {epochs},"
@@ -152,7 +153,8 @@ def _verdict(done: "Reproduced") -> list[str]:
 def _numbers(done: "Reproduced") -> "Table":
     from rich.table import Table
 
-    trial, again = done.recorded.trial, done.again
+    trial = done.recorded.trial
+    again = done.again
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for name in ("", "accuracy", "again", "val_accuracy", "again", "largest difference", "verdict"):
         table.add_column(name, justify="left" if name in {"", "verdict"} else "right")
@@ -193,7 +195,8 @@ def _percent(value: float | None) -> str:
 
 
 def _as_dict(done: "Reproduced") -> dict[str, Any]:
-    comparison, recorded = done.comparison, done.recorded
+    comparison = done.comparison
+    recorded = done.recorded
     largest = comparison.largest
     return {
         "study": recorded.spec.name,

@@ -176,7 +176,8 @@ def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tu
     problems += [p for p in (check_home() or check_artifacts(),) if p]
     if settings is None or problems:
         raise InputError(problems)
-    crew, storage = engine_called(engine).crew(settings), LedgerStorage(storage_url())
+    crew = engine_called(engine).crew(settings)
+    storage = LedgerStorage(storage_url())
     for name in studies:
         Ledger(storage, name)
     return settings, crew, storage

@@ -173,7 +173,8 @@ def _search(
     ledger = open_study(plan, checked.storage)
     say(_describe(plan))
     mirror = Mirror.start(plan.spec, ledger.uid, plan.crew.devices[0].name) if mlflow else None
-    end, trouble = None, None
+    end = None
+    trouble = None
     try:
         with LiveView(quiet=quiet) as view:
             end = run([ledger], workers, mlflow=mlflow, show=view.update, warn=view.warn)
@@ -300,11 +301,10 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
     from search.space.setting import n_trained
     from search.words import count
 
-    spec, data = plan.spec, plan.data
-    n_params, n_settings = (
-        len(spec.space["params"]),
-        n_trained(spec.search_space.params, spec.epochs),
-    )
+    spec = plan.spec
+    data = plan.data
+    n_params = len(spec.space["params"])
+    n_settings = n_trained(spec.search_space.params, spec.epochs)
     limits = [count(spec.n_trials, "trial"), f"up to {count(spec.epochs, 'epoch')} each"]
     limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
     limits += [f"{spec.budget:g} full trainings"] if spec.budget else []

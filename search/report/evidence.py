@@ -182,7 +182,8 @@ def _read(location: str, load: Callable[[IO[bytes]], _Kept]) -> _Kept | None:
 def _samples(file: IO[bytes]) -> Samples:
     arrays = _arrays(file, "images", "class_names", "counts")
     n = len(_checked(arrays["images"], "u", 5))
-    names, counts = _checked(arrays["class_names"], "U", 1), _checked(arrays["counts"], "iu", 1)
+    names = _checked(arrays["class_names"], "U", 1)
+    counts = _checked(arrays["counts"], "iu", 1)
     if not len(names) == len(counts) == n:
         raise ValueError("the arrays must have one entry per class")
     return Samples(
@@ -193,7 +194,8 @@ def _samples(file: IO[bytes]) -> Samples:
 def _predictions(file: IO[bytes]) -> Predictions:
     names = ("split", "step", "true", "predicted", "confidence", "wrong_index", "wrong_images")
     arrays = _arrays(file, *names)
-    split, step = str(_checked(arrays["split"], "U", 0)), int(_checked(arrays["step"], "iu", 0))
+    split = str(_checked(arrays["split"], "U", 0))
+    step = int(_checked(arrays["step"], "iu", 0))
     true, predicted = (_checked(arrays[k], "iu", 1).astype(np.int64) for k in ("true", "predicted"))
     confidence = _checked(arrays["confidence"], "f", 1).astype(np.float64)
     wrong = _checked(arrays["wrong_index"], "iu", 1).astype(np.int64)

@@ -20,7 +20,9 @@ from search.report.leaderboard.page import board
 from search.report.text.appendix import environments, failures, space_table, spec_table
 from search.report.text.best_trial import chosen
 from search.report.text.finalists import finalist_rows
-from search.report.text.summary import as_of, headline, status, story
+from search.report.text.headline import headline
+from search.report.text.status import as_of, status
+from search.report.text.summary import story
 from search.text import cut, visible
 from search.words import duration, percent, show
 

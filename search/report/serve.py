@@ -39,8 +39,10 @@ class Fresh:
         every_s: float = EVERY_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._render, self._stamp = render, stamp
-        self._every_s, self._clock = every_s, clock
+        self._render = render
+        self._stamp = stamp
+        self._every_s = every_s
+        self._clock = clock
         self._thread = ThreadPoolExecutor(1, "report")
         self._page: _Page | None = None
         self._known: object = None
@@ -123,7 +125,8 @@ def server_for(fresh: Fresh, port: int) -> ThreadingHTTPServer:
 class _Handler(BaseHTTPRequestHandler):
     page: Fresh
     timeout = 30.0
-    server_version, sys_version = "Gridless", ""
+    server_version = "Gridless"
+    sys_version = ""
 
     def do_GET(self) -> None:
         """The page at /, nothing anywhere else."""

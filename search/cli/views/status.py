@@ -95,7 +95,10 @@ class StatusReader:
         (any, if none is given): those that are not over, and of the others the `limit` that were
         made last (all where that is None).
         """
-        self._storage, self._patterns, self._states, self._limit = storage, names, states, limit
+        self._storage = storage
+        self._patterns = names
+        self._states = states
+        self._limit = limit
         self._ledgers: dict[str, Ledger] = {}
         self._over: dict[str, StudyStatus] = {}
 
@@ -220,7 +223,8 @@ def as_dict(status: Status) -> dict[str, object]:
 
 
 def _figures(s: StudyStatus) -> dict[str, object]:
-    shot, best = s.shot, s.shot.best
+    shot = s.shot
+    best = s.shot.best
     values = (
         s.place.priority,
         shot.n_trials,
@@ -308,7 +312,8 @@ def _studies_table(status: Status, *, is_wide: bool) -> Table:
 
 def _cells(s: StudyStatus) -> dict[str, str]:
     """What is told of a study, as text, by `_LONG`."""
-    shot, best = s.shot, s.shot.best.val_accuracy if s.shot.best else None
+    shot = s.shot
+    best = s.shot.best.val_accuracy if s.shot.best else None
     values = (
         str(s.place.priority),
         f"{shot.done + shot.pruned + shot.failed} of {shot.n_trials}",

@@ -63,7 +63,8 @@ def importances(study: StudyRecord) -> Chart:
 
 
 def _range(importance: Importance) -> str:
-    low, high = 100 * importance.low, 100 * importance.high
+    low = 100 * importance.low
+    high = 100 * importance.high
     return f"{100 * importance.mean:.0f} % (95 % interval {low:.0f} to {high:.0f})"
 
 

@@ -4,7 +4,8 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple
 
-_CHARACTER, _LINE = 6.8, 15.0
+_CHARACTER = 6.8
+_LINE = 15.0
 """Pixels that a letter of 12 pixels is wide and a line of them is high, generously."""
 _GAP = 8.0
 """Pixels from a point to a name beside it."""
@@ -117,10 +118,8 @@ def _scaled(line: Box, size: tuple[float, float]) -> Box:
 
 
 def _box(point: tuple[float, float], label: Label, name: str, size: tuple[float, float]) -> Box:
-    x, y, width = (
-        point[0] * size[0] + label.dx,
-        point[1] * size[1] + label.dy,
-        _CHARACTER * len(name),
-    )
+    x = point[0] * size[0] + label.dx
+    y = point[1] * size[1] + label.dy
+    width = _CHARACTER * len(name)
     left = {"left": x, "center": x - width / 2, "right": x - width}[label.align]
     return Box(left, y - _LINE / 2, left + width, y + _LINE / 2)

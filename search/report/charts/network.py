@@ -81,7 +81,8 @@ def is_frozen(layer: Layer) -> bool:
 
 def network_words(network: Network) -> str:
     """One sentence on layers and weights."""
-    n, trainable = network.n_params, network.n_trainable
+    n = network.n_params
+    trainable = network.n_trainable
     part = "all trainable" if trainable == n else f"{trainable:,} of them trainable"
     return f"{count(len(network.layers), 'layer')} with {count(n, 'weight')}, {part}."
 
@@ -219,10 +220,13 @@ def _lanes(grid: _Grid) -> tuple[dict[tuple[int, int], int], list[int]]:
 
 def _line(source: Box, target: Box, lane: int | None) -> str:
     """The path from `source` to `target`, with round corners."""
-    middle, top = target.x + BOX_WIDTH / 2, target.y
+    middle = target.x + BOX_WIDTH / 2
+    top = target.y
     # Apart, so that what joins a layer and what leaves it are not one line.
-    start_y, end_y = source.y + 0.7 * BOX_HEIGHT, target.y + 0.3 * BOX_HEIGHT
-    right, c = source.x + BOX_WIDTH, _CORNER
+    start_y = source.y + 0.7 * BOX_HEIGHT
+    end_y = target.y + 0.3 * BOX_HEIGHT
+    right = source.x + BOX_WIDTH
+    c = _CORNER
     if lane is not None:
         x = right + _LANE * (lane + 1)
         turn = (

@@ -21,7 +21,9 @@ _DPI = 200
 _PT = 72 / 96
 _ON_PAPER = ((560.0, 320.0),)
 """What axes, title and legend leave of a drawing of 440 pixels height."""
-_TEXT, _GRID, _EDGE = "#2b3138", "#e6e8ec", "#b4bac3"
+_TEXT = "#2b3138"
+_GRID = "#e6e8ec"
+_EDGE = "#b4bac3"
 # The page's symbols: marker, what fills it (nothing: its colour), and what is drawn into it.
 _SYMBOLS = {
     "circle": ("o", "", ""),

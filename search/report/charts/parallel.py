@@ -134,7 +134,8 @@ def _scaled(
     values: Mapping[int, float], low: float, high: float, *, log: bool
 ) -> tuple[dict[int, float], list[tuple[float, str]]]:
     scale = np.log if log else np.asarray
-    first, last = float(scale(low)), float(scale(high))
+    first = float(scale(low))
+    last = float(scale(high))
     middle = float(np.exp((first + last) / 2)) if log else (first + last) / 2
     places = {
         n: (float(scale(v)) - first) / (last - first) if last > first else 0.5

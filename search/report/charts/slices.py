@@ -77,7 +77,8 @@ def _panel(
     x: list[float]
     traces: list[dict[str, Any]]
     if all(isinstance(v, int | float) and not isinstance(v, bool) for v in values):
-        x, traces = [float(v) for v in values], []
+        x = [float(v) for v in values]
+        traces = []
         axis = _number_axis(x, space_params(study).get(name))
     else:
         x, axis, traces = _strips(trials, values)
@@ -120,7 +121,8 @@ def _small(
 def _number_axis(numbers: Sequence[float], declared: Any) -> dict[str, Any]:
     """Logarithmic where the space says so or, if it is silent, positive values span decades."""
     limits = declared if isinstance(declared, Mapping) else {}
-    low, high = min(numbers), max(numbers)
+    low = min(numbers)
+    high = max(numbers)
     spans = high >= (8 if "choices" in limits else 100) * low
     log = low > 0 and (bool(limits["log"]) if "log" in limits else spans)
     axis: dict[str, Any] = {"type": "log" if log else "linear"}

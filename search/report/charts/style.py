@@ -143,11 +143,13 @@ def accuracy_window(
     if not len(kept):
         return Window(0.0, 100.0, 0)
     marks = [v for v in also if np.isfinite(v)]
-    low, high = float(kept[0]), float(kept[-1])
+    low = float(kept[0])
+    high = float(kept[-1])
     if len(kept) >= 8:
         quarter = float(np.quantile(kept, 0.25))
         low = float(kept[kept >= quarter - reach * (high - quarter)][0])
-    low, high = min([low, *marks]), max([high, *marks])
+    low = min([low, *marks])
+    high = max([high, *marks])
     pad = max(0.06 * (high - low), 0.1)
     floor = max(low - pad, -1.0)
     return Window(floor, min(high + pad, 101.0), int(np.sum(kept < floor)))

@@ -17,7 +17,8 @@ from search.report.comparison.table import (
 )
 from search.words import duration, percent
 
-_ROW, _FRAME = 34, 170
+_ROW = 34
+_FRAME = 170
 """Pixels of a row, and of title, axis and legend."""
 _OURS = STATES[State.COMPLETE].color
 _ACCURACY = "test accuracy (%)"
@@ -111,7 +112,8 @@ def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
     places = list(enumerate(rows))
     done = [(i, row) for i, row in places if row.contender.values]
     extent = [100 * v for _, row in done for v in _drawn(row)]
-    low, high = min(extent, default=0.0), max(extent, default=100.0)
+    low = min(extent, default=0.0)
+    high = max(extent, default=100.0)
     pad = max(0.06 * (high - low), 0.1)
     marks = [
         _means([(i, r) for i, r in done if standing(r) in words], *look) for look, words in _GROUPS

@@ -170,7 +170,8 @@ def facts(studies: Iterable[StudyRecord]) -> dict[str, str]:
 
 
 def _contender(entrant: Entrant, correct: Correct) -> Contender:
-    system, record = entrant.system, entrant.record
+    system = entrant.system
+    record = entrant.record
     split = system.evaluate if system else "test"
     if record is None or split != "test":
         missing = (

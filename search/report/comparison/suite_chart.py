@@ -19,7 +19,8 @@ from search.report.comparison.suite import (
 from search.words import percent
 
 # A row is 30 pixels high; title, axis and legend take the rest.
-_ROW, _FRAME = 30, 170
+_ROW = 30
+_FRAME = 170
 _SYMBOLS = {"test": "diamond-open", "validation": "diamond-open-dot", "train": "diamond-cross-open"}
 _OTHER_SPLIT = "diamond-wide-open"
 _OURS = STATES[State.COMPLETE].color
@@ -78,7 +79,8 @@ def _n_squashing(drawn: Sequence[tuple[float, float]]) -> int:
 def _drawing(
     title: str, data: str, rows: Sequence[ComparisonRow], drawn: Sequence[tuple[float, float]]
 ) -> Drawing:
-    low, high = min((m[0] for m in drawn), default=0.0), max((m[1] for m in drawn), default=100.0)
+    low = min((m[0] for m in drawn), default=0.0)
+    high = max((m[1] for m in drawn), default=100.0)
     pad = max(0.06 * (high - low), 0.1)
     text = [f"{r.model} {ours_text(r)}, document {percent(r.published)}" for r in rows]
     return Drawing(
@@ -99,7 +101,8 @@ def _drawing(
 
 def _words(place: int, row: ComparisonRow, edge: float, middle: float) -> list[Note]:
     """What a row says where marks can't: that nothing was run, or what lies left of the axis."""
-    interval, extent = interval_of(row), _extent(row)
+    interval = interval_of(row)
+    extent = _extent(row)
     if extent and extent[0] < edge:
         means = (("ours", interval.mean if interval else None), ("document", row.published))
         off = [f"{name} {percent(v)}" for name, v in means if v is not None and 100 * v < edge]

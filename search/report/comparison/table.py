@@ -126,7 +126,8 @@ def hours_text(hours: Hours | None) -> str:
     return " + ".join(parts) or "–"
 
 
-ACCURACY, GAIN = "test accuracy [95 % interval]", "gain over the document (points)"
+ACCURACY = "test accuracy [95 % interval]"
+GAIN = "gain over the document (points)"
 LAYOUT: Layout[Row] = Layout(
     cells={
         "model": lambda r: r.contender.model,
@@ -170,7 +171,8 @@ def _cell(row: Row | None) -> Cell:
 
 def _record(name: str, row: Row) -> dict[str, Any]:
     contender = row.contender
-    interval, gain = contender.interval, contender.gain
+    interval = contender.interval
+    gain = contender.gain
     return {
         "comparison": name,
         "study": contender.study,

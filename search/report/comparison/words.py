@@ -106,7 +106,8 @@ def _leaders(ranks: Ranks) -> list[str]:
 
 def _over_data(ranks: Ranks) -> list[str]:
     (name, rank), *others = ranks.models
-    first, behind = _leaders(ranks), [f"{m} ({r:.2f})" for m, r in others if r != rank]
+    first = _leaders(ranks)
+    behind = [f"{m} ({r:.2f})" for m, r in others if r != rank]
     text = (
         f"{listing(first)} {'has' if len(first) == 1 else 'share'} the best mean rank, {rank:.2f}"
     )

@@ -44,7 +44,8 @@ class Board:
 
 def board(study: StudyRecord, judgement: Judgement | None) -> Board:
     """The leaderboard of `study`."""
-    trials, varied = ranking(study), varied_params(study)
+    trials = ranking(study)
+    varied = varied_params(study)
     finalists = {row.trial: row for row in judgement.rows} if judgement else {}
     return Board(
         rows=tuple(

@@ -42,7 +42,8 @@ class Side:
 
 def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
     """The values of the template `evidence.html.j2`."""
-    network, names = evidence.network, evidence.class_names
+    network = evidence.network
+    names = evidence.class_names
     best = best_trial(study)
     networks = (
         (evidence.exported, "the exported network", "confusion_test"),
@@ -66,7 +67,8 @@ def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
 
 def _side(predictions: Predictions, names: Sequence[str], who: str, key: str) -> Side:
     wrong = mistakes(predictions, names)
-    split, n = _IN_WORDS[predictions.split], len(predictions.true)
+    split = _IN_WORDS[predictions.split]
+    n = len(predictions.true)
     right = n - predictions.n_wrong
     first = (
         f"After epoch {predictions.step}, {who} recognises {right:,} of {n:,} {split} images,"
@@ -83,7 +85,8 @@ def _side(predictions: Predictions, names: Sequence[str], who: str, key: str) ->
 
 
 def _mistakes_words(predictions: Predictions, n_shown: int) -> str:
-    n, wrong = len(predictions.true), predictions.n_wrong
+    n = len(predictions.true)
+    wrong = predictions.n_wrong
     if not wrong:
         return f"None of the {n:,} {_IN_WORDS[predictions.split]} images was misclassified."
     text = (

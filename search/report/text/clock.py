@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from search.records import TrialRecord
+from search.records import Search, TrialRecord
 from search.words import duration
 
 BREAK_S = 300.0
@@ -21,7 +21,9 @@ class Elapsed(NamedTuple):
 
 def elapsed(trials: Sequence[TrialRecord]) -> Elapsed:
     """The time in which `trials` were trained, whatever number of them at once."""
-    seconds, breaks_s, until = 0.0, 0.0, None
+    seconds = 0.0
+    breaks_s = 0.0
+    until = None
     for start, end in sorted((e.at - e.seconds, e.at) for t in trials for e in t.curve):
         gap = 0.0 if until is None else max(0.0, start - until)
         is_break = gap > BREAK_S
@@ -29,6 +31,12 @@ def elapsed(trials: Sequence[TrialRecord]) -> Elapsed:
         seconds += (0.0 if is_break else gap) + max(0.0, end - max(start, until or start))
         until = max(end, until or end)
     return Elapsed(seconds, breaks_s)
+
+
+def clocks(search: Search) -> tuple[Elapsed, Elapsed]:
+    """How long the search itself took, and its replicates."""
+    replicates = search.finalists.trials if search.finalists else ()
+    return elapsed(search.study.trials), elapsed(replicates)
 
 
 def elapsed_words(search: Elapsed, replicates: Elapsed) -> str:

@@ -14,7 +14,8 @@ def code_names(study: StudyRecord) -> dict[int, str]:
 
 def code_words(study: StudyRecord) -> list[str]:
     """A sentence for each older code that trials ran with; empty where all ran with the same."""
-    codes, names = _codes(study), code_names(study)
+    codes = _codes(study)
+    names = code_names(study)
     if not names:
         return []
     newest = names[max(names)]

@@ -12,7 +12,8 @@ _RAISED = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def cost_words(cost: Cost) -> list[str]:
     """What was spent, on what, and what a full grid would have taken: sentences of plain text."""
-    spent, again = cost.search, cost.replicates
+    spent = cost.search
+    again = cost.replicates
     if not spent.n_trials:
         return ["No epoch has been completed yet, so nothing is known of the cost."]
     trained = f"{count(spent.n_trials, 'trial')} for {count(spent.epochs, 'epoch')} in all"
@@ -42,7 +43,8 @@ def advice_words(forecast: Forecast) -> list[str]:
         ]
     if forecast.gain is None or forecast.further is None or forecast.noise is None:
         return [_why(forecast)]
-    gain, further = forecast.gain, forecast.further
+    gain = forecast.gain
+    further = forecast.further
     images = count(forecast.n_validation, "validation image")
     noise = f"the noise of its {images} ({points(forecast.noise)})"
     if forecast.noise_from == "seeds":

@@ -89,10 +89,8 @@ def _verdict(judgement: Judgement, row: Finalist) -> str:
 
 
 def _progress(judgement: Judgement) -> list[str]:
-    done, planned = (
-        sum(len(row.values) for row in judgement.rows),
-        sum(row.n_wanted for row in judgement.rows),
-    )
+    done = sum(len(row.values) for row in judgement.rows)
+    planned = sum(row.n_wanted for row in judgement.rows)
     failed = sum(row.n_failed for row in judgement.rows)
     sentences = []
     if done + failed < planned:
@@ -168,7 +166,8 @@ def _gain(judgement: Judgement) -> list[str]:
 
 
 def _standings(judgement: Judgement) -> list[str]:
-    best, chosen = judgement.best, judgement.champion
+    best = judgement.best
+    chosen = judgement.champion
     others = [row for row in judgement.rows if row is not best and row.interval]
     if best is None or not others:
         return []
@@ -200,7 +199,8 @@ def _standings(judgement: Judgement) -> list[str]:
 
 
 def _optimism(judgement: Judgement) -> list[str]:
-    row, mean = judgement.champion, judgement.optimism
+    row = judgement.champion
+    mean = judgement.optimism
     if row.optimism is None:
         return []
     text = (

@@ -33,7 +33,9 @@ def caution(predictions: Predictions, class_names: Sequence[str], who: str) -> s
     """
     images = np.bincount(predictions.true, minlength=len(class_names))
     answers = np.bincount(predictions.predicted, minlength=len(class_names))
-    n, largest, top = len(predictions.true), int(images.argmax()), int(answers.argmax())
+    n = len(predictions.true)
+    largest = int(images.argmax())
+    top = int(answers.argmax())
     if images[largest] == n:
         return ""
     named_otherwise = float(np.mean(predictions.predicted[predictions.true != top] != top))
