@@ -12,6 +12,7 @@ from search.cli import (
     bench_peers,
     imports,
     library,
+    reports,
     reproduce,
     service,
     simulate,
@@ -88,7 +89,18 @@ def cli() -> None:
         )
 
 
-GROUPS = (studies, service, suites, library, imports, simulate, bench_peers, reproduce, tools)
+GROUPS = (
+    studies,
+    reports,
+    service,
+    suites,
+    library,
+    imports,
+    simulate,
+    bench_peers,
+    reproduce,
+    tools,
+)
 """Modules with COMMANDS."""
 for group in GROUPS:
     for command in group.COMMANDS:

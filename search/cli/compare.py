@@ -11,13 +11,8 @@ from search.analysis.comparison import compare_studies
 from search.cli.common import echo
 from search.errors import InputError
 from search.paths import home, storage_url
-from search.report.comparison.contenders import (
-    Entrant,
-    contenders,
-    facts,
-    stored_entrants,
-    suite_entrants,
-)
+from search.report.comparison.contenders import contenders
+from search.report.comparison.entrants import Entrant, facts, stored_entrants, suite_entrants
 from search.report.comparison.files import ComparisonPaths
 from search.report.comparison.page import write_studies
 from search.report.comparison.suite import comparison_frame

@@ -1,8 +1,7 @@
-"""`gridless study`, `gridless submit` and `gridless report`."""
+"""`gridless study` and `gridless submit`."""
 
 import json
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +17,11 @@ from search.cli.common import (
     sayer,
     study_options,
 )
+from search.cli.reports import print_result
 from search.errors import StudyError
 
 if TYPE_CHECKING:
     from search.actions.plan_study import Checked, Plan, Request
-    from search.report.study_report import Report
     from search.worker.engines.protocol import Workers
 
 _EPILOG = """\b
@@ -183,7 +182,7 @@ def _search(
     except StudyError as error:
         trouble = str(error)
     result = report_study(ledger.storage, plan.spec.name, plan.folder)
-    _print_result(result, as_json=as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
+    print_result(result, as_json=as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
     if mirror and end:
         say("sending the rest to MLflow …")
     if mirror and (
@@ -209,92 +208,6 @@ def _search(
         )
         echo(f"{'note' if is_sound else 'error'}: the study ended: {why}{rest}{remedy}", err=True)
     return 0 if is_sound else 1
-
-
-@click.command()
-@click.argument("name")
-@click.option(
-    "--serve",
-    "port",
-    is_flag=False,
-    flag_value=8321,
-    type=int,
-    metavar="[PORT]",
-    help="Serve its page.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def report(name: str, port: int | None, as_json: bool) -> None:
-    """Write leaderboard.csv, report.html and figures/ of study NAME again.
-
-    A FILE.csv of `gridless simulate` in place of NAME gives a comparison of its strategies: FILE.md
-    and FILE.html. With --serve, show the page on this machine (port 8321 unless given) and let it
-    follow the study while that runs.
-    """
-    from search.paths import home, storage_url
-    from search.report.serve import serve
-    from search.report.study_report import news_of, page_of, report_study
-    from search.study.storage.by_name import open_library
-    from search.study.storage.read import find_study
-
-    if name.endswith(".csv"):
-        from search.lab.report.comparison import strategies_report
-
-        written = strategies_report(Path(name))
-        paths = {"markdown": str(written.markdown), "page": str(written.page)}
-        echo(
-            json.dumps(paths)
-            if as_json
-            else "\n".join([written.markdown.read_text(), *paths.values()])
-        )
-        return
-    storage = open_library(storage_url())
-    if port is not None:
-        find_study(storage, name)
-        serve(
-            lambda: page_of(storage, name),
-            port,
-            stamp=news_of(storage, name),
-            ready=lambda address: echo(f"{address} shows {name}; Ctrl-C ends it", err=True),
-        )
-        return
-    _print_result(report_study(storage, name, home() / name), as_json=as_json, again=False)
-
-
-def _print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool = True) -> None:
-    from search.cli.views.console import Console
-    from search.cli.views.leaderboard import finalists_table, leaderboard_table
-    from search.report.text.code import code_words
-    from search.report.text.finalists import judgement_words
-    from search.tracking.mirror import outboxes_of
-
-    paths = {name: str(path) for name, path in result.paths._asdict().items() if path}
-    if as_json:
-        echo(json.dumps({"study": result.study.name, **paths}))
-        return
-    console = Console(width=None if sys.stdout.isatty() else 100)
-    console.print(leaderboard_table(result.study))
-    for sentence in result.cautions:
-        console.print(f"caution: {sentence}", style="yellow", highlight=False)
-    if result.judgement:
-        console.print(finalists_table(result.study, result.judgement))
-    for sentence in [
-        *code_words(result.study),
-        *(judgement_words(result.judgement) if result.judgement else ()),
-    ]:
-        console.print(sentence, highlight=False)
-    for name, title in (("leaderboard", "leaderboard"), ("page", "report"), ("model", "model")):
-        if name in paths:
-            console.print(f"{title:<12} {paths[name]}", highlight=False, soft_wrap=True)
-    if "model_note" in paths:
-        console.print(
-            f"{'' if 'model' in paths else 'model':<12} {paths['model_note']}",
-            highlight=False,
-            soft_wrap=True,
-        )
-    if mlflow and any(folder.is_dir() for folder in outboxes_of(result.study.name)):
-        console.print(f"MLflow UI    {command('ui')}", highlight=False)
-    if again:
-        echo("the same command goes on where this one stopped", err=True)
 
 
 def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
@@ -335,4 +248,4 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
     return "\n".join(f"{name:<9} {text}" for name, text in rows.items())
 
 
-COMMANDS = (study, submit, report)
+COMMANDS = (study, submit)

@@ -16,7 +16,8 @@ from search.actions.plan_suite import Bench, open_suite, prepare_suite
 from search.errors import InputError, TrialError
 from search.paths import home
 from search.records import StudyRecord
-from search.report.comparison.contenders import contenders, suite_entrants
+from search.report.comparison.contenders import contenders
+from search.report.comparison.entrants import suite_entrants
 from search.report.comparison.suite_rows import comparison_rows
 from search.strategies import derive_seed
 from search.study.storage.read import read_study

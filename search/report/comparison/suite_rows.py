@@ -6,7 +6,7 @@ from statistics import median
 
 from search.errors import InputError
 from search.records import State, StudyRecord, TrialRecord
-from search.report.comparison.contenders import facts
+from search.report.comparison.entrants import facts, label
 from search.report.comparison.suite import ComparisonRow
 from search.study.replicates import FINAL
 from search.study.storage.optuna_storage import LedgerStorage
@@ -45,7 +45,7 @@ def _row(system: System, study: StudyRecord | None, first: StudyRecord | None) -
     split = splits.most_common(1)[0][0] if splits else system.evaluate
     devices = dict.fromkeys(t.device for t in done if t.device)
     return ComparisonRow(
-        model=system.model + (f" ({system.label})" if system.label else ""),
+        model=label(system),
         data=system.data,
         published=published.value if published else None,
         published_split=published.split if published else None,

@@ -20,7 +20,8 @@ from search.report.charts.drawing import Axis, as_chart, log_ticks, tick_text
 from search.report.charts.label_places import place
 from search.report.charts.paper import write_pictures
 from search.report.comparison.charts import accuracy_by_search, accuracy_per_study, pareto
-from search.report.comparison.contenders import Entrant, contenders, differences, searched
+from search.report.comparison.contenders import contenders, searched
+from search.report.comparison.entrants import Entrant, differences
 from search.report.comparison.page import write_studies
 from search.report.comparison.table import standing
 from search.report.comparison.words import summary
