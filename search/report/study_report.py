@@ -16,7 +16,8 @@ from search.files import locked, unwritable
 from search.paths import artifacts
 from search.records import Search, StudyRecord, as_trained
 from search.report.charts.chart import Chart
-from search.report.charts.confusion import class_table, confusion_chart, write_classes
+from search.report.charts.confusion import confusion_chart
+from search.report.classes import class_table, write_classes
 from search.report.contents import Contents, contents
 from search.report.evidence import Evidence, read_correct, read_evidence, read_predictions
 from search.report.leaderboard.frame import write_leaderboard

@@ -13,9 +13,10 @@ from PIL import Image
 from sklearn.metrics import classification_report, confusion_matrix
 
 from search.records import Search
-from search.report.charts.confusion import class_table, confusion, confusion_chart, most_confused
+from search.report.charts.confusion import confusion, confusion_chart, most_confused
 from search.report.charts.images import picture
 from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram
+from search.report.classes import class_table
 from search.report.evidence import Evidence, Layer, Network, Predictions, Samples, read_evidence
 from search.report.study_report import write_report
 from search.training.kept import Verdict

@@ -206,20 +206,21 @@ def as_dict(status: Status) -> dict[str, object]:
         {"study": name, "state": DAMAGED, "reason": why} | unknown
         for name, why in status.damaged.items()
     ]
-    workers = [
-        {
-            "worker": w.worker,
-            "device": w.device,
-            "study": w.study,
-            "trial": w.trial,
-            "epoch": t.epochs if (t := _trial(status, w)) else None,
-            "total_epochs": t.total_epochs if t else None,
-            "silent_s": round(w.silent_s, 1),
-            "note": w.note,
-        }
-        for w in status.workers
-    ]
-    return {"studies": studies, "workers": workers}
+    return {"studies": studies, "workers": [_worker_dict(status, w) for w in status.workers]}
+
+
+def _worker_dict(status: Status, worker: WorkerRecord) -> dict[str, object]:
+    trial = _trial(status, worker)
+    return {
+        "worker": worker.worker,
+        "device": worker.device,
+        "study": worker.study,
+        "trial": worker.trial,
+        "epoch": trial.epochs if trial else None,
+        "total_epochs": trial.total_epochs if trial else None,
+        "silent_s": round(worker.silent_s, 1),
+        "note": worker.note,
+    }
 
 
 def _figures(s: StudyStatus) -> dict[str, object]:

@@ -1,77 +1,28 @@
-"""Predictions → confusion matrix, and precision, recall and F1 per class. Pure, but for
-`write_classes`.
+"""Predictions → confusion matrix. Pure.
 
 Nothing here makes a table of classes × classes unless asked for, so that thousands of classes do no
 harm.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
-from search.files import write_text
 from search.records import State
 from search.report.charts.chart import Chart, Panel, scatter
 from search.report.charts.style import STATES, figure, literal
+from search.report.classes import shares
 from search.report.evidence import Predictions
-from search.text import csv_safe
 from search.words import count
 
 N_CLASSES = 30
-N_ROWS = 1000
 _N_PRINTED = 15
 _N_LETTERS = 18
 # Faint enough that a number is readable on the fullest cell, on a light page and on a dark one.
 _FULL = 0.6
 _EMPTY = 0.05
 """Enough to show where a cell without images is."""
-AVERAGES = ("accuracy", "macro avg", "weighted avg")
-
-
-def class_table(predictions: Predictions, class_names: Sequence[str]) -> pd.DataFrame:
-    """Precision, recall, F1 (fractions) and support (images) per class, then the rows of
-    `AVERAGES`.
-
-    As scikit-learn's `classification_report` with `zero_division=0` over all of `class_names`: a
-    class that was never predicted has precision 0, one without images recall 0. The row `accuracy`
-    has its value under `f1`.
-    """
-    n = len(class_names)
-    support = np.bincount(predictions.true, minlength=n)
-    claimed = np.bincount(predictions.predicted, minlength=n)
-    hits = np.bincount(predictions.true[predictions.true == predictions.predicted], minlength=n)
-    scores = pd.DataFrame(
-        {
-            "precision": _share(hits, claimed),
-            "recall": _share(hits, support),
-            "f1": _share(2 * hits, support + claimed),
-        }
-    )
-    total = int(support.sum())
-    weights = support / total
-    averages = pd.DataFrame(
-        [{"f1": hits.sum() / total}, scores.mean(), scores.mul(weights, axis=0).sum()],
-        columns=scores.columns,
-    )
-    table = pd.concat([scores, averages], ignore_index=True)
-    table.insert(0, "class", pd.Series([*class_names, *AVERAGES], dtype=object))
-    table["support"] = [*support.tolist(), total, total, total]
-    return table
-
-
-def write_classes(table: pd.DataFrame, path: Path) -> None:
-    """Write `table` of `class_table` to `path` as UTF-8 CSV with every digit, in one step.
-
-    Names that a spreadsheet would run as a formula get a leading apostrophe. Raises OSError.
-    """
-    names = pd.Series([csv_safe(name) for name in table["class"]], dtype=object)
-    text = table.assign(**{"class": names}).to_csv(index=False, lineterminator="\r\n")
-    write_text(path, text.replace("\r\n", "\n"))
 
 
 def confusion(
@@ -107,7 +58,7 @@ def confusion_chart(
     classes = most_confused(predictions, len(names))
     matrix = confusion(predictions.true, predictions.predicted, classes)
     support = np.bincount(predictions.true, minlength=len(names))[classes]
-    share = _share(matrix, support[:, None])
+    share = shares(matrix, support[:, None])
     worst = float((share - np.diag(np.diag(share))).max())
     caption = (
         "Rows are the true classes, columns the predicted ones. Blue is what was recognised,"
@@ -132,58 +83,6 @@ def confusion_chart(
         ),
     )
     return Chart(key, title, caption, (panel,))
-
-
-class Scores(NamedTuple):
-    """Precision, recall, F1 of a class as fractions (NaN where there is none); its images."""
-
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-
-@dataclass(frozen=True)
-class ClassRow:
-    """A row of the page's table: a class or an average, by each of its tables."""
-
-    name: str
-    scores: tuple[Scores, ...]
-
-
-@dataclass(frozen=True)
-class ClassRows:
-    """The page's table: at most `N_ROWS` classes of lowest F1 in the first table, by label."""
-
-    rows: tuple[ClassRow, ...]
-    averages: tuple[ClassRow, ...]
-    n_left_out: int
-
-
-def class_rows(tables: Sequence[pd.DataFrame]) -> ClassRows:
-    """`class_table` of splits with the same classes, as the page shows them side by side."""
-    n = len(tables[0]) - len(AVERAGES)
-    shown = tables[0].iloc[:n]["f1"].nsmallest(N_ROWS).index.sort_values()
-    averages = tables[0].index[n:]
-    return ClassRows(_rows(tables, shown), _rows(tables, averages), n - len(shown))
-
-
-def _rows(tables: Sequence[pd.DataFrame], labels: "pd.Index[int]") -> tuple[ClassRow, ...]:
-    names = tables[0].loc[labels, "class"]
-    columns = [
-        table.loc[labels, list(Scores._fields)].itertuples(index=False, name=None)
-        for table in tables
-    ]
-    return tuple(
-        ClassRow(name, tuple(Scores(*row) for row in rows))
-        for name, *rows in zip(names, *columns, strict=True)
-    )
-
-
-def _share(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Elementwise part / whole, 0 where the whole is 0."""
-    whole = np.broadcast_to(whole, part.shape)
-    return np.divide(part, whole, out=np.zeros(part.shape), where=whole != 0)
 
 
 def _traces(

@@ -190,12 +190,8 @@ def log_ticks(axis: Axis) -> list[float]:
     exponents = range(math.floor(axis.at(axis.low)), math.ceil(axis.at(axis.high)) + 1)
     ticks: list[float] = []
     for digits in _DIGITS:
-        ticks = [
-            t
-            for e in exponents
-            for d in digits
-            if axis.low <= (t := round(d * 10.0**e, 12)) <= axis.high
-        ]
+        candidates = [round(d * 10.0**e, 12) for e in exponents for d in digits]
+        ticks = [tick for tick in candidates if axis.low <= tick <= axis.high]
         if len(ticks) >= 3:
             break
     return ticks

@@ -69,11 +69,23 @@ def parallel_coordinates(study: StudyRecord) -> Chart:
             "trials with a value, evenly spaced by rank, the best among them",
         )
     )
+    traces = _traces(shown, top, best_trial(study), axes)
     alt = (
         f"Lines of {count(len(shown), 'trial')} over {count(len(names), 'parameter')}, coloured by"
         " rank."
     )
-    best = best_trial(study)
+    return Chart(
+        "parallel", title, caption, (Panel(alt, _drawn(traces, axes, some_unset=some_unset)),)
+    )
+
+
+def _traces(
+    shown: Sequence[TrialRecord],
+    top: Sequence[TrialRecord],
+    best: TrialRecord | None,
+    axes: Sequence[_Axis],
+) -> list[dict[str, Any]]:
+    """The lines of the rest, of the best tenth and of the best trial, in this order."""
     groups = (
         ([t for t in shown if t not in top], "other trials", REFERENCE, 1.2, 0.4),
         (
@@ -90,14 +102,11 @@ def parallel_coordinates(study: StudyRecord) -> Chart:
             1.0,
         ),
     )
-    traces = [
+    return [
         _lines(trials, axes, name, color, width, opacity)
         for trials, name, color, width, opacity in groups
         if trials
     ]
-    return Chart(
-        "parallel", title, caption, (Panel(alt, _drawn(traces, axes, some_unset=some_unset)),)
-    )
 
 
 def _param_axis(name: str, trials: Sequence[TrialRecord], declared: Any) -> _Axis:

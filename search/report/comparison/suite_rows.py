@@ -24,7 +24,8 @@ def comparison_rows(suite: Suite, storage: LedgerStorage) -> list[ComparisonRow]
 
 def comparison_facts(suite: Suite, storage: LedgerStorage) -> dict[str, str]:
     """Hardware and versions that the suite's studies recorded, with all values that differ."""
-    return facts([s for system in suite.systems if (s := _study(storage, system.study + FINAL))])
+    studies = [_study(storage, system.study + FINAL) for system in suite.systems]
+    return facts(study for study in studies if study)
 
 
 def _study(storage: LedgerStorage, name: str) -> StudyRecord | None:

@@ -134,32 +134,28 @@ def _over_data(ranks: Ranks) -> list[str]:
 
 
 def _gains(rows: Sequence[Row]) -> list[str]:
-    gains = [
-        (r.contender, gain) for r in rows if (gain := r.contender.gain) and gain.low is not None
-    ]
-    if not gains:
-        return []
-    many = len({c.data for c, _ in gains}) > 1
-    names = {id(c): f"{c.model} on {c.data}" if many else c.model for c, _ in gains}
-    sides: dict[str, list[str]] = {
-        "gained": [
-            f"{names[id(c)]} ({100 * g.value:+z.2f} points)" for c, g in gains if (g.low or 0.0) > 0
-        ],
-        "lost": [
-            f"{names[id(c)]} ({100 * g.value:+z.2f} points)"
-            for c, g in gains
-            if (g.high or 0.0) < 0
-        ],
-    }
-    unsure = [names[id(c)] for c, g in gains if (g.low or 0.0) <= 0 <= (g.high or 0.0)]
+    tested = [r.contender for r in rows if r.contender.gain and r.contender.gain.low is not None]
+    many = len({c.data for c in tested}) > 1
+    gained: list[str] = []
+    lost: list[str] = []
+    unsure: list[str] = []
+    for contender in tested:
+        gain = contender.gain
+        name = f"{contender.model} on {contender.data}" if many else contender.model
+        if gain is None or gain.low is None or gain.high is None:
+            continue
+        if gain.low > 0:
+            gained.append(f"{name} ({100 * gain.value:+z.2f} points)")
+        elif gain.high < 0:
+            lost.append(f"{name} ({100 * gain.value:+z.2f} points)")
+        else:
+            unsure.append(name)
     sentences = []
-    if sides["gained"]:
+    if gained:
+        sentences.append(f"The search gained over the document’s own setting for {_some(gained)}.")
+    if lost:
         sentences.append(
-            f"The search gained over the document’s own setting for {_some(sides['gained'])}."
-        )
-    if sides["lost"]:
-        sentences.append(
-            f"What it chose is worse than the document’s own setting for {_some(sides['lost'])}."
+            f"What it chose is worse than the document’s own setting for {_some(lost)}."
         )
     if unsure:
         sentences.append(

@@ -7,9 +7,10 @@ from typing import Any
 from search.analysis.ranking import best_trial
 from search.records import StudyRecord
 from search.report.charts.chart import Chart
-from search.report.charts.confusion import class_rows, class_table, confusion_chart
+from search.report.charts.confusion import confusion_chart
 from search.report.charts.images import Mistake, class_samples, mistakes
 from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram, is_frozen, network_words
+from search.report.classes import class_rows, class_table
 from search.report.evidence import Evidence, Predictions
 from search.words import count, percent
 
