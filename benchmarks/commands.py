@@ -1,6 +1,4 @@
-"""How long commands take: `python benchmarks/commands.py [--runs 5]`. Prints medians of wall
-seconds.
-"""
+"""How long commands take: `python benchmarks/commands.py [--runs 5]`, medians in seconds."""
 
 import argparse
 import os

@@ -62,9 +62,7 @@ def storage_problems(ledger: Ledger, n_trials: int) -> list[str]:
 
 
 def mlflow_problems(database: Path, study: str, trials: Sequence[TrialRecord]) -> list[str]:
-    """What is wrong with a study's runs in MLflow's own tables, where doubles show that its server
-    would hide.
-    """
+    """What is wrong with a study's runs in MLflow's own tables, where doubles show."""
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         runs = connection.execute(
             "select run_uuid from runs where lifecycle_stage = 'active'"
@@ -110,9 +108,7 @@ def _points(trial: TrialRecord, name: str) -> list[tuple[int, float]]:
 
 
 def curve_problems(ledger: Ledger, trials: Iterable[TrialRecord]) -> list[str]:
-    """Which of `trials` differ from an undisturbed training of the same setting and seed in a fresh
-    folder.
-    """
+    """Which of `trials` differ from undisturbed trainings of the same setting and seed."""
     trials = list(trials)
     with tempfile.TemporaryDirectory(prefix="gridless-again-") as folder:
         jobs = [asdict(_job(ledger, trial, Path(folder))) for trial in trials]

@@ -168,9 +168,7 @@ class Rig:
             return []
 
     def kill_worker(self) -> None:
-        """Kill -9 of a worker that trains, or of any if none does, unless another fault has it in
-        hand.
-        """
+        """Kill -9 of a worker that trains, else of any, unless another fault has it in hand."""
         holders = [p for p in self.holders() if p.pid not in self.spared]
         victims = holders or [p for p in self.workers() if p.pid not in self.spared]
         if victims and time.monotonic() > self.busy_until:
@@ -211,9 +209,7 @@ class Rig:
             self.mlflow = psutil.Popen(command, stdout=log, stderr=log)
 
     def kill_database(self, away_s: float) -> bool:
-        """Kill -9 of the postmaster and of all its children, as by a machine that loses its
-        power.
-        """
+        """Kill -9 of the postmaster and its children, as by a machine that loses its power."""
         if not self.holders():
             return False
         self.say(f"database killed -9, away for {away_s:.0f} s")
@@ -253,9 +249,7 @@ class Rig:
         return True
 
     def hang_worker(self) -> bool:
-        """A worker hangs for longer than the grace period; its trial goes to another, and it finds
-        out.
-        """
+        """A worker hangs beyond the grace period; its trial goes to another, as it finds out."""
         for victim in self.holders()[:1]:
             self.say(f"worker {victim.pid} hangs for {2 * GRACE_S:.0f} s, with a trial")
             self.spared.add(victim.pid)
@@ -277,9 +271,7 @@ class Rig:
         return bool(processes)
 
     def stop_launcher(self) -> bool:
-        """SIGTERM while a trial process is stopped: it must exit 0 in seconds, with no trial left
-        RUNNING.
-        """
+        """SIGTERM while a trial process is stopped: exit 0 in seconds, no trial left RUNNING."""
         stopped = self.trial_processes()[:1]
         for process in stopped:
             with suppress(psutil.NoSuchProcess):
@@ -321,9 +313,7 @@ class Rig:
         return True
 
     def count_hits(self, trials: Sequence[TrialRecord]) -> list[str]:
-        """Add to `hits` the epochs measured during outages and by the clock set forward; what never
-        hit a trial.
-        """
+        """Count epochs in outages and by a clock set forward as hits; which faults never hit."""
         measured = [epoch.at for trial in trials for epoch in trial.curve]
         for kind, since, until in self.outages:
             self.hits[kind] += any(since < at < until for at in measured)

@@ -38,9 +38,7 @@ FAULTS: tuple[tuple[float, Callable[[Rig], bool]], ...] = (
     (0.65, Rig.kill_launcher),
     (0.75, lambda rig: rig.kill_database(20)),
 )
-"""What happens once this part of the trials has ended, as soon as it hits a trial that is being
-trained.
-"""
+"""Happens once this part of the trials has ended and it hits one that is trained."""
 MIN_LOST, MIN_CURVES = 10, 10
 """Trials that must lose their worker, and be compared with undisturbed ones."""
 PAUSE_S = 35.0

@@ -52,9 +52,7 @@ Curve = Callable[[dict[str, Any]], tuple[np.ndarray, np.ndarray]]
 
 
 def surrogate(path: Path, task: str) -> Curve:
-    """A function from params to (seconds of each epoch, validation accuracy after it), without
-    noise.
-    """
+    """From params to (seconds of each epoch, validation accuracy after it), without noise."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -75,9 +73,7 @@ def surrogate(path: Path, task: str) -> Curve:
 
 
 class Clock:
-    """A whole search on a virtual clock: workers train from rung to rung, the earliest end
-    first.
-    """
+    """A whole search on a virtual clock: from rung to rung, the earliest end first."""
 
     def __init__(self, curve: Curve, strategy: str, *, seed: int, images: int) -> None:
         self._curve, self._seed, self._images = curve, seed, images
@@ -86,9 +82,7 @@ class Clock:
         self.trials: list[TrialRecord] = []
 
     def run(self, *, n_trials: int, workers: int) -> list[TrialRecord]:
-        """The trials once nothing is left to do, each epoch with the virtual second at which it
-        ended.
-        """
+        """The trials when nothing is left, each epoch with the virtual second of its end."""
         idle, busy, now = list(range(workers)), [], 0.0
         while True:
             while idle and (number := self._next(n_trials)) is not None:
@@ -121,9 +115,7 @@ class Clock:
         return number
 
     def _train(self, number: int, now: float) -> float:
-        """Train to the next rung; when that is done. Others see its epochs at once, which does
-        little harm.
-        """
+        """Train to the next rung; when that is done. Others see its epochs at once: no harm."""
         trial = self.trials[number]
         curve = list(trial.curve)
         while len(curve) < N_EPOCHS:
@@ -187,9 +179,7 @@ def cases(
 def stop(
     trials: Sequence[TrialRecord], *, workers: int, images: int
 ) -> tuple[float, float, float] | None:
-    """Where a search is first called flat: the part of its time saved, the points forgone, the
-    noise floor.
-    """
+    """Where a search is first called flat: time saved, points forgone, noise floor."""
     end = max(t.curve[-1].at for t in trials)
     for cut in np.arange(0.04, 1, 0.02):
         past = past_of(trials, cut * end)

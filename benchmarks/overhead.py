@@ -56,9 +56,7 @@ def bare(data: Path, threads: int) -> float:
 
 
 def service(home: Path, data: str, threads: int) -> tuple[float, float, list[float]]:
-    """Wall seconds of the whole command; of the search, from first claim to last end; and of each
-    trial's start.
-    """
+    """Wall seconds of the command, of the search (claim to last end), of trials' starts."""
     tries = [
         part for s in SETTINGS[1:] for part in ("--try", ",".join(f"{k}={v}" for k, v in s.items()))
     ]

@@ -1,6 +1,4 @@
-"""One worker of benchmarks/scale.py: says when it stands ready, is told its span, prints how many
-trials it ran.
-"""
+"""One worker of benchmarks/scale.py: is told its span, prints how many trials it ran."""
 
 import sys
 import threading

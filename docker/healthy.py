@@ -12,9 +12,7 @@ MLFLOW = "http://127.0.0.1:5000/api/2.0/mlflow/experiments/search?max_results=1"
 
 
 def mlflow() -> str | None:
-    """Ask the server for something that is in its database: an answer needs both its databases and
-    its accounts.
-    """
+    """Ask the server for something in its database: that needs its databases and accounts."""
     password = Path("/run/secrets/mlflow_password").read_text().strip()
     token = base64.b64encode(f"gridless:{password}".encode()).decode()
     request = urllib.request.Request(MLFLOW, headers={"Authorization": f"Basic {token}"})
@@ -29,9 +27,7 @@ def mlflow() -> str | None:
 
 
 def worker() -> str | None:
-    """Look whether a worker of this container has signed in on the roster within the time it is
-    waited for.
-    """
+    """Whether a worker of this container has signed in on the roster in time."""
     from search.errors import GridlessError  # noqa: PLC0415  # the MLflow image has no Gridless
     from search.limits import grace_s  # noqa: PLC0415
     from search.paths import storage_url  # noqa: PLC0415

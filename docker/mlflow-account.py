@@ -17,9 +17,7 @@ PERMISSIONS = {"experiment": "EDIT", "run": "MANAGE", "registered_model": "EDIT"
 
 
 def set_up(name: str, password: str) -> None:
-    """Make the account, or give it this password and these permissions. MLflow refuses fewer than
-    12 characters.
-    """
+    """Make or update the account. MLflow refuses passwords under 12 characters."""
     store = SqlAlchemyStore()
     store.init_db(read_auth_config().database_uri)
     if store.has_user(name):

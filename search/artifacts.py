@@ -77,9 +77,7 @@ def remove(location: str | Path) -> None:
 
 
 def remove_tree(location: str | Path) -> None:
-    """Remove the folder `location` with all that is in it, if there is one. Raises as `whole`
-    does.
-    """
+    """Remove the folder `location` with all in it, if there is one. Raises as `whole` does."""
     with contextlib.suppress(FileNotFoundError):
         if path := _local(location):
             shutil.rmtree(path)
@@ -127,9 +125,7 @@ def _local(location: str | Path) -> Path | None:
 
 @contextlib.contextmanager
 def _store(location: str | Path) -> Iterator[tuple[Any, str]]:
-    """The store and the path in it that `location` names; what its packages raise inside becomes an
-    OSError.
-    """
+    """The store and the path in it that `location` names; its packages raise OSError inside."""
     try:
         import fsspec  # noqa: PLC0415  # not needed for files of this machine
 

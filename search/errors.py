@@ -10,9 +10,7 @@ class GridlessError(Exception):
 
 
 class InputError(GridlessError):
-    """The user should fix the input. Carries every problem found, not only the first, none longer
-    than makes sense.
-    """
+    """The user should fix the input. Carries every problem, none longer than makes sense."""
 
     def __init__(self, problems: str | Sequence[str]) -> None:
         self.problems: tuple[str, ...] = tuple(

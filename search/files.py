@@ -54,9 +54,7 @@ def whole_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def remove_file(path: Path) -> None:
-    """Remove the file at `path`, if there is one, and what killed writers of it have left beside
-    it. Raises OSError.
-    """
+    """Remove `path` if it is there, and what killed writers left beside it. Raises OSError."""
     for file in (path, *path.parent.glob(f".{glob.escape(path.name)}.*.part")):
         file.unlink(missing_ok=True)
 
@@ -68,9 +66,7 @@ def unwritable(folder: Path, error: OSError) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8, line ends as given) by `whole_file`; what has no place in UTF-8 is
-    written out.
-    """
+    """Write `text` by `whole_file`, line ends as given; what UTF-8 lacks is written out."""
     with whole_file(path) as file:
         file.write(text.encode(errors="backslashreplace"))
 

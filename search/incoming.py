@@ -1,6 +1,4 @@
-"""Files and texts from elsewhere, read within bounds: regular files only, no more values than make
-sense, and nothing that does not fit into memory.
-"""
+"""Files and texts from elsewhere, read within bounds of kind, length and memory."""
 
 import contextlib
 import errno
@@ -23,9 +21,7 @@ _JSON_GROWTH = 10
 
 
 def opened(path: str | Path) -> IO[bytes]:
-    """Open a regular file for reading. Raises OSError, for a pipe, a device or a folder as well,
-    and never waits.
-    """
+    """Open a regular file to read, never waiting. Raises OSError, for a pipe or folder as well."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -55,9 +51,7 @@ def memory_problem(n_bytes: int, control_group: Path = _CONTROL_GROUP) -> str | 
 
 
 def read_json(path: str | Path) -> Any:
-    """What a file of JSON holds. Raises OSError, ValueError when it is no JSON, and InputError when
-    it is too large.
-    """
+    """What a JSON file holds. Raises OSError, ValueError for no JSON, InputError for too much."""
     with opened(path) as file:
         return parse_json(file.read(_checked_size(file, path)))
 
@@ -69,9 +63,7 @@ def _checked_size(file: IO[bytes], path: str | Path) -> int:
 
 
 def parse_json(text: bytes | str) -> Any:
-    """What JSON means. Raises ValueError: nesting of any depth and numbers of any length are no
-    more than wrong.
-    """
+    """What JSON means. Raises ValueError, for any depth of nesting or length of number, too."""
     try:
         return json.loads(text)
     except RecursionError:

@@ -1,6 +1,4 @@
-"""How often and for how long Gridless tries again: settings of the environment, beside each other,
-with defaults.
-"""
+"""How often and for how long Gridless tries again: variables of the environment."""
 
 import math
 import os
@@ -19,23 +17,17 @@ def grace_s() -> float:
 
 
 def trial_retries() -> int:
-    """How many workers in a row a trial may lose without an epoch before it fails:
-    GRIDLESS_TRIAL_RETRIES, or 10.
-    """
+    """Workers in a row that a trial may lose without an epoch: GRIDLESS_TRIAL_RETRIES, or 10."""
     return int(_positive("GRIDLESS_TRIAL_RETRIES", 10.0, "retries"))
 
 
 def worker_restarts() -> int:
-    """How often in a row a command starts a worker again that died: GRIDLESS_WORKER_RESTARTS, or
-    3.
-    """
+    """How often in a row a worker that died is started: GRIDLESS_WORKER_RESTARTS, or 3."""
     return int(_positive("GRIDLESS_WORKER_RESTARTS", 3.0, "restarts"))
 
 
 def database_wait_s() -> float:
-    """For how many seconds a command waits for a database that is away: GRIDLESS_DATABASE_WAIT_S,
-    or 600.
-    """
+    """Seconds that a command waits for an absent database: GRIDLESS_DATABASE_WAIT_S, or 600."""
     return _positive("GRIDLESS_DATABASE_WAIT_S", 600.0, "seconds")
 
 

@@ -63,9 +63,7 @@ def check_home() -> str | None:
 
 
 def room_problem() -> str | None:
-    """What to tell of a home folder with too little room for trials to write; None if it has
-    enough, or isn't there.
-    """
+    """What to tell of a home folder with too little room for trials; None if it has enough."""
     folder = home()
     with contextlib.suppress(FileNotFoundError):
         free_mb = shutil.disk_usage(folder).free // 2**20
@@ -78,9 +76,7 @@ def room_problem() -> str | None:
 
 
 def check_artifacts() -> str | None:
-    """What is wrong with GRIDLESS_ARTIFACTS, or None when a file can be written there, read back
-    and removed.
-    """
+    """What is wrong with GRIDLESS_ARTIFACTS; None when files can be written, read and removed."""
     root = _artifacts_root()
     remedy = (
         "check its name, your rights and the network, or set GRIDLESS_ARTIFACTS to another folder"
@@ -151,9 +147,7 @@ def _with_password(url: str, password: str) -> str:
 
 
 def _parsed(url: str) -> Any:
-    """SQLAlchemy's URL; None for one that it can't take: refused, with its reason, by whoever opens
-    it.
-    """
+    """SQLAlchemy's URL; None for one that it refuses: whoever opens it says why."""
     import sqlalchemy as sa  # noqa: PLC0415  # takes longer to load than --help may
 
     try:

@@ -1,6 +1,4 @@
-"""A process with a keeper, which ends all that it started when it ends, whatever sessions that
-moved to.
-"""
+"""A process with a keeper, which ends all that it started when it ends, in any session."""
 
 import ctypes
 import os
@@ -20,9 +18,7 @@ _END_S = 5.0
 """How long the kernel may take to end processes; it does not while a driver holds on to one."""
 _LOOK_S = 0.01
 _LONGEST_PARENT = 57
-"""Characters. Under a longer folder, a socket in a folder of ours would exceed the 107 bytes of its
-path.
-"""
+"""Characters: under a longer folder, a socket's path would exceed its 107 bytes."""
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -62,9 +58,7 @@ def stay_kept(lifeline: Connection | None = None) -> None:
 
 
 def end_descendants(pid: int) -> bool:
-    """Kill all that descends from the process `pid`; whether it is dead, after a few seconds at
-    most.
-    """
+    """Kill all that descends from the process `pid`; whether it is dead, within seconds."""
     deadline = time.monotonic() + _END_S
     while (descendants := _descendants(pid)) and time.monotonic() < deadline:
         for descendant in descendants:

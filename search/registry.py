@@ -50,9 +50,7 @@ def names(group: str) -> list[str]:
 
 
 def check_name(group: str, name: str) -> str | None:
-    """What is wrong with `name` as a member of `group`, without importing anything; None if it is
-    known.
-    """
+    """Why `name` is no member of `group`, without importing anything; None if it is."""
     if name in names(group):
         return None
     if group == MODELS:
@@ -76,16 +74,12 @@ def load_builder(name: str) -> Callable[..., Any]:
 
 
 def load_loader(name: str) -> Callable[[], Any]:
-    """The loader of data set `name`, its signature checked. Raises InputError as `load_builder`
-    does.
-    """
+    """The loader of data set `name`, its signature checked. Raises as `load_builder`."""
     return _load(DATASETS, name, _LOADER, lambda source: _fits(source, 0, ()))
 
 
 def is_hypermodel(source: object) -> bool:
-    """Whether `source` is KerasTuner's HyperModel, a class or an instance; told without loading
-    KerasTuner.
-    """
+    """Whether `source` is a HyperModel, class or instance; told without loading KerasTuner."""
     return callable(getattr(source, "build", None)) and hasattr(source, "declare_hyperparameters")
 
 
@@ -136,9 +130,7 @@ def _entry_point(group: str, name: str) -> EntryPoint:
 
 
 def module_of(model: str) -> str:
-    """The dotted name of the module that holds the builder of `model`, a registered name or
-    package.module:function.
-    """
+    """The dotted name of the module that holds the builder of `model`."""
     return _entry_point(MODELS, model).module
 
 
@@ -156,16 +148,12 @@ def spec_of(top: str) -> ModuleSpec | None:
 
 
 def keep_folder_last() -> None:
-    """Let no Python that this process starts put the working folder before all others, as `-m` and
-    `-c` would.
-    """
+    """Let no Python that this process starts put the working folder before all others."""
     os.environ.setdefault(_SAFE_PATH, _BY_US)
 
 
 def become_users() -> None:
-    """Make this process, which runs nothing but a user's code, one that has no arguments or rules
-    of ours.
-    """
+    """Make this process, which runs a user's code, one without arguments or rules of ours."""
     del sys.argv[1:]
     if os.environ.get(_SAFE_PATH) == _BY_US:
         del os.environ[_SAFE_PATH]
@@ -189,9 +177,7 @@ def _importing() -> Iterator[None]:
 
 
 def _hidden(module: str) -> str | None:
-    """What to tell of a module of the working folder in whose place another of its name was
-    imported.
-    """
+    """What to tell of a module of the working folder that another of its name hides."""
     top = module.partition(".")[0]
     here, spec = PathFinder.find_spec(top, [str(Path.cwd())]), spec_of(top)
     if here is None or spec is None or here.origin == spec.origin:
@@ -218,9 +204,7 @@ def _fits(function: object, n_positional: int, keywords: tuple[str, ...]) -> boo
 
 
 def data_folders(kind: str) -> list[Path]:
-    """Folders that may hold `kind` ("spaces" or "studies"), the user's first: working folder, then
-    what is shipped.
-    """
+    """Folders that may hold `kind` ("spaces" or "studies"), the user's before the shipped."""
     package = Path(str(importlib.import_module("search").__file__)).parent
     candidates = [Path.cwd() / kind, package / "_data" / kind, package.parent / kind]
     return list(dict.fromkeys(c for c in candidates if c.is_dir()))

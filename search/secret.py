@@ -1,6 +1,4 @@
-"""Secrets in addresses and in the environment: people, logs, stored records and a user's code do
-not get them.
-"""
+"""Secrets in addresses and the environment: people, logs and users' code don't get them."""
 
 import ctypes
 import os
@@ -31,9 +29,7 @@ _PR_SET_DUMPABLE = 4
 
 
 def masked(text: str | Path) -> str:
-    """An address, or any text with addresses in it, with *** in the place of each password, token
-    or key.
-    """
+    """An address, or any text with some, with *** for each password, token or key."""
     return _IN_QUERY.sub(
         rf"\1{_HIDDEN}",
         _LONE_USER.sub(rf"\1{_HIDDEN}@", _PASSWORD.sub(rf"\1:{_HIDDEN}@", str(text))),

@@ -1,6 +1,4 @@
-"""Text from elsewhere: what may come in, and how anything is shown on a terminal, in a page, a
-table and MLflow.
-"""
+"""Text from elsewhere: what may come in, and how it is shown wherever we show it."""
 
 import re
 from typing import Any
@@ -11,9 +9,7 @@ _FORMULA_STARTS = ("=", "+", "-", "@", "\t")
 _UNSEEN = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Control characters but tab and line feed, marks that turn the direction of writing, and halves of
-surrogate pairs.
-"""
+"""Control characters but tab and line feed, marks of direction, halves of surrogates."""
 
 
 def visible(text: str) -> str:
@@ -42,9 +38,7 @@ def message_of(error: BaseException) -> str:
 
 
 def text_problem(text: str, *, lines: bool = False) -> str | None:
-    """Why `text` may not come in, or None: it must be visible and, unless `lines` may be in it, on
-    one line.
-    """
+    """Why `text` may not come in, or None: it must be visible and, but for `lines`, one line."""
     if match := _UNSEEN.search(text) or (None if lines else re.search(r"[\n\t]", text)):
         shown = match[0].encode("unicode_escape").decode()
         return f"must be plain text, but holds the control character {shown}; take it out"
@@ -52,9 +46,7 @@ def text_problem(text: str, *, lines: bool = False) -> str | None:
 
 
 def csv_safe(value: Any) -> Any:
-    """`value` as a spreadsheet may see it: text that it would run as a formula gets a leading
-    apostrophe.
-    """
+    """`value` for a spreadsheet: text that it would run as a formula gets an apostrophe."""
     if value is None or isinstance(value, bool | int | float):
         return value
     text = cut(visible(str(value)))

@@ -1,6 +1,4 @@
-"""Data sets: one module per registered name, each a loader `load() -> ImageData`, and users' own
-files and folders.
-"""
+"""Data sets: a module per registered name with `load() -> ImageData`, and users' own files."""
 
 import logging
 import os
@@ -51,9 +49,7 @@ def load(data: str) -> ImageData:
 
 
 def sized(data: str, size: str | None) -> str:
-    """What names `data` with its images brought to `size`, such as 64x64; `data` itself where that
-    is None.
-    """
+    """What names `data` with its images brought to `size`, such as 64x64; None: as they are."""
     return data if size is None else f"{data}@{size}"
 
 
@@ -80,9 +76,7 @@ def data_source(data: str) -> str:
 
 
 def _apart(data: str) -> tuple[str, str]:
-    """What names the data, and the size after the @, empty where there is none; a name or path with
-    an @ is one.
-    """
+    """What names the data, and the size after the @, if any; a name or path may have an @."""
     source, _, size = data.rpartition("@")
     is_whole = (
         not source
@@ -142,9 +136,7 @@ def _is_npz(data: str) -> bool:
 
 
 def _absolute(data: str) -> Path:
-    """Without `..`, whose folder has another name, but with links kept: their names are the user's
-    choice.
-    """
+    """Without `..`, whose folder has another name; links are kept: they are the user's choice."""
     return Path(os.path.abspath(os.path.expanduser(data)))
 
 

@@ -1,6 +1,4 @@
-"""Image files and arrays that somebody wants classified → pixels, brought to the form of a data
-set's images.
-"""
+"""Images that somebody wants classified → pixels in the form of a data set's images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -43,9 +43,7 @@ _BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("te
 
 
 def load() -> ImageData:
-    """Load it: uint8 (n, 32, 32, 3). Raises InputError, naming every source tried, when none
-    works.
-    """
+    """Load it: uint8 (n, 32, 32, 3). Raises InputError, naming every source tried."""
     sources = (
         Source("Keras' cache", lambda: _read_folder(keras_home() / "datasets")),
         Source(
@@ -101,9 +99,7 @@ def _read_folder(folder: Path) -> dict[str, Array]:
 
 
 def _batch(archive: tarfile.TarFile, name: str) -> tuple[Array, Array]:
-    """One batch: images (n, 32, 32, 3), kept there plane by plane, and labels (n,), a list
-    there.
-    """
+    """One batch: images (n, 32, 32, 3), there plane by plane, and labels (n,), there a list."""
     file = archive.extractfile(f"cifar-10-batches-py/{name}")
     if file is None:
         raise KeyError(f"{name} is not a file")

@@ -1,6 +1,4 @@
-"""Fashion-MNIST: 60,000 + 10,000 pictures of clothes, 28×28 grey, ten classes (Zalando, MIT
-licence).
-"""
+"""Fashion-MNIST: 60,000 + 10,000 clothes, 28×28 grey, ten classes (Zalando, MIT licence)."""
 
 from pathlib import Path
 
@@ -31,9 +29,7 @@ ROOT = Path("/")
 
 
 def load() -> ImageData:
-    """Load it: uint8 (n, 28, 28, 1). Raises InputError, naming every source tried, when none
-    works.
-    """
+    """Load it: uint8 (n, 28, 28, 1). Raises InputError, naming every source tried."""
     kept_by_keras = Path("datasets") / "fashion-mnist"
     cached = keras_home() / kept_by_keras
     sources = (

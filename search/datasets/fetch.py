@@ -23,9 +23,7 @@ log = logging.getLogger(__name__)
 
 SOCKET_TIMEOUT_S = 20
 STALL_S = 60
-"""A download that has brought no byte for so long is given up: a host may have many dead
-addresses.
-"""
+"""A download that brings no byte for so long is given up: hosts may have dead addresses."""
 
 _KERAS = """
 import socket
@@ -90,9 +88,7 @@ def _scratch(prefix: str) -> Iterator[Path]:
 
 
 def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
-    """Run `command` in `folder`, its progress on our stderr. Raises InputError with its last
-    words.
-    """
+    """Run `command` in `folder`, progress on stderr. Raises InputError with its last words."""
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         try:
             process = subprocess.Popen(  # noqa: S603  # the commands above and nothing of a user's
@@ -120,9 +116,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
 
 
 def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    """Wait for the end of a process that fills `folder`. Raises InputError when it has stopped
-    filling it.
-    """
+    """Wait for the end of a process that fills `folder`. Raises InputError when it stalls."""
     size, since = -1, time.monotonic()
     while process.poll() is None:
         with suppress(subprocess.TimeoutExpired):

@@ -33,9 +33,7 @@ DEFAULT_SIZE = (64, 64)
 _LITTER = frozenset(
     {"__MACOSX", "@eaDir", "lost+found", "$RECYCLE.BIN", "System Volume Information"}
 )
-"""Folders that archivers and file systems leave beside a user's own; hidden ones are passed over
-anyway.
-"""
+"""Folders that archivers and file systems leave beside a user's own; not read."""
 
 _Classes = Mapping[str, Sequence[Path]]
 """Class name → its image files; both sorted."""
@@ -58,9 +56,7 @@ class _Listing(NamedTuple):
 
 @dataclass
 class _Read:
-    """What reading image files brought; the pixels are whole only if `sizes` has one entry and
-    nothing failed.
-    """
+    """What reading images brought; pixels are whole if `sizes` has one entry and none failed."""
 
     sizes: dict[tuple[int, int], list[Path]] = field(default_factory=lambda: defaultdict(list))
     """(width, height) → files."""
@@ -125,9 +121,7 @@ def _parts(folder: Path) -> dict[str, _Classes]:
 
 
 def _roots(folder: Path, top: _Listing) -> dict[str, Path]:
-    """The folders "train" and "test"; none in the layout without them, where one may be the name of
-    a class.
-    """
+    """The folders "train" and "test"; none without them, where one may be a class's name."""
     named = {path.name.lower(): path for path in top.folders}
     roots: dict[str, Path] = {part: named[part] for part in ("train", "test") if part in named}
     if len(roots) == 2:
@@ -233,9 +227,7 @@ def _labelled(classes: _Classes) -> tuple[list[Path], NDArray[np.int64]]:
 def _pixels(
     paths: Sequence[Path], read: _Read, *, grey: bool, size: Size | None
 ) -> NDArray[np.uint8]:
-    """Decode `paths` into one array with the shape of the first image; `read` notes all sizes and
-    failures.
-    """
+    """Decode `paths` into one array of the first image's shape; `read` notes sizes and failures."""
     array: NDArray[np.uint8] | None = None
     for i, path in enumerate(paths):
         if i and i % LOG_EVERY == 0:

@@ -69,9 +69,7 @@ def from_arrays(name: str, arrays: Arrays, class_names: Sequence[str] | None = N
 
 
 def problems(arrays: Arrays, class_names: Sequence[str] | None = None) -> list[str]:
-    """Return every rule that `arrays` break, one sentence each; an empty list when they can be
-    used.
-    """
+    """Every rule that `arrays` break, a sentence each; none when they can be used."""
     mistakes = [
         f"array {key} is missing; save {', '.join(ARRAYS)}" for key in ARRAYS if key not in arrays
     ]

@@ -13,9 +13,7 @@ from pathlib import Path
 
 
 class Use:
-    """Holds folders, which need not be there yet, for as long as this object lives; waits for a
-    removal to end.
-    """
+    """Holds folders, which may not be there yet, while it lives; waits for a removal to end."""
 
     def __init__(self, *folders: Path) -> None:
         for folder in folders:
@@ -26,9 +24,7 @@ class Use:
 
 @contextmanager
 def unused(folder: Path) -> Iterator[bool]:
-    """Keep others from beginning to use `folder`, which is to be removed; whether nobody uses
-    it.
-    """
+    """Keep others from using `folder`, which is to be removed; whether nobody uses it."""
     file = _lock_file(folder)
     try:
         fd = _locked(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -51,9 +47,7 @@ def _lock_file(folder: Path) -> Path:
 
 
 def _locked(file: Path, how: int) -> int:
-    """The lock file, open and locked. Raises BlockingIOError when another use of it forbids
-    `how`.
-    """
+    """The lock file, open and locked. Raises BlockingIOError when another use forbids `how`."""
     while True:
         fd = _open(file)
         try:
@@ -68,9 +62,7 @@ def _locked(file: Path, how: int) -> int:
 
 
 def _open(file: Path) -> int:
-    """To be written, which NFS wants of those that lock alone; to be read, where it is another
-    user's.
-    """
+    """Open to write, which NFS wants of those that lock alone; to read another user's."""
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except PermissionError:

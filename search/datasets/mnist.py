@@ -14,9 +14,7 @@ DIGEST = "1ab36173c5442eefac1052e16cd4f6fadab376babf2649f6ff42f84b978b3824"
 
 
 def load() -> ImageData:
-    """Load it: uint8 (n, 28, 28, 1). Raises InputError, naming every source tried, when none
-    works.
-    """
+    """Load it: uint8 (n, 28, 28, 1). Raises InputError, naming every source tried."""
     kept_by_keras = Path("datasets") / "mnist.npz"
     cached = keras_home() / kept_by_keras
     sources = (

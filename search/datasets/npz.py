@@ -75,9 +75,7 @@ def read(path: Path) -> dict[str, Array]:
 
 
 def check_fits(path: Path, file: NpzFile, names: Collection[str]) -> None:
-    """Raise InputError unless the arrays of these `names` in `file` fit into memory: a small file
-    may unpack to any.
-    """
+    """Raise InputError unless these arrays fit into memory: a small file may unpack to any."""
     members = file.zip.infolist() if file.zip else []
     sizes = [m.file_size for m in members if m.filename.removesuffix(".npy") in names]
     check_memory(_COPIES * sum(sizes), f"{path}: unpacked and split, it")

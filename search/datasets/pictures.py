@@ -44,9 +44,7 @@ class Header(NamedTuple):
 
 
 def header(path: Path) -> Header:
-    """Look at an image. Raises InputError with the reason, without the path, when it can't be
-    read.
-    """
+    """Look at an image. Raises InputError, without the path, when it can't be read."""
     with _opened(path) as image:
         return Header(image.width * image.height, image.mode in _GREY)
 

@@ -1,6 +1,4 @@
-"""Training, validation and test parts on disk: a trial's process is given the first two and no
-more.
-"""
+"""Training, validation and test parts on disk: a trial is given the first two."""
 
 import errno
 import json
@@ -30,9 +28,7 @@ _Parts = Mapping[str, tuple[Array, NDArray[np.bool_]]]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What a trial sees. Images uint8 (n, h, w, c), labels int64 (n,), mapped from disk and
-    read-only.
-    """
+    """What a trial sees: images uint8 (n, h, w, c), labels int64 (n,), mapped, read-only."""
 
     x_train: NDArray[np.uint8]
     y_train: NDArray[np.int64]
@@ -47,9 +43,7 @@ class Prepared:
     folder: Path
     """Holds x_train, y_train, x_val and y_val as .npy, and meta.json."""
     test_folder: Path | None
-    """Holds x_test and y_test as .npy. None when read back from `folder`, which doesn't say where
-    it is.
-    """
+    """Holds x_test and y_test as .npy; None when read back from `folder`."""
     name: str
     digest: str
     input_shape: tuple[int, int, int]
@@ -111,9 +105,7 @@ def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Pa
 def find_prepared(
     name: str, digest: str, *, seed: int, validation_fraction: float, cache: Path
 ) -> Prepared | None:
-    """What `prepare` wrote under `cache` for the data set `name` of this `digest`; None if it is
-    not there.
-    """
+    """What `prepare` wrote under `cache` for the set `name` of this `digest`, or None."""
     folder, test_folder = _folders(name, digest, seed, validation_fraction, cache)
     try:
         prepared = replace(Prepared.read(folder), test_folder=test_folder)
@@ -128,9 +120,7 @@ def _folders(name: str, digest: str, seed: int, fraction: float, cache: Path) ->
 
 
 def read_split(folder: Path) -> Split:
-    """Map the training and validation arrays of a prepared folder. Raises StudyError when it
-    can't.
-    """
+    """Map the training and validation arrays of a folder. Raises StudyError when it can't."""
     try:
         return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in _SPLIT})
     except (OSError, ValueError) as error:

@@ -25,9 +25,7 @@ class Base(NamedTuple):
     least_size: int
     """The least height and width that it takes, in pixels."""
     top_1: float | None
-    """ImageNet accuracy of the published weights (a fraction), not comparable with other data;
-    None: not printed.
-    """
+    """ImageNet accuracy (a fraction) of the published weights; None: not printed."""
     top_5: float | None
     n_params: int
     """With its top for 1000 classes, on 224×224 images (299×299 for Inception and Xception)."""

@@ -1,6 +1,4 @@
-"""What the families share: the parts that most networks are made of, and the checks on image
-sizes.
-"""
+"""What the families share: parts that most networks are made of, and checks on sizes."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -18,9 +16,7 @@ Shape = tuple[int, int, int]
 def style(
     params: Params, *, activation: str = "relu", initializer: str = "glorot_uniform"
 ) -> dict[str, str]:
-    """Return `activation` and `initializer` of the hidden layers as a Keras layer's keyword
-    arguments.
-    """
+    """`activation` and `initializer` of hidden layers as a Keras layer's keyword arguments."""
     # Names, not objects: Keras then makes each layer its own initializer.
     return {
         "activation": params.get("activation", activation),
@@ -65,9 +61,7 @@ def output(n_classes: int, style: Mapping[str, str]) -> keras.Layer:
 def classifier(
     name: str, input_shape: Shape, features: Sequence[Any], dense: Sequence[Any]
 ) -> keras.Model:
-    """Return the network whose layers `features` work on images, and whose layers `dense` on the
-    flat rest.
-    """
+    """The network with layers `features` on images, and layers `dense` on the flat rest."""
     return keras.Sequential(
         [keras.Input(input_shape), *features, layers.Flatten(), *dense], name=name
     )
@@ -105,9 +99,7 @@ def check_size(model: str, setting: str, input_shape: Shape, least: int, remedy:
 
 
 def check_whole(model: str, name: str, value: object, low: int, high: int | None = None) -> None:
-    """Raise InputError unless `value` is a whole number from `low` to `high` (None: without
-    end).
-    """
+    """Raise InputError unless `value` is a whole number from `low` to `high` (None: no end)."""
     if (
         isinstance(value, int)
         and not isinstance(value, bool)

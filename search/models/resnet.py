@@ -32,9 +32,7 @@ def _conv(params: Params, filters: int, size: int, stride: int = 1) -> keras.Lay
 
 
 def _block(params: Params, x: keras.KerasTensor, filters: int, stride: int) -> keras.KerasTensor:
-    """Two convolutions and what they are added to: the input, or its 1×1 projection where the size
-    changes.
-    """
+    """Two convolutions added to the input, or to its 1×1 projection where the size changes."""
     activation = params.get("activation", "relu")
     y = layers.BatchNormalization()(_conv(params, filters, 3, stride)(x))
     y = layers.Activation(activation)(y)

@@ -36,9 +36,7 @@ def _block(
 
 
 def resnext50(*, input_shape: tuple[int, int, int], name: str = "resnext50") -> keras.Model:
-    """Build the convolutional part with fresh weights: images (n, h, w, c) → features (n, h/32,
-    w/32, 2048).
-    """
+    """The convolutional part, weights fresh: images (n, h, w, c) → (n, h/32, w/32, 2048)."""
     inputs = keras.Input(input_shape)
     x = layers.ZeroPadding2D(3, name="conv1_pad")(inputs)
     x = _norm(name="conv1_bn")(_conv(64, 7, strides=2, name="conv1_conv")(x))

@@ -1,3 +1,1 @@
-"""What can vary: parameter types, conditions, and the loading of spaces/*.yaml with every mistake
-listed.
-"""
+"""What can vary: parameter types, conditions, and spaces/*.yaml, every mistake listed."""

@@ -13,9 +13,7 @@ from search.space.hyper_choices import MAX_LISTED, Hyper, Raw, values_of
 from search.space.values import number_problem
 
 MAX_RANGES = 4
-"""A hyperparameter that is asked for with more ranges than that is searched in one that spans them
-all.
-"""
+"""A hyperparameter asked for with more ranges is searched in one that spans them all."""
 
 
 class Build(NamedTuple):
@@ -130,9 +128,7 @@ class _Lessons:
         return all(p in values and values[p] in allowed for p, allowed in conditions.items())
 
     def _allowed(self, parent: str, asking: Sequence[int], left: Sequence[int]) -> tuple[Any, ...]:
-        """The values of `parent` but those that only builds without the hyperparameter have, and
-        those between them.
-        """
+        """`parent`'s values but those that only builds without it have, and those between them."""
         good = {self._named[i][parent] for i in asking}
         bad = {self._named[i][parent] for i in left if parent in self._named[i]} - good
         values = [v for v in self._grids[parent] if v in good or v in bad]

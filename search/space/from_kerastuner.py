@@ -31,9 +31,7 @@ _KEPT = {*COMPILED, "batch_size", "epochs", "dropout"}
 _MAX_TWINS = 20
 LOOSE = "__any"
 TRAINED: Mapping[str, Raw] = {"batch_size": {"type": "choice", "choices": [32, 64, 128, 256]}}
-"""What is searched beside the hyperparameters of a model that compiles itself; 32 is what Keras'
-`fit` takes.
-"""
+"""Searched beside the hyperparameters of a model that compiles itself; `fit` takes 32."""
 UNCOMPILED: Mapping[str, Raw] = {
     "optimizer": {"type": "choice", "choices": ["adam", "sgd", "rmsprop"]},
     "lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
@@ -52,9 +50,7 @@ class _Param(NamedTuple):
 
 
 def space_of(model: str, entries: Sequence[Mapping[str, Any]], *, compiles: bool) -> Space:
-    """The space of KerasTuner's hyperparameters, a list of {class_name, config}, as `space_from`
-    makes it.
-    """
+    """The space of KerasTuner's {class_name, config} entries, as `space_from` makes it."""
     return space_from(model, [hyper_of(e) for e in entries], compiles=compiles)
 
 
@@ -89,9 +85,7 @@ def space_from(model: str, hypers: Sequence[Hyper], *, compiles: bool) -> Space:
 
 
 def _first_values(hypers: Sequence[Hyper]) -> dict[str, Any]:
-    """What KerasTuner's first build has: of the definitions of a name, the first that is active
-    gives its default.
-    """
+    """KerasTuner's first build: a name has the default of its first active definition."""
     values: dict[str, Any] = {}
     for hyper in hypers:
         if all(
@@ -103,9 +97,7 @@ def _first_values(hypers: Sequence[Hyper]) -> dict[str, Any]:
 
 
 def names_of(hp: str) -> Iterator[str]:
-    """The names that parameters of ours may have that stand for the hyperparameter `hp`, the
-    likeliest first.
-    """
+    """Names that parameters for the hyperparameter `hp` may have here, the likeliest first."""
     base = _identifier(hp)
     for name in (
         [f"hp_{base}"] if base in EVERYWHERE and base not in _KEPT else [base, f"hp_{base}"]
@@ -172,9 +164,7 @@ def _joined(a: dict[str, Any], b: dict[str, Any]) -> dict[str, Any] | None:
 def _whens(
     conditions: Mapping[str, Any], params: Mapping[str, _Param]
 ) -> Iterator[dict[str, tuple[Any, ...]]]:
-    """The conditions on hyperparameters as conditions on ours, one for each way in which these are
-    defined.
-    """
+    """Conditions on our parameters, one for each way in which the hyperparameters are defined."""
     options = []
     for hp, values in conditions.items():
         parents = []

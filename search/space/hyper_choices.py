@@ -1,6 +1,4 @@
-"""One hyperparameter of KerasTuner's as a parameter of ours, and which values that can have.
-Pure.
-"""
+"""One hyperparameter of KerasTuner's as a parameter of ours, and its values. Pure."""
 
 import math
 from collections.abc import Mapping
@@ -16,9 +14,7 @@ Raw: TypeAlias = dict[str, Any]
 FOUND = "found by building the model"
 """The source of a space whose ranges are the builder's own; one from a file may say otherwise."""
 _IN_RANGE = "hp:in_range"
-"""Among params, what tells a builder of KerasTuner's that a value is to be taken into the range
-that it asks with.
-"""
+"""Among params: a builder of KerasTuner's takes values into the range that it asks with."""
 MAX_LISTED = 100
 """Ranges of up to so many values may become lists of choices, and conditions on them."""
 
@@ -33,9 +29,7 @@ class Hyper(NamedTuple):
     when: Mapping[str, tuple[Any, ...]] = {}
     """The values of other hyperparameters that it is asked for with."""
     loose: bool = False
-    """Whether `raw` spans several ranges, of which each build has its own: a value is taken to the
-    nearest in it.
-    """
+    """Whether `raw` spans several ranges, one per build: a value is taken to the nearest in it."""
 
 
 def hyper_of(entry: Mapping[str, Any]) -> Hyper:
@@ -67,9 +61,7 @@ def overlap(a: Raw, b: Raw) -> bool:
 
 
 def nearest_value(raw: Raw, value: Any, otherwise: Any) -> Any:
-    """The value of the parameter `raw` that is nearest to `value`; `otherwise` where only numbers
-    could be near.
-    """
+    """The value of `raw` nearest to `value`; `otherwise` where only numbers could be near."""
     if fits(raw, value):
         return value
     listed = ends(parsed(raw))
@@ -83,9 +75,7 @@ def nearest_value(raw: Raw, value: Any, otherwise: Any) -> Any:
 
 
 def for_builder(setting: Mapping[str, Any], source: str | None) -> dict[str, Any]:
-    """A setting of a space from `source` as its builder gets it: with the builder's own ranges, it
-    keeps to them.
-    """
+    """A setting as its builder gets it; if `source` is FOUND, values keep to its ranges."""
     return {**setting, _IN_RANGE: True} if source == FOUND else dict(setting)
 
 
@@ -95,9 +85,7 @@ def keeps_to_ranges(params: Mapping[str, Any]) -> bool:
 
 
 def values_of(raw: Raw) -> tuple[Any, ...]:
-    """Every value of the parameter `raw` in its order; none if there are more than MAX_LISTED, or
-    no steps.
-    """
+    """Every value of `raw` in order; none if there are more than MAX_LISTED, or no steps."""
     param = parsed(raw)
     if "low" not in raw:
         return ends(param) if len(ends(param)) <= MAX_LISTED else ()
@@ -177,8 +165,6 @@ def _number(config: Mapping[str, Any], *, whole: bool) -> Raw:
 
 
 def _multiples(low: float, high: float, factor: float) -> list[float]:
-    """The values of steps that multiply; none if there are more than MAX_LISTED, which are as good
-    as no steps.
-    """
+    """The values of steps that multiply; none if there are more than MAX_LISTED."""
     n_values = int(math.log(high / low, factor) + 1e-8) + 1
     return [low * math.pow(factor, i) for i in range(n_values)] if n_values <= MAX_LISTED else []

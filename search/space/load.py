@@ -1,6 +1,4 @@
-"""Spaces from YAML files: every mistake at once with its file and line, and `extends: another
-space`.
-"""
+"""Spaces from YAML files: every mistake at once with file and line, and `extends`."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,9 +25,7 @@ class _Mistake(NamedTuple):
 
 @dataclass(frozen=True)
 class _Source:
-    """A space's plain data, the file and line that each part came from, and mistakes found so
-    far.
-    """
+    """A space's plain data, the file and line of each part, and mistakes so far."""
 
     data: dict[str, Any]
     lines: dict[Where, tuple[str, int]]
@@ -181,9 +177,7 @@ def _removed_in_vain(
 
 
 def _without_removed(inherited: Mapping[str, Any], params: Any) -> dict[str, Any]:
-    """Drop the parameters set to null, with their values in the document and the conditions on
-    them.
-    """
+    """Drop parameters set to null, with their document values and the conditions on them."""
     gone = (
         {name for name, param in params.items() if param is None}
         if isinstance(params, Mapping)

@@ -1,6 +1,4 @@
-"""The optimizers that a space may name, one line each: training makes them, strategies measure
-rates by them.
-"""
+"""The optimizers that a space may name, one line each."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -36,9 +36,7 @@ class Strict(BaseModel):
 
 
 class FloatParam(Strict):
-    """A real number from `low` to `high`, both included; `log` searches orders of magnitude
-    evenly.
-    """
+    """A real number from `low` to `high`, both included; `log` searches magnitudes evenly."""
 
     type: Literal["float"] = "float"
     low: Number
@@ -85,9 +83,7 @@ PARAM_TYPES: dict[str, type[Param]] = {
 
 
 class Published(Strict):
-    """The document's own figure: an accuracy (a fraction), the split it was measured on, and its
-    source.
-    """
+    """The document's figure: an accuracy (a fraction), the split it was measured on, its source."""
 
     value: Fraction
     split: Split
@@ -95,9 +91,7 @@ class Published(Strict):
 
 
 class Head(Strict):
-    """What a space says of itself: the model, the document's data set, and where the document
-    is.
-    """
+    """What a space says of itself: its model, the document's data set, and the document."""
 
     model: Text
     data: OptionalText = None

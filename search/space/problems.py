@@ -1,6 +1,4 @@
-"""Everything that is wrong with a space given as plain data, found in one go, each with its
-place.
-"""
+"""Everything that is wrong with a space's plain data, in one go, each with its place."""
 
 import graphlib
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
@@ -34,9 +32,7 @@ def place(where: Where) -> str:
 
 
 def lint(raw: Mapping[str, Any]) -> list[Problem]:
-    """All mistakes of a space's plain data; an empty list means that a `Space` can be made of
-    it.
-    """
+    """All mistakes of a space's plain data; without any, a `Space` can be made of it."""
     head = {k: v for k, v in raw.items() if k not in {*_MAPPINGS, "published"}}
     problems = _shape(Head, head, (), TOP_KEYS) + _published(raw.get("published"))
     for key, example in _MAPPINGS.items():
@@ -123,9 +119,7 @@ def _params(params: Mapping[str, Any]) -> tuple[dict[str, Param], list[Problem]]
 
 
 def _leads_to(name: str, params: Mapping[str, Param], bad: set[str]) -> bool:
-    """Whether `name` or one of its ancestors is in `bad`. Cycles end there, since their members
-    are.
-    """
+    """Whether `name` or an ancestor is in `bad`. Cycles end there, since their members are."""
     return name in bad or any(_leads_to(p, params, bad) for p in params[name].when or {})
 
 

@@ -58,9 +58,7 @@ def _is_on(param: Param, on: Mapping[str, Any]) -> bool:
 
 
 def needs(params: Params, name: str) -> dict[str, tuple[Value, ...]]:
-    """For every ancestor of `name` the values that let it be active; an empty tuple means it never
-    is.
-    """
+    """For each ancestor of `name` the values that let it be active; an empty tuple: it never is."""
     conditions: dict[str, tuple[Value, ...]] = {}
     for parent, allowed in (params[name].when or {}).items():
         possible = tuple(
@@ -74,9 +72,7 @@ def needs(params: Params, name: str) -> dict[str, tuple[Value, ...]]:
 
 
 def reachable(params: Params) -> dict[str, Param]:
-    """Keep the parameters that some setting makes active, conditions cut to values that can still
-    occur.
-    """
+    """Keep parameters that some setting makes active, conditions cut to values that can occur."""
     kept: dict[str, Param] = {}
     for name in order(params):
         when = params[name].when or {}
@@ -98,9 +94,7 @@ def condition(param: Param) -> str:
 
 
 def problems(params: Params, setting: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Check `setting` as a complete one: pairs of a name and a sentence, which does not repeat the
-    name.
-    """
+    """Check a complete `setting`: pairs of a name and a sentence, which does not repeat it."""
     bad = {n: p for n, v in setting.items() if n in params and (p := problem_of(params[n], v))}
     on = active(params, setting)
     unsettled = {*bad, *(n for n in on if n not in setting)}
@@ -126,16 +120,18 @@ def fill(params: Params, base: Mapping[str, Any], values: Mapping[str, Any]) -> 
         param = params[name]
         if not _is_on(param, setting):
             continue
-        usable = name in base and problem_of(param, base[name]) is None
-        value = values[name] if name in values else base[name] if usable else ends(param)[0]
+        if name in values:
+            value = values[name]
+        elif name in base and problem_of(param, base[name]) is None:
+            value = base[name]
+        else:
+            value = ends(param)[0]
         setting[name] = as_written(param, value)
     return setting
 
 
 def middle(params: Params) -> dict[str, Value]:
-    """Make the setting in the middle of each range, by its logarithm where that is searched; the
-    first of choices.
-    """
+    """The middle of each range, by its logarithm where that is searched; the first of choices."""
     return fill(params, {name: _middle(param) for name, param in params.items()}, {})
 
 
@@ -153,9 +149,7 @@ def _middle(param: Param) -> Value:
 def complete(
     params: Params, base: Mapping[str, Any], partial: Mapping[str, Any]
 ) -> tuple[dict[str, Value], list[str]]:
-    """Make a partial setting complete; with it, what is wrong with the partial one (then it is of
-    no use).
-    """
+    """A partial setting made complete, and what is wrong with it (then it is of no use)."""
     usable = {n: v for n, v in partial.items() if n in params and problem_of(params[n], v) is None}
     setting = fill(params, base, usable)
     mistakes = problems(params, {**setting, **partial})
@@ -163,9 +157,7 @@ def complete(
 
 
 def corners(params: Params, document: Mapping[str, Any]) -> list[dict[str, Value]]:
-    """List the document's setting, each parameter at each end with the rest as there, all lows, all
-    highs.
-    """
+    """The document's setting, with each parameter at each end, all lows, all highs."""
     settings = [fill(params, document, {})]
     for name in order(params):
         for value in ends(params[name]):
@@ -182,9 +174,7 @@ def _kept(document: Mapping[str, Any], name: str, allowed: tuple[Value, ...]) ->
 
 
 def totals(params: Params, max_epochs: float) -> list[int]:
-    """How long the settings of a full grid train: each value of `epochs`, those above `max_epochs`
-    cut to it.
-    """
+    """How long a full grid's settings train: each value of `epochs`, cut to `max_epochs`."""
     param = params.get("epochs")
     values: Iterable[Any] = ends(param) if param else (max_epochs,)
     if isinstance(param, IntParam):
@@ -193,9 +183,7 @@ def totals(params: Params, max_epochs: float) -> list[int]:
 
 
 def n_trained(params: Params, max_epochs: float) -> int:
-    """Count a full grid as it would be trained: more `epochs` than `max_epochs` make no
-    difference.
-    """
+    """The size of a full grid as trained: `epochs` above `max_epochs` make no difference."""
     fixed = (
         {"epochs": ConstantParam(value=1, when=params["epochs"].when)} if "epochs" in params else {}
     )

@@ -78,9 +78,7 @@ class Space(Head):
         return cls.model_validate(dict(raw))
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON and YAML: the keys of a space file, without those left at their
-        defaults.
-        """
+        """Plain data for JSON and YAML: a space file's keys without those at their defaults."""
         params = {
             n: {"type": p.type, **p.model_dump(exclude_defaults=True)}
             for n, p in self.params.items()
@@ -104,9 +102,7 @@ class Space(Head):
         return settings.active(self.params, params)
 
     def setting(self, value_of: Callable[[str], Any]) -> dict[str, Any]:
-        """A setting of `value_of(name)` for every parameter that the values before it make active,
-        parents first.
-        """
+        """`value_of(name)` for each parameter that earlier values make active, parents first."""
         made: dict[str, Any] = {}
         for name in self.order:
             if name in self.active(made):
@@ -114,9 +110,7 @@ class Space(Head):
         return made
 
     def problems_of(self, params: Mapping[str, Any]) -> list[str]:
-        """List what keeps `params` from being a complete valid setting, one sentence each with the
-        remedy.
-        """
+        """What keeps `params` from being a complete valid setting, a sentence each."""
         return [f"{name}: {text}" for name, text in settings.problems(self.params, params)]
 
     def complete(self, partial: Mapping[str, Any]) -> dict[str, Value]:
@@ -202,9 +196,7 @@ class Space(Head):
 
     @property
     def n_combinations(self) -> int:
-        """The size of a full grid: 10 points for a float without a step, inactive parameters not
-        counted.
-        """
+        """The size of a full grid: 10 points for a float without a step, active parameters only."""
         return settings.n_combinations(self.params)
 
     def corners(self) -> list[dict[str, Value]]:
@@ -216,18 +208,14 @@ class Space(Head):
 
     @property
     def digest(self) -> str:
-        """SHA-256 (hex) of parameters and document: the same for any order of keys, and for 1 and
-        1.0.
-        """
+        """SHA-256 (hex) of parameters and document, alike for any order of keys, for 1 and 1.0."""
         text = json.dumps(
             canonical(self._content()), sort_keys=True, separators=(",", ":"), ensure_ascii=False
         )
         return hashlib.sha256(text.encode()).hexdigest()
 
     def difference(self, other: "Space") -> list[str]:
-        """Say what changed from this space to `other`, a line each; empty when the digests are
-        equal.
-        """
+        """What changed from this space to `other`, a line each; empty for equal digests."""
         return difference(self._content(), other._content())
 
     def _content(self) -> dict[str, Any]:

@@ -84,13 +84,10 @@ class Real:
         return f"must be {rule}, not {show(value)}; give {self}"
 
     def __str__(self) -> str:
-        low = f"{'above' if self.open_low else 'from'} {show(self.low)}"
-        high = (
-            f" {'and below' if self.open_high else 'to'} {show(self.high)}"
-            if self.high is not None
-            else ""
-        )
-        return f"a number {low}{high}"
+        text = f"a number {'above' if self.open_low else 'from'} {show(self.low)}"
+        if self.high is None:
+            return text
+        return f"{text} {'and below' if self.open_high else 'to'} {show(self.high)}"
 
 
 @dataclass(frozen=True)

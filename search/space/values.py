@@ -1,6 +1,4 @@
-"""Plain values as a space file may hold them: what is accepted, when two are the same, how they are
-shown.
-"""
+"""Plain values in a space file: what is accepted, when two are the same, how they are shown."""
 
 import json
 import math

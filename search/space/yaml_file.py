@@ -23,9 +23,7 @@ _TOO_MANY = f"holds more than {MAX_VALUES:,} values, aliases written out; make i
 
 @dataclass
 class YamlFile:
-    """What a file holds: `data`, the line (from 1) of each key and list item in it, and mistakes by
-    line.
-    """
+    """A file's `data`, the line (from 1) of each key and list item, and mistakes by line."""
 
     data: dict[str, Any] = field(default_factory=dict)
     lines: dict[Where, int] = field(default_factory=dict)
@@ -187,9 +185,7 @@ class _Reader:
         return merged | data
 
     def _merged(self, node: Node, where: Where, above: tuple[Node, ...]) -> dict[str, Any]:
-        """What `<<: *name` or `<<: [*name, *other]` brings; of a key that several have the first
-        counts.
-        """
+        """What `<<: *name` or `<<: [*name, *other]` brings; the first of a key counts."""
         values = self.plain(node, (*where, "<<"), above)
         mappings = values if isinstance(values, list) else [values]
         if not all(isinstance(m, dict) for m in mappings):

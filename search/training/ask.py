@@ -1,6 +1,4 @@
-"""Questions about a user's model, put to a fresh process: it loads the framework and runs a user's
-code.
-"""
+"""Questions about a user's model, put to a fresh process, which loads the framework."""
 
 import json
 import os
@@ -18,9 +16,7 @@ MARK = "gridless-answer:"
 
 
 def ask(question: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer of a fresh process. Raises InputError with the problems that it found, StudyError
-    when it breaks.
-    """
+    """A fresh process's answer. Raises InputError with its problems, StudyError when it breaks."""
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     variables = without_secrets(os.environ) | quiet
     done = subprocess.run(

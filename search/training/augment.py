@@ -68,9 +68,7 @@ class Augmentation(keras.layers.Layer):  # type: ignore[misc]  # keras has no ty
         )
 
     def _transforms(self, draws: Any) -> Any:
-        """From draws (n, 6) in ±1 to (n, 8): each image's map from a new pixel (x, y) to where it
-        is taken from.
-        """
+        """From draws (n, 6) in ±1 to (n, 8): each image's map from a new pixel to its source."""
         ops = keras.ops
         angle, across, down, wide, high, mirror = (draws[:, i] for i in range(6))
         angle, across, down = (

@@ -1,6 +1,4 @@
-"""What there is: models with their documents' facts, data sets, and what a space makes of its
-model.
-"""
+"""What there is: models with their documents' facts, data sets, and checks of spaces."""
 
 from pathlib import Path
 from typing import Any
@@ -17,9 +15,7 @@ DEFAULT_SHAPE = (28, 28, 1)
 
 
 def model_rows() -> list[dict[str, Any]]:
-    """One mapping per model: name, n_params at the document's setting and data, data, published,
-    source.
-    """
+    """A mapping per model: name, n_params at the document's setting, data, published, source."""
     spaces: dict[str, Space | None] = {}
     for name in registry.names(registry.MODELS):
         try:
@@ -53,9 +49,7 @@ def dataset_rows() -> list[dict[str, Any]]:
 
 
 def check_space(file: Path, data: str | None) -> tuple[list[str], bool]:
-    """Lines about the space in `file`, and whether it is sound. Raises InputError with every
-    mistake in it.
-    """
+    """Lines about the space in `file`, and whether it is sound. Raises InputError."""
     space = load_space(file)
     if data is None:
         shape, n_classes = _shape(space.data)

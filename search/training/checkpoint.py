@@ -113,9 +113,7 @@ def _parse(file: IO[bytes], location: str | Path, fingerprint: str) -> Checkpoin
 
 
 def _is_whole(file: IO[bytes]) -> bool:
-    """Whether the file ends with the digest of all that comes before. Leaves the place in it at its
-    end.
-    """
+    """Whether the file ends with the digest of all before; its position is then its end."""
     n_bytes = file.seek(0, os.SEEK_END) - _DIGEST_BYTES
     return n_bytes > 0 and _digest(file, n_bytes) == file.read()
 

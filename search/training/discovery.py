@@ -133,11 +133,11 @@ def _fit_notice(fit: Any) -> str:
         for n in ast.walk(tree)
         if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute)
     ]
-    passed = [k.arg for name, call in calls if name == "fit" for k in call.keywords if k.arg]
-    names = [ast.unparse(call.args[0]) for name, call in calls if name in _KINDS and call.args]
-    lost = [*passed, *(f"hyperparameter {name}" for name in names)]
-    return (
-        f"{rule}; what it has beside is not used: {', '.join(dict.fromkeys(lost))}"
-        if lost
-        else rule
-    )
+    unused: dict[str, None] = {}
+    for name, call in calls:
+        if name == "fit":
+            unused |= dict.fromkeys(keyword.arg for keyword in call.keywords if keyword.arg)
+    for name, call in calls:
+        if name in _KINDS and call.args:
+            unused[f"hyperparameter {ast.unparse(call.args[0])}"] = None
+    return f"{rule}; what it has beside is not used: {', '.join(unused)}" if unused else rule

@@ -25,9 +25,7 @@ class Engine(Protocol):
     """Trains and asks one compiled network."""
 
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
-        """One epoch over `chunks`, each in order; mean loss and accuracy as the network was while
-        it trained.
-        """
+        """One epoch over `chunks` in order; mean loss and accuracy of the network as it trained."""
         ...
 
     def predict(self, images: Images) -> NDArray[np.float32]:

@@ -1,6 +1,4 @@
-"""What is kept of a trial for people to look at: its network's layers, its predictions and its
-mistakes.
-"""
+"""What is kept of a trial for people to look at: layers, predictions and mistakes."""
 
 import json
 from pathlib import Path
@@ -19,9 +17,7 @@ _LEAST = 1e-7
 
 
 def scores(probabilities: NDArray[np.float32], labels: Labels) -> dict[str, float]:
-    """Mean cross-entropy in nats and accuracy (a fraction) of class probabilities (n,
-    n_classes).
-    """
+    """Mean cross-entropy (nats) and accuracy (a fraction) of probabilities (n, n_classes)."""
     of_labels = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     accuracy = float((probabilities.argmax(axis=1) == labels).mean())
     # Not by clipping with NumPy's clip, which would turn a NaN into a number.
@@ -68,9 +64,7 @@ def write_network(folder: str | Path, number: int, model: keras.Model) -> None:
 
 
 def describe(model: keras.Model) -> dict[str, Any]:
-    """The layers of a built `model` in order: name, type, output_shape, n_params, trainable, inputs
-    (names).
-    """
+    """A built `model`'s layers: name, type, output_shape, n_params, trainable, inputs (names)."""
     layers = [
         {
             "name": layer.name,

@@ -133,9 +133,7 @@ class Exploration:
         return self.builds[-1], hp
 
     def _ends(self, key: str) -> list[Any]:
-        """The values of a definition that are tried: every choice, or both ends and the images'
-        sizes.
-        """
+        """The values to try of a definition: every choice, or both ends and the images' sizes."""
         hyper = self.hypers[key]
         if self._n_ranges[hyper.name] > MAX_RANGES:
             return []
@@ -143,9 +141,7 @@ class Exploration:
         return list(dict.fromkeys([*ends(parsed(hyper.raw)), *sizes]))
 
     def _line(self, key: str) -> dict[Any, Build]:
-        """The builds that differ in this definition only from where it was first asked for, by its
-        value.
-        """
+        """The builds that differ only in this definition from its first one, by its value."""
         context = self._contexts.get(key)
         return {
             b.values[key]: b
@@ -154,9 +150,7 @@ class Exploration:
         }
 
     def _refine(self) -> bool:
-        """Plan builds with the values halfway between neighbours that differ, before others;
-        whether there are any.
-        """
+        """Plan builds halfway between neighbours that differ; whether there are any."""
         plans: list[tuple[str, Any]] = []
         for key in self._contexts:
             raw = self.hypers[key].raw
@@ -173,9 +167,7 @@ class Exploration:
         return bool(new)
 
     def _looks(self, build: Build, raw: Raw) -> Any:
-        """What tells one network from another: whether it can be built and, for whole numbers, what
-        it asks for.
-        """
+        """What tells a network from another: whether it can be built, and what it asks for."""
         if build.reason is not None or raw["type"] == "float":
             return build.reason is None
         names = ((k, self.hypers[k].name) for k in build.values)

@@ -5,7 +5,7 @@ import itertools
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -171,9 +171,7 @@ def _described(prefix: keras.Model) -> Any:
 
 
 def _without_auto_names(config: Any) -> Any:
-    """Number the names that Keras makes up by their order here, not by how many layers the process
-    has made.
-    """
+    """Number the names that Keras makes up by their order here, not by the process's count."""
     names: dict[str, str] = {}
     _collect(config, names)
     return _renamed(config, names)
@@ -190,13 +188,11 @@ def _collect(node: Any, names: dict[str, str]) -> None:
             and re.sub(r"_\d+$", "", name).replace("_", "") == str(node.get("class_name")).lower()
         ):
             names.setdefault(name, f"layer {len(names)}")
-    children = (
-        node.values()
-        if isinstance(node, Mapping)
-        else node
-        if isinstance(node, list | tuple)
-        else ()
-    )
+    children: Iterable[Any] = ()
+    if isinstance(node, Mapping):
+        children = node.values()
+    elif isinstance(node, list | tuple):
+        children = node
     for child in children:
         _collect(child, names)
 

@@ -33,9 +33,7 @@ class Feed:
     validation: Part | None
     """None when the job trains on these, too."""
     use: Use | None = None
-    """Keeps others from removing the files, those to evaluate on as well, for as long as it
-    lives.
-    """
+    """Keeps others from removing the files, those to evaluate on as well, while it lives."""
 
 
 def read_feed(job: Job) -> Feed:

@@ -33,9 +33,7 @@ _CLASS_NAMES = ("classes", "n_classes", "num_classes")
 
 
 class Builder:
-    """A function `build(params, *, input_shape, n_classes)` whose network is looked at before
-    anybody gets it.
-    """
+    """A function `build(params, *, input_shape, n_classes)` whose network is checked."""
 
     def __init__(self, source: Callable[..., Any]) -> None:
         self._source = source
@@ -66,9 +64,7 @@ class HyperBuilder:
     def __call__(
         self, params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int
     ) -> keras.Model:
-        """The network of a setting. Raises InputError when it is none for such images, or has no
-        loss for them.
-        """
+        """A setting's network. Raises InputError when it, or its loss, is none for such images."""
         return fitted(
             self.build(setting_hp(params), input_shape, n_classes), input_shape, n_classes
         )

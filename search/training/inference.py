@@ -36,9 +36,7 @@ _UNREADABLE = (
     RuntimeError,
     zipfile.BadZipFile,
 )
-"""What Keras raises, and the packages that it reads with, where a file is damaged: h5py's
-RuntimeError, say.
-"""
+"""What Keras and the packages that it reads with raise where a file is damaged."""
 
 
 def open_network(folder: Path, model: str) -> keras.Model:
@@ -134,9 +132,7 @@ def verified(folder: Path, model: str) -> Verdict:
 
 
 def _is_itself(network: keras.Model, kept: Kept | None) -> bool:
-    """Whether `network` says what was kept; of files without that, whether it gives probabilities
-    at all.
-    """
+    """Whether `network` says what was kept; without that, whether it gives probabilities at all."""
     if kept is not None:
         return kept.is_repeated_by(probabilities(network, kept.pixels))
     noise = np.random.default_rng(0).integers(0, 256, (4, *network.input_shape[1:]), np.uint8)

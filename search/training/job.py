@@ -34,13 +34,9 @@ class Job:
     precision: str = "float32"
     """Keras' dtype policy: float32, mixed_bfloat16 or mixed_float16."""
     deterministic: bool = False
-    """Whether every operation gives the same bits each time, on a GPU too, at the price of some
-    speed.
-    """
+    """Whether each operation repeats its bits, on a GPU too, at the price of some speed."""
     train_on: str = "train"
-    """train: validation images watch every epoch; all: they are trained on, too, and nothing
-    watches.
-    """
+    """train: validation images watch every epoch; all: they are trained on, too."""
     stop_at: int | None = None
     rates: tuple[float, ...] | None = None
     """The learning rate of each epoch, replayed; None where the schedule decides."""
@@ -49,9 +45,7 @@ class Job:
     test_data: str | None = None
     """A folder with test arrays, for jobs that evaluate on them; nobody else is told of it."""
     model_file: str | None = None
-    """Where to keep the trained network as a .keras file, by its path or a store's URL; None if it
-    isn't kept.
-    """
+    """Where to keep the network as a .keras file, a path or a store's URL; None: nowhere."""
 
     @property
     def last_epoch(self) -> int:

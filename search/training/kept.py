@@ -65,9 +65,7 @@ def write_kept(location: str, kept: Kept) -> None:
 
 
 def read_kept(content: bytes) -> Kept:
-    """What `write_kept` wrote. Raises ValueError, KeyError, OSError or zipfile.BadZipFile for
-    anything else.
-    """
+    """What `write_kept` wrote. Raises ValueError, KeyError, OSError or zipfile.BadZipFile."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         raw = json.loads(str(arrays["facts"]))
         height, width, channels = (int(n) for n in raw["input_shape"])

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Any
 
 DEVICE_MEMORY_VARIABLE = "GRIDLESS_DEVICE_MEMORY_MB"
-"""How much of its GPU's memory a process may take under TensorFlow; unset or empty for all of
-it.
-"""
+"""How much of its GPU's memory a process may take under TensorFlow; unset or empty: all."""
 OUT_OF_HOST = "out of memory: take a smaller batch_size or network, or fewer workers"
 OUT_OF_DEVICE = "out of GPU memory: take a smaller batch_size or network, or fewer trials per GPU"
 LEAST_ADDRESS_SPACE_MB = 2500
@@ -43,9 +41,7 @@ def address_space_mb() -> float | None:
 
 
 def address_space_note() -> str:
-    """What to add to the words on a process that died of nothing it could name; empty without a
-    limit on memory.
-    """
+    """What to add about a process that died of nothing named; empty without a limit on memory."""
     limit_mb = address_space_mb()
     return (
         ""
@@ -70,16 +66,12 @@ def limit_device_memory() -> None:
 
 
 def peak_memory(*, device: bool = True) -> Memory:
-    """The most that this process has held so far. Without `device` the GPU is not asked, which
-    would wake it.
-    """
+    """The most that this process has held. Without `device` the GPU is not woken by asking."""
     return Memory(_host_peak_mb(), _device_peak_mb() if device else None)
 
 
 def out_of_memory(error: BaseException) -> str | None:
-    """What to tell of `error` if it says that memory ran out, on the GPU or off it; None for any
-    other.
-    """
+    """What to tell of `error` if memory ran out, on the GPU or off it; None for any other."""
     if isinstance(error, MemoryError):
         return OUT_OF_HOST
     text = f"{type(error).__name__}: {error}".lower()

@@ -1,6 +1,4 @@
-"""The network of a job: built, given its starting weights, and cut where features can be computed
-once.
-"""
+"""A job's network: built, with starting weights, cut where features can be computed once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,9 +20,7 @@ from search.training.pretrained import load_weights
 from search.training.scaling import scale_in_graph
 
 _MOST_VALUES = 2**16
-"""Of the images that show whether a network is random: many where they are small, since its chances
-may be rare.
-"""
+"""Images that show whether a network is random: many where small, as its chances may be rare."""
 _LEAST_SCALE = 0.05
 """What takes pixels to 0…1 or to -1…1 is far below it."""
 

@@ -1,6 +1,4 @@
-"""What the outputs of a classifier mean, found by looking at its last operation and by asking it
-for some images.
-"""
+"""What a classifier's outputs mean, by its last operation and by its answers to images."""
 
 from enum import StrEnum
 from typing import Any
@@ -26,9 +24,7 @@ class Outputs(StrEnum):
     LOGITS = "logits"
     """What softmax makes probabilities of."""
     SCORES = "scores"
-    """A number from 0 to 1 for each class by itself, as of a sigmoid: divided by their sum they are
-    probabilities.
-    """
+    """From 0 to 1 for each class by itself: divided by their sum they are probabilities."""
 
     def probabilities(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
         """Class probabilities (n, n_classes) of `outputs` of that shape."""
@@ -40,9 +36,7 @@ class Outputs(StrEnum):
         return outputs
 
     def in_graph(self, outputs: Any) -> Any:
-        """`probabilities` of a tensor, by operations of Keras' own, so that a file of them loads in
-        safe mode.
-        """
+        """`probabilities` of a tensor by Keras' operations, so that its file loads in safe mode."""
         if self is Outputs.LOGITS:
             return keras.layers.Softmax(name="probabilities", dtype="float32")(outputs)
         if self is Outputs.SCORES:
@@ -94,9 +88,7 @@ def outputs_of(model: keras.Model, input_shape: tuple[int, ...]) -> Outputs:
 
 
 def is_random(model: keras.Model, images: NDArray[np.float32]) -> bool:
-    """Whether `model` gives different outputs for the same one of `images` outside training, as one
-    whose dropout never ends.
-    """
+    """Whether `model`, outside training, gives other outputs for the same image each time."""
     rows = _ask(model, np.concatenate([images, images]))
     return not np.allclose(
         rows[: len(images)], rows[len(images) :], rtol=1e-2, atol=1e-4, equal_nan=True
@@ -104,9 +96,7 @@ def is_random(model: keras.Model, images: NDArray[np.float32]) -> bool:
 
 
 def last_operation(model: keras.Model) -> Any:
-    """What gives the outputs of a model: a layer, or an operation of keras.ops; the model itself if
-    it is a class of its own.
-    """
+    """What gives a model's outputs: a layer, an operation of keras.ops, or the model itself."""
     if not isinstance(model, keras.Sequential) and not hasattr(model, "operations"):
         return model
     steps = model.layers if isinstance(model, keras.Sequential) else model.operations
@@ -123,9 +113,7 @@ def _is_within_unit(rows: NDArray[np.float32]) -> bool:
 
 
 def _stays_within_unit(model: keras.Model, images: NDArray[np.float32]) -> bool:
-    """Whether the outputs stay between 0 and 1 with large random weights, as those of small weights
-    may by chance.
-    """
+    """Whether outputs stay in 0…1 with large random weights: with small ones they may by chance."""
     weights = [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
     draw = np.random.default_rng(0)
     try:

@@ -14,9 +14,7 @@ _N_TRIED = 3
 
 
 class RowsOfLabels(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
-    """Another loss, which wants a row of 0 and 1 for each image (n, n_classes), for labels that are
-    numbers (n,).
-    """
+    """A loss for rows of 0 and 1 (n, n_classes), made to take labels as numbers (n,)."""
 
     def __init__(self, loss: Any, n_classes: int) -> None:
         """`loss` as `compile` takes it."""
@@ -85,9 +83,7 @@ def _is_loss(loss: Callable[..., Any], labels: Any, probabilities: Any) -> bool:
 
 
 def matching(loss: Any, outputs: Outputs) -> Any:
-    """A model's own loss, with the `from_logits` that its `outputs` want; as it is where it knows
-    no such thing.
-    """
+    """A model's loss with the `from_logits` that its `outputs` want, if it has such a thing."""
     resolved: Any = keras.losses.get(loss)
     if isinstance(resolved, RowsOfLabels):
         inner = matching(resolved.loss, outputs)
@@ -110,9 +106,7 @@ def matching(loss: Any, outputs: Outputs) -> Any:
 
 
 def compile_again(model: keras.Model, *, outputs: Outputs, steps_per_execution: int) -> None:
-    """Compile with the model's own optimizer and loss, and with the metrics and speed of every
-    other model here.
-    """
+    """Compile with the model's own optimizer and loss, with the metrics of all models here."""
     model.compile(
         optimizer=model.optimizer,
         loss=matching(model.loss, outputs),

@@ -1,6 +1,4 @@
-"""Builds a model at the corners of its space, in a fresh process, to know before the search what
-can't be built.
-"""
+"""Builds a model at the corners of its space, in a fresh process, before the search starts."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -28,9 +26,7 @@ class ProbeReport:
 
     corners: tuple[Corner, ...]
     unbuildable: Mapping[str, Mapping[str, str]]
-    """Parameter → {choice, as JSON → why a network with it can't be built}, the rest as in a
-    setting that can.
-    """
+    """Parameter → {choice, as JSON → why it can't be built, the rest as in a setting that can}."""
     unread: tuple[str, ...]
     """Parameters that neither the builder nor training ever asked for."""
     remarks: tuple[str, ...] = ()

@@ -1,6 +1,4 @@
-"""Params → a compiled model. With `schedule`, `augment` and `scaling`, all that training reads of a
-setting.
-"""
+"""Params → a compiled model: with `schedule`, `augment` and `scaling` all that training reads."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -8,9 +8,7 @@ from search.registry import nearest
 
 
 class MissingParamError(InputError, KeyError):
-    """A builder reads a parameter that its setting doesn't have; a KeyError to a builder that
-    expects one.
-    """
+    """A builder reads a parameter that its setting lacks; a KeyError to one that expects that."""
 
     def __str__(self) -> str:
         return self.problems[0]

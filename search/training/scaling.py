@@ -1,6 +1,4 @@
-"""Pixels as networks take them: two ways, each for NumPy arrays and, giving the same, inside a
-graph.
-"""
+"""Pixels as networks take them: two ways, each alike for NumPy arrays and inside a graph."""
 
 from typing import Any
 
@@ -30,9 +28,7 @@ def scale(images: NDArray[np.uint8], how: str = "unit") -> NDArray[np.float32]:
 
 
 def scale_in_graph(images: Any, how: str = "unit") -> Any:
-    """`scale` of a tensor (any number type, pixels 0…255) with static h, w and c. Raises ValueError
-    as it does.
-    """
+    """`scale` of a tensor (any number type, pixels 0…255) with static h, w and c."""
     pixels = keras.ops.cast(images, "float32")
     if how == "unit":
         return pixels * _UNIT

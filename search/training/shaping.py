@@ -11,9 +11,7 @@ _ONE_TO_ONE = "the model must take one image and give one output"
 
 
 def fitted(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """`shaped`; a loss of its own takes labels as numbers. Raises InputError, for such a loss as
-    well.
-    """
+    """`shaped`, its own loss made to take labels as numbers. Raises InputError if it can't."""
     ready = shaped(model, input_shape, n_classes)
     if model.compiled:
         ready.compile(optimizer=model.optimizer, loss=loss_of_numbers(model.loss, n_classes))
@@ -42,9 +40,7 @@ def shaped(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> ker
 
 
 def _out_of_lists(model: keras.Model) -> keras.Model:
-    """`model` without the lists or names around its one input and output, as of
-    `keras.Model([inputs], [outputs])`.
-    """
+    """`model` without the lists or names around its one input and output."""
     ends = (getattr(model, "input", None), getattr(model, "output", None)) if model.built else ()
     if not any(isinstance(end, list | tuple | dict) for end in ends):
         return model
@@ -57,9 +53,7 @@ def _out_of_lists(model: keras.Model) -> keras.Model:
 
 
 def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]:
-    """What one image and all outputs look like; a model that does not say is built for images as
-    they are.
-    """
+    """The shapes of one image and of all outputs; a model that does not say is built for images."""
     if model.built and getattr(model, "inputs", None):
         return model.input_shape[1:], model.output_shape
     if type(model).call is keras.Model.call:

@@ -1,6 +1,4 @@
-"""One segment of a trial: from its last checkpoint, epoch by epoch, until it is done, paused or
-stopped.
-"""
+"""One segment of a trial: from its last checkpoint, epoch by epoch, to its end or a pause."""
 
 import contextlib
 import logging
@@ -258,9 +256,7 @@ class _Run:
 
 @contextlib.contextmanager
 def _going_on_without(what: str) -> Iterator[None]:
-    """Train on when a store is out of reach: its last checkpoint leads to the same numbers again,
-    only later.
-    """
+    """Train on when a store is out of reach: the last checkpoint leads to the same numbers."""
     try:
         yield
     except (ConnectionError, TimeoutError) as error:

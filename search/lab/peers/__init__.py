@@ -1,3 +1,1 @@
-"""Other systems for searching hyperparameters, run beside ours on the same space, data and
-compute.
-"""
+"""Other systems for searching, run beside ours on the same space, data and compute."""

@@ -1,6 +1,4 @@
-"""One search of one system: `python -m search.lab.peers SYSTEM TASK.json TRACE.json`, in a folder
-of its own.
-"""
+"""One search of one system: `python -m search.lab.peers SYSTEM TASK.json TRACE.json`."""
 
 import importlib
 import sys

@@ -61,9 +61,7 @@ class Fits:
         callbacks: list[Any],
         **options: Any,
     ) -> Any:
-        """Train `model` by `fit`, which returns its history; every epoch is metered before
-        `callbacks` see it.
-        """
+        """Train `model` by `fit`; returns its history. Epochs are metered before `callbacks`."""
         train, validation = self.parts(scaling_of(setting))
         return model.fit(
             *train,

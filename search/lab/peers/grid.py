@@ -1,6 +1,4 @@
-"""scikit-learn's GridSearchCV over scikeras' KerasClassifier, as the document tunes its
-networks.
-"""
+"""scikit-learn's GridSearchCV over scikeras' KerasClassifier, as in the document."""
 
 import math
 from collections.abc import Mapping, Sequence

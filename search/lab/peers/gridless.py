@@ -26,9 +26,7 @@ _PLENTY = 100_000
 
 
 def search(task: Task, meter: Meter) -> None:
-    """`gridless study` with its default strategy and one worker; its epochs are read from its
-    storage.
-    """
+    """`gridless study` by default with one worker; its epochs are read from its storage."""
     space = Path("space.yaml")
     with space.open("w", encoding="utf-8") as file:
         YAML(typ="safe", pure=True).dump(dict(task.space), file)

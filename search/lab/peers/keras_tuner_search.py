@@ -56,9 +56,7 @@ def ask(hp: Any, space: Space) -> dict[str, Any]:
 
 
 def _scopes(space: Space, name: str) -> list[tuple[str, list[Any]]] | None:
-    """Parents of `name` with the values that it needs of them, outermost first; None where one
-    needs two.
-    """
+    """Parents of `name` with the values needed, outermost first; None where one needs two."""
     when = space.params[name].when or {}
     if not when:
         return []

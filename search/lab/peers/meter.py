@@ -1,6 +1,4 @@
-"""Compute as it is counted for every system: epochs over the same training images, from the first
-to the last.
-"""
+"""Compute as it is counted for every system: epochs over the same training images."""
 
 import json
 import time
@@ -11,9 +9,7 @@ from typing import Any, Self
 
 
 class BudgetSpentError(BaseException):
-    """The budget is spent. No `Exception`, which the systems would take for a setting that failed,
-    and go on.
-    """
+    """The budget is spent. No `Exception`: systems would take it for a setting that failed."""
 
 
 @dataclass
@@ -39,9 +35,7 @@ class Meter:
         self.settings.add(json.dumps(dict(setting), sort_keys=True))
 
     def epoch(self, value: float, *, at: float | None = None) -> None:
-        """Count an epoch, ended now or `at` Unix time, with its accuracy. Raises BudgetSpentError
-        after the last.
-        """
+        """Count an epoch, ended now or `at` Unix time. Raises BudgetSpentError after the last."""
         self.values.append(value)
         self.seconds.append((time.time() if at is None else at) - self.started)
         self._check()

@@ -9,9 +9,7 @@ from search.strategies.optuna_trials import suggest
 
 
 def search(task: Task, meter: Meter) -> None:
-    """`study.optimize` with Optuna's own defaults, each epoch reported, until the budget is
-    spent.
-    """
+    """`study.optimize` with Optuna's defaults, each epoch reported, until the budget is spent."""
     fits, space = Fits(task, meter), task.search_space
 
     def objective(trial: optuna.Trial) -> float:

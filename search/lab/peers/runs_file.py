@@ -18,9 +18,7 @@ class Runs:
     """Runs of searches that have ended."""
 
     facts: Mapping[str, Any]
-    """What all of them have in common: budget, epochs, images, and what they ran on; under
-    `spaces`, the digest of each task's space.
-    """
+    """What they have in common: budget, epochs, images, machine, and the digests of `spaces`."""
     totals: tuple[Mapping[str, Any], ...] = ()
     """Each run's strategy, task, seed, n_workers, n_settings, spent (full trainings), seconds."""
     rows: tuple[Row, ...] = field(default=(), repr=False)

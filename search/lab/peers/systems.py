@@ -9,9 +9,7 @@ GRID = "GridSearchCV"
 
 
 class System(NamedTuple):
-    """Where a system's search is: module, function, and the distributions that it needs beside
-    ours.
-    """
+    """Where a system's search is: module, function, and distributions that it needs."""
 
     module: str
     function: str

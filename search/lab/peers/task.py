@@ -39,9 +39,7 @@ class Task:
     name: str
     """For people: the model, and the data."""
     space: Mapping[str, Any]
-    """A space as plain data. `epochs` is none of its parameters: each system has its own way with
-    them.
-    """
+    """A space as plain data, without `epochs`: each system has its own way with them."""
     images: str
     """An .npz file, as our own command takes it."""
     prepared: str
@@ -78,9 +76,7 @@ class Task:
 
 
 def unfit(space: Space) -> list[str]:
-    """Parameters of `space` that Keras' `fit` knows nothing of, so that only our own trainer could
-    search them.
-    """
+    """Parameters of `space` that Keras' `fit` lacks: only our trainer could search them."""
 
     def is_fit(name: str, param: Param) -> bool:
         if name not in TRAINING or name in _BY_ANY_FIT:

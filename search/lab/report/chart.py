@@ -26,9 +26,7 @@ _SHADE = 0.12
 
 
 def regret_chart(regrets: Regrets) -> Chart:
-    """Mean regret of each strategy by full trainings spent, both axes logarithmic, with 95 %
-    intervals as bands.
-    """
+    """Mean regret of each strategy by full trainings spent, on log axes, with 95 % bands."""
     title = f"Regret by compute, {count(regrets.n_workers, 'worker')}"
     # The same strategies have the same looks, however they stand.
     names = sorted(s.strategy for s in regrets.standings)

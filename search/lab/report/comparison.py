@@ -1,6 +1,4 @@
-"""Strategies or whole systems compared: Markdown tables and a page with the figure beside the CSV
-file of the runs.
-"""
+"""Strategies or systems compared: Markdown tables and a page beside the CSV file of runs."""
 
 import math
 from collections.abc import Sequence
@@ -187,9 +185,7 @@ def notes(simulated: Simulated, group: Regrets) -> list[str]:
 
 
 def reach_of(simulated: Simulated, group: Regrets) -> ReachTable | None:
-    """The table of what our own system takes; None where there are no runs of it, or of no
-    other.
-    """
+    """The table of what our system takes; None without runs of it, or of another."""
     runs = [r for r in simulated.runs if r.n_workers == group.n_workers]
     name = reference_of(runs)
     reached = reaches(simulated, runs)

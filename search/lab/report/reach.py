@@ -15,16 +15,12 @@ REFERENCES = ("gridless", "default")
 """Whose compute is told, the first of them that a file has runs of."""
 
 MIN_PAIRS = 6
-"""An interval of a median from fewer pairs can't hold 95 %: all of them lie on one side too often
-(2 · 0.5⁵ = 6 %).
-"""
+"""A median's interval from fewer pairs can't hold 95 %: 2 · 0.5⁵ = 6 % lie on one side."""
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What the reference takes to the final value of one other system, over the tasks and seeds
-    that both have.
-    """
+    """What the reference takes to another system's final value, where both have runs."""
 
     other: str
     n: int
@@ -43,17 +39,13 @@ class Reach:
 
 
 def reference_of(runs: Sequence[SimulatedRun]) -> str | None:
-    """The system whose compute is to be told; None where there is no such, or nothing to hold it
-    against.
-    """
+    """The system whose compute is told; None where there is nothing to hold it against."""
     names = {r.strategy for r in runs}
     return next((name for name in REFERENCES if name in names and len(names) > 1), None)
 
 
 def reaches(simulated: Simulated, runs: Sequence[SimulatedRun]) -> list[Reach]:
-    """What the reference of `runs` takes to each other system's final values, the highest of these
-    first.
-    """
+    """What the reference of `runs` takes to other systems' final values, highest first."""
     name = reference_of(runs)
     mine = {(r.task, r.seed): r for r in runs if r.strategy == name}
     others = sorted({r.strategy for r in runs} - {name}) if name else []
@@ -90,9 +82,7 @@ def _spent_to(run: SimulatedRun, value: float) -> float:
 
 
 def _median(ratios: Sequence[float]) -> Level:
-    """The median and its 95 % percentile bootstrap interval over pairs (Efron and Tibshirani 1993,
-    chapter 13).
-    """
+    """The median and its 95 % bootstrap interval over pairs (Efron, Tibshirani 1993, ch. 13)."""
     values = np.asarray(ratios)
     median = float(np.median(values))
     if len(values) < MIN_PAIRS:

@@ -1,6 +1,4 @@
-"""Runs of searches, simulated or real, as a CSV file has them, and the best values known beside
-it.
-"""
+"""Runs of searches, simulated or real, from a CSV file, and the best values beside it."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -68,9 +66,7 @@ class Simulated:
     budget: float
     """Full trainings that a run may spend."""
     is_budget_known: bool
-    """False where the file beside the runs is missing: `budget` is then the most that any run spent
-    to get better.
-    """
+    """False without a file beside the runs: `budget` is then the most spent to get better."""
     totals: Mapping[Key, Total]
     """By strategy, task and seed, what real runs took in all; empty for simulated ones."""
     made_on: str | None

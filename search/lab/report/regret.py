@@ -17,9 +17,7 @@ BASELINE = "random"
 PARTS = (0.1, 0.2, 0.33, 0.5, 1.0)
 """Of the budget, where the table looks."""
 EARLIEST = 1.0
-"""Full trainings from which on curves are drawn: what comes before tells of the first setting
-alone.
-"""
+"""Full trainings from which curves are drawn: the first setting alone tells little."""
 N_POINTS = 80
 _BATCH = 100
 """Resamples held in memory at a time."""
@@ -28,9 +26,7 @@ Floats = NDArray[np.float64]
 
 
 class Level(NamedTuple):
-    """A mean regret over tasks and seeds; NaN before every run has a value, the ends also for a
-    single seed.
-    """
+    """A mean over tasks and seeds; NaN before every run has a value; ends need two seeds."""
 
     mean: float
     low: float
@@ -46,9 +42,7 @@ class Standing:
     at_parts: tuple[Level, ...]
     """After each of PARTS of the budget."""
     rank: float | None
-    """The mean rank of its final values among all strategies; None where no task and seed has runs
-    of all.
-    """
+    """Its final values' mean rank; None where no task and seed has runs of all."""
     spent: Floats
     """Full trainings of the curves, rising."""
     mean: Floats
@@ -63,9 +57,7 @@ class Regrets:
     n_workers: int
     budget: float
     is_normalised: bool
-    """Whether regret is in units of random search's at the end; otherwise in points of accuracy
-    (0…100).
-    """
+    """Whether regret is in units of random search's at the end, else points (0…100)."""
     standings: tuple[Standing, ...]
     tasks: tuple[str, ...]
     n_seeds: tuple[int, int]
@@ -166,9 +158,7 @@ def _mean_of_means(*samples: Floats, axis: int) -> Any:
 
 
 def _ranks(runs: Sequence[SimulatedRun], strategies: Sequence[str]) -> dict[str, float]:
-    """Mean ranks by final value, 1 is best, equals share theirs, over the tasks and seeds that all
-    strategies have.
-    """
+    """Mean ranks by final value, 1 is best, ties shared, where all strategies have runs."""
     finals = {(r.task, r.seed, r.strategy): r.final for r in runs}
     places = dict.fromkeys((task, seed) for task, seed, _ in finals)
     rows = [[finals.get((*place, s), np.nan) for s in strategies] for place in places]

@@ -43,9 +43,7 @@ class Clock:
             raise self._error
 
     def sleep(self, seconds: float) -> None:
-        """Let `seconds` (0 or more) pass, and the others work meanwhile. For threads that `run` has
-        started.
-        """
+        """Let `seconds` (0 or more) pass while others work. For threads that `run` started."""
         until = self.now + seconds
         if not self._sleepers or until < self._sleepers[0][0]:
             self.now = until

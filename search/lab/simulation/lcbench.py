@@ -42,9 +42,7 @@ _UNKNOWN = "#na#"
 _CHUNK = 1000
 _CURVES_KEPT = 5000
 _SCREENED_AT = (0.25, 0.5, 0.75, 1.0)
-"""Parts of a training at which settings are compared before the curves of the best of them are
-drawn.
-"""
+"""Parts of a training at which settings are compared before the best have curves drawn."""
 
 
 class LCBench:

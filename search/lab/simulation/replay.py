@@ -1,6 +1,4 @@
-"""The recorded curves of a real study as a surrogate: nothing is predicted, and only its settings
-can be tried.
-"""
+"""A real study's recorded curves as a surrogate: only its settings can be tried."""
 
 import json
 import math
@@ -65,9 +63,7 @@ class Nearest:
         self._inner, self._space, self._settings = inner, space, settings
 
     def ask(self, trials: Sequence[TrialRecord], number: int) -> dict[str, Any]:
-        """The free setting nearest to what the strategy asks for; of equals the one recorded
-        first.
-        """
+        """The free setting nearest to the one asked for; of equals the one recorded first."""
         used = {key_of(t.params) for t in trials if t.number != number}
         free = [s for s in self._settings if key_of(s) not in used]
         wish = self._inner.ask(trials if self._inner.looks else (), number)
@@ -93,9 +89,7 @@ class Nearest:
 
 
 def replay_of(study: StudyRecord) -> Replay:
-    """The curves of `study`. Raises InputError when it has fewer than two that were trained to
-    their end.
-    """
+    """The curves of `study`. Raises InputError when fewer than two were trained to the end."""
     spec = stored_spec_of(study.name, {"spec": study.spec})
     ended = [t for t in study.trials if t.state == State.COMPLETE and t.curve]
     by_key = {key_of(t.params): t for t in reversed(ended)}  # of the same setting, the first trial

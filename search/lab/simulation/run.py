@@ -46,16 +46,12 @@ class Run:
 
     setup: Setup
     improvements: tuple[tuple[float, float], ...]
-    """(full trainings spent by all workers together, best validation accuracy so far), one per
-    improvement.
-    """
+    """(full trainings spent by all workers, best validation accuracy), per improvement."""
     trials: tuple[TrialRecord, ...]
 
 
 def make_template(folder: Path) -> Path:
-    """An empty database in `folder`, for runs to copy: making its tables takes longer than a short
-    run.
-    """
+    """An empty database in `folder` to copy: making tables takes longer than a short run."""
     path = folder / "template.db"
     LedgerStorage(f"sqlite:///{path}").engine.dispose()
     return path
@@ -97,9 +93,7 @@ class _Simulation:
         return Run(self._setup, tuple(self._meter.improvements), tuple(self._ledger.trials()))
 
     def _work(self, number: int) -> None:
-        """What a worker process does for a study, and the process that takes its place when it is
-        lost.
-        """
+        """What a worker process does for a study, and its successor when it is lost."""
         n_lost = 0
         worker = self._worker(number, n_lost)
         while True:

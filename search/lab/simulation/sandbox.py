@@ -31,9 +31,7 @@ class Meter:
     """(full trainings spent, best validation accuracy from then on), within the budget."""
 
     def spend(self, value: float | None = None) -> None:
-        """Count an epoch that has ended, with its accuracy; None for one that nothing is left
-        of.
-        """
+        """Count an epoch that has ended, with its accuracy; None for one that is lost."""
         self.n_epochs += 1
         if value is None or self.n_epochs > self.limit:
             return
@@ -42,9 +40,7 @@ class Meter:
 
 
 class SurrogateSandbox:
-    """Starts trials that train nothing. One serves all workers of a study, as the store of
-    checkpoints does.
-    """
+    """Starts trials that train nothing. One serves all workers of a study."""
 
     def __init__(
         self,

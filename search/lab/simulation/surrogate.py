@@ -12,9 +12,7 @@ Curve = tuple[Epoch, ...]
 
 
 class Surrogate(Protocol):
-    """Learning curves of every setting, for one task or several. Copied to other processes, so it
-    can be pickled.
-    """
+    """Learning curves of every setting, for one task or several. It can be pickled."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -42,9 +40,7 @@ class Surrogate(Protocol):
         ...
 
     def curve(self, task: str, params: Mapping[str, Any]) -> Curve:
-        """What training `params` shows, epoch by epoch, at most `max_epochs` of them. Always the
-        same.
-        """
+        """What training `params` shows per epoch, up to `max_epochs`. Always the same."""
         ...
 
     def adapted(self, strategy: Strategy) -> Strategy:
@@ -52,7 +48,5 @@ class Surrogate(Protocol):
         ...
 
     def best(self, task: str, n_samples: int) -> float | None:
-        """The best validation accuracy known on `task`, a fraction, from `n_samples` settings; None
-        for none.
-        """
+        """The best validation accuracy known on `task`, a fraction, from `n_samples` settings."""
         ...

@@ -21,9 +21,7 @@ from search.worker.study_worker import StudyWorker
 from search.worker.trial_files import TrialFiles
 
 GRACE_S = 1e6
-"""Wall-clock seconds of silence after which a simulated worker counts as lost: longer than any
-simulation.
-"""
+"""Wall-clock seconds of silence after which a simulated worker is lost: never reached."""
 NO_DATA = Prepared(Path(), None, "surrogate", "", (1, 1, 1), 2, (), 1, 1, 1)
 
 
@@ -87,9 +85,7 @@ class CalmPatience(Patience):
 
     @property
     def grace_s(self) -> float:
-        """For how many wall-clock seconds another worker may be silent: from the first moment on,
-        GRACE_S.
-        """
+        """Wall-clock seconds for which another worker may be silent: GRACE_S from the start."""
         return GRACE_S
 
 
@@ -122,9 +118,7 @@ class SimulatedClaiming(Claiming):
 
 
 class SimulatedWorker(StudyWorker):
-    """The real worker: it claims, asks, decides, settles and closes by the very code of one that
-    trains.
-    """
+    """The real worker: it claims, asks, decides, settles and closes by the same code."""
 
     def __init__(
         self,
