@@ -113,7 +113,7 @@ def _load(
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's module may raise whatever it likes
-        remedy = _hidden(point.module) or "check the name and PYTHONPATH"
+        remedy = _hidden(point.module) or _missing(point) or "check the name and PYTHONPATH"
         raise InputError(f"{point.value} can't be imported ({_reason(error)}); {remedy}") from error
     if not fits(function):
         hidden = _hidden(point.module)
@@ -121,6 +121,15 @@ def _load(
             f"{name}: {point.value} must be callable as {contract}{f'; {hidden}' if hidden else ''}"
         )
     return function  # type: ignore[no-any-return]
+
+
+def _missing(point: EntryPoint) -> str | None:
+    """What a module has that is named most like `point`, if it could be imported."""
+    module = sys.modules.get(point.module)
+    if module is None or hasattr(module, point.attr):
+        return None
+    meant = nearest(point.attr, [name for name, value in vars(module).items() if callable(value)])
+    return meant if meant.startswith("did you mean") else None
 
 
 def _entry_point(group: str, name: str) -> EntryPoint:

@@ -64,3 +64,9 @@ def test_a_module_that_another_hides_is_named_with_the_remedy(folder: Path, name
 @pytest.mark.parametrize("name", ["path/to/nets.py:build", "nets:", ":build"])
 def test_a_path_is_no_module(name: str) -> None:
     assert "package.module:function" in str(check_name("gridless.models", name))
+
+
+def test_a_function_that_is_not_there_is_told_by_the_nearest_one(folder: Path) -> None:
+    (folder / "parsing.py").write_text(BUILD)
+    with pytest.raises(InputError, match=r"no attribute 'biuld'\); did you mean 'build'\?"):
+        load_builder("parsing:biuld")

@@ -28,6 +28,7 @@ from search.files import unwritable, whole_file
 from search.limits import limit_problems
 from search.paths import artifacts, cache, check_artifacts, check_home, home, storage_url
 from search.space.space import Space
+from search.space.training_params import hint
 from search.study.environment import environment
 from search.study.resume import changed_code, check_goes_on
 from search.study.settings import (
@@ -140,7 +141,9 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
     notices = [*checked.notices, *dropped]
     # What was found by building has been read; one more build may go another way.
     unread = () if checked.notices else report.unread
-    notices += [f"parameter {name} is never read by model {usable.model}" for name in unread]
+    notices += [
+        f"parameter {name} is never read by model {usable.model}{hint(name)}" for name in unread
+    ]
     if pinned := typed_pairs(checked.space, checked.request.fixes).get("epochs"):
         notices.append(
             f"--fix epochs={pinned} is the baseline's epochs, too, whatever its document says"

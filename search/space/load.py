@@ -81,7 +81,7 @@ def find_space(model: str, path: str | Path | None = None) -> Path:
     tried = ", ".join(map(str, folders)) or "no folder named spaces"
     raise InputError(
         f"space: no {name}.yaml for model {model!r}; tried {tried}; write spaces/{name}.yaml,"
-        f" which may extend another space; {nearest(name, _names(folders))}"
+        f" which may extend another space, or give --space FILE; {nearest(name, _names(folders))}"
     )
 
 

@@ -207,3 +207,9 @@ def _values(raw: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], Any
 
 def _listed(words: tuple[str, ...]) -> str:
     return f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def hint(name: str) -> str:
+    """For a parameter that nothing reads: one that training reads and that may have been meant."""
+    meant = nearest(name, TRAINING)
+    return f"; {meant}" if meant.startswith("did you mean") else ""

@@ -9,6 +9,7 @@ from search.datasets.facts import Facts, facts_of
 from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.space import Space
+from search.space.training_params import hint
 from search.training.probe import Corner, ProbeReport, Question, build_all, probe
 
 DEFAULT_SHAPE = (28, 28, 1)
@@ -58,25 +59,27 @@ def check_space(file: Path, data: str | None) -> tuple[list[str], bool]:
         shape, n_classes = images.input_shape, images.n_classes
     report = probe(space, input_shape=shape, n_classes=n_classes)
     sizes = [c.n_params for c in report.corners if c.n_params is not None]
+    n = len(report.corners)
+    built = f"{n}" if len(sizes) == n else f"{len(sizes)} of {n}"
     lines = [
         (
             f"{file}: model {space.model}, {len(space.params)} parameters, {space.n_combinations:,}"
             " combinations in a grid"
         ),
         f"digest {space.digest}",
-        (
-            f"{len(report.corners)} corners built on {'×'.join(map(str, shape))} images with"
-            f" {n_classes} classes"
-        ),
+        (f"{built} corners built on {'×'.join(map(str, shape))} images with {n_classes} classes"),
     ]
     if sizes:
         lines.append(f"{min(sizes):,} to {max(sizes):,} network parameters")
     lines += [*(f"note: {remark}" for remark in report.remarks), *_errors(report)]
     if sizes:
         lines += [
-            f"warning: {name} is never read by the model or by training" for name in report.unread
+            f"warning: {name} is never read by the model or by training{hint(name)}"
+            for name in report.unread
         ]
-    return lines, bool(sizes)
+    if error := report.baseline_error(space):
+        lines.append(f"error: trial 0, the baseline, can't be built: {error}")
+    return lines, bool(sizes) and not error
 
 
 def _errors(report: ProbeReport) -> list[str]:

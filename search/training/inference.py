@@ -44,8 +44,19 @@ def open_network(folder: Path, model: str) -> keras.Model:
     probabilities.
 
     From its .keras file, else built again by `model`, the name of its builder. Raises InputError
-    when neither works.
+    when neither works, or when it does not repeat what it said as it was trained.
     """
+    network = _opened(folder, model)
+    facts = folder / f"model{FACTS}"
+    if facts.is_file() and not _is_itself(network, read_kept(facts.read_bytes())):
+        raise InputError(
+            f"the network in {folder} does not repeat what it said as it was trained: the code of"
+            f" {model or 'its model'} has changed since; bring that back as it was"
+        )
+    return network
+
+
+def _opened(folder: Path, model: str) -> keras.Model:
     try:
         return load_network(folder / f"model{FILE}", model)
     except InputError:

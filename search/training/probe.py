@@ -45,7 +45,16 @@ class ProbeReport:
         for name, values in self.unbuildable.items():
             space = space.without(name, [json.loads(v) for v in values])
             notices += [f"dropped {name} = {value}: {why}" for value, why in values.items()]
+        if error := self.baseline_error(space):
+            notices.append(f"trial 0, the baseline, can't be built and will fail: {error}")
         return space, notices
+
+    def baseline_error(self, space: Space) -> str | None:
+        """Why the baseline of `space` can't be built, if it can't."""
+        baseline = dict(space.document)
+        return next(
+            (c.error for c in self.corners if c.error and dict(c.setting) == baseline), None
+        )
 
 
 def probe(

@@ -156,6 +156,8 @@ def test_a_network_that_does_not_repeat_itself_or_has_lost_its_module_is_not_pas
     assert verify(tmp_path, own_nets) == Verdict(
         None, "it does not repeat what the network said as it was trained"
     )
+    with pytest.raises(InputError, match=r"the code of .* has changed since"):
+        open_network(tmp_path, own_nets)
 
 
 def test_a_network_that_is_random_when_it_is_asked_is_called_so(

@@ -53,6 +53,37 @@ def test_choices_that_do_not_fit_the_images_are_dropped_with_a_notice(here: None
     assert usable.problems_of(usable.document) == []
 
 
+def test_a_baseline_that_fails_is_told_before_the_search(
+    here: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "choosy.py").write_text(
+        "from search.models.mlp import build as mlp\n"
+        "def build(params, **facts):\n"
+        "    assert params['units'] < 20, 'too wide'\n"
+        "    return mlp(params, **facts)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    params = {
+        "units": {"type": "int", "low": 16, "high": 64},
+        "batch_sise": {"type": "int", "low": 1, "high": 2},
+    }
+    file = tmp_path / "choosy.yaml"
+    baseline = {"units": 40, "batch_sise": 1}
+    file.write_text(json.dumps({"model": "choosy:build", "baseline": baseline, "params": params}))
+    _, notices = probe(load_space(file), input_shape=(8, 8, 1), n_classes=10, corners=False).usable(
+        load_space(file)
+    )
+    [notice] = [n for n in notices if "baseline" in n]
+    assert notice.startswith("trial 0, the baseline, can't be built and will fail: ")
+    assert "too wide" in notice
+    lines, is_sound = check_space(file, "digits")
+    assert not is_sound
+    assert any(" of " in line and "corners built" in line for line in lines)
+    assert [line.partition("; ")[2] for line in lines if "never read" in line] == [
+        "did you mean 'batch_size'?"
+    ]
+
+
 def test_a_model_that_fits_nowhere_is_an_input_error(here: None) -> None:
     space = load_space(find_space("convNN_7"))
     with pytest.raises(InputError, match="28×28"):
