@@ -17,9 +17,9 @@ from search.space.space import ChoiceParam, Space
 from search.text import message_of
 from search.training.ask import MARK
 from search.training.discovery import explore
+from search.training.params_read import Recorder
 from search.training.probe import Question
 from search.training.reason import reason_of
-from search.training.recorder import Recorder
 
 
 def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from search.space.hyper_choices import (
     nearest_value,
     overlap,
 )
-from search.training.recorder import Params
+from search.training.params_read import Params
 from search.training.shaping import fitted, shaped
 
 logger = logging.getLogger(__name__)

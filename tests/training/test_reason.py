@@ -10,8 +10,8 @@ import pytest
 
 from search.errors import InputError
 from search.text import MAX_CHARS
+from search.training.params_read import Params, Recorder
 from search.training.reason import reason_of
-from search.training.recorder import Params, Recorder
 
 IN_GRAPH = f"""in user code:
 

@@ -38,10 +38,11 @@ def space_table(study: StudyRecord) -> list[dict[str, str]]:
 
 def spec_table(study: StudyRecord) -> list[tuple[str, str]]:
     """Budget, seed, digests and the rest of the spec as (name, value), without the space."""
-    kept = {
-        k: v for k, v in study.spec.items() if k not in ("space", "first", "name", "replicates")
-    }
-    return list(_flat(kept))
+    left_out = {"space", "first", "name", "replicates"}
+    settings = {name: value for name, value in study.spec.items() if name not in left_out}
+    if settings.get("finalists", 0) is None:
+        settings["finalists"] = "as many as the search's own time pays for"
+    return list(_flat(settings))
 
 
 def environments(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
