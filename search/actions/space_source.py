@@ -1,6 +1,4 @@
-"""The space of a study: from a file, or found by building a model for KerasTuner; and settings in
-it as people type.
-"""
+"""The space of a study, from a file or found by building its model; and settings as people type."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,6 +6,7 @@ from typing import Any
 
 from search.datasets.image_data import ImageData
 from search.errors import InputError
+from search.space.hyper_choices import FOUND
 from search.space.load import find_space, load_space
 from search.space.space import Space
 from search.space.yaml_file import typed
@@ -20,8 +19,7 @@ FOUND_EPOCHS = 10
 def space_for(
     model: str, file: Path | None, data: ImageData | None, say: Callable[[str], None]
 ) -> FoundSpace:
-    """The space of `file` or of `model`'s own file, else what a model for KerasTuner says itself
-    that it can vary.
+    """The space of `file` or of `model`'s own file, else what a model for KerasTuner can vary.
 
     Raises InputError when there is neither, with every mistake.
     """
@@ -33,12 +31,15 @@ def space_for(
         if data is None:
             raise InputError([]) from None  # what is wrong with the data is told already
         say("building the model to find its hyperparameters …")
-        found = find(model, input_shape=data.input_shape, n_classes=data.n_classes)
-        if found is None:
+        discovery = find(model, input_shape=data.input_shape, n_classes=data.n_classes)
+        if discovery is None:
             raise
-        return found
-    # A user's own function may share the space of another model.
-    return FoundSpace(load_space(path).model_copy(update={"model": model}), ())
+        return discovery
+    space = load_space(path)
+    # A user's own function may share the space of another model. Copied from a study whose space
+    # was found by building, a file has ranges of its own all the same: values stay in these.
+    source = None if space.source == FOUND else space.source
+    return FoundSpace(space.model_copy(update={"model": model, "source": source}), ())
 
 
 def differs_in_conditions(stored: Space, now: Space) -> bool:
