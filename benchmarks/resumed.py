@@ -15,8 +15,7 @@ from pathlib import Path
 import psutil
 
 from search.records import TrialRecord
-from search.study.storage.by_name import open_library
-from search.study.storage.read import read_study
+from search.study.storage.read import open_library, read_study
 
 MOST_KILLS = 40
 

@@ -19,8 +19,7 @@ from search.report.leaderboard.export import write_export
 from search.report.leaderboard.frame import leaderboard, trial_frame
 from search.study.replicates import FINAL
 from search.study.storage.archive import SUFFIXES, read_archive
-from search.study.storage.by_name import open_library, search_names, stored_studies
-from search.study.storage.read import read_study
+from search.study.storage.read import open_library, read_study, search_names, stored_studies
 
 _EPOCH = ("step", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "at")
 

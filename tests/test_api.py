@@ -12,9 +12,8 @@ import search
 from search.errors import InputError
 from search.report.leaderboard.frame import write_leaderboard
 from search.study.storage.archive import write_archive
-from search.study.storage.by_name import stored_studies
 from search.study.storage.optuna_storage import LedgerStorage
-from search.study.storage.read import read_study
+from search.study.storage.read import read_study, stored_studies
 from tests.kept import ME, keep
 from tests.study.helpers import begin
 from tests.training.test_inference import save

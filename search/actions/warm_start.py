@@ -6,9 +6,8 @@ from search.actions.warm_settings import starting_points
 from search.errors import InputError
 from search.records import StudyRecord
 from search.study.spec import StudySpec
-from search.study.storage.by_name import search_names
 from search.study.storage.optuna_storage import LedgerStorage
-from search.study.storage.read import find_study, read_study
+from search.study.storage.read import find_study, read_study, search_names
 from search.study.storage.trial_rows import decoding
 
 

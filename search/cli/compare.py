@@ -21,8 +21,8 @@ from search.report.comparison.suite_rows import comparison_facts, comparison_row
 from search.report.comparison.table import studies_frame
 from search.report.tables import to_rows
 from search.study.settings import name_problem
-from search.study.storage.by_name import open_library
 from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import open_library
 from search.study.suite import Suite, stored_suite, suite_name
 
 _LONGEST = 100

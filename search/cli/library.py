@@ -190,7 +190,7 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
 def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
     from search.limits import grace_s
     from search.paths import storage_url
-    from search.study.storage.by_name import check_name, open_library
+    from search.study.storage.read import check_name, open_library
     from search.study.storage.removal import plan_removal
 
     check_name(name)

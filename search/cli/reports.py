@@ -35,8 +35,7 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     from search.paths import home, storage_url
     from search.report.serve import serve
     from search.report.study_report import news_of, page_of, report_study
-    from search.study.storage.by_name import open_library
-    from search.study.storage.read import find_study
+    from search.study.storage.read import find_study, open_library
 
     if name.endswith(".csv"):
         from search.lab.report.comparison import strategies_report

@@ -71,7 +71,7 @@ def reproduce(
     from search.actions.reproduce import reproduce as train_again
     from search.analysis.reproduction import TOLERANCE_POINTS, Verdict
     from search.paths import storage_url
-    from search.study.storage.by_name import open_library
+    from search.study.storage.read import open_library
 
     say = sayer(quiet)
     recorded = find_recorded(open_library(storage_url()), study, trial, replicate)

@@ -31,7 +31,7 @@ First = Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Request:
     """What a strategy is made for."""
 
     space: Space
@@ -46,54 +46,54 @@ class Wanted:
         return {"seed": self.seed, "max_epochs": self.max_epochs, "first": self.first}
 
 
-def _default(wanted: Wanted) -> Strategy:
+def _default(request: Request) -> Strategy:
     """For every study, unless you have a reason for another: see DefaultStrategy."""
     # SciPy's statistics take a second to import, which commands that search nothing need not spend.
     from search.strategies.default import DefaultStrategy  # noqa: PLC0415
 
-    return DefaultStrategy(wanted.space, n_trials=wanted.n_trials, **wanted.rules)
+    return DefaultStrategy(request.space, n_trials=request.n_trials, **request.rules)
 
 
-def _random(wanted: Wanted) -> Strategy:
+def _random(request: Request) -> Strategy:
     """Random settings, each trained to its end.
 
     To compare other strategies with, and to learn what a space is like without a bias (Bergstra &
     Bengio, JMLR 13 (2012), 281–305).
     """
-    return HalvingStrategy(RandomSettings(wanted.space, **wanted.rules))
+    return HalvingStrategy(RandomSettings(request.space, **request.rules))
 
 
-def _grid(wanted: Wanted) -> Strategy:
+def _grid(request: Request) -> Strategy:
     """Every combination of a grid, each trained to its end.
 
     For small spaces that are to be covered completely, as the source documents did. It sees but a
     handful of values of each parameter, however few parameters matter (Bergstra & Bengio, 2012):
     for anything else take another.
     """
-    return HalvingStrategy(GridSettings(wanted.space, **wanted.rules))
+    return HalvingStrategy(GridSettings(request.space, **request.rules))
 
 
-def _tpe(wanted: Wanted) -> Strategy:
+def _tpe(request: Request) -> Strategy:
     """Settings by the tree-structured Parzen estimator, each trained to its end.
 
     Where no value before the last epoch tells anything, as with schedules that only settle at the
     end, and there is compute for many full trainings (Bergstra et al., NIPS 2011; Watanabe,
     arXiv:2304.11127).
     """
-    return HalvingStrategy(TPESettings(wanted.space, **wanted.rules))
+    return HalvingStrategy(TPESettings(request.space, **request.rules))
 
 
-def _halving(wanted: Wanted) -> Strategy:
+def _halving(request: Request) -> Strategy:
     """TPE's settings, of which the worse half pauses at max/9 and max/3 epochs.
 
     What studies used before `default`; for very large spaces of choices, where a Gaussian process
     knows no distances. Jamieson & Talwalkar, AISTATS 2016, and TPE.
     """
-    settings = TPESettings(wanted.space, **wanted.rules)
-    return HalvingStrategy(settings, brackets={rungs(wanted.max_epochs): 1.0})
+    settings = TPESettings(request.space, **request.rules)
+    return HalvingStrategy(settings, brackets={rungs(request.max_epochs): 1.0})
 
 
-def _asha(wanted: Wanted) -> Strategy:
+def _asha(request: Request) -> Strategy:
     """Random settings, the best third of which goes on from each of the rungs max/3, max/9, … down
     to 1 epoch.
 
@@ -101,29 +101,29 @@ def _asha(wanted: Wanted) -> Strategy:
     discards slow starters (Li et al., "A system for massively parallel hyperparameter tuning",
     MLSys 2020; promotion as there).
     """
-    settings = RandomSettings(wanted.space, **wanted.rules)
+    settings = RandomSettings(request.space, **request.rules)
     return HalvingStrategy(
-        settings, keep=1 / REDUCTION, brackets={rungs(wanted.max_epochs, least=1): 1.0}
+        settings, keep=1 / REDUCTION, brackets={rungs(request.max_epochs, least=1): 1.0}
     )
 
 
-def _hyperband(wanted: Wanted) -> Strategy:
+def _hyperband(request: Request) -> Strategy:
     """Random settings in brackets, which begin to compare at the first of `asha`'s rungs, at the
     second, … or never.
 
     Where it is not known how early values can be trusted: safer than `asha`, and slower where they
     can (Li et al., "Hyperband", JMLR 18 (2018), 1–52; asynchronous as in Li et al., 2020).
     """
-    settings = RandomSettings(wanted.space, **wanted.rules)
+    settings = RandomSettings(request.space, **request.rules)
     return HalvingStrategy(
         settings,
-        seed=wanted.seed,
+        seed=request.seed,
         keep=1 / REDUCTION,
-        brackets=hyperband_brackets(wanted.max_epochs),
+        brackets=hyperband_brackets(request.max_epochs),
     )
 
 
-STRATEGIES: dict[str, Callable[[Wanted], Strategy]] = {
+STRATEGIES: dict[str, Callable[[Request], Strategy]] = {
     "default": _default,
     "halving": _halving,
     "tpe": _tpe,
@@ -152,4 +152,4 @@ def make_strategy(
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy: {name!r} is not known; {nearest(name, STRATEGIES)}")
-    return STRATEGIES[name](Wanted(space, seed, max_epochs, n_trials, first))
+    return STRATEGIES[name](Request(space, seed, max_epochs, n_trials, first))

@@ -22,8 +22,8 @@ from search.space.from_kerastuner import space_of
 from search.space.load import find_space, load_space
 from search.space.space import Space
 from search.study.spec import StudySpec
-from search.study.storage.by_name import check_name
 from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import check_name
 from search.text import csv_safe
 
 REJECTED = "import-rejected.csv"

@@ -11,8 +11,7 @@ from ruamel.yaml import YAML
 from search.errors import StudyError
 from search.lab.peers.meter import Meter
 from search.lab.peers.task import Task
-from search.study.storage.by_name import open_library
-from search.study.storage.read import read_study
+from search.study.storage.read import open_library, read_study
 
 _NAME = "ours"
 _ELSEWHERE = {

@@ -13,8 +13,7 @@ from search.lab.simulation.replay import replay_of
 from search.lab.simulation.surrogate import Surrogate
 from search.paths import storage_url
 from search.strategies import STRATEGIES
-from search.study.storage.by_name import open_library
-from search.study.storage.read import read_study
+from search.study.storage.read import open_library, read_study
 
 _BOUNDS = {"seeds": (1, 10_000), "workers": (1, 256), "samples": (0, 10_000_000), "jobs": (1, 1024)}
 

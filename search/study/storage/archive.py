@@ -25,9 +25,9 @@ from search.incoming import check_memory, opened, parse_json
 from search.paths import artifacts, home
 from search.records import StudyRecord
 from search.study.environment import code_version
-from search.study.storage.by_name import StoredStudy
 from search.study.storage.jsonl import read_lines, study_lines
 from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import StoredStudy
 
 SCHEMA = "gridless.archive/1"
 SUFFIXES = (".tar.gz", ".tgz")

@@ -13,10 +13,9 @@ from optuna.trial import FrozenTrial, TrialState
 from search.errors import InputError
 from search.incoming import parse_json
 from search.records import StudyRecord
-from search.study.storage.by_name import StoredStudy
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE
-from search.study.storage.read import ENDED_BY, ended_by, read_study
+from search.study.storage.read import ENDED_BY, StoredStudy, ended_by, read_study
 from search.study.storage.trial_rows import DamagedError, StoredTrial
 
 SCHEMA = "gridless.study/1"

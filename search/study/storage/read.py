@@ -1,15 +1,21 @@
-"""From the storage's rows to records. Reports, views and strategies read a study only through
-here.
-"""
+"""What a storage holds, read as records. Reports, views and strategies read it only through here."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from optuna.trial import TrialState
 from pydantic import TypeAdapter
 
 from search.errors import InputError
 from search.records import State, StudyRecord, TrialRecord, epoch_fields
+from search.registry import nearest
+from search.secret import masked
+from search.study.replicates import FINAL
+from search.study.settings import name_problem
+from search.study.storage.database import is_sqlite, models, normalize_url
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE, QueueState
 from search.study.storage.stored_spec import checked_spec
@@ -38,10 +44,9 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
         environments = {
             k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)
         }
+        space = spec["space"]
         # A figure for other images would be compared with nothing.
-        published = (
-            spec["space"].get("published") if spec["space"].get("data") == spec["data"] else None
-        )
+        published = space.get("published") if space.get("data") == spec["data"] else None
         return _STUDY.validate_python(
             {
                 "name": name,
@@ -62,27 +67,25 @@ def ended_by(attrs: Mapping[str, Any]) -> str:
     not.
     """
     queue = attrs.get(QUEUE, {})
-    reason: str = (
-        queue.get("reason", "")
-        if queue.get("state") == QueueState.DONE
-        else attrs.get(ENDED_BY, "")
-    )
-    return reason
+    if queue.get("state") == QueueState.DONE:
+        return str(queue.get("reason", ""))
+    return str(attrs.get(ENDED_BY, ""))
 
 
 def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
     """The study_id and attributes of study `name`. Raises InputError when there is none, or it is
     not one of ours.
     """
-    found = storage.read_study(name)
-    if found is None:
-        known = ", ".join(storage.study_names()) or "none"
-        raise InputError(f"study {name!r} is not in the storage; known: {known}")
-    if "spec" not in found[1]:
+    row = storage.read_study(name)
+    if row is None:
+        names = ", ".join(storage.study_names()) or "none"
+        raise InputError(f"study {name!r} is not in the storage; known: {names}")
+    _, attrs = row
+    if "spec" not in attrs:
         raise InputError(
             f"study {name!r} in the storage was not made by Gridless; choose another NAME"
         )
-    return found
+    return row
 
 
 class TrialReader:
@@ -127,15 +130,14 @@ def as_record(row: StoredTrial) -> TrialRecord:
     """A storage row as a record."""
     attrs = row.attrs
     untrainable = bool(attrs.get("untrainable", False))
+    state = State(row.state.name)
+    if untrainable and row.state == TrialState.PRUNED:
+        state = State.FAIL
     steps = sorted(int(k.removeprefix("epoch:")) for k in attrs if k.startswith("epoch:"))
     return _TRIAL.validate_python(
         {
             "number": row.number,
-            "state": (
-                State.FAIL
-                if untrainable and row.state == TrialState.PRUNED
-                else State(row.state.name)
-            ),
+            "state": state,
             "params": row.params,
             "curve": [epoch_fields(attrs[f"epoch:{s}"]) for s in steps],
             "total_epochs": attrs.get("total_epochs"),
@@ -157,3 +159,80 @@ def as_record(row: StoredTrial) -> TrialRecord:
             "ended": row.ended,
         }
     )
+
+
+@dataclass(frozen=True)
+class StoredStudy:
+    """One study in the storage."""
+
+    name: str
+    study_id: int
+    uid: str
+    """Tells it from others of its name, in other storages or times."""
+    attrs: dict[str, Any]
+    """All that is stored of it beside its trials."""
+
+
+def open_library(url: str) -> LedgerStorage:
+    """The storage at `url`, for whoever asks what is in it: unlike a search, this makes no new one.
+
+    Raises InputError when there is none, or it can't be opened.
+    """
+    url = normalize_url(url)
+    file = sa.make_url(url).database
+    if is_sqlite(url) and file and file != ":memory:" and not Path(file).is_file():
+        rule = f"there are no studies yet: {masked(url)} does not exist"
+        raise InputError(
+            f"{rule}; check GRIDLESS_HOME and GRIDLESS_STORAGE, or begin with `gridless study`"
+        )
+    return LedgerStorage(url)
+
+
+def search_names(storage: LedgerStorage) -> list[str]:
+    """The names of all studies of Gridless that search, in the order in which they were made: not
+    of replicates.
+
+    Raises RetryLaterError when the database is out of reach.
+    """
+    study, attr = models.StudyModel, models.StudyUserAttributeModel
+    query = (
+        sa.select(study.study_name)
+        .join(attr, attr.study_id == study.study_id)
+        .where(attr.key == "spec")
+    )
+    with storage.reading(), storage.session() as session:
+        names: Sequence[str] = session.scalars(query.order_by(study.study_id)).all()
+    return [name for name in names if not name.endswith(FINAL)]
+
+
+def check_name(name: str) -> None:
+    """Raise InputError when `name` can't be a study's, or is that of the finalists of one."""
+    if name.endswith(FINAL):
+        search = name.removesuffix(FINAL)
+        raise InputError(
+            f"STUDY: {name!r} holds the finalists of {search!r} and goes with it; give {search}"
+        )
+    if problem := name_problem(name):
+        raise InputError(f"STUDY: {name!r}: {problem}")
+
+
+def stored_studies(storage: LedgerStorage, name: str) -> tuple[StoredStudy, ...]:
+    """Study `name` and the study of its finalists, of these two all that are there.
+
+    Raises InputError for a bad name, when neither is there, and when one was not made by Gridless.
+    """
+    check_name(name)
+    all_names = storage.study_names()
+    names = [n for n in (name, name + FINAL) if n in all_names]
+    if not names:
+        searches = {n.removesuffix(FINAL) for n in all_names}
+        rule = f"study {name!r} is not in the storage {masked(storage.url)}"
+        raise InputError(
+            f"{rule}; check GRIDLESS_HOME and GRIDLESS_STORAGE; {nearest(name, searches)}"
+        )
+    return tuple(_stored(storage, n) for n in names)
+
+
+def _stored(storage: LedgerStorage, name: str) -> StoredStudy:
+    study_id, attrs = find_study(storage, name)
+    return StoredStudy(name, study_id, str(attrs.get("uid", "")), attrs)

@@ -23,11 +23,11 @@ from search.paths import artifacts, cache, home
 from search.secret import masked
 from search.study.replicates import FINAL
 from search.study.spec import StudySpec, stored_spec_of
-from search.study.storage.by_name import StoredStudy, stored_studies
 from search.study.storage.claim import is_lost
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState, put_place
+from search.study.storage.read import StoredStudy, stored_studies
 from search.study.storage.trial_rows import DamagedError, decoding
 
 REASON = "it is being deleted"

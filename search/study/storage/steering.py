@@ -25,10 +25,6 @@ from search.study.storage.optuna_storage import database_time
 from search.study.storage.queue import Place, QueueState, n_started, opened, put_place
 from search.study.storage.read import CLAIM_LOST_REASON
 
-"""How often a trial may lose its worker without an epoch between before it is taken for the
-reason.
-"""
-
 
 def requeue_lost(ledger: Ledger, owner: Owner, *, grace_s: float) -> list[int]:
     """Return the trials of lost workers to WAITING; their numbers. One that lost its workers too

@@ -13,11 +13,10 @@ import pytest
 
 from search.errors import InputError
 from search.study.storage.archive import read_archive, write_archive
-from search.study.storage.by_name import StoredStudy, stored_studies
 from search.study.storage.jsonl import read_lines, study_lines
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState
-from search.study.storage.read import read_study
+from search.study.storage.read import StoredStudy, read_study, stored_studies
 from tests.kept import ME, keep
 from tests.study.helpers import begin, store_place
 

@@ -19,11 +19,10 @@ from search.datasets.image_data import from_arrays
 from search.datasets.split import Prepared, prepare, read_split
 from search.errors import InputError
 from search.paths import cache
-from search.study.storage.by_name import open_library, search_names, stored_studies
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
-from search.study.storage.read import read_study
+from search.study.storage.read import open_library, read_study, search_names, stored_studies
 from search.study.storage.removal import plan_removal, put_back, remove, take_off
 from search.study.storage.trial_rows import DamagedError
 from tests.kept import ME, keep
