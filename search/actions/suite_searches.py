@@ -13,18 +13,10 @@ from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger, finals_of, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
-from search.study.suite import SuiteFile, System
+from search.study.suite import SearchSettings, SuiteFile, System
 from search.worker.engines.devices import Crew
 
-_LIMITS = {
-    "n_trials",
-    "timeout_s",
-    "budget",
-    "trial_timeout_s",
-    "finalists",
-    "n_replicates",
-    "stop_when_flat",
-}
+_LIMITS = set(SearchSettings.model_fields) - {"epochs", "strategy"}
 """What decides how far a search goes."""
 
 
@@ -79,13 +71,11 @@ def is_searched(storage: LedgerStorage, spec: StudySpec) -> bool:
 
 
 def _settings(system: System, file: SuiteFile) -> Settings:
-    own = system.search.model_dump(exclude_none=True) if system.search else {}
-    shared = {
-        "seed": file.seed,
-        "precision": file.precision,
-        "validation_fraction": system.validation_fraction,
-    }
-    settings, problems = settings_for("default", own | shared)
+    flags = system.search.model_dump(exclude_none=True) if system.search else {}
+    flags["seed"] = file.seed
+    flags["precision"] = file.precision
+    flags["validation_fraction"] = system.validation_fraction
+    settings, problems = settings_for("default", flags)
     if settings is None:
         raise InputError(problems)
     return settings

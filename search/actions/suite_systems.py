@@ -14,7 +14,7 @@ from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.space import Published, Space
 from search.space.training_params import TRAINING, problems_of
-from search.study.suite import Entry, Search, Split, SuiteFile, System
+from search.study.suite import Entry, SearchSettings, Split, SuiteFile, System
 
 Change = Mapping[str, Any]
 """What differs from the document's setting; in a search, what is pinned."""
@@ -120,7 +120,7 @@ def _system(
     )
 
 
-def _search(file: SuiteFile, entry: Entry) -> Search | None:
+def _search(file: SuiteFile, entry: Entry) -> SearchSettings | None:
     """How systems of `entry` are searched. Raises InputError where their results could not be
     compared.
     """
@@ -138,7 +138,7 @@ def _search(file: SuiteFile, entry: Entry) -> Search | None:
         )
     if problems:
         raise InputError(problems)
-    return (entry.search or Search()).over(file.search)
+    return (entry.search or SearchSettings()).over(file.search)
 
 
 def _free_name(base: str, change: Change, taken: Mapping[str, Any]) -> str:

@@ -45,6 +45,11 @@ N_REPLICATES = 3
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Trainings = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Epochs = Annotated[int, Field(ge=1, le=100_000)]
+Seed = Annotated[int, Field(ge=0, lt=2**31)]
+Seeds = Annotated[int, Field(ge=1, le=1000)]
+Fraction = Annotated[float, Field(ge=0.01, le=0.5)]
 
 
 class Lasting(BaseModel):
@@ -54,15 +59,15 @@ class Lasting(BaseModel):
 
     n_trials: Count = 20
     """Settings to try, the first of them the document's own."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     strategy: str = DEFAULT_STRATEGY
     timeout_s: Seconds | None = None
     """Wall-clock seconds after which a command pauses what runs and ends."""
-    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    budget: Trainings | None = None
     """Compute to spend, in full trainings (epochs spent / largest total)."""
     trial_timeout_s: Seconds | None = 86_400.0
     """Hard limit on the training time of one trial, in seconds of its process's life."""
-    validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] = 1 / 6
+    validation_fraction: Fraction = 1 / 6
     """Part of the training images that validates: a sixth of 60,000 leaves as many as the test set
     has.
     """
@@ -92,7 +97,7 @@ class Settings(Lasting):
     """
 
     name: str | None = None
-    epochs: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    epochs: Epochs | None = None
     """The most epochs that a trial may train; the space's largest by default."""
     workers: Annotated[int, Field(ge=1, le=1024)] | None = None
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
@@ -105,7 +110,7 @@ class Settings(Lasting):
     """How many of the best settings are trained again after the search and scored on the test set;
     0 for none, None for as many as about the search's own time pays for.
     """
-    n_replicates: Annotated[int, Field(ge=1, le=1000)] | None = None
+    n_replicates: Seeds | None = None
     """Fresh seeds that each finalist is trained on; None for N_REPLICATES."""
 
     @property
@@ -130,7 +135,7 @@ class Settings(Lasting):
 
     @field_validator("strategy")
     @classmethod
-    def _strategy_is_known(cls, name: str) -> str:
+    def _strategy_exists(cls, name: str) -> str:
         if name not in STRATEGIES:
             raise ValueError(nearest(name, STRATEGIES))
         return name

@@ -14,11 +14,20 @@ from search.files import unwritable, whole_file
 from search.registry import data_folders, nearest
 from search.space.space import Published
 from search.strategies import STRATEGIES
-from search.study.settings import Count, Precision, Seconds, name_problem, read_settings
+from search.study.settings import (
+    Count,
+    Epochs,
+    Fraction,
+    Precision,
+    Seconds,
+    Seed,
+    Seeds,
+    Trainings,
+    name_problem,
+    read_settings,
+)
 
 Split = Literal["test", "validation", "train"]
-Seeds = Annotated[int, Field(ge=1, le=1000)]
-Epochs = Annotated[int, Field(ge=1, le=100_000)]
 _FORMS = {
     "too_short": "give at least one",
     "tuple_type": "give a list of systems, each with model and data",
@@ -30,7 +39,7 @@ def _listed(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
-def _known_strategy(name: str) -> str:
+def _existing_strategy(name: str) -> str:
     if name not in STRATEGIES:
         raise ValueError(nearest(name, STRATEGIES))
     return name
@@ -44,9 +53,8 @@ class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Search(_Strict):
-    """How a suite searches: keys of studies' settings. What is left out is as in
-    studies/default.yaml.
+class SearchSettings(_Strict):
+    """How a suite searches, by a study's settings. The rest is as in studies/default.yaml.
 
     What systems must share to be comparable (seed, validation_fraction, precision) are keys of the
     suite itself, and workers are the command's.
@@ -55,21 +63,21 @@ class Search(_Strict):
     n_trials: Count | None = None
     epochs: Epochs | None = None
     """The most that a trial may train; the smallest counts of this, the entry's and the suite's."""
-    budget: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    budget: Trainings | None = None
     """In full trainings."""
     timeout_s: Seconds | None = None
     """Such searches run one after another, so that each has its time."""
     trial_timeout_s: Seconds | None = None
-    strategy: Annotated[str, AfterValidator(_known_strategy)] | None = None
+    strategy: Annotated[str, AfterValidator(_existing_strategy)] | None = None
     finalists: Annotated[int, Field(ge=1, le=50)] | None = None
     """At least one: finalists are what is compared."""
     n_replicates: Seeds | None = None
     """Seeds of each finalist; the entry's or the suite's `seeds` by default."""
     stop_when_flat: bool | None = None
 
-    def over(self, other: "Search | None") -> "Search":
+    def over(self, other: "SearchSettings | None") -> "SearchSettings":
         """This, and from `other` what this leaves out."""
-        return (other or Search()).model_copy(update=self.model_dump(exclude_none=True))
+        return (other or SearchSettings()).model_copy(update=self.model_dump(exclude_none=True))
 
 
 class Entry(_Strict):
@@ -79,7 +87,7 @@ class Entry(_Strict):
     data: Names
     setting: Settings = ({},)
     """What differs from the document's setting; in a search, what is pinned."""
-    search: Search | None = None
+    search: SearchSettings | None = None
     """Search each of them; over the suite's own."""
     evaluate: Split | None = None
     """What to score on; the published figure's own split where there is one, otherwise the test
@@ -87,7 +95,7 @@ class Entry(_Strict):
     """
     seeds: Seeds | None = None
     epochs: Epochs | None = None
-    validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] | None = None
+    validation_fraction: Fraction | None = None
     note: str = ""
 
 
@@ -95,14 +103,14 @@ class SuiteFile(_Strict):
     """A suite as written in studies/<name>.yaml."""
 
     systems: Annotated[tuple[Entry, ...], Field(min_length=1)]
-    search: Search | None = None
+    search: SearchSettings | None = None
     """Search every system."""
     seeds: Seeds = 3
     """Replicates of each system, or of each finalist."""
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    seed: Seed = 0
     epochs: Epochs | None = None
     """The most that a system may train; the document's number by default."""
-    validation_fraction: Annotated[float, Field(ge=0.01, le=0.5)] = 1 / 6
+    validation_fraction: Fraction = 1 / 6
     precision: Precision = "float32"
 
 
@@ -118,7 +126,7 @@ class System(_Strict):
     data_source: str
     setting: dict[str, Any]
     """The setting that is trained; of a search, that of its trial 0."""
-    search: Search | None = None
+    search: SearchSettings | None = None
     """How its settings are searched; None where one is fixed."""
     evaluate: Split
     seeds: int
@@ -156,8 +164,8 @@ def read_suite(name: str, flags: Mapping[str, Any]) -> SuiteFile:
         return SuiteFile.model_validate(raw)
     except ValidationError as error:
         # A list of which every item is wrong is not too short as well.
-        found = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
-        raise InputError([_explain(path, e) for e in found]) from error
+        errors = [e for e in error.errors() if not (e["type"] == "too_short" and e["input"])]
+        raise InputError([_explain(path, e) for e in errors]) from error
 
 
 def _without(entry: Any, key: str) -> Any:
@@ -192,23 +200,22 @@ def _find(name: str) -> Path:
 def _explain(path: Path, error: Any) -> str:
     where = ".".join(str(key + 1) if isinstance(key, int) else key for key in error["loc"])
     if error["type"] == "extra_forbidden":
-        owner, known = _keys_at(error["loc"])
-        return f"{path}: {where}: is not a key of {owner}; {nearest(str(error['loc'][-1]), known)}"
+        owner, keys = _keys_at(error["loc"])
+        return f"{path}: {where}: is not a key of {owner}; {nearest(str(error['loc'][-1]), keys)}"
     if error["type"] == "missing":
         return f"{path}: {where} is missing"
-    is_search = error["type"] == "model_type" and error["loc"][-1] == "search"
-    text = (
-        "give a mapping like {n_trials: 8}"
-        if is_search
-        else _FORMS.get(error["type"], error["msg"])
-    )
+    text = _FORMS.get(error["type"], error["msg"])
+    if error["type"] == "model_type" and error["loc"][-1] == "search":
+        text = "give a mapping like {n_trials: 8}"
     return f"{path}: {where} = {error['input']!r}: {text[:1].lower()}{text[1:]}"
 
 
 def _keys_at(loc: tuple[str | int, ...]) -> tuple[str, Iterable[str]]:
+    """What has the key at `loc`, for people, and which keys that may have."""
     if loc[-2:-1] == ("search",):
-        return "a suite's search", Search.model_fields
-    return "a suite", Entry.model_fields if len(loc) > 1 else SuiteFile.model_fields
+        return "a suite's search", SearchSettings.model_fields
+    owner = Entry if len(loc) > 1 else SuiteFile
+    return "a suite", owner.model_fields
 
 
 def suite_name(name: str) -> str:
@@ -241,12 +248,10 @@ def stored_suite(folder: Path) -> Suite:
     """The suite that was run into `folder`. Raises InputError when there is none."""
     path = folder / "suite.yaml"
     if not path.is_file():
-        known = (
-            ", ".join(sorted(p.parent.name for p in folder.parent.glob("*/suite.yaml"))) or "none"
-        )
+        suites = sorted(p.parent.name for p in folder.parent.glob("*/suite.yaml"))
         raise InputError(
-            f"{folder.name!r} is no suite that was run here; known: {known}; `gridless bench`"
-            " runs one"
+            f"{folder.name!r} is no suite that was run here; known: {', '.join(suites) or 'none'};"
+            " `gridless bench` runs one"
         )
     try:
         return Suite.model_validate(read_settings(path))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib.util import resolve_name
 from pathlib import Path
+from typing import NamedTuple
 
 from search.registry import module_of, spec_of
 
@@ -16,20 +17,51 @@ _INSTALLED = {"site-packages", "dist-packages"}
 _IMPORTERS = {"import_module", "__import__"}
 
 
+class UserFile(NamedTuple):
+    """A file of the user's."""
+
+    folder: Path
+    """The folder that it is imported from."""
+    digest: str
+    """The beginning of its SHA-256."""
+
+
 def user_code(model: str) -> dict[str, str]:
-    """The user's files that build `model`, each by its path in its import folder: the beginning of
-    its SHA-256.
+    """The beginning of the SHA-256 of each of `user_files`, by its path in its import folder.
+
+    An installed package is one entry.
+    """
+    digests = {path: file.digest for path, file in user_files(model).items()}
+    top = _top(model)
+    if _is_package_installed(top):
+        return {f"{top}, installed": _digest(repr(digests).encode())}
+    return digests
+
+
+def top_files(model: str) -> list[str]:
+    """The modules and packages, right in their import folders, that hold `user_files`.
+
+    Empty for an installed model.
+    """
+    if _is_package_installed(_top(model)):
+        return []
+    files = user_files(model)
+    return sorted({str(file.folder / Path(path).parts[0]) for path, file in files.items()})
+
+
+def user_files(model: str) -> dict[str, UserFile]:
+    """The user's files that build `model`, each by its path in its import folder.
 
     These are the model's module and all that it imports, directly or not, of its own package, from
-    beside that, or from the working folder; what is installed besides is left out. An installed
-    package is told as one. Empty for Gridless's own models, and where the module is not on this
-    machine. Imports are read from the source: one by a computed name is not seen.
+    beside that, or from the working folder; what is installed besides is left out. Empty for
+    Gridless's own models, and where the module is not on this machine. Imports are read from the
+    source: one by a computed name is not seen.
     """
     start = module_of(model)
-    top = start.partition(".")[0]
+    top = _top(model)
     homes = {top: _folders(top), "search": []}
     roots = [Path.cwd(), *homes[top]]
-    files: dict[str, str] = {}
+    files: dict[str, UserFile] = {}
     ahead, seen = [start], {""}
     while ahead and top != "search":
         name = ahead.pop()
@@ -43,16 +75,10 @@ def user_code(model: str) -> dict[str, str]:
         for folder in homes[first]:
             if file := _file(folder, name):
                 stat = file.stat()
-                files[file.relative_to(folder).as_posix()], imports = _read(
-                    file, name, stat.st_mtime_ns, stat.st_size
-                )
+                digest, imports = _read(file, name, stat.st_mtime_ns, stat.st_size)
+                files[file.relative_to(folder).as_posix()] = UserFile(folder, digest)
                 ahead += imports
-    files = dict(sorted(files.items()))
-    return (
-        {f"{top}, installed": _digest(repr(files).encode())}
-        if any(map(_is_installed, homes[top]))
-        else files
-    )
+    return dict(sorted(files.items()))
 
 
 def code_facts(code: Mapping[str, str]) -> dict[str, str]:
@@ -77,6 +103,15 @@ def code_difference(then: Mapping[str, str], now: Mapping[str, str]) -> str:
         "gone": [file for file in then if file not in now],
     }
     return "; ".join(f"{word}: {', '.join(files)}" for word, files in groups.items() if files)
+
+
+def _top(model: str) -> str:
+    """The name of the top-level module of `model`."""
+    return module_of(model).partition(".")[0]
+
+
+def _is_package_installed(top: str) -> bool:
+    return any(map(_is_installed, _folders(top)))
 
 
 def _folders(top: str) -> list[Path]:

@@ -9,7 +9,7 @@ import pytest
 from search.errors import InputError
 from search.space.space import Published
 from search.study.suite import (
-    Search,
+    SearchSettings,
     Suite,
     System,
     read_suite,
@@ -142,18 +142,18 @@ def test_an_entry_searches_as_it_says_else_as_the_suite_does_and_flags_go_before
     )
     suite = read_suite(file, {})
     assert [e.search.over(suite.search) for e in suite.systems if e.search] == [
-        Search(n_trials=3, n_replicates=7),
-        Search(n_trials=8, n_replicates=9),
+        SearchSettings(n_trials=3, n_replicates=7),
+        SearchSettings(n_trials=8, n_replicates=9),
     ]
     flagged = read_suite(file, {"seeds": 2})
     assert [flagged.search, *(e.search for e in flagged.systems)] == [
-        Search(n_trials=8),
-        Search(n_trials=3),
-        Search(),
+        SearchSettings(n_trials=8),
+        SearchSettings(n_trials=3),
+        SearchSettings(),
     ]
     assert (
         read_suite(written("search: {}\nsystems: [{model: mlp, data: digits}]"), {}).search
-        == Search()
+        == SearchSettings()
     )
 
 
@@ -196,7 +196,7 @@ def test_the_shipped_suite_has_every_system_that_the_documents_train() -> None:
 
 def test_a_suite_that_was_run_is_read_back_as_it_was(tmp_path: Path) -> None:
     searched = SYSTEM.model_copy(
-        update={"study": "own.b", "published": None, "search": Search(n_trials=4)}
+        update={"study": "own.b", "published": None, "search": SearchSettings(n_trials=4)}
     )
     suite = Suite(name="own", systems=(SYSTEM, searched))
     assert stored_systems(tmp_path / "own") == ()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from search.study.user_code import code_difference, user_code
+from search.study.user_code import code_difference, top_files, user_code
 
 FILES = {
     "nets.py": (
@@ -57,6 +57,16 @@ def test_a_model_beside_the_working_folder_and_an_installed_one_count_too(
     assert set(user_code("nets:build")) == BY_NETS  # the same names, wherever they lie
     [installed] = user_code("keras_tuner.applications:HyperResNet")
     assert installed == "keras_tuner, installed"
+
+
+def test_what_a_copy_of_a_model_must_take_along_is_whole_modules_and_packages(
+    folder: Path,
+) -> None:
+    names = ["heads.py", "layers.py", "nets.py", "plugged.py", "shared"]
+    assert top_files("nets:build") == [str(folder / name) for name in names]
+    assert top_files("package.nets:Hyper") == [str(folder / "package")]
+    assert top_files("convNN_8") == []
+    assert top_files("keras_tuner.applications:HyperResNet") == []
 
 
 def test_each_change_is_named(folder: Path) -> None:

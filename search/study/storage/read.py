@@ -1,4 +1,4 @@
-"""What a storage holds, read as records. Reports, views and strategies read it only through here."""
+"""What a storage holds, as records. Reports, views and strategies read it only through here."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

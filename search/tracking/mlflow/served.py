@@ -15,13 +15,12 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from search.registry import module_of
+from search.study.user_code import top_files
 from search.training.kept import FACTS, read_kept
 
 _BUILDER = "builder"
@@ -71,35 +70,9 @@ class Flavor:
             path,
             loader_module=__name__,
             data_path=str(self._folder),
-            code_paths=modules_of(self._builder),
+            code_paths=top_files(self._builder),
             **details,
         )
-
-
-def modules_of(builder: str) -> list[str]:
-    """The files and packages of a builder's own code: its module's, and what was imported from the
-    same folder.
-    """
-    module = sys.modules.get(module_of(builder))
-    file = getattr(module, "__file__", None)
-    if module is None or file is None or "site-packages" in Path(file).parts:
-        return []
-    depth = module.__name__.count(".") + (1 if Path(file).name == "__init__.py" else 0)
-    root = Path(file).parents[depth]
-    tops = {_top(module, root) for module in list(sys.modules.values())}
-    return sorted(str(top) for top in tops if top is not None)
-
-
-def _top(module: ModuleType, root: Path) -> Path | None:
-    """The file or folder right under `root` that a module lies in."""
-    file = Path(getattr(module, "__file__", None) or "/")
-    if (
-        not file.is_relative_to(root)
-        or "site-packages" in file.parts
-        or module.__name__.startswith("search")
-    ):
-        return None
-    return root / file.relative_to(root).parts[0]
 
 
 def _see(path: str, facts: Path) -> None:
