@@ -11,7 +11,7 @@ from ruamel.yaml import YAML
 
 from search import registry
 from search.actions.space_source import (
-    FOUND_EPOCHS,
+    DEFAULT_EPOCHS,
     check_settings,
     differs_in_conditions,
     space_for,
@@ -115,8 +115,8 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
 
     `say` is told what takes time. Nothing is stored but prepared data.
     """
-    settings, found, data, storage, crew = _check_parts(request, say)
-    space = found.space
+    settings, discovery, data, storage, crew = _check_parts(request, say)
+    space = discovery.space
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
         raise InputError(f"NAME: {name!r}: {problem}")
@@ -124,7 +124,7 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
         data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache()
     )
     fixed = space.fix(typed_pairs(space, request.fixes)) if request.fixes else space
-    return Checked(request, name, settings, fixed, prepared, storage, crew, found.notices)
+    return Checked(request, name, settings, fixed, prepared, storage, crew, discovery.notices)
 
 
 def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
@@ -220,8 +220,8 @@ def _check_parts(
             problems.extend(error.problems)
             return None
 
-    settings, found = settings_for(_study_name(request), request.flags)
-    problems += found
+    settings, mistakes = settings_for(_study_name(request), request.flags)
+    problems += mistakes
     model_problem = registry.check_name(registry.MODELS, request.model)
     if model_problem:
         problems.append(model_problem)
@@ -246,9 +246,9 @@ def _check_parts(
 
 
 def _space(request: Request, data: ImageData | None, say: Callable[[str], None]) -> FoundSpace:
-    found = space_for(request.model, request.space_file, data, say)
-    check_settings(found.space, request.tries, request.fixes)
-    return found
+    discovery = space_for(request.model, request.space_file, data, say)
+    check_settings(discovery.space, request.tries, request.fixes)
+    return discovery
 
 
 def _study_name(request: Request) -> str:
@@ -271,7 +271,7 @@ def _torn_study_file(name: str) -> str | None:
 
 def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudySpec:
     request, settings, data = checked.request, checked.settings, checked.data
-    epochs = settings.epochs or space.max_epochs or (FOUND_EPOCHS if checked.notices else None)
+    epochs = settings.epochs or space.max_epochs or (DEFAULT_EPOCHS if checked.notices else None)
     if epochs is None:
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
     first = [space.document, *(space.complete(typed_pairs(space, [t])) for t in request.tries)]

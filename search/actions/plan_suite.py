@@ -189,20 +189,20 @@ def prepare_suite(
         title = flags.get("name") or suite_name(name)
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
-    systems, spaces, found = resolve(file, title)
-    wanted = {
+    systems, spaces, mistakes = resolve(file, title)
+    models = {
         m
         for entry in file.systems
         for m in entry.model
         if (not only or m in only) and m not in skip
     }
-    chosen = tuple(s for s in systems if s.model in wanted)
+    chosen = tuple(s for s in systems if s.model in models)
     unknown = [*_unknown("--only", only, file), *_unknown("--skip", skip, file)]
-    problems += [*unknown, *found]
-    if not wanted and not unknown:
+    problems += [*unknown, *mistakes]
+    if not models and not unknown:
         problems.append("--only and --skip leave no system of the suite")
-    data, found = _load(chosen, wanted, file, say)
-    problems += found
+    data, mistakes = _load(chosen, models, file, say)
+    problems += mistakes
     if problems or settings is None:
         raise InputError(problems)
     if fixed := [s for s in chosen if s.search is None]:
@@ -223,8 +223,10 @@ def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:
     when a study can't go on, or nothing can be written.
     """
     ledgers = [open_study(plan, bench.storage) for plan in plans]
-    known = {s.study: s for s in stored_systems(bench.folder)} | {s.study: s for s in bench.chosen}
-    merged = tuple(known.get(s.study, s) for s in bench.suite.systems)
+    by_study = {s.study: s for s in stored_systems(bench.folder)} | {
+        s.study: s for s in bench.chosen
+    }
+    merged = tuple(by_study.get(s.study, s) for s in bench.suite.systems)
     write_suite(Suite(name=bench.suite.name, systems=merged), bench.folder)
     return ledgers
 
@@ -234,33 +236,33 @@ def _needs_trial(system: System) -> bool:
 
 
 def _unknown(flag: str, models: Sequence[str], file: SuiteFile) -> list[str]:
-    known = {m for entry in file.systems for m in entry.model}
+    names = {m for entry in file.systems for m in entry.model}
     return [
-        f"{flag}: {m!r} is not in the suite; {registry.nearest(m, known)}"
+        f"{flag}: {m!r} is not in the suite; {registry.nearest(m, names)}"
         for m in models
-        if m not in known
+        if m not in names
     ]
 
 
 def _load(
-    systems: Sequence[System], wanted: set[str], file: SuiteFile, say: Say
+    systems: Sequence[System], models: set[str], file: SuiteFile, say: Say
 ) -> tuple[dict[str, Prepared], list[str]]:
-    """The prepared data of every study, each data set of the models `wanted` loaded once, and every
+    """The prepared data of every study, each data set of `models` loaded once, and every
     problem.
     """
     prepared: dict[str, Prepared] = {}
     problems: list[str] = []
-    entries = [entry for entry in file.systems if not wanted.isdisjoint(entry.model)]
+    entries = [entry for entry in file.systems if not models.isdisjoint(entry.model)]
     for source in dict.fromkeys(data_source(d) for entry in entries for d in entry.data):
-        own = [s for s in systems if s.data_source == source]
+        of_source = [s for s in systems if s.data_source == source]
         say(f"loading {source} …")
         try:
             images = load(source)
-            prepared |= {s.study: _split(images, file, s) for s in own}
+            prepared |= {s.study: _split(images, file, s) for s in of_source}
         except InputError as error:
             problems += [
                 *error.problems,
-                *([f"or leave out what needs it: {_skips(own)}"] if own else []),
+                *([f"or leave out what needs it: {_skips(of_source)}"] if of_source else []),
             ]
     return prepared, problems
 
@@ -282,8 +284,8 @@ def _check_networks(
     answers = build_all(questions, weights=True)
     bad = [(s, a.error) for s, a in zip(systems, answers, strict=True) if a.error]
     if bad:
-        told = [f"{s.model} on {s.data}: {error}" for s, error in bad]
-        raise InputError([*told, f"or leave them out: {_skips([s for s, _ in bad])}"])
+        mistakes = [f"{s.model} on {s.data}: {error}" for s, error in bad]
+        raise InputError([*mistakes, f"or leave them out: {_skips([s for s, _ in bad])}"])
 
 
 def _skips(systems: Sequence[System]) -> str:

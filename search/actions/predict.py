@@ -58,12 +58,12 @@ def predict(study: str, files: Sequence[str], *, top: int) -> tuple[list[Answer]
     shape: Shape = network.input_shape[1:]
     if batch is None or batch.images[0].shape != shape:
         batch = read_batch(files, shape)
-    found = _probabilities(network, batch)
-    names = _class_names(samples, found.shape[1])
-    order = np.argsort(-found, axis=1, kind="stable")[:, :top]
+    probabilities = _probabilities(network, batch)
+    names = _class_names(samples, probabilities.shape[1])
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
     answers = [
         Answer(image, tuple(Guess(int(i), names[i], float(row[i])) for i in best))
-        for image, row, best in zip(batch.names, found, order, strict=True)
+        for image, row, best in zip(batch.names, probabilities, order, strict=True)
     ]
     return answers, batch.notices(shape)
 

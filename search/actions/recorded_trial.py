@@ -42,21 +42,19 @@ def find_recorded(
         raise InputError(f"trial {number} of {record.name} {problem}")
     spec = stored_spec_of(record.name, {"spec": record.spec})
     device = {"device": trial.device} if trial.device else {}
-    ran_on = (
-        record.environments.get(trial.environments[-1], {})
-        if trial.environments
-        else record.environment
-    )
-    known = {"threads": str(spec.threads)} | dict(ran_on) | device
-    return Recorded(spec, trial, known, max(1, len(trial.environments)))
+    ran_on = record.environment
+    if trial.environments:
+        ran_on = record.environments.get(trial.environments[-1], {})
+    facts = {"threads": str(spec.threads)} | dict(ran_on) | device
+    return Recorded(spec, trial, facts, max(1, len(trial.environments)))
 
 
 def _trial(record: StudyRecord, number: int) -> TrialRecord:
-    found = next((t for t in record.trials if t.number == number), None)
-    if found is None:
-        known = f"it has 0 to {record.trials[-1].number}" if record.trials else "it has none yet"
-        raise InputError(f"study {record.name!r} has no trial {number}; {known}")
-    return found
+    trial = next((t for t in record.trials if t.number == number), None)
+    if trial is None:
+        numbers = f"it has 0 to {record.trials[-1].number}" if record.trials else "it has none yet"
+        raise InputError(f"study {record.name!r} has no trial {number}; {numbers}")
+    return trial
 
 
 def _replicate(storage: LedgerStorage, record: StudyRecord, number: int, k: int) -> int:
@@ -72,19 +70,19 @@ def _replicate(storage: LedgerStorage, record: StudyRecord, number: int, k: int)
         raise InputError(
             f"study {record.name!r} has no replicates: there is no study {record.name + FINAL!r}"
         )
-    own = [
+    replicates = [
         i
         for i, replicate in enumerate(spec.replicates)
         if replicate.source == number and not replicate.is_pilot
     ]
-    if not own:
+    if not replicates:
         finalists = sorted({r.source for r in spec.replicates if r.source is not None})
         raise InputError(
             f"trial {number} has no replicates; trials {', '.join(map(str, finalists))} have"
         )
-    if not 0 <= k < len(own):
-        raise InputError(f"trial {number} has no replicate {k}; it has 0 to {len(own) - 1}")
-    return own[k]
+    if not 0 <= k < len(replicates):
+        raise InputError(f"trial {number} has no replicate {k}; it has 0 to {len(replicates) - 1}")
+    return replicates[k]
 
 
 def _unfit(trial: TrialRecord) -> str | None:

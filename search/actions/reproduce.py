@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from search.actions.recorded_trial import Recorded
 from search.analysis.reproduction import (
@@ -94,8 +93,8 @@ def reproduce(
         )
         here = environment(device.name, threads=crew.threads, code=user_code(recorded.spec.model))
         again = _train(recorded, data, tolerance, show)
-    found = compare(recorded.trial, again, tolerance=tolerance)
-    return Reproduced(recorded, again, found, changes(recorded.environment, here))
+    comparison = compare(recorded.trial, again, tolerance=tolerance)
+    return Reproduced(recorded, again, comparison, changes(recorded.environment, here))
 
 
 def _data(recorded: Recorded) -> Prepared:
@@ -107,21 +106,21 @@ def _data(recorded: Recorded) -> Prepared:
         p for p in (model_problem(spec.model), _backend_problem(recorded), check_home()) if p
     ]
     try:
-        found = load(spec.data_source)
+        images = load(spec.data_source)
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
-    if found.digest != spec.data_digest:
+    if images.digest != spec.data_digest:
         rule = (
             f"the data of study {spec.name!r} are not on this machine: {spec.data_source} has the"
             " digest"
         )
         problems.append(
-            f"{rule} {found.digest} here and had {spec.data_digest} there; copy that data over"
+            f"{rule} {images.digest} here and had {spec.data_digest} there; copy that data over"
         )
     if problems:
         raise InputError(problems)
     return prepare(
-        found, seed=spec.seed, validation_fraction=spec.validation_fraction, cache=cache()
+        images, seed=spec.seed, validation_fraction=spec.validation_fraction, cache=cache()
     )
 
 
@@ -233,12 +232,10 @@ class _Listener:
             segment.close()
 
     def _note(self, message: Built | Evaluated) -> None:
-        found: dict[str, Any] = (
-            {"n_params": message.n_params}
-            if isinstance(message, Built)
-            else {"evaluation": Evaluation(**message.found)}
-        )
-        self._again = replace(self._again, **found)
+        if isinstance(message, Built):
+            self._again = replace(self._again, n_params=message.n_params)
+        else:
+            self._again = replace(self._again, evaluation=Evaluation(**message.evaluation))
 
     def _on_epoch(self, epoch: Epoch) -> str:
         then = self._then
@@ -248,8 +245,8 @@ class _Listener:
         if then.evaluation:
             return Decision.GO_ON  # to the end, where it is scored
         # A failure is waited for until the epoch is over that it did not survive.
-        n_wanted = then.epochs + 1 if then.state == State.FAIL else then.epochs
-        return Decision.GO_ON if epoch.step < n_wanted else Decision.STOP
+        n_epochs = then.epochs + 1 if then.state == State.FAIL else then.epochs
+        return Decision.GO_ON if epoch.step < n_epochs else Decision.STOP
 
     def _ended(self, message: Ended) -> TrialRecord:
         if message.ending == Ending.HALT:

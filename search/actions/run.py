@@ -93,16 +93,16 @@ class _Watch:
 
     def look(self) -> Sequence[Ledger]:
         """Raises RetryLaterError when the storage is away."""
-        storage, known = self._ledgers[0].storage, [ledger.name for ledger in self._ledgers]
+        storage = self._ledgers[0].storage
+        names = [ledger.name for ledger in self._ledgers]
         self._ledgers += [
-            Ledger(storage, name) for name in finals_of(storage, known) if name not in known
+            Ledger(storage, name) for name in finals_of(storage, names) if name not in names
         ]
         return self._ledgers
 
     def show(self, show: Show) -> None:
-        with suppress(
-            RetryLaterError
-        ):  # the view stands still while it is away; the workers wait for it themselves
+        # The view stands still while it is away; the workers wait for it themselves.
+        with suppress(RetryLaterError):
             ledgers = self.look()
             for ledger in ledgers:
                 ledger.place()  # reads the spec again: trials may have been added since

@@ -12,7 +12,7 @@ from search.space.space import Space
 from search.space.yaml_file import typed
 from search.training.discovery import FoundSpace, find
 
-FOUND_EPOCHS = 10
+DEFAULT_EPOCHS = 10
 """The most that a trial trains of a model for KerasTuner, which says nothing of it."""
 
 
@@ -69,7 +69,7 @@ def typed_pairs(space: Space, texts: Sequence[str]) -> dict[str, Any]:
     """The values of "name=value,name=value" texts, as YAML reads them; text where the choices are
     text.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for text in texts:
         for pair in text.split(","):
             name, equals, value = (p.strip() for p in pair.partition("="))
@@ -77,8 +77,8 @@ def typed_pairs(space: Space, texts: Sequence[str]) -> dict[str, Any]:
                 raise InputError(
                     f"{pair!r} is not name=value; write it like lr=0.01,optimizer=adam"
                 )
-            found[name] = _typed(space, name, value)
-    return found
+            values[name] = _typed(space, name, value)
+    return values
 
 
 def _typed(space: Space, name: str, text: str) -> Any:

@@ -52,10 +52,10 @@ def _setting(
     """
     if problem := registry.check_name(registry.MODELS, model):
         raise InputError(problem)
-    own = load_space(find_space(model, None))
-    space = _pinned(own.model_copy(update={"model": model}), change)
-    is_documents = own.model == model and data_name(data) == own.data and not change
-    return space, space.complete({}), own.published if is_documents else None
+    documented = load_space(find_space(model, None))
+    space = _pinned(documented.model_copy(update={"model": model}), change)
+    is_documents = documented.model == model and data_name(data) == documented.data and not change
+    return space, space.complete({}), documented.published if is_documents else None
 
 
 def _pinned(space: Space, change: Change) -> Space:

@@ -15,20 +15,20 @@ use.
 
 
 def starting_points(
-    earlier: Sequence[StudyRecord], space: Space, known: Sequence[Mapping[str, Any]]
+    earlier: Sequence[StudyRecord], space: Space, taken: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """At most `N_POINTS` settings of `earlier` studies, valid in `space` and none of `known`.
+    """At most `N_POINTS` settings of `earlier` studies, valid in `space` and none of `taken`.
 
     The best of each study in the order given, then the second best of each: accuracies on different
     images are not compared. Meta-learned starting points as in Feurer et al., 2015, «Initializing
     Bayesian hyperparameter optimization via meta-learning».
     """
     orders = [ranked(s.trials) for s in earlier]
-    found: list[dict[str, Any]] = []
+    points: list[dict[str, Any]] = []
     for trial in (t for rank in zip_longest(*orders) for t in rank if t is not None):
         params = dict(trial.params)
-        if params not in [*known, *found] and not space.problems_of(params):
-            found.append(params)
-        if len(found) == N_POINTS:
+        if params not in [*taken, *points] and not space.problems_of(params):
+            points.append(params)
+        if len(points) == N_POINTS:
             break
-    return found
+    return points

@@ -11,7 +11,7 @@ from scipy.stats import qmc
 from search.records import State, TrialRecord
 from search.space.space import Space
 from search.strategies.bayes.acquisition import search
-from search.strategies.bayes.outlook import N_OTHERS, N_TOLD, Outlook
+from search.strategies.bayes.outlook import N_MODELLED, N_OTHERS, Outlook
 from search.strategies.encoding import Encoding, Floats
 from search.strategies.protocol import Decision, derive_seed, identity, is_paused
 from search.strategies.random_tpe import RandomSettings
@@ -29,7 +29,7 @@ EVERY = 8
 """Every so many-th setting is one of the even spread all the same: a model that is wrong is never
 alone.
 """
-MIN_KNOWN = 3
+MIN_VALUED = 3
 N_AROUND = 8
 """The best trials in whose neighbourhood new settings are looked for."""
 
@@ -89,7 +89,7 @@ class DefaultStrategy:
         taken = {identity(t.params, self._max_epochs) for t in others}
         outlook = self._outlook(others)
         place = number - self._n_more
-        is_early = place < N_STARTUP or outlook.n_known < MIN_KNOWN
+        is_early = place < N_STARTUP or outlook.n_valued < MIN_VALUED
         # A choice that no trial had can't be judged by its neighbours: there are none.
         is_open = place < N_STARTUP + self._encoding.n_alternatives and place % 2 == 1
         if is_early or is_open or number % EVERY == 0 or not self._encoding.width:
@@ -114,18 +114,18 @@ class DefaultStrategy:
 
     def decide(self, trials: Sequence[TrialRecord], number: int, step: int) -> Decision:
         """Pause at a rung, unless the trial is the one to be promoted now."""
-        own = next(t for t in trials if t.number == number)
+        trial = next(t for t in trials if t.number == number)
         if (
             not self.is_rung(step)
-            or step >= (own.total_epochs or step + 1)
-            or self._is_document(own)
+            or step >= (trial.total_epochs or step + 1)
+            or self._is_document(trial)
         ):
             return Decision.GO_ON
-        return Decision.GO_ON if self._next(trials, own=number) == number else Decision.PAUSE
+        return Decision.GO_ON if self._next(trials, running=number) == number else Decision.PAUSE
 
     def promote(self, trials: Sequence[TrialRecord]) -> int | None:
         """The most promising trial at the highest rung from which not enough have gone on."""
-        return self._next(trials, own=None)
+        return self._next(trials, running=None)
 
     def is_rung(self, step: int) -> bool:
         """Whether trials pause at `step`."""
@@ -136,9 +136,9 @@ class DefaultStrategy:
         """Whether training is long enough to be paused."""
         return bool(self._parts)
 
-    def _next(self, trials: Sequence[TrialRecord], *, own: int | None) -> int | None:
-        """The trial that should go on now, `own` among those that could."""
-        waiting = {t.number for t in trials if is_paused(t) or t.number == own}
+    def _next(self, trials: Sequence[TrialRecord], *, running: int | None) -> int | None:
+        """The trial that should go on now, `running` among those that could."""
+        waiting = {t.number for t in trials if is_paused(t) or t.number == running}
         for rung, part in reversed(self._parts.items()):
             here = [t for t in trials if t.epochs == rung and t.number in waiting]
             if here and self._n_gone(trials, rung, waiting) < self._n_to_go(trials, rung, part):
@@ -184,23 +184,24 @@ class DefaultStrategy:
         return max(here, key=lambda t: (gains.get(t.number, -math.inf), -t.number)).number
 
     def _outlook(
-        self, trials: Sequence[TrialRecord], asked: frozenset[int] = frozenset()
+        self, trials: Sequence[TrialRecord], required: frozenset[int] = frozenset()
     ) -> Outlook:
-        """What `trials` tell; of many, those whose numbers are `asked` for are among the ones that
+        """What `trials` tell; of many, those whose numbers are `required` for are among the ones that
         it knows.
         """
         # A trial that crashed by no fault of its setting tells nothing.
-        told = [t for t in trials if t.state != State.FAIL or t.untrainable]
-        asked = asked if len(told) > N_TOLD else frozenset()
+        instructive = [t for t in trials if t.state != State.FAIL or t.untrainable]
+        required = required if len(instructive) > N_MODELLED else frozenset()
         key = (
-            asked,
+            required,
             [
                 (t.number, t.state == State.FAIL, t.epochs, t.curve and t.curve[-1].val_accuracy)
-                for t in told
+                for t in instructive
             ],
         )
         if self._seen is None or self._seen[0] != key:
-            self._seen = key, Outlook(told, self._encoding, (*self._parts, self._max_epochs), asked)
+            steps = (*self._parts, self._max_epochs)
+            self._seen = key, Outlook(instructive, self._encoding, steps, required)
         return self._seen[1]
 
 

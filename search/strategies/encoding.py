@@ -134,7 +134,7 @@ class Encoding:
         """For each conditional column the columns that it depends on, with the places that make it
         active.
         """
-        found = []
+        conditions = []
         for i, param in enumerate(self._params):
             parents = []
             for name, allowed in (param.when or {}).items():
@@ -143,8 +143,8 @@ class Encoding:
                     places = [_place(parent, as_written(parent, v)) for v in allowed]
                     parents.append((self.names.index(name), np.array(places)))
             if parents:
-                found.append((i, parents))
-        return found
+                conditions.append((i, parents))
+        return conditions
 
 
 def _is_on(param: Param, setting: Mapping[str, Any]) -> bool:

@@ -88,7 +88,7 @@ class GridSettings:
         self._first = [dict(s) for s in first] or [dict(space.document)]
         given = {identity(s, max_epochs) for s in self._first}
         self._rest = (s for s in walk(space, max_epochs) if identity(s, max_epochs) not in given)
-        self._known: list[dict[str, Any]] = []
+        self._settings: list[dict[str, Any]] = []
         self._beyond = RandomSettings(space, seed=seed, max_epochs=max_epochs)
 
     def ask(self, trials: Sequence[TrialRecord], number: int) -> dict[str, Any]:
@@ -96,9 +96,9 @@ class GridSettings:
         if number < len(self._first):
             return dict(self._first[number])
         place = number - len(self._first)
-        self._known += itertools.islice(self._rest, max(0, place + 1 - len(self._known)))
+        self._settings += itertools.islice(self._rest, max(0, place + 1 - len(self._settings)))
         return (
-            dict(self._known[place])
-            if place < len(self._known)
+            dict(self._settings[place])
+            if place < len(self._settings)
             else self._beyond.ask(trials, number)
         )

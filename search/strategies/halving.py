@@ -39,13 +39,13 @@ def rungs(max_epochs: int, *, least: int = MIN_RUNG) -> tuple[int, ...]:
     """Steps at which trials are compared, ascending; empty when training is too short to be worth
     pausing.
     """
-    found, rung = set(), max_epochs / REDUCTION
+    steps, rung = set(), max_epochs / REDUCTION
     while rung >= 1:
         step = max(least, round(rung))
         if step <= 0.75 * max_epochs:
-            found.add(step)
+            steps.add(step)
         rung /= REDUCTION
-    return tuple(sorted(found))
+    return tuple(sorted(steps))
 
 
 def hyperband_brackets(max_epochs: int) -> dict[tuple[int, ...], float]:
@@ -104,9 +104,9 @@ class HalvingStrategy:
 
     def decide(self, trials: Sequence[TrialRecord], number: int, step: int) -> Decision:
         """Pause at a rung, unless the trial is already among those that earn to go on."""
-        own = next(t for t in trials if t.number == number)
+        trial = next(t for t in trials if t.number == number)
         bracket = self._bracket(number)
-        if step not in bracket or number == 0 or step >= (own.total_epochs or step + 1):
+        if step not in bracket or number == 0 or step >= (trial.total_epochs or step + 1):
             return Decision.GO_ON
         return Decision.GO_ON if number in self._earners(trials, bracket, step) else Decision.PAUSE
 

@@ -62,11 +62,11 @@ class Rates:
         momentum = np.full(len(rows), self._pinned)
         if self._momentum is not None:
             low, high = self._momenta
-            places = rows[:, self._momentum]
-            momentum = np.where(np.isnan(places), 0.0, low + np.nan_to_num(places) * (high - low))
+            column = rows[:, self._momentum]
+            momentum = np.where(np.isnan(column), 0.0, low + np.nan_to_num(column) * (high - low))
         logs = logs + np.where(self._is_sgd[which], np.log1p(-momentum), 0.0)
-        found: Floats = (logs - self._low) / self._range
-        return found
+        places: Floats = (logs - self._low) / self._range
+        return places
 
     def drawn(self, rows: Floats, uniform: Floats) -> Floats:
         """Places near the customary ones of `rows`, normally distributed within the range, from
@@ -74,10 +74,10 @@ class Rates:
         """
         spread = _SPREAD / self._range
         centre = np.clip(self.customary(rows), 0.0, 1.0)
-        found: Floats = truncnorm.ppf(
+        places: Floats = truncnorm.ppf(
             uniform, -centre / spread, (1.0 - centre) / spread, loc=centre, scale=spread
         )
-        return np.clip(found, 0.0, 1.0)
+        return np.clip(places, 0.0, 1.0)
 
 
 def rates_of(space: Space, names: Sequence[str]) -> Rates | None:

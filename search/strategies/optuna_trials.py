@@ -74,23 +74,23 @@ def as_optuna(trials: Sequence[TrialRecord], space: Space) -> list[FrozenTrial]:
     memory or by a NaN is infeasible; one that crashed tells nothing and is left out, as is one that
     has no params yet.
     """
-    known = distributions(space)
-    return [t for r in trials if r.params and (t := _as_optuna(r, known)) is not None]
+    kinds = distributions(space)
+    return [t for r in trials if r.params and (t := _as_optuna(r, kinds)) is not None]
 
 
-def _as_optuna(record: TrialRecord, known: Mapping[str, BaseDistribution]) -> FrozenTrial | None:
+def _as_optuna(record: TrialRecord, kinds: Mapping[str, BaseDistribution]) -> FrozenTrial | None:
     state = _state(record)
     if state is None:
         return None
-    params: dict[str, Any] = {n: v for n, v in record.params.items() if n in known}
+    params: dict[str, Any] = {n: v for n, v in record.params.items() if n in kinds}
     begun = record.started or _LONG_AGO
-    return _Told(
+    return _Frozen(
         number=record.number,
         trial_id=record.number,
         state=state,
         value=record.val_accuracy if state == TrialState.COMPLETE else None,
         params=params,
-        distributions={n: known[n] for n in params},
+        distributions={n: kinds[n] for n in params},
         intermediate_values={
             e.step: e.val_accuracy for e in record.curve if e.val_accuracy is not None
         },
@@ -101,12 +101,12 @@ def _as_optuna(record: TrialRecord, known: Mapping[str, BaseDistribution]) -> Fr
     )
 
 
-class _Told(FrozenTrial):
+class _Frozen(FrozenTrial):
     """A trial that a sampler is told of and that nobody changes: copies of hundreds would cost more
     than the answer.
     """
 
-    def __deepcopy__(self, _memo: object) -> "_Told":
+    def __deepcopy__(self, _memo: object) -> "_Frozen":
         return self
 
 

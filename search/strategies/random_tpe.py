@@ -34,8 +34,8 @@ class RandomSettings:
     ) -> None:
         self._space, self._seed, self._max_epochs = space, seed, max_epochs
         self._encoding = Encoding(space, max_epochs)
-        self._known = [dict(s) for s in first] or [dict(space.document)]
-        self._taken = {identity(s, max_epochs) for s in self._known}
+        self._drawn = [dict(s) for s in first] or [dict(space.document)]
+        self._taken = {identity(s, max_epochs) for s in self._drawn}
         # Draws of an unconditional real number never meet, so that the ones before need not be
         # drawn again.
         self._never_meet = any(
@@ -47,10 +47,10 @@ class RandomSettings:
         del trials
         if number == 0 or self._never_meet:
             return self.draw(number, ())
-        while len(self._known) <= number:
-            self._known.append(self.draw(len(self._known), self._taken))
-            self._taken.add(identity(self._known[-1], self._max_epochs))
-        return dict(self._known[number])
+        while len(self._drawn) <= number:
+            self._drawn.append(self.draw(len(self._drawn), self._taken))
+            self._taken.add(identity(self._drawn[-1], self._max_epochs))
+        return dict(self._drawn[number])
 
     def draw(self, number: int, taken: Collection[tuple[tuple[str, str], ...]]) -> dict[str, Any]:
         """A draw for trial `number` that is none of `taken`, if one can be found."""
@@ -81,27 +81,27 @@ class TPESettings:
         """The setting of trial `number`, from what the other trials showed."""
         others = [t for t in trials if t.number != number]
         taken = {identity(t.params, self._max_epochs) for t in others}
-        told = as_optuna(_telling(others), self._space)
+        frozen = as_optuna(_instructive(others), self._space)
         for attempt in range(3):
             seed = derive_seed(self._seed, number)
-            setting = self._suggest(told, derive_seed(seed, attempt) if attempt else seed)
+            setting = self._suggest(frozen, derive_seed(seed, attempt) if attempt else seed)
             if identity(setting, self._max_epochs) not in taken:
                 return setting
         return self._random.draw(number, taken)
 
-    def _suggest(self, told: Sequence[optuna.trial.FrozenTrial], seed: int) -> dict[str, Any]:
+    def _suggest(self, frozen: Sequence[optuna.trial.FrozenTrial], seed: int) -> dict[str, Any]:
         sampler = TPESampler(
             seed=seed, n_startup_trials=N_STARTUP, multivariate=True, constant_liar=True
         )
         study = optuna.create_study(
             storage=InMemoryStorage(), sampler=sampler, direction="maximize"
         )
-        study.add_trials(told)
+        study.add_trials(frozen)
         trial = study.ask()
         return self._space.setting(lambda name: suggest(trial, name, self._space.params[name]))
 
 
-def _telling(trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
+def _instructive(trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
     if len(trials) <= N_BEST + N_NEWEST:
         return trials
     older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]

@@ -69,35 +69,35 @@ def environment(
     threads (of this process, if not given), platform, backend, and the variables that frameworks
     heed. What is not there, such as a GPU's driver, has no key.
     """
-    found = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
-    found["backend"] = backend()
-    found["cpu"] = cpu_name()
+    facts = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
+    facts["backend"] = backend()
+    facts["cpu"] = cpu_name()
     if instructions := [i for i in _cpu_info("flags", "Features").split() if i in _INSTRUCTIONS]:
-        found["cpu_instructions"] = " ".join(sorted(instructions))
+        facts["cpu_instructions"] = " ".join(sorted(instructions))
     if limit := str(threads or os.environ.get(_THREADS, "")):
-        found["threads"] = limit
+        facts["threads"] = limit
     if flags := [f"{k}={v}" for k, v in sorted(os.environ.items()) if _FLAGS.fullmatch(k)]:
-        found["flags"] = " ".join(flags)
+        facts["flags"] = " ".join(flags)
     if driver := _driver():
-        found["gpu_driver"] = driver
-    found |= versions((*_PACKAGES, *_GPU_PACKAGES))
-    found["code_version"] = code_version()
-    found["code_digest"] = code_digest()
-    return found | code_facts(code or {})
+        facts["gpu_driver"] = driver
+    facts |= versions((*_PACKAGES, *_GPU_PACKAGES))
+    facts["code_version"] = code_version()
+    facts["code_digest"] = code_digest()
+    return facts | code_facts(code or {})
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """The versions of those `packages` that are installed."""
-    found = {}
+    installed = {}
     for package in packages:
         with suppress(PackageNotFoundError):
-            found[package] = version(package)
-    return found
+            installed[package] = version(package)
+    return installed
 
 
-def environment_digest(found: Mapping[str, str]) -> str:
+def environment_digest(facts: Mapping[str, str]) -> str:
     """A short name for an environment: its SHA-256's beginning."""
-    return hashlib.sha256(json.dumps(dict(found), sort_keys=True).encode()).hexdigest()[:12]
+    return hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def backend() -> str:
@@ -161,12 +161,12 @@ def _cpu_info(*keys: str) -> str:
 def _driver() -> str | None:
     """The version of NVIDIA's kernel driver."""
     try:
-        found = re.search(
+        match = re.search(
             r"\d+(\.\d+)+", _DRIVER_INFO.read_text(encoding="utf-8", errors="replace")
         )
     except OSError:
         return None
-    return found[0] if found else None
+    return match[0] if match else None
 
 
 def _commit() -> str | None:

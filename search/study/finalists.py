@@ -53,9 +53,9 @@ def final_spec(
     ]
     # The first seed of every finalist comes before the second of any: cut short, all are known
     # equally well.
-    asked = [replicate for k in zip_longest(*of_each) for replicate in k if replicate]
-    asked.sort(key=lambda r: not r.is_pilot)
-    replicates = (*kept, *(r for r in asked if r not in kept))
+    candidates = [replicate for k in zip_longest(*of_each) for replicate in k if replicate]
+    candidates.sort(key=lambda r: not r.is_pilot)
+    replicates = (*kept, *(r for r in candidates if r not in kept))
     return spec.model_copy(
         update={
             "name": spec.name + FINAL,

@@ -19,8 +19,8 @@ _FIXED = (
 """What a resumed study must not change; n_trials may only grow, and everything else is free."""
 
 
-def check_goes_on(stored: StudySpec, wanted: StudySpec, *, other_code: bool = False) -> None:
-    """Raise InputError with every difference when `wanted` can't go on with the study that `stored`
+def check_goes_on(stored: StudySpec, spec: StudySpec, *, other_code: bool = False) -> None:
+    """Raise InputError with every difference when `spec` can't go on with the study that `stored`
     describes.
 
     With `other_code`, the code of the model may have changed.
@@ -31,9 +31,9 @@ def check_goes_on(stored: StudySpec, wanted: StudySpec, *, other_code: bool = Fa
     )
     problems = [
         f"{rule} settings: {line}; {remedy}; the study is untouched"
-        for line in differences(stored, wanted)
+        for line in differences(stored, spec)
     ]
-    if not other_code and (changes := changed_code(stored, wanted)):
+    if not other_code and (changes := changed_code(stored, spec)):
         allow = (
             "`gridless study … --allow-changed-code` goes on, and says which trials ran with what"
         )
@@ -42,47 +42,45 @@ def check_goes_on(stored: StudySpec, wanted: StudySpec, *, other_code: bool = Fa
         raise InputError(problems)
 
 
-def changed_code(stored: StudySpec, wanted: StudySpec) -> str:
+def changed_code(stored: StudySpec, spec: StudySpec) -> str:
     """Which files of the model's code are not what they were, in words; empty if all are, or one
     says nothing of it.
     """
     return (
-        ""
-        if stored.code is None or wanted.code is None
-        else code_difference(stored.code, wanted.code)
+        "" if stored.code is None or spec.code is None else code_difference(stored.code, spec.code)
     )
 
 
-def differences(stored: StudySpec, wanted: StudySpec) -> list[str]:
-    """Why `wanted` can't go on with the study that `stored` describes, one line each; empty if it
+def differences(stored: StudySpec, spec: StudySpec) -> list[str]:
+    """Why `spec` can't go on with the study that `stored` describes, one line each; empty if it
     can.
     """
     lines = []
     for key in _FIXED:
-        old, new = getattr(stored, key), getattr(wanted, key)
+        old, new = getattr(stored, key), getattr(spec, key)
         if old != new:
             lines.append(f"{key}: the study has {old!r}, this command asks for {new!r}")
-    if stored.space_digest != wanted.space_digest:
-        lines += [f"space: {line}" for line in stored.search_space.difference(wanted.search_space)]
-    if stored.first != wanted.first:
+    if stored.space_digest != spec.space_digest:
+        lines += [f"space: {line}" for line in stored.search_space.difference(spec.search_space)]
+    if stored.first != spec.first:
         lines.append(
             f"first settings: the study has {list(stored.first)}, this command asks for"
-            f" {list(wanted.first)}"
+            f" {list(spec.first)}"
         )
-    if lost := _replicates_lost(stored, wanted):
+    if lost := _replicates_lost(stored, spec):
         lines.append(lost)
-    elif wanted.n_trials < stored.n_trials:
+    elif spec.n_trials < stored.n_trials:
         lines.append(
             f"n_trials: the study has {stored.n_trials}; it may grow but not shrink to"
-            f" {wanted.n_trials}"
+            f" {spec.n_trials}"
         )
     return lines
 
 
-def _replicates_lost(stored: StudySpec, wanted: StudySpec) -> str | None:
-    n = len(wanted.replicates)
-    if n < len(stored.replicates) and wanted.replicates == stored.replicates[:n]:
+def _replicates_lost(stored: StudySpec, spec: StudySpec) -> str | None:
+    n = len(spec.replicates)
+    if n < len(stored.replicates) and spec.replicates == stored.replicates[:n]:
         return f"seeds: the study has {len(stored.replicates)}; they may grow but not shrink to {n}"
-    if stored.replicates != wanted.replicates[: len(stored.replicates)]:
+    if stored.replicates != spec.replicates[: len(stored.replicates)]:
         return "replicates: their settings, epochs or images are not those of the study"
     return None

@@ -96,13 +96,13 @@ def _read_line() -> bytes:
     """A line of stdin, b"" at its end. Not by sys.stdin, whose lock a thread would hold at
     interpreter shutdown.
     """
-    found = b""
-    while not found.endswith(b"\n"):
+    line = b""
+    while not line.endswith(b"\n"):
         byte = os.read(0, 1)
         if not byte:
             return b""
-        found += byte
-    return found
+        line += byte
+    return line
 
 
 def _stop_with_parent(stop: threading.Event) -> None:

@@ -27,27 +27,27 @@ def data_for(spec: StudySpec) -> Prepared:
     if problem := model_problem(spec.model) or code_problem(spec, user_code(spec.model)):
         raise StudyError(f"study {spec.name!r} can't be served on this machine: {problem}")
     seed, fraction = spec.seed, spec.validation_fraction
-    found = find_prepared(
+    prepared = find_prepared(
         spec.data, spec.data_digest, seed=seed, validation_fraction=fraction, cache=cache()
     )
-    if found is None:
+    if prepared is None:
         logger.info("preparing %s for study %s", spec.data_source, spec.name)
-        found = prepare(
+        prepared = prepare(
             load(spec.data_source), seed=seed, validation_fraction=fraction, cache=cache()
         )
-        found = replace(found, use=None)  # each trial uses it on its own
-    if found.digest != spec.data_digest:
+        prepared = replace(prepared, use=None)  # each trial uses it on its own
+    if prepared.digest != spec.data_digest:
         rule = (
             f"study {spec.name!r} can't be served on this machine: {spec.data_source} holds other"
             " data here"
         )
         raise StudyError(
-            f"{rule} (digest {found.digest[:12]}, the study's {spec.data_digest[:12]}); copy it"
+            f"{rule} (digest {prepared.digest[:12]}, the study's {spec.data_digest[:12]}); copy it"
             " over"
         )
     # Those that replay a pilot come later.
     tests = any(replicate.evaluate == "test" or replicate.is_pilot for replicate in spec.replicates)
-    return found if tests else replace(found, test_folder=None)
+    return prepared if tests else replace(prepared, test_folder=None)
 
 
 def code_problem(spec: StudySpec, here: Mapping[str, str]) -> str | None:

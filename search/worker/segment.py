@@ -53,7 +53,7 @@ class SegmentRunner:
         self._patience = patience
         self._claim = claim
         self._trial = trial
-        self._n_known = trial.epochs
+        self._n_stored = trial.epochs
         """Epochs that the storage held before."""
 
     def run(self, segment: Segment, courier: Courier) -> Outcome:
@@ -110,8 +110,8 @@ class SegmentRunner:
         match message:
             case Built(n_params):
                 courier.put(facts={"n_params": n_params})
-            case Evaluated(found):
-                self._evaluated(courier, found)
+            case Evaluated(evaluation):
+                self._evaluated(courier, evaluation)
             case EpochDone(metrics, memory):
                 self._note_memory(courier, memory)
                 answer = self._on_epoch(courier, Epoch.of(metrics))
@@ -125,18 +125,17 @@ class SegmentRunner:
         state = courier.state()
         if state is QueueState.CANCELLED:
             return Outcome(Ending.CANCEL, self._trial, CANCELLED_REASON)
-        return (
-            Outcome(Ending.INTERRUPTED, self._trial)
-            if state is QueueState.PAUSED or self._patience.stop.is_set()
-            else None
-        )
+        if state is QueueState.PAUSED or self._patience.stop.is_set():
+            return Outcome(Ending.INTERRUPTED, self._trial)
+        return None
 
-    def _evaluated(self, courier: Courier, found: Mapping[str, Any]) -> None:
-        self._trial = replace(self._trial, evaluation=Evaluation(**found))
-        courier.put(facts={"evaluation": dict(found)})
+    def _evaluated(self, courier: Courier, evaluation: Mapping[str, Any]) -> None:
+        self._trial = replace(self._trial, evaluation=Evaluation(**evaluation))
+        courier.put(facts={"evaluation": dict(evaluation)})
         courier.flush()  # the network is scored once: whatever comes, this is not lost
         scores = {
-            f"final_{found['split']}_{name}": float(found[name]) for name in ("accuracy", "loss")
+            f"final_{evaluation['split']}_{name}": float(evaluation[name])
+            for name in ("accuracy", "loss")
         }
         self._tracker.metrics(
             self._claim.number, self._trial.total_epochs or 1, scores, at=time.time()
@@ -156,7 +155,7 @@ class SegmentRunner:
                 courier.put(facts={name: now_mb})
 
     def _on_epoch(self, courier: Courier, epoch: Epoch) -> Decision:
-        if epoch.step > self._n_known:
+        if epoch.step > self._n_stored:
             self._trial = replace(self._trial, curve=(*self._trial.curve, epoch))
             self._tracker.metrics(
                 self._claim.number,
@@ -166,8 +165,8 @@ class SegmentRunner:
             )
             courier.put(epoch)
         # Of the steps stored before an interruption, the last may still want its decision.
-        wants_decision = epoch.step > self._n_known or (
-            epoch.step == self._n_known and not self._claim.promoted
+        wants_decision = epoch.step > self._n_stored or (
+            epoch.step == self._n_stored and not self._claim.promoted
         )
         if not wants_decision or not self._strategy.is_rung(epoch.step):
             return Decision.GO_ON

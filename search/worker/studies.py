@@ -30,7 +30,7 @@ class ServedStudy:
     worker: StudyWorker | None = None
     """None while it can't be served here."""
     last_served: float = 0.0
-    last_asked: float = 0.0
+    last_check: float = 0.0
     """When it was asked whether it is over."""
     is_over: bool = False
     refused_until: float = 0.0
@@ -123,9 +123,9 @@ class Studies(ABC):
     def _close(self, name: str) -> None:
         """Close a study without a trial to hand out, if it is over: others may keep us busy."""
         study = self._study(name)
-        if time.monotonic() - study.last_asked > self._patience.pace.look:
+        if time.monotonic() - study.last_check > self._patience.pace.look:
             self.is_over(name)
-            study.last_asked = time.monotonic()
+            study.last_check = time.monotonic()
 
 
 class NamedStudies(Studies):

@@ -11,7 +11,7 @@ from pathlib import Path
 from search import registry
 from search.actions.importing.rows import Past, names_in
 from search.actions.importing.sources import read_past
-from search.actions.importing.store import Imported, known_spec, new_spec, take_in
+from search.actions.importing.store import Imported, imported_spec, new_spec, take_in
 from search.actions.space_source import space_for
 from search.datasets import data_name, load
 from search.errors import InputError
@@ -59,19 +59,19 @@ def import_past(request: ImportRequest, say: Callable[[str], None]) -> tuple[Pas
     past = read_past(request.source, request.study)
     storage = LedgerStorage(storage_url())
     spec = _spec(storage, request, past, say)
-    found = take_in(storage, spec, past, _renamed(request.renames, spec.search_space, past))
+    imported = take_in(storage, spec, past, _renamed(request.renames, spec.search_space, past))
     try:
-        _write_rejected(home() / request.into / REJECTED, past, found)
+        _write_rejected(home() / request.into / REJECTED, past, imported)
     except OSError as error:
         raise InputError(unwritable(home() / request.into, error)) from error
-    return past, found
+    return past, imported
 
 
 def _spec(
     storage: LedgerStorage, request: ImportRequest, past: Past, say: Callable[[str], None]
 ) -> StudySpec:
     called = data_name(request.data) if request.data else None
-    stored = known_spec(storage, request.into, model=request.model, data=called)
+    stored = imported_spec(storage, request.into, model=request.model, data=called)
     if stored is not None:
         if request.space_file is not None:
             raise InputError(f"--space: study {request.into!r} has its space already; leave it out")
@@ -113,7 +113,7 @@ def _space(
 
 
 def _renamed(texts: Sequence[str], space: Space, past: Past) -> dict[str, str]:
-    found, problems = {}, []
+    renamed, problems = {}, []
     names = names_in(past)
     for text in texts:
         theirs, _, ours = (part.strip() for part in text.partition("="))
@@ -127,13 +127,13 @@ def _renamed(texts: Sequence[str], space: Space, past: Past) -> dict[str, str]:
                 f"--rename: {text!r}: no trial of {past.place} has {theirs!r};"
                 f" {nearest(theirs, names)}"
             )
-        found[theirs] = ours
+        renamed[theirs] = ours
     if problems:
         raise InputError(problems)
-    return found
+    return renamed
 
 
-def _write_rejected(file: Path, past: Past, found: Imported) -> None:
+def _write_rejected(file: Path, past: Past, imported: Imported) -> None:
     """Keep what did not fit, beside what other sources left there; no file where there is nothing
     to keep.
     """
@@ -141,7 +141,7 @@ def _write_rejected(file: Path, past: Past, found: Imported) -> None:
     if file.is_file():
         with file.open(encoding="utf-8", newline="") as old:
             kept = [row for row in list(csv.reader(old))[1:] if row[:1] != [past.place]]
-    rows = [*kept, *([past.place, csv_safe(r.row), csv_safe(r.reason)] for r in found.rejected)]
+    rows = [*kept, *([past.place, csv_safe(r.row), csv_safe(r.reason)] for r in imported.rejected)]
     if not rows and not file.is_file():
         return
     text = io.StringIO()

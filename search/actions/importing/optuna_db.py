@@ -70,8 +70,8 @@ def _past(place: str, storage: optuna.storages.BaseStorage, name: str | None) ->
     if name is None and len(names) == 1:
         name = names[0]
     if name not in names:
-        asked = f"there is no study {name!r}" if name else "say which study, by --study"
-        raise InputError(f"{place}: {asked}; it holds {', '.join(names) or 'none'}")
+        rule = f"there is no study {name!r}" if name else "say which study, by --study"
+        raise InputError(f"{place}: {rule}; it holds {', '.join(names) or 'none'}")
     study = Study(name, storage)
     if study.directions != [StudyDirection.MAXIMIZE]:
         ways = ", ".join(d.name.lower() for d in study.directions)

@@ -42,7 +42,7 @@ class PastTrial:
     """The validation accuracy after each epoch, where the source kept it."""
     seconds: float | None = None
     """What its training took."""
-    told_as: str = ""
+    shown_as: str = ""
     """What people are told of as its row, where that is not `row`."""
 
 
@@ -83,7 +83,7 @@ def fit(
     Of `assumed` parameters, which the source knows nothing of, it gets the document's values.
     `renamed` leads from the source's names to those of the space.
     """
-    row = trial.told_as or trial.row
+    row = trial.shown_as or trial.row
     if trial.problem:
         return Rejected(row, trial.problem)
     if problem := _accuracy_problem(trial.val_accuracy):
@@ -101,13 +101,13 @@ def fit(
 
 def unknown_to(past: Past, space: Space, renamed: Mapping[str, str]) -> list[str]:
     """The parameters of `space` that no trial of `past` has a value for."""
-    told = {
-        own
+    valued = {
+        param
         for trial in past.trials
         for name in trial.values
-        for own in _own_names(name, space, renamed)
+        for param in _param_names(name, space, renamed)
     }
-    return [name for name in space.params if name not in told]
+    return [name for name in space.params if name not in valued]
 
 
 def names_in(past: Past) -> set[str]:
@@ -125,46 +125,45 @@ def _last(name: str) -> str:
 def _accuracy_problem(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return f"its validation accuracy is {show(value)}, not a number"
-    return (
-        None
-        if 0 <= value <= 1
-        else f"its score {value:g} is no accuracy, which is a fraction from 0 to 1"
-    )
+    if not 0 <= value <= 1:
+        return f"its score {value:g} is no accuracy, which is a fraction from 0 to 1"
+    return None
 
 
 def _setting(
     values: Mapping[str, Any], space: Space, assumed: Collection[str], renamed: Mapping[str, str]
 ) -> tuple[dict[str, Any], list[str]]:
-    wanted: dict[str, Any] = {}
+    chosen: dict[str, Any] = {}
     problems = []
     for name, value in values.items():
-        owns = _own_names(name, space, renamed)
-        taken = {own: _as(space.params[own], value) for own in owns}
-        fitting = {own: v for own, v in taken.items() if problem_of(space.params[own], v) is None}
-        if not owns:
+        params = _param_names(name, space, renamed)
+        taken = {param: _as(space.params[param], value) for param in params}
+        fitting = {
+            param: v for param, v in taken.items() if problem_of(space.params[param], v) is None
+        }
+        if not params:
             problems.append(
                 f"{name}: is not a parameter of the space; {nearest(name, space.params)}, or give"
                 " --rename"
             )
         elif not fitting:
-            problems.append(f"{name}: {problem_of(space.params[owns[0]], taken[owns[0]])}")
-        wanted |= fitting
+            problems.append(f"{name}: {problem_of(space.params[params[0]], taken[params[0]])}")
+        chosen |= fitting
     if problems:
         return {}, problems
-    setting = fill(space.params, space.document, wanted)
-    told = {own: name for name in values for own in _own_names(name, space, renamed)}
-    for own in setting:
-        if own in told and own not in wanted:
-            problems.append(
-                f"{told[own]}:"
-                f" {problem_of(space.params[own], _as(space.params[own], values[told[own]]))}"
-            )
-        elif own not in told and own not in assumed:
-            problems.append(f"{own}: is missing")
+    setting = fill(space.params, space.document, chosen)
+    source_names = {param: name for name in values for param in _param_names(name, space, renamed)}
+    for param in setting:
+        if param in source_names and param not in chosen:
+            name = source_names[param]
+            value = _as(space.params[param], values[name])
+            problems.append(f"{name}: {problem_of(space.params[param], value)}")
+        elif param not in source_names and param not in assumed:
+            problems.append(f"{param}: is missing")
     return setting, problems
 
 
-def _own_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[str]:
+def _param_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[str]:
     """The parameters of `space` that the source's `name` stands for: several where scopes define it
     differently.
     """
@@ -173,8 +172,8 @@ def _own_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[str]
         if theirs in renamed:
             return [renamed[theirs]]
     for candidate in dict.fromkeys((name, last, ALIASES.get(name, name), ALIASES.get(last, last))):
-        if found := [own for own in names_of(candidate) if own in space.params]:
-            return found
+        if names := [param for param in names_of(candidate) if param in space.params]:
+            return names
     return []
 
 

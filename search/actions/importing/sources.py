@@ -70,7 +70,7 @@ def _keras_tuner(folder: Path) -> Past:
         raise InputError(f"{folder}: there is no oracle.json in it; {hint}")
     try:
         space = read_json(folder / "oracle.json")["hyperparameters"]["space"]
-        own = [e for e in space if not e["config"]["name"].startswith(_TUNER)]
+        hyperparameters = [e for e in space if not e["config"]["name"].startswith(_TUNER)]
     except (LookupError, TypeError, AttributeError) as error:
         raise InputError(
             f"{folder}/oracle.json: is not KerasTuner's ({error} is missing); {_HOW}"
@@ -80,7 +80,7 @@ def _keras_tuner(folder: Path) -> Past:
         "keras-tuner",
         str(folder.resolve()),
         tuple(_keras_tuner_trial(file) for file in files),
-        tuple(own),
+        tuple(hyperparameters),
     )
 
 
@@ -99,18 +99,24 @@ def _keras_tuner_trial(file: Path) -> PastTrial:
         return PastTrial(
             row, {}, None, f"{file.name} can't be read ({type(error).__name__}: {error})"
         )
-    own = {name: value for name, value in values.items() if not name.startswith(_TUNER)}
+    params = {name: value for name, value in values.items() if not name.startswith(_TUNER)}
     if status != "COMPLETED":
-        said = str(raw.get("message") or "").strip().splitlines()
+        lines = str(raw.get("message") or "").strip().splitlines()
         return PastTrial(
-            row, own, None, f"it is {status}, not COMPLETED" + (f": {said[-1]}" if said else "")
+            row,
+            params,
+            None,
+            f"it is {status}, not COMPLETED" + (f": {lines[-1]}" if lines else ""),
         )
     name = next((n for n in seen if n.startswith("val_") and n.endswith(("accuracy", "acc"))), None)
     if name is None:
         return PastTrial(
-            row, own, None, f"it has no validation accuracy, only {', '.join(seen) or 'no metrics'}"
+            row,
+            params,
+            None,
+            f"it has no validation accuracy, only {', '.join(seen) or 'no metrics'}",
         )
-    return PastTrial(row, own, max(seen[name], default=None))
+    return PastTrial(row, params, max(seen[name], default=None))
 
 
 def _columns(content: Any, path: Path) -> dict[str, Sequence[Any]]:
@@ -195,10 +201,10 @@ def _grid_trial(number: int, row: Mapping[str, Any], score: str) -> PastTrial:
     given = {n.removeprefix("param_"): v for n, v in row.items() if n.startswith("param_")}
     params = row.get("params")
     values = {**given, **(params if isinstance(params, dict) else {})}
-    known = {n: v for n, v in values.items() if v is not None and not _is_nan(v)}
+    valued = {n: v for n, v in values.items() if v is not None and not _is_nan(v)}
     seconds = row.get("mean_fit_time")
     took = seconds if _is_number(seconds) else None
-    return PastTrial(str(number), known, row[score], seconds=took, told_as=str(number + 1))
+    return PastTrial(str(number), valued, row[score], seconds=took, shown_as=str(number + 1))
 
 
 def cell(text: str) -> Any:

@@ -47,7 +47,7 @@ class Imported(NamedTuple):
     """
 
 
-def known_spec(
+def imported_spec(
     storage: LedgerStorage, name: str, *, model: str | None, data: str | None
 ) -> StudySpec | None:
     """The spec of study `name` if past trials were imported into it before; None if there is no
@@ -101,14 +101,14 @@ def take_in(
     """
     space = spec.search_space
     unknown = unknown_to(past, space, renamed)
-    found = [fit(trial, space, assumed=unknown, renamed=renamed) for trial in past.trials]
-    fitted = [f for f in found if isinstance(f, Fitted)]
+    results = [fit(trial, space, assumed=unknown, renamed=renamed) for trial in past.trials]
+    fitted = [f for f in results if isinstance(f, Fitted)]
     n_new = _store(storage, spec, past, fitted) if fitted else 0
     used = {name for f in fitted for name in f.setting}
     return Imported(
         n_new,
         len(fitted) - n_new,
-        tuple(f for f in found if isinstance(f, Rejected)),
+        tuple(f for f in results if isinstance(f, Rejected)),
         {name: space.document.get(name) for name in unknown if name in used},
     )
 
@@ -126,12 +126,17 @@ def _store(storage: LedgerStorage, spec: StudySpec, past: Past, fitted: Sequence
     with storage.session() as session:
         storage.lock_study(session, study_id)
         stored = json.loads(storage.study_attrs(session, study_id)["spec"])
-        known = _known(session, study_id)
-        new = [f for f in fitted if (past.kind, past.place, f.row) not in known]
+        stored_rows = _stored_rows(session, study_id)
+        new = [f for f in fitted if (past.kind, past.place, f.row) not in stored_rows]
         first = n_started(session, study_id)
-        for number, one in enumerate(new, first):
+        for number, past_trial in enumerate(new, first):
             _store_trial(
-                storage, session, storage.new_trial(session, study_id, number), spec, past, one
+                storage,
+                session,
+                storage.new_trial(session, study_id, number),
+                spec,
+                past,
+                past_trial,
             )
         grown = stored_spec_of(spec.name, {"spec": stored}).model_copy(
             update={"n_trials": first + len(new)}
@@ -140,32 +145,39 @@ def _store(storage: LedgerStorage, spec: StudySpec, past: Past, fitted: Sequence
     return len(new)
 
 
-def _known(session: Session, study_id: int) -> set[tuple[str, str, str]]:
+def _stored_rows(session: Session, study_id: int) -> set[tuple[str, str, str]]:
     trial, attr = models.TrialModel, models.TrialUserAttributeModel
     query = (
         sa.select(attr.value_json)
         .join(trial, trial.trial_id == attr.trial_id)
         .where(trial.study_id == study_id, attr.key == IMPORTED)
     )
-    found = [json.loads(text) for text in session.scalars(query)]
-    return {(one["kind"], one["place"], one["row"]) for one in found}
+    rows = [json.loads(text) for text in session.scalars(query)]
+    return {(row["kind"], row["place"], row["row"]) for row in rows}
 
 
 def _store_trial(
-    storage: LedgerStorage, session: Session, trial: Any, spec: StudySpec, past: Past, one: Fitted
+    storage: LedgerStorage,
+    session: Session,
+    trial: Any,
+    spec: StudySpec,
+    past: Past,
+    past_trial: Fitted,
 ) -> None:
-    storage.put_params(session, trial.trial_id, one.setting, distributions(spec.search_space))
-    storage.put_steps(session, trial.trial_id, dict(enumerate(one.curve, 1)))
-    seconds = (one.seconds or 0.0) / len(one.curve)
+    storage.put_params(
+        session, trial.trial_id, past_trial.setting, distributions(spec.search_space)
+    )
+    storage.put_steps(session, trial.trial_id, dict(enumerate(past_trial.curve, 1)))
+    seconds = (past_trial.seconds or 0.0) / len(past_trial.curve)
     unknown, now = dict.fromkeys(("loss", "accuracy", "val_loss", "lr"), math.nan), time.time()
     epochs = [
         Epoch(step, unknown | {"val_accuracy": value}, seconds, now)
-        for step, value in enumerate(one.curve, 1)
+        for step, value in enumerate(past_trial.curve, 1)
     ]
-    told: dict[str, Any] = {f"epoch:{e.step}": e.report for e in epochs}
-    told |= {
+    attrs: dict[str, Any] = {f"epoch:{e.step}": e.report for e in epochs}
+    attrs |= {
         "total_epochs": len(epochs),
-        IMPORTED: {"kind": past.kind, "place": past.place, "row": one.row},
+        IMPORTED: {"kind": past.kind, "place": past.place, "row": past_trial.row},
     }
-    storage.put(session, trial.trial_id, user=told, system={FAILED_CONSTRAINT: 0.0})
-    storage.put_end(session, trial, TrialState.COMPLETE, max(one.curve))
+    storage.put(session, trial.trial_id, user=attrs, system={FAILED_CONSTRAINT: 0.0})
+    storage.put_end(session, trial, TrialState.COMPLETE, max(past_trial.curve))

@@ -32,8 +32,8 @@ def log_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
     # Far below the best the two terms cancel; the first of the asymptotic series is exact enough
     # there.
     far = log_density - 2 * np.log(np.maximum(-z, 1.0))
-    found: Floats = np.log(deviation) + np.where(z > -6.0, near, far)
-    return found
+    logs: Floats = np.log(deviation) + np.where(z > -6.0, near, far)
+    return logs
 
 
 def search(encoding: Encoding, score: Score, around: Floats, rng: np.random.Generator) -> Floats:
@@ -42,16 +42,16 @@ def search(encoding: Encoding, score: Score, around: Floats, rng: np.random.Gene
     """
     rows = [encoding.spread(rng.random((N_RANDOM, encoding.width)))]
     rows += [near(encoding, np.repeat(around, N_NEAR, axis=0), step, rng) for step in STEPS[:2]]
-    found = np.concatenate(rows)
-    scores = score(found)
+    candidates = np.concatenate(rows)
+    scores = score(candidates)
     for step in STEPS:
         top = np.argsort(-scores, kind="stable")[:N_BEST]
-        closer = near(encoding, np.repeat(found[top], N_NEAR, axis=0), step, rng)
-        found, scores = (
-            np.concatenate([found[top], closer]),
+        closer = near(encoding, np.repeat(candidates[top], N_NEAR, axis=0), step, rng)
+        candidates, scores = (
+            np.concatenate([candidates[top], closer]),
             np.concatenate([scores[top], score(closer)]),
         )
-    return found[np.argsort(-scores, kind="stable")]
+    return candidates[np.argsort(-scores, kind="stable")]
 
 
 def near(encoding: Encoding, rows: Floats, step: float, rng: np.random.Generator) -> Floats:

@@ -37,31 +37,31 @@ def levels(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
     """Each trial's best value by each of `steps` (by its end if that is earlier); NaN for those not
     reached.
     """
-    found = np.full((len(trials), len(steps)), np.nan)
-    for row, trial in zip(found, trials, strict=True):
+    values = np.full((len(trials), len(steps)), np.nan)
+    for row, trial in zip(values, trials, strict=True):
         for j, step in enumerate(steps):
             at = min(step, end(trial, step))
             if trial.epochs >= at > 0:
                 row[j] = trial.best_so_far[at - 1]
-    return found
+    return values
 
 
 def slopes(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
     """What each trial gained over the second half of its way to each of `steps`; the mean for those
     not there yet.
     """
-    found = np.zeros((len(trials), len(steps)))
+    gains = np.zeros((len(trials), len(steps)))
     for j, step in enumerate(steps):
         half = max(step // 2, 1)
         there = np.array([t.epochs >= step for t in trials], dtype=bool)
         if there.any():
-            known = [
+            measured = [
                 t.best_so_far[step - 1] - t.best_so_far[half - 1]
                 for t in trials
                 if t.epochs >= step
             ]
-            found[there, j], found[~there, j] = known, float(np.mean(known))
-    return found
+            gains[there, j], gains[~there, j] = measured, float(np.mean(measured))
+    return gains
 
 
 def extrapolate(
@@ -89,9 +89,9 @@ def extrapolate(
         gain, variance = _gain(
             shape, (reached[:, j + 1] - reached[:, j]) / np.maximum(part, 0.1), seen, spread
         )
-        known = np.isfinite(reached[:, j + 1])
-        value = np.where(known, reached[:, j + 1], value + part * gain)
-        doubt = np.where(known, 0.0, doubt + part * variance)
+        is_reached = np.isfinite(reached[:, j + 1])
+        value = np.where(is_reached, reached[:, j + 1], value + part * gain)
+        doubt = np.where(is_reached, 0.0, doubt + part * variance)
     return value, doubt
 
 
@@ -115,6 +115,6 @@ def _gain(
     weights = np.linalg.solve(gram, a.T @ (y - y.mean()))
     freedom = float(np.trace(np.linalg.solve(gram, a.T @ a)))
     rest = float(((y - y.mean() - a @ weights) ** 2).sum()) / max(len(y) - freedom - 1.0, 1.0)
-    said = np.clip(y.mean() + scaled @ weights, 0.0, max(float(y.max()), 0.0) * 1.25)
+    expected = np.clip(y.mean() + scaled @ weights, 0.0, max(float(y.max()), 0.0) * 1.25)
     leverage = np.einsum("ij,ij->i", scaled, np.linalg.solve(gram, scaled.T).T)
-    return said, (rest + 1e-8) * (1.0 + leverage)
+    return expected, (rest + 1e-8) * (1.0 + leverage)

@@ -43,21 +43,21 @@ class GaussianProcess:
         n_groups = int(groups.max()) + 1 if len(groups) else 0
         squares = np.empty((n_groups, len(points) ** 2))
         for g in range(n_groups):
-            own = np.ascontiguousarray(points[:, groups == g])
-            squares[g] = cdist(own, own, "sqeuclidean").ravel()
+            group_points = np.ascontiguousarray(points[:, groups == g])
+            squares[g] = cdist(group_points, group_points, "sqeuclidean").ravel()
         fitted = _fit(squares, values, noise)
         self._set_scales(np.exp(-2 * fitted[:n_groups]), math.exp(fitted[-2]), math.exp(fitted[-1]))
         self.condition(points, values, noise)
 
-    def _set_scales(self, weights: Floats, variance: float, own_noise: float) -> None:
+    def _set_scales(self, weights: Floats, variance: float, extra_noise: float) -> None:
         self._roots = np.sqrt(weights)[self._groups]
-        self.variance, self.own_noise = variance, own_noise
+        self.variance, self.extra_noise = variance, extra_noise
 
     def condition(self, points: Floats, values: Floats, noise: Floats) -> None:
         """Take these values for the known ones, keeping length scales and variances."""
         self._points = points * self._roots
         kernel = self.variance * _matern(cdist(self._points, self._points, "sqeuclidean"))
-        kernel.flat[:: len(points) + 1] += self.own_noise + _JITTER
+        kernel.flat[:: len(points) + 1] += self.extra_noise + _JITTER
         self._clear, _ = dpotrf(kernel, lower=1)
         kernel.flat[:: len(points) + 1] += noise
         self._factor, _ = dpotrf(kernel, lower=1)
@@ -77,8 +77,8 @@ class GaussianProcess:
 
 def _matern(squares: Floats) -> Floats:
     r = np.sqrt(5.0 * squares)
-    found: Floats = (1.0 + r + r * r / 3.0) * np.exp(-r)
-    return found
+    kernel: Floats = (1.0 + r + r * r / 3.0) * np.exp(-r)
+    return kernel
 
 
 def _fit(squares: Floats, values: Floats, noise: Floats) -> Floats:
@@ -88,7 +88,7 @@ def _fit(squares: Floats, values: Floats, noise: Floats) -> Floats:
     width = np.array([*[_SCALE_SD] * n_groups, 1.0, _NOISE_SD])
 
     def loss(logs: Floats) -> tuple[float, Floats]:
-        weights, variance, own_noise = (
+        weights, variance, extra_noise = (
             np.exp(-2 * logs[:n_groups]),
             math.exp(logs[-2]),
             math.exp(logs[-1]),
@@ -97,7 +97,7 @@ def _fit(squares: Floats, values: Floats, noise: Floats) -> Floats:
         decay = variance * np.exp(-r)
         kernel = ((1.0 + r + r * r / 3.0) * decay).reshape(n, n)
         noisy = kernel.copy()
-        noisy.flat[:: n + 1] += noise + own_noise + _JITTER
+        noisy.flat[:: n + 1] += noise + extra_noise + _JITTER
         factor, failed = dpotrf(noisy, lower=1)
         if failed:
             return 1e10, np.zeros_like(logs)
@@ -109,12 +109,12 @@ def _fit(squares: Floats, values: Floats, noise: Floats) -> Floats:
         slope = z / width
         slope[:n_groups] -= (5.0 / 6.0) * weights * (squares @ (pull.ravel() * (1.0 + r) * decay))
         slope[-2] -= 0.5 * float(np.vdot(pull, kernel))
-        slope[-1] -= 0.5 * float(np.trace(pull)) * own_noise
+        slope[-1] -= 0.5 * float(np.trace(pull)) * extra_noise
         return float(0.5 * values @ solved + np.log(np.diag(factor)).sum() + 0.5 * z @ z), slope
 
     bounds = [_BOUNDS[0]] * n_groups + [_BOUNDS[1], _BOUNDS[2]]
     options = {"maxiter": N_ITERATIONS, "maxfun": N_ITERATIONS + 5}
-    found: Floats = minimize(
+    optimum: Floats = minimize(
         loss, centre, jac=True, method="L-BFGS-B", bounds=bounds, options=options
     ).x
-    return found
+    return optimum

@@ -16,7 +16,7 @@ from search.strategies.encoding import Encoding
 Floats = NDArray[np.float64]
 
 N_BEST, N_NEWEST, N_OTHERS = 60, 30, 30
-N_TOLD = N_BEST + N_NEWEST + N_OTHERS
+N_MODELLED = N_BEST + N_NEWEST + N_OTHERS
 """Of many trials the model is told so many of each kind, so that its answers take no longer and
 longer.
 """
@@ -37,41 +37,41 @@ class Outlook:
         trials: Sequence[TrialRecord],
         encoding: Encoding,
         steps: Sequence[int],
-        asked: Collection[int] = (),
+        required: Collection[int] = (),
     ) -> None:
-        """`steps` are the rungs and, last, the largest total; the trials numbered `asked` are known
+        """`steps` are the rungs and, last, the largest total; the trials numbered `required` are known
         in any case.
         """
         self._encoding = encoding
-        self.trials = told(trials, steps[0], asked)
+        self.trials = modelled(trials, steps[0], required)
         self.rows = encoding.encode([t.params for t in self.trials])
         self._points = encoding.features(self.rows)
         ends, self._doubts = extrapolate(self.trials, steps, self._points)
         failed = np.array([t.state == State.FAIL for t in self.trials], dtype=bool)
-        known = np.isfinite(ends) & ~failed
-        self.n_known = int(known.sum())
+        valued = np.isfinite(ends) & ~failed
+        self.n_valued = int(valued.sum())
         self.means = np.zeros(len(self.trials))
         self.gains: dict[int, float] = {}
         """The logarithm of the expected improvement of each trial over the best value that any has
         shown yet.
         """
-        if self.n_known:
-            self._learn(ends, known, failed)
+        if self.n_valued:
+            self._learn(ends, valued, failed)
 
-    def _learn(self, ends: Floats, known: NDArray[np.bool_], failed: NDArray[np.bool_]) -> None:
-        values = ends[known]
+    def _learn(self, ends: Floats, valued: NDArray[np.bool_], failed: NDArray[np.bool_]) -> None:
+        values = ends[valued]
         low = float(np.quantile(values, FLAT))
         flat = np.maximum(values, low)
         mean, spread = float(flat.mean()), max(float(flat.std()), _LEAST_SPREAD)
         # A setting that could not be trained is as bad as the worst.
         scores = np.full(len(self.trials), (low - mean) / spread)
-        scores[known] = (flat - mean) / spread
-        noise = np.where(known, self._doubts / spread**2, 0.0)
-        have = known | failed
+        scores[valued] = (flat - mean) / spread
+        noise = np.where(valued, self._doubts / spread**2, 0.0)
+        have = valued | failed
         groups = self._encoding.groups
         self._process = GaussianProcess(self._points[have], groups, scores[have], noise[have])
         self.means, variances = self._process.predict(self._points)
-        self._best_mean = float(self.means[known].max())
+        self._best_mean = float(self.means[valued].max())
         best = max(t.val_accuracy or 0.0 for t in self.trials if t.state != State.FAIL)
         gains = log_improvement(self.means, np.sqrt(variances), (best - mean) / spread)
         numbers = [t.number for t in self.trials]
@@ -91,13 +91,13 @@ class Outlook:
         return log_improvement(mean, np.sqrt(variance), self._best_mean)
 
 
-def told(
-    trials: Sequence[TrialRecord], first: int, asked: Collection[int] = ()
+def modelled(
+    trials: Sequence[TrialRecord], first: int, required: Collection[int] = ()
 ) -> list[TrialRecord]:
-    """Those of many trials that a model should know: best, newest and `asked`, and others, to keep
+    """Those of many trials that a model should know: best, newest and `required`, and others, to keep
     it away.
     """
-    if len(trials) <= N_TOLD:
+    if len(trials) <= N_MODELLED:
         return list(trials)
     older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]
     ranked = sorted(
@@ -112,6 +112,6 @@ def told(
     spread = [others[round(i)] for i in np.linspace(0, len(others) - 1, min(N_OTHERS, len(others)))]
     chosen = {
         t.number: t
-        for t in (*ranked[:N_BEST], *spread, *newest, *(t for t in trials if t.number in asked))
+        for t in (*ranked[:N_BEST], *spread, *newest, *(t for t in trials if t.number in required))
     }
     return [chosen[number] for number in sorted(chosen)]

@@ -100,9 +100,13 @@ def read_archive(path: Path) -> dict[str, StudyRecord]:
 def _holds(path: Path, records: Mapping[str, bytes]) -> bool:
     """Whether the file at `path` is a whole archive of just these records."""
     with opened(path) as file:
-        found = _digests(file) or {}
-    own = {name: digest for name, digest in found.items() if name.endswith(f"/{RECORD}")}
-    return own == {name: hashlib.sha256(record).hexdigest() for name, record in records.items()}
+        digests = _digests(file) or {}
+    record_digests = {
+        name: digest for name, digest in digests.items() if name.endswith(f"/{RECORD}")
+    }
+    return record_digests == {
+        name: hashlib.sha256(record).hexdigest() for name, record in records.items()
+    }
 
 
 def _digests(file: IO[bytes]) -> dict[str, str] | None:
@@ -139,13 +143,13 @@ def _pack(records: Mapping[str, bytes], studies: Sequence[str], file: IO[bytes])
 def _files(study: str) -> dict[str, str]:
     """Every file of a study that is packed, by its name in the archive, with where it is."""
     folder, evidence = str(home() / study), join(artifacts(study), "evidence")
-    own = {
+    files = {
         name: join(folder, name)
         for name in sizes_below(folder)
         if name.partition("/")[0] not in LEFT_OUT
     }
     kept = {f"evidence/{name}": join(evidence, name) for name in sizes_below(evidence)}
-    return {name: place for name, place in (own | kept).items() if name not in {RECORD, MANIFEST}}
+    return {name: place for name, place in (files | kept).items() if name not in {RECORD, MANIFEST}}
 
 
 def _add(tar: tarfile.TarFile, name: str, source: IO[bytes], digests: dict[str, str]) -> None:

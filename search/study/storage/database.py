@@ -121,9 +121,9 @@ def check_sqlite(engine: sa.Engine) -> None:
     milliseconds.
     """
     with engine.connect() as connection:
-        found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
-    if found != "ok":
-        raise OSError(f"the database is malformed: {found}")
+        verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+    if verdict != "ok":
+        raise OSError(f"the database is malformed: {verdict}")
 
 
 def tune_sqlite(engine: sa.Engine, is_reading: Callable[[], bool]) -> None:

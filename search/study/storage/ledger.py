@@ -153,13 +153,15 @@ class Ledger:
             trial = self.storage.new_trial(session, self.study_id, number)
             return self._take(session, place, trial, owner, new=True)
 
-    def note_environment(self, found: Mapping[str, str]) -> str:
+    def note_environment(self, environment: Mapping[str, str]) -> str:
         """Keep with the study what a worker runs on; the name under which trials refer to it."""
-        name = environment_digest(found)
+        name = environment_digest(environment)
         with self.storage.session() as session:
             self.storage.lock_study(session, self.study_id)
             if ENVIRONMENT + name not in self.storage.study_attrs(session, self.study_id):
-                self.storage.put_study(session, self.study_id, {ENVIRONMENT + name: dict(found)})
+                self.storage.put_study(
+                    session, self.study_id, {ENVIRONMENT + name: dict(environment)}
+                )
         return name
 
     def environment(self, name: str) -> dict[str, str]:
@@ -198,8 +200,8 @@ class Ledger:
         claim = Claim(trial.trial_id, trial.number, uuid.uuid4().hex, promoted, new)
         self.storage.take(session, trial, asdict(owner) | {"token": claim.token, "at": time.time()})
         n_segments = 1 if new else 1 + self.storage.n_segments(session, trial.trial_id)
-        told = {"worker": owner.worker, "paused": False, N_SEGMENTS: n_segments}
-        self.storage.put(session, trial.trial_id, user=told)
+        attrs = {"worker": owner.worker, "paused": False, N_SEGMENTS: n_segments}
+        self.storage.put(session, trial.trial_id, user=attrs)
         return claim
 
     def start(self, claim: Claim, params: Mapping[str, Any], *, seed: int, **facts: Any) -> None:
@@ -347,11 +349,11 @@ def best_value(session: Session, trial: Any) -> float | None:
 
 def stored_spec(storage: LedgerStorage, name: str) -> StudySpec | None:
     """The spec of study `name`, or None if the storage has no such study."""
-    found = storage.read_study(name)
-    return stored_spec_of(name, found[1]) if found else None
+    row = storage.read_study(name)
+    return stored_spec_of(name, row[1]) if row else None
 
 
 def finals_of(storage: LedgerStorage, names: Iterable[str]) -> list[str]:
     """Of the studies of finalists that studies `names` may have, those that are in the storage."""
-    wanted = [name + FINAL for name in names if not name.endswith(FINAL)]
-    return [name for name in wanted if storage.read_study(name)]
+    finals = [name + FINAL for name in names if not name.endswith(FINAL)]
+    return [name for name in finals if storage.read_study(name)]

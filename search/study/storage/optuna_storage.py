@@ -156,10 +156,10 @@ class LedgerStorage(RDBStorage):
         with self.session() as session:
             if study_id is not None:
                 self.lock_study(session, study_id)
-            found = session.execute(_HELD, {"trial": trial_id}).one_or_none()
-            if found is None or (json.loads(found[1] or "null") or {}).get("token") != token:
+            row = session.execute(_HELD, {"trial": trial_id}).one_or_none()
+            if row is None or (json.loads(row[1] or "null") or {}).get("token") != token:
                 raise ClaimLostError(f"trial {trial_id} is no longer held by {token}")
-            yield session, None if found[0].state.is_finished() else found[0]
+            yield session, None if row[0].state.is_finished() else row[0]
 
     def create_study(self, name: str, attrs: Mapping[str, Any]) -> bool:
         """Make a study that maximizes, with its attributes, in one transaction; False if the name
@@ -196,7 +196,7 @@ class LedgerStorage(RDBStorage):
         longer there, and DamagedError when what is stored of one of them can't be read.
         """
         with self.reading(), self.session() as session:
-            return select_trials(session, _found(session, study_id), pending, newest)
+            return select_trials(session, _study_row(session, study_id), pending, newest)
 
     def whole_trials(self, study_id: int) -> list[FrozenTrial]:
         """All trials of a study, with everything that Optuna keeps of them. Raises as `read_trials`
@@ -206,7 +206,7 @@ class LedgerStorage(RDBStorage):
             with (
                 self.reading(),
                 self.session() as session,
-                decoding(_found(session, study_id).study_name),
+                decoding(_study_row(session, study_id).study_name),
             ):
                 return super()._get_trials(study_id, None, set(), -1)
         except (optuna.exceptions.StorageInternalError, sa.exc.SQLAlchemyError) as error:
@@ -264,19 +264,19 @@ class LedgerStorage(RDBStorage):
     def claim_of(session: Session, trial_id: int) -> dict[str, Any]:
         """The claim stored with a trial, or {}."""
         table = models.TrialSystemAttributeModel
-        found = session.scalar(
+        text = session.scalar(
             sa.select(table.value_json).where(table.trial_id == trial_id, table.key == CLAIM)
         )
-        return (json.loads(found) or {}) if found else {}
+        return (json.loads(text) or {}) if text else {}
 
     @staticmethod
     def n_segments(session: Session, trial_id: int) -> int:
         """How often a trial was claimed."""
         table = models.TrialUserAttributeModel
-        found = session.scalar(
+        text = session.scalar(
             sa.select(table.value_json).where(table.trial_id == trial_id, table.key == N_SEGMENTS)
         )
-        return int(found or 0)
+        return int(text or 0)
 
     def take(self, session: Session, trial: Any, claim: Mapping[str, Any]) -> None:
         """Make `trial` RUNNING under `claim`, with a heartbeat from the first moment on."""
@@ -402,7 +402,7 @@ class LedgerStorage(RDBStorage):
         ]
 
 
-def _found(session: Session, study_id: int) -> Any:
+def _study_row(session: Session, study_id: int) -> Any:
     study = session.get(models.StudyModel, study_id)
     if study is None:
         raise InputError("the study was deleted")

@@ -81,12 +81,12 @@ def plan_removal(storage: LedgerStorage, name: str, *, grace_s: float) -> Remova
         *(str(home() / s.name) for s in studies[::-1]),
     ]
     sizes = {place: _sizes(name, place) for place in places}
-    found = {
+    n_bytes = {
         place: sum(files.values())
         for place, files in sizes.items()
         if files or Path(place).is_dir()
     }
-    return Removal(name, studies, counted, found)
+    return Removal(name, studies, counted, n_bytes)
 
 
 def take_off(
@@ -167,7 +167,7 @@ def delete_rows(storage: LedgerStorage, study_ids: Sequence[int]) -> None:
     it seconds.
     """
     trial = models.TrialModel
-    own = sa.select(trial.trial_id).where(trial.study_id.in_(study_ids))
+    trial_ids = sa.select(trial.trial_id).where(trial.study_id.in_(study_ids))
     with storage.session() as session:
         for study_id in sorted(study_ids):
             storage.lock_study(session, study_id)
@@ -175,7 +175,7 @@ def delete_rows(storage: LedgerStorage, study_ids: Sequence[int]) -> None:
             if "study_id" in table.c:
                 session.execute(sa.delete(table).where(table.c.study_id.in_(study_ids)))
             elif "trial_id" in table.c:
-                session.execute(sa.delete(table).where(table.c.trial_id.in_(own)))
+                session.execute(sa.delete(table).where(table.c.trial_id.in_(trial_ids)))
 
 
 def _stored(storage: LedgerStorage, name: str) -> tuple[StoredStudy, ...]:
@@ -223,7 +223,7 @@ def _busy(
     studies: Sequence[StoredStudy],
     grace_s: float,
 ) -> list[str]:
-    found = []
+    problems = []
     for study in studies:
         running = [
             (trial.number, worker)
@@ -231,13 +231,13 @@ def _busy(
             if (worker := _worker(storage, session, study, trial, silent_s, grace_s))
         ]
         if running:
-            told = ", ".join(f"{number} by {worker}" for number, worker in running)
-            rule = f"study {study.name!r}: trials are being trained: {told}"
-            found.append(
+            trials = ", ".join(f"{number} by {worker}" for number, worker in running)
+            rule = f"study {study.name!r}: trials are being trained: {trials}"
+            problems.append(
                 f"{rule}; first `gridless pause {name}` or `gridless cancel {name}`, and wait a"
                 " moment"
             )
-    return found
+    return problems
 
 
 def _worker(
@@ -285,9 +285,12 @@ def _prepared(storage: LedgerStorage, studies: Sequence[StoredStudy]) -> list[st
     """
     ours = [spec for s in studies if (spec := _spec(s.name, s.attrs))]
     names = [n for n in storage.study_names() if n not in {s.name for s in studies}]
-    others = [
-        spec for n in names if (found := _legible(storage, n)) and (spec := _spec(n, found.attrs))
-    ]
+    others = []
+    for name in names:
+        stored = _legible(storage, name)
+        spec = _spec(name, stored.attrs) if stored else None
+        if spec:
+            others.append(spec)
     places: list[str] = []
     for spec in {_split_of(s): s for s in ours}.values():
         split = find_prepared(

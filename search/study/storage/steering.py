@@ -89,12 +89,12 @@ def _requeue(ledger: Ledger, session: Session, trial: Any) -> None:
             session, trial, CLAIM_LOST_REASON.format(n=n_fruitless), log_tail="", untrainable=False
         )
         return
-    told = {
+    changes = {
         "n_retries": int(attrs.get("n_retries", "0")) + 1,
         "fruitless": [n_epochs, n_fruitless],
         "paused": False,
     }
-    ledger.storage.put(session, trial.trial_id, user=told)
+    ledger.storage.put(session, trial.trial_id, user=changes)
     ledger.storage.release(session, trial)
 
 
@@ -133,9 +133,9 @@ def finish(ledger: Ledger, reason: str, n_before: int) -> None:
     It stays open if another command has just opened it again: with another spec, or more than
     `n_before` trials.
     """
-    known = ledger.spec
+    spec = ledger.spec
     with _settling(ledger) as (session, place):
-        if place.state is QueueState.OPEN and ledger.spec == known and place.n_before == n_before:
+        if place.state is QueueState.OPEN and ledger.spec == spec and place.n_before == n_before:
             _put(ledger, session, place, QueueState.DONE, reason)
 
 

@@ -44,14 +44,14 @@ def decoding(study: str, trial: int | None = None) -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
-        raise DamagedError(_told(study, trial, error)) from error
+        raise DamagedError(_damage(study, trial, error)) from error
     except (sa.exc.DBAPIError, StorageInternalError) as error:
         if _NO_TEXT not in str(root_cause(error)):
             raise
-        raise DamagedError(_told(study, trial, root_cause(error))) from error
+        raise DamagedError(_damage(study, trial, root_cause(error))) from error
 
 
-def _told(study: str, trial: int | None, error: BaseException) -> str:
+def _damage(study: str, trial: int | None, error: BaseException) -> str:
     where = "" if trial is None else f"trial {trial}: "
     text = str(error)
     if isinstance(error, ValidationError):
@@ -94,34 +94,34 @@ def select_trials(
     chosen = (trial.study_id == study.study_id) & (
         (trial.trial_id > newest) | trial.trial_id.in_(among)
     )
-    own = (param.trial_id, param.param_name, param.param_value, param.distribution_json)
+    columns = (param.trial_id, param.param_name, param.param_value, param.distribution_json)
     with decoding(study.study_name):  # states, times and text, by the driver
         rows = session.scalars(sa.select(trial).where(chosen).order_by(trial.trial_id)).all()
-        params = _by_trial(session, _of(chosen, param, own).order_by(param.param_id))
+        params = _by_trial(session, _of(chosen, param, columns).order_by(param.param_id))
         attrs = _by_trial(session, _of(chosen, attr, (attr.trial_id, attr.key, attr.value_json)))
-    found = []
+    trials = []
     for t in rows:
         with decoding(study.study_name, t.number):
             values = {
                 name: _distribution(kind).to_external_repr(value)
                 for name, value, kind in params[t.trial_id]
             }
-            told = {key: json.loads(text) for key, text in attrs[t.trial_id]}
+            user_attrs = {key: json.loads(text) for key, text in attrs[t.trial_id]}
         times = t.datetime_start, t.datetime_complete
-        found.append(
-            StoredTrial(t.trial_id, t.number, t.state, values, told, *times, study.study_name)
+        trials.append(
+            StoredTrial(t.trial_id, t.number, t.state, values, user_attrs, *times, study.study_name)
         )
-    return found
+    return trials
 
 
 def _by_trial(session: Session, query: Any) -> dict[int, list[Any]]:
     """The rows of `query` without their first column, by that: a trial_id. Some may be of trials
     made since.
     """
-    found: dict[int, list[Any]] = defaultdict(list)
+    by_trial: dict[int, list[Any]] = defaultdict(list)
     for trial_id, *columns in session.execute(query):
-        found[trial_id].append(columns)
-    return found
+        by_trial[trial_id].append(columns)
+    return by_trial
 
 
 def _of(chosen: Any, table: Any, columns: tuple[Any, ...]) -> Any:

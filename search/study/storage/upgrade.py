@@ -89,20 +89,20 @@ def _engine(url: str) -> Iterator[sa.Engine]:
 
 
 def _upgrade(url: str, engine: sa.Engine, done: list[str]) -> None:
-    found, head = _revisions(engine)
-    if found is None:
+    revision, head = _revisions(engine)
+    if revision is None:
         done.append("the database holds no studies: nothing to upgrade")
         return
     carried = _carried(engine)
-    if found == head and not any(changes for _, changes, _ in carried):
+    if revision == head and not any(changes for _, changes, _ in carried):
         done.append(
             f"the schema is up to date ({head}), and so is every study that is not named below"
         )
     else:
         done.append(_copy(url))
-    if found != head:
+    if revision != head:
         _upgrade_schema(url)
-        done.append(f"schema: upgraded from {found} to {head} (Optuna {optuna.__version__})")
+        done.append(f"schema: upgraded from {revision} to {head} (Optuna {optuna.__version__})")
     create_schema(url)
     done += [
         _carry(engine, name) if changes else problem
@@ -119,13 +119,15 @@ def _revisions(engine: sa.Engine) -> tuple[str | None, str]:
     with engine.connect() as connection:
         if not sa.inspect(connection).has_table(models.VersionInfoModel.__tablename__):
             return None, head
-        found = MigrationContext.configure(connection).get_current_revision() or str(
+        revision = MigrationContext.configure(connection).get_current_revision() or str(
             scripts.get_base()
         )
-    if found not in {r.revision for r in scripts.walk_revisions()}:
-        rule = f"storage {engine.url} was written by a newer version (schema {found}, here {head})"
+    if revision not in {r.revision for r in scripts.walk_revisions()}:
+        rule = (
+            f"storage {engine.url} was written by a newer version (schema {revision}, here {head})"
+        )
         raise InputError(f"{rule}; install that version")
-    return found, head
+    return revision, head
 
 
 def _copy(url: str) -> str:
@@ -182,15 +184,15 @@ def _carried(engine: sa.Engine) -> list[tuple[str, dict[str, Any], str]]:
     )
     with engine.connect() as connection:
         names = connection.scalars(query.order_by(study.study_id)).all()
-        found = []
+        carried = []
         for name in names:
             try:
-                found.append((name, changed(_attrs(connection, name)), ""))
+                carried.append((name, changed(_attrs(connection, name)), ""))
             except InputError as error:
-                found.append(
+                carried.append(
                     (name, {}, f"study {name!r} can't be carried over and is untouched: {error}")
                 )
-    return found
+    return carried
 
 
 def _carry(engine: sa.Engine, name: str) -> str:

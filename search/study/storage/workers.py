@@ -51,8 +51,8 @@ class Roster:
         study_id = self._id()
         with self._storage.session() as session:
             now = database_time(session)
-            told = asdict(replace(record, beat=now.isoformat()))
-            self._storage.put_study(session, study_id, {_key(owner): told})
+            row = asdict(replace(record, beat=now.isoformat()))
+            self._storage.put_study(session, study_id, {_key(owner): row})
             self._forget(session, study_id, now)
 
     def leave(self, owner: Owner) -> None:
@@ -85,9 +85,11 @@ class Roster:
     def _forget(self, session: Session, study_id: int, now: datetime) -> None:
         """Drop workers that died long ago without signing out, and what can't be read."""
         rows = self._storage.study_attrs(session, study_id)
-        found = {key: _legible(text, now) for key, text in rows.items()}
+        records = {key: _legible(text, now) for key, text in rows.items()}
         old = [
-            key for key, record in found.items() if record is None or record.silent_s > _FORGOTTEN_S
+            key
+            for key, record in records.items()
+            if record is None or record.silent_s > _FORGOTTEN_S
         ]
         if old:
             table = models.StudyUserAttributeModel
@@ -95,10 +97,10 @@ class Roster:
 
 
 def _stored_id(session: Session) -> int | None:
-    found: int | None = session.scalar(
+    study_id: int | None = session.scalar(
         sa.select(models.StudyModel.study_id).filter_by(study_name=_STUDY)
     )
-    return found
+    return study_id
 
 
 def _legible(text: str, now: datetime) -> WorkerRecord | None:

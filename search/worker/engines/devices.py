@@ -70,8 +70,8 @@ def find_devices(gpus: str = "all") -> list[Device]:
         return [Device(cpu_name())]
     installed = installed_gpus()
     visible = visible_gpus(installed, os.environ.get("CUDA_VISIBLE_DEVICES"))
-    found = visible if gpus == "all" else choose_gpus(installed, visible, gpus)
-    return [_device(gpu) for gpu in found] or [Device(cpu_name())]
+    chosen = visible if gpus == "all" else choose_gpus(installed, visible, gpus)
+    return [_device(gpu) for gpu in chosen] or [Device(cpu_name())]
 
 
 def plan_crew(
@@ -87,33 +87,33 @@ def plan_crew(
     `trials_per_gpu`, `workers` and `threads` (per worker) are at least 1. Raises InputError with
     every problem, as when more workers are asked for than there is room on the GPUs.
     """
-    asked = {"--trials-per-gpu": trials_per_gpu, "--workers": workers, "--threads": threads}
+    flags = {"--trials-per-gpu": trials_per_gpu, "--workers": workers, "--threads": threads}
     problems = [
-        f"{k} {v}: at least 1 is needed" for k, v in asked.items() if v is not None and v < 1
+        f"{k} {v}: at least 1 is needed" for k, v in flags.items() if v is not None and v < 1
     ]
     try:
-        found = find_devices(gpus or "all")
+        devices = find_devices(gpus or "all")
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
-    on_gpu, cores = found[0].gpu is not None, available_cores()
+    on_gpu, cores = devices[0].gpu is not None, available_cores()
     if trials_per_gpu > 1 and not on_gpu:
         problems.append(
             f"--trials-per-gpu {trials_per_gpu}: there is no GPU to share; on a CPU take --workers"
         )
     if problems:
         raise InputError(problems)
-    room = len(found) * trials_per_gpu
+    room = len(devices) * trials_per_gpu
     if on_gpu and workers is not None and workers > room:
-        needed = -(-workers // len(found))
+        needed = -(-workers // len(devices))
         raise InputError(
-            f"--workers {workers}: {_count(len(found), 'GPU')} with"
+            f"--workers {workers}: {_count(len(devices), 'GPU')} with"
             f" {_count(trials_per_gpu, 'trial')} each have room for {room}; ask for"
             f" --trials-per-gpu {needed} to let workers share a GPU"
         )
-    n = workers or (room if on_gpu else default_workers(found, cores=cores))
+    n = workers or (room if on_gpu else default_workers(devices, cores=cores))
     chosen = on_gpu and gpus not in {None, "all"}
     return Crew(
-        _deal(found, n), threads or max(1, cores // n), trials_per_gpu, tuple(found), chosen
+        _deal(devices, n), threads or max(1, cores // n), trials_per_gpu, tuple(devices), chosen
     )
 
 

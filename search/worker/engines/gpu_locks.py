@@ -64,14 +64,14 @@ def claim_crew(crew: Crew, *, holder: str = "") -> tuple[Crew, GpuClaims]:
     if there are too few. Raises InputError as `claim_gpus` does.
     """
     n = min(len(crew.devices), len(crew.pool))
-    claims = claim_gpus(crew.pool, wanted="all" if crew.chosen else "free", n=n, holder=holder)
+    claims = claim_gpus(crew.pool, which="all" if crew.chosen else "free", n=n, holder=holder)
     return crew.limited_to(claims.devices), claims
 
 
 def claim_gpus(
     devices: Sequence[Device],
     *,
-    wanted: Literal["free", "all"],
+    which: Literal["free", "all"],
     n: int | None = None,
     holder: str = "",
 ) -> GpuClaims:
@@ -82,7 +82,7 @@ def claim_gpus(
     claimed, when none is free, when one is not and "all" are wanted, or when the folder of claims
     can't be used.
     """
-    tried = list(devices) if n is None or wanted == "free" else list(devices[:n])
+    tried = list(devices) if n is None or which == "free" else list(devices[:n])
     got: list[Device] = []
     fds: list[int] = []
     busy: list[str] = []
@@ -98,7 +98,7 @@ def claim_gpus(
         except OSError as error:
             _close(fds)
             raise InputError(_unusable(error)) from error
-    if busy and (wanted == "all" or not got):
+    if busy and (which == "all" or not got):
         _close(fds)
         remedy = "wait for it, take others (--gpus), or share it (--share-gpus)"
         raise InputError([f"{text}; {remedy}" for text in busy])
@@ -115,9 +115,9 @@ def _claim(uuid: str, holder: str) -> int:
                 _sign(fd, holder)
                 return fd
         except BlockingIOError as error:
-            told = _read_holder(fd)
+            other = _read_holder(fd)
             os.close(fd)
-            raise _BusyError(told) from error
+            raise _BusyError(other) from error
         except BaseException:
             os.close(fd)
             raise
@@ -134,8 +134,8 @@ def _folder() -> Path:
     except FileExistsError:
         # In a folder that anybody may write, a link would lead wherever its maker likes; a named
         # one was meant.
-        found = folder.stat() if os.environ.get(FOLDER_VARIABLE) else folder.lstat()
-        if not stat.S_ISDIR(found.st_mode):
+        status = folder.stat() if os.environ.get(FOLDER_VARIABLE) else folder.lstat()
+        if not stat.S_ISDIR(status.st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "is a link or no folder", str(folder)) from None
     return folder
 
@@ -155,8 +155,8 @@ def _open(path: Path) -> int:
             os.fchmod(fd, _SHARED_FILE)
         except FileExistsError:
             fd = os.open(path, flags)
-    found = os.fstat(fd)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(fd)
         raise OSError(errno.EPERM, "is no plain file of its own", str(path))
     return fd
@@ -170,18 +170,18 @@ def _is_at(fd: int, path: Path) -> bool:
 
 def _sign(fd: int, holder: str) -> None:
     """Say who holds the claim. It is information only, so a full disk does not matter."""
-    told = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "for": holder[:100]})
+    text = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "for": holder[:100]})
     with suppress(OSError):
         os.ftruncate(fd, 0)
-        os.pwrite(fd, told.encode(), 0)
+        os.pwrite(fd, text.encode(), 0)
 
 
 def _read_holder(fd: int) -> str:
     """Who holds it, as the file says: any user may have written it."""
     try:
-        told = json.loads(os.pread(fd, _HOLDER_CHARS, 0))
-        text = f"process {int(told['pid'])} on {told['host']}" + (
-            f" for {told['for']}" if told["for"] else ""
+        signed = json.loads(os.pread(fd, _HOLDER_CHARS, 0))
+        text = f"process {int(signed['pid'])} on {signed['host']}" + (
+            f" for {signed['for']}" if signed["for"] else ""
         )
     except (OSError, ValueError, KeyError, TypeError):
         return "another process"

@@ -49,38 +49,38 @@ def read_gpus(table: str, listing: str) -> list[Gpu]:
     compute.
     """
     instances = _read_instances(listing)
-    found: list[Gpu] = []
+    gpus: list[Gpu] = []
     for line in table.splitlines():
         fields = [part.strip() for part in line.split(",", 4)]
         if len(fields) < 5:
             continue
         index, uuid, memory, mig, name = fields
         if mig == "Enabled":
-            found += [_instance(index, name, *told) for told in instances.get(uuid, [])]
+            gpus += [_instance(index, name, *instance) for instance in instances.get(uuid, [])]
         else:
-            found.append(Gpu(index, uuid, name, float(memory) if memory.isdigit() else None))
-    return found
+            gpus.append(Gpu(index, uuid, name, float(memory) if memory.isdigit() else None))
+    return gpus
 
 
-def visible_gpus(gpus: Sequence[Gpu], wanted: str | None) -> list[Gpu]:
-    """Those of `gpus` that CUDA_VISIBLE_DEVICES = `wanted` leaves visible, in its order; None hides
+def visible_gpus(gpus: Sequence[Gpu], variable: str | None) -> list[Gpu]:
+    """Those of `gpus` that CUDA_VISIBLE_DEVICES = `variable` leaves visible, in its order; None hides
     nothing.
 
     As CUDA does: a unique beginning of a UUID will do, the first unknown id hides all that follow,
     and a repeated one hides everything. An index counts as nvidia-smi does; that of a GPU in MIG
     mode means all its instances.
     """
-    if wanted is None:
+    if variable is None:
         return list(gpus)
-    found: list[Gpu] = []
-    for part in (p.strip() for p in wanted.split(",")):
+    visible: list[Gpu] = []
+    for part in (p.strip() for p in variable.split(",")):
         meant = _meant(gpus, part)
         if not meant:
             break
-        if any(g in found for g in meant):
+        if any(g in visible for g in meant):
             return []
-        found += meant
-    return found
+        visible += meant
+    return visible
 
 
 def choose_gpus(gpus: Sequence[Gpu], visible: Sequence[Gpu], text: str) -> list[Gpu]:
@@ -88,17 +88,17 @@ def choose_gpus(gpus: Sequence[Gpu], visible: Sequence[Gpu], text: str) -> list[
 
     Raises InputError with every id of it that is unknown, repeated or hidden.
     """
-    found: list[Gpu] = []
+    chosen: list[Gpu] = []
     problems: list[str] = []
     for part in (p.strip() for p in text.split(",")):
         meant = _meant(visible, part)
-        if any(g in found for g in meant):
+        if any(g in chosen for g in meant):
             problems.append(
                 f"--gpus {text}: {part} is named twice; name each GPU once (--trials-per-gpu packs"
                 " one)"
             )
         elif meant:
-            found += meant
+            chosen += meant
         elif _meant(gpus, part):
             problems.append(
                 f"--gpus {text}: {part} is hidden by CUDA_VISIBLE_DEVICES; {_there_are(visible)}"
@@ -109,7 +109,7 @@ def choose_gpus(gpus: Sequence[Gpu], visible: Sequence[Gpu], text: str) -> list[
             )
     if problems:
         raise InputError(problems)
-    return found
+    return chosen
 
 
 def _there_are(gpus: Sequence[Gpu]) -> str:
@@ -134,13 +134,13 @@ def _read_instances(listing: str) -> dict[str, list[tuple[str, str, str]]]:
     """(number, profile, UUID) of every MIG instance, by the UUID of its GPU."""
     lines = listing.splitlines()
     starts = [i for i, line in enumerate(lines) if _GPU_LINE.match(line)]
-    found: dict[str, list[tuple[str, str, str]]] = {}
+    instances: dict[str, list[tuple[str, str, str]]] = {}
     for begin, end in pairwise([*starts, len(lines)]):
         gpu = _GPU_LINE.match(lines[begin])
-        told = [_MIG_LINE.match(line) for line in lines[begin + 1 : end]]
+        matches = [_MIG_LINE.match(line) for line in lines[begin + 1 : end]]
         if gpu:
-            found[gpu["uuid"]] = [(m["index"], m["profile"], m["uuid"]) for m in told if m]
-    return found
+            instances[gpu["uuid"]] = [(m["index"], m["profile"], m["uuid"]) for m in matches if m]
+    return instances
 
 
 def _instance(gpu: str, name: str, index: str, profile: str, uuid: str) -> Gpu:

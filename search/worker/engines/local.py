@@ -68,11 +68,11 @@ class LocalWorkers:
         """Let the workers carry out `order`."""
         self._order = order.to_line()
         for slot in self._slots:
-            _tell(slot, self._order)
+            _send(slot, self._order)
 
     def _keep(self, slot: _Slot) -> None:
         if slot.kept.check(lambda: self._start(slot)):
-            _tell(slot, self._order)
+            _send(slot, self._order)
 
     def _start(self, slot: _Slot) -> subprocess.Popen[bytes]:
         logs = self.folder / "logs"
@@ -86,8 +86,8 @@ class LocalWorkers:
             "--device",
             slot.device.name,
         ]
-        own = environment_for(slot.device, threads=self.threads, share=self.share)
-        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | own
+        bound = environment_for(slot.device, threads=self.threads, share=self.share)
+        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | bound
         with self._log(slot).open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 command,
@@ -139,7 +139,7 @@ class LocalWorkers:
                 process.wait()
 
 
-def _tell(slot: _Slot, order: bytes) -> None:
+def _send(slot: _Slot, order: bytes) -> None:
     if slot.process and slot.process.stdin:
         with suppress(BrokenPipeError):  # it died already: `check` starts another
             slot.process.stdin.write(order)

@@ -38,7 +38,7 @@ def main(job: Job, worker: WorkerPipe, log: str) -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
             stream.flush()
-    worker.tell(ended)
+    worker.send(ended)
 
 
 def as_failure(error: BaseException) -> Ended:
@@ -58,21 +58,21 @@ def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
     def on_built(n_params: int) -> None:
         nonlocal built
         built = True
-        worker.tell(Built(n_params))
+        worker.send(Built(n_params))
 
     def on_epoch(_step: int, metrics: Mapping[str, Any]) -> Decision:
-        worker.tell(EpochDone(dict(metrics), peak_memory()))
+        worker.send(EpochDone(dict(metrics), peak_memory()))
         return worker.hear()
 
     try:
         _redirect_output(log)
         limit_device_memory()
-        worker.tell(Started())
+        worker.send(Started())
         ending = train(
             job,
             on_built=on_built,
             on_epoch=on_epoch,
-            on_evaluated=lambda scores: worker.tell(Evaluated(scores)),
+            on_evaluated=lambda scores: worker.send(Evaluated(scores)),
         )
         return Ended(ending, memory=peak_memory())
     except (

@@ -36,7 +36,7 @@ class EpochDone:
 class Evaluated:
     """A replicate was scored: {split, accuracy, loss, n}."""
 
-    found: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class WorkerPipe:
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe
 
-    def tell(self, message: Message) -> None:
+    def send(self, message: Message) -> None:
         """Tell the worker."""
         try:
             self._pipe.send(message)

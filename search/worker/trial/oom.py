@@ -27,8 +27,8 @@ def count_kills(root: Path = Path("/")) -> int | None:
     """
     for file in (*_group_files(root), root / "proc/vmstat"):
         with suppress(OSError):
-            if found := _COUNT.search(file.read_text()):
-                return int(found[1])
+            if count := _COUNT.search(file.read_text()):
+                return int(count[1])
     return None
 
 
@@ -64,11 +64,11 @@ def _group_files(root: Path) -> Iterator[Path]:
         if len(fields) != 3:
             continue
         _, controllers, path = fields
-        own = path.lstrip("/")
+        group = path.lstrip("/")
         if not controllers:
-            yield from (mount / own / "memory.events", mount / "memory.events")
+            yield from (mount / group / "memory.events", mount / "memory.events")
         elif "memory" in controllers.split(","):
             yield from (
-                mount / "memory" / own / "memory.oom_control",
+                mount / "memory" / group / "memory.oom_control",
                 mount / "memory/memory.oom_control",
             )

@@ -95,7 +95,7 @@ def test_the_results_of_a_grid_search(tmp_path: Path, content: str) -> None:
     file = tmp_path / ("results.json" if content[0] in "{[" else "results.csv")
     file.write_text(content)
     first, second = read_past(str(file), None).trials
-    assert first == PastTrial("0", {"model__units": 16}, 0.8, seconds=2.5, told_as="1")
+    assert first == PastTrial("0", {"model__units": 16}, 0.8, seconds=2.5, shown_as="1")
     assert second.val_accuracy is None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search.actions.importing.rows import Fitted, Past, PastTrial, Rejected, fit
-from search.actions.importing.store import IMPORTED, known_spec, new_spec, take_in
+from search.actions.importing.store import IMPORTED, imported_spec, new_spec, take_in
 from search.errors import InputError
 from search.space.space import Space
 from search.study.storage.optuna_storage import LedgerStorage
@@ -158,13 +158,13 @@ def test_values_that_a_source_knows_nothing_of_are_told(open_storage: Open) -> N
 
 def test_nothing_is_mixed_into_a_search_or_another_model(open_storage: Open) -> None:
     storage = open_storage()
-    assert known_spec(storage, "old", model="mlp", data="digits") is None
+    assert imported_spec(storage, "old", model="mlp", data="digits") is None
     searched = search_spec(name="searched")
     storage.create_study("searched", {"spec": searched.model_dump(mode="json"), "uid": "1"})
     with pytest.raises(InputError, match="is a search"):
-        known_spec(storage, "searched", model=None, data=None)
+        imported_spec(storage, "searched", model=None, data=None)
     storage.create_study(
         "old", {"spec": new_spec("old", SPACE, data="digits", data_source="digits").model_dump()}
     )
     with pytest.raises(InputError, match="--model: study 'old' has mlp, not convNN"):
-        known_spec(storage, "old", model="convNN", data=None)
+        imported_spec(storage, "old", model="convNN", data=None)

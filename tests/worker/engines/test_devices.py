@@ -164,16 +164,16 @@ def test_a_gpu_is_kept_until_the_last_process_that_was_given_it_ends(
     with pytest.raises(
         InputError, match=rf"T4 \(GPU-aa\) is in use by process {launcher.pid} on .* for mlp-digits"
     ):
-        claim_gpus([ONE], wanted="all")
+        claim_gpus([ONE], which="all")
     launcher.kill()
     launcher.wait()
     with pytest.raises(InputError, match="in use"):
-        claim_gpus([ONE], wanted="free")
+        claim_gpus([ONE], which="free")
     _end(worker)
-    claims = claim_gpus([ONE], wanted="all")
+    claims = claim_gpus([ONE], which="all")
     assert claims.devices == (ONE,)
     claims.close()
-    claim_gpus([ONE], wanted="all").close()
+    claim_gpus([ONE], which="all").close()
 
 
 def test_free_gpus_take_the_place_of_those_in_use(launcher: subprocess.Popen[str]) -> None:
@@ -186,7 +186,7 @@ def test_free_gpus_take_the_place_of_those_in_use(launcher: subprocess.Popen[str
     claims.close()
     with pytest.raises(InputError, match="GPU-aa"):
         claim_crew(Crew((ONE, OTHER), threads=1, pool=(ONE, OTHER), chosen=True))
-    claim_gpus([OTHER], wanted="all").close()  # nothing stays claimed after an error
+    claim_gpus([OTHER], which="all").close()  # nothing stays claimed after an error
     _end(worker)
 
 
@@ -197,7 +197,7 @@ def test_a_cpu_needs_no_claim(locks: Path) -> None:
 
 
 def test_traps_in_the_shared_folder_are_not_stepped_into(locks: Path, tmp_path: Path) -> None:
-    claim_gpus([OTHER], wanted="all").close()
+    claim_gpus([OTHER], which="all").close()
     assert (locks.stat().st_mode & 0o7777, (locks / "GPU-bb.lock").stat().st_mode & 0o777) == (
         0o1777,
         0o666,
@@ -212,9 +212,9 @@ def test_traps_in_the_shared_folder_are_not_stepped_into(locks: Path, tmp_path: 
     ):
         trap(locks / "GPU-aa.lock")
         with pytest.raises(InputError, match=r"can't be claimed: .* set GRIDLESS_GPU_LOCKS"):
-            claim_gpus([ONE], wanted="all")
+            claim_gpus([ONE], which="all")
         path = locks / "GPU-aa.lock"
         path.rmdir() if path.is_dir() else path.unlink()
     assert mine.read_text() == "keep"
-    claim_gpus([Device("odd", "../x", "../x")], wanted="all").close()
+    claim_gpus([Device("odd", "../x", "../x")], which="all").close()
     assert sorted(p.name for p in locks.iterdir()) == ["GPU-bb.lock", "___x.lock"]

@@ -172,14 +172,14 @@ class Driver:
         import ray  # noqa: PLC0415
 
         alive = {node["NodeID"] for node in ray.nodes() if node["Alive"]}
-        is_own_end = slot.report is None or slot.report.node in alive
+        node_lives = slot.report is None or slot.report.node in alive
         print(f"worker {slot.index} was lost: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        if is_own_end and slot.restarts.are_spent:
+        if node_lives and slot.restarts.are_spent:
             slot.trouble = f"Ray can't keep worker {slot.index}: {error}"
             return
         slot.actor, slot.report = None, None
         slot.since = time.monotonic()
-        if is_own_end:
+        if node_lives:
             slot.since += slot.restarts.pause_s
             slot.restarts.again()
 
@@ -187,9 +187,9 @@ class Driver:
         """Why a worker ended before the studies were over, or never began; None while all is
         well.
         """
-        told = [s.trouble or (s.report.trouble if s.report else None) for s in self._slots]
-        if any(told):
-            return next(t for t in told if t)
+        troubles = [s.trouble or (s.report.trouble if s.report else None) for s in self._slots]
+        if any(troubles):
+            return next(trouble for trouble in troubles if trouble)
         if any(s.report is None and time.monotonic() - s.since >= NO_ROOM_S for s in self._slots):
             return (
                 f"for {NO_ROOM_S:.0f} s the Ray cluster had no room for a worker, which needs"
@@ -209,17 +209,17 @@ class Driver:
 
 def main() -> int:
     """Serve one command until it closes stdin."""
-    told = os.fdopen(os.dup(1), "w", buffering=1)
+    output = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever Ray prints belongs in the log
     lines: queue.Queue[bytes] = queue.Queue()
     threading.Thread(target=_read, args=(lines,), daemon=True).start()
     driver = Driver(ClusterSettings.from_line(lines.get()))
     try:
-        told.write(json.dumps({"n_workers": driver.start()}) + "\n")
+        output.write(json.dumps({"n_workers": driver.start()}) + "\n")
         signal.signal(signal.SIGTERM, lambda *_: lines.put(b""))  # after Ray has set its own
-        _follow(driver, lines, told)
+        _follow(driver, lines, output)
     except InputError as error:
-        told.write(json.dumps({"problems": error.problems}) + "\n")
+        output.write(json.dumps({"problems": error.problems}) + "\n")
         return 2
     except BrokenPipeError:
         return 1
@@ -228,7 +228,7 @@ def main() -> int:
     return 0
 
 
-def _follow(driver: Driver, lines: "queue.Queue[bytes]", told: IO[str]) -> None:
+def _follow(driver: Driver, lines: "queue.Queue[bytes]", output: IO[str]) -> None:
     while True:
         try:
             if not (line := lines.get(timeout=TICK_S)):
@@ -236,7 +236,7 @@ def _follow(driver: Driver, lines: "queue.Queue[bytes]", told: IO[str]) -> None:
             driver.go(json.loads(line)["order"].encode())
         except queue.Empty:
             pass
-        told.write(json.dumps({"at_work": driver.check(), "trouble": driver.trouble()}) + "\n")
+        output.write(json.dumps({"at_work": driver.check(), "trouble": driver.trouble()}) + "\n")
 
 
 def _read(lines: "queue.Queue[bytes]") -> None:

@@ -107,7 +107,7 @@ class RayWorkers:
         self._listener.start()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        variables = os.environ | _QUIET | (_own_cluster() if self.address is None else {})
+        variables = os.environ | _QUIET | (_private_cluster() if self.address is None else {})
         try:
             self._log.parent.mkdir(parents=True, exist_ok=True)
             with self._log.open("ab") as log:
@@ -204,7 +204,7 @@ class RayWorkers:
             self._process.stdout.close()
 
 
-def _own_cluster() -> dict[str, str]:
+def _private_cluster() -> dict[str, str]:
     """Variables for a Ray of our own that nobody else can use: whoever reaches one runs code as its
     user.
     """

@@ -24,7 +24,7 @@ from search.worker.engines.restarts import Kept
 
 MIRROR = ("-m", "search.tracking", "--home", "{home}", "--follow")
 """What sends the outboxes of a home on to MLflow, as arguments of Python."""
-_NODES_OWN = ("GRIDLESS_HOME", "GRIDLESS_DATA", "KERAS_HOME")
+_KEPT_VARIABLES = ("GRIDLESS_HOME", "GRIDLESS_DATA", "KERAS_HOME")
 """Folders: what a node was started with goes before what the command has."""
 
 
@@ -61,15 +61,15 @@ class Terms:
 
     def environment(self) -> dict[str, str]:
         """The variables of a process on this node."""
-        own = {name: os.environ[name] for name in _NODES_OWN if os.environ.get(name)}
-        found = (
+        kept = {name: os.environ[name] for name in _KEPT_VARIABLES if os.environ.get(name)}
+        variables = (
             {"TF_CPP_MIN_LOG_LEVEL": "2"}
             | os.environ
             | {"GRIDLESS_HOME": self.home}
             | dict(self.variables)
-            | own
+            | kept
         )
-        return found | {"GRIDLESS_HOME": str(Path(found["GRIDLESS_HOME"]).absolute())}
+        return variables | {"GRIDLESS_HOME": str(Path(variables["GRIDLESS_HOME"]).absolute())}
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Keeper:
     def __init__(self, index: int, node: str) -> None:
         self._index, self._node = index, node
         self._kept = Kept()
-        self._told = False
+        self._has_order = False
         self._mirror = _Mirror()
         self._claims: GpuClaims | None = None
 
@@ -113,7 +113,7 @@ class Keeper:
             if self._kept.code is None and self._kept.check(
                 lambda: self._start(terms, variables, log)
             ):
-                self._told = False
+                self._has_order = False
             if terms.mirror and (machine(), str(home)) != (terms.machine, terms.home):
                 self._mirror.keep(terms, variables, home)
         except InputError as error:  # the worker before it may still be giving its trial back
@@ -124,8 +124,8 @@ class Keeper:
                 HOPELESS,
                 f"{socket.gethostname()}: {unwritable(home, error)} for `ray start` there",
             )
-        if order and not self._told:
-            self._tell(order)
+        if order and not self._has_order:
+            self._send(order)
         code = self._kept.code
         return Report(
             self._node,
@@ -153,20 +153,23 @@ class Keeper:
         if (
             self._claims is None and terms.share == 1
         ):  # sharers can't each hold a lock: Ray alone counts them
-            self._claims = claim_gpus([device], wanted="all", holder="Ray")
+            self._claims = claim_gpus([device], which="all", holder="Ray")
         command = [*terms.program, "--index", str(self._index), "--device", device.name]
-        own = environment_for(device, threads=terms.threads, share=terms.share)
+        bound = environment_for(device, threads=terms.threads, share=terms.share)
         return _start(
-            command, without_secrets(variables) | own, log, self._claims.fds if self._claims else ()
+            command,
+            without_secrets(variables) | bound,
+            log,
+            self._claims.fds if self._claims else (),
         )
 
-    def _tell(self, order: bytes) -> None:
+    def _send(self, order: bytes) -> None:
         process = self._kept.process
         if process and process.stdin and process.poll() is None:
             with suppress(BrokenPipeError):  # it died just now: a later call starts another
                 process.stdin.write(order)
                 process.stdin.flush()
-            self._told = True
+            self._has_order = True
 
 
 class Actor(Keeper):
@@ -226,9 +229,9 @@ def _misfit(terms: Terms) -> str | None:
 
 def _device(*, gpu: bool) -> Device:
     """The device that Ray gave this process, by CUDA_VISIBLE_DEVICES."""
-    found = find_devices("all" if gpu else "none")[0]
+    device = find_devices("all" if gpu else "none")[0]
     given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return Device(f"GPU {given}", given) if gpu and found.gpu is None else found
+    return Device(f"GPU {given}", given) if gpu and device.gpu is None else device
 
 
 def _start(
