@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 _END_S = 2.0
 
 
-class Reporter:
+class FinalReports:
     """Writes the reports that are due, one at a time, for the worker `owner`."""
 
     def __init__(

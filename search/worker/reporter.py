@@ -31,7 +31,7 @@ class Unsent:
         return bool(self.epochs or self.facts)
 
 
-class Courier:
+class Reporter:
     """Sends one claim's reports, beats for it, and brings back what became of its study. A context
     manager.
     """

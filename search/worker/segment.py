@@ -15,7 +15,7 @@ from search.study.storage.queue import QueueState
 from search.tracking.protocol import Tracker
 from search.training.memory import Memory, address_space_note
 from search.worker.outages import Patience
-from search.worker.reporter import Courier, Unsent
+from search.worker.reporter import Reporter, Unsent
 from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started
 from search.worker.trial.oom import KILLED
 from search.worker.trial.sandbox import CrashedError, Segment
@@ -56,19 +56,19 @@ class SegmentRunner:
         self._n_stored = trial.epochs
         """Epochs that the storage held before."""
 
-    def run(self, segment: Segment, courier: Courier) -> Outcome:
+    def run(self, segment: Segment, reporter: Reporter) -> Outcome:
         """Listen until the segment is over. Raises ClaimLostError, with the process ended, if the
         trial was taken.
         """
         try:
-            outcome = self._listen(segment, courier)
+            outcome = self._listen(segment, reporter)
         except CrashedError as error:
             outcome = self._crashed(error)
         finally:
             segment.close()
-        return replace(outcome, trial=self._trial, unsent=courier.take())
+        return replace(outcome, trial=self._trial, unsent=reporter.take())
 
-    def _listen(self, segment: Segment, courier: Courier) -> Outcome:
+    def _listen(self, segment: Segment, reporter: Reporter) -> Outcome:
         limit_s = self._ledger.spec.trial_timeout_s or math.inf
         stop_at: float | None = None
         began: float | None = None
@@ -77,7 +77,7 @@ class SegmentRunner:
         while True:
             message = segment.receive(pace.poll)
             if isinstance(message, Ended):
-                self._note_memory(courier, message.memory)
+                self._note_memory(reporter, message.memory)
                 return Outcome(
                     message.ending,
                     self._trial,
@@ -87,7 +87,7 @@ class SegmentRunner:
                 )
             if isinstance(message, Started):
                 began = time.monotonic() - self._trial.train_s
-            elif message is not None and (ended := self._take(segment, courier, message)):
+            elif message is not None and (ended := self._take(segment, reporter, message)):
                 return ended
             if began is None and time.monotonic() - opened > pace.start:
                 return Outcome(
@@ -97,42 +97,42 @@ class SegmentRunner:
                 )
             if began is not None and time.monotonic() - began > limit_s:
                 return Outcome(Ending.FAIL, self._trial, limit_reason(limit_s))
-            if ended := self._interrupted(courier):
+            if ended := self._interrupted(reporter):
                 wait_s = pace.last_epoch if ended.ending == Ending.INTERRUPTED else 0.0
                 stop_at = stop_at or time.monotonic() + wait_s
                 if time.monotonic() >= stop_at:
                     return ended
 
     def _take(
-        self, segment: Segment, courier: Courier, message: Built | Evaluated | EpochDone
+        self, segment: Segment, reporter: Reporter, message: Built | Evaluated | EpochDone
     ) -> Outcome | None:
         """Pass a message on; how the segment ends, if it should end here."""
         match message:
             case Built(n_params):
-                courier.put(facts={"n_params": n_params})
+                reporter.put(facts={"n_params": n_params})
             case Evaluated(evaluation):
-                self._evaluated(courier, evaluation)
+                self._evaluated(reporter, evaluation)
             case EpochDone(metrics, memory):
-                self._note_memory(courier, memory)
-                answer = self._on_epoch(courier, Epoch.of(metrics))
-                if answer == Decision.GO_ON and (ended := self._interrupted(courier)):
+                self._note_memory(reporter, memory)
+                answer = self._on_epoch(reporter, Epoch.of(metrics))
+                if answer == Decision.GO_ON and (ended := self._interrupted(reporter)):
                     return ended
                 segment.answer(answer)
         return None
 
-    def _interrupted(self, courier: Courier) -> Outcome | None:
+    def _interrupted(self, reporter: Reporter) -> Outcome | None:
         """Why the segment should end before its time, if it should."""
-        state = courier.state()
+        state = reporter.state()
         if state is QueueState.CANCELLED:
             return Outcome(Ending.CANCEL, self._trial, CANCELLED_REASON)
         if state is QueueState.PAUSED or self._patience.stop.is_set():
             return Outcome(Ending.INTERRUPTED, self._trial)
         return None
 
-    def _evaluated(self, courier: Courier, evaluation: Mapping[str, Any]) -> None:
+    def _evaluated(self, reporter: Reporter, evaluation: Mapping[str, Any]) -> None:
         self._trial = replace(self._trial, evaluation=Evaluation(**evaluation))
-        courier.put(facts={"evaluation": dict(evaluation)})
-        courier.flush()  # the network is scored once: whatever comes, this is not lost
+        reporter.put(facts={"evaluation": dict(evaluation)})
+        reporter.flush()  # the network is scored once: whatever comes, this is not lost
         scores = {
             f"final_{evaluation['split']}_{name}": float(evaluation[name])
             for name in ("accuracy", "loss")
@@ -141,7 +141,7 @@ class SegmentRunner:
             self._claim.number, self._trial.total_epochs or 1, scores, at=time.time()
         )
 
-    def _note_memory(self, courier: Courier, memory: Memory | None) -> None:
+    def _note_memory(self, reporter: Reporter, memory: Memory | None) -> None:
         """Keep the largest memory of all segments."""
         if memory is None:
             return
@@ -152,9 +152,9 @@ class SegmentRunner:
             if now_mb is not None and now_mb > (getattr(self._trial, name) or 0.0):
                 changes: dict[str, Any] = {name: now_mb}
                 self._trial = replace(self._trial, **changes)
-                courier.put(facts={name: now_mb})
+                reporter.put(facts={name: now_mb})
 
-    def _on_epoch(self, courier: Courier, epoch: Epoch) -> Decision:
+    def _on_epoch(self, reporter: Reporter, epoch: Epoch) -> Decision:
         if epoch.step > self._n_stored:
             self._trial = replace(self._trial, curve=(*self._trial.curve, epoch))
             self._tracker.metrics(
@@ -163,16 +163,16 @@ class SegmentRunner:
                 {**epoch.values, "seconds": epoch.seconds},
                 at=epoch.at,
             )
-            courier.put(epoch)
+            reporter.put(epoch)
         # Of the steps stored before an interruption, the last may still want its decision.
         wants_decision = epoch.step > self._n_stored or (
             epoch.step == self._n_stored and not self._claim.promoted
         )
         if not wants_decision or not self._strategy.is_rung(epoch.step):
             return Decision.GO_ON
-        if self._interrupted(courier):
+        if self._interrupted(reporter):
             return Decision.GO_ON
-        courier.flush()
+        reporter.flush()
         return self._strategy.decide(
             self._patience.call(self._ledger.trials), self._claim.number, epoch.step
         )

@@ -19,7 +19,7 @@ from search.study.storage.workers import Roster, WorkerRecord
 from search.tracking.protocol import Tracker
 from search.worker.data import data_for
 from search.worker.engines.order import Order
-from search.worker.final_report import Reporter
+from search.worker.final_report import FinalReports
 from search.worker.outages import Patience
 from search.worker.studies import NamedStudies, QueuedStudies, Studies
 from search.worker.study_worker import StudyWorker
@@ -55,7 +55,7 @@ class Service:
         self._until_idle = order.until_idle
         self._studies = self._studies_of(order)
         self._final_reports = (
-            Reporter(storage, owner, order.studies, patience) if order.reports else None
+            FinalReports(storage, owner, order.studies, patience) if order.reports else None
         )
         self._rest_s = 0.0
         self._ended = threading.Event()

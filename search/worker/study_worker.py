@@ -23,7 +23,7 @@ from search.training.job import Job
 from search.worker.claiming import Claiming
 from search.worker.data import code_problem
 from search.worker.outages import Patience
-from search.worker.reporter import Courier
+from search.worker.reporter import Reporter
 from search.worker.segment import Outcome, SegmentRunner
 from search.worker.settling import store
 from search.worker.trial.job_for import job_for
@@ -94,9 +94,9 @@ class StudyWorker:
             code = user_code(self._ledger.spec.model)
             if problem := code_problem(self._ledger.spec, code):  # edited since it was taken up
                 self._halt(claim, problem)
-            with Courier(self._ledger, claim, self._patience) as courier:
-                trial = self._started(claim, courier, code)
-                outcome = self._run(claim, trial, courier)
+            with Reporter(self._ledger, claim, self._patience) as reporter:
+                trial = self._started(claim, reporter, code)
+                outcome = self._run(claim, trial, reporter)
             self._settle(claim, outcome)
         except ClaimLostError:
             logger.warning(
@@ -125,18 +125,18 @@ class StudyWorker:
         with suppress(ClaimLostError):
             self._settle(claim, _outcome(claim, Ending.HALT, reason))
 
-    def _run(self, claim: Claim, trial: TrialRecord, courier: Courier) -> Outcome:
+    def _run(self, claim: Claim, trial: TrialRecord, reporter: Reporter) -> Outcome:
         is_replicate = self._ledger.spec.replicate(trial.number) is not None
         awaits_evaluation = is_replicate and trial.evaluation is None
         if trial.epochs >= (trial.total_epochs or 0) and not awaits_evaluation:
-            return Outcome(Ending.DONE, trial, unsent=courier.take())
+            return Outcome(Ending.DONE, trial, unsent=reporter.take())
         runner = SegmentRunner(
             self._ledger, self._strategy, self._tracker, self._patience, claim, trial
         )
         segment = self._sandbox.start(self._job(trial), self._files.log(claim.number))
-        return runner.run(segment, courier)
+        return runner.run(segment, reporter)
 
-    def _started(self, claim: Claim, courier: Courier, code: Mapping[str, str]) -> TrialRecord:
+    def _started(self, claim: Claim, reporter: Reporter, code: Mapping[str, str]) -> TrialRecord:
         """The claimed trial, its params chosen if it is new; without its epochs if other `code`
         trained them.
         """
@@ -157,7 +157,7 @@ class StudyWorker:
         if trial.total_epochs is None:
             trial = self._begin(claim, trial, trials, facts)
         else:
-            courier.put(facts=facts)
+            reporter.put(facts=facts)
         self._track_start(claim, trial)
         return trial
 

@@ -16,7 +16,7 @@ from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState, places
 from search.study.storage.steering import cancel, close, pause, resume
 from search.study.storage.workers import Roster, WorkerRecord
-from search.worker.final_report import Reporter
+from search.worker.final_report import FinalReports
 from search.worker.outages import Patience
 from search.worker.pace import Pace
 from tests.study.helpers import begin, spec
@@ -88,11 +88,11 @@ def test_a_worker_writes_what_a_lost_one_left_and_rests_where_it_can_not(
         assert take_report(storage, name, "lost", ())
     (home() / "bad").write_text("in the way")
     Roster(storage).beat(ME, WorkerRecord("me", "CPU"))
-    reporter = Reporter(
+    reports = FinalReports(
         storage, ME, ("bad", "good"), Patience(threading.Event(), pace=Pace(due_look=0.0))
     )
-    wait_until(lambda: not reporter.is_busy(), 120)
-    reporter.stop()
+    wait_until(lambda: not reports.is_busy(), 120)
+    reports.stop()
     assert (home() / "good" / "report.html").is_file()
     assert due_reports(storage) == ["bad", "other"]
     assert places(storage)["good"].report.endswith(f":{home() / 'good'}")

@@ -12,7 +12,7 @@ from search.records import Epoch
 from search.study.storage.claim import Claim
 from search.study.storage.queue import Place, QueueState
 from search.worker.outages import Patience
-from search.worker.reporter import Courier
+from search.worker.reporter import Reporter
 from tests.study.helpers import epoch
 from tests.worker.helpers import HASTE, wait_until
 
@@ -63,7 +63,7 @@ def storage() -> Storage:
 
 @contextmanager
 def held(storage: Storage) -> Iterator[None]:
-    """The courier is in the middle of telling the storage."""
+    """The reporter is in the middle of telling the storage."""
     storage.is_asked.clear()
     storage.may_answer.clear()
     yield
@@ -71,49 +71,49 @@ def held(storage: Storage) -> Iterator[None]:
 
 
 @pytest.fixture
-def send(storage: Storage) -> Iterator[Callable[..., Courier]]:
-    """Starts couriers; they end with the test, whatever became of it."""
-    started: list[Courier] = []
+def send(storage: Storage) -> Iterator[Callable[..., Reporter]]:
+    """Starts reporters; they end with the test, whatever became of it."""
+    started: list[Reporter] = []
 
-    def start(patience: Patience | None = None) -> Courier:
-        courier = Courier(storage, CLAIM, patience or Patience(threading.Event(), pace=HASTE))  # type: ignore[arg-type]
-        started.append(courier.__enter__())
-        return courier
+    def start(patience: Patience | None = None) -> Reporter:
+        reporter = Reporter(storage, CLAIM, patience or Patience(threading.Event(), pace=HASTE))  # type: ignore[arg-type]
+        started.append(reporter.__enter__())
+        return reporter
 
     yield start
     storage.may_answer.set()
-    for courier in started:
-        courier.take()
+    for reporter in started:
+        reporter.take()
 
 
 def test_what_comes_in_a_burst_goes_in_one_transaction_and_in_order(
-    storage: Storage, send: Callable[..., Courier]
+    storage: Storage, send: Callable[..., Reporter]
 ) -> None:
-    courier = send()
+    reporter = send()
     with held(storage):
-        courier.put(epoch(1, 0.1), {"n_params": 7})
+        reporter.put(epoch(1, 0.1), {"n_params": 7})
         assert storage.is_asked.wait(10)
         for step in range(2, 30):
-            courier.put(epoch(step, 0.1))
-        courier.put(facts={"peak_host_mb": 1.0})
-        courier.put(facts={"peak_host_mb": 2.0})
-    courier.flush()
+            reporter.put(epoch(step, 0.1))
+        reporter.put(facts={"peak_host_mb": 1.0})
+        reporter.put(facts={"peak_host_mb": 2.0})
+    reporter.flush()
     assert storage.reports == [([1], {"n_params": 7}), (list(range(2, 30)), {"peak_host_mb": 2.0})]
-    courier.put(epoch(30, 0.1))
-    courier.flush()
+    reporter.put(epoch(30, 0.1))
+    reporter.flush()
     assert storage.steps == list(range(1, 31))
-    assert not courier.take()
+    assert not reporter.take()
 
 
 def test_a_fact_that_changes_while_it_is_sent_is_sent_again(
-    storage: Storage, send: Callable[..., Courier]
+    storage: Storage, send: Callable[..., Reporter]
 ) -> None:
-    courier = send()
+    reporter = send()
     with held(storage):
-        courier.put(facts={"peak_host_mb": 1.0, "device": "CPU"})
+        reporter.put(facts={"peak_host_mb": 1.0, "device": "CPU"})
         assert storage.is_asked.wait(10)
-        courier.put(facts={"peak_host_mb": 2.0})
-    courier.flush()
+        reporter.put(facts={"peak_host_mb": 2.0})
+    reporter.flush()
     assert storage.reports == [
         ([], {"peak_host_mb": 1.0, "device": "CPU"}),
         ([], {"peak_host_mb": 2.0}),
@@ -122,23 +122,23 @@ def test_a_fact_that_changes_while_it_is_sent_is_sent_again(
 
 @pytest.mark.parametrize("fails_after_commit", [False, True])
 def test_an_outage_holds_nobody_up_and_then_all_arrives_in_order(
-    storage: Storage, send: Callable[..., Courier], fails_after_commit: bool
+    storage: Storage, send: Callable[..., Reporter], fails_after_commit: bool
 ) -> None:
     """Whether or not a report took effect, it is made again: the storage overwrites a step with
     itself.
     """
     patience = Patience(threading.Event(), pace=HASTE)
-    courier = send(patience)
+    reporter = send(patience)
     storage.error, storage.fails_after_commit = RetryLaterError("away"), fails_after_commit
     for step in range(1, 6):
-        courier.put(epoch(step, 0.1))  # returns at once, or this test never ends
+        reporter.put(epoch(step, 0.1))  # returns at once, or this test never ends
     wait_until(lambda: storage.n_failed >= 3)
-    assert courier.state() is QueueState.OPEN
-    courier.put(epoch(6, 0.1))
+    assert reporter.state() is QueueState.OPEN
+    reporter.put(epoch(6, 0.1))
     assert storage.steps == [] or fails_after_commit
     storage.error = None
     n_before = len(storage.reports)
-    courier.flush()
+    reporter.flush()
     if fails_after_commit:
         assert storage.reports[-1][0][-1] == 6
         assert sorted(set(storage.steps)) == [1, 2, 3, 4, 5, 6]
@@ -150,61 +150,61 @@ def test_an_outage_holds_nobody_up_and_then_all_arrives_in_order(
 
 
 def test_what_is_not_sent_when_a_trial_ends_is_taken_along(
-    storage: Storage, send: Callable[..., Courier]
+    storage: Storage, send: Callable[..., Reporter]
 ) -> None:
-    courier = send()
-    courier.put(epoch(1, 0.1))
-    courier.flush()
+    reporter = send()
+    reporter.put(epoch(1, 0.1))
+    reporter.flush()
     storage.error = RetryLaterError("away")
-    courier.put(epoch(2, 0.1), {"n_params": 7})
-    courier.put(epoch(3, 0.1))
-    unsent = courier.take()
+    reporter.put(epoch(2, 0.1), {"n_params": 7})
+    reporter.put(epoch(3, 0.1))
+    unsent = reporter.take()
     assert ([e.step for e in unsent.epochs], unsent.facts) == ([2, 3], {"n_params": 7})
     assert storage.steps == [1]
 
 
 def test_a_stop_does_not_wait_for_a_storage_that_is_away(
-    storage: Storage, send: Callable[..., Courier]
+    storage: Storage, send: Callable[..., Reporter]
 ) -> None:
     stop = threading.Event()
-    courier = send(Patience(stop, pace=HASTE))
+    reporter = send(Patience(stop, pace=HASTE))
     storage.error = RetryLaterError("away")
-    courier.put(epoch(1, 0.1))
+    reporter.put(epoch(1, 0.1))
     wait_until(lambda: storage.n_failed > 0)
     threading.Timer(0.05, stop.set).start()
     with pytest.raises(StudyError, match="out of reach"):
-        courier.flush()
-    assert [e.step for e in courier.take().epochs] == [1]
+        reporter.flush()
+    assert [e.step for e in reporter.take().epochs] == [1]
 
 
 @pytest.mark.parametrize("error", [ClaimLostError("taken over"), RuntimeError("a fault of ours")])
 def test_whatever_ends_the_courier_is_told_to_the_trial(
-    storage: Storage, send: Callable[..., Courier], error: Exception
+    storage: Storage, send: Callable[..., Reporter], error: Exception
 ) -> None:
     """A trial whose reports nobody carries must not go on as if they arrived."""
-    courier = send()
+    reporter = send()
     storage.error = error
-    courier.put(epoch(1, 0.1))
+    reporter.put(epoch(1, 0.1))
 
     def is_told() -> bool:
         try:
-            courier.state()
+            reporter.state()
         except GridlessError as told:
             return str(error) in str(told)
         return False
 
     wait_until(is_told)
     with pytest.raises(GridlessError, match=str(error)):
-        courier.flush()
+        reporter.flush()
 
 
 def test_a_trial_hears_of_a_pause_and_of_a_cancel_and_keeps_its_claim_alive(
-    storage: Storage, send: Callable[..., Courier], monkeypatch: pytest.MonkeyPatch
+    storage: Storage, send: Callable[..., Reporter], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRIDLESS_GRACE_S", "0.06")
-    courier = send()
+    reporter = send()
     for state in (QueueState.PAUSED, QueueState.OPEN, QueueState.CANCELLED):
         storage.state = state
-        wait_until(lambda state=state: courier.state() is state)  # type: ignore[misc]
+        wait_until(lambda state=state: reporter.state() is state)  # type: ignore[misc]
     wait_until(lambda: len(storage.reports) >= 3)
     assert set(map(str, storage.reports)) == {"([], {})"}

@@ -15,7 +15,7 @@ from search.study.storage.queue import QueueState
 from search.tracking.protocol import NullTracker
 from search.worker.claiming import Claiming
 from search.worker.outages import Patience
-from search.worker.reporter import Courier, Unsent
+from search.worker.reporter import Reporter, Unsent
 from search.worker.segment import Outcome
 from search.worker.study_worker import StudyWorker
 from search.worker.trial_files import TrialFiles
@@ -34,24 +34,24 @@ class SharedLedger(Ledger):
 
     def __init__(self, storage: LedgerStorage, name: str) -> None:
         super().__init__(storage, name)
-        self._couriers: dict[str, PromptCourier] = {}
+        self._reporters: dict[str, PromptReporter] = {}
 
     def trials(self) -> list[TrialRecord]:
         """All trials, with every epoch that has ended."""
-        for courier in self._couriers.values():
-            courier.send()
+        for reporter in self._reporters.values():
+            reporter.send()
         return super().trials()
 
-    def courier(self, claim: Claim, patience: Patience) -> "PromptCourier":
-        """The courier of a claim. A context manager."""
-        return PromptCourier(self, claim, patience, self._couriers)
+    def reporter(self, claim: Claim, patience: Patience) -> "PromptReporter":
+        """The reporter of a claim. A context manager."""
+        return PromptReporter(self, claim, patience, self._reporters)
 
 
-class PromptCourier(Courier):
-    """A courier without a thread."""
+class PromptReporter(Reporter):
+    """A reporter without a thread."""
 
     def __init__(
-        self, ledger: Ledger, claim: Claim, patience: Patience, on_duty: "dict[str, PromptCourier]"
+        self, ledger: Ledger, claim: Claim, patience: Patience, on_duty: "dict[str, PromptReporter]"
     ) -> None:
         super().__init__(ledger, claim, patience)
         self._on_duty = on_duty
@@ -155,12 +155,12 @@ class SimulatedWorker(StudyWorker):
         whatever a strategy raises, which costs a real worker's trial only, but would spoil a
         comparison unseen.
         """
-        with self._shared.courier(claim, self._patience) as courier:
-            trial = self._started(claim, courier, {})
+        with self._shared.reporter(claim, self._patience) as reporter:
+            trial = self._started(claim, reporter, {})
             try:
-                outcome = self._run(claim, trial, courier)
+                outcome = self._run(claim, trial, reporter)
             except WorkerLostError:
-                courier.send()
+                reporter.send()
                 raise
         self._settle(claim, outcome)
         return outcome
