@@ -1,6 +1,4 @@
-"""From what a person typed to a study that workers can serve: every input checked, data split,
-space probed.
-"""
+"""From what a person typed to a study to serve: inputs checked, data split, space probed."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,6 +1,4 @@
-"""From a suite file to studies that workers can serve: every system checked, its data split, its
-networks built.
-"""
+"""From a suite file to studies to serve: systems checked, data split, networks built."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -90,9 +88,7 @@ class Bench:
         )
 
     def batches(self, plans: Sequence[Plan]) -> list[list[Plan]]:
-        """`plans` that are not done, as they are to run: all together, but one after another where
-        time is limited.
-        """
+        """`plans` that are not done: all together, but one by one where time is limited."""
         todo = [plan for plan in plans if not self.is_done(plan)]
         together = [plan for plan in todo if plan.spec.timeout_s is None]
         return [
@@ -247,9 +243,7 @@ def _unknown(flag: str, models: Sequence[str], file: SuiteFile) -> list[str]:
 def _load(
     systems: Sequence[System], models: set[str], file: SuiteFile, say: Say
 ) -> tuple[dict[str, Prepared], list[str]]:
-    """The prepared data of every study, each data set of `models` loaded once, and every
-    problem.
-    """
+    """The prepared data of every study, each data set loaded once, and every problem."""
     prepared: dict[str, Prepared] = {}
     problems: list[str] = []
     entries = [entry for entry in file.systems if not models.isdisjoint(entry.model)]

@@ -1,6 +1,4 @@
-"""What a study's network says of images: its file, its classes' names and the images brought
-together.
-"""
+"""What a study's network says of images: its file, its classes' names and the images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,9 +32,7 @@ class Answer:
 
 
 def load(study: str) -> Any:
-    """The network of a study's best finalist, a keras.Model. Raises InputError when there is none
-    that can be used.
-    """
+    """A study's best finalist's network, a keras.Model. Raises InputError without a usable one."""
     from search.training.inference import open_network  # noqa: PLC0415  # loads the framework
 
     return open_network(model_file(study).parent, builder_name(study))

@@ -1,6 +1,4 @@
-"""Trains a stored trial again on this machine, from its record alone, and compares. Nothing stored
-is changed.
-"""
+"""Trains a stored trial again, from its record alone, and compares. Stores nothing."""
 
 import importlib.util
 import math
@@ -98,9 +96,7 @@ def reproduce(
 
 
 def _data(recorded: Recorded) -> Prepared:
-    """The study's data, from its source: what was prepared of it before is compared value by
-    value.
-    """
+    """The study's data, from its source; what was prepared before is compared by value."""
     spec = recorded.spec
     problems = [
         p for p in (model_problem(spec.model), _backend_problem(recorded), check_home()) if p
@@ -148,9 +144,7 @@ def _crew(recorded: Recorded, gpus: str | None) -> Crew:
 
 @contextmanager
 def _environ(variables: Mapping[str, str]) -> Iterator[None]:
-    """These environment variables only, which the process that forks trials inherits when it
-    starts.
-    """
+    """These environment variables only: the process that forks trials inherits them."""
     before = dict(os.environ)
     os.environ.clear()
     os.environ.update(variables)
@@ -181,9 +175,7 @@ def _train(recorded: Recorded, data: Prepared, tolerance: float, show: Show) -> 
 
 @contextmanager
 def _stderr_to(log: Path) -> Iterator[None]:
-    """Append what is written to stderr to `log`: the process that forks trials inherits it, and
-    frameworks talk.
-    """
+    """Append stderr to `log`: the process that forks trials inherits it."""
     sys.stderr.flush()
     kept, file = os.dup(2), os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(file, 2)
@@ -209,9 +201,7 @@ class _Listener:
         self._limit_s = limit_s or math.inf
 
     def run(self, segment: Segment) -> TrialRecord:
-        """The trial as it came out this time, FAIL or COMPLETE. Raises StudyError when it can't be
-        trained here.
-        """
+        """The trial as it came out, FAIL or COMPLETE. Raises StudyError if it can't be trained."""
         began = math.inf
         try:
             while True:

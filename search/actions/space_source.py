@@ -43,9 +43,7 @@ def space_for(
 
 
 def differs_in_conditions(stored: Space, now: Space) -> bool:
-    """Whether two spaces found by building have the same parameters, of which a version knew other
-    conditions.
-    """
+    """Whether two discovered spaces have the same parameters under other conditions."""
     bare = (
         {n: p.model_copy(update={"when": None}) for n, p in s.params.items()} for s in (stored, now)
     )
@@ -66,9 +64,7 @@ def check_settings(space: Space, tries: Sequence[str], fixes: Sequence[str]) -> 
 
 
 def typed_pairs(space: Space, texts: Sequence[str]) -> dict[str, Any]:
-    """The values of "name=value,name=value" texts, as YAML reads them; text where the choices are
-    text.
-    """
+    """The values of "name=value,…" texts, as YAML reads them; text where choices are text."""
     values: dict[str, Any] = {}
     for text in texts:
         for pair in text.split(","):

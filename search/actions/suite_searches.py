@@ -1,6 +1,4 @@
-"""The searches of a suite: each planned as `gridless study` plans one, and whether it has come to
-its end.
-"""
+"""The searches of a suite: their plans, as of `gridless study`, and whether they are over."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -59,9 +57,7 @@ def plan_searches(
 
 
 def is_searched(storage: LedgerStorage, spec: StudySpec) -> bool:
-    """Whether the search of `spec`, with these limits, and the replicates of its finalists have all
-    ended.
-    """
+    """Whether the search of `spec`, with these limits, and its replicates have all ended."""
     stored = stored_spec(storage, spec.name)
     if stored is None or stored.model_dump(include=_LIMITS) != spec.model_dump(include=_LIMITS):
         return False

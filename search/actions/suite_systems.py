@@ -1,6 +1,4 @@
-"""The entries of a suite file → systems, each with the space that its setting lies in or that is
-searched.
-"""
+"""The entries of a suite file → systems, each with its setting's or its search's space."""
 
 import hashlib
 import itertools
@@ -47,9 +45,7 @@ def resolve(file: SuiteFile, title: str) -> tuple[tuple[System, ...], dict[str, 
 def _setting(
     model: str, data: str, change: Change
 ) -> tuple[Space, dict[str, Any], Published | None]:
-    """The space with `change` pinned, the complete setting, and the figure that was published for
-    just that.
-    """
+    """The space with `change` pinned, the complete setting, and the figure published for it."""
     if problem := registry.check_name(registry.MODELS, model):
         raise InputError(problem)
     documented = load_space(find_space(model, None))
@@ -121,9 +117,7 @@ def _system(
 
 
 def _search(file: SuiteFile, entry: Entry) -> SearchSettings | None:
-    """How systems of `entry` are searched. Raises InputError where their results could not be
-    compared.
-    """
+    """How `entry` is searched. Raises InputError where results could not be compared."""
     if entry.search is None and file.search is None:
         return None
     problems = []
@@ -142,9 +136,7 @@ def _search(file: SuiteFile, entry: Entry) -> SearchSettings | None:
 
 
 def _free_name(base: str, change: Change, taken: Mapping[str, Any]) -> str:
-    """A study's name that says what is changed, whatever else is in the suite; numbered only if all
-    the same.
-    """
+    """A study's name that says what is changed; numbered only if all the same."""
     digest = hashlib.sha256(json.dumps(dict(change), sort_keys=True).encode()).hexdigest()[:6]
     name = f"{base}-{digest}" if change else base
     numbered = (name if n == 1 else f"{name}-n{n}" for n in itertools.count(1))
@@ -156,8 +148,6 @@ def _epochs(setting: Mapping[str, Any]) -> int | None:
 
 
 def _split_of(published: Published | None) -> Split:
-    """The split that a figure was measured on, so that ours can be held against it; else the test
-    set.
-    """
+    """The split that a figure was measured on, to compare with; else the test set."""
     splits: dict[str, Split] = {"train": "train", "validation": "validation"}
     return splits.get(published.split, "test") if published else "test"

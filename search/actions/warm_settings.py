@@ -9,9 +9,7 @@ from search.space.space import Space
 from search.study.finalist_costs import ranked
 
 N_POINTS = 3
-"""Few enough that starting points of another kind of images cost little where they are of no
-use.
-"""
+"""Few enough to cost little where they come from another kind of images."""
 
 
 def starting_points(

@@ -20,15 +20,11 @@ MIN_RUNG = 3
 RUNGS = (17, 6, 2)
 """Trials pause at the largest total over each of these."""
 MOST_GO_ON = 2 / 3
-"""Of the trials at a rung; less where the way to the next is long, so that it costs as much as the
-way before.
-"""
+"""Of the trials at a rung; less where the way to the next is long, to cost the same."""
 N_STARTUP = 8
 """Trials spread evenly before a model is asked."""
 EVERY = 8
-"""Every so many-th setting is one of the even spread all the same: a model that is wrong is never
-alone.
-"""
+"""Every so many-th setting is an even one: a model that is wrong is never alone."""
 MIN_VALUED = 3
 N_AROUND = 8
 """The best trials in whose neighbourhood new settings are looked for."""
@@ -64,9 +60,7 @@ class DefaultStrategy:
         n_trials: int | None = None,
         first: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        """`n_trials`: how many settings may be started; None for no limit. `first`: those of the
-        first trials.
-        """
+        """`n_trials`: settings to start, None for no limit. `first`: the first trials' own."""
         self._space, self._seed, self._max_epochs, self._n_trials = (
             space,
             seed,
@@ -82,9 +76,7 @@ class DefaultStrategy:
         """The last outlook, kept because the same trials are asked about several times."""
 
     def ask(self, trials: Sequence[TrialRecord], number: int) -> dict[str, Any]:
-        """Params of trial `number`: an even spread's at first, then the most promising; none
-        twice.
-        """
+        """Params of trial `number`: even ones at first, then promising ones; none twice."""
         others = [t for t in trials if t.number != number and t.params]
         taken = {identity(t.params, self._max_epochs) for t in others}
         outlook = self._outlook(others)
@@ -103,9 +95,7 @@ class DefaultStrategy:
         return next(fresh, None) or self._random.draw(number, taken)
 
     def _even(self, number: int, *, is_early: bool) -> Floats:
-        """Row `number` of Sobol's sequence, shuffled by the study's seed; early, learning rates are
-        customary ones.
-        """
+        """Row `number` of Sobol's shuffled sequence; early, learning rates are customary."""
         sobol = qmc.Sobol(max(1, self._encoding.width), rng=np.random.default_rng(self._seed))
         if number:
             sobol.fast_forward(number)
@@ -186,9 +176,7 @@ class DefaultStrategy:
     def _outlook(
         self, trials: Sequence[TrialRecord], required: frozenset[int] = frozenset()
     ) -> Outlook:
-        """What `trials` tell; of many, those whose numbers are `required` for are among the ones that
-        it knows.
-        """
+        """What `trials` tell; of many, those whose numbers are `required` are taken."""
         # A trial that crashed by no fault of its setting tells nothing.
         instructive = [t for t in trials if t.state != State.FAIL or t.untrainable]
         required = required if len(instructive) > N_MODELLED else frozenset()
@@ -206,9 +194,7 @@ class DefaultStrategy:
 
 
 def shares(max_epochs: int) -> dict[int, float]:
-    """Rungs, ascending, and the part of the trials there that goes on; none where training is too
-    short for any.
-    """
+    """Rungs, ascending, with the part of trials that goes on; none if training is short."""
     steps = sorted({max(MIN_RUNG, round(max_epochs / divisor)) for divisor in RUNGS})
     rungs = [step for step in steps if step <= 0.75 * max_epochs]
     ends = [0, *rungs, max_epochs]

@@ -24,9 +24,7 @@ _MIDDLE = 0.5
 
 
 class Encoding:
-    """Between the settings of a space and rows of numbers. A study's clip of `epochs` is taken to
-    be part of them.
-    """
+    """Between settings of a space and rows of numbers, `epochs` clipped as the study does."""
 
     def __init__(self, space: Space, max_epochs: int) -> None:
         self._space = space
@@ -44,9 +42,7 @@ class Encoding:
         return len(self.names)
 
     def encode(self, settings: Sequence[Mapping[str, Any]]) -> Floats:
-        """Rows for `settings`; a value that the space does not have any more reads as its
-        nearest.
-        """
+        """Rows for `settings`; a value that the space has no more reads as its nearest."""
         rows = np.full((len(settings), self.width), np.nan)
         for row, params in zip(rows, settings, strict=True):
             for i, (name, param) in enumerate(zip(self.names, self._params, strict=True)):
@@ -55,26 +51,20 @@ class Encoding:
         return rows
 
     def spread(self, uniform: Floats, *, settle: bool = True) -> Floats:
-        """Rows for points of the unit cube, so that even points are even draws of each
-        parameter.
-        """
+        """Rows for points of the unit cube: even points are even draws of each parameter."""
         columns = [_drawn(p, uniform[:, i]) for i, p in enumerate(self._params)]
         rows = np.column_stack(columns) if columns else np.empty((len(uniform), 0))
         return self.settle(rows) if settle else rows
 
     def customary(self, uniform: Floats) -> Floats:
-        """Rows as of `spread`, but learning rates are near what is customary for the optimizer
-        (`rates`).
-        """
+        """Rows as of `spread`, but learning rates near the optimizer's customary ones."""
         rows = self.spread(uniform)
         if self._rates is not None:
             rows[:, self._rates.column] = self._rates.drawn(rows, uniform[:, self._rates.column])
         return rows
 
     def settle(self, rows: Floats) -> Floats:
-        """`rows` with numbers on the nearest allowed value and NaN where a parameter is
-        inactive.
-        """
+        """`rows` with numbers on the nearest allowed value, NaN for inactive parameters."""
         columns = [_snapped(p, rows[:, i]) for i, p in enumerate(self._params)]
         settled = np.column_stack(columns) if columns else rows.copy()
         for i, parents in self._conditions:
@@ -131,9 +121,7 @@ class Encoding:
         return min(value, self._max_epochs) if name == "epochs" else value
 
     def _find_conditions(self) -> list[tuple[int, list[tuple[int, Floats]]]]:
-        """For each conditional column the columns that it depends on, with the places that make it
-        active.
-        """
+        """For each conditional column its columns to depend on, with places that activate it."""
         conditions = []
         for i, param in enumerate(self._params):
             parents = []

@@ -28,9 +28,7 @@ class _Steps(Sequence[Any]):
 
 
 def points(param: Param) -> Sequence[Any]:
-    """The values that a grid takes of `param`, in order: all, or 10 even ones of a float without a
-    step.
-    """
+    """A grid's values of `param`, in order: all, or 10 even ones of a float without a step."""
     match param:
         case ConstantParam():
             return (param.value,)
@@ -61,9 +59,7 @@ def walk(space: Space, max_epochs: int) -> Iterator[dict[str, Any]]:
 
 
 def combinations(space: Space, values: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
-    """Every setting of the `values` of each parameter, the last one changing fastest; inactive ones
-    left out.
-    """
+    """Every setting of these `values`, the last parameter fastest; inactive ones left out."""
 
     def extend(names: Sequence[str], setting: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if not names:

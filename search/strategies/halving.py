@@ -1,6 +1,4 @@
-"""Trials compared at rungs: those that fall behind wait there, and go on from their weights if they
-earn it later.
-"""
+"""Trials compared at rungs: those behind wait there, and go on later if they earn it."""
 
 import bisect
 import itertools
@@ -14,9 +12,7 @@ from search.records import State, TrialRecord
 from search.strategies.protocol import Decision, derive_seed, is_paused
 
 REDUCTION = 3
-"""Rungs lie at a third, a ninth, … of the largest total (Jamieson & Talwalkar, 2016, with eta =
-3).
-"""
+"""Rungs lie at a third, a ninth, … of the largest total (Jamieson & Talwalkar, 2016)."""
 MIN_RUNG = 3
 KEEP = 0.5
 """The fraction of a rung's trials that goes on: keeping half, not a third, spares slow starters."""
@@ -36,9 +32,7 @@ class Settings(Protocol):
 
 
 def rungs(max_epochs: int, *, least: int = MIN_RUNG) -> tuple[int, ...]:
-    """Steps at which trials are compared, ascending; empty when training is too short to be worth
-    pausing.
-    """
+    """Steps at which trials are compared, ascending; empty where training is short."""
     steps, rung = set(), max_epochs / REDUCTION
     while rung >= 1:
         step = max(least, round(rung))
@@ -49,9 +43,7 @@ def rungs(max_epochs: int, *, least: int = MIN_RUNG) -> tuple[int, ...]:
 
 
 def hyperband_brackets(max_epochs: int) -> dict[tuple[int, ...], float]:
-    """Hyperband's brackets, each with its part of the trials: rungs from 1 epoch on, from 3, …, and
-    none at all.
-    """
+    """Hyperband's brackets with their parts of the trials: rungs from 1, from 3, …, none."""
     all_rungs = rungs(max_epochs, least=1)
     n = len(all_rungs)
     sizes = [math.ceil((n + 1) / (s + 1) * REDUCTION**s) for s in range(n, -1, -1)]

@@ -25,9 +25,7 @@ _SPREAD = math.log(10.0) * 0.75
 
 
 class Rates:
-    """The column of `lr` among the columns of a space, and what its values are to be measured
-    from.
-    """
+    """The column of `lr` in a space, and what its values are to be measured from."""
 
     def __init__(self, column: int, param: FloatParam, space: Space, names: Sequence[str]) -> None:
         self.column = column
@@ -50,9 +48,7 @@ class Rates:
         self._is_sgd = np.array([name == "sgd" for name in _values(space.params["optimizer"])])
 
     def customary(self, rows: Floats) -> Floats:
-        """Where in the range of `lr` the customary rate of each row lies; below 0 or above 1 if it
-        is out of range.
-        """
+        """Where in the range of `lr` each row's customary rate lies; outside 0 to 1 if beyond."""
         which = (
             np.zeros(len(rows), dtype=np.int64)
             if self._optimizer is None
@@ -69,9 +65,7 @@ class Rates:
         return places
 
     def drawn(self, rows: Floats, uniform: Floats) -> Floats:
-        """Places near the customary ones of `rows`, normally distributed within the range, from
-        `uniform` draws.
-        """
+        """Places near those customary for `rows`, normal within the range, by `uniform`."""
         spread = _SPREAD / self._range
         centre = np.clip(self.customary(rows), 0.0, 1.0)
         places: Floats = truncnorm.ppf(

@@ -40,9 +40,7 @@ def _distribution(param: FloatParam | IntParam | ChoiceParam | ConstantParam) ->
 
 
 def _high(param: FloatParam) -> float:
-    """The highest value; where there are steps the last of them in decimals, which is how Optuna
-    counts them.
-    """
+    """The highest value; of steps the last one, in decimals as Optuna counts them."""
     if param.step is None:
         return param.high
     return float(Decimal(str(param.low)) + (n_points(param) - 1) * Decimal(str(param.step)))
@@ -102,9 +100,7 @@ def _as_optuna(record: TrialRecord, kinds: Mapping[str, BaseDistribution]) -> Fr
 
 
 class _Frozen(FrozenTrial):
-    """A trial that a sampler is told of and that nobody changes: copies of hundreds would cost more
-    than the answer.
-    """
+    """A trial that nobody changes: copying hundreds would cost more than the answer."""
 
     def __deepcopy__(self, _memo: object) -> "_Frozen":
         return self

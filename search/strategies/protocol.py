@@ -58,8 +58,6 @@ def is_paused(trial: TrialRecord) -> bool:
 
 
 def identity(params: Mapping[str, Any], max_epochs: int) -> tuple[tuple[str, str], ...]:
-    """What makes two settings the same: equal values, more `epochs` than the study allows counted
-    as those.
-    """
+    """What makes settings the same: equal values, `epochs` above the study's clipped."""
     clipped = {n: min(v, max_epochs) if n == "epochs" else v for n, v in params.items()}
     return tuple(sorted((name, repr(value)) for name, value in clipped.items()))

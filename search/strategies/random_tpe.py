@@ -17,9 +17,7 @@ from search.strategies.protocol import derive_seed, identity
 
 N_STARTUP = 8
 N_BEST, N_NEWEST = 40, 60
-"""Of many trials a sampler is told only the best and the newest, so that its answers take no longer
-and longer.
-"""
+"""Of many trials a sampler takes the best and the newest, to answer in constant time."""
 N_ATTEMPTS = 100
 """Draws after which a space counts as used up."""
 
@@ -65,9 +63,7 @@ class RandomSettings:
 
 
 class TPESettings:
-    """Settings by the tree-structured Parzen estimator (multivariate, with a constant liar for what
-    still runs).
-    """
+    """Settings by the tree-structured Parzen estimator, with a constant liar for running ones."""
 
     looks = True
 

@@ -101,9 +101,7 @@ def environment_digest(facts: Mapping[str, str]) -> str:
 
 
 def backend() -> str:
-    """The backend that Keras would load: KERAS_BACKEND, or what its own file says, or
-    TensorFlow.
-    """
+    """Keras's backend: KERAS_BACKEND, or what its own file says, or TensorFlow."""
     if named := os.environ.get("KERAS_BACKEND"):
         return named
     folder = Path(os.environ.get("KERAS_HOME") or Path.home() / ".keras")
@@ -120,18 +118,14 @@ def cpu_name() -> str:
 
 @cache
 def code_version() -> str:
-    """The version of this code; in a checkout also its commit, and «+changes» when it was edited
-    since.
-    """
+    """The version of this code; in a checkout with its commit, and «+changes» if edited."""
     commit = _commit()
     return f"{version('gridless')} ({commit})" if commit else version("gridless")
 
 
 @cache
 def code_digest() -> str:
-    """The beginning of the SHA-256 of all modules of this package: the same code, whatever its
-    version says.
-    """
+    """The beginning of the SHA-256 of all modules here, whatever the version says."""
     root = Path(__file__).resolve().parents[1]
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):
@@ -141,9 +135,7 @@ def code_digest() -> str:
 
 
 def _cpu_info(*keys: str) -> str:
-    """The value of the first line of /proc/cpuinfo that has one of `keys`; empty where there is
-    none.
-    """
+    """The value of the first of `keys` in /proc/cpuinfo; empty where there is none."""
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -1,6 +1,4 @@
-"""Whether the first trials of a study show that none can be trained: the code is at fault, not a
-setting. Pure.
-"""
+"""Whether a study's first trials show that none can be trained, whatever its setting. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -8,9 +6,7 @@ from collections.abc import Sequence
 from search.records import State, TrialRecord
 
 N_FIRST = 3
-"""The first is the document's setting, the others lie anywhere in the space: a fault of all of them
-is no setting's.
-"""
+"""One is the document's setting, others lie anywhere: no setting is at fault in all of them."""
 _NUMBER = re.compile(r"0x[0-9a-f]+|\d+(\.\d+)?(e[+-]?\d+)?", re.IGNORECASE)
 
 

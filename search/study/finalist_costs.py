@@ -1,6 +1,4 @@
-"""How many finalists a search has, what they cost, and how its baseline is trained among them.
-Pure.
-"""
+"""How many finalists a search has, what they cost, and how its baseline is trained. Pure."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -13,13 +11,9 @@ from search.study.settings import N_REPLICATES
 from search.study.spec import Replicate
 
 MOST = 10
-"""Finalists, where their number follows from what they cost: with every pair more, Holm's test
-tells fewer apart.
-"""
+"""Finalists where cost sets their number: with more pairs Holm's test tells fewer apart."""
 BASELINE_FACTOR = 3.0
-"""How many times the search's own time a baseline's training may take where no number of finalists
-is given.
-"""
+"""The most of the search's own time that a baseline may train where finalists have no number."""
 BASELINE_LEAST_S = 60.0
 """A baseline that trains no longer is never left out for what it costs."""
 
@@ -32,9 +26,7 @@ class Rule:
     """None for as many as about the search's own time pays for."""
     n_replicates: int
     baseline_epochs: int | None
-    """The baseline's own epochs, whatever the study's limit; None for a study that has no
-    baseline.
-    """
+    """The baseline's own epochs, whatever the study's limit; None without a baseline."""
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> "Rule":
@@ -112,9 +104,7 @@ def _is_allowed(
 def _n_paid(
     rule: Rule, order: Sequence[TrialRecord], baseline: TrialRecord | None, allowed_s: float
 ) -> int:
-    """How many of `order` can be trained within `allowed_s`, at least one, with the `baseline`
-    among or beside them.
-    """
+    """How many of `order`, at least one, fit into `allowed_s` with the `baseline`."""
     spent_s = baseline_s(rule, baseline) if baseline else 0.0
     for n, trial in enumerate(order[:MOST]):
         spent_s += 0.0 if trial is baseline else _finalist_s(rule, trial)
@@ -128,16 +118,12 @@ def _finalist_s(rule: Rule, trial: TrialRecord) -> float:
 
 
 def baseline_s(rule: Rule, baseline: TrialRecord) -> float:
-    """Seconds that a `baseline` trains, each time for its own epochs, at the pace of those it
-    had.
-    """
+    """Seconds that all trainings of a `baseline` take for its own epochs, at its pace."""
     return n_trainings(rule, baseline) * (rule.baseline_epochs or 0) * _pace_s(baseline)
 
 
 def n_trainings(rule: Rule, baseline: TrialRecord) -> int:
-    """How often a `baseline` is trained: its replicates and, where it needs one, the training that
-    they replay.
-    """
+    """How often a `baseline` is trained: its replicates, and the pilot that they may replay."""
     return rule.n_replicates + int(watches(baseline.params) and not was_whole(rule, baseline))
 
 
@@ -153,9 +139,7 @@ def _pace_s(trial: TrialRecord) -> float:
 
 
 def expected_s(rule: Rule, trials: Sequence[TrialRecord], searched_s: float) -> float:
-    """Seconds that finalists will train once the search has trained for `searched_s`, judged by its
-    `trials` so far.
-    """
+    """Seconds that finalists will train after `searched_s` of search, by its `trials` so far."""
     order = ranked(trials)
     if rule.finalists == 0 or not order:
         return 0.0

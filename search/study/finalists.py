@@ -1,6 +1,4 @@
-"""Which settings of a search are judged on the test set, and the study that trains them again.
-Pure.
-"""
+"""Which settings of a search are judged on the test set, and the study of that. Pure."""
 
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
@@ -140,9 +138,7 @@ def sources(search: Search) -> Mapping[int, int]:
 
 
 def keeps_model(replicates: Sequence[Replicate], number: int) -> bool:
-    """Whether replicate `number` is the first of its finalist: its network is kept as the
-    finalist's.
-    """
+    """Whether replicate `number` is the first of its finalist, whose network is kept."""
     first = replicates[number]
     if first.source is None or first.is_pilot:
         return False
@@ -151,9 +147,7 @@ def keeps_model(replicates: Sequence[Replicate], number: int) -> bool:
 
 
 def replicate_file(number: int) -> str:
-    """The name, among the evidence of the finalists' study, of the network that replicate `number`
-    kept.
-    """
+    """The name among the finalists' evidence of the network that replicate `number` kept."""
     return f"model-{number:04d}.keras"
 
 

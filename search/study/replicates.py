@@ -13,24 +13,18 @@ from search.study.spec import Replicate
 FINAL = ".final"
 """What the name of a study's replicates ends with."""
 _FRESH = 0x5EED
-"""Keeps the seeds of replicates apart from those of trials, which come from (study seed,
-number).
-"""
+"""Keeps seeds of replicates apart from those of trials, of (study seed, number)."""
 
 Split = Literal["test", "validation", "train"]
 
 
 def watches(setting: Mapping[str, Any]) -> bool:
-    """Whether training with `setting` needs validation images: to reduce its rate on a plateau, or
-    to stop early.
-    """
+    """Whether training watches validation images: to lower its rate, or to stop early."""
     return setting.get("schedule") == "plateau" or bool(setting.get("early_stopping"))
 
 
 def fresh_seed(seed: int, source: int | None, k: int) -> int:
-    """A 31-bit seed for replicate `k` of trial `source` in a study with `seed` ≥ 0; no trial of it
-    has that one.
-    """
+    """A 31-bit seed for replicate `k` of trial `source`, unlike any trial's; `seed` ≥ 0."""
     entropy = [seed, _FRESH, 0 if source is None else source + 1, k]
     return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
 

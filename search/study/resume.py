@@ -43,18 +43,14 @@ def check_goes_on(stored: StudySpec, spec: StudySpec, *, other_code: bool = Fals
 
 
 def changed_code(stored: StudySpec, spec: StudySpec) -> str:
-    """Which files of the model's code are not what they were, in words; empty if all are, or one
-    says nothing of it.
-    """
+    """Which files of the model's code differ, in words; empty if none, or if not recorded."""
     return (
         "" if stored.code is None or spec.code is None else code_difference(stored.code, spec.code)
     )
 
 
 def differences(stored: StudySpec, spec: StudySpec) -> list[str]:
-    """Why `spec` can't go on with the study that `stored` describes, one line each; empty if it
-    can.
-    """
+    """Why `spec` can't go on with the study of `stored`, one line each; empty if it can."""
     lines = []
     for key in _FIXED:
         old, new = getattr(stored, key), getattr(spec, key)

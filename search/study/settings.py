@@ -1,6 +1,4 @@
-"""What a person may set about a study: the keys of studies/*.yaml and flags of `gridless study`,
-checked at once.
-"""
+"""What a person may set about a study, in studies/*.yaml and by flags, checked at once."""
 
 import unicodedata
 from collections.abc import Mapping
@@ -68,33 +66,23 @@ class Lasting(BaseModel):
     trial_timeout_s: Seconds | None = 86_400.0
     """Hard limit on the training time of one trial, in seconds of its process's life."""
     validation_fraction: Fraction = 1 / 6
-    """Part of the training images that validates: a sixth of 60,000 leaves as many as the test set
-    has.
-    """
+    """Part of the training images that validates: of 60,000 as many as the test set has."""
     warm_start: str = "none"
     """Where starting points come from: the best settings of a study by its name, of all studies of
     this model in the storage (auto), or nowhere (none).
     """
     precision: Precision = "float32"
-    """Keras' dtype policy: mixed_bfloat16 and mixed_float16 are faster where the hardware has
-    them.
-    """
+    """Keras' dtype policy: mixed ones are faster where the hardware has them."""
     deterministic: bool = False
-    """Only operations that give the same bits each time. CPUs give them anyway; on a GPU it costs
-    speed.
-    """
+    """Only operations that give the same bits each time; on a GPU that costs speed."""
     trials_per_gpu: Annotated[int, Field(ge=1, le=64)] = 1
     """Trials that run on one GPU at the same time, each held to its part of the memory."""
     stop_when_flat: bool = False
-    """End the search once another hour is not expected to gain more than the noise of its
-    validation images.
-    """
+    """End the search once an hour more promises less than its validation images' noise."""
 
 
 class Settings(Lasting):
-    """What a person may set about a study: the keys of studies/*.yaml and the flags of `gridless
-    study`.
-    """
+    """What a person may set about a study: keys of studies/*.yaml, flags of `gridless study`."""
 
     name: str | None = None
     epochs: Epochs | None = None
@@ -166,9 +154,7 @@ def _is_number(text: str) -> bool:
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """The keys of a studies/*.yaml file. Raises InputError when it is not a readable YAML
-    mapping.
-    """
+    """The keys of a studies/*.yaml file. Raises InputError if it is no YAML mapping."""
     file = read_yaml(path, may_be_empty=True)
     if file.problems:
         raise InputError([f"{path}:{line}: {problem}" for line, problem in file.problems])

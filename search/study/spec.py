@@ -24,9 +24,7 @@ class Replicate(BaseModel):
     stop_at: int | None = None
     """Where training ends, if before `epochs`."""
     rates: tuple[float, ...] | None = None
-    """The learning rate of each epoch as the source recorded it; None where the schedule needs no
-    validation.
-    """
+    """The source's learning rate of each epoch; None where the schedule needs no validation."""
     train_on: Literal["train", "all"]
     evaluate: Literal["test", "validation", "train"]
 
@@ -37,9 +35,7 @@ class Replicate(BaseModel):
 
     @property
     def is_pilot(self) -> bool:
-        """Whether it watches validation images for replicates of the same trial that have none to
-        watch.
-        """
+        """Whether it watches validation images, for replicates of its trial that have none."""
         return self.source is not None and self.train_on == "train"
 
 
@@ -56,9 +52,7 @@ class _Subject(BaseModel):
 
 
 class StudySpec(Lasting, _Subject):
-    """A resolved study: everything that decides what its trials do. Stored with the study and in
-    study.yaml.
-    """
+    """A resolved study: all that decides what its trials do, stored and in study.yaml."""
 
     n_trials: int  # none for an imported study to begin with
     epochs: int
@@ -67,9 +61,7 @@ class StudySpec(Lasting, _Subject):
     data_digest: str
     space_digest: str
     first: tuple[dict[str, Any], ...]
-    """Settings of the first trials: the document's own, those that the user asked to try, starting
-    points.
-    """
+    """Settings of the first trials: the document's, those to try, starting points."""
     space: dict[str, Any]
     finalists: int | None = 0
     """None for as many as about the search's own time pays for."""
@@ -77,9 +69,7 @@ class StudySpec(Lasting, _Subject):
     replicates: tuple[Replicate, ...] = ()
     """What a study of replicates runs, one per trial; such a study searches nothing."""
     code: dict[str, str] | None = None
-    """The user's files that build its networks, with their digests; None where an older version did
-    not record them.
-    """
+    """The user's files that build its networks, with digests; None where not recorded."""
 
     @property
     def search_space(self) -> Space:
@@ -87,9 +77,7 @@ class StudySpec(Lasting, _Subject):
         return Space.from_dict(self.space)
 
     def total_epochs(self, number: int, params: Mapping[str, Any]) -> int:
-        """The epochs that trial `number` with `params` may train: its own wish within the study's
-        limit.
-        """
+        """The epochs that trial `number` with `params` may train, within the study's limit."""
         if replicate := self.replicate(number):
             return replicate.last_epoch
         return min(int(params.get("epochs", self.epochs)), self.epochs)
@@ -106,9 +94,7 @@ class StudySpec(Lasting, _Subject):
 
 
 def stored_spec_of(name: str, attrs: Mapping[str, Any]) -> StudySpec:
-    """The spec among a study's attributes. Raises InputError when another version wrote it or
-    nobody did.
-    """
+    """The spec among a study's attributes. Raises InputError if it is not of this version."""
     try:
         return StudySpec(**attrs["spec"])
     except (KeyError, TypeError, ValidationError) as error:

@@ -1,6 +1,4 @@
-"""A suite: systems (a model on a data set, under a fixed setting or searched) that are trained and
-compared.
-"""
+"""A suite: systems (a model on data, at a fixed setting or searched) to be compared."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -90,9 +88,7 @@ class Entry(_Strict):
     search: SearchSettings | None = None
     """Search each of them; over the suite's own."""
     evaluate: Split | None = None
-    """What to score on; the published figure's own split where there is one, otherwise the test
-    set.
-    """
+    """What to score on; by default the published figure's split, or the test set."""
     seeds: Seeds | None = None
     epochs: Epochs | None = None
     validation_fraction: Fraction | None = None
@@ -118,9 +114,7 @@ class System(_Strict):
     """One resolved system: what `gridless bench` runs and `gridless compare` reads."""
 
     study: str
-    """The study of its search or its first training, if it has one; that of its replicates is
-    `<study>.final`.
-    """
+    """Its search's or first training's study; that of its replicates is `<study>.final`."""
     model: str
     data: str
     data_source: str
@@ -219,9 +213,7 @@ def _keys_at(loc: tuple[str | int, ...]) -> tuple[str, Iterable[str]]:
 
 
 def suite_name(name: str) -> str:
-    """The name under which a suite file's results are kept. Raises InputError when it is no
-    folder's name.
-    """
+    """The name that a suite's results are kept by. Raises InputError if it is no folder's."""
     stem = Path(name).stem if name.endswith((".yaml", ".yml")) or "/" in name else name
     if problem := name_problem(stem):
         raise InputError(f"NAME: {stem!r}: {problem}")
@@ -238,9 +230,7 @@ def write_suite(suite: Suite, folder: Path) -> None:
 
 
 def stored_systems(folder: Path) -> tuple[System, ...]:
-    """The systems of the suite that was run into `folder`; none if there is none. Raises InputError
-    if damaged.
-    """
+    """The systems of the suite in `folder`; none without one. Raises InputError if damaged."""
     return stored_suite(folder).systems if (folder / "suite.yaml").is_file() else ()
 
 

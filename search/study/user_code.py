@@ -147,9 +147,7 @@ def _file(folder: Path, name: str) -> Path | None:
 
 @lru_cache(maxsize=4096)
 def _read(file: Path, name: str, _mtime_ns: int, _size: int) -> tuple[str, tuple[str, ...]]:
-    """The digest of module `name`, and what it imports; read once for as long as its time and size
-    stay.
-    """
+    """A module's digest and imports; read once for as long as its time and size stay."""
     content = file.read_bytes()
     digest = _digest(content)
     package = name if file.name == "__init__.py" else name.rpartition(".")[0]

@@ -79,9 +79,7 @@ def main() -> int:
 
 
 def _open_patiently(url: str, stop: threading.Event, give_up_s: float) -> LedgerStorage:
-    """The storage, waited for: it answered the command that started this worker, so it will
-    again.
-    """
+    """The storage, waited for: it answered this worker's command a moment ago."""
     deadline = time.monotonic() + give_up_s
     while True:
         try:
@@ -93,9 +91,7 @@ def _open_patiently(url: str, stop: threading.Event, give_up_s: float) -> Ledger
 
 
 def _read_line() -> bytes:
-    """A line of stdin, b"" at its end. Not by sys.stdin, whose lock a thread would hold at
-    interpreter shutdown.
-    """
+    """A line of stdin, b"" at its end; without sys.stdin, whose lock a thread would hold."""
     line = b""
     while not line.endswith(b"\n"):
         byte = os.read(0, 1)

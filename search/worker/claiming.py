@@ -119,9 +119,7 @@ class Claiming:
         return has_ended
 
     def _open_finals(self, trials: Sequence[TrialRecord]) -> None:
-        """Put the finalists' study on the queue, before this one is closed: no crash can leave it
-        out.
-        """
+        """Put the finalists' study on the queue, before a crash could leave it out."""
         here = environment(self._device, code=self._ledger.spec.code)
         if grow_finals(self._ledger, here):
             logger.info("%s has replicates of its baseline", self._ledger.name)
@@ -129,9 +127,7 @@ class Claiming:
             logger.info("the finalists of %s are on the queue", self._ledger.name)
 
     def _conclude(self, trials: Sequence[TrialRecord]) -> None:
-        """Track how all trials ended, some by another worker's hand or by no worker's; drop what
-        none needs any more.
-        """
+        """Track how all trials ended, by whoever's hand; drop what none needs any more."""
         self._is_concluded = True
         tell_ends(self._tracker, trials)
         drop_checkpoints(self._ledger.name, trials)

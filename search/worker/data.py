@@ -1,6 +1,4 @@
-"""The data of a study on this machine: found where it was prepared before, or loaded and prepared
-again.
-"""
+"""A study's data on this machine: as prepared before, or loaded and prepared again."""
 
 import logging
 from collections.abc import Mapping
@@ -61,9 +59,7 @@ def code_problem(spec: StudySpec, here: Mapping[str, str]) -> str | None:
 
 
 def model_problem(model: str) -> str | None:
-    """Why `model` can't be built on this machine, as far as can be told without loading a
-    framework; or None.
-    """
+    """Why `model` can't be built here, as far as that shows without a framework; or None."""
     module, colon, _ = model.partition(":")
     if (problem := registry.check_name(registry.MODELS, model)) or not colon:
         return problem

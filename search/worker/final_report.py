@@ -49,9 +49,7 @@ class FinalReports:
         """When a study whose report could not be written is tried again."""
 
     def is_busy(self) -> bool:
-        """Whether a report is due or being written, by a process that this may just have
-        started.
-        """
+        """Whether a report is due or being written; begins to write it."""
         if self._process is not None and self._process.poll() is None:
             return True
         if self._process is not None:

@@ -1,6 +1,4 @@
-"""How a worker lives with a database that is away for a while: it tries again, and judges nobody
-meanwhile.
-"""
+"""How a worker lives with a database that is away: it tries again, and judges nobody."""
 
 import logging
 import math

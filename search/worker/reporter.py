@@ -1,6 +1,4 @@
-"""Carries what a trial reports to the storage, in a thread of its own: training never waits for the
-database.
-"""
+"""Carries what a trial reports to the storage, so that training never waits for it."""
 
 import logging
 import threading
@@ -32,9 +30,7 @@ class Unsent:
 
 
 class Reporter:
-    """Sends one claim's reports, beats for it, and brings back what became of its study. A context
-    manager.
-    """
+    """Sends one claim's reports and beats, and brings back its study's state. A context manager."""
 
     def __init__(self, ledger: Ledger, claim: Claim, patience: Patience) -> None:
         self._ledger = ledger
@@ -63,9 +59,7 @@ class Reporter:
             self._changed.notify_all()
 
     def state(self) -> QueueState:
-        """The study's state as last seen. Raises ClaimLostError when the trial has been taken
-        over.
-        """
+        """The study's state as last seen. Raises ClaimLostError if the trial was taken over."""
         with self._changed:
             if self._error:
                 raise self._error

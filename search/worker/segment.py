@@ -57,9 +57,7 @@ class SegmentRunner:
         """Epochs that the storage held before."""
 
     def run(self, segment: Segment, reporter: Reporter) -> Outcome:
-        """Listen until the segment is over. Raises ClaimLostError, with the process ended, if the
-        trial was taken.
-        """
+        """Listen to the end. Raises ClaimLostError, with the process ended, if it was taken."""
         try:
             outcome = self._listen(segment, reporter)
         except CrashedError as error:

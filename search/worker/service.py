@@ -145,9 +145,7 @@ class Service:
         )
 
     def _rest(self, study: str) -> None:
-        """After a full disk failed a trial, wait for room: a little at first, longer if trials go
-        on failing.
-        """
+        """After a full disk failed a trial, wait for room; longer if trials go on failing."""
         pace = self._patience.pace
         self._rest_s = min(max(pace.shortest_rest, 2 * self._rest_s), pace.longest_rest)
         logger.error("the disk is full: waiting for room, at most %.0f s", self._rest_s)

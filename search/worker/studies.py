@@ -188,9 +188,7 @@ class QueuedStudies(Studies):
         self._last_tidied = time.monotonic()
 
     def candidates(self) -> Sequence[str]:
-        """The most urgent first; of equals the one with the fewest running trials, then the one
-        that was served longest ago.
-        """
+        """The most urgent, the least busy, and the one served longest ago first."""
         if time.monotonic() - self._last_look > self._patience.pace.look:
             self._open = self._patience.call(lambda: open_studies(self._storage))
             self._last_look = time.monotonic()

@@ -137,9 +137,7 @@ class StudyWorker:
         return runner.run(segment, reporter)
 
     def _started(self, claim: Claim, reporter: Reporter, code: Mapping[str, str]) -> TrialRecord:
-        """The claimed trial, its params chosen if it is new; without its epochs if other `code`
-        trained them.
-        """
+        """The claimed trial, with params if new; without epochs that other `code` trained."""
         trials: Sequence[TrialRecord] = ()
         if not claim.new or self._strategy.looks:
             trials = self._patience.call(self._ledger.trials)
@@ -179,9 +177,7 @@ class StudyWorker:
         self._tracker.params(claim.number, params)
 
     def _environment(self, code: Mapping[str, str]) -> str:
-        """The name of this machine, as it is with the user's `code`, among the study's
-        environments.
-        """
+        """The name of this machine and the user's `code` among the study's environments."""
         if self._code != code:
             here = environment(self._device, code=code)
             self._environment_name = self._patience.call(

@@ -178,7 +178,7 @@ def test_a_stop_does_not_wait_for_a_storage_that_is_away(
 
 
 @pytest.mark.parametrize("error", [ClaimLostError("taken over"), RuntimeError("a fault of ours")])
-def test_whatever_ends_the_courier_is_told_to_the_trial(
+def test_whatever_ends_the_reporter_is_raised_in_the_trial(
     storage: Storage, send: Callable[..., Reporter], error: Exception
 ) -> None:
     """A trial whose reports nobody carries must not go on as if they arrived."""

@@ -1,6 +1,4 @@
-"""Past trials of other programs → a study: which space they lie in, which of them fit, and what is
-told of the rest.
-"""
+"""Past trials of other programs → a study: their space, which of them fit, and why others don't."""
 
 import csv
 import io
@@ -93,9 +91,7 @@ def _spec(
 def _space(
     model: str, data: str, file: Path | None, past: Past, say: Callable[[str], None]
 ) -> Space:
-    """The space of a file, else KerasTuner's as its project has it, else what building the model
-    shows.
-    """
+    """The space of a file, else of KerasTuner's project, else what building the model shows."""
     try:
         return load_space(find_space(model, file)).model_copy(update={"model": model})
     except InputError:
@@ -134,9 +130,7 @@ def _renamed(texts: Sequence[str], space: Space, past: Past) -> dict[str, str]:
 
 
 def _write_rejected(file: Path, past: Past, imported: Imported) -> None:
-    """Keep what did not fit, beside what other sources left there; no file where there is nothing
-    to keep.
-    """
+    """Keep what did not fit, beside other sources' rows; no file where there is nothing."""
     kept: list[list[str]] = []
     if file.is_file():
         with file.open(encoding="utf-8", newline="") as old:

@@ -35,9 +35,7 @@ class PastTrial:
     val_accuracy: Any
     """As the source has it; a fraction, if it is one that can be taken over."""
     problem: str | None = None
-    """Why it is no finished trial with a validation accuracy; None if it is one as far as the
-    source says.
-    """
+    """Why it is no finished trial with a validation accuracy; None if it seems to be one."""
     curve: tuple[float, ...] = ()
     """The validation accuracy after each epoch, where the source kept it."""
     seconds: float | None = None
@@ -111,9 +109,7 @@ def unknown_to(past: Past, space: Space, renamed: Mapping[str, str]) -> list[str
 
 
 def names_in(past: Past) -> set[str]:
-    """What the parameters of `past` are called, with and without scikit-learn's path of steps
-    before.
-    """
+    """The names of the parameters of `past`, with and without scikit-learn's path of steps."""
     names = {name for trial in past.trials for name in trial.values}
     return names | {_last(name) for name in names}
 
@@ -164,9 +160,7 @@ def _setting(
 
 
 def _param_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[str]:
-    """The parameters of `space` that the source's `name` stands for: several where scopes define it
-    differently.
-    """
+    """The parameters of `space` for the source's `name`: several where scopes define it."""
     last = _last(name)
     for theirs in (name, last):
         if theirs in renamed:
@@ -178,9 +172,7 @@ def _param_names(name: str, space: Space, renamed: Mapping[str, str]) -> list[st
 
 
 def _as(param: Param, value: Any) -> Any:
-    """`value` as the parameter writes it: files of text know no types, and pandas makes numbers
-    with gaps floats.
-    """
+    """`value` as the parameter writes it: text has no types, pandas makes integers floats."""
     if isinstance(value, float) and value.is_integer() and isinstance(param, IntParam):
         return int(value)
     listed = ends(param) if isinstance(param, ChoiceParam | ConstantParam) else ()
@@ -191,9 +183,7 @@ def _as(param: Param, value: Any) -> Any:
 
 
 def _plain(value: Any) -> str:
-    """What a value is called, however it is written: sgd for SGD, for the class and for an object
-    of it.
-    """
+    """A value's name, however written: sgd for SGD, for the class and for its object."""
     if isinstance(value, Mapping):  # as Keras writes one
         value = value.get("class_name")
     text = str(value)

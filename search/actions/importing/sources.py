@@ -30,9 +30,7 @@ _SCORE, _ACCURACY = "mean_test_score", "mean_test_accuracy"
 _GROWTH = 10
 """How many times its size a table takes once it is read."""
 _TUNER = "tuner/"
-"""What names begin with under which KerasTuner's Hyperband keeps its own account among the
-hyperparameters.
-"""
+"""The beginning of names under which KerasTuner's Hyperband keeps its own account."""
 
 
 def read_past(source: str, study: str | None) -> Past:
@@ -120,9 +118,7 @@ def _keras_tuner_trial(file: Path) -> PastTrial:
 
 
 def _columns(content: Any, path: Path) -> dict[str, Sequence[Any]]:
-    """The columns of a table in JSON: of lists, of mappings by row (as pandas writes them), or a
-    list of rows.
-    """
+    """The columns of a JSON table: of lists, of mappings by row, or a list of rows."""
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
         return {
             key: [row.get(key) for row in content]
@@ -158,9 +154,7 @@ def _table(path: Path) -> Past:
 
 
 def _row_id(number: int, row: Mapping[str, str]) -> str:
-    """A leaderboard's trial, by its study too: several joined have trials of one number. Elsewhere
-    the row's own.
-    """
+    """A leaderboard's trial, by study too if several are joined. Elsewhere the row's own."""
     trial = row.get("trial")
     return "/".join(filter(None, (row.get("study"), trial))) if trial else str(number)
 

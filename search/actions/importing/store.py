@@ -1,6 +1,4 @@
-"""Past trials of other programs as a finished study: to report, to compare, and to begin later
-searches with.
-"""
+"""Past trials of other programs as a finished study: to report, compare and begin with."""
 
 import json
 import math
@@ -29,9 +27,7 @@ from search.study.storage.read import find_study
 IMPORTED = "imported_from"
 """The user attribute of a trial that another program ran: {kind, place, row}."""
 NO_DATA = "imported"
-"""Stands for the digest of images and split, which no source tells: such a study is compared with
-none by mistake.
-"""
+"""Stands for the digest of images and split: no source tells it, so none is compared."""
 
 
 class Imported(NamedTuple):
@@ -42,9 +38,7 @@ class Imported(NamedTuple):
     """Trials that an earlier import brought."""
     rejected: tuple[Rejected, ...]
     assumed: Mapping[str, Any]
-    """Values that the source knows nothing of, as all its trials got them where their setting uses
-    them.
-    """
+    """Values that the source lacks, as all its trials got them where they use them."""
 
 
 def imported_spec(

@@ -23,9 +23,7 @@ _LOG_ROOT_2PI = 0.5 * np.log(2 * np.pi)
 
 
 def log_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
-    """The logarithm of the expected gain over `best` of values with these means and standard
-    deviations.
-    """
+    """The logarithm of the expected gain over `best` by these means and deviations."""
     z = (mean - best) / deviation
     log_density = -0.5 * z * z - _LOG_ROOT_2PI
     near = np.log(np.maximum(np.exp(log_density) + z * ndtr(z), 1e-300))
@@ -37,9 +35,7 @@ def log_improvement(mean: Floats, deviation: Floats, best: float) -> Floats:
 
 
 def search(encoding: Encoding, score: Score, around: Floats, rng: np.random.Generator) -> Floats:
-    """Settled rows, best first: random ones, some near the rows `around`, then nearer and nearer to
-    the best.
-    """
+    """Settled rows, best first: random, near the rows `around`, then nearer to the best."""
     rows = [encoding.spread(rng.random((N_RANDOM, encoding.width)))]
     rows += [near(encoding, np.repeat(around, N_NEAR, axis=0), step, rng) for step in STEPS[:2]]
     candidates = np.concatenate(rows)
@@ -55,9 +51,7 @@ def search(encoding: Encoding, score: Score, around: Floats, rng: np.random.Gene
 
 
 def near(encoding: Encoding, rows: Floats, step: float, rng: np.random.Generator) -> Floats:
-    """Neighbours of `rows`: one parameter or several moved by about `step`, to the very end of a
-    range if it ends.
-    """
+    """Neighbours of `rows`, some parameters moved by about `step` within their ranges."""
     n, width = rows.shape
     moved = rng.random((n, width)) < max(0.4, 1.0 / max(width, 1))
     moved[np.arange(n), rng.integers(0, width, n)] = True

@@ -17,9 +17,7 @@ Floats = NDArray[np.float64]
 
 _RIDGE = 3.0
 _REACH = 2.0
-"""Standardised features are cut here: a line drawn through good trials says nothing of very bad
-ones.
-"""
+"""Standardised features are cut here: good trials say nothing of very bad ones."""
 _MIN_TRAINED = 4
 """Trials that must have gone on before their gains are explained, not only averaged."""
 _DOUBT = 0.6
@@ -27,16 +25,12 @@ _DOUBT = 0.6
 
 
 def end(trial: TrialRecord, largest: int) -> int:
-    """The epochs after which `trial` is over: fewer than its total if it was stopped early and is
-    complete.
-    """
+    """The epochs after which `trial` is over: fewer than its total if it stopped early."""
     return trial.epochs if trial.state == State.COMPLETE else trial.total_epochs or largest
 
 
 def levels(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
-    """Each trial's best value by each of `steps` (by its end if that is earlier); NaN for those not
-    reached.
-    """
+    """Each trial's best value by each of `steps`, or by its end; NaN where not reached."""
     values = np.full((len(trials), len(steps)), np.nan)
     for row, trial in zip(values, trials, strict=True):
         for j, step in enumerate(steps):
@@ -47,9 +41,7 @@ def levels(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
 
 
 def slopes(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
-    """What each trial gained over the second half of its way to each of `steps`; the mean for those
-    not there yet.
-    """
+    """Each trial's gain in the second half before each of `steps`; the mean where not there."""
     gains = np.zeros((len(trials), len(steps)))
     for j, step in enumerate(steps):
         half = max(step // 2, 1)

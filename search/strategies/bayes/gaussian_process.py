@@ -64,9 +64,7 @@ class GaussianProcess:
         self._weights, _ = dpotrs(self._factor, values, lower=1)
 
     def predict(self, points: Floats, *, if_clear: bool = False) -> tuple[Floats, Floats]:
-        """Mean and variance, without noise, of the value at `points`; `if_clear` as if no value
-        were in doubt.
-        """
+        """Mean and noiseless variance at `points`; `if_clear` as if no value were in doubt."""
         kernel = self.variance * _matern(cdist(self._points, points * self._roots, "sqeuclidean"))
         factor = self._clear if if_clear else self._factor
         half = solve_triangular(factor, kernel, lower=True, check_finite=False)

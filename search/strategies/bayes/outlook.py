@@ -1,6 +1,4 @@
-"""What a study's trials say of all settings: a Gaussian process over what they will be worth at
-their end.
-"""
+"""What trials say of all settings: a Gaussian process over their values at their end."""
 
 from collections.abc import Collection, Sequence
 
@@ -17,20 +15,14 @@ Floats = NDArray[np.float64]
 
 N_BEST, N_NEWEST, N_OTHERS = 60, 30, 30
 N_MODELLED = N_BEST + N_NEWEST + N_OTHERS
-"""Of many trials the model is told so many of each kind, so that its answers take no longer and
-longer.
-"""
+"""Of many trials the model takes so many of each kind, to answer in constant time."""
 FLAT = 0.2
-"""The worst fifth is taken to be no worse than this quantile: how bad a bad setting is tells
-nothing of good ones.
-"""
+"""The worst fifth counts as this quantile: how bad it is tells nothing of good ones."""
 _LEAST_SPREAD = 1e-6
 
 
 class Outlook:
-    """What is to be expected, from `trials` that have params; of failed ones only those whose
-    setting was at fault.
-    """
+    """What `trials` with params let expect; of failed ones, those at fault by their setting."""
 
     def __init__(
         self,
@@ -39,9 +31,7 @@ class Outlook:
         steps: Sequence[int],
         required: Collection[int] = (),
     ) -> None:
-        """`steps` are the rungs and, last, the largest total; the trials numbered `required` are known
-        in any case.
-        """
+        """`steps`: rungs and, last, the largest total; trials numbered `required` are taken."""
         self._encoding = encoding
         self.trials = modelled(trials, steps[0], required)
         self.rows = encoding.encode([t.params for t in self.trials])
@@ -52,9 +42,7 @@ class Outlook:
         self.n_valued = int(valued.sum())
         self.means = np.zeros(len(self.trials))
         self.gains: dict[int, float] = {}
-        """The logarithm of the expected improvement of each trial over the best value that any has
-        shown yet.
-        """
+        """The logarithm of each trial's expected improvement over the best value so far."""
         if self.n_valued:
             self._learn(ends, valued, failed)
 
@@ -94,9 +82,7 @@ class Outlook:
 def modelled(
     trials: Sequence[TrialRecord], first: int, required: Collection[int] = ()
 ) -> list[TrialRecord]:
-    """Those of many trials that a model should know: best, newest and `required`, and others, to keep
-    it away.
-    """
+    """The trials that a model takes of many: best, newest, `required`, and some others."""
     if len(trials) <= N_MODELLED:
         return list(trials)
     older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]

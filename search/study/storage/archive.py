@@ -48,9 +48,7 @@ _DAMAGE = (
 )
 _MAX_FILES = 100_000
 _MAX_READ = 16 * 2**20
-"""The most that is read at once: what an archive says of its files may itself be packed to any
-size.
-"""
+"""The most that is read at once: what an archive holds may unpack to any size."""
 _GROWTH = 10
 """How many times its size a record takes once it is read."""
 
@@ -84,9 +82,7 @@ def write_archive(storage: LedgerStorage, studies: Sequence[StoredStudy], path: 
 
 
 def read_archive(path: Path) -> dict[str, StudyRecord]:
-    """The studies in the archive at `path` by name. Raises InputError when it is none, damaged, or
-    can't be read.
-    """
+    """The studies in the archive at `path` by name. Raises InputError if it can't be read."""
     try:
         with opened(path) as file:
             return _read(file)[0]
@@ -193,9 +189,7 @@ class _Bounded:
 
 
 def _read(file: IO[bytes]) -> tuple[dict[str, StudyRecord], dict[str, str]]:
-    """The studies in an archive, and the SHA-256 of every file in it. Raises InputError, or one of
-    `_DAMAGE`.
-    """
+    """An archive's studies, and the SHA-256 of its files. Raises InputError or of `_DAMAGE`."""
     studies: dict[str, StudyRecord] = {}
     digests: dict[str, str] = {}
     manifest: Any = {}

@@ -13,9 +13,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Owner:
-    """A worker as the storage knows it: enough to tell, on the same machine, whether its process
-    still lives.
-    """
+    """A worker as the storage knows it: enough to tell here whether its process lives."""
 
     worker: str
     """For people: its machine and process number."""

@@ -13,9 +13,7 @@ from search.files import locked
 from search.secret import masked, redacted
 
 models: Any = _models
-"""Optuna's tables. They are declared in SQLAlchemy's old style, whose attributes a type checker
-takes for columns.
-"""
+"""Optuna's tables, in SQLAlchemy's old style that a type checker can't read."""
 
 _ADVISORY_KEY = 7_246_353
 _SQLITE_WAIT_S = 60
@@ -93,9 +91,7 @@ def create_schema(url: str) -> None:
 
 @contextmanager
 def schema_lock(url: str) -> Iterator[None]:
-    """One process at a time changes tables: `CREATE TABLE IF NOT EXISTS` alone races on both
-    databases.
-    """
+    """One process at a time: `CREATE TABLE IF NOT EXISTS` alone races on both databases."""
     parsed = sa.make_url(url)
     if parsed.get_backend_name() == "postgresql":
         engine = sa.create_engine(url, connect_args={"connect_timeout": 10})
@@ -117,9 +113,7 @@ def schema_lock(url: str) -> Iterator[None]:
 
 
 def check_sqlite(engine: sa.Engine) -> None:
-    """Raise OSError if a page is damaged, which would otherwise be met in mid-study. Takes
-    milliseconds.
-    """
+    """Raise OSError if a page is damaged, before a study meets it. Takes milliseconds."""
     with engine.connect() as connection:
         verdict = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
     if verdict != "ok":
@@ -146,9 +140,7 @@ def tune_sqlite(engine: sa.Engine, is_reading: Callable[[], bool]) -> None:
 
 
 def translated(url: str, error: BaseException) -> GridlessError:
-    """What the caller should do about a database's error: InputError for damage, otherwise
-    RetryLaterError.
-    """
+    """The error for a database's error: InputError for damage, otherwise RetryLaterError."""
     cause = redacted(str(root_cause(error)), url)
     if any(sign in cause for sign in _DAMAGE):
         return InputError(

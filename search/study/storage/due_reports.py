@@ -1,6 +1,4 @@
-"""The reports that are still to be written of studies that are over: which, by whom, and where they
-lie then.
-"""
+"""Reports still to be written of studies that are over: which, by whom, and where to."""
 
 from collections.abc import Collection
 from dataclasses import replace
@@ -30,9 +28,7 @@ def due_reports(storage: LedgerStorage) -> list[str]:
 
 
 def take_report(storage: LedgerStorage, name: str, worker: str, alive: Collection[str]) -> bool:
-    """Let `worker` write the report of study `name`, unless one of the workers `alive` is at it;
-    whether it may.
-    """
+    """Let `worker` write a study's report unless one of those `alive` does; whether it may."""
     study_id, _ = find_study(storage, name)
     with storage.session() as session:
         storage.lock_study(session, study_id)

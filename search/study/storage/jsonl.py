@@ -1,6 +1,4 @@
-"""A stored study as JSON lines, and read again: its attributes first, then a line per trial, as
-Optuna has them.
-"""
+"""A study as JSON lines and back: its attributes, then a line per trial, as Optuna has them."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,9 +34,7 @@ def study_lines(storage: LedgerStorage, study: StoredStudy) -> Iterator[bytes]:
 
 
 def read_lines(lines: Iterable[bytes]) -> StudyRecord:
-    """The study that `study_lines` wrote. Raises InputError when it was cut short, or another
-    version wrote it.
-    """
+    """The study that `study_lines` wrote. Raises InputError if cut short or of another version."""
     try:
         head, *rows = (parse_json(line) for line in lines)
         schema = head["schema"]
@@ -66,9 +62,7 @@ def _line(content: Mapping[str, Any]) -> bytes:
 
 
 def _ordered(content: Mapping[Any, Any]) -> dict[Any, Any]:
-    """By key: databases return rows in any order. Inside the values order may mean something, as in
-    a space.
-    """
+    """By key: databases return rows in any order. Inside values order may mean something."""
     return dict(sorted(content.items()))
 
 

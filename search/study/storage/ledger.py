@@ -1,6 +1,4 @@
-"""The exact budget: which trial a worker may run next, and every change to a trial while it holds
-the claim.
-"""
+"""The exact budget: which trial runs next, and every change to one under its claim."""
 
 import json
 import time
@@ -205,9 +203,7 @@ class Ledger:
         return claim
 
     def start(self, claim: Claim, params: Mapping[str, Any], *, seed: int, **facts: Any) -> None:
-        """Store a new trial's params, its largest number of epochs, its seed, and what else is
-        known of it.
-        """
+        """Store a new trial's params, largest number of epochs, seed and other facts."""
         with self.storage.held(claim.trial_id, claim.token) as (session, _):
             self.storage.put_params(session, claim.trial_id, params, self._distributions)
             total_epochs = self.spec.total_epochs(claim.number, params)
@@ -277,9 +273,7 @@ class Ledger:
     def complete(
         self, claim: Claim, value: float, epochs: Sequence[Epoch] = (), **facts: Any
     ) -> None:
-        """End the trial as COMPLETE with its val_accuracy, or a replicate's accuracy where it was
-        evaluated.
-        """
+        """End the trial as COMPLETE with its val_accuracy, or a replicate's own accuracy."""
         with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
             if trial is not None:
                 self._keep(session, claim, epochs, facts)

@@ -96,9 +96,7 @@ class LedgerStorage(RDBStorage):
 
     @contextmanager
     def reading(self) -> Generator[None, None, None]:
-        """Transactions of this thread inside it only read: on SQLite they never wait for a
-        writer.
-        """
+        """Transactions of this thread inside only read: on SQLite they wait for no writer."""
         self._local.reading = True
         try:
             yield
@@ -162,9 +160,7 @@ class LedgerStorage(RDBStorage):
             yield session, None if row[0].state.is_finished() else row[0]
 
     def create_study(self, name: str, attrs: Mapping[str, Any]) -> bool:
-        """Make a study that maximizes, with its attributes, in one transaction; False if the name
-        is taken.
-        """
+        """Make a study with its attributes, in one transaction; False if the name is taken."""
         direction = models.StudyDirectionModel(objective=0, direction=StudyDirection.MAXIMIZE)
         try:
             with self.session() as session:
@@ -199,9 +195,7 @@ class LedgerStorage(RDBStorage):
             return select_trials(session, _study_row(session, study_id), pending, newest)
 
     def whole_trials(self, study_id: int) -> list[FrozenTrial]:
-        """All trials of a study, with everything that Optuna keeps of them. Raises as `read_trials`
-        does.
-        """
+        """All trials of a study, as Optuna keeps them. Raises as `read_trials` does."""
         try:
             with (
                 self.reading(),
@@ -244,9 +238,7 @@ class LedgerStorage(RDBStorage):
                 return study.study_id, {key: json.loads(text) for key, text in attrs.items()}
 
     def study_names(self) -> list[str]:
-        """The names of all studies, in the order in which they were made. Raises as `session`
-        does.
-        """
+        """The names of all studies, the oldest first. Raises as `session` does."""
         with self.reading(), self.session() as session:
             rows = (
                 session.query(models.StudyModel.study_name)

@@ -47,9 +47,7 @@ class Place:
     priority: int = 0
     """Studies of a larger one are served first."""
     opened: str = ""
-    """When its first trial since it was opened was claimed, by the database's clock (UTC); empty
-    before.
-    """
+    """When its first trial since then was claimed, by the database (UTC); empty before."""
     timeout_s: float | None = None
     """How long it may be served since then."""
     reason: str = ""
@@ -65,9 +63,7 @@ class Place:
 
     @classmethod
     def of(cls, attrs: Mapping[str, str]) -> "Place":
-        """The place among a study's stored attributes; studies of earlier versions have none and
-        read paused.
-        """
+        """The place in a study's attributes; of earlier versions' studies, paused."""
         return _PLACE.validate_python(
             json.loads(attrs[QUEUE]) if QUEUE in attrs else {"state": "paused"}
         )
@@ -78,9 +74,7 @@ class Place:
         return self.state is QueueState.OPEN and left_s is not None and left_s < 0
 
     def left_s(self, now: datetime) -> float | None:
-        """How much is left of its time at `now`, seconds, negative once it is over; None where it
-        has no limit.
-        """
+        """Seconds left of its time at `now`, negative once it is over; None without a limit."""
         if self.timeout_s is None or not self.opened:
             return self.timeout_s
         return self.timeout_s - (now - datetime.fromisoformat(self.opened)).total_seconds()
@@ -99,9 +93,7 @@ class OpenStudy:
 
 
 def opened(*, priority: int, timeout_s: float | None, n_before: int) -> Place:
-    """The place of a study that is put on the queue now. Its time begins when a worker takes up a
-    trial.
-    """
+    """The place of a study put on the queue now; its time begins with its first trial."""
     return Place(QueueState.OPEN, priority, timeout_s=timeout_s, n_before=n_before)
 
 
@@ -127,9 +119,7 @@ def open_studies(storage: LedgerStorage) -> list[OpenStudy]:
 
 
 def orphaned_studies(storage: LedgerStorage) -> list[str]:
-    """Studies that are not open and still have RUNNING trials, perhaps of workers that were
-    lost.
-    """
+    """Studies that are not open and have RUNNING trials, perhaps of lost workers."""
     with storage.reading(), storage.session() as session:
         names = [
             name for name, place in _places(session).items() if place.state is not QueueState.OPEN
@@ -162,9 +152,7 @@ def places(storage: LedgerStorage) -> dict[str, Place]:
 
 
 def _places(session: Session) -> dict[str, Place]:
-    """The places of the studies that were ever on the queue, in the order in which they were
-    made.
-    """
+    """The places of the studies that were ever on the queue, the oldest first."""
     study, attr = models.StudyModel, models.StudyUserAttributeModel
     query = (
         sa.select(study.study_name, attr.value_json)
@@ -176,18 +164,14 @@ def _places(session: Session) -> dict[str, Place]:
 
 
 def _legible(name: str, text: str) -> Place:
-    """The place that is stored of study `name`; a damaged one is none, and must not keep the others
-    from workers.
-    """
+    """A study's stored place; a damaged one is none, and keeps no other from workers."""
     with suppress(DamagedError), decoding(name):
         return Place.of({QUEUE: text})
     return Place(QueueState.PAUSED)
 
 
 def n_running(storage: LedgerStorage, names: Collection[str]) -> dict[str, int]:
-    """How many trials run in each of the studies `names` that have any. Raises RetryLaterError as
-    `places` does.
-    """
+    """How many trials run in those of the studies `names` that have any. Raises as `places`."""
     with storage.reading(), storage.session() as session:
         return _running(session, names)
 

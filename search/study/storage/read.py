@@ -22,9 +22,7 @@ from search.study.storage.stored_spec import checked_spec
 from search.study.storage.trial_rows import StoredTrial, decoding
 
 ENDED_BY = "ended_by"
-"""The attribute of an archived study, which has no place on the queue, that says why it ended
-early.
-"""
+"""Where an archived study, which has no place on the queue, keeps why it ended early."""
 ENVIRONMENT = "environment:"
 """What the names of the study's attributes begin with that hold what its workers ran on."""
 _STUDY, _TRIAL = TypeAdapter(StudyRecord), TypeAdapter(TrialRecord)
@@ -63,9 +61,7 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
 
 
 def ended_by(attrs: Mapping[str, Any]) -> str:
-    """Why a search, by its attributes, ended before all trials were started; empty where it did
-    not.
-    """
+    """Why a search ended before all trials were started; empty where it did not."""
     queue = attrs.get(QUEUE, {})
     if queue.get("state") == QueueState.DONE:
         return str(queue.get("reason", ""))
@@ -73,9 +69,7 @@ def ended_by(attrs: Mapping[str, Any]) -> str:
 
 
 def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
-    """The study_id and attributes of study `name`. Raises InputError when there is none, or it is
-    not one of ours.
-    """
+    """The study_id and attributes of study `name`. Raises InputError without one of ours."""
     row = storage.read_study(name)
     if row is None:
         names = ", ".join(storage.study_names()) or "none"
@@ -89,9 +83,7 @@ def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
 
 
 class TrialReader:
-    """Reads the trials of one study again and again, each time only the rows that may have
-    changed.
-    """
+    """Reads one study's trials again and again, each time only rows that may have changed."""
 
     def __init__(self, storage: LedgerStorage, study_id: int) -> None:
         self._storage = storage

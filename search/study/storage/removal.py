@@ -43,9 +43,7 @@ class Removal:
     n_trials: Mapping[str, int]
     """By study."""
     places: Mapping[str, int]
-    """Every folder that goes, by its path or a store's URL, with the bytes that its files take, in
-    order.
-    """
+    """Every folder that goes, a path or a store's URL, with its bytes, in order."""
 
     @property
     def freed_mb(self) -> float:
@@ -151,9 +149,7 @@ def remove(storage: LedgerStorage, removal: Removal) -> list[str]:
 
 
 def _remove_prepared(storage: LedgerStorage, removal: Removal, place: str) -> bool:
-    """Whether `place` could be removed: a study that was stored meanwhile, or is about to be, may
-    use it.
-    """
+    """Whether `place` could be removed: a study that is about to be stored may use it."""
     with unused(Path(place)) as is_unused:
         if is_unused := is_unused and place in _prepared(storage, removal.studies):
             remove_tree(place)
@@ -248,9 +244,7 @@ def _worker(
     silent_s: float | None,
     grace_s: float,
 ) -> str | None:
-    """The worker that is at work on a RUNNING trial, None for a lost one. Of a damaged claim only
-    beats can tell.
-    """
+    """Who works on a RUNNING trial, None if lost. Of a damaged claim only beats can tell."""
     with suppress(DamagedError), decoding(study.name, trial.number):
         claim = storage.claim_of(session, trial.trial_id)
         return None if is_lost(claim, silent_s, grace_s) else str(claim.get("worker", "a worker"))
@@ -272,17 +266,13 @@ def _folder_problem(folder: Path) -> str | None:
 
 
 def _kept_elsewhere(studies: Sequence[StoredStudy]) -> list[str]:
-    """Checkpoints and evidence that are not in the study's own folder. Others may keep their files
-    beside them.
-    """
+    """Checkpoints and evidence outside the study's folder; others may have files beside."""
     roots = [root for s in studies[::-1] if (root := artifacts(s.name)) != str(home() / s.name)]
     return [join(root, kind) for root in roots for kind in ("checkpoints", "evidence")]
 
 
 def _prepared(storage: LedgerStorage, studies: Sequence[StoredStudy]) -> list[str]:
-    """Prepared data that no other study of the storage uses: test images first, since they are
-    found by the rest.
-    """
+    """Prepared data that no other study uses: test images first, as the rest finds them."""
     ours = [spec for s in studies if (spec := _spec(s.name, s.attrs))]
     names = [n for n in storage.study_names() if n not in {s.name for s in studies}]
     others = []

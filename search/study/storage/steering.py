@@ -1,6 +1,4 @@
-"""What is decided of a whole study: taking back trials of lost workers, pausing, cancelling and
-closing it.
-"""
+"""What is decided of a whole study: taking back lost trials, pausing, cancelling, closing."""
 
 import json
 import time
@@ -99,9 +97,7 @@ def _requeue(ledger: Ledger, session: Session, trial: Any) -> None:
 
 
 def close(ledger: Ledger) -> list[int] | None:
-    """End the study: trials still paused become PRUNED; their numbers. None while any trial may
-    still run.
-    """
+    """End the study; the numbers of paused trials, now PRUNED. None while any may still run."""
     with _settling(ledger) as (session, place):
         if (
             place.state is not QueueState.OPEN
@@ -193,9 +189,7 @@ def _final_spec(
 
 
 def pause(ledger: Ledger, reason: str = "") -> QueueState:
-    """Let no worker serve the study until `resume`: running trials are given back. Its state from
-    now on.
-    """
+    """Let no worker serve the study until `resume`. Its state from now on."""
     with _settling(ledger) as (session, place):
         if place.state is not QueueState.OPEN:
             return place.state
@@ -203,9 +197,7 @@ def pause(ledger: Ledger, reason: str = "") -> QueueState:
 
 
 def resume(ledger: Ledger) -> QueueState:
-    """Put a paused or cancelled study back on the queue. Its state from now on; DONE if nothing is
-    left to do.
-    """
+    """Put a paused or cancelled study back on the queue. Its state; DONE if nothing is left."""
     with _settling(ledger) as (session, place):
         if place.state not in {QueueState.PAUSED, QueueState.CANCELLED}:
             return place.state

@@ -1,6 +1,4 @@
-"""What a stored spec must be for a study to be read: types only, so that those of older and newer
-versions pass.
-"""
+"""What a stored spec must be to be read: types only, so that other versions' pass."""
 
 from typing import Any, Literal
 
@@ -62,8 +60,6 @@ class _Spec(_Stored):
 
 
 def checked_spec(spec: Any) -> dict[str, Any]:
-    """`spec` as it is. Raises ValidationError (a ValueError) where a part of it has another type
-    than it must have.
-    """
+    """`spec` as it is. Raises ValidationError, a ValueError, where a type is wrong."""
     _Spec.model_validate(spec)
     return dict(spec)

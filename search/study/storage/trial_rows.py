@@ -29,9 +29,7 @@ _NO_TEXT = "Could not decode to UTF-8"
 
 
 class DamagedError(InputError):
-    """The user should bring back a copy: what is stored of a study can't be read. Other studies are
-    as they were.
-    """
+    """What is stored of a study can't be read: bring back a copy. Others are as they were."""
 
 
 @contextmanager
@@ -63,9 +61,7 @@ def _damage(study: str, trial: int | None, error: BaseException) -> str:
 
 
 class StoredTrial(NamedTuple):
-    """A trial's row, with what Gridless keeps of it. Times are local, without a zone, as Optuna has
-    them.
-    """
+    """A trial's row, with what Gridless keeps of it. Times are local, without a zone."""
 
     trial_id: int
     number: int
@@ -115,9 +111,7 @@ def select_trials(
 
 
 def _by_trial(session: Session, query: Any) -> dict[int, list[Any]]:
-    """The rows of `query` without their first column, by that: a trial_id. Some may be of trials
-    made since.
-    """
+    """The rows of `query` by their first column, a trial_id; some of trials made since."""
     by_trial: dict[int, list[Any]] = defaultdict(list)
     for trial_id, *columns in session.execute(query):
         by_trial[trial_id].append(columns)

@@ -1,6 +1,4 @@
-"""Carry a database that older versions of Optuna and of Gridless wrote over to the installed
-ones.
-"""
+"""Carry a database of older versions of Optuna and Gridless over to the installed ones."""
 
 import json
 import logging
@@ -159,9 +157,7 @@ def _upgrade_schema(url: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Optuna's migration sets up logging for the whole program, unless somebody has, and warns of
-    its own old rows.
-    """
+    """Optuna's migration sets up logging for the whole program, and warns of its own rows."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     try:
@@ -172,9 +168,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _carried(engine: sa.Engine) -> list[tuple[str, dict[str, Any], str]]:
-    """Each study of Gridless by name, with the attributes that must change, or why it can't be
-    carried over.
-    """
+    """Each study by name, with the attributes to change, or why it can't be carried over."""
     study, attr = models.StudyModel.__table__.c, models.StudyUserAttributeModel.__table__.c
     # By columns that every version has had: the schema may still be an old one.
     query = (

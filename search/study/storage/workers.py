@@ -1,6 +1,4 @@
-"""The roster: which workers there are, idle ones too. One attribute per worker, of an Optuna study
-kept for that.
-"""
+"""The roster of workers, idle ones too: an attribute each of an Optuna study for that."""
 
 import json
 from contextlib import suppress
@@ -65,9 +63,7 @@ class Roster:
             )
 
     def read(self) -> list[WorkerRecord]:
-        """The workers that have not signed out, by name, each with the seconds since it was last
-        heard of.
-        """
+        """The workers that have not signed out, by name, with seconds since they beat."""
         with self._storage.reading(), self._storage.session() as session:
             now, study_id = database_time(session), _stored_id(session)
             rows = {} if study_id is None else self._storage.study_attrs(session, study_id)
@@ -104,9 +100,7 @@ def _stored_id(session: Session) -> int | None:
 
 
 def _legible(text: str, now: datetime) -> WorkerRecord | None:
-    """What is known of a worker at `now`: one of a later version may say more. None where its entry
-    is damaged.
-    """
+    """A worker at `now`, without what later versions add; None for a damaged entry."""
     with suppress(DamagedError), decoding(_STUDY):
         raw: dict[str, Any] = json.loads(text)
         record = WorkerRecord(

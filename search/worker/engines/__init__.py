@@ -1,6 +1,4 @@
-"""Engines: who starts workers, and where. One module each, with an `Engine` (`protocol`) called
-ENGINE.
-"""
+"""Who starts workers, and where: a module each, with an `Engine` called ENGINE."""
 
 import importlib
 from typing import TYPE_CHECKING

@@ -18,9 +18,7 @@ _THREAD_VARIABLES = (
 MAX_CPU_WORKERS = 4
 """More would each see too few results to choose well, and each holds about 0.6 GB."""
 SHARED_MEMORY = 0.9
-"""How much of a GPU's memory its trials divide among them; the rest is for what each process holds
-besides.
-"""
+"""The part of a GPU's memory for its trials; the rest is what each process holds besides."""
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,7 @@ class _BusyError(Exception):
 
 
 def lock_folder() -> Path:
-    """Where the claims are: GRIDLESS_GPU_LOCKS, or gridless-gpus in the system's folder for
-    temporary files.
-    """
+    """Where the claims are: GRIDLESS_GPU_LOCKS, or gridless-gpus among temporary files."""
     return Path(os.environ.get(FOLDER_VARIABLE) or Path(tempfile.gettempdir(), "gridless-gpus"))
 
 
@@ -141,9 +139,7 @@ def _folder() -> Path:
 
 
 def _open(path: Path) -> int:
-    """The lock file, made if it is new. Any user's will do, as long as it is a plain file of one
-    name.
-    """
+    """The lock file, made if it is new; any user's, as long as it is a plain file."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     try:
         fd = os.open(path, flags)

@@ -1,6 +1,4 @@
-"""The NVIDIA GPUs of this machine, MIG instances included: what nvidia-smi says, and which of them
-are meant.
-"""
+"""The NVIDIA GPUs of this machine, MIG instances included, and which of them are meant."""
 
 import re
 import shutil
@@ -119,9 +117,7 @@ def _there_are(gpus: Sequence[Gpu]) -> str:
 
 
 def _meant(gpus: Sequence[Gpu], text: str) -> list[Gpu]:
-    """The GPU that `text` names by index or by UUID; several only for the index of a GPU in MIG
-    mode.
-    """
+    """The GPU that `text` names by index or UUID; several only for one in MIG mode."""
     if re.fullmatch(r"\d+(:\d+)?", text):
         return [g for g in gpus if g.index == text or g.index.startswith(f"{text}:")]
     if not text.startswith(("GPU-", "MIG-")):

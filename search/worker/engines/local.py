@@ -51,9 +51,7 @@ class LocalWorkers:
     _order: bytes = b""
 
     def start(self) -> None:
-        """Start one worker per entry of `devices`. Raises InputError when their logs can't be
-        written.
-        """
+        """A worker per entry of `devices`. Raises InputError if their logs can't be written."""
         self._slots = [
             _Slot(i, device, Kept(Restarts(self.max_restarts)))
             for i, device in enumerate(self.devices)
@@ -103,9 +101,7 @@ class LocalWorkers:
         return self.folder / "logs" / f"worker-{slot.index}.log"
 
     def check(self) -> bool:
-        """Start workers that died, or that somebody stopped, again; whether any is still at
-        work.
-        """
+        """Start workers again that died or were stopped; whether any is still at work."""
         working = [self._is_at_work(slot) for slot in self._slots]
         return any(working)
 
@@ -124,9 +120,7 @@ class LocalWorkers:
         return None
 
     def stop(self) -> None:
-        """Ask the workers to give their trials back and end; make them after STOP_WAIT_S
-        seconds.
-        """
+        """Ask the workers to give trials back and end; make them after STOP_WAIT_S."""
         for slot in self._slots:
             slot.kept.close()
         processes = [s.process for s in self._slots if s.process]
@@ -147,9 +141,7 @@ def _send(slot: _Slot, order: bytes) -> None:
 
 
 class LocalEngine:
-    """This machine's devices. GPUs are claimed for the workers, unless they share them with
-    others.
-    """
+    """This machine's devices; GPUs are claimed for the workers unless they share them."""
 
     def crew(self, settings: Settings) -> Crew:
         """As `plan_crew` says."""

@@ -10,9 +10,7 @@ HOPELESS = 4
 
 @dataclass(frozen=True)
 class Order:
-    """Which studies to serve. It holds the database's password, so it goes by a pipe, never by
-    arguments.
-    """
+    """Which studies to serve. It holds the database's password, so it goes by a pipe."""
 
     storage: str
     """The studies' database."""

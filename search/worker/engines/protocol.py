@@ -32,14 +32,10 @@ class Terms:
 
 
 class Workers(Protocol):
-    """The workers of one command, wherever they run. They end by themselves when this process
-    dies.
-    """
+    """The workers of one command, wherever they run. They end when this process dies."""
 
     def start(self) -> None:
-        """Start them: they load their framework and wait for `go`. Raises InputError when they
-        can't be.
-        """
+        """Start them: they load their framework, and wait for `go`. Raises InputError."""
 
     def go(self, order: Order) -> None:
         """Let them carry out `order`."""
@@ -55,14 +51,10 @@ class Workers(Protocol):
 
 
 class Engine(Protocol):
-    """Who starts workers. A module named in `search.worker.engines.ENGINES` has one, called
-    ENGINE.
-    """
+    """Who starts workers. Each module in `search.worker.engines.ENGINES` has one, ENGINE."""
 
     def crew(self, settings: Settings) -> Crew:
-        """The workers that `settings` ask for. Raises InputError with every setting that can't be
-        kept.
-        """
+        """The workers that `settings` ask for. Raises InputError with all that can't be had."""
 
     def workers(
         self, crew: Crew, settings: Settings, terms: Terms

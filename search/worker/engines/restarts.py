@@ -13,16 +13,12 @@ RESTED_S = 20.0
 """What lived for so long may be started again as often as before."""
 LONGEST_PAUSE_S = 30.0
 _DOUBLINGS = 10
-"""The pause has long been the longest by then, and Python has no number for 2.0**1024: a service
-asks for weeks.
-"""
+"""The pause is the longest by then, and Python has no number for 2.0**1024."""
 
 
 @dataclass
 class Restarts:
-    """How often in a row something was started again, and when it may be once more. Being dead is
-    no rest.
-    """
+    """How often in a row something was started again, and when it may be once more."""
 
     most: int | None = field(default_factory=worker_restarts)
     """None: for ever, as a service should."""
@@ -64,9 +60,7 @@ class Restarts:
 
 @dataclass
 class Kept:
-    """A process that is started again when it ends. It is told to end by its stdin, which
-    closes.
-    """
+    """A process that is started again when it ends; it ends when its stdin closes."""
 
     restarts: Restarts = field(default_factory=Restarts)
     process: subprocess.Popen[bytes] | None = None

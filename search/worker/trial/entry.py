@@ -1,6 +1,4 @@
-"""Where a trial's process begins: light to import, so that naming it costs its worker no
-framework.
-"""
+"""Where a trial's process begins: light to import, as its worker loads no framework."""
 
 import multiprocessing
 import os
@@ -40,9 +38,7 @@ def settle_in(lifeline: Connection) -> None:
 
 
 def _deaf(trial: int) -> Callable[[int, object], None]:
-    """A handler of SIGTERM that means nothing to the process `trial`, and the end to those that it
-    forked.
-    """
+    """A handler of SIGTERM that spares the process `trial` and ends those that it forked."""
 
     def handle(number: int, _frame: object) -> None:
         if os.getpid() != trial:

@@ -1,6 +1,4 @@
-"""What a trial's process is given to train: the same for a worker and for whoever trains the trial
-again. Pure.
-"""
+"""What a trial's process is given to train, for whoever trains it. Pure."""
 
 from dataclasses import replace
 

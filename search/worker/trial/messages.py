@@ -56,9 +56,7 @@ Message = Started | Built | EpochDone | Evaluated | Ended
 
 
 class WorkerPipe:
-    """A trial's way to its worker. Once the worker is gone, its use ends the trial with all that it
-    started.
-    """
+    """A trial's way to its worker. Its use ends the trial once the worker is gone."""
 
     def __init__(self, pipe: Connection) -> None:
         self._pipe = pipe

@@ -1,6 +1,4 @@
-"""Whether the kernel's out-of-memory killer struck: a process that it took says nothing, but the
-kernel counts.
-"""
+"""Whether the kernel's out-of-memory killer struck: the process says nothing, the kernel counts."""
 
 import re
 import signal
@@ -14,9 +12,7 @@ KILLED = (
 )
 _COUNT = re.compile(r"^oom_kill (\d+)$", re.MULTILINE)
 _RAISED = 500
-"""Added to a trial's badness, of 1000: the kernel takes it before a worker, its fork server, or
-others' programs.
-"""
+"""Added to a trial's badness, of 1000: the kernel takes it before its worker and others."""
 
 
 def count_kills(root: Path = Path("/")) -> int | None:
@@ -33,9 +29,7 @@ def count_kills(root: Path = Path("/")) -> int | None:
 
 
 def was_killed(exitcode: int | None, before: int | None, after: int | None) -> bool:
-    """Whether a process that ended with `exitcode` was taken by the killer, by the counts before
-    and after.
-    """
+    """Whether the killer took a process that ended with `exitcode`, by its counts around it."""
     return (
         exitcode == -signal.SIGKILL and before is not None and after is not None and after > before
     )

@@ -26,15 +26,11 @@ logger = logging.getLogger(__name__)
 END_WAIT_S = 2.0
 """How long the end of a process that ended by itself may take to be told."""
 CLOSE_WAIT_S = 6.0
-"""How long a process's keeper may take to end all that there is, and then the kernel to end the
-keeper.
-"""
+"""How long a process's keeper may take to end all, and then the kernel to end the keeper."""
 MAX_STARTS = 5
 RESTART_WAIT_S = 0.2
 _SERVER_LOST = 255
-"""What multiprocessing takes for the exit code when the fork server, which alone knows it, has
-died.
-"""
+"""The exit code that multiprocessing gives when the fork server, which knows it, has died."""
 
 Main = Callable[[Job, Connection, Connection, str], None]
 
@@ -128,9 +124,7 @@ class Sandbox:
         self._context.set_forkserver_preload(list(preload))
 
     def warm_up(self) -> threading.Event:
-        """Start loading the framework; the event is set once trials can be started without waiting
-        for it.
-        """
+        """Start loading the framework; the event is set once trials need not wait for it."""
         warm = threading.Event()
         threading.Thread(target=self._try, args=(warm,), daemon=True).start()
         return warm

@@ -1,6 +1,4 @@
-"""A Ray cluster: how to reach it, how many workers it has room for, and whether a study can run on
-it at all.
-"""
+"""A Ray cluster: how to reach it, its room for workers, and whether it can run a study."""
 
 import json
 import math
@@ -27,9 +25,7 @@ class ClusterSettings:
     """What to place where."""
 
     address: str | None
-    """The cluster's head, as `ray start` prints it; "auto" for the one of this machine; None to
-    start Ray here.
-    """
+    """The head's address as `ray start` prints it; "auto" for this machine's; None to start Ray."""
     n_workers: int | None
     """None for as many as there is room for."""
     gpus_per_worker: float | None

@@ -32,9 +32,7 @@ SHUTDOWN_S = 10.0
 NO_ROOM_S = 600.0
 """So long may a worker wait for a place, since clusters that grow by themselves take minutes to."""
 ACTORS_ENVIRONMENT = {"RAY_kill_child_processes_on_worker_exit": "0"}
-"""Ray would kill -9 the worker with its keeper; it notices the closed pipe by itself and gives its
-trial back.
-"""
+"""Ray would kill the worker with its keeper; it sees the closed pipe and ends by itself."""
 
 
 @dataclass
@@ -60,9 +58,7 @@ class _Slot:
 
 
 class Driver:
-    """The workers of one command, each kept by an actor. The actors end with this process, and with
-    its Ray job.
-    """
+    """The workers of one command, each kept by an actor that ends with this process."""
 
     def __init__(self, settings: ClusterSettings) -> None:
         self._settings = settings
@@ -90,9 +86,7 @@ class Driver:
         return len(self._slots)
 
     def _await(self, n: int) -> None:
-        """Wait until `n` workers run, or can't. A cluster on which nothing can be done is told at
-        once.
-        """
+        """Wait until `n` workers run, or can't; not where nothing can be done on the cluster."""
         deadline = time.monotonic() + START_WAIT_S
         while (
             sum(s.report is not None or s.is_over for s in self._slots) < n
@@ -129,9 +123,7 @@ class Driver:
         self._order = order
 
     def check(self) -> bool:
-        """Take the workers' reports and find those that were lost another place; whether any is at
-        work.
-        """
+        """Take the workers' reports, place lost ones elsewhere; whether any is at work."""
         for slot in self._slots:
             if slot.actor is None and not slot.is_over and time.monotonic() >= slot.since:
                 self._place(slot)
@@ -184,9 +176,7 @@ class Driver:
             slot.restarts.again()
 
     def trouble(self) -> str | None:
-        """Why a worker ended before the studies were over, or never began; None while all is
-        well.
-        """
+        """Why a worker ended before the studies, or never began; None while all is well."""
         troubles = [s.trouble or (s.report.trouble if s.report else None) for s in self._slots]
         if any(troubles):
             return next(trouble for trouble in troubles if trouble)

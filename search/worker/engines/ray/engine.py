@@ -1,6 +1,4 @@
-"""Workers on the nodes of a Ray cluster, for the command that started them: the same calls as
-`LocalWorkers`.
-"""
+"""Workers on a Ray cluster's nodes, with the same calls as `LocalWorkers`."""
 
 import importlib.util
 import json
@@ -60,15 +58,11 @@ class RayWorkers:
     folder: Path
     """Where Ray's log goes; each worker's is in its node's home folder."""
     address: str | None
-    """The cluster's head, as `ray start` prints it; "auto" for the one of this machine; None to
-    start Ray here.
-    """
+    """The head's address as `ray start` prints it; "auto" for this machine's; None to start Ray."""
     n_workers: int | None
     """None for as many as the cluster has room for."""
     gpus_per_worker: float | None
-    """1, or 1/K to have K workers share a GPU; 0 for the CPU; None for 1 where the cluster has
-    GPUs, and else 0.
-    """
+    """1, or 1/K for K workers on a GPU; 0 for the CPU; None for 1 if there are GPUs, else 0."""
     cpus_per_worker: float | None
     """CPUs, as Ray counts them; None for 0 with a GPU and `threads` without."""
     threads: int
@@ -205,9 +199,7 @@ class RayWorkers:
 
 
 def _private_cluster() -> dict[str, str]:
-    """Variables for a Ray of our own that nobody else can use: whoever reaches one runs code as its
-    user.
-    """
+    """Variables for a private Ray: whoever reaches one runs code as its user."""
     # By the first, Ray takes 127.0.0.1 for this machine's address, and listens nowhere else.
     # Without a token, it would leave one in the user's home, which changes how clusters are started
     # from there.

@@ -1,6 +1,4 @@
-"""A worker's keeper on a machine of a Ray cluster: starts it, feeds it its order, starts it again,
-and stops it.
-"""
+"""Keeps a worker on a Ray cluster's machine: starts it, again if it ends, and stops it."""
 
 import os
 import socket
@@ -30,9 +28,7 @@ _KEPT_VARIABLES = ("GRIDLESS_HOME", "GRIDLESS_DATA", "KERAS_HOME")
 
 @dataclass(frozen=True)
 class Terms:
-    """What a keeper is told. It holds secrets, so it is an argument of a call: Ray shows a
-    `runtime_env` to anyone.
-    """
+    """A keeper's terms. They hold secrets, and Ray would show a `runtime_env` to anyone."""
 
     version: str
     """`code_version()` of the command."""
@@ -100,9 +96,7 @@ class Keeper:
         self._claims: GpuClaims | None = None
 
     def serve(self, terms: Terms, order: bytes | None) -> Report:
-        """See to it that the worker runs, and that it has its `order` (a line) once there is
-        one.
-        """
+        """See to it that the worker runs, and has its `order` (a line) once there is one."""
         if problem := _misfit(terms):
             return Report(self._node, HOPELESS, problem)
         variables = terms.environment()
@@ -182,9 +176,7 @@ class Actor(Keeper):
 
 
 class _Mirror:
-    """Sends the outboxes of a home that the command does not share on to MLflow: one process for
-    all its workers.
-    """
+    """Sends the outboxes of a node's own home on to MLflow, for all its workers."""
 
     def __init__(self) -> None:
         self._kept = Kept()
