@@ -61,8 +61,7 @@ def read_gpus(table: str, listing: str) -> list[Gpu]:
 
 
 def visible_gpus(gpus: Sequence[Gpu], variable: str | None) -> list[Gpu]:
-    """Those of `gpus` that CUDA_VISIBLE_DEVICES = `variable` leaves visible, in its order; None hides
-    nothing.
+    """Those of `gpus` that CUDA_VISIBLE_DEVICES = `variable` shows, in its order; all for None.
 
     As CUDA does: a unique beginning of a UUID will do, the first unknown id hides all that follow,
     and a repeated one hides everything. An index counts as nvidia-smi does; that of a GPU in MIG
