@@ -422,11 +422,10 @@ def test_a_worker_whose_node_dies_comes_back_on_another(
     assert workers.n_started == 2
     workers.go(ORDER)
     before = [until(lambda home=home: notes(home)) for home in homes]
-    assert all(
-        n["order"] == ORDER.to_line().decode() and n["secret"] == "s3cret"
-        for b in before
-        for n in b.values()
-    )
+    assert all(before)
+    for note in (note for of_home in before for note in of_home.values()):
+        assert note["order"] == ORDER.to_line().decode()
+        assert note["secret"] == "s3cret"
     cluster.kill(homes[0])
     spare = cluster.add(n_cpus=1)
     until(lambda: notes(spare))
@@ -434,6 +433,6 @@ def test_a_worker_whose_node_dies_comes_back_on_another(
     assert workers.trouble() is None
     assert notes(homes[1]) == before[1]
     workers.stop()
-    assert all(
-        note == {"gave_back": True} for home in (homes[1], spare) for note in notes(home).values()
-    )
+    for home in (homes[1], spare):
+        [note] = notes(home).values()
+        assert note == {"gave_back": True}
