@@ -118,7 +118,7 @@ from search.worker.engines.gpu_locks import claim_gpus
 from search.worker.engines.devices import Device
 devices = [Device("T4", u, u) for u in json.loads(sys.argv[1])]
 try:
-    claims = claim_gpus(devices, wanted="all", holder="mlp-digits")
+    claims = claim_gpus(devices, which="all", holder="mlp-digits")
 except InputError as error:
     sys.exit(str(error))
 worker = subprocess.Popen(["sleep", "60"], pass_fds=claims.fds)
