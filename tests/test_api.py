@@ -122,13 +122,13 @@ def test_studies_are_listed_without_what_belongs_to_them(
     keep(storage, own_home, "a", finalists=0)
     storage.create_study("foreign", {})
     assert search.list_studies() == ["b", "a"]
-    for name, told in (
+    for name, message in (
         ("c", "known: a, b"),
         ("b.final", "give b"),
         ("../b", "letters"),
         ("foreign", "not made by"),
     ):
-        with pytest.raises(InputError, match=told):
+        with pytest.raises(InputError, match=message):
             search.load_study(name)
 
 

@@ -211,9 +211,9 @@ def test_a_place_for_artifacts_that_does_not_serve_is_named_with_the_reason(
     assert "nosuch" in str(check_artifacts())
     monkeypatch.setenv("GRIDLESS_ARTIFACTS", "faulty://user:secret@box")
     faulty.fault = StoreError("signature does not match")
-    said = str(check_artifacts())
-    assert "signature does not match" in said
-    assert "secret" not in said
+    message = str(check_artifacts())
+    assert "signature does not match" in message
+    assert "secret" not in message
 
 
 def test_a_password_file_goes_into_the_url_of_the_database(

@@ -35,7 +35,7 @@ def test_a_module_of_the_working_folder_is_found_last_and_sees_no_arguments(fold
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     {
         "raise KeyError('units')": "KeyError: 'units'",
         "raise GeneratorExit('enough')": "GeneratorExit: enough",
@@ -47,11 +47,11 @@ def test_a_module_of_the_working_folder_is_found_last_and_sees_no_arguments(fold
         "import nowhere": "No module named 'nowhere'",
     }.items(),
 )
-def test_whatever_ends_an_import_is_told(folder: Path, text: str, told: str) -> None:
+def test_whatever_ends_an_import_is_told(folder: Path, text: str, message: str) -> None:
     (folder / "stopping.py").write_text(text)
     with pytest.raises(InputError) as error:
         load_builder("stopping:build")
-    assert told in str(error.value)
+    assert message in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["queue", "search", "keras", "random"])

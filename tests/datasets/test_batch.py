@@ -101,8 +101,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     ]
     with pytest.raises(InputError) as error:
         read_batch([good, *(str(tmp_path / name) for name in names)], GREY)
-    told = error.value.problems
-    assert len(told) == 9
+    problems = error.value.problems
+    assert len(problems) == 9
     parts = [
         "not an image",
         "cut.png: ",
@@ -116,7 +116,7 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "pickled.npz: not a",
         "is a folder",
     ]
-    assert all(part in problem for part, problem in zip(parts, told, strict=True)), told
+    assert all(part in problem for part, problem in zip(parts, problems, strict=True)), problems
 
 
 def test_no_picture_has_two_channels(tmp_path: Path) -> None:

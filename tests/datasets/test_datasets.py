@@ -303,9 +303,9 @@ def test_any_data_can_be_brought_to_a_size(tmp_path, caplog):
         x_test=np.full((30, 4, 8, 2), 7, np.uint8),
         y_test=np.arange(30, dtype=np.uint8) % 9,
     )
-    own = datasets.load("own.npz@3x3")
-    assert own.x_test.shape == (30, 3, 3, 2)
-    assert own.x_test.min() == own.x_test.max() == 7
+    brought = datasets.load("own.npz@3x3")
+    assert brought.x_test.shape == (30, 3, 3, 2)
+    assert brought.x_test.min() == brought.x_test.max() == 7
     assert "no image of 9" in caplog.text
     for wrong in ("64", "0x4", "4x", "4×4", "99999x4"):
         with pytest.raises(InputError, match=f"--resize: '{wrong}' is no size"):

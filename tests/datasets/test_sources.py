@@ -30,7 +30,7 @@ def idx_folder(folder: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def known(tmp_path, monkeypatch):
+def small_sets(tmp_path, monkeypatch):
     """Take the small fake for the real content."""
     digest = digest_of(saved(tmp_path / "known.npz"))
     monkeypatch.setattr(fashion, "DIGEST", digest)

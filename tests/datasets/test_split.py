@@ -157,14 +157,17 @@ def replace_by_file(folder: Path) -> None:
 @pytest.mark.parametrize("harm", [cut, change, remark, empty, replace_by_file])
 def test_a_torn_or_foreign_folder_is_rebuilt(harm, cache):
     prepared = prepare(numbered(), seed=0, validation_fraction=0.1, cache=cache)
-    wanted = read_split(prepared.folder)
-    wanted = [
-        array.copy() for array in (wanted.x_train, wanted.y_train, wanted.x_val, wanted.y_val)
+    expected = read_split(prepared.folder)
+    expected = [
+        array.copy()
+        for array in (expected.x_train, expected.y_train, expected.x_val, expected.y_val)
     ]
     harm(prepared.folder)
     assert prepare(numbered(), seed=0, validation_fraction=0.1, cache=cache) == prepared
-    found = read_split(prepared.folder)
-    for a, b in zip(wanted, (found.x_train, found.y_train, found.x_val, found.y_val), strict=True):
+    rebuilt = read_split(prepared.folder)
+    for a, b in zip(
+        expected, (rebuilt.x_train, rebuilt.y_train, rebuilt.x_val, rebuilt.y_val), strict=True
+    ):
         assert (a == b).all()
     assert Prepared.read(prepared.folder).n_val == 20
     assert len(shown(cache)) == 2
@@ -183,13 +186,13 @@ def test_many_may_prepare_at_once(cache):
     foreign = cache / f"numbered-{data.digest[:12]}-s0-v0.1"
     foreign.mkdir(parents=True)
     (foreign / "x_train.npy").write_text("")
-    found, failed = [], []
+    digests, failed = [], []
 
     def work():
         start.wait()
         try:
             prepared = prepare(data, seed=0, validation_fraction=0.1, cache=cache)
-            found.append(prepared)
+            digests.append(prepared)
         except Exception as error:
             failed.append(error)
 
@@ -199,9 +202,9 @@ def test_many_may_prepare_at_once(cache):
     for thread in threads:
         thread.join()
     assert not failed
-    assert len(found) == 8
-    assert len(set(found)) == 1
-    assert len(read_split(found[0].folder).y_val) == 20
+    assert len(digests) == 8
+    assert len(set(digests)) == 1
+    assert len(read_split(digests[0].folder).y_val) == 20
     assert len(shown(cache)) == 2
 
 

@@ -40,10 +40,10 @@ SHAPES = st.lists(st.sampled_from([0, 1, 2, 6]), max_size=5).map(tuple)
 
 @fuzz
 @given(st.dictionaries(NAMES, st.tuples(KINDS, SHAPES)))
-def test_npz_of_other_arrays(found: dict[str, tuple[str, tuple[int, ...]]]) -> None:
+def test_npz_of_other_arrays(members: dict[str, tuple[str, tuple[int, ...]]]) -> None:
     file = io.BytesIO(saved_arrays(packed=False))
     arrays = dict(np.load(file)) | {
-        key: np.zeros(shape, kind) for key, (kind, shape) in found.items()
+        key: np.zeros(shape, kind) for key, (kind, shape) in members.items()
     }
     out = io.BytesIO()
     np.savez(out, **arrays)
@@ -86,11 +86,11 @@ def test_checkpoint(data: st.DataObject, is_whole: bool) -> None:
     content = data.draw(damaged(checkpoint()[:-32] if is_whole else checkpoint()))
     content += hashlib.sha256(content).digest() if is_whole else b""
     try:
-        found = load_checkpoint(written(content, "c"), "f")
+        restored = load_checkpoint(written(content, "c"), "f")
     except OSError:  # as of a disk that fails: the trial is given back
         assert is_whole
     else:
-        assert found is None or is_whole or content == checkpoint()
+        assert restored is None or is_whole or content == checkpoint()
 
 
 @cache

@@ -49,10 +49,10 @@ def test_study(content: bytes) -> None:
     before = Path.cwd()
     os.chdir(path.parent)
     try:
-        found, problems = settings_for("own", {})
+        checked, problems = settings_for("own", {})
     finally:
         os.chdir(before)
-    assert (found is None) == bool(problems)
+    assert (checked is None) == bool(problems)
 
 
 @fuzz

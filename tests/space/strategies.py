@@ -40,19 +40,19 @@ def _params(draw: st.DrawFn, discrete: bool) -> dict[str, Any]:
 
 @st.composite
 def raw_params(draw: st.DrawFn, discrete: bool = False) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    params: dict[str, Any] = {}
     for name in draw(st.lists(st.sampled_from(_NAMES[:4]), min_size=1, unique=True)):
         param = draw(_params(discrete))
-        if found and draw(st.booleans()):
-            parent = draw(st.sampled_from(sorted(found)))
-            values = found[parent].get("choices") or [
-                found[parent].get("value", found[parent].get("low"))
+        if params and draw(st.booleans()):
+            parent = draw(st.sampled_from(sorted(params)))
+            values = params[parent].get("choices") or [
+                params[parent].get("value", params[parent].get("low"))
             ]
             param["when"] = {
                 parent: draw(st.lists(st.sampled_from(values), min_size=1, unique=True))
             }
-        found[name] = param
-    return found
+        params[name] = param
+    return params
 
 
 @st.composite

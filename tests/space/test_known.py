@@ -153,5 +153,5 @@ def test_every_mistake_of_a_file_is_listed_with_its_line(tmp_path: Path) -> None
     path.write_text(SPACE)
     with pytest.raises(InputError) as error:
         load_space(path)
-    found = [p for p in error.value.problems if ": document: " not in p]
-    assert found == [f"{path}:{line}" for line in MISTAKES.splitlines()]
+    mistakes = [p for p in error.value.problems if ": document: " not in p]
+    assert mistakes == [f"{path}:{line}" for line in MISTAKES.splitlines()]

@@ -139,7 +139,7 @@ def test_every_mistake_is_listed_with_its_line(write: Callable[..., Path]) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "said"),
+    ("text", "place", "message"),
     [
         ("model: [m\nparams: {}\n", ":2", "not valid YAML"),
         ("model: m\n\tparams: 3\n", ":2", "not valid YAML"),
@@ -157,10 +157,10 @@ def test_every_mistake_is_listed_with_its_line(write: Callable[..., Path]) -> No
     ],
 )
 def test_what_is_no_space_at_all_is_told_in_one_line(
-    write: Callable[..., Path], text: str | bytes, place: str, said: str
+    write: Callable[..., Path], text: str | bytes, place: str, message: str
 ) -> None:
     path = write(text)
-    assert any(p.startswith(f"{path}{place}: ") and said in p for p in _problems(path))
+    assert any(p.startswith(f"{path}{place}: ") and message in p for p in _problems(path))
 
 
 def test_files_that_cannot_be_read(write: Callable[..., Path]) -> None:
@@ -222,17 +222,17 @@ def test_mistakes_are_shown_in_the_file_that_makes_them(write: Callable[..., Pat
 def test_extends_finds_its_own_folder_first_then_what_is_shipped(
     write: Callable[..., Path], tmp_path: Path
 ) -> None:
-    own = tmp_path / "elsewhere"
-    own.mkdir()
-    (own / "convNN.yaml").write_text("extends: convNN\nparams: {lr: {high: 0.5}}\n")
-    assert load_space(own / "convNN.yaml").params["lr"].model_dump()["high"] == 0.5
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "convNN.yaml").write_text("extends: convNN\nparams: {lr: {high: 0.5}}\n")
+    assert load_space(folder / "convNN.yaml").params["lr"].model_dump()["high"] == 0.5
     assert load_space(write("extends: mlp\n")).model == "mlp"
     write(GOOD, "mlp")
     assert load_space(write("extends: mlp\n")).model == "m"
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("b", "spaces extend each other in a circle, a → b → a"),
         ("a", "spaces extend each other in a circle, a → a"),
@@ -241,16 +241,16 @@ def test_extends_finds_its_own_folder_first_then_what_is_shipped(
         ("[b]", "must be the name of a space"),
     ],
 )
-def test_extends_that_leads_nowhere(write: Callable[..., Path], name: str, said: str) -> None:
+def test_extends_that_leads_nowhere(write: Callable[..., Path], name: str, message: str) -> None:
     write("model: b\nextends: a\n", "b")
     (problem,) = _problems(write(f"model: a\nextends: {name}\n", "a"))
     assert ":2: extends: " in problem
-    assert said in problem
+    assert message in problem
 
 
 def test_find_space(write: Callable[..., Path], tmp_path: Path) -> None:
-    own = write(GOOD, "tiny")
-    assert find_space("tiny") == find_space("my.package:tiny") == own
+    file = write(GOOD, "tiny")
+    assert find_space("tiny") == find_space("my.package:tiny") == file
     assert find_space("mlp").name == "mlp.yaml"
     assert find_space("mlp", path="other.yaml") == Path("other.yaml")
     with pytest.raises(InputError, match="did you mean 'tiny'") as error:

@@ -71,11 +71,11 @@ def _otherwise(value: Any) -> Any:
 def test_complete_keeps_what_is_given_and_adds_what_is_needed(
     any_space: Space, data: st.DataObject
 ) -> None:
-    wanted = data.draw(settings_of(any_space))
-    assert any_space.problems_of(wanted) == []
+    setting_drawn = data.draw(settings_of(any_space))
+    assert any_space.problems_of(setting_drawn) == []
     # Any part that holds the parents of all it holds.
     partial: dict[str, Any] = {}
-    for name, value in wanted.items():
+    for name, value in setting_drawn.items():
         if set(any_space.params[name].when or {}) <= partial.keys() and data.draw(st.booleans()):
             partial[name] = value
     setting = any_space.complete(partial)
@@ -88,15 +88,15 @@ def test_complete_keeps_what_is_given_and_adds_what_is_needed(
 def test_a_setting_is_made_of_values_for_what_is_active(
     any_space: Space, data: st.DataObject
 ) -> None:
-    asked: list[str] = []
+    names: list[str] = []
 
     def draw(name: str) -> Any:
-        asked.append(name)
+        names.append(name)
         return data.draw(st.sampled_from(values_of(any_space.params[name])))
 
     setting = any_space.setting(draw)
     assert any_space.problems_of(setting) == []
-    assert asked == list(setting)
+    assert names == list(setting)
 
 
 @steadily

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -12,22 +11,13 @@ from plotly.offline import get_plotlyjs
 from search.errors import InputError
 from search.files import write_text
 from search.lab.report.chart import regret_chart
-from search.lab.report.reach import MIN_PAIRS, reaches, reference_of
-from search.lab.report.reading import Simulated, SimulatedRun, by_workers, read_runs
+from search.lab.report.reach_table import ReachTable, reach_of
+from search.lab.report.reading import Simulated, by_workers, read_runs
 from search.lab.report.regret import BASELINE, PARTS, Level, Regrets, Standing, regrets
 from search.report.page import jinja
 from search.report.tables import markdown, to_markdown
-from search.words import count, duration, listing, percent, points
+from search.words import count, listing
 
-REACH_HEAD = (
-    "system",
-    "final accuracy",
-    "ours, same runs",
-    "of its compute",
-    "until it was there itself",
-    "reached",
-)
-TOOK_HEAD = ("time", "settings")
 HEAD = ("strategy", *(f"{100 * part:.0f} %" for part in PARTS), "average rank", "runs")
 _LEFT = ("strategy",)
 _REACH_LEFT = ("system",)
@@ -38,15 +28,6 @@ class StrategiesPaths(NamedTuple):
 
     markdown: Path
     page: Path
-
-
-class ReachTable(NamedTuple):
-    """What our own system takes to the others' final values, as people read it."""
-
-    heading: str
-    head: tuple[str, ...]
-    rows: list[list[str]]
-    note: str
 
 
 class Compared(NamedTuple):
@@ -182,69 +163,6 @@ def notes(simulated: Simulated, group: Regrets) -> list[str]:
             " search is at the best."
         )
     return sentences
-
-
-def reach_of(simulated: Simulated, group: Regrets) -> ReachTable | None:
-    """The table of what our system takes; None without runs of it, or of another."""
-    runs = [r for r in simulated.runs if r.n_workers == group.n_workers]
-    name = reference_of(runs)
-    reached = reaches(simulated, runs)
-    if name is None or not reached:
-        return None
-    ours = fmean(r.final for r in runs if r.strategy == name)
-    rows = [[name, percent(ours), "–", "–", "–", "–", *_took(simulated, runs, name)]]
-    rows += [
-        [
-            *(
-                r.other,
-                percent(r.final),
-                percent(r.reference_final),
-                _ratio(r.of_all),
-                _ratio(r.of_first),
-                f"{r.n_reached} of {r.n}",
-            ),
-            *_took(simulated, runs, r.other),
-        ]
-        for r in reached
-    ]
-    real = " Times and numbers of settings are means of one search." if simulated.totals else ""
-    if simulated.n_validation:
-        error = math.sqrt(ours * (1 - ours) / simulated.n_validation)
-        images = count(simulated.n_validation, "image")
-        real += (
-            f" Accuracies are of {images}, the best of all epochs, and so optimistic for every"
-            f" system; one standard error of a single one is {points(error)}."
-        )
-    return ReachTable(
-        f"What {name} spends until it has each other system’s final validation accuracy, as a part"
-        " of all that the other spends, and of what the other had spent when it first had that"
-        " accuracy. Below 1 is cheaper.",
-        (*REACH_HEAD, *TOOK_HEAD) if simulated.totals else REACH_HEAD,
-        rows,
-        "Medians over the runs (tasks and seeds) that both have, with 95 % bootstrap intervals"
-        f" over these runs where there are {MIN_PAIRS} or more, as fewer could not hold 95 %;"
-        " “never” where the accuracy was not reached within the budget. Final accuracies are"
-        " means." + real,
-    )
-
-
-def _took(simulated: Simulated, runs: Sequence[SimulatedRun], name: str) -> tuple[str, ...]:
-    totals = [
-        t
-        for r in runs
-        if r.strategy == name and (t := simulated.totals.get((name, r.task, r.seed)))
-    ]
-    if not totals:
-        return ("–", "–") if simulated.totals else ()
-    return duration(fmean(t.seconds for t in totals)), f"{fmean(t.n_settings for t in totals):.0f}"
-
-
-def _ratio(level: Level) -> str:
-    def multiple(value: float) -> str:
-        return "never" if math.isinf(value) else f"{value:.2f}"
-
-    ends = "" if math.isnan(level.low) else f" [{multiple(level.low)}, {multiple(level.high)}]"
-    return multiple(level.mean) + ends
 
 
 def _level(level: Level) -> str:

@@ -70,20 +70,20 @@ def test_a_system_spends_its_budget_on_valid_settings(
 
 
 def test_the_grid_has_the_settings_of_the_product() -> None:
-    found = grid_settings(SPACE, 8)
+    settings = grid_settings(SPACE, 8)
     # lr and optimizer come first, then units; momentum is the document's where there is one.
-    assert len(found) == 8
-    assert {s["optimizer"] for s in found} == {"sgd", "adam"}
-    assert sorted({s["units"] for s in found}) == [11, 23]
-    assert sorted({round(s["lr"], 5) for s in found}) == [0.01778, 0.05623]
-    assert {s.get("momentum") for s in found} == {0.5, None}
+    assert len(settings) == 8
+    assert {s["optimizer"] for s in settings} == {"sgd", "adam"}
+    assert sorted({s["units"] for s in settings}) == [11, 23]
+    assert sorted({round(s["lr"], 5) for s in settings}) == [0.01778, 0.05623]
+    assert {s.get("momentum") for s in settings} == {0.5, None}
     assert grid_settings(SPACE, 1) == [dict(SPACE.document)]
 
 
 def test_a_grid_makes_room_for_the_documents_setting() -> None:
-    found = cells(SPACE, 8)
-    assert found[0] == SPACE.document
-    assert len(found) <= 8
+    lists = cells(SPACE, 8)
+    assert lists[0] == SPACE.document
+    assert len(lists) <= 8
     assert cells(SPACE, 1) == [SPACE.document]
 
 
@@ -108,18 +108,18 @@ def test_ray_draws_every_value_of_a_range() -> None:
 @given(n=st.integers(1, 60), model=st.sampled_from(["mlp", "convNN", "lenet5", "small_cnn"]))
 def test_a_grid_is_no_larger_than_allowed_and_all_of_it_can_be_trained(n: int, model: str) -> None:
     space = load_space(find_space(model))
-    found = grid_settings(space, n)
-    assert 1 <= len(found) <= n
-    assert [p for s in found for p in space.problems_of(s)] == []
-    assert len({str(sorted(s.items(), key=str)) for s in found}) == len(found)
+    grid = grid_settings(space, n)
+    assert 1 <= len(grid) <= n
+    assert [p for s in grid for p in space.problems_of(s)] == []
+    assert len({str(sorted(s.items(), key=str)) for s in grid}) == len(grid)
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(space=spaces(), n=st.integers(1, 12))
 def test_a_grid_of_any_space_is_of_valid_settings(space: Space, n: int) -> None:
-    found = grid_settings(space, n)
-    assert 1 <= len(found) <= n
-    assert [p for s in found for p in space.problems_of(s)] == []
+    grid = grid_settings(space, n)
+    assert 1 <= len(grid) <= n
+    assert [p for s in grid for p in space.problems_of(s)] == []
 
 
 @steadily

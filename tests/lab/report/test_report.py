@@ -42,9 +42,9 @@ def write(
 
 
 def test_regret_is_in_units_of_random_searchs_at_the_end(tmp_path: Path) -> None:
-    found = read_runs(write(tmp_path))
-    assert found.best == {"a": 1.0, "b": 0.4}  # of b, a run found more than was known
-    group = regrets(found, found.runs, 1)
+    runs = read_runs(write(tmp_path))
+    assert runs.best == {"a": 1.0, "b": 0.4}  # of b, a run found more than was known
+    group = regrets(runs, runs.runs, 1)
     ours, random = group.standings
     assert (ours.strategy, random.strategy, group.tasks, group.n_seeds) == (
         "ours",
@@ -71,12 +71,12 @@ def test_the_interval_draws_seeds_anew_within_each_task() -> None:
 
 
 def test_a_strategy_is_compared_only_on_tasks_that_all_ran(tmp_path: Path) -> None:
-    found = read_runs(
+    runs = read_runs(
         write(
             tmp_path, "\n".join(line for line in RUNS.splitlines() if not line.startswith("ours,b"))
         )
     )
-    group = regrets(found, found.runs, 1)
+    group = regrets(runs, runs.runs, 1)
     assert (group.tasks, group.left_out) == (("a",), ("b",))
 
 
@@ -119,8 +119,8 @@ lone,a,0,1,3.000000,0.700000,9.5
         ' "n_validation": 100}'
     )
     path = write(tmp_path, runs, beside)
-    found = read_runs(path)
-    other, lone = reaches(found, found.runs)
+    runs = read_runs(path)
+    other, lone = reaches(runs, runs.runs)
     # Seed 0: at 2 of 8, and of the 4 after which the other was there. Seed 1: never.
     assert (other.n, other.n_reached, other.final) == (2, 1, pytest.approx(0.775))
     assert (other.of_all.mean, other.of_first.mean) == (math.inf, math.inf)
@@ -144,8 +144,8 @@ def test_the_interval_of_a_median_holds_what_never_came(tmp_path: Path) -> None:
             f"default,a,{seed},1,{seed + 1},{0.5 if seed < 6 else 0.4}",
             f"tpe,a,{seed},1,5,0.5",
         ]
-    found = read_runs(write(tmp_path, "\n".join(lines), '{"budget": 10, "best": {"a": 0.8}}'))
-    (tpe,) = reaches(found, found.runs)
+    runs = read_runs(write(tmp_path, "\n".join(lines), '{"budget": 10, "best": {"a": 0.8}}'))
+    (tpe,) = reaches(runs, runs.runs)
     # Of 0.1, 0.2, … 0.6, never, never.
     assert tpe.of_all.mean == pytest.approx(0.45)
     assert tpe.of_all.low == pytest.approx(0.2)
@@ -155,14 +155,14 @@ def test_the_interval_of_a_median_holds_what_never_came(tmp_path: Path) -> None:
 def test_without_what_is_known_beside_the_runs_the_best_and_the_most_spent_of_the_file_stand_in(
     tmp_path: Path,
 ) -> None:
-    found = read_runs(write(tmp_path, best=None))
-    assert found.best == {"a": 0.9, "b": 0.4}
-    assert (found.budget, found.is_budget_known) == (10.0, False)
+    runs = read_runs(write(tmp_path, best=None))
+    assert runs.best == {"a": 0.9, "b": 0.4}
+    assert (runs.budget, runs.is_budget_known) == (10.0, False)
     assert "not recorded" in strategies_report(tmp_path / "runs.csv").markdown.read_text()
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("strategy,task\nrandom,a\n", "lacks the columns seed, n_workers, spent, value"),
         (RUNS.splitlines()[0] + "\n", "holds no runs"),
@@ -171,8 +171,8 @@ def test_without_what_is_known_beside_the_runs_the_best_and_the_most_spent_of_th
         (RUNS + "ours,a,0,1,2.0,0.95\n", "ours on a, seed 0"),
     ],
 )
-def test_a_file_that_holds_no_runs_is_refused(tmp_path: Path, text: str, told: str) -> None:
-    with pytest.raises(InputError, match=told):
+def test_a_file_that_holds_no_runs_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
         read_runs(write(tmp_path, text))
 
 

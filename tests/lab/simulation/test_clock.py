@@ -4,16 +4,16 @@ from search.lab.simulation.clock import Clock
 
 
 def test_threads_work_one_at_a_time_in_the_order_of_their_times() -> None:
-    clock, told = Clock(), []
+    clock, events = Clock(), []
 
     def worker(name: str, seconds: float) -> None:
         for _ in range(3):
             clock.sleep(seconds)
-            told.append((name, clock.now))
+            events.append((name, clock.now))
 
     clock.run([lambda: worker("slow", 2.0), lambda: worker("quick", 1.0)])
     # At 2.0 both wake; the slow one went to sleep first.
-    assert told == [
+    assert events == [
         ("quick", 1.0),
         ("slow", 2.0),
         ("quick", 2.0),
@@ -24,19 +24,19 @@ def test_threads_work_one_at_a_time_in_the_order_of_their_times() -> None:
 
 
 def test_who_waits_wakes_when_another_says_so_and_nobody_waits_for_nobody() -> None:
-    clock, told = Clock(), []
+    clock, events = Clock(), []
 
     def waiter(name: str) -> None:
-        told.append((name, clock.wait(), clock.now))
+        events.append((name, clock.wait(), clock.now))
 
     def busy() -> None:
         clock.sleep(5.0)
         clock.notify()
         clock.sleep(5.0)
-        told.append(("busy", clock.wait(), clock.now))
+        events.append(("busy", clock.wait(), clock.now))
 
     clock.run([lambda: waiter("a"), lambda: waiter("b"), busy])
-    assert told == [("a", True, 5.0), ("b", True, 5.0), ("busy", False, 10.0)]
+    assert events == [("a", True, 5.0), ("b", True, 5.0), ("busy", False, 10.0)]
 
 
 def test_an_error_ends_all_threads_and_is_raised() -> None:

@@ -20,13 +20,13 @@ class Failing(Toy):
 
 def test_the_same_command_writes_the_same_file_in_one_process_or_two(tmp_path: Path) -> None:
     experiment = Experiment(Toy(), ("random", "halving"), ("hill",), 1, 2, 1.0, n_samples=5)
-    told: list[int] = []
+    calls: list[int] = []
     for jobs in (1, 2):
-        results = run_experiment(experiment, jobs=jobs, done=lambda: told.append(1))
+        results = run_experiment(experiment, jobs=jobs, done=lambda: calls.append(1))
         beside = {"budget": 1.0, "best": results.best}
         write_runs(tmp_path / f"{jobs}.csv", COLUMNS, results.rows, beside)
     assert (tmp_path / "1.csv").read_bytes() == (tmp_path / "2.csv").read_bytes()
-    assert len(told) == 2 * (2 + 1)
+    assert len(calls) == 2 * (2 + 1)
     with (tmp_path / "1.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["strategy", "task", "seed", "n_workers", "spent", "value"]
@@ -60,7 +60,7 @@ def test_a_run_that_fails_is_named() -> None:
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"")
-    asked = Request(
+    request = Request(
         tmp_path,
         None,
         "7593",
@@ -71,8 +71,8 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         COUNTS | {"seeds": "0", "jobs": "x"},
     )
     with pytest.raises(InputError) as raised:
-        check(asked)
-    told = "\n".join(raised.value.problems)
+        check(request)
+    problems = "\n".join(raised.value.problems)
     for part in (
         "--seeds: '0'",
         "--jobs: 'x'",
@@ -82,11 +82,11 @@ def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "lacks config_space.json, encoding.json",
         "runs.txt does not end in .csv",
     ):
-        assert part in told
+        assert part in problems
     assert len(raised.value.problems) == 7
 
 
 def test_a_surrogate_and_a_study_exclude_each_other(tmp_path: Path) -> None:
-    asked = Request(None, None, "all", "all", tmp_path / "runs.csv", "1", "0", COUNTS)
+    request = Request(None, None, "all", "all", tmp_path / "runs.csv", "1", "0", COUNTS)
     with pytest.raises(InputError, match="either --surrogate DIR or --replay STUDY"):
-        check(asked)
+        check(request)

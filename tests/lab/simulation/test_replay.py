@@ -31,11 +31,11 @@ def test_a_replayed_study_tries_recorded_settings_each_once_and_ends_with_the_la
 ) -> None:
     replay = replay_of(study(recorded(6) + recorded(3, "PRUNED", start=6)))
     assert replay.n_left_out == 3
-    found = simulate(Setup("tpe", "s", 2, 2, 100.0), replay, template)
-    assert sorted(t.params["units"] for t in found.trials) == list(range(8, 14))
-    assert {t.state for t in found.trials} == {"COMPLETE"}
-    assert found.improvements[-1][1] == replay.best("s", 0) == (5 + 9) / 50
-    for trial in found.trials:
+    outcome = simulate(Setup("tpe", "s", 2, 2, 100.0), replay, template)
+    assert sorted(t.params["units"] for t in outcome.trials) == list(range(8, 14))
+    assert {t.state for t in outcome.trials} == {"COMPLETE"}
+    assert outcome.improvements[-1][1] == replay.best("s", 0) == (5 + 9) / 50
+    for trial in outcome.trials:
         assert trial.val_accuracy == (trial.params["units"] - 8 + 9) / 50
 
 
@@ -44,8 +44,8 @@ def test_the_documents_setting_comes_first_where_it_was_recorded(template: Path)
         0, "COMPLETE", dict(spec().first[0]), tuple(epoch(s, s / 10) for s in range(1, 10))
     )
     replay = replay_of(study([document, *recorded(3, start=1)]))
-    found = simulate(Setup("random", "s", 0, 1, 1.0), replay, template)
-    assert [t.params for t in found.trials] == [spec().first[0]]
+    outcome = simulate(Setup("random", "s", 0, 1, 1.0), replay, template)
+    assert [t.params for t in outcome.trials] == [spec().first[0]]
 
 
 def test_too_few_curves_are_refused() -> None:
