@@ -66,10 +66,10 @@ def test_the_archive_in_keras_cache_is_read(name, tmp_path, monkeypatch):
     assert data.class_names[:3] == ("airplane", "automobile", "bird")
     assert (len(data.y_train), len(data.y_test)) == (100, 20)
     for i in range(6):
-        images = np.random.default_rng(i).integers(0, 256, (20, 32, 32, 3), np.uint8)
+        pixels = np.random.default_rng(i).integers(0, 256, (20, 32, 32, 3), np.uint8)
         images, labels = (data.x_train, data.y_train) if i < 5 else (data.x_test, data.y_test)
         rows = slice(20 * i, 20 * i + 20) if i < 5 else slice(None)
-        assert (images[rows] == images).all()
+        assert (images[rows] == pixels).all()
         assert labels[rows].tolist() == [(j + i) % 10 for j in range(20)]
     assert [p.name for p in (tmp_path / "keras/datasets").iterdir()] == [name]
     assert not list((tmp_path / "home").iterdir())

@@ -81,9 +81,9 @@ def test_the_grid_has_the_settings_of_the_product() -> None:
 
 
 def test_a_grid_makes_room_for_the_documents_setting() -> None:
-    lists = cells(SPACE, 8)
-    assert lists[0] == SPACE.document
-    assert len(lists) <= 8
+    settings = cells(SPACE, 8)
+    assert settings[0] == SPACE.document
+    assert len(settings) <= 8
     assert cells(SPACE, 1) == [SPACE.document]
 
 

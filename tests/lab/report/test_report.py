@@ -119,8 +119,8 @@ lone,a,0,1,3.000000,0.700000,9.5
         ' "n_validation": 100}'
     )
     path = write(tmp_path, runs, beside)
-    runs = read_runs(path)
-    other, lone = reaches(runs, runs.runs)
+    simulated = read_runs(path)
+    other, lone = reaches(simulated, simulated.runs)
     # Seed 0: at 2 of 8, and of the 4 after which the other was there. Seed 1: never.
     assert (other.n, other.n_reached, other.final) == (2, 1, pytest.approx(0.775))
     assert (other.of_all.mean, other.of_first.mean) == (math.inf, math.inf)
