@@ -26,7 +26,7 @@ import fault_checks
 import psutil
 from fault_rig import AHEAD, GRIDLESS, NAME, Rig
 
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.storage.ledger import Ledger
 
 FAULTS: tuple[tuple[float, Callable[[Rig], bool]], ...] = (

@@ -17,7 +17,7 @@ from search.records import Search, as_trained
 from search.report.evidence import read_correct
 from search.report.leaderboard.export import write_export
 from search.report.leaderboard.frame import leaderboard, trial_frame
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.storage.archive import SUFFIXES, read_archive
 from search.study.storage.read import open_library, read_study, search_names, stored_studies
 

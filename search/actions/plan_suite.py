@@ -16,10 +16,10 @@ from search.errors import InputError
 from search.paths import cache, check_home, home, storage_url
 from search.records import State
 from search.space.space import Space
-from search.study.replicates import FINAL, of_setting, of_trial, watches
+from search.study.finalists import of_setting, of_trial
 from search.study.resume import check_goes_on
-from search.study.settings import Settings, settings_for
-from search.study.spec import Replicate, StudySpec
+from search.study.settings import FINAL, Settings, settings_for
+from search.study.spec import Replicate, StudySpec, watches
 from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from search.errors import InputError
 from search.records import State, StudyRecord, TrialRecord
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage.ledger import stored_spec
 from search.study.storage.optuna_storage import LedgerStorage

@@ -12,7 +12,8 @@ from search.errors import InputError
 from search.space.load import find_space, load_space
 from search.space.space import Published, Space
 from search.space.training_params import TRAINING, problems_of
-from search.study.suite import Entry, SearchSettings, Split, SuiteFile, System
+from search.study.spec import Split
+from search.study.suite import Entry, SearchSettings, SuiteFile, System
 
 Change = Mapping[str, Any]
 """What differs from the document's setting; in a search, what is pinned."""

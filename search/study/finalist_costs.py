@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from search.records import State, TrialRecord, has_rank
-from search.study.replicates import watches
 from search.study.settings import N_REPLICATES
-from search.study.spec import Replicate
+from search.study.spec import Replicate, watches
 
 MOST = 10
 """Finalists where cost sets their number: with more pairs Holm's test tells fewer apart."""

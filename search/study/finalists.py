@@ -1,15 +1,21 @@
-"""Which settings of a search are judged on the test set, and the study of that. Pure."""
+"""Which settings of a search are judged on the test set, and by which trainings. Pure."""
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from dataclasses import replace
+from itertools import chain, zip_longest
+from typing import Any, Literal
 
+import numpy as np
 from pydantic import ValidationError
 
 from search.errors import InputError
 from search.records import Search, State, TrialRecord
 from search.study.finalist_costs import Rule, choose, ranked, was_whole
-from search.study.replicates import FINAL, of_baseline, of_trial, watches
-from search.study.spec import Replicate, StudySpec
+from search.study.settings import FINAL
+from search.study.spec import Replicate, Split, StudySpec, watches
+
+_FRESH = 0x5EED
+"""Keeps seeds of replicates apart from those of trials, of (study seed, number)."""
 
 
 def final_spec(
@@ -35,24 +41,17 @@ def final_spec(
     chosen = choose(rule, trials, left_s=left_s, keeps_baseline=is_begun)
     if not chosen.trials:
         return None
-    of_each = [
-        (
-            of_baseline(
-                t,
-                epochs=rule.baseline_epochs,
-                n=rule.n_replicates,
-                seed=spec.seed,
-                validated=validated,
-            )
-            if t.number == 0 and chosen.has_baseline and rule.baseline_epochs
-            else of_trial(t, n=rule.n_replicates, seed=spec.seed, evaluate="test")
-        )
-        for t in chosen.trials
-    ]
-    # The first seed of every finalist comes before the second of any: cut short, all are known
-    # equally well.
-    candidates = [replicate for k in zip_longest(*of_each) for replicate in k if replicate]
-    candidates.sort(key=lambda r: not r.is_pilot)
+    n, seed = rule.n_replicates, spec.seed
+    of_each = []
+    for trial in chosen.trials:
+        epochs = rule.baseline_epochs
+        if trial.number == 0 and chosen.has_baseline and epochs:
+            of_each.append(of_baseline(trial, epochs=epochs, n=n, seed=seed, validated=validated))
+        else:
+            of_each.append(of_trial(trial, n=n, seed=seed, evaluate="test"))
+    # Each finalist's first seed before any one's second: cut short, all are known equally well.
+    in_turn = chain.from_iterable(zip_longest(*of_each))
+    candidates = sorted(filter(None, in_turn), key=lambda r: not r.is_pilot)
     replicates = (*kept, *(r for r in candidates if r not in kept))
     return spec.model_copy(
         update={
@@ -152,8 +151,7 @@ def replicate_file(number: int) -> str:
 
 
 def champion(search: Search) -> int | None:
-    """The replicate whose network is the search's result: the first one of the setting that
-    validation ranks first.
+    """The replicate whose network is the result: the first one of validation's best setting.
 
     The test set has no say in it. None while that setting has no replicate.
     """
@@ -161,3 +159,89 @@ def champion(search: Search) -> int | None:
     if not best:
         return None
     return next((i for i, trial in sources(search).items() if trial == best[0].number), None)
+
+
+def fresh_seed(seed: int, source: int | None, k: int) -> int:
+    """A 31-bit seed for replicate `k` of trial `source`, unlike any trial's; `seed` ≥ 0."""
+    entropy = [seed, _FRESH, 0 if source is None else source + 1, k]
+    return int(np.random.SeedSequence(entropy).generate_state(1)[0] >> 1)
+
+
+def of_setting(
+    setting: Mapping[str, Any], *, epochs: int, n: int, seed: int, evaluate: Split
+) -> tuple[Replicate, ...]:
+    """`n` replicates of a setting that no trial had. Raises InputError if it needs images to watch
+    and has none.
+
+    To be scored on the test or the training set they train on all images but the test set; to be
+    scored on the validation images they leave those out, and may watch them.
+    """
+    if watches(setting) and evaluate != "validation":
+        raise InputError(
+            "a setting that watches validation images must be tried before it is replicated on all"
+            " images"
+        )
+    train_on: Literal["train", "all"] = "train" if evaluate == "validation" else "all"
+    return tuple(
+        Replicate(
+            setting=dict(setting),
+            seed=fresh_seed(seed, None, k),
+            epochs=epochs,
+            train_on=train_on,
+            evaluate=evaluate,
+        )
+        for k in range(n)
+    )
+
+
+def of_trial(
+    trial: TrialRecord, *, n: int, seed: int, evaluate: Split, stop_at: int | None = None
+) -> tuple[Replicate, ...]:
+    """`n` replicates of a trial on all images but the test set, so with nothing to watch.
+
+    They stop at `stop_at` (its best epoch if not given) with the horizon unchanged, and replay the
+    rates that validation images chose, epoch by epoch; the other schedules give theirs again.
+    Raises InputError for a trial without a validated epoch.
+    """
+    last = stop_at or trial.best_epoch
+    if last is None:
+        raise InputError(
+            f"trial {trial.number} has no validated epoch and can't be replicated; choose another"
+        )
+    rates = None
+    if trial.params.get("schedule") == "plateau":
+        rates = tuple(epoch.values["lr"] for epoch in trial.curve[:last])
+    return tuple(
+        Replicate(
+            setting=dict(trial.params),
+            seed=fresh_seed(seed, trial.number, k),
+            source=trial.number,
+            epochs=trial.total_epochs or last,
+            stop_at=last,
+            rates=rates,
+            train_on="all",
+            evaluate=evaluate,
+        )
+        for k in range(n)
+    )
+
+
+def of_baseline(
+    trial: TrialRecord, *, epochs: int, n: int, seed: int, validated: TrialRecord | None
+) -> tuple[Replicate, ...]:
+    """`n` replicates of a baseline as its document trains it: for its own `epochs`, with its
+    schedule over these.
+
+    One that watches validation images replays what `validated` did, a training of it that had them:
+    its rates, and where it stopped. While there is none, a single replicate is such a training,
+    scored on the validation images.
+    """
+    if not watches(trial.params):
+        return of_trial(
+            replace(trial, total_epochs=epochs), n=n, seed=seed, evaluate="test", stop_at=epochs
+        )
+    if validated is None:
+        [pilot] = of_setting(trial.params, epochs=epochs, n=1, seed=seed, evaluate="validation")
+        return (pilot.model_copy(update={"source": trial.number}),)
+    replayed = replace(trial, total_epochs=epochs, curve=validated.curve)
+    return of_trial(replayed, n=n, seed=seed, evaluate="test", stop_at=validated.epochs)

@@ -15,6 +15,8 @@ from search.strategies import STRATEGIES
 
 _LONGEST, _MOST_BYTES = 100, 200
 """Characters and bytes of a name: file systems allow 255 bytes, of which endings need some."""
+FINAL = ".final"
+"""What the name of a study's replicates ends with."""
 _RESERVED = {"comparisons", "mlflow-artifacts"}
 _NOT_NAMES = {"true", "false", "na", "nan", "null", "none", "auto"}
 """What CSV readers take for truth or for nothing, and what `--warm-start` does."""
@@ -138,7 +140,7 @@ def name_problem(name: str) -> str | None:
             f"use at most {_LONGEST} letters, {_MOST_BYTES} bytes as UTF-8; this has"
             f" {len(name.encode())} bytes"
         )
-    if name in _RESERVED or name.endswith(".final"):
+    if name in _RESERVED or name.endswith(FINAL):
         return "this name is kept for the program's own files; choose another"
     if name.lower() in _NOT_NAMES or _is_number(name):
         return "tables would read it as a value, not as text; add a word to it"

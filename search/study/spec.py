@@ -9,6 +9,8 @@ from search.errors import InputError
 from search.space.space import Space
 from search.study.settings import Lasting
 
+Split = Literal["test", "validation", "train"]
+
 
 class Replicate(BaseModel):
     """One setting to be trained again on a fresh seed and scored once."""
@@ -26,7 +28,7 @@ class Replicate(BaseModel):
     rates: tuple[float, ...] | None = None
     """The source's learning rate of each epoch; None where the schedule needs no validation."""
     train_on: Literal["train", "all"]
-    evaluate: Literal["test", "validation", "train"]
+    evaluate: Split
 
     @property
     def last_epoch(self) -> int:
@@ -100,3 +102,8 @@ def stored_spec_of(name: str, attrs: Mapping[str, Any]) -> StudySpec:
     except (KeyError, TypeError, ValidationError) as error:
         rule = f"study {name!r} in the storage was not made by this version of Gridless"
         raise InputError(f"{rule}; choose another NAME") from error
+
+
+def watches(setting: Mapping[str, Any]) -> bool:
+    """Whether training watches validation images: to lower its rate, or to stop early."""
+    return setting.get("schedule") == "plateau" or bool(setting.get("early_stopping"))

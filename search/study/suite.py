@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from ruamel.yaml import YAML
@@ -24,8 +24,8 @@ from search.study.settings import (
     name_problem,
     read_settings,
 )
+from search.study.spec import Split
 
-Split = Literal["test", "validation", "train"]
 _FORMS = {
     "too_short": "give at least one",
     "tuple_type": "give a list of systems, each with model and data",

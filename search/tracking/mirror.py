@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from search.paths import home
 from search.records import Search, StudyRecord, TrialRecord
 from search.study.environment import code_version
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.spec import StudySpec
 from search.tracking.outbox import LAST_SYNC, Input, Outbox, write_header
 from search.tracking.protocol import Tracker

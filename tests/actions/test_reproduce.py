@@ -21,7 +21,8 @@ from search.datasets import load
 from search.errors import InputError, TrialError
 from search.paths import cache, home, storage_url
 from search.study.environment import environment
-from search.study.replicates import FINAL, of_trial
+from search.study.finalists import of_trial
+from search.study.settings import FINAL
 from search.study.storage.claim import Owner
 from search.study.storage.database import models
 from search.study.storage.ledger import Ledger

@@ -9,8 +9,8 @@ import pytest
 from search.errors import InputError
 from search.records import TrialRecord
 from search.strategies import derive_seed
-from search.study.replicates import of_setting, of_trial, watches
-from search.study.spec import Replicate
+from search.study.finalists import of_setting, of_trial
+from search.study.spec import Replicate, watches
 from tests.study.helpers import measured, spec, trial
 
 SETTING = {"optimizer": "sgd", "lr": 0.1}

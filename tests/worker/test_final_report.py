@@ -8,7 +8,7 @@ import pytest
 from search.errors import InputError
 from search.paths import home, storage_url
 from search.report.study_report import report_study
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.storage.claim import Owner
 from search.study.storage.due_reports import due_reports, note_report, take_report
 from search.study.storage.ledger import Ledger

@@ -19,7 +19,7 @@ from search.report.comparison.entrants import Entrant, differences, label
 from search.report.evidence import read_correct
 from search.study.finalist_costs import Rule
 from search.study.finalists import sources
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.suite import System
 
 Correct = Mapping[int, NDArray[np.bool_]]

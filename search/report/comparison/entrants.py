@@ -8,7 +8,7 @@ from typing import Any
 
 from search.errors import InputError
 from search.records import StudyRecord
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study, stored_studies
 from search.study.suite import System

@@ -8,7 +8,7 @@ from search.errors import InputError
 from search.records import State, StudyRecord, TrialRecord
 from search.report.comparison.entrants import facts, label
 from search.report.comparison.suite import ComparisonRow
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
 from search.study.suite import Suite, System

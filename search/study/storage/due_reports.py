@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, n_running, places, put_place
 from search.study.storage.read import find_study

@@ -15,8 +15,8 @@ from search.errors import InputError
 from search.records import Epoch, State, TrialRecord
 from search.strategies.optuna_trials import FAILED_CONSTRAINT, distributions
 from search.study.environment import environment_digest
-from search.study.replicates import FINAL
 from search.study.resume import check_goes_on
+from search.study.settings import FINAL
 from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage.claim import Claim, Owner
 from search.study.storage.database import models

@@ -13,8 +13,7 @@ from search.errors import InputError
 from search.records import State, StudyRecord, TrialRecord, epoch_fields
 from search.registry import nearest
 from search.secret import masked
-from search.study.replicates import FINAL
-from search.study.settings import name_problem
+from search.study.settings import FINAL, name_problem
 from search.study.storage.database import is_sqlite, models, normalize_url
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE, QueueState

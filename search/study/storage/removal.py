@@ -21,7 +21,7 @@ from search.datasets.split import find_prepared
 from search.errors import InputError
 from search.paths import artifacts, cache, home
 from search.secret import masked
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage.claim import is_lost
 from search.study.storage.database import models

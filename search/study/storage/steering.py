@@ -14,7 +14,7 @@ from search.errors import InputError
 from search.limits import trial_retries
 from search.records import TrialRecord
 from search.study.finalists import final_spec
-from search.study.replicates import FINAL
+from search.study.settings import FINAL
 from search.study.spec import StudySpec
 from search.study.storage.claim import Owner, is_lost
 from search.study.storage.database import models
