@@ -25,8 +25,7 @@ _EPOCH = ("step", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds
 
 
 def list_studies() -> list[str]:
-    """The names of all stored studies, in the order in which they were made; `<study>.final` are
-    left out.
+    """The names of all stored studies in the order of their making, without `<study>.final`.
 
     The storage is that of GRIDLESS_STORAGE, or of GRIDLESS_HOME. Raises search.errors.InputError
     when there is none.
@@ -35,8 +34,7 @@ def list_studies() -> list[str]:
 
 
 def load_study(name: str) -> "Study":
-    """Study `name` as it is stored now, or as it was when `gridless archive` wrote the file `name`
-    (….tar.gz).
+    """Study `name` as it is stored, or as `gridless archive` wrote the file `name` (….tar.gz).
 
     Raises search.errors.InputError when there is none of that name, and
     search.errors.RetryLaterError when the database is out of reach.
@@ -58,8 +56,7 @@ def load_study(name: str) -> "Study":
 
 
 class Study:
-    """A study at the moment when it was loaded; load it again for what came later. Made by
-    `load_study`.
+    """A study as it was when `load_study` loaded it; load it again for what came later.
 
     Accuracies are fractions, losses mean cross-entropies in nats, times seconds. Frames are made
     when first asked for; blanks in them are missing values.
@@ -106,8 +103,9 @@ class Study:
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        """One row per completed epoch: trial, step (from 1), loss, accuracy, val_loss,
-        val_accuracy, lr, seconds, at.
+        """One row per completed epoch.
+
+        Columns: trial, step (from 1), loss, accuracy, val_loss, val_accuracy, lr, seconds, at.
 
         `lr` is the rate at the epoch's start, `seconds` its wall-clock time, `at` when it ended
         (UTC).
@@ -122,8 +120,7 @@ class Study:
 
     @cached_property
     def finalists(self) -> pd.DataFrame:
-        """One row per setting that was trained again, in the order of validation; empty where none
-        was.
+        """One row per finalist, in the order of validation; empty where there is none.
 
         Columns: trial, rank, is_document; val_accuracy as the search saw it; test_accuracy_mean,
         its 95 % interval test_accuracy_ci_low and test_accuracy_ci_high, over n_replicates finished
@@ -145,8 +142,7 @@ class Study:
         return pd.DataFrame(rows, columns=list(_FINALISTS)).astype(_FINALISTS)
 
     def export(self, folder: str | Path, format: str = "csv") -> Path:  # noqa: A002  # as pandas calls it
-        """Write the leaderboard to `folder`/leaderboard.<format>, csv, parquet or json, and return
-        that path.
+        """Write `folder`/leaderboard.<format>, csv, parquet or json, and return that path.
 
         docs/leaderboard.md describes its columns. Raises search.errors.InputError when it can't be
         written.
@@ -154,8 +150,7 @@ class Study:
         return write_export(self._record, self._judgement, Path(folder), format)
 
     def model(self) -> Any:
-        """The network of the best finalist, a keras.Model: pixels 0…255 (n, height, width,
-        channels) → probabilities.
+        """The champion's network, a keras.Model: pixels 0…255 (n, h, w, channels) → probabilities.
 
         This loads Keras. Raises search.errors.InputError when the study has no network yet, or it
         can't be loaded.

@@ -30,8 +30,7 @@ MIN_MODELS = 3
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A study's champion: the setting that validation ranks first, trained again and scored on the
-    test set.
+    """A study's champion, trained again and scored on the test set.
 
     Accuracies and differences are fractions. What is missing is None, and `missing` says why in
     words.
@@ -198,8 +197,7 @@ def _ranks(rows: Sequence[Row]) -> Ranks | None:
 
 
 def critical_difference(n_models: int, n_data: int) -> float:
-    """Nemenyi's critical difference of mean ranks at 5 %: q/√2 · √(k (k + 1) / 6 N), q of the
-    studentized range.
+    """Nemenyi's critical difference of mean ranks at 5 %: q/√2 · √(k (k + 1) / 6 N).
 
     Source: Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006),
     1–30.

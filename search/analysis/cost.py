@@ -92,8 +92,7 @@ def hours_by_second(study: StudyRecord) -> Mapping[int, Hours]:
 
 
 def seed_spread(finalists: StudyRecord | None) -> float | None:
-    """The standard deviation of accuracy (a fraction) over seeds, pooled over settings: √(Σ (n − 1)
-    s² / Σ (n − 1)).
+    """The standard deviation of accuracy over seeds, pooled: √(Σ (n − 1) s² / Σ (n − 1)).
 
     Replicates of one trial are scored on the same images, so only their seeds differ. None where no
     trial has two.

@@ -1,5 +1,4 @@
-"""What more compute may still gain, by the search's own curve. Pure: records in, numbers out,
-always the same.
+"""What more compute may still gain, by the search's curve. Pure.
 
 The best of a search is the largest of its trials' values, so what it will become is a question of
 their upper tail. The best fifth of the values, beyond a threshold, is taken for a sample of a
@@ -116,8 +115,7 @@ def forecast(
     horizon_s: float = 3600.0,
     seed_spread: float | None = None,
 ) -> Forecast:
-    """What `trials` promise for the next `horizon_s` seconds of `n_workers` workers that do nothing
-    but train.
+    """What `trials` promise for the next `horizon_s` seconds of `n_workers` that only train.
 
     Time is counted in seconds of training, so pauses of a study don't matter. `n_validation` is the
     number of validation images, `seed_spread` the standard deviation of accuracy over seeds where

@@ -1,5 +1,4 @@
-"""Which parameters decide a trial's place: permutation importance of a forest, on trials that it
-hasn't seen. Pure.
+"""Which parameters decide a trial's place: a forest's permutation importance. Pure.
 
 The forest is a model of the search's trials and no more than that: where it can't predict the rank
 of trials that were kept from it, nothing is shown. Sources: Breiman, "Random forests", Machine
@@ -62,8 +61,7 @@ def compared(trials: Sequence[TrialRecord]) -> tuple[int, list[TrialRecord]]:
 def measure(
     study: StudyRecord, trials: Sequence[TrialRecord], names: Sequence[str]
 ) -> tuple[Importance, list[Importance]]:
-    """What a forest explains of the ranks of `trials`, and what of it is due to each of `names`,
-    the most first.
+    """What a forest explains of the ranks of `trials`, and by which `names`, the most first.
 
     The target is the rank of val_accuracy, so that a few trials that diverged don't outweigh the
     rest. Each fold's forest never sees the trials that it is judged by. Always the same for the

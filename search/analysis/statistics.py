@@ -71,8 +71,7 @@ def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
 
 
 def single_run_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Where one more run would fall, if its value came from the same normal distribution as
-    `values`.
+    """Where one more run would fall, if normally distributed as `values`.
 
     Like `mean_interval`, with √(1 + 1/n) in place of 1/√n: a single run varies more than a mean.
     The right yardstick for a figure that was itself measured once. Source: Hahn and Meeker,
@@ -106,8 +105,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def compare_all(
     runs: Sequence[Runs], level: float = 0.95, n_resamples: int = RESAMPLES
 ) -> dict[tuple[int, int], Difference]:
-    """Mean accuracy of runs[i] minus that of runs[j] for all i < j; the p values are not corrected
-    for their number.
+    """Mean accuracy of runs[i] minus that of runs[j], i < j; p values are not corrected.
 
     Other test images and other seeds could both have turned a difference around. So it is held
     against the seeds alone, by Welch's t test of the replicates' accuracies, and against both
@@ -145,8 +143,7 @@ def compare_all(
 
 
 def pooled_error(*errors: tuple[float, float]) -> tuple[float, float]:
-    """Standard error and degrees of freedom of a sum of independent parts, each given as such a
-    pair.
+    """Standard error and degrees of freedom of a sum of independent parts, each such a pair.
 
     Source: Satterthwaite (1946), as in the ISO Guide to the expression of uncertainty in
     measurement, G.4.1.

@@ -37,8 +37,7 @@ Examples:
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 the run failed, 2 the input was wrong, 130
-    interrupted.
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 wrong input, 130 interrupted.
 
     A worker with --until-idle that is told to stop exits 143, so that a scheduler starts it again
     elsewhere.

@@ -45,8 +45,7 @@ def finalists_words(spec: "StudySpec") -> str:
 
 
 def command(verb: str, study: str = "") -> str:
-    """How whoever started this command would start `verb`, for `study` if it is given: by make, or
-    as gridless.
+    """How the caller would start `verb`, for `study` if given: by make, or as gridless.
 
     The Makefile says by GRIDLESS_MAKE which verbs it has a target for.
     """

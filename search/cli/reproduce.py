@@ -161,18 +161,19 @@ def _numbers(done: "Reproduced") -> "Table":
     for part, then, now in zip(done.comparison.parts, trial.curve, again.curve, strict=False):
         names = ("accuracy", "val_accuracy")
         values = [epoch.values.get(name) for name in names for epoch in (then, now)]
-        table.add_row(part.what, *map(_percent, values), *_found(part))
+        table.add_row(part.what, *map(_percent, values), *_verdict_cells(part))
     if trial.evaluation and again.evaluation:
         values = [trial.evaluation.accuracy, again.evaluation.accuracy, None, None]
         part = done.comparison.parts[-1]
-        table.add_row(f"{part.what} images", *map(_percent, values), *_found(part))
+        table.add_row(f"{part.what} images", *map(_percent, values), *_verdict_cells(part))
     return table
 
 
-def _found(part: "Compared") -> tuple[str, str]:
-    return f"{_points(part.largest)} ({part.largest.metric})" if part.largest else _UNKNOWN, str(
-        part.verdict
-    )
+def _verdict_cells(part: "Compared") -> tuple[str, str]:
+    deviation = _UNKNOWN
+    if part.largest:
+        deviation = f"{_points(part.largest)} ({part.largest.metric})"
+    return deviation, str(part.verdict)
 
 
 def _changes(done: "Reproduced") -> "Table":

@@ -18,8 +18,7 @@ AVERAGES = ("accuracy", "macro avg", "weighted avg")
 
 
 def class_table(predictions: Predictions, class_names: Sequence[str]) -> pd.DataFrame:
-    """Precision, recall, F1 (fractions) and support (images) per class, then the rows of
-    `AVERAGES`.
+    """Precision, recall, F1 (fractions) and support (images) per class, then `AVERAGES`.
 
     As scikit-learn's `classification_report` with `zero_division=0` over all of `class_names`: a
     class that was never predicted has precision 0, one without images recall 0. The row `accuracy`

@@ -1,5 +1,4 @@
-"""A study's evidence folder → plain values: sample images, the best trial's predictions and its
-network.
+"""A study's evidence folder → sample images, the best trial's predictions and network.
 
 Workers write these files; older studies have none. A file that is missing, damaged or out of reach
 is read as None: evidence explains a result and is never a reason to refuse the report.

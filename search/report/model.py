@@ -34,8 +34,7 @@ class KeptModel(NamedTuple):
 
 
 def keep_model(search: Search, evidence: str | Path, folder: Path) -> KeptModel:
-    """Bring the network of the search's first finalist into `folder`; removes an older one where
-    there is none.
+    """Bring the champion's network into `folder`; remove an older one where there is none.
 
     It was loaded before in a fresh process, and said of images what it had said as it was trained.
     What an earlier finalist left stays until a new best trial has been trained again, too. Raises

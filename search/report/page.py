@@ -36,8 +36,7 @@ REFRESH_S = 3.0
 
 
 def write_page(contents: Contents, path: Path) -> None:
-    """Writes the report of a study to `path`: one HTML file of about 5 MB that needs no network, in
-    one step.
+    """Write the report to `path`: one HTML file of about 5 MB that needs no network.
 
     Raises OSError when `path` can't be written.
     """
@@ -106,9 +105,9 @@ def jinja() -> Environment:
     environment.globals |= {
         "states": STATES,
         "looks": _script_safe(json.dumps({n: t.to_plotly_json() for n, t in looks.items()})),
-        "style": _own("style.css"),
-        "script": _own("figures.js") + _own("tables.js"),
-        "live_script": _own("live.js"),
+        "style": _template_file("style.css"),
+        "script": _template_file("figures.js") + _template_file("tables.js"),
+        "live_script": _template_file("live.js"),
     }
     return environment
 
@@ -118,7 +117,7 @@ def _visible(value: object) -> object:
     return cut(visible(value), _MAX_TEXT) if type(value) is str else value
 
 
-def _own(name: str) -> Markup:
+def _template_file(name: str) -> Markup:
     return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))  # noqa: S704 (our own file)
 
 

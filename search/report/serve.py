@@ -24,8 +24,7 @@ class _Page(NamedTuple):
 
 
 class Fresh:
-    """A page that is made anew when what it is made of has changed, and no more often than every
-    `every_s` seconds.
+    """A page that is made anew when its sources change, at most every `every_s` seconds.
 
     `stamp` says in few words what the page is made of: equal stamps, same page. Both functions are
     called in one thread of their own, one call at a time: databases care which thread asks them.
@@ -45,7 +44,7 @@ class Fresh:
         self._clock = clock
         self._thread = ThreadPoolExecutor(1, "report")
         self._page: _Page | None = None
-        self._known: object = None
+        self._page_stamp: object = None
         self._next = -float("inf")
 
     def get(self) -> _Page:
@@ -60,10 +59,10 @@ class Fresh:
         if self._page is not None and self._clock() < self._next:
             return self._page
         stamp = self._stamp()
-        if self._page is None or stamp != self._known:
+        if self._page is None or stamp != self._page_stamp:
             content = self._render().encode(errors="backslashreplace")
             self._page = _Page(content, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
-            self._known = stamp
+            self._page_stamp = stamp
         # From its end: a page that takes longer to make than `every_s` must not be made all the
         # time.
         self._next = self._clock() + self._every_s

@@ -158,8 +158,7 @@ def write_report(
     evidence: str | Path | None = None,
     finalists_evidence: str | Path = "",
 ) -> Report:
-    """Write `leaderboard.csv`, `report.html`, `figures/*.html`, `classes.csv` and the network into
-    `folder`.
+    """Write leaderboard.csv, report.html, figures/*.html, classes.csv and the network.
 
     What workers kept of the best trial is read from the folder `evidence`, a path or a store's URL,
     by default `folder`/evidence; without its predictions there is no classes.csv. What they kept of

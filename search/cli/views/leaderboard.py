@@ -24,8 +24,7 @@ _COLORS = {
 
 
 def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
-    """The `top` first rows of the leaderboard, then trial 0 if it isn't among them; fits 80
-    columns.
+    """The leaderboard's `top` first rows and trial 0; fits 80 columns.
 
     Accuracies in percent, times in seconds; parameters that do not vary are in the caption, floats
     to three digits.

@@ -143,7 +143,7 @@ class _View:
         self._console = Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4, transient=True)
         self._is_live = self._console.is_terminal and not quiet
-        self._said: set[str] = set()
+        self._printed: set[str] = set()
 
     def __enter__(self) -> Self:
         if self._is_live:
@@ -160,8 +160,8 @@ class _View:
 
     def _say(self, line: str, key: str) -> None:
         """Print `line` unless something of the same `key` was printed before."""
-        if not self._quiet and key not in self._said:
-            self._said.add(key)
+        if not self._quiet and key not in self._printed:
+            self._printed.add(key)
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def _say_row(
@@ -181,16 +181,18 @@ class LiveView(_View):
 
     def update(self, studies: Shown) -> None:
         """Show a study's trials and its finalists': the first and the second of `studies`."""
-        (spec, trials), finals = studies[0], [suite_row(*state) for state in studies[1:]]
+        spec, trials = studies[0]
+        finalists = [suite_row(*shown) for shown in studies[1:]]
         shot = with_finals(
             snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies, spec.workers
         )
         if self._is_live:
-            self._live.update(Group(render(shot), _suite_table(finals)) if finals else render(shot))
+            table = [_suite_table(finalists)] if finalists else []
+            self._live.update(Group(render(shot), *table))
             return
         self._say(counts(shot), f"{shot.done} {shot.paused} {shot.pruned} {shot.failed}")
         left = f", about {duration(shot.left_s)} left" if shot.left_s else ""
-        for row in finals:
+        for row in finalists:
             n = studies[1][0].n_trials
             self._say(
                 f"the best settings again, {n} {'training' if n == 1 else 'trainings'}{left}",

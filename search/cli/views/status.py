@@ -165,8 +165,7 @@ def study_status(
     spec: StudySpec,
     n_workers: int,
 ) -> StudyStatus:
-    """One study's figures at `now`, with the time left, its finalists' too, if `n_workers` go on
-    with it.
+    """A study's figures at `now`, with the time left to it and its finalists on `n_workers`.
 
     Of one that is over, rates are those of its last hour.
     """

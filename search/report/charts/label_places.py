@@ -43,8 +43,7 @@ def place(
     sizes: Sizes,
     lines: Sequence[Box] = (),
 ) -> list[Label | None]:
-    """A place for the name of each of `points`, clear of all points and other names in an area of
-    any of `sizes`.
+    """A place for the name of each of `points`, clear of points and names at all `sizes`.
 
     Points and `lines`, which are left free as well if that is possible, are given in parts of the
     area, 0…1 from the left and from the top. Two names are clear of each other in all areas between

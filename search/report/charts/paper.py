@@ -54,8 +54,7 @@ _LOOK: dict[Any, Any] = {
 
 
 def write_pictures(pictures: Iterable[Picture], folder: Path) -> None:
-    """Write `key`.png (200 dots per inch) and `key`.svg of each picture that has a drawing into
-    `folder`.
+    """Write `key`.png (200 dots per inch) and `key`.svg of each picture with a drawing.
 
     They are 7.2 inches wide, on white, and the same for the same picture. Raises OSError when
     `folder` can't be written.

@@ -132,8 +132,7 @@ class Window:
 def accuracy_window(
     values: Iterable[float], also: Iterable[float] = (), reach: float = 1.5
 ) -> Window:
-    """A window over `values` (percent) in which the good ones can be told apart, `also` always
-    inside.
+    """A window over `values` (percent) that tells the good ones apart, `also` inside.
 
     Where few poor values would squeeze the rest into a line, the axis starts nearer the rest, and
     they are counted: those further below the first quartile than `reach` times the way from there

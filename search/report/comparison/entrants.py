@@ -88,8 +88,7 @@ def suite_entrants(storage: LedgerStorage, systems: Iterable[System]) -> list[En
 
 
 def differences(studies: Sequence[StudyRecord], searches: Sequence[str] | None = None) -> list[str]:
-    """Why `studies` can't be compared, one line each: on one data set they must share its images
-    and its split.
+    """Why `studies` on one data set can't be compared, a line each: other images or splits.
 
     Only those named in `searches` (all by default) have used the split.
     """

@@ -43,8 +43,7 @@ def write_files(
     name: str,
     about: tuple[str, str],
 ) -> ComparisonPaths:
-    """Write comparison.{csv,md,tex,html} and figures/<key>.{html,png,svg} into `folder`, each in
-    one step.
+    """Write comparison.{csv,md,tex,html} and figures/<key>.{html,png,svg}, each in one step.
 
     Older files of these names are replaced, and figures that there are none of any more removed.
     `about` are the two parts of what is compared, such as "3 systems" and "fashion". Raises

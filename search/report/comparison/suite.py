@@ -123,8 +123,7 @@ def standing(row: ComparisonRow) -> str:
 
 
 def comparison_frame(suite_name: str, rows: Sequence[ComparisonRow]) -> pd.DataFrame:
-    """One row per system in the order given, none left out; accuracies are fractions, blanks are
-    missing values.
+    """One row per system in their order; accuracies are fractions, blanks missing values.
 
     Columns: suite, model, data, published, published_split, accuracy_mean, accuracy_ci_low,
     accuracy_ci_high (95 %, Student's t), split, n_replicates (finished ones), difference (ours

@@ -21,8 +21,7 @@ from search.words import count, listing
 def write_comparison(
     suite_name: str, rows: Sequence[ComparisonRow], folder: Path, *, facts: Mapping[str, str]
 ) -> ComparisonPaths:
-    """Write the comparison of a suite of fixed settings with its documents into `folder`, as
-    `write_files` does.
+    """Write a suite's comparison with its documents into `folder`, as `write_files` does.
 
     `facts` are hardware and versions, by name. The page is one file of about 5 MB that needs no
     network. Raises InputError when the folder can't be written, ValueError for an accuracy outside

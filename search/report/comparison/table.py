@@ -42,8 +42,7 @@ COLUMNS = {
 
 
 def studies_frame(name: str, comparison: Comparison) -> pd.DataFrame:
-    """One row per study, by data set and there by mean test accuracy; accuracies and gains are
-    fractions.
+    """One row per study, by data set and mean; accuracies and gains are fractions.
 
     Columns: comparison (`name`), study, model, data; rank on its data set; test_accuracy_mean with
     its 95 % interval test_accuracy_ci_low and test_accuracy_ci_high over n_replicates finished

@@ -1,5 +1,4 @@
-"""The leaderboard as a file for other programs: CSV, Parquet or JSON with the same rows, columns
-and types.
+"""The leaderboard as CSV, Parquet or JSON, with the same rows, columns and types.
 
 Its columns, their types and units are in docs/leaderboard.md.
 """
@@ -56,8 +55,7 @@ def write_export(
 
 
 def typed_leaderboard(study: StudyRecord, judgement: Judgement | None) -> pd.DataFrame:
-    """The leaderboard with one type per column: Int64, Float64, boolean or string, blanks as
-    missing values.
+    """The leaderboard with one type per column: Int64, Float64, boolean or string.
 
     A param whose values are of several kinds is text, as in the CSV.
     """

@@ -29,8 +29,7 @@ def trial_frame(study: StudyRecord, judgement: Judgement | None = None) -> pd.Da
 
 
 def leaderboard(study: StudyRecord, judgement: Judgement | None = None) -> pd.DataFrame:
-    """One row per started trial in the order of `ranking`, with the columns of `trial_frame` after
-    `rank`.
+    """One row per started trial, ranked, with the columns of `trial_frame` after `rank`.
 
     Ranks run 1…k without gaps, the earliest trial first among exact equals; blank for FAIL and for
     trials without a value. They are validation's: what the finalists reached on the test set

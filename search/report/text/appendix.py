@@ -46,8 +46,7 @@ def spec_table(study: StudyRecord) -> list[tuple[str, str]]:
 
 
 def environments(study: StudyRecord) -> list[tuple[str, list[tuple[str, str]]]]:
-    """What the study ran on as titled tables: as it was made, then where workers had something
-    else.
+    """What the study ran on, as titled tables: as made, then where workers differed.
 
     Of those only what differs, with the trials that it holds for.
     """
