@@ -61,9 +61,9 @@ def replayed(program: Program, setting: dict[str, Any]) -> list[tuple[str, Any]]
 
 
 def settings_of(space: Space, n: int = 20) -> list[dict[str, Any]]:
-    """Random settings of `space`."""
+    """Random replays of `space`."""
     chance = np.random.default_rng(0)
-    found = []
+    replays = []
     for _ in range(n):
 
         def value_of(name: str) -> Any:
@@ -78,8 +78,8 @@ def settings_of(space: Space, n: int = 20) -> list[dict[str, Any]]:
             )
             return (int if param.type == "int" else float)(chance.choice(points))
 
-        found.append(space.setting(value_of))
-    return found
+        replays.append(space.setting(value_of))
+    return replays
 
 
 def layers(hp: Any) -> None:
@@ -164,8 +164,8 @@ def test_trial_0_has_keras_tuners_defaults_and_no_build_gets_a_value_that_it_exc
 def test_a_setting_lists_what_its_build_asks_for_and_nothing_else(program: Program) -> None:
     space, _ = explored(program)
     for setting in settings_of(space):
-        asked = {value for _, value in replayed(program, setting)}
-        assert asked == {v for n, v in setting.items() if n != "batch_size"}
+        names_asked = {value for _, value in replayed(program, setting)}
+        assert names_asked == {v for n, v in setting.items() if n != "batch_size"}
         assert len(replayed(program, setting)) == len(setting) - 1
 
 

@@ -98,12 +98,14 @@ def test_dropout_is_added_where_the_document_has_none(name):
 
 def test_lab_cnn_constrains_what_the_document_constrains():
     def limits(params):
-        found = {
+        constraints = {
             layer.name: getattr(layer, "kernel_constraint", None)
             for layer in build("lab_cnn", params).layers
         }
         return [
-            c and c.max_value for name, c in found.items() if name.startswith(("conv2d", "dense"))
+            c and c.max_value
+            for name, c in constraints.items()
+            if name.startswith(("conv2d", "dense"))
         ]
 
     assert limits({}) == [None, 3, None, 3, None]
@@ -120,11 +122,11 @@ def test_resnet_penalises_every_convolution():
         ]
 
     assert penalised({}) == [True] * 20
-    assert not any(penalised({"l2": 0}))
+    assert penalised({"l2": 0}) == [False] * 20
 
 
 @pytest.mark.parametrize(
-    ("name", "params", "said"),
+    ("name", "params", "message"),
     [
         ("digits_cnn", {"depth": 6}, "digits_cnn: depth must be a whole number from 1 to 5, not 6"),
         ("cifar_cnn", {"depth": 0}, "cifar_cnn: depth must be a whole number from 1 to 3, not 0"),
@@ -143,8 +145,8 @@ def test_resnet_penalises_every_convolution():
         ("backbone", {"base": "vgg_16"}, "base 'vgg_16' is not known; did you mean 'vgg16'"),
     ],
 )
-def test_values_out_of_range_are_refused(name, params, said):
-    with pytest.raises(InputError, match=said):
+def test_values_out_of_range_are_refused(name, params, message):
+    with pytest.raises(InputError, match=message):
         build(name, params)
 
 

@@ -59,7 +59,7 @@ def job(digits: Prepared, tmp_path: Path) -> Callable[..., Job]:
     return make
 
 
-def found(model: str) -> Space:
+def space_found(model: str) -> Space:
     """As `gridless study` finds it, but in this process."""
     answer = explore({"model": MODELS + model, "input_shape": SHAPE, "n_classes": 10})
     return space_from(MODELS + model, hypers_of(answer), compiles=answer["compiles"])
@@ -143,7 +143,7 @@ def test_names_that_no_space_can_tell_apart_are_refused() -> None:
 
 
 def test_the_space_is_found_with_scopes_loops_and_defaults() -> None:
-    space = found("scoped")
+    space = space_found("scoped")
     params = space.as_dict()["params"]
     assert params["filters"] == {
         "type": "int",
@@ -192,7 +192,7 @@ def test_a_setting_reaches_the_builder_and_what_nobody_chose_is_its_default(
 def test_a_hypermodel_is_told_of_the_data_and_one_that_leaves_compiling_is_compiled() -> None:
     model = builder_of(MODELS + "Hyper")({"units": 7}, input_shape=SHAPE, n_classes=10)
     assert model.count_params() == 64 * 7 + 7 + 7 * 10 + 10
-    space = found("uncompiled")
+    space = space_found("uncompiled")
     assert {"optimizer", "lr", "units"} <= set(space.params)
     plain = builder_of(MODELS + "uncompiled")(space.document, input_shape=SHAPE, n_classes=10)
     assert (plain.input_shape, plain.compiled) == ((None, *SHAPE), False)
@@ -225,7 +225,7 @@ def test_a_hypermodel_without_a_build_and_what_a_fit_of_its_own_would_do_are_nam
 
 
 def test_of_an_image_size_only_what_fits_the_data_is_left() -> None:
-    space = found("one_size")
+    space = space_found("one_size")
     assert space.as_dict()["params"]["image_size"] == {"type": "choice", "choices": [8]}
     assert space.params["units_2"].when == {"n_layers": (3,)}
     assert space.document == {"image_size": 8, "n_layers": 1, "units_0": 4, "batch_size": 32}
@@ -246,7 +246,7 @@ def test_a_study_may_go_on_with_a_space_found_without_conditions() -> None:
 
 def test_a_model_that_can_not_be_built_at_all_has_no_space() -> None:
     with pytest.raises(InputError, match=r"can't be built on this data: .*10 units"):
-        found("for_five_classes")
+        space_found("for_five_classes")
 
 
 def test_a_function_that_is_neither_ours_nor_for_keras_tuner_is_refused(
@@ -273,8 +273,8 @@ def test_a_loss_of_rows_of_labels_takes_numbers(loss: Any) -> None:
 
 
 def test_a_loss_of_numbers_stays_and_one_of_neither_is_refused() -> None:
-    own = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    assert loss_of_numbers(own, 3) is own
+    loss_here = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    assert loss_of_numbers(loss_here, 3) is loss_here
     with pytest.raises(InputError, match="takes neither labels as numbers"):
         loss_of_numbers(lambda y_true, y_pred: keras.ops.zeros((3, 3)), 3)
 

@@ -145,7 +145,7 @@ def test_too_small_images_are_refused_with_a_remedy(name):
 def test_smallest_size_is_exact(variant, size):
     """At this size it builds; one pixel less in either direction is refused."""
     model = convnn.build({"variant": variant}, input_shape=(size, size, 1), n_classes=2)
-    assert all(layer.output.shape[1] >= 1 for layer in model.layers)
+    assert min(layer.output.shape[1] for layer in model.layers) >= 1
     for shape in [(size, size - 1, 1), (size - 1, size, 1)]:
         with pytest.raises(
             InputError, match=f"variant {variant} needs images of at least {size}×{size}"
@@ -204,9 +204,11 @@ def test_params_reach_every_hidden_layer(name):
     model = registry.load_builder(name)(
         params, input_shape=CIFAR if name in BASED else FASHION, n_classes=4
     )
-    own = [layer for layer in model.layers if not isinstance(layer, keras.Model)]
+    layers_here = [layer for layer in model.layers if not isinstance(layer, keras.Model)]
     configs = [
-        layer.get_config() for layer in own if not isinstance(layer, keras.layers.InputLayer)
+        layer.get_config()
+        for layer in layers_here
+        if not isinstance(layer, keras.layers.InputLayer)
     ]
     activations = [c["activation"] for c in configs if c.get("activation") not in (None, "linear")]
     assert activations == ["tanh"] * (len(activations) - 1) + ["softmax"]

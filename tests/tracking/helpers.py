@@ -21,9 +21,9 @@ def client(uri):
 def runs(uri, study="mlp-digits"):
     """The runs of `study` by name; fails if two have one name."""
     mlflow = client(uri)
-    found = mlflow.search_runs([mlflow.get_experiment_by_name(study).experiment_id])
-    assert max(Counter(run.info.run_name for run in found).values()) == 1
-    return {run.info.run_name: run for run in found}
+    rows = mlflow.search_runs([mlflow.get_experiment_by_name(study).experiment_id])
+    assert max(Counter(run.info.run_name for run in rows).values()) == 1
+    return {run.info.run_name: run for run in rows}
 
 
 def steps(uri, run, key="val_accuracy"):

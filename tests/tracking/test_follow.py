@@ -99,17 +99,17 @@ def test_a_quiet_study_is_settled_while_the_mirror_goes_on(home, uri, start):
 def test_an_idle_study_costs_no_connection_and_no_reading(home, uri, start, monkeypatch):
     make_study(home, "old")
     assert sync(home / "old" / "outbox", uri=uri, artifact_root=None).error is None
-    asked = []
-    monkeypatch.setattr(mirror, "StudyStore", lambda *args: asked.append("a connection"))
+    requests = []
+    monkeypatch.setattr(mirror, "StudyStore", lambda *args: requests.append("a connection"))
     real = mirror.read_events
     monkeypatch.setattr(
-        mirror, "read_events", lambda *args: asked.append("a reading") or real(*args)
+        mirror, "read_events", lambda *args: requests.append("a reading") or real(*args)
     )
     counts = []
     nothing = [lambda: None] * 20
-    start(lambda: counts.append(len(asked)), *nothing, lambda: counts.append(len(asked)))
+    start(lambda: counts.append(len(requests)), *nothing, lambda: counts.append(len(requests)))
     assert counts[0] == counts[1]
-    assert "a connection" not in asked
+    assert "a connection" not in requests
 
 
 def test_at_its_end_a_follower_sends_what_another_process_leaves(home, uri, start, monkeypatch):

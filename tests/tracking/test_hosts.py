@@ -78,18 +78,18 @@ def test_hosts_that_begin_at_the_same_moment_end_up_with_the_same_runs(
     experiment = mlflow.get_experiment_by_name("mlp-digits").experiment_id
     deleted = mlflow.search_runs([experiment], run_view_type=2)
     assert deleted, "the hosts were not in step: nothing was tested"
-    found = runs(uri)
-    parent = found.pop("mlp-digits")
+    sent = runs(uri)
+    parent = sent.pop("mlp-digits")
     assert parent.info.status == "FINISHED"
-    assert sorted(found) == [f"trial-{n:04d}" for n in range(N_TRIALS)]
-    for run in found.values():
+    assert sorted(sent) == [f"trial-{n:04d}" for n in range(N_TRIALS)]
+    for run in sent.values():
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id
         assert [sorted(steps(uri, run, key)) for key in ("val_accuracy", "loss")] == [
             [1, 2, 3, 4, 5]
         ] * 2
         assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "COMPLETE")
         assert run.data.params == {"lr": "0.1", "units": "32"}
-    assert [file.path for file in mlflow.list_artifacts(found["trial-0000"].info.run_id)] == [
+    assert [file.path for file in mlflow.list_artifacts(sent["trial-0000"].info.run_id)] == [
         "report.html"
     ]
 
@@ -121,12 +121,12 @@ def test_a_host_whose_runs_were_given_up_for_twins_moves_over_and_loses_nothing(
     )
     run_trial(outbox, 0, [2, 3], "COMPLETE", at=200.0)
     send(hosts[0], uri=uri)
-    found = runs(uri)
-    assert [found[name].info.run_id for name in ("mlp-digits", "trial-0000")] == list(kept)
-    assert found["trial-0000"].data.tags["mlflow.parentRunId"] == kept[0]
-    assert steps(uri, found["trial-0000"]) == steps(uri, found["trial-0000"], "loss") == [1, 2, 3]
-    assert found["trial-0000"].info.status == "FINISHED"
-    before = {name: run.to_dictionary() for name, run in found.items()}
+    sent = runs(uri)
+    assert [sent[name].info.run_id for name in ("mlp-digits", "trial-0000")] == list(kept)
+    assert sent["trial-0000"].data.tags["mlflow.parentRunId"] == kept[0]
+    assert steps(uri, sent["trial-0000"]) == steps(uri, sent["trial-0000"], "loss") == [1, 2, 3]
+    assert sent["trial-0000"].info.status == "FINISHED"
+    before = {name: run.to_dictionary() for name, run in sent.items()}
     send(hosts[0], uri=uri)
     assert {name: run.to_dictionary() for name, run in runs(uri).items()} == before
 
@@ -184,8 +184,8 @@ TOLD = [
 @pytest.mark.parametrize("n_told", [3, 6])
 @pytest.mark.parametrize("seed", range(3))
 def test_the_newest_state_holds_and_an_end_for_good_above_all(uri, tmp_path, n_told, seed):
-    told = TOLD[:n_told]
-    for number, (kind, at, state) in enumerate(random.Random(seed).sample(told, n_told)):
+    events = TOLD[:n_told]
+    for number, (kind, at, state) in enumerate(random.Random(seed).sample(events, n_told)):
         write_header(tmp_path / f"{number}", {"study": "mlp-digits", "id": "one"})
         outbox = Outbox(tmp_path / f"{number}", "w")
         if kind == "start":
@@ -234,9 +234,7 @@ def test_an_end_that_arrives_between_any_two_requests_of_another_host_holds(
             send(a, uri=uri)
         if clients[1]._left > 0:
             break
-        found = runs(uri, f"s{n}")
-        assert [run.info.status for run in found.values()] == ["FINISHED"] * 2, (
-            f"before request {n}"
-        )
-        assert found["trial-0000"].data.tags["state"] == "COMPLETE"
+        sent = runs(uri, f"s{n}")
+        assert [run.info.status for run in sent.values()] == ["FINISHED"] * 2, f"before request {n}"
+        assert sent["trial-0000"].data.tags["state"] == "COMPLETE"
     assert n > 6

@@ -62,10 +62,10 @@ def test_a_store_that_fails_between_requests_gets_everything_once(folder, uri, m
                 n_failed += 1
         assert (result.n_left, result.error) == (0, None)
     assert n_failed > 5
-    found = runs(uri)
-    parent = found.pop("mlp-digits")
-    assert (parent.info.status, len(found)) == ("FINISHED", N_TRIALS)
-    for run in found.values():
+    sent = runs(uri)
+    parent = sent.pop("mlp-digits")
+    assert (parent.info.status, len(sent)) == ("FINISHED", N_TRIALS)
+    for run in sent.values():
         assert [steps(uri, run, key) for key in ("val_accuracy", "loss")] == [[1, 2, 3, 4, 5]] * 2
         assert (run.info.status, run.data.tags["state"]) == ("FINISHED", "COMPLETE")
         assert run.data.tags["mlflow.parentRunId"] == parent.info.run_id

@@ -37,9 +37,9 @@ def hosts(tmp_path):
     return tmp_path / "a", tmp_path / "b"
 
 
-def tell(folder, at, **told):
+def tell(folder, at, **summaries):
     Outbox(folder, "study").summary(
-        0, at=at, tags={"rank": told["rank"]}, values={"best_val_accuracy": told["best"]}
+        0, at=at, tags={"rank": summaries["rank"]}, values={"best_val_accuracy": summaries["best"]}
     )
 
 
@@ -149,13 +149,13 @@ def test_ranks_finalists_and_test_scores_reach_the_runs(uri):
     for record in (study, final):
         send(home() / record.name / "outbox", uri)
 
-    found = runs(uri)
-    assert [found[f"trial-000{n}"].data.tags.get("rank") for n in range(3)] == ["2", "1", None]
-    assert [found[f"trial-000{n}"].data.tags["finalist"] for n in range(3)] == ["no", "yes", "no"]
+    sent = runs(uri)
+    assert [sent[f"trial-000{n}"].data.tags.get("rank") for n in range(3)] == ["2", "1", None]
+    assert [sent[f"trial-000{n}"].data.tags["finalist"] for n in range(3)] == ["no", "yes", "no"]
     measured = {"best_val_accuracy": 0.8, "best_epoch": 2, "epochs": 2, "train_s": 4, "n_params": 9}
     tested = {"test_accuracy_mean": 0.75, "n_replicates": 1, "optimism": 0.05}
-    assert found["trial-0001"].data.metrics == measured | tested
-    parent = found["mlp-digits"].data
+    assert sent["trial-0001"].data.metrics == measured | tested
+    parent = sent["mlp-digits"].data
     assert (parent.tags["best_trial"], parent.tags["champion_trial"]) == ("1", "1")
     assert "75.00" in parent.tags["mlflow.note.content"]
     assert parent.metrics["test_accuracy_mean"] == 0.75

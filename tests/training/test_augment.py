@@ -37,14 +37,14 @@ def _maps(images: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarra
     linear, shift = [], []
     for image in images.reshape(len(images), -1, 2):
         inside = ((image > 0.01) & (image < [WIDTH - 1.01, HEIGHT - 1.01])).all(axis=1)
-        found = np.linalg.lstsq(
+        solution = np.linalg.lstsq(
             np.c_[where[inside], np.ones(inside.sum())], image[inside] - CENTRE, rcond=None
         )[0]
         # All others are the nearest pixel's: none comes from elsewhere.
-        taken = np.c_[where, np.ones(len(where))] @ found + CENTRE
+        taken = np.c_[where, np.ones(len(where))] @ solution + CENTRE
         np.testing.assert_allclose(image, np.clip(taken, 0, [WIDTH - 1, HEIGHT - 1]), atol=0.02)
-        linear.append(found[:2].T)
-        shift.append(found[2])
+        linear.append(solution[:2].T)
+        shift.append(solution[2])
     return np.array(linear), np.array(shift)
 
 

@@ -24,11 +24,11 @@ def test_a_state_is_read_back_bit_for_bit_wherever_it_was_kept(root: str, tmp_pa
     assert load_checkpoint(location, "f") is None
     save_checkpoint(location, replace(STATE, history=()))
     save_checkpoint(location, STATE)
-    found = load_checkpoint(location, "f")
-    assert found is not None
-    assert (found.fingerprint, found.history) == ("f", STATE.history)
+    restored = load_checkpoint(location, "f")
+    assert restored is not None
+    assert (restored.fingerprint, restored.history) == ("f", STATE.history)
     for kept, given in zip(
-        [*found.model, *found.optimizer], [*STATE.model, *STATE.optimizer], strict=True
+        [*restored.model, *restored.optimizer], [*STATE.model, *STATE.optimizer], strict=True
     ):
         assert (kept.dtype, kept.shape, kept.tobytes()) == (
             given.dtype,

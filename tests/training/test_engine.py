@@ -65,8 +65,10 @@ def test_an_epoch_is_that_of_fit(make: MakeEngine, digits: Prepared, part: Part)
     images, labels = scale(part.images[order()]), part.labels[order()]
     for _ in range(2):
         seen = engine.train(chunks(part, order(), 50))
-        known = plain.fit(images, labels, batch_size=50, shuffle=False, verbose=0).history
-        assert seen == {name: pytest.approx(values[0], rel=1e-5) for name, values in known.items()}
+        history = plain.fit(images, labels, batch_size=50, shuffle=False, verbose=0).history
+        assert seen == {
+            name: pytest.approx(values[0], rel=1e-5) for name, values in history.items()
+        }
     for ours, theirs in zip(model.variables, plain.variables, strict=True):
         np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-5, atol=1e-6)
     assert int(np.asarray(model.optimizer.iterations)) == 6
@@ -97,11 +99,11 @@ def test_only_what_is_trained_on_is_augmented(
     engine.train(chunks(part, order(), 50))
     np.testing.assert_array_equal(model.layers[1].get_weights()[0], kernel)
     assert not np.array_equal(model.layers[-1].get_weights()[1], bias)
-    asked = engine.predict(part.images)
+    answers = engine.predict(part.images)
     np.testing.assert_allclose(
-        asked, model.predict(scale(part.images), verbose=0), rtol=1e-5, atol=1e-6
+        answers, model.predict(scale(part.images), verbose=0), rtol=1e-5, atol=1e-6
     )
-    assert len({row.tobytes() for row in asked}) > 100
+    assert len({row.tobytes() for row in answers}) > 100
 
 
 def test_images_of_any_number_are_asked_about_once_each(make: MakeEngine, digits: Prepared) -> None:
@@ -109,6 +111,8 @@ def test_images_of_any_number_are_asked_about_once_each(make: MakeEngine, digits
     engine, model = make()
     images = read_split(digits.folder).x_train
     assert PREDICT_BATCH < len(images) < 3 * PREDICT_BATCH
-    asked = engine.predict(images)
-    assert (asked.dtype, asked.shape) == (np.float32, (len(images), 10))
-    np.testing.assert_allclose(asked, model.predict(scale(images), verbose=0), rtol=1e-5, atol=1e-6)
+    answers = engine.predict(images)
+    assert (answers.dtype, answers.shape) == (np.float32, (len(images), 10))
+    np.testing.assert_allclose(
+        answers, model.predict(scale(images), verbose=0), rtol=1e-5, atol=1e-6
+    )

@@ -19,11 +19,11 @@ IMAGES = RNG.integers(0, 256, (400, 4, 3, 1), np.uint8)
 
 
 def test_scores_are_plain_cross_entropy_and_accuracy() -> None:
-    found = scores(PROBABILITIES, LABELS)
-    assert found["loss"] == pytest.approx(
+    measured = scores(PROBABILITIES, LABELS)
+    assert measured["loss"] == pytest.approx(
         log_loss(LABELS, PROBABILITIES / PROBABILITIES.sum(1, keepdims=True)), rel=1e-5
     )
-    assert found["accuracy"] == accuracy_score(LABELS, PROBABILITIES.argmax(axis=1))
+    assert measured["accuracy"] == accuracy_score(LABELS, PROBABILITIES.argmax(axis=1))
 
 
 def test_a_class_held_impossible_costs_much_but_not_infinity_and_nan_stays_nan() -> None:
@@ -42,18 +42,20 @@ def test_predictions_are_kept_with_the_worst_mistakes_first(tmp_path: Path, root
     write_predictions(
         folder, 7, split="test", step=3, probabilities=PROBABILITIES, labels=LABELS, images=IMAGES
     )
-    found = read_evidence(folder, 7).predictions
-    assert found is not None
-    assert (found.split, found.step) == ("test", 3)
-    np.testing.assert_array_equal(found.true, LABELS)
-    np.testing.assert_array_equal(found.predicted, PROBABILITIES.argmax(axis=1))
-    np.testing.assert_array_equal(found.confidence, PROBABILITIES.max(axis=1))
+    predictions = read_evidence(folder, 7).predictions
+    assert predictions is not None
+    assert (predictions.split, predictions.step) == ("test", 3)
+    np.testing.assert_array_equal(predictions.true, LABELS)
+    np.testing.assert_array_equal(predictions.predicted, PROBABILITIES.argmax(axis=1))
+    np.testing.assert_array_equal(predictions.confidence, PROBABILITIES.max(axis=1))
     wrong = np.flatnonzero(PROBABILITIES.argmax(axis=1) != LABELS)
-    assert len(found.wrong_index) == MAX_WRONG < len(wrong)
-    kept = found.confidence[found.wrong_index]
+    assert len(predictions.wrong_index) == MAX_WRONG < len(wrong)
+    kept = predictions.confidence[predictions.wrong_index]
     assert all(np.diff(kept) <= 0)
-    assert kept.min() >= max(found.confidence[i] for i in wrong if i not in found.wrong_index)
-    np.testing.assert_array_equal(found.wrong_images, IMAGES[found.wrong_index])
+    assert kept.min() >= max(
+        predictions.confidence[i] for i in wrong if i not in predictions.wrong_index
+    )
+    np.testing.assert_array_equal(predictions.wrong_images, IMAGES[predictions.wrong_index])
 
 
 def test_later_predictions_replace_earlier_ones_and_no_mistake_is_no_trouble(
@@ -70,9 +72,9 @@ def test_later_predictions_replace_earlier_ones_and_no_mistake_is_no_trouble(
             labels=LABELS,
             images=IMAGES,
         )
-    found = read_evidence(tmp_path, 0).predictions
-    assert found is not None
-    assert (found.step, found.n_wrong, len(found.wrong_index)) == (2, 0, 0)
+    predictions = read_evidence(tmp_path, 0).predictions
+    assert predictions is not None
+    assert (predictions.step, predictions.n_wrong, len(predictions.wrong_index)) == (2, 0, 0)
     assert [f.name for f in tmp_path.iterdir()] == ["trial-0000.npz"]
 
 
@@ -86,21 +88,21 @@ def test_a_chain_of_layers_says_what_each_reads_and_what_is_trained(tmp_path: Pa
         name="net",
     )
     write_network(tmp_path, 12, model)
-    found = read_evidence(tmp_path, 12).network
-    assert found is not None
-    assert [(x.name, x.type) for x in found.layers] == [
+    network = read_evidence(tmp_path, 12).network
+    assert network is not None
+    assert [(x.name, x.type) for x in network.layers] == [
         ("base", "Sequential"),
         ("flat", "Flatten"),
         ("out", "Dense"),
     ]
-    assert [x.inputs for x in found.layers[1:]] == [("base",), ("flat",)]
-    assert [x.output_shape for x in found.layers] == [(6, 6, 4), (144,), (10,)]
-    assert [(x.n_params, x.trainable) for x in found.layers] == [
+    assert [x.inputs for x in network.layers[1:]] == [("base",), ("flat",)]
+    assert [x.output_shape for x in network.layers] == [(6, 6, 4), (144,), (10,)]
+    assert [(x.n_params, x.trainable) for x in network.layers] == [
         (112 + 16, False),
         (0, True),
         (1450, True),
     ]
-    assert (found.n_params, found.n_trainable) == (112 + 16 + 1450, 1450)
+    assert (network.n_params, network.n_trainable) == (112 + 16 + 1450, 1450)
 
 
 def test_branches_are_described_with_all_that_they_read() -> None:
@@ -110,14 +112,14 @@ def test_branches_are_described_with_all_that_they_read() -> None:
         layers.Conv2D(4, 1, name="right")(inputs),
     )
     both = layers.Add(name="both")([left, right])
-    found = describe(keras.Model(inputs, layers.GlobalAveragePooling2D(name="mean")(both)))[
+    network = describe(keras.Model(inputs, layers.GlobalAveragePooling2D(name="mean")(both)))[
         "layers"
     ]
-    assert {x["name"]: x["inputs"] for x in found} == {
+    assert {x["name"]: x["inputs"] for x in network} == {
         "in": [],
         "left": ["in"],
         "right": ["in"],
         "both": ["left", "right"],
         "mean": ["both"],
     }
-    assert {x["name"]: x["output_shape"] for x in found}["both"] == [None, 8, 4]
+    assert {x["name"]: x["output_shape"] for x in network}["both"] == [None, 8, 4]

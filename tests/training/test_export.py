@@ -82,9 +82,10 @@ def job(digits: Prepared, folder: Path, model: str, params: Mapping[str, Any]) -
     )
 
 
-def run(asked: Job) -> None:
+def run(scored_job: Job) -> None:
     assert (
-        train(asked, on_built=lambda _n: None, on_epoch=lambda _step, _metrics: "go on") == "done"
+        train(scored_job, on_built=lambda _n: None, on_epoch=lambda _step, _metrics: "go on")
+        == "done"
     )
 
 
@@ -103,16 +104,16 @@ def own_nets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_the_kept_network_says_of_raw_pixels_what_the_replicate_said(
     digits: Prepared, tmp_path: Path, scaling: str
 ) -> None:
-    asked = job(digits, tmp_path, "mlp", {"units": 16, "scaling": scaling})
-    run(asked)
-    said = read_evidence(tmp_path, 0).predictions
-    assert said is not None
+    scored_job = job(digits, tmp_path, "mlp", {"units": 16, "scaling": scaling})
+    run(scored_job)
+    predictions = read_evidence(tmp_path, 0).predictions
+    assert predictions is not None
     model = keras.saving.load_model(tmp_path / "model.keras", safe_mode=True, compile=False)
-    images = read_evaluation(asked, read_feed(asked)).images
+    images = read_evaluation(scored_job, read_feed(scored_job)).images
     assert images.dtype == np.uint8
     given = model.predict(images, verbose=0)
-    np.testing.assert_allclose(given.max(axis=1), said.confidence, atol=1e-5)
-    np.testing.assert_array_equal(given.argmax(axis=1), said.predicted)
+    np.testing.assert_allclose(given.max(axis=1), predictions.confidence, atol=1e-5)
+    np.testing.assert_array_equal(given.argmax(axis=1), predictions.predicted)
 
 
 @pytest.mark.parametrize(

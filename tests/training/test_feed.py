@@ -89,19 +89,21 @@ def test_chunks_hold_all_images_in_order_and_whole_batches(
 def test_a_job_that_is_watched_trains_on_training_images_alone(
     job: Callable[..., Job], digits: Prepared
 ) -> None:
-    found, split = read_feed(job()), read_split(digits.folder)
-    assert same(found.train, split.x_train, split.y_train)
-    assert same(found.validation, split.x_val, split.y_val)
+    feed_read, split = read_feed(job()), read_split(digits.folder)
+    assert same(feed_read.train, split.x_train, split.y_train)
+    assert same(feed_read.validation, split.x_val, split.y_val)
 
 
 def test_a_replicate_trains_on_training_and_validation_images_and_has_none_to_watch(
     job: Callable[..., Job], digits: Prepared
 ) -> None:
     assert digits.test_folder is not None
-    found, split = read_feed(job(train_on="all")), read_split(digits.folder)
-    assert same(found.train, np.r_[split.x_train, split.x_val], np.r_[split.y_train, split.y_val])
-    assert found.validation is None
-    seen = {image.tobytes() for image in found.train.images}
+    feed_read, split = read_feed(job(train_on="all")), read_split(digits.folder)
+    assert same(
+        feed_read.train, np.r_[split.x_train, split.x_val], np.r_[split.y_train, split.y_val]
+    )
+    assert feed_read.validation is None
+    seen = {image.tobytes() for image in feed_read.train.images}
     assert not seen & {image.tobytes() for image in read_test(digits.test_folder)[0]}
 
 
@@ -129,9 +131,9 @@ def test_a_job_can_not_be_scored_on_images_that_it_was_not_given(
     job: Callable[..., Job], train_on: str, evaluate: str | None
 ) -> None:
     """Nor on validation images that it trained on: that would be no validation."""
-    asked = job(train_on=train_on, evaluate=evaluate)
+    scored_job = job(train_on=train_on, evaluate=evaluate)
     with pytest.raises(StudyError, match=f"evaluated on {evaluate}"):
-        read_evaluation(asked, read_feed(asked))
+        read_evaluation(scored_job, read_feed(scored_job))
 
 
 def test_data_that_are_gone_stop_the_study(
@@ -141,9 +143,9 @@ def test_data_that_are_gone_stop_the_study(
     (tmp_path / "copy" / "y_val.npy").unlink()
     with pytest.raises(StudyError, match="can't be read"):
         read_feed(job(data=str(tmp_path / "copy")))
-    asked = job(evaluate="test", test_data=str(tmp_path / "gone"))
+    scored_job = job(evaluate="test", test_data=str(tmp_path / "gone"))
     with pytest.raises(StudyError, match="can't be read"):
-        read_evaluation(asked, read_feed(asked))
+        read_evaluation(scored_job, read_feed(scored_job))
 
 
 @pytest.mark.parametrize("train_on", ["train", "all"])

@@ -43,9 +43,9 @@ def grey(*levels: int) -> np.ndarray:
 
 def test_what_was_saved_answers_for_raw_pixels_however_many(tmp_path: Path) -> None:
     network = load_network(save(tmp_path / "model.keras"), "mlp")
-    found = probabilities(network, grey(0, 128, 255, 0))
-    assert found.argmax(axis=1).tolist() == [0, 1, 2, 0]
-    assert np.allclose(found.sum(axis=1), 1)
+    answers = probabilities(network, grey(0, 128, 255, 0))
+    assert answers.argmax(axis=1).tolist() == [0, 1, 2, 0]
+    assert np.allclose(answers.sum(axis=1), 1)
     assert probabilities(network, grey(*[255] * 300)).argmax(axis=1).tolist() == [2] * 300
 
 
@@ -61,8 +61,8 @@ def test_layers_that_a_users_module_registers_are_found(
     monkeypatch.delitem(keras.saving.get_custom_objects(), "own_nets>Twice")
     with pytest.raises(InputError, match=r"can't be loaded.*module of its model"):
         load_network(path, "mlp")
-    found = probabilities(load_network(path, "own_nets:build"), grey(64))
-    assert found.argmax(axis=1).tolist() == [1]
+    answers = probabilities(load_network(path, "own_nets:build"), grey(64))
+    assert answers.argmax(axis=1).tolist() == [1]
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:

@@ -94,16 +94,17 @@ def test_outputs_are_what_they_are_however_a_network_ends(
 ) -> None:
     model = shaped(make(), SHAPE, 3)
     before = [w.numpy() for w in model.weights]
+    assert before
     assert outputs_of(model, SHAPE) is expected
     assert all((a == b.numpy()).all() for a, b in zip(before, model.weights, strict=True))
     images = np.random.default_rng(1).random((5, *SHAPE), np.float32)
     given = np.asarray(model(images))
-    found = expected.probabilities(given)
-    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
-    assert (found.argmax(axis=1) == given.argmax(axis=1)).all()
+    probabilities = expected.probabilities(given)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    assert (probabilities.argmax(axis=1) == given.argmax(axis=1)).all()
     pixels = keras.Input(SHAPE)
     same = keras.Model(pixels, expected.in_graph(model(pixels))).predict(images, verbose=0)
-    np.testing.assert_allclose(same, found, atol=1e-5)
+    np.testing.assert_allclose(same, probabilities, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -164,10 +165,10 @@ def test_a_network_that_can_not_classify_the_images_is_refused(
 def test_what_would_spoil_a_network_unseen_is_told(
     make: Callable[[], keras.Model], parts: list[str]
 ) -> None:
-    told = remarks(shaped(make(), SHAPE, 3), SHAPE, is_hp=False)
-    assert [part in remark for remark, part in zip(told, parts, strict=True)] == [True] * len(
+    messages = remarks(shaped(make(), SHAPE, 3), SHAPE, is_hp=False)
+    assert [part in remark for remark, part in zip(messages, parts, strict=True)] == [True] * len(
         parts
-    ), told
+    ), messages
 
 
 def test_logits_and_probabilities_of_one_network_train_alike() -> None:
@@ -204,11 +205,11 @@ def test_scores_are_trained_as_the_probabilities_that_they_are_scored_as(smoothi
 def test_a_loss_of_probabilities_becomes_one_of_logits_where_outputs_are_logits(loss: str) -> None:
     given = np.array([[2.0, 1.0, -1.0], [0.5, 0.0, 3.0]], np.float32)
     expected = float(np.mean(-np.log(L.probabilities(given)[[0, 1], [0, 2]])))
-    own = loss_of_numbers(loss, 3)
+    loss_here = loss_of_numbers(loss, 3)
     assert float(
-        np.mean(keras.losses.get(matching(own, L))(np.array([0, 2]), given))
+        np.mean(keras.losses.get(matching(loss_here, L))(np.array([0, 2]), given))
     ) == pytest.approx(expected, rel=1e-4)
-    assert matching(own, P) is own
+    assert matching(loss_here, P) is loss_here
 
 
 def test_a_loss_of_logits_becomes_one_of_probabilities_and_others_stay() -> None:

@@ -119,7 +119,7 @@ def test_no_weights_touch_nothing(params: dict[str, Any], trainable: bool) -> No
 
 
 @pytest.mark.parametrize(
-    ("other", "said"),
+    ("other", "message"),
     [
         (
             lambda: base(filters=5),
@@ -143,11 +143,11 @@ def test_no_weights_touch_nothing(params: dict[str, Any], trainable: bool) -> No
     ids=["shape", "fewer", "more"],
 )
 def test_a_file_of_another_network_is_refused_before_any_weight_is_changed(
-    data: Path, other: Callable[[], keras.Model], said: str
+    data: Path, other: Callable[[], keras.Model], message: str
 ) -> None:
     file, model = save(other(), data), network(base())
     before = model.get_weights()
-    with pytest.raises(InputError, match=said) as refused:
+    with pytest.raises(InputError, match=message) as refused:
         load_weights(model, IMAGENET)
     assert str(file) in str(refused.value)
     assert "--fix weights=none" in str(refused.value)
@@ -175,7 +175,7 @@ def test_a_damaged_file_is_refused_by_its_name(data: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "params", "said"),
+    ("model", "params", "message"),
     [
         (base, IMAGENET, "one of the bases vgg16, .* has none"),
         (
@@ -188,9 +188,9 @@ def test_a_damaged_file_is_refused_by_its_name(data: Path, damage: str) -> None:
     ids=["no base", "not published", "unknown value"],
 )
 def test_what_can_not_be_had_is_said(
-    model: Callable[[], keras.Model], params: dict[str, Any], said: str
+    model: Callable[[], keras.Model], params: dict[str, Any], message: str
 ) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=message):
         load_weights(model(), params)
 
 
@@ -226,7 +226,7 @@ def test_a_download_fills_keras_cache_once(
 
 
 @pytest.mark.parametrize(
-    ("script", "said"),
+    ("script", "message"),
     [
         ("exec sleep 60", r"no byte came for 0\.3 s"),
         (
@@ -238,11 +238,11 @@ def test_a_download_fills_keras_cache_once(
     ids=["stalls", "other content", "nothing"],
 )
 def test_a_download_that_fails_leaves_nothing(
-    script: str, said: str, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    script: str, message: str, python: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetch, "STALL_S", 0.3)
     python.write_text(f"#!/bin/sh\n{script}\n")
-    with pytest.raises(InputError, match=f"Keras' download: .*{said}"):
+    with pytest.raises(InputError, match=f"Keras' download: .*{message}"):
         find_weights("vgg16")
     assert not list((tmp_path / "keras/models").iterdir())
 

@@ -151,10 +151,10 @@ def test_each_network_is_looked_at_and_what_is_wrong_is_told_by_the_users_own_li
     assert why['"misspelt"'].startswith(f"{tmp_path / 'wrong_nets.py'}:5: ")
     assert why['"misspelt"'].endswith("did you mean 'units'?")
     assert "10 units" in why['"wide"']
-    told = [remark for remark in report.remarks if remark.startswith("with some settings, ")]
+    messages = [remark for remark in report.remarks if remark.startswith("with some settings, ")]
     assert [
         word in remark
-        for word, remark in zip(("logits", "sigmoid", "compile()"), told, strict=True)
+        for word, remark in zip(("logits", "sigmoid", "compile()"), messages, strict=True)
     ] == [True] * 3
 
 
@@ -198,7 +198,7 @@ def leaves_a_daemon(params: Any, **facts: Any) -> None:
 
 def test_many_networks_are_built_at_once_and_each_says_why_it_can_not(wrong_weights: str) -> None:
     grey, small = (28, 28, 1), (8, 8, 1)
-    asked = [
+    questions = [
         Question("mlp", {"depth": 1, "units": 4}, small, 3),
         Question("convNN_7", {}, small, 10),
         Question("tests.nothing:here", {}, small, 10),
@@ -206,7 +206,7 @@ def test_many_networks_are_built_at_once_and_each_says_why_it_can_not(wrong_weig
         Question("vgg16_features", {"weights": "imagenet", "size": 32}, grey, 10),
         Question("vgg16_features", {"weights": "none", "size": 32}, grey, 10),
     ]
-    n_params, errors = zip(*build_all(asked, weights=True), strict=True)
+    n_params, errors = zip(*build_all(questions, weights=True), strict=True)
     assert n_params == (64 * 4 + 4 + 4 * 3 + 3, None, None, None, None, 14_714_688 + 267_786)
     parts = (None, "28×28", "tests.nothing", "a daemon", "weights=none", None)
     assert [

@@ -263,25 +263,28 @@ def test_a_replicate_replays_rates_exactly_and_nothing_else_decides(
 def test_a_replicate_is_scored_once_on_the_right_images_and_the_same_after_a_kill(
     job: Callable[..., Job], digits: Prepared, tmp_path: Path
 ) -> None:
-    asked = job(
+    scored_job = job(
         MOVING, number=7, train_on="all", evaluate="test", test_data=str(digits.test_folder)
     )
-    found: list[Mapping[str, Any]] = []
+    evaluations: list[Mapping[str, Any]] = []
     for _ in range(
         2
     ):  # the second time from its checkpoint, as when it was killed before the score was stored
         train(
-            asked, on_built=lambda _n: None, on_epoch=lambda *_: "go on", on_evaluated=found.append
+            scored_job,
+            on_built=lambda _n: None,
+            on_epoch=lambda *_: "go on",
+            on_evaluated=evaluations.append,
         )
-    assert len(found) == 2
-    assert found[0] == found[1]
-    assert (found[0]["split"], found[0]["n"]) == ("test", 360)
+    assert len(evaluations) == 2
+    assert evaluations[0] == evaluations[1]
+    assert (evaluations[0]["split"], evaluations[0]["n"]) == ("test", 360)
     kept = read_evidence(tmp_path, 7).predictions
     assert kept is not None
     assert (kept.split, kept.step) == ("test", 4)
     np.testing.assert_array_equal(kept.true, read_test(Path(str(digits.test_folder)))[1])
-    assert found[0]["accuracy"] == np.mean(kept.true == kept.predicted) > 0.3
-    assert 0 < found[0]["loss"] < math.log(10)
+    assert evaluations[0]["accuracy"] == np.mean(kept.true == kept.predicted) > 0.3
+    assert 0 < evaluations[0]["loss"] < math.log(10)
 
 
 def test_a_network_that_broke_in_its_last_step_is_never_scored(job: Callable[..., Job]) -> None:
@@ -307,20 +310,20 @@ def test_smoothed_labels_are_trained_on_and_validation_is_judged_by_plain_cross_
 
 
 def test_half_precision_trains_and_answers_in_single(job: Callable[..., Job]) -> None:
-    asked = job(SMALL | {"lr": 0.1}, precision="mixed_bfloat16", total_epochs=2)
-    _, seen = run(asked)
+    scored_job = job(SMALL | {"lr": 0.1}, precision="mixed_bfloat16", total_epochs=2)
+    _, seen = run(scored_job)
     assert all(
         math.isfinite(m[name])
         for m in seen
         for name in ("loss", "accuracy", "val_loss", "val_accuracy")
     )
     assert seen[1]["loss"] < seen[0]["loss"]
-    model = build_network(asked).whole
+    model = build_network(scored_job).whole
     assert [layer.compute_dtype for layer in model.layers if layer.weights] == [
         "bfloat16",
         "float32",
     ]
-    answer = model(np.zeros((1, *asked.input_shape), np.float32))
+    answer = model(np.zeros((1, *scored_job.input_shape), np.float32))
     assert keras.backend.standardize_dtype(answer.dtype) == "float32"
 
 
@@ -341,20 +344,29 @@ def test_the_features_of_a_frozen_base_are_computed_once_and_only_the_head_is_tr
     """Nothing of that shows: the numbers are those of the whole network, and so is its count of
     parameters.
     """
-    own, test = f"{__name__}:build_on_a_frozen_base", str(digits.test_folder)
+    model_name, test = f"{__name__}:build_on_a_frozen_base", str(digits.test_folder)
     base_kernel, head_kernel = (3, 3, 1, 4), (6 * 6 * 4, 10)
     n_params: list[int] = []
     scored: list[Mapping[str, Any]] = []
 
     def kernels(name: str, params: Mapping[str, Any], **changes: Any) -> set[tuple[int, ...]]:
         """Train for an epoch, and give the shapes of the kernels in the checkpoint."""
-        asked = job(
-            params, name, model=own, total_epochs=1, evaluate="test", test_data=test, **changes
+        scored_job = job(
+            params,
+            name,
+            model=model_name,
+            total_epochs=1,
+            evaluate="test",
+            test_data=test,
+            **changes,
         )
         train(
-            asked, on_built=n_params.append, on_epoch=lambda *_: "go on", on_evaluated=scored.append
+            scored_job,
+            on_built=n_params.append,
+            on_epoch=lambda *_: "go on",
+            on_evaluated=scored.append,
         )
-        with np.load(asked.checkpoint) as kept:
+        with np.load(scored_job.checkpoint) as kept:
             return {kept[key].shape for key in kept.files} & {base_kernel, head_kernel}
 
     def files() -> dict[str, int]:

@@ -63,17 +63,17 @@ def test_the_champion_is_registered_once_and_answers_as_keras_does(uri, monkeypa
     assert sync(outbox, uri=uri, artifact_root=home() / "artifacts").error is None
     program = [sys.executable, "-c", AS_TENSORFLOW_CPU + SCENARIO]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
-    found = json.loads(done.stderr.splitlines()[-1])
-    assert [row[0] for row in found] == ["1", "1", "2", "1"]
-    assert all(row[1] and row[3] for row in found)
-    assert {need.split("==")[0] for need in found[0][4]} == {
+    rows = json.loads(done.stderr.splitlines()[-1])
+    assert [row[0] for row in rows] == ["1", "1", "2", "1"]
+    assert all(row[1] and row[3] for row in rows)
+    assert {need.split("==")[0] for need in rows[0][4]} == {
         "keras",
         "mlflow",
         "numpy",
         "tensorflow",
     }
-    assert found[0][2]["inputs"] is None
-    (outputs,) = json.loads(found[0][2]["outputs"])
+    assert rows[0][2]["inputs"] is None
+    (outputs,) = json.loads(rows[0][2]["outputs"])
     assert outputs["tensor-spec"] == {"dtype": "float32", "shape": [-1, 3]}
 
 

@@ -25,24 +25,24 @@ def test_every_event_arrives(folder, uri, tmp_path):
     result = sync(folder, uri=uri, artifact_root=tmp_path / "artifacts")
     assert (result.n_left, result.error) == (0, None)
 
-    found = runs(uri)
-    parent = found.pop("mlp-digits")
+    sent = runs(uri)
+    parent = sent.pop("mlp-digits")
     assert (parent.data.tags["gridless.kind"], parent.data.tags["model"]) == ("study", "mlp")
     assert (parent.data.params, parent.info.status) == ({"n_trials": "2"}, "RUNNING")
     assert parent.info.start_time == 50_000
     (kept,) = (tmp_path / "artifacts").rglob("report.html")
     assert kept.read_text() == "<p>best</p>"
 
-    assert [found[f"trial-{n:04d}"].info.status for n in range(5)] == [
+    assert [sent[f"trial-{n:04d}"].info.status for n in range(5)] == [
         "FINISHED",
         "KILLED",
         "FAILED",
         "RUNNING",
         "RUNNING",
     ]
-    states = [found[f"trial-{n:04d}"].data.tags["state"] for n in range(5)]
+    states = [sent[f"trial-{n:04d}"].data.tags["state"] for n in range(5)]
     assert states == ["COMPLETE", "PRUNED", "FAIL", "WAITING", "RUNNING"]
-    first = found["trial-0000"]
+    first = sent["trial-0000"]
     assert first.data.tags["mlflow.parentRunId"] == parent.info.run_id
     assert (first.info.start_time, first.info.end_time) == (100_000, 150_000)
     assert first.data.params == {"lr": "0.1", "units": "32"}
@@ -176,9 +176,9 @@ def test_a_follower_sees_what_another_process_sent_between_its_rounds(folder, ur
     Follower(lambda: [folder], uri=uri, artifact_root=None, every_s=0.01).run(stop)
     result = json.loads((folder / "last_sync.json").read_text())
     assert (result["n_left"], result["error"]) == (0, None)
-    found = runs(uri)
-    assert steps(uri, found["trial-0000"]) == [1, 2, 3, 4]
-    assert steps(uri, found["trial-0001"]) == [1, 2, 3]
+    sent = runs(uri)
+    assert steps(uri, sent["trial-0000"]) == [1, 2, 3, 4]
+    assert steps(uri, sent["trial-0001"]) == [1, 2, 3]
 
 
 def test_what_mlflow_refuses_holds_nothing_else_up(folder, uri, caplog):
@@ -192,14 +192,14 @@ def test_what_mlflow_refuses_holds_nothing_else_up(folder, uri, caplog):
     outbox.end(0, "COMPLETE", at=130.0, tags={"log tail (last)": "y" * 9000})
     run_trial(outbox, 1, [1], "COMPLETE")
     assert sync(folder, uri=uri, artifact_root=None).n_left == 0
-    found = runs(uri)
-    assert found["trial-0000"].info.status == "FINISHED"
-    assert found["trial-0000"].data.tags["state"] == "COMPLETE"
-    assert found["trial-0000"].data.params["lr"] == "0.1"
-    assert "long" in found["trial-0000"].data.params
-    assert steps(uri, found["trial-0000"]) == [1, 2]
-    assert [steps(uri, found["trial-0000"], f"m{n}") for n in (0, 499)] == [[3, 4]] * 2
-    assert found["trial-0001"].info.status == "FINISHED"
+    sent = runs(uri)
+    assert sent["trial-0000"].info.status == "FINISHED"
+    assert sent["trial-0000"].data.tags["state"] == "COMPLETE"
+    assert sent["trial-0000"].data.params["lr"] == "0.1"
+    assert "long" in sent["trial-0000"].data.params
+    assert steps(uri, sent["trial-0000"]) == [1, 2]
+    assert [steps(uri, sent["trial-0000"], f"m{n}") for n in (0, 499)] == [[3, 4]] * 2
+    assert sent["trial-0001"].info.status == "FINISHED"
     assert "MLflow refuses metrics" in caplog.text
 
 
@@ -209,9 +209,9 @@ def test_a_study_of_the_same_name_made_anew_is_not_mixed_with_the_old(tmp_path, 
         run_trial(Outbox(tmp_path / life, "w"), 0, [1], "COMPLETE")
         assert sync(tmp_path / life, uri=uri, artifact_root=None).error is None
     mlflow = client(uri)
-    found = mlflow.search_runs([mlflow.get_experiment_by_name("s").experiment_id])
-    assert Counter(run.info.run_name for run in found) == {"s": 2, "trial-0000": 2}
-    assert len({run.data.tags.get("mlflow.parentRunId") for run in found}) == 3
+    sent = mlflow.search_runs([mlflow.get_experiment_by_name("s").experiment_id])
+    assert Counter(run.info.run_name for run in sent) == {"s": 2, "trial-0000": 2}
+    assert len({run.data.tags.get("mlflow.parentRunId") for run in sent}) == 3
 
 
 def test_what_the_user_deleted_in_mlflow_is_not_brought_back(folder, uri):
