@@ -13,9 +13,7 @@ _UNSEEN = re.compile(
 
 
 def visible(text: str) -> str:
-    r"""`text` with all that steers a terminal, hides something or can't be encoded written out,
-    like \x1b.
-    """
+    r"""`text` with what steers a terminal, hides or can't be encoded written out, like \x1b."""
     return _UNSEEN.sub(
         lambda match: match[0].encode("unicode_escape").decode(), text.replace("\r\n", "\n")
     )

@@ -6,6 +6,7 @@ their names, so that the digest is the same on any machine; hidden ones are pass
 archivers leave (__MACOSX).
 """
 
+import itertools
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
@@ -52,7 +53,9 @@ def load(folder: Path, name: str, size: Size | None = None) -> ImageData:
     """
     parts = parts_of(folder)
     problems = class_problems(folder, parts)
-    files = [path for classes in parts.values() for images in classes.values() for path in images]
+    files: list[Path] = []
+    for classes in parts.values():
+        files += itertools.chain(*classes.values())
     log.info("reading %s images from %s", f"{len(files):,}", folder)
     grey, memory_problem = _look(folder, files, size)
     if memory_problem:

@@ -143,9 +143,7 @@ class _Lessons:
         return tuple(v for v in self._grids[parent] if not excluded(v))
 
     def _score(self, parent: str, allowed: tuple[Any, ...], left: Sequence[int]) -> tuple[int, int]:
-        """How many of the builds `left` a condition explains, and how many of them by another value
-        of `parent`.
-        """
+        """How many of the builds `left` a condition explains, how many by another parent value."""
         by_value = sum(self._named[i].get(parent, allowed[0]) not in allowed for i in left)
         return by_value + sum(parent not in self._named[i] for i in left), by_value
 

@@ -63,9 +63,7 @@ def read_evaluation(job: Job, feed: Feed) -> Part:
 
 
 def n_updates(n_images: int, batch_size: int, *, drop: bool) -> int:
-    """Optimizer steps in an epoch; `drop` leaves a last, partial batch out, unless it is the only
-    one.
-    """
+    """Optimizer steps in an epoch; `drop` leaves out a last, partial batch, never the only one."""
     return max(1, n_images // batch_size) if drop else -(-n_images // batch_size)
 
 

@@ -52,9 +52,7 @@ class Network:
         return lambda images: scale_in_graph(images, self.scaling)
 
     def features(self, images: Images, job: Job, part: str) -> Images:
-        """`images` as `trained` takes them: themselves, or what `frozen` makes of them, from the
-        cache if known.
-        """
+        """`images` as `trained` takes them: themselves, or `frozen`'s output, cached if known."""
         if self.frozen is None:
             return images
         return cached_features(self.frozen, images, cache=Path(job.cache), key={"part": part})

@@ -28,9 +28,7 @@ class Meter:
     """When each epoch ended, seconds since `started`."""
 
     def begin(self, setting: Mapping[str, Any]) -> None:
-        """Note that `setting` is trained from now on. Raises BudgetSpentError when nothing is left
-        to spend on it.
-        """
+        """Note that `setting` is trained from now on. Raises BudgetSpentError if none is left."""
         self._check()
         self.settings.add(json.dumps(dict(setting), sort_keys=True))
 

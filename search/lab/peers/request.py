@@ -218,9 +218,7 @@ def _pinned(space: Space, pins: Sequence[str]) -> Space:
 
 
 def _some_of(data: ImageData, n: int) -> Path:
-    """An .npz file of `n` training images of `data`, each class in its share; all of its test
-    images.
-    """
+    """An .npz file of `n` of `data`'s training images, by class shares, and all test images."""
     keep = np.ones(len(data.y_train), dtype=np.bool_)
     if n < len(keep):
         keep = stratified(data.y_train, n / len(keep), seed=0)
