@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from search.actions.plan_study import Checked, Plan, Request, make_plan
+from search.actions.check_study import Checked, Request
+from search.actions.plan_study import Plan, make_plan
 from search.datasets.split import Prepared
 from search.errors import InputError
 from search.space.space import Space

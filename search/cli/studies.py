@@ -21,7 +21,8 @@ from search.cli.reports import print_result
 from search.errors import StudyError
 
 if TYPE_CHECKING:
-    from search.actions.plan_study import Checked, Plan, Request
+    from search.actions.check_study import Checked, Request
+    from search.actions.plan_study import Plan
     from search.worker.engines.protocol import Workers
 
 _EPILOG = """\b
@@ -66,7 +67,7 @@ def study(
     `gridless datasets`, or the path of an .npz file or of a folder of images by class.
     It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
-    from search.actions.plan_study import Request, check
+    from search.actions.check_study import Request, check
     from search.datasets import sized
     from search.worker.engines.start import staffed
 
@@ -113,7 +114,8 @@ def submit(
     MODEL and DATA are as for `gridless study`; a path must lead to the same data on every worker's
     machine.
     """
-    from search.actions.plan_study import Request, check, open_study
+    from search.actions.check_study import Request, check
+    from search.actions.plan_study import open_study
     from search.datasets import sized
 
     say = sayer(quiet)
@@ -135,7 +137,7 @@ def submit(
 
 
 def _show_plan(request: "Request", say: Callable[[str], None], *, as_json: bool) -> int:
-    from search.actions.plan_study import check
+    from search.actions.check_study import check
 
     plan = _make_plan(check(request, say), say)
     echo(json.dumps(plan.spec.model_dump(mode="json"), indent=2) if as_json else _describe(plan))

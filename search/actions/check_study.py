@@ -1,0 +1,152 @@
+"""What a person typed, checked as far as that needs no framework, every problem in one error."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from search import registry
+from search.actions.space_source import (
+    check_settings,
+    space_for,
+    typed_pairs,
+)
+from search.datasets import data_name, load
+from search.datasets.image_data import ImageData
+from search.datasets.split import Prepared, prepare
+from search.errors import InputError
+from search.limits import limit_problems
+from search.paths import cache, check_artifacts, check_home, home, storage_url
+from search.space.space import Space
+from search.study.settings import (
+    Settings,
+    name_problem,
+    read_settings,
+    settings_for,
+)
+from search.study.storage.optuna_storage import LedgerStorage
+from search.training.discovery import FoundSpace
+from search.worker.engines import engine
+from search.worker.engines.devices import Crew
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a person asked for."""
+
+    model: str
+    data: str
+    flags: Mapping[str, Any]
+    """Settings given on the command line, as text; None where not given."""
+    space_file: Path | None = None
+    tries: Sequence[str] = ()
+    """Settings to run first, each "name=value,name=value"."""
+    fixes: Sequence[str] = ()
+    """Pinned parameters, each "name=value"."""
+    engine: str = "local"
+    """Where workers will run: local or ray."""
+    other_code: bool = False
+    """Whether a study may go on though the code of its model has changed."""
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Input that holds together as far as can be told without loading a framework."""
+
+    request: Request
+    name: str
+    settings: Settings
+    space: Space
+    data: Prepared
+    storage: LedgerStorage
+    crew: Crew
+    notices: tuple[str, ...] = ()
+    """What to tell of the space, if it was found by building."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the study writes."""
+        return home() / self.name
+
+
+def check(request: Request, say: Callable[[str], None]) -> Checked:
+    """Check and prepare what needs no framework. Raises InputError with every problem of every
+    part.
+
+    `say` is told what takes time. Nothing is stored but prepared data.
+    """
+    settings, discovery, data, storage, crew = _check_parts(request, say)
+    space = discovery.space
+    name = settings.name or _study_name(request)
+    if problem := name_problem(name) or _torn_study_file(name):
+        raise InputError(f"NAME: {name!r}: {problem}")
+    prepared = prepare(
+        data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache()
+    )
+    fixed = space.fix(typed_pairs(space, request.fixes)) if request.fixes else space
+    return Checked(request, name, settings, fixed, prepared, storage, crew, discovery.notices)
+
+
+def _check_parts(
+    request: Request, say: Callable[[str], None]
+) -> tuple[Settings, FoundSpace, ImageData, LedgerStorage, Crew]:
+    """The parts that don't need each other; every problem of every part in one error."""
+    problems: list[str] = []
+
+    def attempt(part: Callable[[], T]) -> T | None:
+        try:
+            return part()
+        except InputError as error:
+            problems.extend(error.problems)
+            return None
+
+    settings, mistakes = settings_for(_study_name(request), request.flags)
+    problems += mistakes
+    model_problem = registry.check_name(registry.MODELS, request.model)
+    if model_problem:
+        problems.append(model_problem)
+    problems += limit_problems()
+    crew = attempt(lambda: engine(request.engine).crew(settings)) if settings else None
+    home_problem = check_home()
+    problems += [p for p in (home_problem, None if home_problem else check_artifacts()) if p]
+    store = None if home_problem else attempt(lambda: LedgerStorage(storage_url()))
+    say(f"loading {request.data} …")
+    data = attempt(lambda: load(request.data))
+    space = None if model_problem else attempt(lambda: _space(request, data, say))
+    if (
+        problems
+        or settings is None
+        or space is None
+        or data is None
+        or store is None
+        or crew is None
+    ):
+        raise InputError(problems)
+    return settings, space, data, store, crew
+
+
+def _space(request: Request, data: ImageData | None, say: Callable[[str], None]) -> FoundSpace:
+    discovery = space_for(request.model, request.space_file, data, say)
+    check_settings(discovery.space, request.tries, request.fixes)
+    return discovery
+
+
+def _study_name(request: Request) -> str:
+    return f"{request.model.split(':')[-1]}-{data_name(request.data)}"
+
+
+def study_file(name: str) -> Path:
+    """The file in which study `name` says what it is."""
+    return home() / name / "study.yaml"
+
+
+def _torn_study_file(name: str) -> str | None:
+    file = study_file(name)
+    try:
+        if file.exists() and not read_settings(file):
+            return f"{file} is empty; remove it: it is written again from the storage"
+    except InputError as error:
+        return f"{error}; it is written again from the storage"
+    return None
