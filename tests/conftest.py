@@ -34,6 +34,8 @@ SLOW = {
     "training/test_trainer.py",
     "worker/test_final_report.py",
     "worker/test_service.py",
+    "worker/test_studies.py",
+    "worker/test_study_worker.py",
     "worker/trial/test_sandbox.py",
 }
 """Modules that train in processes of their own, or for long."""
