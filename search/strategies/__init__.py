@@ -12,7 +12,7 @@ from typing import Any
 from search.registry import nearest
 from search.space.space import Space
 from search.strategies.grid import GridSettings
-from search.strategies.halving import REDUCTION, HalvingStrategy, hyperband_brackets, rungs
+from search.strategies.pausing import REDUCTION, HalvingStrategy, hyperband_brackets, rungs
 from search.strategies.protocol import Decision, Strategy, derive_seed
 from search.strategies.random_tpe import RandomSettings, TPESettings
 
