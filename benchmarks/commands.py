@@ -60,7 +60,12 @@ def fill(n_trials: int, n_epochs: int) -> None:
             value = 0.9 - 1 / (step + 1 + claim.number % 7)
             ledger.report(
                 claim,
-                Epoch(step, {"loss": 1.0, "val_accuracy": value}, 1.0, 1_700_000_000.0 + step),
+                Epoch(
+                    step,
+                    {"loss": 1.0, "accuracy": value, "val_accuracy": value, "lr": 0.1},
+                    1.0,
+                    1_700_000_000.0 + step,
+                ),
             )
         ledger.complete(claim, value)
 

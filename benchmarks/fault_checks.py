@@ -12,11 +12,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search.records import Epoch, TrialRecord
+from search.records import TrialRecord
 from search.study.storage.ledger import Ledger
 from search.training.job import Job
 from search.worker.data import data_for
@@ -25,7 +25,7 @@ from search.worker.engines.devices import Device, environment_for
 ENDED = ("COMPLETE", "PRUNED", "FAIL")
 NOT_REPEATED = ("seconds", "at")
 """What differs between two trainings of one setting."""
-NAMES = [f.name for f in fields(Epoch) if f.name not in {"step", "at"}]
+NAMES = ("loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds")
 """Metrics of one epoch in MLflow."""
 
 
@@ -103,7 +103,7 @@ def mlflow_problems(database: Path, study: str, trials: Sequence[TrialRecord]) -
 
 def _points(trial: TrialRecord, name: str) -> list[tuple[int, float]]:
     """What MLflow should have of one metric; replicates are not validated."""
-    values = [(e.step, getattr(e, name)) for e in trial.curve]
+    values = [(e.step, e.report.get(name)) for e in trial.curve]
     return [(step, float(value)) for step, value in values if value is not None]
 
 
@@ -131,7 +131,7 @@ def curve_problems(ledger: Ledger, trials: Iterable[TrialRecord]) -> list[str]:
     again = json.loads(done.stdout.splitlines()[-1])
     problems = []
     for trial, curve in zip(trials, again, strict=True):
-        if (was := [_repeated(asdict(e)) for e in trial.curve]) != curve:
+        if (was := [_repeated(e.report) for e in trial.curve]) != curve:
             step = next(
                 (e["step"] for e, a in zip(was, curve, strict=False) if e != a), len(curve) + 1
             )
@@ -160,7 +160,8 @@ def _job(ledger: Ledger, trial: TrialRecord, folder: Path) -> Job:
 
 
 def _repeated(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in metrics.items() if name not in NOT_REPEATED}
+    kept = {name: value for name, value in metrics.items() if name not in NOT_REPEATED}
+    return {name: value for name, value in kept.items() if value is not None}
 
 
 def main() -> int:

@@ -77,7 +77,7 @@ def facts(trial: TrialRecord) -> tuple[object, ...]:
     return (
         trial.state,
         sorted(trial.params.items()),
-        [(e.step, e.val_accuracy, e.val_loss) for e in trial.curve],
+        [(e.step, e.val_accuracy, e.values.get("val_loss")) for e in trial.curve],
     )
 
 

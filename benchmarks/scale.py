@@ -77,7 +77,7 @@ def fill(storage: LedgerStorage, name: str, kind: str, n: int) -> None:
                 is_paused = kind == "halving" and number % 2 == 1
                 curve = epochs[:RUNG] if is_paused else epochs
                 attributes = (
-                    {f"epoch:{e.step}": e.__dict__ for e in curve} | facts | {"paused": is_paused}
+                    {f"epoch:{e.step}": e.report for e in curve} | facts | {"paused": is_paused}
                 )
                 trial = storage.new_trial(session, study_id, number)
                 trial.datetime_start = datetime.now() - timedelta(seconds=60)

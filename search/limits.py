@@ -18,12 +18,12 @@ def grace_s() -> float:
 
 def trial_retries() -> int:
     """Workers in a row that a trial may lose without an epoch: GRIDLESS_TRIAL_RETRIES, or 10."""
-    return int(_positive("GRIDLESS_TRIAL_RETRIES", 10.0, "retries"))
+    return _whole("GRIDLESS_TRIAL_RETRIES", 10)
 
 
 def worker_restarts() -> int:
     """How often in a row a worker that died is started: GRIDLESS_WORKER_RESTARTS, or 3."""
-    return int(_positive("GRIDLESS_WORKER_RESTARTS", 3.0, "restarts"))
+    return _whole("GRIDLESS_WORKER_RESTARTS", 3)
 
 
 def database_wait_s() -> float:
@@ -40,6 +40,14 @@ def limit_problems() -> list[str]:
         except InputError as error:
             problems += error.problems
     return problems
+
+
+def _whole(name: str, default: int) -> int:
+    text = os.environ.get(name) or f"{default}"
+    if text.isdecimal() and len(text) < 10:
+        return int(text)
+    rule = f"{name}: {text!r} is not a whole number from 0"
+    raise InputError(f"{rule}; set it to {default}, say, or unset it")
 
 
 def _positive(name: str, default: float, unit: str) -> float:

@@ -66,7 +66,17 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "runs"
     monkeypatch.setenv("GRIDLESS_HOME", str(home))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    for name in ("DATA", "STORAGE", "STORAGE_PASSWORD_FILE", "ARTIFACTS", "GPU_LOCKS", "GRACE_S"):
+    for name in (
+        "DATA",
+        "STORAGE",
+        "STORAGE_PASSWORD_FILE",
+        "ARTIFACTS",
+        "GPU_LOCKS",
+        "GRACE_S",
+        "TRIAL_RETRIES",
+        "WORKER_RESTARTS",
+        "DATABASE_WAIT_S",
+    ):
         monkeypatch.delenv(f"GRIDLESS_{name}", raising=False)
     monkeypatch.setenv(
         "PYTHONSAFEPATH", ""

@@ -13,6 +13,7 @@ from search.datasets import data_source, load
 from search.datasets.image_data import ImageData
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
+from search.limits import limit_problems
 from search.paths import cache, check_home, home, storage_url
 from search.records import State
 from search.space.space import Space
@@ -179,7 +180,7 @@ def prepare_suite(
     Raises InputError with every problem of every system.
     """
     settings, problems = settings_for("default", {k: flags.get(k) for k in CREW_FLAGS})
-    problems += [p for p in (check_home(),) if p]
+    problems += [p for p in (check_home(),) if p] + limit_problems()
     try:
         file = read_suite(name, {k: flags.get(k) for k in ("seeds", "seed", "epochs", "precision")})
         title = flags.get("name") or suite_name(name)

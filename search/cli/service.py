@@ -166,6 +166,7 @@ def _terminate(*_: object) -> None:
 
 def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tuple[Any, Any, Any]:
     """Settings, crew and storage; every problem of every part in one error."""
+    from search.limits import limit_problems
     from search.paths import check_artifacts, check_home, storage_url
     from search.study.settings import settings_for
     from search.study.storage.ledger import Ledger
@@ -173,7 +174,7 @@ def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tu
     from search.worker.engines import engine as engine_called
 
     settings, problems = settings_for("default", flags)
-    problems += [p for p in (check_home() or check_artifacts(),) if p]
+    problems += [p for p in (check_home() or check_artifacts(),) if p] + limit_problems()
     if settings is None or problems:
         raise InputError(problems)
     crew = engine_called(engine).crew(settings)

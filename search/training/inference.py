@@ -48,7 +48,11 @@ def open_network(folder: Path, model: str) -> keras.Model:
     """
     network = _opened(folder, model)
     facts = folder / f"model{FACTS}"
-    if facts.is_file() and not _is_itself(network, read_kept(facts.read_bytes())):
+    try:
+        kept = read_kept(facts.read_bytes()) if facts.is_file() else None
+    except (*_UNREADABLE, EOFError) as error:
+        raise InputError(f"{facts} is damaged; write it again by `gridless report`") from error
+    if kept is not None and not _is_itself(network, kept):
         raise InputError(
             f"the network in {folder} does not repeat what it said as it was trained: the code of"
             f" {model or 'its model'} has changed since; bring that back as it was"

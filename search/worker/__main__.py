@@ -18,7 +18,7 @@ import time
 import optuna
 
 from search.errors import GridlessError, InputError
-from search.limits import database_wait_s
+from search.limits import database_wait_s, limit_problems
 from search.paths import home
 from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger
@@ -60,8 +60,10 @@ def main() -> int:
             return STOPPED
     order = Order.from_line(line)
     # A service outlives any outage; a command's user wants to be told in the end.
-    give_up_s = database_wait_s() if order.until_idle else math.inf
     try:
+        if problems := limit_problems():
+            raise InputError(problems)
+        give_up_s = database_wait_s() if order.until_idle else math.inf
         storage = _open_patiently(order.storage, stop, give_up_s)
         patience, owner = Patience(stop, give_up_s=give_up_s), Owner.me()
 

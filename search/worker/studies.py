@@ -226,7 +226,7 @@ class QueuedStudies(Studies):
 
     def are_over(self) -> bool:
         """Whether all that can be served here are over."""
-        names = [*self.candidates(), *self._orphaned()]
+        names = dict.fromkeys([*self.candidates(), *self._orphaned()])
         # All of them are asked: each closes a study that is over.
         is_over = [self.is_over(name) for name in names if self.worker(name)]
         return all(is_over)

@@ -151,6 +151,11 @@ def test_a_network_that_does_not_repeat_itself_or_has_lost_its_module_is_not_pas
     assert (missing.how, "kept_nots" in missing.problem) == (None, True)
     with pytest.raises(InputError, match=r"module of its model into reach"):
         open_network(tmp_path, "kept_nots:build")
+    kept = (tmp_path / "model.npz").read_bytes()
+    (tmp_path / "model.npz").write_bytes(kept[:99])
+    with pytest.raises(InputError, match=r"can't be put into|is damaged"):
+        open_network(tmp_path, own_nets)
+    (tmp_path / "model.npz").write_bytes(kept)
     source = tmp_path / "code" / "kept_nets.py"
     source.write_text(NETS.replace("self.factor * x", "-self.factor * x") + "\n")
     sys.modules.pop("kept_nets")

@@ -117,6 +117,10 @@ def _record(study: str, row: StoredTrial) -> TrialRecord:
         return as_record(row)
 
 
+_MEASURED = {"loss", "accuracy", "lr"}
+"""What every epoch has; what begins with val_ is missing where nothing validates."""
+
+
 def as_record(row: StoredTrial) -> TrialRecord:
     """A storage row as a record."""
     attrs = row.attrs
@@ -125,7 +129,7 @@ def as_record(row: StoredTrial) -> TrialRecord:
     if untrainable and row.state == TrialState.PRUNED:
         state = State.FAIL
     steps = sorted(int(k.removeprefix("epoch:")) for k in attrs if k.startswith("epoch:"))
-    return _TRIAL.validate_python(
+    record = _TRIAL.validate_python(
         {
             "number": row.number,
             "state": state,
@@ -150,6 +154,10 @@ def as_record(row: StoredTrial) -> TrialRecord:
             "ended": row.ended,
         }
     )
+    for epoch in record.curve:
+        if missing := _MEASURED - epoch.values.keys():
+            raise LookupError(f"epoch {epoch.step} has no {', '.join(sorted(missing))}")
+    return record
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Flavor:
         os.rmdir(path)
         mlflow.pyfunc.save_model(
             path,
-            loader_module=__name__,
+            loader_module="search.tracking.mlflow.served",
             data_path=str(self._folder),
             code_paths=top_files(self._builder),
             **details,

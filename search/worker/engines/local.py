@@ -160,12 +160,13 @@ class LocalEngine:
                 f"--address {terms.address}: workers of this machine have none; give --engine, too"
             )
         fds: tuple[int, ...] = ()
+        notices: tuple[str, ...] = ()
         if not settings.share_gpus:
             crew, claims = claim_crew(crew, holder=terms.holder)
-            fds = claims.fds
-            for notice in claims.notices:
-                terms.say(f"note: {notice}")
+            fds, notices = claims.fds, claims.notices
         try:
+            for notice in notices:
+                terms.say(f"note: {notice}")
             yield LocalWorkers(
                 terms.folder,
                 crew.devices,

@@ -85,6 +85,10 @@ def test_a_published_figure_belongs_to_its_own_data(
 EPOCH = "UPDATE trial_user_attributes SET value_json = {} WHERE key = 'epoch:1' AND trial_id = 2"
 STUDY = "UPDATE study_user_attributes SET value_json = {} WHERE key = '{}'"
 DAMAGE = {
+    "an epoch without a rate": (
+        EPOCH.format("""'{"step": 1, "loss": 1, "accuracy": 1, "seconds": 1, "at": 1}'"""),
+        "trial 1: LookupError: epoch 1 has no lr",
+    ),
     "an epoch cut short": (EPOCH.format("""'{"step": 1'"""), "trial 1: JSONDecodeError"),
     "an epoch that lacks figures": (
         EPOCH.format("""'{"step": 1}'"""),
