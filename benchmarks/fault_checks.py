@@ -94,7 +94,7 @@ def mlflow_problems(database: Path, study: str, trials: Sequence[TrialRecord]) -
             if sent[name] != stored[name]
         ]
         problems += [f"trial {trial.number} of {study} in MLflow: {', '.join(wrong)}"] * bool(wrong)
-        state = children.get(run, {}).get("gridless.ended") or children.get(run, {}).get("state")
+        state = tags.get(run, {}).get("gridless.ended") or tags.get(run, {}).get("state")
         problems += [f"trial {trial.number} is {trial.state}, in MLflow {state}"] * (
             state != trial.state
         )

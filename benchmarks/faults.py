@@ -82,7 +82,7 @@ def disturb(rig: Rig) -> None:
         if trials and now > next_word:
             retries = sum(t.n_retries for t in trials)
             rig.say(
-                f"{dict(Counter(t.state for t in trials))}, {rig.n_killed} kills, {retries} retries"
+                f"{dict(Counter(str(t.state) for t in trials))}, {rig.n_killed} kills, {retries} retries"
             )
             next_word = now + 15
         if rig.launcher.poll() is not None:
@@ -146,7 +146,7 @@ def check(rig: Rig) -> int:
     problems += rig.count_hits([*trials, *replicates])
     for problem in problems:
         rig.say(f"WRONG: {problem}")
-    states = Counter(t.state for t in trials)
+    states = Counter(str(t.state) for t in trials)
     ended = sum(states[state] for state in fault_checks.ENDED)
     short = f"; {len(problems)} things WRONG, the first: {problems[0]}" if problems else ""
     lost = n_trials - ended - states["RUNNING"]
