@@ -35,13 +35,17 @@ _LOADER = "load() -> ImageData"
 _SAFE_PATH, _BY_US = "PYTHONSAFEPATH", "gridless"
 
 
+def meant(name: str, choices: Iterable[str]) -> str | None:
+    """A phrase naming the choice most like `name`; None when none is close."""
+    folded = {choice.lower(): choice for choice in sorted(choices)}
+    close = difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5)
+    return f"did you mean {folded[close[0]]!r}?" if close else None
+
+
 def nearest(name: str, choices: Iterable[str]) -> str:
     """A phrase naming the choice most like `name`, or all of them when none is close."""
     choices = sorted(choices)
-    folded = {choice.lower(): choice for choice in choices}
-    if close := difflib.get_close_matches(name.lower(), folded, n=1, cutoff=0.5):
-        return f"did you mean {folded[close[0]]!r}?"
-    return f"known: {', '.join(choices) or 'none'}"
+    return meant(name, choices) or f"known: {', '.join(choices) or 'none'}"
 
 
 def names(group: str) -> list[str]:
@@ -128,8 +132,7 @@ def _missing(point: EntryPoint) -> str | None:
     module = sys.modules.get(point.module)
     if module is None or hasattr(module, point.attr):
         return None
-    meant = nearest(point.attr, [name for name, value in vars(module).items() if callable(value)])
-    return meant if meant.startswith("did you mean") else None
+    return meant(point.attr, [name for name, value in vars(module).items() if callable(value)])
 
 
 def _entry_point(group: str, name: str) -> EntryPoint:

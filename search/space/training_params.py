@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from search.registry import nearest
+from search.registry import meant, nearest
 from search.space.optimizers import OPTIMIZERS
 from search.space.values import is_in, number_problem, show, whole_problem
 
@@ -211,5 +211,5 @@ def _listed(words: tuple[str, ...]) -> str:
 
 def hint(name: str) -> str:
     """For a parameter that nothing reads: one that training reads and that may have been meant."""
-    meant = nearest(name, TRAINING)
-    return f"; {meant}" if meant.startswith("did you mean") else ""
+    phrase = meant(name, TRAINING)
+    return f"; {phrase}" if phrase else ""

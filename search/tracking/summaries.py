@@ -50,7 +50,7 @@ def of_search(
     if judgement:
         chosen = {row.trial for row in judgement.rows if not row.is_extra}
     judged = {row.trial: row for row in judgement.rows} if judgement else {}
-    found: dict[int | None, Summary] = {}
+    summaries: dict[int | None, Summary] = {}
     for trial in study.trials:
         tags = {"finalist": _YES_NO[trial.number in chosen]}
         tags |= {"rank": str(places[trial.number])} if trial.number in places else {}
@@ -63,9 +63,9 @@ def of_search(
                 else {"tied_with_best": _YES_NO[row.tied_with_best]}
             )
         if trial.curve:
-            found[trial.number] = Summary(tags, _measured(trial) | _tested(row))
-    found[None] = _whole(study, order[:1], judgement)
-    return found
+            summaries[trial.number] = Summary(tags, _measured(trial) | _tested(row))
+    summaries[None] = _whole(study, order[:1], judgement)
+    return summaries
 
 
 def of_replicates(search: Search) -> dict[int | None, Summary]:
@@ -118,9 +118,8 @@ def _whole(
 
 
 def _measured(trial: TrialRecord) -> dict[str, float]:
-    has_failed = (
-        trial.state == State.FAIL
-    )  # it has no rank, and must not lead a table that is sorted by accuracy
+    # It has no rank then, and must not lead a table that is sorted by accuracy.
+    has_failed = trial.state == State.FAIL
     values: Mapping[str, float | None] = {
         "best_val_accuracy": None if has_failed else trial.val_accuracy,
         "best_epoch": None if has_failed else trial.best_epoch,
@@ -134,11 +133,11 @@ def _measured(trial: TrialRecord) -> dict[str, float]:
 def _tested(row: "Finalist | None") -> dict[str, float]:
     if row is None or row.interval is None:
         return {}
-    found = row.interval
+    interval = row.interval
     ends = {
-        "test_accuracy_ci_low": found.low,
-        "test_accuracy_ci_high": found.high,
+        "test_accuracy_ci_low": interval.low,
+        "test_accuracy_ci_high": interval.high,
         "optimism": row.optimism,
     }
-    known = {name: float(value) for name, value in ends.items() if value is not None}
-    return {"test_accuracy_mean": found.mean, "n_replicates": float(len(row.values)), **known}
+    measured = {name: float(value) for name, value in ends.items() if value is not None}
+    return {"test_accuracy_mean": interval.mean, "n_replicates": float(len(row.values)), **measured}

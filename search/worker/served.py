@@ -1,4 +1,4 @@
-"""Where networks that MLflow registered before 0.1.0 look for their loader."""
+"""Where networks that MLflow registered before the loader moved look for their loader."""
 
 from search.tracking.mlflow.served import _load_pyfunc
 
