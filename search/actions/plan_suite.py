@@ -19,7 +19,7 @@ from search.records import State
 from search.space.space import Space
 from search.study.finalists import of_setting, of_trial
 from search.study.resume import check_goes_on
-from search.study.settings import FINAL, Settings, settings_for
+from search.study.settings import FINAL, FLAGS, Settings, settings_for
 from search.study.spec import Replicate, StudySpec, watches
 from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
@@ -39,7 +39,6 @@ from search.worker.engines import engine as engine_called
 from search.worker.engines.devices import Crew
 
 Say = Callable[[str], None]
-CREW_FLAGS = ("workers", "threads", "gpus", "trials_per_gpu", "share_gpus", "name")
 
 
 @dataclass(frozen=True)
@@ -179,7 +178,8 @@ def prepare_suite(
 
     Raises InputError with every problem of every system.
     """
-    settings, problems = settings_for("default", {k: flags.get(k) for k in CREW_FLAGS})
+    of_workers = [key for key, flag in FLAGS.items() if flag.of_workers]
+    settings, problems = settings_for("default", {k: flags.get(k) for k in (*of_workers, "name")})
     problems += [p for p in (check_home(),) if p] + limit_problems()
     try:
         file = read_suite(name, {k: flags.get(k) for k in ("seeds", "seed", "epochs", "precision")})

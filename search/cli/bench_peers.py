@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from search.cli.common import INTERRUPTED, echo, resize_option, sayer
+from search.cli.common import INTERRUPTED, echo, sayer
+from search.cli.options import quiet_option, resize_option
 
 _EPILOG = """\b
 Examples:
@@ -42,7 +43,7 @@ Examples:
     type=click.Path(path_type=Path),
     help="Where runs are kept.",
 )
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def bench_peers(
     models: str,
     data: str,

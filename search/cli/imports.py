@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.cli.common import echo, resize_option, sayer
+from search.cli.common import echo, sayer
+from search.cli.options import json_option, quiet_option, resize_option
 
 if TYPE_CHECKING:
     from search.actions.importing.rows import Past
@@ -44,8 +45,8 @@ _MAX_SHOWN = 20
     metavar="THEIRS=OURS",
     help="What a parameter is called here.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@json_option
+@quiet_option
 def import_(
     source: str,
     into: str,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from search.cli.common import command, echo
+from search.cli.options import json_option
 
 if TYPE_CHECKING:
     from search.report.study_report import Report
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     metavar="[PORT]",
     help="Serve its page.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@json_option
 def report(name: str, port: int | None, as_json: bool) -> None:
     """Write leaderboard.csv, report.html and figures/ of study NAME again.
 

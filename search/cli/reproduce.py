@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.cli.common import echo, sayer
+from search.cli.options import json_option, quiet_option
 from search.records import State
 
 if TYPE_CHECKING:
@@ -49,8 +50,8 @@ _UNKNOWN = "–"
     help="The GPU to use [one like the recorded, if it was on one].",
 )
 @click.option("--share-gpus", is_flag=True, help="Take a GPU that is in use, too.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@json_option
+@quiet_option
 def reproduce(
     study: str,
     trial: int,

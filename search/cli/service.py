@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import crew_options, echo, sayer
+from search.cli.common import echo, sayer
+from search.cli.options import CrewOptions, crew_options, quiet_option
 from search.errors import InputError, RetryLaterError, StudyError
 from search.secret import masked
 
@@ -50,15 +51,14 @@ _REFRESH_S = 2.0
 )
 @click.option("--until-idle", is_flag=True, help="End once nothing is left to do.")
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror trials to MLflow.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def worker(
+    options: CrewOptions,
+    *,
     studies: tuple[str, ...],
     until_idle: bool,
     no_mlflow: bool,
     quiet: bool,
-    engine: str,
-    address: str | None,
-    **flags: Any,
 ) -> int:
     """Serve the studies on the queue, with one worker process per GPU, until told to stop.
 
@@ -70,7 +70,7 @@ def worker(
     from search.worker.engines.start import mirrored, staffed
 
     say = sayer(quiet)
-    settings, crew, storage = _checked(flags, studies, engine)
+    settings, crew, storage = _checked(options, studies)
     folder = (
         home() / ".workers" / socket.gethostname()
     )  # several machines or containers may share a home
@@ -85,8 +85,8 @@ def worker(
                 folder,
                 holder="gridless worker",
                 say=say,
-                engine=engine,
-                address=address,
+                engine=options.engine,
+                address=options.address,
                 **shared,
             ) as workers,
         ):
@@ -94,7 +94,11 @@ def worker(
             workers.go(
                 Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow, reports=True)
             )
-            where = f"{len(crew.devices)} × {crew.devices[0].name}" if engine == "local" else "Ray"
+            where = (
+                f"{len(crew.devices)} × {crew.devices[0].name}"
+                if options.engine == "local"
+                else "Ray"
+            )
             say(f"serving {masked(storage.url)} on {where}; logs in {folder / 'logs'}")
             _watch(workers, keep_mirror, tell_ended)
             trouble = workers.trouble()
@@ -164,7 +168,7 @@ def _terminate(*_: object) -> None:
     raise _TerminatedError
 
 
-def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tuple[Any, Any, Any]:
+def _checked(options: CrewOptions, studies: tuple[str, ...]) -> tuple[Any, Any, Any]:
     """Settings, crew and storage; every problem of every part in one error."""
     from search.limits import limit_problems
     from search.paths import check_artifacts, check_home, storage_url
@@ -173,11 +177,11 @@ def _checked(flags: dict[str, Any], studies: tuple[str, ...], engine: str) -> tu
     from search.study.storage.optuna_storage import LedgerStorage
     from search.worker.engines import engine as engine_called
 
-    settings, problems = settings_for("default", flags)
+    settings, problems = settings_for("default", options.settings)
     problems += [p for p in (check_home() or check_artifacts(),) if p] + limit_problems()
     if settings is None or problems:
         raise InputError(problems)
-    crew = engine_called(engine).crew(settings)
+    crew = engine_called(options.engine).crew(settings)
     storage = LedgerStorage(storage_url())
     for name in studies:
         Ledger(storage, name)

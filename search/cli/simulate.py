@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from search.cli.common import INTERRUPTED, echo, sayer
+from search.cli.options import quiet_option
 
 _EPILOG = """\b
 Examples:
@@ -47,7 +48,7 @@ Examples:
     help="Where runs are kept.",
 )
 @click.option("--jobs", default=None, help="Processes [one per CPU core].")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@quiet_option
 def simulate(
     surrogate: Path | None,
     replay: str | None,

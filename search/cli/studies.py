@@ -3,20 +3,12 @@
 import json
 import signal
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from search.cli.common import (
-    INTERRUPTED,
-    command,
-    crew_options,
-    echo,
-    finalists_words,
-    sayer,
-    study_options,
-)
+from search.cli.common import INTERRUPTED, command, echo, finalists_words, sayer
+from search.cli.options import CrewOptions, StudyOptions, crew_options, study_options
 from search.cli.reports import print_result
 from search.errors import StudyError
 
@@ -44,22 +36,7 @@ Examples:
 @study_options
 @crew_options
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror the study to MLflow.")
-def study(
-    model: str,
-    data: str,
-    resize: str | None,
-    space_file: Path | None,
-    tries: tuple[str, ...],
-    fixes: tuple[str, ...],
-    allow_changed_code: bool,
-    dry_run: bool,
-    no_mlflow: bool,
-    as_json: bool,
-    quiet: bool,
-    engine: str,
-    address: str | None,
-    **flags: Any,
-) -> int:
+def study(options: StudyOptions, crew: CrewOptions, *, no_mlflow: bool) -> int:
     """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and
     report.
 
@@ -67,16 +44,13 @@ def study(
     `gridless datasets`, or the path of an .npz file or of a folder of images by class.
     It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
-    from search.actions.check_study import Request, check
-    from search.datasets import sized
+    from search.actions.check_study import check
     from search.worker.engines.start import staffed
 
-    say = sayer(quiet)
-    request = Request(
-        model, sized(data, resize), flags, space_file, tries, fixes, engine, allow_changed_code
-    )
-    if dry_run:
-        return _show_plan(request, say, as_json=as_json)
+    say = sayer(options.quiet)
+    request = options.request(crew)
+    if options.dry_run:
+        return _show_plan(request, say, as_json=options.as_json)
     checked = check(request, say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     with staffed(
@@ -85,52 +59,36 @@ def study(
         checked.folder,
         holder=checked.name,
         say=say,
-        engine=engine,
-        address=address,
+        engine=crew.engine,
+        address=crew.address,
         mlflow=not no_mlflow,
     ) as workers:
-        return _search(checked, workers, say, mlflow=not no_mlflow, as_json=as_json, quiet=quiet)
+        return _search(checked, workers, say, options, mlflow=not no_mlflow)
 
 
 @click.command(epilog=_SUBMIT_EPILOG)
 @study_options
 @click.option("--priority", type=int, help="Studies of a larger one are served first [0].")
-def submit(
-    model: str,
-    data: str,
-    resize: str | None,
-    space_file: Path | None,
-    tries: tuple[str, ...],
-    fixes: tuple[str, ...],
-    allow_changed_code: bool,
-    dry_run: bool,
-    as_json: bool,
-    quiet: bool,
-    priority: int | None,
-    **flags: Any,
-) -> int:
+def submit(options: StudyOptions, *, priority: int | None) -> int:
     """Put a study on the queue, for workers on this or other machines, and return.
 
     MODEL and DATA are as for `gridless study`; a path must lead to the same data on every worker's
     machine.
     """
-    from search.actions.check_study import Request, check
+    from search.actions.check_study import check
     from search.actions.plan_study import open_study
-    from search.datasets import sized
 
-    say = sayer(quiet)
-    request = Request(
-        model, sized(data, resize), flags, space_file, tries, fixes, other_code=allow_changed_code
-    )
-    if dry_run:
-        return _show_plan(request, say, as_json=as_json)
+    say = sayer(options.quiet)
+    request = options.request()
+    if options.dry_run:
+        return _show_plan(request, say, as_json=options.as_json)
     checked = check(request, say)
     plan = _make_plan(checked, say)
     open_study(plan, checked.storage, priority=priority)
     say(_describe(plan, on_queue=True))
     echo(
         json.dumps({"study": plan.spec.name, "n_trials": plan.spec.n_trials})
-        if as_json
+        if options.as_json
         else plan.spec.name
     )
     return 0
@@ -157,10 +115,9 @@ def _search(
     checked: "Checked",
     workers: "Workers",
     say: Callable[[str], None],
+    options: StudyOptions,
     *,
     mlflow: bool,
-    as_json: bool,
-    quiet: bool,
 ) -> int:
     from search.actions.plan_study import open_study
     from search.actions.run import End, run
@@ -177,14 +134,14 @@ def _search(
     end = None
     trouble = None
     try:
-        with LiveView(quiet=quiet) as view:
+        with LiveView(quiet=options.quiet) as view:
             end = run([ledger], workers, mlflow=mlflow, show=view.update, warn=view.warn)
     except KeyboardInterrupt:
         echo("stopped", err=True)
     except StudyError as error:
         trouble = str(error)
     result = report_study(ledger.storage, plan.spec.name, plan.folder)
-    print_result(result, as_json=as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
+    print_result(result, as_json=options.as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
     if mirror and end:
         say("sending the rest to MLflow …")
     if mirror and (

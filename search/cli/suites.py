@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from search.cli.common import INTERRUPTED, crew_options, echo, finalists_words, sayer
+from search.cli.common import INTERRUPTED, echo, finalists_words, sayer
+from search.cli.options import CrewOptions, crew_options, dry_run_option, json_option, quiet_option
 from search.errors import InputError, StudyError
 
 if TYPE_CHECKING:
@@ -52,11 +53,13 @@ Examples:
 )
 @crew_options
 @click.option("--name", help="Where results are kept [the suite's name].")
-@click.option("--dry-run", is_flag=True, help="Check everything and show what would be done.")
+@dry_run_option
 @click.option("--no-mlflow", is_flag=True, help="Do not mirror the studies to MLflow.")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@json_option
+@quiet_option
 def bench(
+    crew: CrewOptions,
+    *,
     suite: str,
     only: tuple[str, ...],
     skip: tuple[str, ...],
@@ -64,8 +67,6 @@ def bench(
     no_mlflow: bool,
     as_json: bool,
     quiet: bool,
-    engine: str,
-    address: str | None,
     **flags: Any,
 ) -> int:
     """Train every system of SUITE on several seeds, score each on the right split once, and
@@ -79,7 +80,7 @@ def bench(
     from search.worker.engines.start import staffed
 
     say = sayer(quiet)
-    bench = prepare_suite(suite, flags, only, skip, say, engine)
+    bench = prepare_suite(suite, {**crew.settings, **flags}, only, skip, say, crew.engine)
     bench.first_plans()  # a study of an earlier command that can't go on is told now
     if dry_run:
         echo(
@@ -101,8 +102,8 @@ def bench(
                     bench.folder,
                     holder=bench.suite.name,
                     say=say,
-                    engine=engine,
-                    address=address,
+                    engine=crew.engine,
+                    address=crew.address,
                     mlflow=not no_mlflow,
                 ) as workers:
                     ends.append(_run(bench, batch, workers, mlflow=not no_mlflow, quiet=quiet))

@@ -9,7 +9,8 @@ from typing import Any
 
 import click
 
-from search.cli.common import echo, resize_option
+from search.cli.common import echo
+from search.cli.options import resize_option
 from search.errors import InputError
 
 

@@ -2,6 +2,7 @@
 
 import unicodedata
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -11,7 +12,6 @@ from search.errors import InputError
 from search.files import plain_name
 from search.registry import data_folders, nearest
 from search.space.yaml_file import read_yaml
-from search.strategies import STRATEGIES
 
 _LONGEST, _MOST_BYTES = 100, 200
 """Characters and bytes of a name: file systems allow 255 bytes, of which endings need some."""
@@ -20,15 +20,6 @@ FINAL = ".final"
 _RESERVED = {"comparisons", "mlflow-artifacts"}
 _NOT_NAMES = {"true", "false", "na", "nan", "null", "none", "auto"}
 """What CSV readers take for truth or for nothing, and what `--warm-start` does."""
-_FLAG = {
-    "epochs": "EPOCHS",
-    "n_trials": "TRIALS",
-    "timeout_s": "TIMEOUT",
-    "workers": "WORKERS",
-    "seed": "SEED",
-    "name": "NAME",
-}
-"""How messages name what `make study` may set."""
 _RULE = {
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
@@ -49,7 +40,20 @@ Trainings = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Epochs = Annotated[int, Field(ge=1, le=100_000)]
 Seed = Annotated[int, Field(ge=0, lt=2**31)]
 Seeds = Annotated[int, Field(ge=1, le=1000)]
+Processes = Annotated[int, Field(ge=1, le=1024)]
 Fraction = Annotated[float, Field(ge=0.01, le=0.5)]
+
+
+@dataclass(frozen=True)
+class Flag:
+    """How a setting is given on the command line: as `--n-trials` for `n_trials`."""
+
+    help: str
+    metavar: str | None = None
+    make: str | None = None
+    """The variable of `make study` that sets it, by which messages call it then."""
+    of_workers: bool = False
+    """Say who works, which is for every command that starts workers, and not what a study is."""
 
 
 class Lasting(BaseModel):
@@ -57,51 +61,81 @@ class Lasting(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    n_trials: Count = 20
-    """Settings to try, the first of them the document's own."""
-    seed: Seed = 0
-    strategy: str = DEFAULT_STRATEGY
-    timeout_s: Seconds | None = None
-    """Wall-clock seconds after which a command pauses what runs and ends."""
-    budget: Trainings | None = None
-    """Compute to spend, in full trainings (epochs spent / largest total)."""
-    trial_timeout_s: Seconds | None = 86_400.0
+    n_trials: Annotated[
+        Count,
+        Flag("Settings to try in all; more than before goes on with a study.", make="TRIALS"),
+    ] = 20
+    seed: Annotated[Seed, Flag("Seed of the whole study.", make="SEED")] = 0
+    strategy: Annotated[str, Flag("How settings are chosen and epochs shared out.")] = (
+        DEFAULT_STRATEGY
+    )
+    timeout_s: Annotated[
+        Seconds | None,
+        Flag("Pause after this many seconds; the same command goes on.", make="TIMEOUT"),
+    ] = None
+    budget: Annotated[Trainings | None, Flag("Compute to spend, in full trainings.")] = None
+    """A full training: as many epochs as the largest total of the space."""
+    trial_timeout_s: Annotated[
+        Seconds | None, Flag("Fail a trial that takes more seconds [a day].")
+    ] = 86_400.0
     """Hard limit on the training time of one trial, in seconds of its process's life."""
     validation_fraction: Fraction = 1 / 6
     """Part of the training images that validates: of 60,000 as many as the test set has."""
-    warm_start: str = "none"
-    """Where starting points come from: the best settings of a study by its name, of all studies of
-    this model in the storage (auto), or nowhere (none).
-    """
-    precision: Precision = "float32"
+    warm_start: Annotated[
+        str,
+        Flag(
+            "Begin with the best settings of another study, or of all.",
+            metavar="STUDY|auto|none",
+        ),
+    ] = "none"
+    """A study's name, or all studies of this model in the storage (auto), or no others (none)."""
+    precision: Annotated[Precision, Flag("float32, mixed_bfloat16 or mixed_float16.")] = "float32"
     """Keras' dtype policy: mixed ones are faster where the hardware has them."""
-    deterministic: bool = False
+    deterministic: Annotated[bool, Flag("Repeatable operations on GPUs, too; on CPUs all are.")] = (
+        False
+    )
     """Only operations that give the same bits each time; on a GPU that costs speed."""
-    trials_per_gpu: Annotated[int, Field(ge=1, le=64)] = 1
-    """Trials that run on one GPU at the same time, each held to its part of the memory."""
-    stop_when_flat: bool = False
+    trials_per_gpu: Annotated[
+        int, Field(ge=1, le=64), Flag("Trials on one GPU at the same time [1].", of_workers=True)
+    ] = 1
+    """Each is held to its part of the memory."""
+    stop_when_flat: Annotated[bool, Flag("End once more promises less than noise.")] = False
     """End the search once an hour more promises less than its validation images' noise."""
 
 
 class Settings(Lasting):
     """What a person may set about a study: keys of studies/*.yaml, flags of `gridless study`."""
 
-    name: str | None = None
-    epochs: Epochs | None = None
-    """The most epochs that a trial may train; the space's largest by default."""
-    workers: Annotated[int, Field(ge=1, le=1024)] | None = None
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-    """CPU threads of one worker."""
-    gpus: Annotated[str, Field(coerce_numbers_to_str=True)] = "all"
-    """all, none, or a list like 0,2 of the GPUs to use."""
-    share_gpus: bool = False
-    """Take GPUs that other commands of this machine use, too."""
-    finalists: Annotated[int, Field(ge=0, le=50)] | None = None
-    """How many of the best settings are trained again after the search and scored on the test set;
-    0 for none, None for as many as about the search's own time pays for.
-    """
-    n_replicates: Seeds | None = None
-    """Fresh seeds that each finalist is trained on; None for N_REPLICATES."""
+    name: Annotated[str | None, Flag("The study's name [MODEL-DATA].", make="NAME")] = None
+    epochs: Annotated[
+        Epochs | None,
+        Flag("The most epochs that a trial may train [the space's largest].", make="EPOCHS"),
+    ] = None
+    workers: Annotated[
+        Processes | None,
+        Flag(
+            "Worker processes [one per GPU, or one per CPU core up to four].",
+            make="WORKERS",
+            of_workers=True,
+        ),
+    ] = None
+    threads: Annotated[Processes | None, Flag("CPU threads per worker.", of_workers=True)] = None
+    gpus: Annotated[
+        str,
+        Field(coerce_numbers_to_str=True),
+        Flag("The GPUs to use [all that are free].", metavar="all|0,2|none", of_workers=True),
+    ] = "all"
+    share_gpus: Annotated[bool, Flag("Take GPUs that are in use, too.", of_workers=True)] = False
+    finalists: Annotated[
+        Annotated[int, Field(ge=0, le=50)] | None,
+        Flag(
+            "The best settings to train again and score on the test set; 0 for none [as many as the"
+            " search's own time pays for, and the baseline]."
+        ),
+    ] = None
+    n_replicates: Annotated[
+        Seeds | None, Flag(f"Fresh seeds that each finalist is trained on [{N_REPLICATES}].")
+    ] = None
 
     @property
     def lasting(self) -> dict[str, Any]:
@@ -126,9 +160,30 @@ class Settings(Lasting):
     @field_validator("strategy")
     @classmethod
     def _strategy_exists(cls, name: str) -> str:
+        # Strategies take a second to import, which `--help` need not spend.
+        from search.strategies import STRATEGIES  # noqa: PLC0415
+
         if name not in STRATEGIES:
             raise ValueError(nearest(name, STRATEGIES))
         return name
+
+
+def _flags() -> dict[str, Flag]:
+    flags = {}
+    for key, field in Settings.model_fields.items():
+        for note in field.metadata:
+            if isinstance(note, Flag):
+                flags[key] = note
+    return flags
+
+
+FLAGS = _flags()
+"""How each setting is given on the command line; the others only in studies/*.yaml."""
+
+
+def option_of(key: str) -> str:
+    """The option of the command line that gives the setting `key`."""
+    return "--" + key.removesuffix("_s").replace("_", "-")
 
 
 def name_problem(name: str) -> str | None:
@@ -182,12 +237,18 @@ def settings_for(stem: str, flags: Mapping[str, Any]) -> tuple[Settings | None, 
         origin |= {key: str(file) for key in content}
     given = {k: v for k, v in flags.items() if v is not None}
     merged |= given
-    origin |= {k: _FLAG.get(k, "--" + k.removesuffix("_s").replace("_", "-")) for k in given}
+    origin |= {key: _name_of(key) for key in given}
     try:
         settings = Settings(**merged)
     except ValidationError as error:
         problems += [_explain(e, origin) for e in error.errors()]
     return (None, problems) if problems else (settings, [])
+
+
+def _name_of(key: str) -> str:
+    """What messages call the setting `key` of a command."""
+    make = FLAGS[key].make if key in FLAGS else None
+    return make or option_of(key)
 
 
 def _settings_file(stem: str) -> Path | None:
