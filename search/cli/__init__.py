@@ -9,16 +9,21 @@ import sys
 import click
 
 from search.cli import (
+    bench,
     bench_peers,
+    catalogue,
+    compare,
+    delete,
     imports,
-    library,
+    mlflow,
+    predict,
+    queue,
     reports,
     reproduce,
-    service,
     simulate,
+    storage,
     studies,
-    suites,
-    tools,
+    worker,
 )
 from search.cli.common import INTERRUPTED, echo
 from search.errors import GridlessError, InputError
@@ -91,14 +96,19 @@ def cli() -> None:
 GROUPS = (
     studies,
     reports,
-    service,
-    suites,
-    library,
+    queue,
+    worker,
+    storage,
+    bench,
+    compare,
+    delete,
+    predict,
     imports,
     simulate,
     bench_peers,
     reproduce,
-    tools,
+    mlflow,
+    catalogue,
 )
 """Modules with COMMANDS."""
 for group in GROUPS:

@@ -1,4 +1,4 @@
-"""`gridless report`, and how the result of a study is printed."""
+"""`gridless report` and `export`, and how the result of a study is printed."""
 
 import json
 import sys
@@ -12,6 +12,10 @@ from search.cli.options import json_option
 
 if TYPE_CHECKING:
     from search.report.study_report import Report
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    pass
 
 
 @click.command()
@@ -100,4 +104,21 @@ def print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool =
         echo("the same command goes on where this one stopped", err=True)
 
 
-COMMANDS = (report,)
+@click.command()
+@click.argument("name", metavar="STUDY")
+@click.option("--format", "format_", default="csv", show_default=True, help="csv, parquet or json.")
+@click.option(
+    "--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to [the study's folder]."
+)
+def export(name: str, format_: str, to: Path | None) -> None:
+    """Write the leaderboard of STUDY for other programs, without its report, and print the file's
+    path.
+    """
+    import search
+    from search.paths import home
+
+    study = search.load_study(name)
+    echo(study.export(to or home() / study.name, format_))
+
+
+COMMANDS = (report, export)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from search.cli import service
+from search.cli import worker
 from search.worker.engines import local, restarts
 from search.worker.engines import start as staff
 from search.worker.engines.ray import engine as ray
@@ -58,14 +58,14 @@ def run(own_home: Path, empty_sqlite: Path, monkeypatch: pytest.MonkeyPatch) -> 
     """Runs the command with workers that take these steps."""
     own_home.mkdir()
     shutil.copy(empty_sqlite, own_home / "studies.db")
-    monkeypatch.setattr(service, "TICK_S", 0.0)
+    monkeypatch.setattr(worker, "TICK_S", 0.0)
     monkeypatch.setattr(local, "LocalWorkers", StandIn)
     monkeypatch.setattr(ray, "RayWorkers", StandIn)
     before = signal.getsignal(signal.SIGTERM)
 
     def run_it(*arguments: str, steps: Sequence[Callable[[], str | None]] = ()) -> Result:
         StandIn.steps = steps
-        return CliRunner().invoke(service.worker, [*arguments, "--quiet"], standalone_mode=False)
+        return CliRunner().invoke(worker.worker, [*arguments, "--quiet"], standalone_mode=False)
 
     yield run_it
     signal.signal(signal.SIGTERM, before)

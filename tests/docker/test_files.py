@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from search.cli.service import TERMINATED
+from search.cli.worker import TERMINATED
 from search.worker.engines.gpu_locks import lock_folder
 
 DOCKER = Path(__file__).resolve().parents[2] / "docker"

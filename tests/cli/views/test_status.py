@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.cli.views.status import Status, StatusReader, as_dict, render_status, study_status
+from search.cli.views.status import as_dict, render_status
+from search.cli.views.status_reader import Status, StatusReader, study_status
 from search.errors import InputError
 from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger

@@ -1,21 +1,18 @@
-"""`gridless delete`, `archive`, `export` and `predict`: what one does with a finished study."""
+"""`gridless delete` and `archive`: what takes a study away."""
 
-import csv
 import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from search.cli.common import echo
-from search.cli.views.quiet import without_chatter
 from search.errors import InputError
 from search.secret import masked
 
 if TYPE_CHECKING:
-    from search.actions.predict import Answer
     from search.study.storage.optuna_storage import LedgerStorage
     from search.study.storage.removal import Removal
 
@@ -29,13 +26,8 @@ Examples:
   gridless archive mlp-digits                        # runs/mlp-digits.tar.gz
   gridless archive mlp-digits --to backup/mlp.tar.gz --keep
 """
-_PREDICT_EPILOG = """\b
-Examples:
-  gridless predict mlp-digits seven.png three.jpg
-  gridless predict mlp-digits new.npz --top 3 > classes.csv
-"""
-_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 _json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+_yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 
 @click.command(epilog=_DELETE_EPILOG)
@@ -141,50 +133,6 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
         )
     _tell_kept(kept)
     return 0
-
-
-@click.command()
-@click.argument("name", metavar="STUDY")
-@click.option("--format", "format_", default="csv", show_default=True, help="csv, parquet or json.")
-@click.option(
-    "--to", type=click.Path(path_type=Path), metavar="FOLDER", help="Where to [the study's folder]."
-)
-def export(name: str, format_: str, to: Path | None) -> None:
-    """Write the leaderboard of STUDY for other programs, without its report, and print the file's
-    path.
-    """
-    import search
-    from search.paths import home
-
-    study = search.load_study(name)
-    echo(study.export(to or home() / study.name, format_))
-
-
-@click.command(epilog=_PREDICT_EPILOG)
-@click.argument("name", metavar="STUDY")
-@click.argument("files", nargs=-1, required=True, metavar="IMAGE…|FILE.npz")
-@click.option(
-    "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Classes per image."
-)
-@_json
-def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
-    """Say what the best finalist of STUDY takes each image for: CSV lines of image, class and
-    probability.
-
-    An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n,
-    height, width [, channels]). Pictures are brought to the size and colours of the study's own
-    images.
-    """
-    from search.actions.predict import predict as answer
-
-    with without_chatter():
-        answers, notices = answer(name, files, top=top)
-    for notice in notices:
-        echo(f"note: {notice}", err=True)
-    if as_json:
-        echo(json.dumps([_as_dict(a) for a in answers], indent=1, ensure_ascii=False))
-    else:
-        _print_csv(answers)
 
 
 def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
@@ -295,29 +243,4 @@ def _target(removal: "Removal", to: Path | None) -> Path:
     return path
 
 
-def _as_dict(answer: "Answer") -> dict[str, Any]:
-    guesses = [
-        {"label": g.label, "class": g.name, "probability": g.probability} for g in answer.guesses
-    ]
-    return {"image": answer.image, **guesses[0], "top": guesses}
-
-
-def _print_csv(answers: "Sequence[Answer]") -> None:
-    from search.text import csv_safe
-
-    n = max(len(a.guesses) for a in answers)
-    head = [
-        f"{name}{'' if i == 0 else f'_{i + 1}'}"
-        for i in range(n)
-        for name in ("class", "probability")
-    ]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["image", *head])
-    for answer in answers:
-        cells = [
-            cell for g in answer.guesses for cell in (csv_safe(g.name), f"{g.probability:.6f}")
-        ]
-        writer.writerow([csv_safe(answer.image), *cells])
-
-
-COMMANDS = (delete, archive, export, predict)
+COMMANDS = (delete, archive)

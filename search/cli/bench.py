@@ -1,9 +1,8 @@
-"""`gridless bench` and `gridless compare`."""
+"""`gridless bench`: runs a suite."""
 
 import json
 import signal
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -25,12 +24,6 @@ Examples:
   gridless bench documents --epochs 1 --seeds 1 --only mlp
   gridless bench quick                      # searches of four models, compared
   gridless bench path/to/suite.yaml --workers 2
-"""
-_COMPARE_EPILOG = """\b
-Examples:
-  gridless compare quick                    # a suite that was run
-  gridless compare mlp-fashion convNN-fashion lenet5-mnist --out paper
-  gridless compare mlp-digits convNN_1-digits --json
 """
 
 
@@ -166,6 +159,7 @@ def _mirror(bench: "Bench", plan: "Plan", report: "Report | None") -> str | None
 
 def _result(bench: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
     from search.actions.run import End
+    from search.cli.compare import print_comparison
 
     if any(end is not End.DONE for end in ends):
         echo(
@@ -173,39 +167,11 @@ def _result(bench: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:
             err=True,
         )
     try:
-        return _compare([bench.suite.name], None, as_json=as_json)
+        return print_comparison([bench.suite.name], None, as_json=as_json)
     except InputError as error:  # it was the end of a run, not of an input
         for problem in error.problems:
             echo(f"note: {problem}", err=True)
         return 0 if End.TIMEOUT in ends else 1
-
-
-@click.command(epilog=_COMPARE_EPILOG)
-@click.argument("names", nargs=-1, required=True, metavar="STUDY…|SUITE")
-@click.option(
-    "--out",
-    type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Where to [the suite's folder, or one in runs/comparisons].",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print paths and rows as JSON.")
-def compare(names: tuple[str, ...], out: Path | None, as_json: bool) -> int:
-    """Write the comparison of several studies, or of a SUITE that was run, as CSV, Markdown, LaTeX,
-    HTML and figures.
-
-    Studies are compared by the setting that each search chose, trained again and scored on the test
-    set; they must have been made on the same images and split. Systems of a suite under fixed
-    settings are held against their documents' figures. It reads what is stored and trains nothing.
-    """
-    return _compare(names, out, as_json=as_json)
-
-
-def _compare(names: Sequence[str], out: Path | None, *, as_json: bool) -> int:
-    from search.cli.compare import compare_names, print_comparison
-
-    done = compare_names(names, out)
-    print_comparison(done, as_json=as_json)
-    return 0 if done.has_values else 1
 
 
 def _describe(bench: "Bench") -> str:
@@ -238,4 +204,4 @@ def _search_words(plan: "Plan") -> str:
     return f"{', '.join(limits)}; {finalists_words(spec)}"
 
 
-COMMANDS = (bench, compare)
+COMMANDS = (bench,)

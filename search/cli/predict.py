@@ -1,0 +1,76 @@
+"""`gridless predict`."""
+
+import csv
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from search.cli.common import echo
+from search.cli.views.quiet import without_chatter
+
+if TYPE_CHECKING:
+    from search.actions.predict import Answer
+
+_EPILOG = """\b
+Examples:
+  gridless predict mlp-digits seven.png three.jpg
+  gridless predict mlp-digits new.npz --top 3 > classes.csv
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("name", metavar="STUDY")
+@click.argument("files", nargs=-1, required=True, metavar="IMAGE…|FILE.npz")
+@click.option(
+    "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Classes per image."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
+    """Say what the best finalist of STUDY takes each image for: CSV lines of image, class and
+    probability.
+
+    An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n,
+    height, width [, channels]). Pictures are brought to the size and colours of the study's own
+    images.
+    """
+    from search.actions.predict import predict as answer
+
+    with without_chatter():
+        answers, notices = answer(name, files, top=top)
+    for notice in notices:
+        echo(f"note: {notice}", err=True)
+    if as_json:
+        echo(json.dumps([_as_dict(a) for a in answers], indent=1, ensure_ascii=False))
+    else:
+        _print_csv(answers)
+
+
+def _as_dict(answer: "Answer") -> dict[str, Any]:
+    guesses = [
+        {"label": g.label, "class": g.name, "probability": g.probability} for g in answer.guesses
+    ]
+    return {"image": answer.image, **guesses[0], "top": guesses}
+
+
+def _print_csv(answers: "Sequence[Answer]") -> None:
+    from search.text import csv_safe
+
+    n = max(len(a.guesses) for a in answers)
+    head = [
+        f"{name}{'' if i == 0 else f'_{i + 1}'}"
+        for i in range(n)
+        for name in ("class", "probability")
+    ]
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["image", *head])
+    for answer in answers:
+        cells = [
+            cell for g in answer.guesses for cell in (csv_safe(g.name), f"{g.probability:.6f}")
+        ]
+        writer.writerow([csv_safe(answer.image), *cells])
+
+
+COMMANDS = (predict,)
