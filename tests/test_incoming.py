@@ -19,7 +19,7 @@ from search.datasets import load
 from search.errors import InputError
 from search.space.load import load_space
 from search.space.yaml_file import typed
-from search.study.settings import read_settings
+from search.study.read_settings import read_settings
 from search.study.storage.archive import read_archive
 
 LEVELS = "abcdefgh"

@@ -18,12 +18,8 @@ from search.errors import InputError
 from search.limits import limit_problems
 from search.paths import cache, check_artifacts, check_home, home, storage_url
 from search.space.space import Space
-from search.study.settings import (
-    Settings,
-    name_problem,
-    read_settings,
-    settings_for,
-)
+from search.study.read_settings import read_settings, settings_for
+from search.study.settings import Settings, name_problem
 from search.study.storage.optuna_storage import LedgerStorage
 from search.training.discovery import FoundSpace
 from search.worker.engines import engine

@@ -20,7 +20,8 @@ from search.report.tables import to_rows
 from search.study.settings import name_problem
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import open_library
-from search.study.suite import Suite, stored_suite, suite_name
+from search.study.suite import Suite, stored_suite
+from search.study.suite_file import suite_name
 
 _LONGEST = 100
 """Characters of a folder's name."""

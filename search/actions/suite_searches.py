@@ -7,12 +7,14 @@ from search.actions.plan_study import Plan, make_plan
 from search.datasets.split import Prepared
 from search.errors import InputError
 from search.space.space import Space
-from search.study.settings import Settings, settings_for
+from search.study.read_settings import settings_for
+from search.study.settings import Settings
 from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger, finals_of, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
-from search.study.suite import SearchSettings, SuiteFile, System
+from search.study.suite import System
+from search.study.suite_file import SearchSettings, SuiteFile
 from search.worker.engines.devices import Crew
 
 _LIMITS = set(SearchSettings.model_fields) - {"epochs", "strategy"}

@@ -13,7 +13,8 @@ from search.space.load import find_space, load_space
 from search.space.space import Published, Space
 from search.space.training_params import TRAINING, problems_of
 from search.study.spec import Split
-from search.study.suite import Entry, SearchSettings, SuiteFile, System
+from search.study.suite import System
+from search.study.suite_file import Entry, SearchSettings, SuiteFile
 
 Change = Mapping[str, Any]
 """What differs from the document's setting; in a search, what is pinned."""

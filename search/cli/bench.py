@@ -69,7 +69,8 @@ def bench(
     searched. Running it again goes on where it stopped, and with more --seeds adds to what is
     there.
     """
-    from search.actions.plan_suite import open_suite, prepare_suite
+    from search.actions.check_suite import prepare_suite
+    from search.actions.plan_suite import open_suite
     from search.worker.engines.start import staffed
 
     say = sayer(quiet)

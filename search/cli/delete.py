@@ -14,7 +14,7 @@ from search.secret import masked
 
 if TYPE_CHECKING:
     from search.study.storage.optuna_storage import LedgerStorage
-    from search.study.storage.removal import Removal
+    from search.study.storage.removal_plan import Removal
 
 _DELETE_EPILOG = """\b
 Examples:
@@ -139,7 +139,7 @@ def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
     from search.limits import grace_s
     from search.paths import storage_url
     from search.study.storage.read import check_name, open_library
-    from search.study.storage.removal import plan_removal
+    from search.study.storage.removal_plan import plan_removal
 
     check_name(name)
     storage = open_library(storage_url())

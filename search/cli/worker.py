@@ -163,7 +163,7 @@ def _checked(options: CrewOptions, studies: tuple[str, ...]) -> tuple[Any, Any, 
     """Settings, crew and storage; every problem of every part in one error."""
     from search.limits import limit_problems
     from search.paths import check_artifacts, check_home, storage_url
-    from search.study.settings import settings_for
+    from search.study.read_settings import settings_for
     from search.study.storage.ledger import Ledger
     from search.study.storage.optuna_storage import LedgerStorage
     from search.worker.engines import engine as engine_called

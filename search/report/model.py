@@ -16,7 +16,7 @@ from search.paths import home, storage_url
 from search.records import Search
 from search.report.evidence import is_there
 from search.study.finalists import champion, replicate_file, replicates_of
-from search.study.settings import read_settings
+from search.study.read_settings import read_settings
 from search.study.storage.read import check_name, open_library, stored_studies
 from search.training.kept import FACTS, FILE, WEIGHTS, Verdict, verify
 

@@ -1,17 +1,13 @@
-"""What a person may set about a study, in studies/*.yaml and by flags, checked at once."""
+"""What a person may set about a study: each setting with its bounds, its default and its flag."""
 
 import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from search.errors import InputError
 from search.files import plain_name
-from search.registry import data_folders, nearest
-from search.space.yaml_file import read_yaml
+from search.registry import nearest
 
 _LONGEST, _MOST_BYTES = 100, 200
 """Characters and bytes of a name: file systems allow 255 bytes, of which endings need some."""
@@ -20,16 +16,6 @@ FINAL = ".final"
 _RESERVED = {"comparisons", "mlflow-artifacts"}
 _NOT_NAMES = {"true", "false", "na", "nan", "null", "none", "auto"}
 """What CSV readers take for truth or for nothing, and what `--warm-start` does."""
-_RULE = {
-    "int_parsing": "must be a whole number",
-    "int_from_float": "must be a whole number",
-    "int_type": "must be a whole number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "bool_parsing": "must be true or false",
-}
-_BOUND = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
 DEFAULT_STRATEGY = "default"
 N_REPLICATES = 3
 """Fresh seeds for each finalist unless a number is given: the fewest whose interval is of use."""
@@ -208,66 +194,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def read_settings(path: Path) -> dict[str, Any]:
-    """The keys of a studies/*.yaml file. Raises InputError if it is no YAML mapping."""
-    file = read_yaml(path, may_be_empty=True)
-    if file.problems:
-        raise InputError([f"{path}:{line}: {problem}" for line, problem in file.problems])
-    return file.data
-
-
-def settings_for(stem: str, flags: Mapping[str, Any]) -> tuple[Settings | None, list[str]]:
-    """Settings from studies/default.yaml, then studies/<stem>.yaml, then `flags`, and every problem
-    found.
-
-    The settings are None exactly when there are problems.
-    """
-    problems: list[str] = []
-    merged: dict[str, Any] = {}
-    origin: dict[str, str] = {}
-    for file in (_settings_file("default"), _settings_file(stem)):
-        try:
-            content = read_settings(file) if file else {}
-        except InputError as error:
-            problems += error.problems
-            continue
-        merged |= content
-        origin |= {key: str(file) for key in content}
-    given = {k: v for k, v in flags.items() if v is not None}
-    merged |= given
-    origin |= {key: _name_of(key) for key in given}
-    try:
-        settings = Settings(**merged)
-    except ValidationError as error:
-        problems += [_explain(e, origin) for e in error.errors()]
-    return (None, problems) if problems else (settings, [])
-
-
-def _name_of(key: str) -> str:
-    """What messages call the setting `key` of a command."""
-    make = FLAGS[key].make if key in FLAGS else None
-    return make or option_of(key)
-
-
-def _settings_file(stem: str) -> Path | None:
-    return next((p for f in data_folders("studies") if (p := f / f"{stem}.yaml").is_file()), None)
-
-
-def _explain(error: Any, origin: Mapping[str, str]) -> str:
-    key = str(error["loc"][0])
-    kind, context = error["type"], error.get("ctx", {})
-    if kind == "extra_forbidden":
-        return f"{origin[key]}: {key!r} is not a setting; {nearest(key, Settings.model_fields)}"
-    if kind == "value_error":
-        rule = str(context["error"])
-    else:
-        bounds = [
-            f"must be {words} {context[end]}" for end, words in _BOUND.items() if end in context
-        ]
-        rule = bounds[0] if bounds else _RULE.get(kind, error["msg"])
-    return (
-        f"{origin[key]}: {key} = {error['input']!r}"
-        f" {'is wrong: ' if kind == 'value_error' else ''}{rule}"
-    )

@@ -10,9 +10,9 @@ import numpy as np
 import optuna
 import pytest
 
-from search.actions import plan_study as prepare
-from search.actions import plan_suite as module
-from search.actions.plan_suite import Bench, open_suite, prepare_suite
+from search.actions import check_suite, plan_study
+from search.actions.check_suite import prepare_suite
+from search.actions.plan_suite import Bench, open_suite
 from search.errors import InputError, TrialError
 from search.paths import home
 from search.records import StudyRecord
@@ -53,10 +53,10 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeBench
     (tmp_path / "spaces" / "mlp.yaml").write_text(SPACE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        module, "build_all", lambda questions, **_: [Answer(1, None)] * len(questions)
+        check_suite, "build_all", lambda questions, **_: [Answer(1, None)] * len(questions)
     )
     monkeypatch.setattr(
-        prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ())
+        plan_study, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ())
     )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     made: list[Bench] = []
@@ -407,7 +407,7 @@ def test_networks_that_a_data_set_does_not_fit_are_all_named(
             Answer(7, None) if q.model == "mlp" else Answer(None, "too small") for q in questions
         ]
 
-    monkeypatch.setattr(module, "build_all", answers)
+    monkeypatch.setattr(check_suite, "build_all", answers)
     text = "systems: [{model: [convNN_7, mlp, convNN_4], data: digits}]"
     assert mistakes(bench, text) == (
         "convNN_7 on digits: too small",

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from search.space.load import load_space
 from search.space.yaml_file import typed
-from search.study.settings import settings_for
-from search.study.suite import read_suite
+from search.study.read_settings import settings_for
+from search.study.suite_file import read_suite
 from tests.fuzz.helpers import ODD, ROOT, attempt, changed, damaged, dumped, fuzz, written
 
 SPACE = {

@@ -8,16 +8,8 @@ import pytest
 
 from search.errors import InputError
 from search.space.space import Published
-from search.study.suite import (
-    SearchSettings,
-    Suite,
-    System,
-    read_suite,
-    stored_suite,
-    stored_systems,
-    suite_name,
-    write_suite,
-)
+from search.study.suite import Suite, System, stored_suite, stored_systems, write_suite
+from search.study.suite_file import SearchSettings, read_suite, suite_name
 
 SYSTEM = System(
     study="own.mlp-digits",

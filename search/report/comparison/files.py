@@ -9,8 +9,9 @@ from plotly.offline import get_plotlyjs
 
 from search.errors import InputError
 from search.files import unwritable, write_text
-from search.report.charts.drawing import Picture, as_chart
+from search.report.charts.drawing import Picture
 from search.report.charts.paper import write_pictures
+from search.report.charts.screen import as_chart
 from search.report.page import jinja
 from search.report.tables import to_csv
 

@@ -7,7 +7,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.analysis.comparison import Comparison
-from search.report.charts.drawing import Picture, as_chart
+from search.report.charts.drawing import Picture
+from search.report.charts.screen import as_chart
 from search.report.comparison.cells import markdown_page, paragraphs
 from search.report.comparison.charts import comparison_pictures
 from search.report.comparison.files import ComparisonPaths, Texts, write_files

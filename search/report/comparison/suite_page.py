@@ -7,7 +7,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from search.report.charts.chart import Chart
-from search.report.charts.drawing import as_chart
+from search.report.charts.screen import as_chart
 from search.report.comparison.cells import markdown_page, paragraphs
 from search.report.comparison.files import ComparisonPaths, Texts, write_files
 from search.report.comparison.suite import LAYOUT, ComparisonRow, comparison_frame, data_sets

@@ -1,90 +1,30 @@
-"""Removing a study: what belongs to it, what disk that frees, and an order of steps that no crash
-can spoil.
+"""Removing a study, in an order of steps that no crash can spoil.
 
 The rows in the storage go last. Whatever ends the program before, the study is still known, no
 worker serves it, and removing it once more finishes.
 """
 
-import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from search.artifacts import join, remove_tree, sizes_below
+from search.artifacts import remove_tree
 from search.datasets.in_use import unused
-from search.datasets.split import find_prepared
 from search.errors import InputError
-from search.paths import artifacts, cache, home
+from search.paths import artifacts, cache
 from search.secret import masked
-from search.study.settings import FINAL
-from search.study.spec import StudySpec, stored_spec_of
-from search.study.storage.claim import is_lost
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState, put_place
-from search.study.storage.read import StoredStudy, stored_studies
+from search.study.storage.read import StoredStudy
+from search.study.storage.removal_plan import Removal, busy_problems, unshared_data
 from search.study.storage.trial_rows import DamagedError, decoding
 
 REASON = "it is being deleted"
-
-
-@dataclass(frozen=True)
-class Removal:
-    """What removing a study takes away."""
-
-    name: str
-    studies: tuple[StoredStudy, ...]
-    """The study and that of its finalists, as far as they are in the storage."""
-    n_trials: Mapping[str, int]
-    """By study."""
-    places: Mapping[str, int]
-    """Every folder that goes, a path or a store's URL, with its bytes, in order."""
-
-    @property
-    def freed_mb(self) -> float:
-        """The disk that it frees, MB (2**20 bytes)."""
-        return self.freed_without(())
-
-    def freed_without(self, kept: Collection[str]) -> float:
-        """The same, MB, if the places `kept` stay."""
-        return sum(n_bytes for place, n_bytes in self.places.items() if place not in kept) / 2**20
-
-
-def plan_removal(storage: LedgerStorage, name: str, *, grace_s: float) -> Removal:
-    """What belongs to study `name`. Nothing is changed.
-
-    A worker that was silent for `grace_s` seconds is taken for lost and holds nothing up. Raises
-    InputError for a bad or unknown name, while workers are at work on the study, when its folder is
-    not its own, and when a place that it keeps files at is out of reach. What is stored of the
-    study may be damaged.
-    """
-    studies = _stored(storage, name)
-    with storage.reading(), storage.session() as session:
-        problems = _busy(storage, session, name, studies, grace_s)
-        trial = models.TrialModel
-        counted = {
-            s.name: session.query(trial).filter_by(study_id=s.study_id).count() for s in studies
-        }
-    problems += [problem for s in studies if (problem := _folder_problem(home() / s.name))]
-    if problems:
-        raise InputError(problems)
-    places = [
-        *_kept_elsewhere(studies),
-        *_prepared(storage, studies),
-        *(str(home() / s.name) for s in studies[::-1]),
-    ]
-    sizes = {place: _sizes(name, place) for place in places}
-    n_bytes = {
-        place: sum(files.values())
-        for place, files in sizes.items()
-        if files or Path(place).is_dir()
-    }
-    return Removal(name, studies, counted, n_bytes)
 
 
 def take_off(
@@ -99,7 +39,7 @@ def take_off(
     with storage.session() as session:
         for study in sorted(removal.studies, key=lambda s: s.study_id):
             storage.lock_study(session, study.study_id)
-        if problems := _busy(storage, session, removal.name, removal.studies, grace_s):
+        if problems := busy_problems(storage, session, removal.name, removal.studies, grace_s):
             raise InputError(problems)
         for study in removal.studies:
             place = _place(storage, session, study)
@@ -151,7 +91,7 @@ def remove(storage: LedgerStorage, removal: Removal) -> list[str]:
 def _remove_prepared(storage: LedgerStorage, removal: Removal, place: str) -> bool:
     """Whether `place` could be removed: a study that is about to be stored may use it."""
     with unused(Path(place)) as is_unused:
-        if is_unused := is_unused and place in _prepared(storage, removal.studies):
+        if is_unused := is_unused and place in unshared_data(storage, removal.studies):
             remove_tree(place)
     return is_unused
 
@@ -174,137 +114,8 @@ def delete_rows(storage: LedgerStorage, study_ids: Sequence[int]) -> None:
                 session.execute(sa.delete(table).where(table.c.trial_id.in_(trial_ids)))
 
 
-def _stored(storage: LedgerStorage, name: str) -> tuple[StoredStudy, ...]:
-    """As `stored_studies`; of a damaged study all that can be read of it, since it must go, too."""
-    try:
-        return stored_studies(storage, name)
-    except DamagedError:
-        names = [n for n in (name, name + FINAL) if n in storage.study_names()]
-        return tuple(study for n in names if (study := _legible(storage, n)))
-
-
-def _legible(storage: LedgerStorage, name: str) -> StoredStudy | None:
-    """Study `name` without the attributes that can't be read; None if there is no such study."""
-    attrs: dict[str, Any] = {}
-    with storage.reading(), storage.session() as session:
-        study_id = session.scalar(sa.select(models.StudyModel.study_id).filter_by(study_name=name))
-        if study_id is None:
-            return None
-        with suppress(DamagedError), decoding(name):
-            for key, text in storage.study_attrs(session, study_id).items():
-                with suppress(DamagedError), decoding(name):
-                    attrs[key] = json.loads(text)
-    return StoredStudy(name, study_id, str(attrs.get("uid", "")), attrs)
-
-
 def _place(storage: LedgerStorage, session: Session, study: StoredStudy) -> Place:
     """The place of a study on the queue; a damaged one reads paused, as none does."""
     with suppress(DamagedError), decoding(study.name):
         return Place.of(storage.study_attrs(session, study.study_id))
     return Place(QueueState.PAUSED)
-
-
-def _sizes(name: str, place: str) -> dict[str, int]:
-    try:
-        return sizes_below(place)
-    except OSError as error:
-        rule = f"what {name!r} keeps can't be looked at ({error})"
-        raise InputError(f"{rule}; check GRIDLESS_ARTIFACTS and the network") from error
-
-
-def _busy(
-    storage: LedgerStorage,
-    session: Session,
-    name: str,
-    studies: Sequence[StoredStudy],
-    grace_s: float,
-) -> list[str]:
-    problems = []
-    for study in studies:
-        running = [
-            (trial.number, worker)
-            for trial, silent_s in storage.silent_for(session, study.study_id)
-            if (worker := _worker(storage, session, study, trial, silent_s, grace_s))
-        ]
-        if running:
-            trials = ", ".join(f"{number} by {worker}" for number, worker in running)
-            rule = f"study {study.name!r}: trials are being trained: {trials}"
-            problems.append(
-                f"{rule}; first `gridless pause {name}` or `gridless cancel {name}`, and wait a"
-                " moment"
-            )
-    return problems
-
-
-def _worker(
-    storage: LedgerStorage,
-    session: Session,
-    study: StoredStudy,
-    trial: Any,
-    silent_s: float | None,
-    grace_s: float,
-) -> str | None:
-    """Who works on a RUNNING trial, None if lost. Of a damaged claim only beats can tell."""
-    with suppress(DamagedError), decoding(study.name, trial.number):
-        claim = storage.claim_of(session, trial.trial_id)
-        return None if is_lost(claim, silent_s, grace_s) else str(claim.get("worker", "a worker"))
-    return None if silent_s is None or silent_s > grace_s else "a worker"
-
-
-def _folder_problem(folder: Path) -> str | None:
-    if folder.is_symlink():
-        return (
-            f"{folder} is a link to {folder.resolve()}; put the folder itself there, or remove the"
-            " link"
-        )
-    if (folder / "suite.yaml").exists():
-        return (
-            f"{folder} holds a suite, too; move its suite.yaml and comparison.* to another folder"
-            " first"
-        )
-    return None
-
-
-def _kept_elsewhere(studies: Sequence[StoredStudy]) -> list[str]:
-    """Checkpoints and evidence outside the study's folder; others may have files beside."""
-    roots = [root for s in studies[::-1] if (root := artifacts(s.name)) != str(home() / s.name)]
-    return [join(root, kind) for root in roots for kind in ("checkpoints", "evidence")]
-
-
-def _prepared(storage: LedgerStorage, studies: Sequence[StoredStudy]) -> list[str]:
-    """Prepared data that no other study uses: test images first, as the rest finds them."""
-    ours = [spec for s in studies if (spec := _spec(s.name, s.attrs))]
-    names = [n for n in storage.study_names() if n not in {s.name for s in studies}]
-    others = []
-    for name in names:
-        stored = _legible(storage, name)
-        spec = _spec(name, stored.attrs) if stored else None
-        if spec:
-            others.append(spec)
-    places: list[str] = []
-    for spec in {_split_of(s): s for s in ours}.values():
-        split = find_prepared(
-            spec.data,
-            spec.data_digest,
-            seed=spec.seed,
-            validation_fraction=spec.validation_fraction,
-            cache=cache(),
-        )
-        if split is None:
-            continue
-        if split.test_folder and all(o.data_digest != spec.data_digest for o in others):
-            places.append(str(split.test_folder))
-        if all(_split_of(o) != _split_of(spec) for o in others):
-            places.append(str(split.folder))
-    return places
-
-
-def _split_of(spec: StudySpec) -> tuple[str, str, int, float]:
-    return spec.data, spec.data_digest, spec.seed, spec.validation_fraction
-
-
-def _spec(name: str, attrs: Mapping[str, Any]) -> StudySpec | None:
-    try:
-        return stored_spec_of(name, attrs)
-    except InputError:
-        return None  # another program's, or of another version

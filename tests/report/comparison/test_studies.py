@@ -16,9 +16,10 @@ from search.analysis.statistics import Difference, Runs, compare_all, holm
 from search.errors import InputError
 from search.files import write_text
 from search.records import Search, StudyRecord
-from search.report.charts.drawing import Axis, as_chart, log_ticks, tick_text
+from search.report.charts.drawing import Axis, log_ticks, tick_text
 from search.report.charts.label_places import place
 from search.report.charts.paper import write_pictures
+from search.report.charts.screen import as_chart
 from search.report.comparison.charts import accuracy_by_search, accuracy_per_study, pareto
 from search.report.comparison.contenders import contenders, searched
 from search.report.comparison.entrants import Entrant, differences

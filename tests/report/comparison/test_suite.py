@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from search.errors import InputError
-from search.report.charts.drawing import as_chart
+from search.report.charts.screen import as_chart
 from search.report.comparison.suite import ComparisonRow, comparison_frame, standing
 from search.report.comparison.suite_chart import accuracy_per_model
 from search.report.comparison.suite_page import suite_markdown, write_comparison

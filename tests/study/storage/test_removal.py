@@ -23,7 +23,8 @@ from search.study.storage.database import models
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
 from search.study.storage.read import open_library, read_study, search_names, stored_studies
-from search.study.storage.removal import plan_removal, put_back, remove, take_off
+from search.study.storage.removal import put_back, remove, take_off
+from search.study.storage.removal_plan import plan_removal
 from search.study.storage.trial_rows import DamagedError
 from tests.kept import ME, keep
 from tests.study.helpers import begin, forget_beats
