@@ -24,10 +24,10 @@ def epoch_of(way: str, model_name: str, batch_size: int, n_images: int) -> Calla
     import numpy as np
 
     from search.registry import load_builder
-    from search.training.engine import make_engine
     from search.training.feed import Part, chunks, epoch_order
     from search.training.recipe import compile_model, steps_per_execution
     from search.training.scaling import scale, scale_in_graph
+    from search.training.train_loop import make_train_loop
 
     shape = (32, 32, 3) if model_name in {"lab_cnn", "cifar_cnn", "alexnet"} else (28, 28, 1)
     rng = np.random.default_rng(0)
@@ -39,7 +39,7 @@ def epoch_of(way: str, model_name: str, batch_size: int, n_images: int) -> Calla
     if way.startswith("engine"):
         compile_model(model, {"lr": 0.01, "batch_size": batch_size}, total_updates=1000)
         model.optimizer.build(model.trainable_variables)
-        engine = make_engine(
+        loop = make_train_loop(
             model,
             sample=images[:1],
             batch_size=batch_size,
@@ -47,7 +47,7 @@ def epoch_of(way: str, model_name: str, batch_size: int, n_images: int) -> Calla
             augment=None,
         )
         order = epoch_order(n_images, batch_size, seed=0, step=1, drop=False)
-        return lambda: engine.train(chunks(Part(images, labels), order, batch_size))
+        return lambda: loop.train(chunks(Part(images, labels), order, batch_size))
     steps = steps_per_execution(batch_size) if way != "fit" else 1
     model.compile(
         optimizer=keras.optimizers.SGD(0.01),

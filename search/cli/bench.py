@@ -71,7 +71,7 @@ def bench(
     """
     from search.actions.check_suite import prepare_suite
     from search.actions.plan_suite import open_suite
-    from search.worker.engines.start import staffed
+    from search.worker.engines.started_workers import started_workers
 
     say = sayer(quiet)
     bench = prepare_suite(suite, {**crew.settings, **flags}, only, skip, say, crew.engine)
@@ -90,7 +90,7 @@ def bench(
     try:
         for plans in (bench.first_plans, bench.final_plans):
             for batch in bench.batches(plans()):
-                with staffed(
+                with started_workers(
                     bench.crew,
                     bench.settings,
                     bench.folder,

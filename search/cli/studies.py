@@ -45,7 +45,7 @@ def study(options: StudyOptions, crew: CrewOptions, *, no_mlflow: bool) -> int:
     It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
     from search.actions.check_study import check
-    from search.worker.engines.start import staffed
+    from search.worker.engines.started_workers import started_workers
 
     say = sayer(options.quiet)
     request = options.request(crew)
@@ -53,7 +53,7 @@ def study(options: StudyOptions, crew: CrewOptions, *, no_mlflow: bool) -> int:
         return _show_plan(request, say, as_json=options.as_json)
     checked = check(request, say)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
-    with staffed(
+    with started_workers(
         checked.crew,
         checked.settings,
         checked.folder,

@@ -58,7 +58,7 @@ def worker(
     """
     from search.paths import home
     from search.worker.engines.order import Order
-    from search.worker.engines.start import mirrored, staffed
+    from search.worker.engines.started_workers import started_mirror, started_workers
 
     say = sayer(quiet)
     settings, crew, storage = _checked(options, studies)
@@ -69,8 +69,8 @@ def worker(
     try:
         signal.signal(signal.SIGTERM, _terminate)
         with (
-            mirrored(folder, **shared) as keep_mirror,
-            staffed(
+            started_mirror(folder, **shared) as keep_mirror,
+            started_workers(
                 crew,
                 settings,
                 folder,
@@ -135,7 +135,7 @@ def _teller(storage: Any) -> Callable[[], None]:
 
 def _results(report: str) -> str:
     """Where leaderboard, report and model of a study are, by `Place.report`."""
-    from search.training.kept import FILE, WEIGHTS
+    from search.training.kept_network import FILE, WEIGHTS
 
     host, _, folder = report.partition(":")
     if host != socket.gethostname():

@@ -12,7 +12,7 @@ from search.datasets import pictures
 from search.datasets.image_data import some
 from search.datasets.npz import UNREADABLE, check_fits
 from search.errors import InputError
-from search.incoming import opened
+from search.untrusted import opened
 
 KEYS = ("x", "x_test")
 """What a file of arrays calls its images; the first that is there counts."""

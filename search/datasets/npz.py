@@ -14,7 +14,7 @@ from numpy.lib.npyio import NpzFile
 from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays, problems, some
 from search.errors import InputError
 from search.files import whole_file
-from search.incoming import check_memory, opened
+from search.untrusted import check_memory, opened
 
 log = logging.getLogger(__name__)
 _READ = (*ARRAYS, "class_names")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from search.errors import InputError
-from search.incoming import opened
+from search.untrusted import opened
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp"})
 # Only these: Pillow would hand a file that is PostScript, whatever its name, to another program.

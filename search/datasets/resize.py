@@ -9,7 +9,7 @@ from PIL import Image, ImageOps
 
 from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays
 from search.errors import InputError
-from search.incoming import memory_problem
+from search.untrusted import memory_problem
 
 Size: TypeAlias = tuple[int, int]
 """Width and height, pixels."""

@@ -10,10 +10,10 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from search.errors import InputError
-from search.incoming import MAX_VALUES, MAX_YAML_BYTES, opened
 from search.space.problems import Where
 from search.space.values import show
 from search.text import cut, text_problem, visible
+from search.untrusted import MAX_VALUES, MAX_YAML_BYTES, opened
 
 _MERGE = "tag:yaml.org,2002:merge"
 _EMPTY = "is empty; write `model: NAME`, `params:` and `document:`"

@@ -12,8 +12,8 @@ from search.space.from_kerastuner import space_from
 from search.space.hyper_choices import FOUND, Hyper, fits
 from search.space.space import Space
 from search.space.values import show
-from search.training.ask import ask
 from search.training.exploration import MAX_BUILDS, Exploration
+from search.training.model_process import ask
 
 _KINDS = ("Boolean", "Choice", "Fixed", "Float", "Int")
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.artifacts import join, whole
-from search.training.engine import Images, Labels
+from search.training.train_loop import Images, Labels
 
 MAX_WRONG = 48
 """Misclassified images that are kept, the most confident first."""

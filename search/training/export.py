@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from search.artifacts import whole
-from search.training.kept import FACTS, FILE, WEIGHTS, Kept, write_kept
-from search.training.outputs import Outputs
+from search.training.classifier_outputs import Outputs
+from search.training.kept_network import FACTS, FILE, WEIGHTS, Kept, write_kept
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +45,8 @@ def _uncompiled(network: keras.Model) -> keras.Model:
 
 
 def save_network(network: keras.Model, scaling: str, kept: Kept, location: str) -> None:
-    """Write the files of a trained `network`, those of `search.training.kept`; `location`, a path
-    or a store's URL, is that of the one that ends in .keras.
+    """Write the files of a trained `network`, those of `search.training.kept_network`; `location`,
+    a path or a store's URL, is that of the one that ends in .keras.
 
     What Keras can't write (a layer without a configuration, say) is left out with a warning. The
     network loses its optimizer, which would be three times as large as its weights. Raises OSError.

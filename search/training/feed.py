@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from search.datasets.in_use import Use
 from search.datasets.split import read_split, read_test
 from search.errors import StudyError
-from search.training.engine import Chunk, Images, Labels
 from search.training.job import Job
+from search.training.train_loop import Chunk, Images, Labels
 
 CHUNK_BYTES = 64 * 2**20
 """Images handed to the network at once: enough to make the call cheap, little beside the data."""

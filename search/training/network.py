@@ -9,15 +9,15 @@ import keras
 import numpy as np
 
 from search.training.augment import augmentation
+from search.training.classifier_outputs import Outputs, is_random, last_operation, outputs_of
 from search.training.determinism import be_deterministic
-from search.training.engine import Images, Prepare
 from search.training.features import cached_features, split_frozen
 from search.training.hypermodel import HyperBuilder, builder_of
 from search.training.job import Job
-from search.training.outputs import Outputs, is_random, last_operation, outputs_of
 from search.training.own_compile import matching
 from search.training.pretrained import load_weights
 from search.training.scaling import scale_in_graph
+from search.training.train_loop import Images, Prepare
 
 _MOST_VALUES = 2**16
 """Images that show whether a network is random: many where small, as its chances may be rare."""

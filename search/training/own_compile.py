@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from search.errors import InputError
-from search.training.outputs import Outputs
+from search.training.classifier_outputs import Outputs
 
 _N_TRIED = 3
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Self
 from search.errors import InputError
 from search.space.hyper_choices import for_builder
 from search.space.space import Space
-from search.training.ask import ask
+from search.training.model_process import ask
 
 
 @dataclass(frozen=True)

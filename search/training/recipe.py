@@ -7,7 +7,7 @@ import keras
 
 from search.space.optimizers import OPTIMIZERS
 from search.space.training_params import TRAINING
-from search.training.outputs import Outputs
+from search.training.classifier_outputs import Outputs
 from search.training.schedule import base_rate
 
 SMALL_BATCH_STEPS = 32

@@ -15,7 +15,6 @@ from search.errors import TrialError
 from search.records import Ending
 from search.strategies.protocol import Decision
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from search.training.engine import Engine, make_engine
 from search.training.evidence import scores, write_network, write_predictions
 from search.training.export import save_network
 from search.training.feed import (
@@ -28,11 +27,12 @@ from search.training.feed import (
     read_feed,
 )
 from search.training.job import Job
-from search.training.kept import N_IMAGES, Facts, Kept
+from search.training.kept_network import N_IMAGES, Facts, Kept
 from search.training.network import Network, build_network
 from search.training.own_compile import compile_again
 from search.training.recipe import compile_model, steps_per_execution
 from search.training.schedule import rate_of, stops_early
+from search.training.train_loop import TrainLoop, make_train_loop
 
 logger = logging.getLogger(__name__)
 NAN_REASON = "the loss became NaN or infinite"
@@ -124,7 +124,7 @@ class _Run:
             feed.validation.labels,
         )
         self._feed = Feed(train, validation)
-        self._engine: Engine = make_engine(
+        self._loop: TrainLoop = make_train_loop(
             model,
             sample=train.images[:1],
             batch_size=self._batch_size,
@@ -170,7 +170,7 @@ class _Run:
         order = epoch_order(
             len(labels), self._batch_size, seed=self._job.seed, step=step, drop=self._drop
         )
-        measured = self._engine.train(chunks(self._feed.train, order, self._batch_size))
+        measured = self._loop.train(chunks(self._feed.train, order, self._batch_size))
         if missing := [name for name in ("loss", "accuracy") if name not in measured]:
             raise TrialError(
                 f"training reported no {', '.join(missing)}: the model must leave compile() and"
@@ -239,7 +239,7 @@ class _Run:
         )
 
     def _predict(self, images: Any) -> Any:
-        return self._network.outputs.probabilities(self._engine.predict(images))
+        return self._network.outputs.probabilities(self._loop.predict(images))
 
     def _keep(self, split: str, step: int, probabilities: Any, part: Part) -> None:
         with _going_on_without(f"the predictions of epoch {step}"):

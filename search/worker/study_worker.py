@@ -25,7 +25,7 @@ from search.worker.data import code_problem
 from search.worker.outages import Patience
 from search.worker.reporter import Reporter
 from search.worker.segment import Outcome, SegmentRunner
-from search.worker.settling import store
+from search.worker.segment_end import store_end
 from search.worker.trial.job_for import job_for
 from search.worker.trial.sandbox import Sandbox
 from search.worker.trial_files import TrialFiles
@@ -218,7 +218,7 @@ class StudyWorker:
         """Store how a segment ended, then track it, then drop what is no longer needed."""
         now = time.time()
         log = self._files.log(claim.number)
-        state = self._patience.call(lambda: store(self._ledger, claim, outcome, log))
+        state = self._patience.call(lambda: store_end(self._ledger, claim, outcome, log))
         tags = {"reason": outcome.reason} if outcome.reason and state != State.WAITING else {}
         self._tracker.end(claim.number, state, at=now, tags=tags)
         if outcome.ending == Ending.HALT:

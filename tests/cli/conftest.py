@@ -10,7 +10,6 @@ from search.actions import plan_study as prepare
 from search.actions import run
 from search.cli import main
 from search.training.probe import Corner, ProbeReport
-from search.worker.engines import start as staff
 from tests.worker.helpers import Sandbox, pretend, serve
 
 
@@ -47,5 +46,5 @@ def pretending(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
     monkeypatch.setattr(
         prepare, "probe", lambda *_, **__: ProbeReport((Corner({}, 1, None),), {}, ())
     )
-    monkeypatch.setattr(staff, "staffed", nobody)
+    monkeypatch.setattr("search.worker.engines.started_workers.started_workers", nobody)
     monkeypatch.setattr(run, "run", run_here)

@@ -22,7 +22,7 @@ from search.study.storage.queue import QueueState
 from search.tracking.mlflow.send import sync
 from search.tracking.outbox import write_header
 from search.training.evidence import write_predictions
-from search.training.kept import Verdict
+from search.training.kept_network import Verdict
 from tests.kept import ME, SHAPE, keep, samples
 from tests.study.helpers import begin
 from tests.training.test_inference import save

@@ -15,7 +15,6 @@ from click.testing import CliRunner, Result
 
 from search.cli import worker
 from search.worker.engines import local, restarts
-from search.worker.engines import start as staff
 from search.worker.engines.ray import engine as ray
 
 Run = Callable[..., Result]
@@ -111,7 +110,7 @@ def test_a_mirror_that_dies_is_started_again_like_a_worker(
         started[-1].wait()
         now.s += restarts.LONGEST_PAUSE_S
 
-    monkeypatch.setattr(staff, "follow", follow)
+    monkeypatch.setattr("search.worker.engines.started_workers.follow", follow)
     assert run(*arguments, "--gpus", "none", steps=[step] * 6).return_value == 0
     assert len(started) == n_starts
 

@@ -20,11 +20,11 @@ from search.errors import InputError
 from search.registry import load_builder
 from search.space.from_kerastuner import space_from, space_of
 from search.space.space import Space
+from search.training.classifier_outputs import Outputs
 from search.training.discovery import explore, hypers_of
 from search.training.hypermodel import builder_of, setting_hp
 from search.training.job import Job
 from search.training.network import build_network
-from search.training.outputs import Outputs
 from search.training.own_compile import RowsOfLabels, loss_of_numbers
 from search.training.trainer import train
 from tests.cli.helpers import gridless, rows

@@ -19,7 +19,7 @@ from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram
 from search.report.classes import class_table
 from search.report.evidence import Evidence, Layer, Network, Predictions, Samples, read_evidence
 from search.report.study_report import write_report
-from search.training.kept import Verdict
+from search.training.kept_network import Verdict
 from search.words import percent
 from tests.report.finished import final_of, finished
 from tests.report.test_page import Page

@@ -14,11 +14,11 @@ import pytest
 from search.datasets.split import Prepared
 from search.errors import InputError
 from search.report.evidence import read_evidence
-from search.training.answer import answer_to
 from search.training.feed import read_evaluation, read_feed
 from search.training.inference import open_network, probabilities, verified
 from search.training.job import Job
-from search.training.kept import Verdict, read_kept, verify
+from search.training.kept_network import Verdict, read_kept, verify
+from search.training.model_process_main import answer_to
 from search.training.trainer import train
 
 NETS = """
@@ -145,7 +145,7 @@ def test_a_network_that_does_not_repeat_itself_or_has_lost_its_module_is_not_pas
     digits: Prepared, tmp_path: Path, own_nets: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(job(digits, tmp_path, own_nets, {"kind": "plain"}))
-    monkeypatch.setattr("search.training.kept.ask", answer_to)
+    monkeypatch.setattr("search.training.kept_network.ask", answer_to)
     assert verify(tmp_path, own_nets).how == "weights"
     missing = verify(tmp_path, "kept_nots:build")
     assert (missing.how, "kept_nots" in missing.problem) == (None, True)

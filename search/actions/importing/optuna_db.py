@@ -12,9 +12,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.actions.importing.rows import Past, PastTrial
 from search.errors import InputError
-from search.incoming import check_memory
 from search.secret import masked, redacted
 from search.study.storage.database import engine_options, normalize_url, root_cause
+from search.untrusted import check_memory
 
 _PREFIX = "optuna:"
 _FILES = (".db", ".sqlite", ".sqlite3", ".log", ".journal")

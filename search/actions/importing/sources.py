@@ -15,8 +15,8 @@ from typing import Any
 from search.actions.importing.optuna_db import is_optuna, read_optuna
 from search.actions.importing.rows import Past, PastTrial
 from search.errors import InputError
-from search.incoming import check_memory, opened, read_json
 from search.records import State
+from search.untrusted import check_memory, opened, read_json
 
 _PICKLES = (".pkl", ".pickle", ".joblib")
 _HOW = (

@@ -21,13 +21,13 @@ from typing import IO, Any, cast
 from search.artifacts import join, reading, sizes_below
 from search.errors import InputError
 from search.files import whole_file
-from search.incoming import check_memory, opened, parse_json
 from search.paths import artifacts, home
 from search.records import StudyRecord
 from search.study.environment import code_version
 from search.study.storage.jsonl import read_lines, study_lines
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import StoredStudy
+from search.untrusted import check_memory, opened, parse_json
 
 SCHEMA = "gridless.archive/1"
 SUFFIXES = (".tar.gz", ".tgz")

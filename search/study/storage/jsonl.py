@@ -9,12 +9,12 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial, TrialState
 
 from search.errors import InputError
-from search.incoming import parse_json
 from search.records import StudyRecord
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE
 from search.study.storage.read import ENDED_BY, StoredStudy, ended_by, read_study
 from search.study.storage.trial_rows import DamagedError, StoredTrial
+from search.untrusted import parse_json
 
 SCHEMA = "gridless.study/1"
 """The first line's `schema`. A reader of version 1 can read whatever says 1."""

@@ -30,7 +30,7 @@ from search.tracking.mlflow.runs import KIND, find_runs
 from search.tracking.mlflow.served import Flavor, UnservableError
 from search.tracking.outbox import read_header
 from search.tracking.uri import default_uri
-from search.training.kept import FACTS, WEIGHTS
+from search.training.kept_network import FACTS, WEIGHTS
 
 ALIAS = "champion"
 DIGEST = "gridless.model_sha256"

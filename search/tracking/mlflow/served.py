@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.study.user_code import top_files
-from search.training.kept import FACTS, read_kept
+from search.training.kept_network import FACTS, read_kept
 
 _BUILDER = "builder"
 """A file with the builder's name, beside the weights."""

@@ -133,7 +133,7 @@ import json, os, sys
 import keras, mlflow, numpy as np
 from search.paths import home
 from search.training.export import save_network
-from search.training.kept import Facts, Kept
+from search.training.kept_network import Facts, Kept
 from search.training.network import build_whole
 from search.tracking.mlflow.register import register
 

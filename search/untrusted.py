@@ -1,4 +1,4 @@
-"""Files and texts from elsewhere, read within bounds of kind, length and memory."""
+"""Files and texts from elsewhere, which may be anything: bounds of kind, length and memory."""
 
 import contextlib
 import errno

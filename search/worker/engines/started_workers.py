@@ -15,7 +15,7 @@ from search.worker.engines.restarts import Kept, Restarts
 
 
 @contextmanager
-def staffed(
+def started_workers(
     crew: Crew,
     settings: Settings,
     folder: Path,
@@ -43,12 +43,12 @@ def staffed(
 
 
 @contextmanager
-def mirrored(folder: Path, *, mlflow: bool, for_ever: bool) -> Iterator[Callable[[], None]]:
+def started_mirror(folder: Path, *, mlflow: bool, for_ever: bool) -> Iterator[Callable[[], None]]:
     """What sends all outboxes of this home on to MLflow, unless it isn't wanted; its log goes into
     `folder`.
 
-    Call what is yielded now and then: it starts the mirror again if that died, as `staffed` does
-    with workers. In the end the mirror sends what is left, in a hurry after an exception.
+    Call what is yielded now and then: it starts the mirror again if that died, as `started_workers`
+    does with workers. In the end the mirror sends what is left, in a hurry after an exception.
     """
     mirror = Kept(Restarts(None if for_ever else worker_restarts()))
 

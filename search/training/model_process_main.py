@@ -1,4 +1,4 @@
-"""Answers the questions of `search.training.ask`: JSON in and out, in a process of its own."""
+"""Answers the questions of `model_process`: JSON in and out, in a process of its own."""
 
 import itertools
 import json
@@ -15,8 +15,8 @@ from search.space.from_kerastuner import COMPILED
 from search.space.hyper_choices import for_builder
 from search.space.space import ChoiceParam, Space
 from search.text import message_of
-from search.training.ask import MARK
 from search.training.discovery import explore
+from search.training.model_process import MARK
 from search.training.params_read import Recorder
 from search.training.probe import Question
 from search.training.reason import reason_of
@@ -40,8 +40,8 @@ def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:
 def _build(network: Question, *, weights: bool) -> tuple[int | None, str | None]:
     import keras  # noqa: PLC0415  only the probe's own process loads it
 
+    from search.training.classifier_outputs import outputs_of  # noqa: PLC0415
     from search.training.network import build_whole  # noqa: PLC0415
-    from search.training.outputs import outputs_of  # noqa: PLC0415
     from search.training.pretrained import load_weights  # noqa: PLC0415
 
     try:

@@ -11,7 +11,7 @@ from search.worker.segment import Outcome
 from search.worker.trial_files import log_tail
 
 
-def store(ledger: Ledger, claim: Claim, outcome: Outcome, log: Path) -> State:
+def store_end(ledger: Ledger, claim: Claim, outcome: Outcome, log: Path) -> State:
     """Store how a segment ended, with what it had not sent yet; the state of its trial from now on.
 
     Of one that failed the end of its `log` is kept. Raises ClaimLostError when the trial has been

@@ -1,4 +1,4 @@
-"""Epochs by each engine: the same as Keras' own, however the images are handed over."""
+"""Epochs by each loop: the same as Keras' own, however the images are handed over."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,13 +10,13 @@ import pytest
 from search.datasets.split import Prepared, read_split
 from search.registry import load_builder
 from search.training import feed
-from search.training.engine import PREDICT_BATCH, Engine, make_engine
 from search.training.feed import Part, chunks, epoch_order
 from search.training.recipe import compile_model
 from search.training.scaling import scale, scale_in_graph
+from search.training.train_loop import PREDICT_BATCH, TrainLoop, make_train_loop
 
 PARAMS = {"depth": 1, "units": 16, "dropout": 0.2, "lr": 0.1, "momentum": 0.9, "batch_size": 50}
-MakeEngine = Callable[..., tuple[Engine, keras.Model]]
+MakeLoop = Callable[..., tuple[TrainLoop, keras.Model]]
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,14 @@ def network(digits: Prepared) -> keras.Model:
 @pytest.fixture(params=["tensorflow", "any backend"])
 def make(
     request: pytest.FixtureRequest, digits: Prepared, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[MakeEngine]:
-    def one(augment: Any = None) -> tuple[Engine, keras.Model]:
+) -> Iterator[MakeLoop]:
+    def one(augment: Any = None) -> tuple[TrainLoop, keras.Model]:
         model = network(digits)
         if request.param != "tensorflow":
             monkeypatch.setattr("keras.backend.backend", lambda: "another")
         sample = np.zeros((1, *digits.input_shape), np.uint8)
         return (
-            make_engine(
+            make_train_loop(
                 model, sample=sample, batch_size=50, prepare=scale_in_graph, augment=augment
             ),
             model,
@@ -56,15 +56,15 @@ def order() -> Any:
     return epoch_order(130, 50, seed=1, step=1, drop=False)
 
 
-def test_an_epoch_is_that_of_fit(make: MakeEngine, digits: Prepared, part: Part) -> None:
+def test_an_epoch_is_that_of_fit(make: MakeLoop, digits: Prepared, part: Part) -> None:
     """Same order, same seeds: the same weights, loss and accuracy, the last, partial batch
     included.
     """
-    engine, model = make()
+    loop, model = make()
     plain = network(digits)
     images, labels = scale(part.images[order()]), part.labels[order()]
     for _ in range(2):
-        seen = engine.train(chunks(part, order(), 50))
+        seen = loop.train(chunks(part, order(), 50))
         history = plain.fit(images, labels, batch_size=50, shuffle=False, verbose=0).history
         assert seen == {
             name: pytest.approx(values[0], rel=1e-5) for name, values in history.items()
@@ -75,7 +75,7 @@ def test_an_epoch_is_that_of_fit(make: MakeEngine, digits: Prepared, part: Part)
 
 
 def test_where_an_epoch_is_cut_into_chunks_does_not_show(
-    make: MakeEngine, part: Part, monkeypatch: pytest.MonkeyPatch
+    make: MakeLoop, part: Part, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, one = make()
     pieces, other = make()
@@ -88,30 +88,28 @@ def test_where_an_epoch_is_cut_into_chunks_does_not_show(
         np.testing.assert_allclose(np.asarray(a), np.asarray(b), rtol=1e-6, atol=1e-7)
 
 
-def test_only_what_is_trained_on_is_augmented(
-    make: MakeEngine, digits: Prepared, part: Part
-) -> None:
+def test_only_what_is_trained_on_is_augmented(make: MakeLoop, digits: Prepared, part: Part) -> None:
     """Images made black teach the first kernel nothing; what the network is asked about is as it
     was.
     """
-    engine, model = make(augment=lambda images: images * 0.0)
+    loop, model = make(augment=lambda images: images * 0.0)
     kernel, bias = (np.array(w) for w in model.layers[1].get_weights())
-    engine.train(chunks(part, order(), 50))
+    loop.train(chunks(part, order(), 50))
     np.testing.assert_array_equal(model.layers[1].get_weights()[0], kernel)
     assert not np.array_equal(model.layers[-1].get_weights()[1], bias)
-    answers = engine.predict(part.images)
+    answers = loop.predict(part.images)
     np.testing.assert_allclose(
         answers, model.predict(scale(part.images), verbose=0), rtol=1e-5, atol=1e-6
     )
     assert len({row.tobytes() for row in answers}) > 100
 
 
-def test_images_of_any_number_are_asked_about_once_each(make: MakeEngine, digits: Prepared) -> None:
+def test_images_of_any_number_are_asked_about_once_each(make: MakeLoop, digits: Prepared) -> None:
     """As Keras' own `predict` does, in inference mode: no dropout."""
-    engine, model = make()
+    loop, model = make()
     images = read_split(digits.folder).x_train
     assert PREDICT_BATCH < len(images) < 3 * PREDICT_BATCH
-    answers = engine.predict(images)
+    answers = loop.predict(images)
     assert (answers.dtype, answers.shape) == (np.float32, (len(images), 10))
     np.testing.assert_allclose(
         answers, model.predict(scale(images), verbose=0), rtol=1e-5, atol=1e-6

@@ -20,7 +20,7 @@ def ask(question: Mapping[str, Any]) -> dict[str, Any]:
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     variables = without_secrets(os.environ) | quiet
     done = subprocess.run(
-        [sys.executable, "-m", "search.training.answer"],
+        [sys.executable, "-m", "search.training.model_process_main"],
         input=json.dumps(question),
         capture_output=True,
         text=True,

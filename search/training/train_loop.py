@@ -21,7 +21,7 @@ Prepare = Callable[[Any], Any]
 PREDICT_BATCH = 500
 
 
-class Engine(Protocol):
+class TrainLoop(Protocol):
     """Trains and asks one compiled network."""
 
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
@@ -33,24 +33,24 @@ class Engine(Protocol):
         ...
 
 
-def make_engine(
+def make_train_loop(
     model: keras.Model,
     *,
     sample: Images,
     batch_size: int,
     prepare: Prepare,
     augment: Prepare | None,
-) -> Engine:
-    """The engine for the backend at hand, for images like `sample`.
+) -> TrainLoop:
+    """The loop for the backend at hand, for images like `sample`.
 
     `prepare` is applied to every batch, and then `augment` to those that are trained on.
     """
     if keras.backend.backend() == "tensorflow":
-        return _GraphEngine(model, sample, batch_size, prepare, augment)
-    return _FitEngine(model, batch_size, prepare, augment)
+        return _GraphLoop(model, sample, batch_size, prepare, augment)
+    return _FitLoop(model, batch_size, prepare, augment)
 
 
-class _GraphEngine:
+class _GraphLoop:
     """TensorFlow: `train_step` in a loop inside one graph."""
 
     def __init__(
@@ -98,7 +98,7 @@ class _GraphEngine:
         return np.concatenate([np.asarray(p, dtype=np.float32) for p in parts])
 
 
-class _FitEngine:
+class _FitLoop:
     """Any backend: `fit` over one chunk at a time."""
 
     def __init__(

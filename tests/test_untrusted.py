@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search import incoming
+from search import untrusted
 from search.actions.importing.sources import read_past
 from search.datasets import load
 from search.errors import InputError
@@ -99,7 +99,7 @@ def test_only_regular_files_are_opened_and_links_to_folders_are_not_followed(
 def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """A megabyte is free."""
     memory = namedtuple("memory", "available total")(2**20, 2**20)
-    monkeypatch.setattr(incoming.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(untrusted.psutil, "virtual_memory", lambda: memory)
 
 
 def test_what_unpacks_to_more_than_memory_is_not_unpacked(
@@ -133,13 +133,13 @@ def test_what_unpacks_to_more_than_memory_is_not_unpacked(
 
 
 def test_a_container_has_the_memory_that_it_may_take(tmp_path: Path) -> None:
-    assert incoming.memory_problem(2**20, tmp_path) is None
+    assert untrusted.memory_problem(2**20, tmp_path) is None
     (tmp_path / "memory.current").write_text("1000000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert incoming.memory_problem(2**20, tmp_path) is None
+    assert untrusted.memory_problem(2**20, tmp_path) is None
     (tmp_path / "memory.max").write_text("2000000\n")
-    assert incoming.memory_problem(500_000, tmp_path) is None
-    assert "more than half of the 0.0 GB" in str(incoming.memory_problem(600_000, tmp_path))
+    assert untrusted.memory_problem(500_000, tmp_path) is None
+    assert "more than half of the 0.0 GB" in str(untrusted.memory_problem(600_000, tmp_path))
 
 
 @pytest.mark.parametrize("manifest", [b"null", b"[]", b"[" * 100_000, b'"x"', b"9" * 5000, b"\xff"])

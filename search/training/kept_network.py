@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.artifacts import whole
-from search.training.ask import ask
+from search.training.model_process import ask
 
 FILE, WEIGHTS, FACTS = ".keras", ".weights.h5", ".npz"
 """What the names of its files end with."""
@@ -34,7 +34,7 @@ class Facts:
     input_shape: tuple[int, int, int]
     n_classes: int
     outputs: str
-    """One of `search.training.outputs.Outputs`."""
+    """One of `search.training.classifier_outputs.Outputs`."""
     precision: str
 
 

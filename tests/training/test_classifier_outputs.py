@@ -9,8 +9,8 @@ import pytest
 from keras import layers
 
 from search.errors import InputError
+from search.training.classifier_outputs import Outputs, outputs_of
 from search.training.network import remarks
-from search.training.outputs import Outputs, outputs_of
 from search.training.own_compile import RowsOfLabels, loss_of_numbers, matching
 from search.training.recipe import compile_model
 from search.training.shaping import shaped
