@@ -16,8 +16,6 @@ from search.study.storage.workers import Roster
 from search.worker.engines.order import Order
 from search.worker.engines.protocol import Workers
 
-TICK_S = 1.0
-
 
 class End(StrEnum):
     """Why a command stopped working on its studies."""
@@ -36,10 +34,16 @@ Warn = Callable[[str], None]
 
 
 def run(
-    ledgers: Sequence[Ledger], workers: Workers, *, mlflow: bool, show: Show, warn: Warn
+    ledgers: Sequence[Ledger],
+    workers: Workers,
+    *,
+    mlflow: bool,
+    show: Show,
+    warn: Warn,
+    tick_s: float = 1.0,
 ) -> End:
     """Serve the studies of `ledgers`, which are on the queue, then their finalists, by `workers`
-    until all are over.
+    until all are over; look at them every `tick_s` seconds.
 
     However it ends, KeyboardInterrupt included, the workers have given their trials back before it
     returns; when it is interrupted, studies that nobody else works on leave the queue until
@@ -52,7 +56,7 @@ def run(
         while workers.check():
             watch.show(show)
             watch.warn(warn)
-            time.sleep(TICK_S)
+            time.sleep(tick_s)
         trouble = workers.trouble()
     except BaseException:
         workers.stop()

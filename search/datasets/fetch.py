@@ -87,7 +87,9 @@ def _scratch(prefix: str) -> Iterator[Path]:
         yield Path(folder)
 
 
-def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
+def run(
+    command: Sequence[str], folder: Path, env: Mapping[str, str], *, stall_s: float = STALL_S
+) -> None:
     """Run `command` in `folder`, progress on stderr. Raises InputError with its last words."""
     with tempfile.TemporaryFile("w+", errors="replace") as errors:
         try:
@@ -103,7 +105,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
             raise InputError(f"{command[0]} can't be started ({error})") from error
         with process:
             try:
-                _wait(process, folder)
+                _wait(process, folder, stall_s)
             finally:
                 process.kill()  # a no-op once it has ended; not so after Ctrl-C
         errors.seek(0)
@@ -115,7 +117,7 @@ def run(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> None:
         )  # apt's errors
 
 
-def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
+def _wait(process: "subprocess.Popen[bytes]", folder: Path, stall_s: float) -> None:
     """Wait for the end of a process that fills `folder`. Raises InputError when it stalls."""
     size, since = -1, time.monotonic()
     while process.poll() is None:
@@ -124,8 +126,8 @@ def _wait(process: "subprocess.Popen[bytes]", folder: Path) -> None:
         now = _size(folder)
         if now != size:
             size, since = now, time.monotonic()
-        elif time.monotonic() - since > STALL_S:
-            raise InputError(f"no byte came for {STALL_S} s")
+        elif time.monotonic() - since > stall_s:
+            raise InputError(f"no byte came for {stall_s:g} s")
 
 
 def _size(folder: Path) -> int:

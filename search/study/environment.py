@@ -56,29 +56,33 @@ _INSTRUCTIONS = (
 """Those of a CPU by which frameworks choose their kernels."""
 _THREADS = "TF_NUM_INTRAOP_THREADS"
 """What a worker is bound by; JAX and OpenMP have variables of their own, of the same value."""
-_CPU_INFO = Path("/proc/cpuinfo")
-_DRIVER_INFO = Path("/proc/driver/nvidia/version")
+_PROC = Path("/proc")
 
 
 def environment(
-    device: str, *, threads: int | None = None, code: Mapping[str, str] | None = None
+    device: str,
+    *,
+    threads: int | None = None,
+    code: Mapping[str, str] | None = None,
+    proc: Path = _PROC,
 ) -> dict[str, str]:
     """What the numbers of a trial on `device` may depend on besides its setting, seed and images.
 
     Versions of Python, packages and this code; the user's own `code`, as `user_code` tells it; CPU,
     threads (of this process, if not given), platform, backend, and the variables that frameworks
-    heed. What is not there, such as a GPU's driver, has no key.
+    heed. What is not there, such as a GPU's driver, has no key. `proc` is the kernel's folder.
     """
     facts = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
     facts["backend"] = backend()
-    facts["cpu"] = cpu_name()
-    if instructions := [i for i in _cpu_info("flags", "Features").split() if i in _INSTRUCTIONS]:
+    facts["cpu"] = cpu_name(proc)
+    flags_of_cpu = _cpu_info(proc, "flags", "Features").split()
+    if instructions := [flag for flag in flags_of_cpu if flag in _INSTRUCTIONS]:
         facts["cpu_instructions"] = " ".join(sorted(instructions))
     if limit := str(threads or os.environ.get(_THREADS, "")):
         facts["threads"] = limit
     if flags := [f"{k}={v}" for k, v in sorted(os.environ.items()) if _FLAGS.fullmatch(k)]:
         facts["flags"] = " ".join(flags)
-    if driver := _driver():
+    if driver := _driver(proc):
         facts["gpu_driver"] = driver
     facts |= versions((*_PACKAGES, *_GPU_PACKAGES))
     facts["code_version"] = code_version()
@@ -111,9 +115,9 @@ def backend() -> str:
         return "tensorflow"
 
 
-def cpu_name() -> str:
+def cpu_name(proc: Path = _PROC) -> str:
     """The CPU's model, as people know it."""
-    return _cpu_info("model name") or platform.processor() or platform.machine()
+    return _cpu_info(proc, "model name") or platform.processor() or platform.machine()
 
 
 @cache
@@ -134,10 +138,10 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
-def _cpu_info(*keys: str) -> str:
-    """The value of the first of `keys` in /proc/cpuinfo; empty where there is none."""
+def _cpu_info(proc: Path, *keys: str) -> str:
+    """The value of the first of `keys` in cpuinfo; empty where there is none."""
     try:
-        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
+        lines = (proc / "cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return ""
     return next(
@@ -150,14 +154,13 @@ def _cpu_info(*keys: str) -> str:
     )
 
 
-def _driver() -> str | None:
+def _driver(proc: Path) -> str | None:
     """The version of NVIDIA's kernel driver."""
     try:
-        match = re.search(
-            r"\d+(\.\d+)+", _DRIVER_INFO.read_text(encoding="utf-8", errors="replace")
-        )
+        text = (proc / "driver/nvidia/version").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
+    match = re.search(r"\d+(\.\d+)+", text)
     return match[0] if match else None
 
 

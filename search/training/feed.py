@@ -75,10 +75,12 @@ def epoch_order(
     return order[: n_updates(n_images, batch_size, drop=True) * batch_size] if drop else order
 
 
-def chunks(part: Part, order: NDArray[np.int64], batch_size: int) -> Iterator[Chunk]:
-    """The images of `part` in `order`, whole batches at a time, about CHUNK_BYTES each."""
+def chunks(
+    part: Part, order: NDArray[np.int64], batch_size: int, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[Chunk]:
+    """The images of `part` in `order`, whole batches at a time, about `chunk_bytes` each."""
     n_bytes = batch_size * part.images[0].nbytes
-    size = batch_size * max(1, CHUNK_BYTES // n_bytes)
+    size = batch_size * max(1, chunk_bytes // n_bytes)
     for begin in range(0, len(order), size):
         rows = order[begin : begin + size]
         yield part.images[rows], part.labels[rows]

@@ -12,7 +12,6 @@ import pytest
 from search.datasets.in_use import unused
 from search.datasets.split import Prepared, read_split, read_test
 from search.errors import StudyError
-from search.training import feed
 from search.training.feed import Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
 from search.training.job import Job
 
@@ -73,12 +72,9 @@ def test_updates_of_an_epoch_with_and_without_its_remainder(
 
 
 @pytest.mark.parametrize("n_bytes", [1, 5 * 6, 50 * 6 - 1, 50 * 6, 110 * 6, 10**9])
-def test_chunks_hold_all_images_in_order_and_whole_batches(
-    monkeypatch: pytest.MonkeyPatch, n_bytes: int
-) -> None:
-    monkeypatch.setattr(feed, "CHUNK_BYTES", n_bytes)
+def test_chunks_hold_all_images_in_order_and_whole_batches(n_bytes: int) -> None:
     order = epoch_order(130, 50, seed=1, step=1, drop=False)
-    parts = list(chunks(PART, order, 50))
+    parts = list(chunks(PART, order, 50, n_bytes))
     assert [len(labels) % 50 for _, labels in parts[:-1]] == [0] * (len(parts) - 1)
     assert len(parts) == {10**9: 1, 110 * 6: 2}.get(n_bytes, 3)
     assert np.array_equal(np.concatenate([labels for _, labels in parts]), LABELS[order])

@@ -9,7 +9,6 @@ import pytest
 
 from search.datasets.split import Prepared, read_split
 from search.registry import load_builder
-from search.training import feed
 from search.training.feed import Part, chunks, epoch_order
 from search.training.recipe import compile_model
 from search.training.scaling import scale, scale_in_graph
@@ -74,14 +73,11 @@ def test_an_epoch_is_that_of_fit(make: MakeLoop, digits: Prepared, part: Part) -
     assert int(np.asarray(model.optimizer.iterations)) == 6
 
 
-def test_where_an_epoch_is_cut_into_chunks_does_not_show(
-    make: MakeLoop, part: Part, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_an_epoch_is_cut_into_chunks_does_not_show(make: MakeLoop, part: Part) -> None:
     whole, one = make()
     pieces, other = make()
     seen = whole.train(chunks(part, order(), 50))
-    monkeypatch.setattr(feed, "CHUNK_BYTES", 1)
-    in_pieces = list(chunks(part, order(), 50))
+    in_pieces = list(chunks(part, order(), 50, chunk_bytes=1))
     assert [len(labels) for _, labels in in_pieces] == [50, 50, 30]
     assert pieces.train(in_pieces) == pytest.approx(seen, rel=1e-5)
     for a, b in zip(one.variables, other.variables, strict=True):

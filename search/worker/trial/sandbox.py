@@ -91,15 +91,15 @@ class Segment:
         except ConnectionError:
             return
 
-    def close(self) -> None:
+    def close(self, wait_s: float = CLOSE_WAIT_S) -> None:
         """End the process, with all that it started, and free what it held."""
         self._lifeline.close()
         self._pipe.close()
-        self._process.join(CLOSE_WAIT_S)
+        self._process.join(wait_s)
         if self._process.is_alive() and self._process.pid is not None:  # its keeper is stopped
             end_descendants(self._process.pid)
             self._process.kill()
-            self._process.join(CLOSE_WAIT_S)
+            self._process.join(wait_s)
         if self._process.is_alive():
             logger.warning(
                 "process %s of a trial does not end: a driver may hold on to it", self._process.pid

@@ -172,14 +172,13 @@ def test_a_trial_with_all_that_it_started_ends_with_its_worker(main: Callable[..
 
 
 def test_a_trial_whose_keeper_hangs_ends_with_all_that_it_started(
-    start: Callable[..., tuple[Segment, int]], monkeypatch: pytest.MonkeyPatch
+    start: Callable[..., tuple[Segment, int]],
 ) -> None:
-    monkeypatch.setattr("search.worker.trial.sandbox.CLOSE_WAIT_S", 0.2)
     segment, daemon = start(leaves_a_daemon)
     keeper = psutil.Process(daemon).parent()
     assert keeper is not None
     keeper.suspend()
-    segment.close()
+    segment.close(wait_s=0.2)
     assert is_over(daemon)
     assert is_over(keeper.pid)
 
