@@ -11,6 +11,7 @@ from search.analysis.statistics import mean_interval
 from search.records import StudyRecord, TrialRecord
 from search.study.suite import stored_suite
 from tests.cli.helpers import gridless, study
+from tests.report.comparison.columns import SUITE_COLUMNS
 
 SUITE = """
 seeds: 2
@@ -26,25 +27,6 @@ seeds: 2
 search: {n_trials: 2, epochs: 1, finalists: 1}
 systems: [{model: mlp, data: digits, setting: [{depth: 1}, {depth: 2}]}]
 """
-COLUMNS = [
-    "suite",
-    "model",
-    "data",
-    "published",
-    "published_split",
-    "accuracy_mean",
-    "accuracy_ci_low",
-    "accuracy_ci_high",
-    "split",
-    "n_replicates",
-    "difference",
-    "n_params",
-    "epochs",
-    "published_epochs",
-    "seconds_per_epoch",
-    "device",
-    "note",
-]
 
 
 def record(home: Path, name: str) -> StudyRecord:
@@ -104,7 +86,7 @@ def test_a_suite_runs_to_a_comparison_and_again_and_further(
         [e.values["lr"] for e in first.curve]
     ] * 2
     rows = table(own_home)
-    assert list(rows[0]) == COLUMNS
+    assert list(rows[0]) == SUITE_COLUMNS
     assert [(r["suite"], r["data"], r["split"], r["epochs"], r["note"]) for r in rows] == [
         ("own", "digits", "test", "2", ""),
         ("own", "digits", "test", "1", "a convolution"),

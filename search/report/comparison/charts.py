@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from search.analysis.comparison import Comparison, Contender, Row
-from search.analysis.statistics import Interval
-from search.records import State
 from search.report.charts.drawing import Axis, Drawing, Marks, Note, Picture, Steps
-from search.report.charts.style import BEST, REFERENCE, STATES, literal
+from search.report.charts.style import BEST, REFERENCE, literal
+from search.report.comparison.marks import FRAME, Mean, mean_marks, replicate_marks
 from search.report.comparison.table import (
     accuracy_text,
     gain_text,
@@ -18,9 +17,7 @@ from search.report.comparison.table import (
 from search.words import duration, percent
 
 _ROW = 34
-_FRAME = 170
-"""Pixels of a row, and of title, axis and legend."""
-_OURS = STATES[State.COMPLETE].color
+"""Pixels of a row."""
 _ACCURACY = "test accuracy (%)"
 _GROUPS = (
     (("best, or tied with it", "circle"), ("best", "tied")),
@@ -118,14 +115,8 @@ def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
     marks = [
         _means([(i, r) for i, r in done if standing(r) in words], *look) for look, words in _GROUPS
     ]
-    singles = [(100 * v, i + 0.3, row) for i, row in done for v in row.contender.values]
-    hover = tuple(
-        f"{literal(row.contender.model)}, one replicate: {x:.2f}\u00a0%" for x, _, row in singles
-    )
     marks.append(
-        Marks(
-            "one replicate", tuple((x, y) for x, y, _ in singles), hover, _OURS, size=5, opacity=0.6
-        )
+        replicate_marks([(i, row.contender.model, row.contender.values) for i, row in done])
     )
     marks.append(_documents(done))
     text = [f"{r.contender.model} {accuracy_text(r)} ({standing_text(r)})" for r in rows]
@@ -140,7 +131,7 @@ def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
             if not row.contender.values
         ),
         title=data,
-        height=_FRAME + _ROW * len(rows),
+        height=FRAME + _ROW * len(rows),
     )
 
 
@@ -156,31 +147,12 @@ def _drawn(row: Row) -> list[float]:
 def _means(
     rows: Sequence[tuple[float, Row]], name: str, symbol: str, along: Literal["x", "y"] = "x"
 ) -> Marks:
-    """Mean accuracies with their whiskers: of `rows` at these places on the other axis."""
-    intervals = [(at, row, row.contender.interval) for at, row in rows]
-    sure = [(at, row, interval) for at, row, interval in intervals if interval]
-    ends = [_whisker(interval) for *_, interval in sure]
-    points = [
-        (100 * v.mean, float(at)) if along == "x" else (at, 100 * v.mean) for at, _, v in sure
-    ]
-    # A whisker of no length would look like a sure value.
-    whiskers = tuple(ends) if any(low < high for low, high in ends) else ()
-    return Marks(
-        name,
-        tuple(points),
-        tuple(_hover(row) for _, row, _ in sure),
-        _OURS,
-        symbol,
-        ends=whiskers,
-        along=along,
-    )
-
-
-def _whisker(interval: Interval) -> tuple[float, float]:
-    """The ends of `interval` in percent; of one without ends its mean."""
-    if interval.low is None or interval.high is None:
-        return 100 * interval.mean, 100 * interval.mean
-    return 100 * interval.low, 100 * interval.high
+    """Mean accuracies of `rows` at these places on the other axis."""
+    means = []
+    for at, row in rows:
+        if interval := row.contender.interval:
+            means.append(Mean(at, interval, _hover(row), symbol))
+    return mean_marks(name, means, along)
 
 
 def _documents(rows: Sequence[tuple[int, Row]]) -> Marks:

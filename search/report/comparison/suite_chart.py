@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from search.records import State
 from search.report.charts.drawing import Axis, Drawing, Marks, Note, Picture
-from search.report.charts.style import BEST, STATES, literal
+from search.report.charts.style import BEST, literal
+from search.report.comparison.marks import FRAME, Mean, mean_marks, replicate_marks
 from search.report.comparison.suite import (
     SPLITS,
     ComparisonRow,
@@ -18,19 +18,17 @@ from search.report.comparison.suite import (
 )
 from search.words import percent
 
-# A row is 30 pixels high; title, axis and legend take the rest.
 _ROW = 30
-_FRAME = 170
+"""Pixels of a row."""
 _SYMBOLS = {"test": "diamond-open", "validation": "diamond-open-dot", "train": "diamond-cross-open"}
 _OTHER_SPLIT = "diamond-wide-open"
-_OURS = STATES[State.COMPLETE].color
 
 
 def accuracy_per_model(rows: Sequence[ComparisonRow]) -> Picture:
     """Ours and the document's figure per model, by data set; a close-up where values squash it."""
-    drawings = [
-        d for data in data_sets(rows) for d in _drawings(data, [r for r in rows if r.data == data])
-    ]
+    drawings: list[Drawing] = []
+    for data in data_sets(rows):
+        drawings += _drawings(data, [row for row in rows if row.data == data])
     caption = (
         "Dots are the means of our replicates, their whiskers the 95 % intervals, the small marks"
         " below them single replicates. Diamonds are the documents’ figures; their inside says"
@@ -95,7 +93,7 @@ def _drawing(
             n for i, r in enumerate(rows) for n in _words(i, r, low - pad, (low + high) / 2)
         ),
         title=title,
-        height=_FRAME + _ROW * len(rows),
+        height=FRAME + _ROW * len(rows),
     )
 
 
@@ -135,18 +133,7 @@ def _marks(rows: Sequence[ComparisonRow]) -> list[Marks]:
         _means([(i, r) for i, r in sure if not _other_epochs(r)], "ours, mean and 95 % interval"),
         _means([(i, r) for i, r in sure if _other_epochs(r)], "ours, other number of epochs"),
         _means(unsure, "ours, too few replicates for an interval"),
-        Marks(
-            "one replicate",
-            tuple((100 * v, i + 0.3) for i, r in done for v in r.values),
-            tuple(
-                f"{literal(r.model)}, one replicate: {percent(v)}"
-                for _, r in done
-                for v in r.values
-            ),
-            _OURS,
-            size=5,
-            opacity=0.6,
-        ),
+        replicate_marks([(i, r.model, r.values) for i, r in done]),
     ]
     for split in dict.fromkeys([*SPLITS, *(r.published_split or "" for r in rows)]):
         published = [
@@ -170,14 +157,12 @@ def _has_ends(row: ComparisonRow) -> bool:
 
 def _means(rows: Sequence[tuple[int, ComparisonRow]], name: str) -> Marks:
     """Our means with their intervals, open dots where another number of epochs was trained."""
-    intervals = [(i, r, interval_of(r)) for i, r in rows]
-    means = [(i, r, interval) for i, r, interval in intervals if interval]
-    ends = tuple(
-        (100 * v.low, 100 * v.high) for _, _, v in means if v.low is not None and v.high is not None
-    )
-    symbols = tuple("circle-open" if _other_epochs(r) else "circle" for _, r, _ in means)
-    points = tuple((100 * v.mean, float(i)) for i, _, v in means)
-    return Marks(name, points, tuple(_hover(r) for _, r, _ in means), _OURS, symbols, ends=ends)
+    means = []
+    for i, row in rows:
+        symbol = "circle-open" if _other_epochs(row) else "circle"
+        if interval := interval_of(row):
+            means.append(Mean(i, interval, _hover(row), symbol))
+    return mean_marks(name, means)
 
 
 def _other_epochs(row: ComparisonRow) -> bool:

@@ -14,6 +14,7 @@ from search.report.comparison.suite_chart import accuracy_per_model
 from search.report.comparison.suite_page import suite_markdown, write_comparison
 from search.report.comparison.suite_words import summary
 from search.report.tables import to_csv
+from tests.report.comparison.columns import SUITE_COLUMNS
 from tests.report.test_page import Page
 
 BASE = ComparisonRow(
@@ -55,28 +56,6 @@ QUEUED = replace(
 )
 ROWS = (BASE, ABOVE, BELOW, SHORT, OTHER, SILENT, ONE, FAILED, QUEUED)
 FACTS = {"CPU": "2 cores", "keras": "3.15.0"}
-COLUMNS = [
-    *(
-        "suite",
-        "model",
-        "data",
-        "published",
-        "published_split",
-        "accuracy_mean",
-        "accuracy_ci_low",
-        "accuracy_ci_high",
-    ),
-    *(
-        "split",
-        "n_replicates",
-        "difference",
-        "n_params",
-        "epochs",
-        "published_epochs",
-        "seconds_per_epoch",
-    ),
-    *("device", "note"),
-]
 EVIL = "</script><script>alert(1)</script>"
 
 
@@ -93,7 +72,7 @@ def points(chart, name, panel=0):
 
 def test_the_csv_keeps_every_row_every_digit_and_the_columns_in_order():
     rows = read(comparison_frame("documents", ROWS))
-    assert list(rows[0]) == COLUMNS
+    assert list(rows[0]) == SUITE_COLUMNS
     assert [r["model"] for r in rows] == [r.model for r in ROWS]
     by = {r["model"]: r for r in rows}
     frame = comparison_frame("documents", (replace(BASE, values=(0.1, 0.2), published=0.3),))

@@ -1,10 +1,11 @@
 """The budget and the claims, on every storage."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TypeVar
 
 import optuna
 import pytest
@@ -19,6 +20,7 @@ from search.study.storage.steering import close, requeue_lost
 from tests.study.helpers import begin, epoch, spec
 
 Open = Callable[[], LedgerStorage]
+T = TypeVar("T")
 ME = Owner.me("me")
 DEAD = replace(ME, worker="dead", pid=2**22 + 1)
 ASKER = replace(ME, worker="asker", pid=1)
@@ -30,42 +32,38 @@ def ledger(open_storage: Open) -> Ledger:
     return Ledger.open(open_storage(), spec(), {"python": "3"})
 
 
-def test_a_study_starts_exactly_n_trials_under_any_number_of_workers(
-    open_storage: Open, ledger: Ledger
-) -> None:
-    """Eight workers with connections of their own, all claiming at once."""
-    claims: list[Claim] = []
-    ledgers = [Ledger(open_storage(), "s") for _ in range(8)]
-
-    def work(mine: Ledger) -> None:
-        while claim := mine.claim(ME):
-            claims.append(claim)
-
-    threads = [threading.Thread(target=work, args=(mine,)) for mine in ledgers]
+def at_once(work: Callable[[T], None], arguments: Sequence[T]) -> None:
+    """Call `work` with each of `arguments`, in threads."""
+    threads = [threading.Thread(target=work, args=(argument,)) for argument in arguments]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(c.number for c in claims) == list(range(6))
+
+
+def claim_all(open_storage: Open) -> list[Claim]:
+    """What eight workers with connections of their own claim, all at once."""
+    claims: list[Claim] = []
+
+    def work(ledger: Ledger) -> None:
+        while claim := ledger.claim(ME):
+            claims.append(claim)
+
+    at_once(work, [Ledger(open_storage(), "s") for _ in range(8)])
+    return claims
+
+
+def test_a_study_starts_exactly_n_trials_under_any_number_of_workers(
+    open_storage: Open, ledger: Ledger
+) -> None:
+    assert sorted(claim.number for claim in claim_all(open_storage)) == list(range(6))
     assert [t.number for t in ledger.trials()] == list(range(6))
 
 
 def test_a_waiting_trial_is_claimed_by_one_worker_only(open_storage: Open, ledger: Ledger) -> None:
     for _ in range(6):
         ledger.give_back(begin(ledger, ME), paused=False)
-    ledgers = [Ledger(open_storage(), "s") for _ in range(8)]
-    claims: list[Claim] = []
-
-    def work(mine: Ledger) -> None:
-        while claim := mine.claim(ME):
-            claims.append(claim)
-
-    threads = [threading.Thread(target=work, args=(mine,)) for mine in ledgers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(c.number for c in claims) == list(range(6))
+    assert sorted(claim.number for claim in claim_all(open_storage)) == list(range(6))
 
 
 def test_a_paused_trial_is_skipped_until_it_is_promoted_and_stays_one_row(ledger: Ledger) -> None:
@@ -215,11 +213,7 @@ def test_two_commands_may_make_the_same_study_at_once(open_storage: Open) -> Non
         except BaseException as error:
             errors.append(error)
 
-    threads = [threading.Thread(target=make, args=(s,)) for s in storages]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    at_once(make, storages)
     assert errors == []
     assert Ledger(open_storage(), "both").spec.n_trials == 6
 
