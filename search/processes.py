@@ -1,6 +1,7 @@
 """A process with a keeper, which ends all that it started when it ends, in any session."""
 
 import ctypes
+import gc
 import os
 import resource
 import shutil
@@ -8,7 +9,8 @@ import signal
 import sys
 import tempfile
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, wait
 from typing import NoReturn
 
@@ -55,6 +57,17 @@ def stay_kept(lifeline: Connection | None = None) -> None:
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
         _end_as(status)
+
+
+@contextmanager
+def loading_for_good() -> Iterator[None]:
+    """Keep the garbage collector off what is imported here, during the import and ever after."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def end_descendants(pid: int) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.errors import InputError
-from search.processes import stay_kept
+from search.processes import loading_for_good, stay_kept
 from search.registry import become_users
 from search.space.from_kerastuner import COMPILED
 from search.space.hyper_choices import for_builder
@@ -169,6 +169,8 @@ def main() -> None:
     become_users()
     # A KeyboardInterrupt is the builder's: whoever asks ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with loading_for_good():  # else each clear_session() takes as long as building a small network
+        import keras  # noqa: F401, PLC0415
     try:
         answer = answer_to(json.load(sys.stdin))
     except InputError as error:

@@ -117,7 +117,7 @@ class Sandbox:
     """
 
     def __init__(
-        self, main: Main = run, preload: Sequence[str] = ("search.worker.trial.child",)
+        self, main: Main = run, preload: Sequence[str] = ("search.worker.trial.preload",)
     ) -> None:
         self._main = main
         self._context = multiprocessing.get_context("forkserver")
