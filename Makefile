@@ -15,6 +15,13 @@ PYTEST = $(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist works
 FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
 	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) $(ARGS)
 
+# A mistyped variable would change nothing, silently.
+VARIABLES := AREA ARGS DATA EPOCHS GPU MODEL NAME PYTHON SEED STUDIES SUITE TIMEOUT TRIALS WORKERS
+UNREAD := $(firstword $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES SHELL,\
+	$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))))
+NEAREST = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1, 0.5))' $(UNREAD) $(VARIABLES))
+$(if $(UNREAD),$(error $(UNREAD) is no variable of any target; $(or $(NEAREST:%=did you mean %?),known: $(VARIABLES))))
+
 .PHONY: help setup study bench compare report sync ui models datasets up submit down
 .PHONY: check test test-quick test-docker test-ui measure release clean
 
