@@ -106,6 +106,7 @@ def bench_peers(
         say(f"{name}: {best:.4f} with {count(done.trace.n_settings, 'setting')} in {seconds:.0f} s")
 
     say(f"{count(len(experiment.setups), 'run')} to do …")
+    out.parent.mkdir(parents=True, exist_ok=True)
     with locked(out.with_suffix(".lock"), wait=False) as is_mine:
         if not is_mine:
             raise InputError(

@@ -1,6 +1,7 @@
 """Flags of experiments: text in, checked values out, with every problem kept until all are read."""
 
 import math
+import os
 import tempfile
 from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
@@ -59,15 +60,15 @@ class FlagReader:
         return 1.0
 
     def runs_file(self, path: Path) -> None:
-        """Make the folder of `path`, and check that a CSV file can be written there."""
-        folder = path.absolute().parent
+        """Check that a CSV file can be written to `path`, whose folder need not be there yet."""
+        folders = path.absolute().parents
+        folder = next(folder for folder in folders if os.path.lexists(folder))
         if path.suffix != ".csv":
             self.problems.append(f"--out: {path} does not end in .csv; give FILE.csv")
         elif path.is_dir():
             self.problems.append(f"--out: {path} is a folder; give a file")
         else:
             try:
-                folder.mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder) as file:
                     file.write(b"\0")
             except OSError as error:
