@@ -21,6 +21,7 @@ _END_S = 5.0
 _LOOK_S = 0.01
 _LONGEST_PARENT = 57
 """Characters: under a longer folder, a socket's path would exceed its 107 bytes."""
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 
 
@@ -36,11 +37,13 @@ def stay_kept(lifeline: Connection | None = None) -> None:
     folder = _temporary_folder()
     keeper = os.getpid()
     _control(_PR_SET_CHILD_SUBREAPER, 1)  # on Linux no descendant gets away, whoever its parent was
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)  # until the keeper can hear them
     child = os.fork()
     if child == 0:
         _control(_PR_SET_PDEATHSIG, signal.SIGKILL)
         if os.getppid() != keeper:
             os._exit(1)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if lifeline:
             lifeline.close()
         if folder:
@@ -98,8 +101,9 @@ def _watch(child: int, lifeline: Connection | None) -> int:
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in _ENDING:
         signal.signal(number, signal.SIG_IGN if lifeline else lambda *_: None)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
     while (status := _reap(child)) is None:
         ready = wait([awake, *([lifeline] if lifeline else [])])
         numbers = set(os.read(awake, 4096)) if awake in ready else set()
