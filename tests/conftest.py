@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+# Before NumPy is loaded: strategies solve small systems, and threads that wait in turns for two cores
+# make each take several times as long.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
+
 import pytest
 import sqlalchemy as sa
 
