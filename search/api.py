@@ -110,9 +110,9 @@ class Study:
         `lr` is the rate at the epoch's start, `seconds` its wall-clock time, `at` when it ended
         (UTC).
         """
-        rows = [
-            {"trial": t.number} | epoch.report for t in self._record.trials for epoch in t.curve
-        ]
+        rows = []
+        for trial in self._record.trials:
+            rows += [{"trial": trial.number} | epoch.report for epoch in trial.curve]
         frame = pd.DataFrame(rows, columns=["trial", *_EPOCH])
         types = dict.fromkeys(_EPOCH, "float64") | {"trial": "int64", "step": "int64"}
         frame = frame.astype(types)

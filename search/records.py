@@ -3,12 +3,12 @@ from.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -236,6 +236,11 @@ def as_trained(study: StudyRecord) -> StudyRecord:
     if study.spec.get("replicates"):
         return study
     return replace(study, trials=tuple(replace(t, params=t.trained_params) for t in study.trials))
+
+
+def epochs_of(trials: Iterable[TrialRecord]) -> Iterator[Epoch]:
+    """The epochs of all `trials`, trial by trial."""
+    return chain.from_iterable(trial.curve for trial in trials)
 
 
 def has_rank(trial: TrialRecord) -> bool:

@@ -57,7 +57,7 @@ def _secrets(address: str) -> set[str]:
     passwords = [match[0][len(match[1]) :] for match in _IN_QUERY.finditer(address)]
     if match := re.match(r"[\w+.-]+://[^\s:/@?#]*:(\S*)@", address):
         passwords.append(match[1])
-    for password in (decoded for raw in passwords for decoded in (raw, unquote(raw))):
+    for password in (*passwords, *map(unquote, passwords)):
         pieces = re.split(r"[/:@?#\[\]]", password)
         secrets |= {password, *(piece for piece in pieces if len(piece) >= _MIN_PIECE)}
     return secrets - {""}

@@ -1,6 +1,7 @@
 """From a suite file to what can be run: systems checked, data split, networks built."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from search import registry
@@ -47,12 +48,7 @@ def prepare_suite(
     except InputError as error:
         raise InputError([*problems, *error.problems]) from error
     systems, spaces, mistakes = resolve(file, title)
-    models = {
-        m
-        for entry in file.systems
-        for m in entry.model
-        if (not only or m in only) and m not in skip
-    }
+    models = (_models(file) & set(only) if only else _models(file)) - set(skip)
     chosen = tuple(s for s in systems if s.model in models)
     unknown = [*_unknown("--only", only, file), *_unknown("--skip", skip, file)]
     problems += [*unknown, *mistakes]
@@ -74,12 +70,16 @@ def prepare_suite(
 
 
 def _unknown(flag: str, models: Sequence[str], file: SuiteFile) -> list[str]:
-    names = {m for entry in file.systems for m in entry.model}
+    names = _models(file)
     return [
         f"{flag}: {m!r} is not in the suite; {registry.nearest(m, names)}"
         for m in models
         if m not in names
     ]
+
+
+def _models(file: SuiteFile) -> set[str]:
+    return set(chain.from_iterable(entry.model for entry in file.systems))
 
 
 def _load(
@@ -89,7 +89,8 @@ def _load(
     prepared: dict[str, Prepared] = {}
     problems: list[str] = []
     entries = [entry for entry in file.systems if not models.isdisjoint(entry.model)]
-    for source in dict.fromkeys(data_source(d) for entry in entries for d in entry.data):
+    names = chain.from_iterable(entry.data for entry in entries)
+    for source in dict.fromkeys(data_source(name) for name in names):
         of_source = [s for s in systems if s.data_source == source]
         say(f"loading {source} …")
         try:

@@ -67,9 +67,9 @@ def _pinned(space: Space, change: Change) -> Space:
         for name, value in change.items()
         if name in TRAINING and name not in space.params
     }
-    problems = [
-        f"{name}: {text}" for name, value in new.items() for _, text in problems_of(name, value)
-    ]
+    problems = []
+    for name, value in new.items():
+        problems += [f"{name}: {text}" for _, text in problems_of(name, value)]
     try:
         pinned = space.fix({name: value for name, value in change.items() if name not in new})
     except InputError as error:

@@ -1,7 +1,7 @@
 """Settings to begin with that earlier studies found to be good. Pure."""
 
 from collections.abc import Mapping, Sequence
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from typing import Any
 
 from search.records import StudyRecord
@@ -23,7 +23,9 @@ def starting_points(
     """
     orders = [ranked(s.trials) for s in earlier]
     points: list[dict[str, Any]] = []
-    for trial in (t for rank in zip_longest(*orders) for t in rank if t is not None):
+    for trial in chain.from_iterable(zip_longest(*orders)):
+        if trial is None:
+            continue
         params = dict(trial.params)
         if params not in [*taken, *points] and not space.problems_of(params):
             points.append(params)

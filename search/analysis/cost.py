@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from search.analysis.ranking import started_trials
 from search.errors import InputError
-from search.records import Search, State, StudyRecord
+from search.records import Search, State, StudyRecord, epochs_of
 from search.space.setting import n_trained, totals
 from search.space.space import Space
 
@@ -141,7 +141,7 @@ def _grid(study: StudyRecord, limit: float, spent: Spent) -> Grid | None:
     lengths = totals(space.params, limit)
     n = n_trained(space.params, limit)
     epochs = n // len(lengths) * sum(lengths)
-    epoch_s = median(e.seconds for t in study.trials for e in t.curve)
+    epoch_s = median(epoch.seconds for epoch in epochs_of(study.trials))
     factor = epochs * epoch_s / spent.train_s
     hours = Hours(spent.hours.core * factor, spent.hours.gpu * factor)
     return Grid(n, epochs, epoch_s, hours, factor)

@@ -23,7 +23,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from search.records import TrialRecord, has_rank
+from search.records import TrialRecord, epochs_of, has_rank
 
 MIN_TRIALS = 10
 """Trials with a value that a forecast needs."""
@@ -152,7 +152,7 @@ def forecast(
 
 def _came(trials: Sequence[TrialRecord], valued: Sequence[TrialRecord]) -> tuple[Floats, float]:
     """Training seconds spent by all when each of `valued` reached its best, and until now."""
-    epochs = [e for t in trials for e in t.curve]
+    epochs = list(epochs_of(trials))
     ends = np.array([e.at for e in epochs])
     order = np.argsort(ends, kind="stable")
     spent = np.cumsum(np.array([e.seconds for e in epochs])[order])

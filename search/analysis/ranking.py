@@ -1,6 +1,7 @@
 """Which trials a report shows, in which order, and which parameters vary among them. Pure."""
 
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 from search.records import State, StudyRecord, TrialRecord, has_rank
@@ -52,7 +53,7 @@ def space_params(study: StudyRecord) -> Mapping[str, Mapping[str, Any]]:
 def param_names(study: StudyRecord) -> list[str]:
     """Every parameter of the space in its order, then those only trials know, alphabetically."""
     declared = list(space_params(study))
-    seen = {name for t in study.trials for name in t.params}
+    seen = set(chain.from_iterable(trial.params for trial in study.trials))
     return declared + sorted(seen - set(declared))
 
 

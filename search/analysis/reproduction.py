@@ -74,9 +74,9 @@ class Reproduction:
     @property
     def largest(self) -> tuple[str, Deviation] | None:
         """The part and the metric that are farthest off; None where all numbers are the same."""
-        deviations = [
-            (part.what, deviation) for part in self.parts for deviation in part.deviations
-        ]
+        deviations = []
+        for part in self.parts:
+            deviations += [(part.what, deviation) for deviation in part.deviations]
         return max(deviations, key=lambda f: f[1].points, default=None)
 
     @property

@@ -59,17 +59,15 @@ def _print_csv(answers: "Sequence[Answer]") -> None:
     from search.text import csv_safe
 
     n = max(len(a.guesses) for a in answers)
-    head = [
-        f"{name}{'' if i == 0 else f'_{i + 1}'}"
-        for i in range(n)
-        for name in ("class", "probability")
-    ]
+    head = ["class", "probability"]
+    for i in range(2, n + 1):
+        head += [f"class_{i}", f"probability_{i}"]
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", *head])
     for answer in answers:
-        cells = [
-            cell for g in answer.guesses for cell in (csv_safe(g.name), f"{g.probability:.6f}")
-        ]
+        cells: list[str] = []
+        for guess in answer.guesses:
+            cells += [csv_safe(guess.name), f"{guess.probability:.6f}"]
         writer.writerow([csv_safe(answer.image), *cells])
 
 

@@ -161,7 +161,9 @@ def _numbers(done: "Reproduced") -> "Table":
         table.add_column(name, justify="left" if name in {"", "verdict"} else "right")
     for part, then, now in zip(done.comparison.parts, trial.curve, again.curve, strict=False):
         names = ("accuracy", "val_accuracy")
-        values = [epoch.values.get(name) for name in names for epoch in (then, now)]
+        values: list[float | None] = []
+        for name in names:
+            values += [then.values.get(name), now.values.get(name)]
         table.add_row(part.what, *map(_percent, values), *_verdict_cells(part))
     if trial.evaluation and again.evaluation:
         values = [trial.evaluation.accuracy, again.evaluation.accuracy, None, None]

@@ -91,11 +91,12 @@ def _read_folder(folder: Path) -> dict[str, Array]:
         zlib.error,
     ) as error:
         raise InputError(f"{path} can't be read ({error})") from error
-    return {
-        f"{key}_{part}": np.concatenate([batch[i] for batch in batches])
-        for part, batches in parts.items()
-        for i, key in enumerate("xy")
-    }
+    arrays = {}
+    for part, batches in parts.items():
+        images, labels = zip(*batches, strict=True)
+        arrays[f"x_{part}"] = np.concatenate(images)
+        arrays[f"y_{part}"] = np.concatenate(labels)
+    return arrays
 
 
 def _batch(archive: tarfile.TarFile, name: str) -> tuple[Array, Array]:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -56,7 +57,8 @@ def parts_of(folder: Path) -> dict[str, Classes]:
     for part, root in (roots or {"all": folder}).items():
         listing = _list(root)
         inside = {path.name: _list(path) for path in listing.folders}
-        left += [path for each in inside.values() for path in (*each.folders, *each.others)]
+        for content in inside.values():
+            left += [*content.folders, *content.others]
         if roots:
             left += [*listing.images, *listing.others]
         parts[part] = {label: each.images for label, each in inside.items()}
@@ -153,9 +155,8 @@ def split_files(parts: Mapping[str, Classes]) -> dict[str, tuple[list[Path], NDA
 
 def _labelled(classes: Classes) -> tuple[list[Path], NDArray[np.int64]]:
     counts = [len(images) for images in classes.values()]
-    return [path for images in classes.values() for path in images], np.repeat(
-        np.arange(len(counts)), counts
-    )
+    labels = np.repeat(np.arange(len(counts)), counts)
+    return list(chain.from_iterable(classes.values())), labels
 
 
 def names_below(folder: Path, paths: Sequence[Path], n: int = 10) -> str:

@@ -73,7 +73,9 @@ def problems(arrays: Arrays, class_names: Sequence[str] | None = None) -> list[s
     mistakes = [
         f"array {key} is missing; save {', '.join(ARRAYS)}" for key in ARRAYS if key not in arrays
     ]
-    mistakes += [problem for key in arrays if key in ARRAYS for problem in _alone(key, arrays[key])]
+    for key in arrays:
+        if key in ARRAYS:
+            mistakes += _alone(key, arrays[key])
     mistakes += [
         f"class {name!r}: its name {why}"
         for name in class_names or ()

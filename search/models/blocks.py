@@ -44,11 +44,10 @@ def hidden(
     widths: Iterable[int], dropouts: Iterable[float], style: Mapping[str, str]
 ) -> list[keras.Layer]:
     """Return Dense layers, each followed by its dropout."""
-    return [
-        layer
-        for width, rate in zip(widths, dropouts, strict=True)
-        for layer in (layers.Dense(width, **style), *drop(rate))
-    ]
+    stack = []
+    for width, rate in zip(widths, dropouts, strict=True):
+        stack += [layers.Dense(width, **style), *drop(rate)]
+    return stack
 
 
 def output(n_classes: int, style: Mapping[str, str]) -> keras.Layer:

@@ -116,12 +116,9 @@ class Evidence:
     def class_names(self) -> tuple[str, ...]:
         """A name for every label of predictions and samples; its number where none was kept."""
         names = self.samples.class_names if self.samples else ()
-        labels = [
-            array.max()
-            for p in (self.predictions, self.exported)
-            if p
-            for array in (p.true, p.predicted)
-        ]
+        labels = []
+        for predictions in filter(None, (self.predictions, self.exported)):
+            labels += [predictions.true.max(), predictions.predicted.max()]
         n = max(len(names), int(max(labels, default=-1)) + 1)
         return names + tuple(str(label) for label in range(len(names), n))
 

@@ -7,6 +7,7 @@ active.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from search.space.hyper_choices import MAX_LISTED, Hyper, Raw, values_of
@@ -53,7 +54,7 @@ def learned(hypers: Mapping[str, Hyper], builds: Sequence[Build]) -> list[Hyper]
                 hypers[k]._replace(when=when)
                 for k, (when, _) in zip(twins, conditions, strict=True)
             ]
-    return _parents_first([hyper for name in result for hyper in result[name]])
+    return _parents_first(list(chain.from_iterable(result.values())))
 
 
 def _parents_first(hypers: list[Hyper]) -> list[Hyper]:
@@ -83,7 +84,7 @@ class _Lessons:
         self._hypers = hypers
         for name in dict.fromkeys(h.name for h in hypers.values()):
             grids = [values_of(h.raw) for h in hypers.values() if h.name == name]
-            values = list(dict.fromkeys(v for grid in grids for v in grid))
+            values = list(dict.fromkeys(chain.from_iterable(grids)))
             if not any(number_problem(v) for v in values):
                 self._ordered.add(name)
             if all(grids) and len(values) <= MAX_LISTED:
@@ -150,7 +151,10 @@ class _Lessons:
 
 def _spanning(raws: Sequence[Raw]) -> Raw | None:
     """The parameter that has all values of `raws`; None where some are numbers and some are not."""
-    listed = [v for r in raws if "low" not in r for v in r.get("choices", (r.get("value"),))]
+    listed: list[Any] = []
+    for raw in raws:
+        if "low" not in raw:
+            listed += raw.get("choices", (raw.get("value"),))
     ranges = [r for r in raws if "low" in r]
     if not ranges:
         return {"type": "choice", "choices": list(dict.fromkeys(listed))}

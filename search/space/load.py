@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -86,7 +87,8 @@ def find_space(model: str, path: str | Path | None = None) -> Path:
 
 
 def _names(folders: list[Path]) -> list[str]:
-    return [file.stem for folder in folders for file in folder.glob("*.yaml")]
+    files = chain.from_iterable(folder.glob("*.yaml") for folder in folders)
+    return [file.stem for file in files]
 
 
 def _read(path: Path, chain: tuple[Path, ...]) -> _Source:

@@ -193,4 +193,7 @@ class _Reader:
                 (node.start_mark.line + 1, "<< takes mappings only; write the keys out")
             )
             return {}
-        return {key: value for m in reversed(mappings) for key, value in m.items()}
+        merged: dict[str, Any] = {}
+        for mapping in reversed(mappings):
+            merged |= mapping
+        return merged

@@ -4,6 +4,7 @@ import bisect
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -74,7 +75,7 @@ class HalvingStrategy:
         self._brackets: dict[tuple[int, ...], float] = dict(brackets) if brackets else {(): 1.0}
         self._bracket_of: dict[int, tuple[int, ...]] = {}
         """A cache: the draw of each trial's bracket is always the same."""
-        self._rungs = sorted({step for bracket in self._brackets for step in bracket})
+        self._rungs = sorted(set(chain.from_iterable(self._brackets)))
 
     def ask(self, trials: Sequence[TrialRecord], number: int) -> dict[str, Any]:
         """Params of trial `number`."""

@@ -146,9 +146,9 @@ def _find(name: str) -> Path:
         if not path.is_file():
             raise InputError(f"SUITE: {name}: no such file")
         return path
-    files = {
-        p.stem: p for folder in reversed(data_folders("studies")) for p in folder.glob("*.yaml")
-    }
+    files: dict[str, Path] = {}
+    for folder in reversed(data_folders("studies")):
+        files |= {path.stem: path for path in folder.glob("*.yaml")}
     suites = {stem: path for stem, path in files.items() if "systems" in read_settings(path)}
     if name not in suites:
         raise InputError(

@@ -5,6 +5,7 @@ Builders leave the base's weights random; whoever trains calls `load_weights` af
 
 import itertools
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -90,9 +91,8 @@ def _names(group: Any, key: str) -> list[str]:
     if not parts:
         numbered = (f"{key}{i}" for i in itertools.count())
         parts = [group.attrs[k] for k in itertools.takewhile(lambda k: k in group.attrs, numbered)]
-    return [
-        name.decode() if isinstance(name, bytes) else str(name) for part in parts for name in part
-    ]
+    names = chain.from_iterable(parts)
+    return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
 
 
 def _compare(base: keras.Model, layers: _Layers, path: Path) -> None:

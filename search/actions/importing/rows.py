@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from search.registry import nearest
@@ -99,18 +100,14 @@ def fit(
 
 def unknown_to(past: Past, space: Space, renamed: Mapping[str, str]) -> list[str]:
     """The parameters of `space` that no trial of `past` has a value for."""
-    valued = {
-        param
-        for trial in past.trials
-        for name in trial.values
-        for param in _param_names(name, space, renamed)
-    }
+    names = set(chain.from_iterable(trial.values for trial in past.trials))
+    valued = set(chain.from_iterable(_param_names(name, space, renamed) for name in names))
     return [name for name in space.params if name not in valued]
 
 
 def names_in(past: Past) -> set[str]:
     """The names of the parameters of `past`, with and without scikit-learn's path of steps."""
-    names = {name for trial in past.trials for name in trial.values}
+    names = set(chain.from_iterable(trial.values for trial in past.trials))
     return names | {_last(name) for name in names}
 
 
@@ -148,7 +145,9 @@ def _setting(
     if problems:
         return {}, problems
     setting = fill(space.params, space.document, chosen)
-    source_names = {param: name for name in values for param in _param_names(name, space, renamed)}
+    source_names: dict[str, str] = {}
+    for name in values:
+        source_names |= dict.fromkeys(_param_names(name, space, renamed), name)
     for param in setting:
         if param in source_names and param not in chosen:
             name = source_names[param]
@@ -178,8 +177,11 @@ def _as(param: Param, value: Any) -> Any:
     listed = ends(param) if isinstance(param, ChoiceParam | ConstantParam) else ()
     if any(same(c, value) for c in listed):
         return value
-    twins = (c for plain in (str, _plain) for c in listed if plain(c) == plain(value))
-    return next(twins, value)
+    for plain in (str, _plain):
+        for choice in listed:
+            if plain(choice) == plain(value):
+                return choice
+    return value
 
 
 def _plain(value: Any) -> str:

@@ -9,6 +9,7 @@ import io
 import math
 import os
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -120,10 +121,8 @@ def _keras_tuner_trial(file: Path) -> PastTrial:
 def _columns(content: Any, path: Path) -> dict[str, Sequence[Any]]:
     """The columns of a JSON table: of lists, of mappings by row, or a list of rows."""
     if isinstance(content, list) and all(isinstance(row, dict) for row in content):
-        return {
-            key: [row.get(key) for row in content]
-            for key in {k: None for row in content for k in row}
-        }
+        keys = dict.fromkeys(chain.from_iterable(content))
+        return {key: [row.get(key) for row in content] for key in keys}
     if isinstance(content, dict) and content:
         columns = {
             key: list(c.values()) if isinstance(c, dict) else c for key, c in content.items()

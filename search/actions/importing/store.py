@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import chain
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -98,7 +99,7 @@ def take_in(
     results = [fit(trial, space, assumed=unknown, renamed=renamed) for trial in past.trials]
     fitted = [f for f in results if isinstance(f, Fitted)]
     n_new = _store(storage, spec, past, fitted) if fitted else 0
-    used = {name for f in fitted for name in f.setting}
+    used = set(chain.from_iterable(f.setting for f in fitted))
     return Imported(
         n_new,
         len(fitted) - n_new,

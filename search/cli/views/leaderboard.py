@@ -1,6 +1,7 @@
 """The leaderboard as a terminal shows it."""
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 from rich.markup import escape
@@ -112,7 +113,8 @@ def _short(value: object) -> str:
 def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | None:
     cut = f", cut to {cut}" if (cut := baseline_cut(study)) else ""
     varied = varied_params(study)
-    fixed = {name: t.params[name] for t in order for name in t.params if name not in varied}
+    params = chain.from_iterable(trial.params.items() for trial in order)
+    fixed = {name: value for name, value in params if name not in varied}
     notes = [f"* {baseline_name(study)}{cut}"] if study.document in order else []
     if fixed:
         notes.append(

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 
 from search.cli.views.live import Snapshot, snapshot, with_finals
 from search.errors import InputError
-from search.records import State, TrialRecord
+from search.records import State, TrialRecord, epochs_of
 from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
@@ -148,7 +148,7 @@ def study_status(
     began = min((t.started for t in trials if t.started), default=now)
     hours = max((now - max(since, began)).total_seconds(), 1.0) / 3600
     n_ended = sum(t.ended is not None and t.ended > since for t in trials)
-    n_epochs = sum(e.at > since.timestamp() for t in trials for e in t.curve)
+    n_epochs = sum(epoch.at > since.timestamp() for epoch in epochs_of(trials))
     workers = sum(t.state == State.RUNNING for t in trials) or n_workers
     shot = snapshot(trials, n_trials=spec.n_trials, workers=workers)
     return StudyStatus(

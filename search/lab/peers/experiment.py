@@ -52,11 +52,12 @@ class Done:
 def in_turns(systems: Sequence[str], tasks: Sequence[Task]) -> list[Setup]:
     """All searches by task and seed, another system first each time: none has the quiet hours."""
     by_turn = enumerate(sorted(tasks, key=lambda t: t.seed))
-    return [
-        Setup(systems[(i + turn) % len(systems)], task)
-        for turn, task in by_turn
-        for i in range(len(systems))
-    ]
+    setups = []
+    for turn, task in by_turn:
+        for i in range(len(systems)):
+            system = systems[(i + turn) % len(systems)]
+            setups.append(Setup(system, task))
+    return setups
 
 
 class Searches:

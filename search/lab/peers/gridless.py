@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -53,7 +54,7 @@ def search(task: Task, meter: Meter) -> None:
     ]
     variables = {k: v for k, v in os.environ.items() if k not in _ELSEWHERE}
     process = subprocess.Popen(  # noqa: S603  # this very package
-        [*command, task.images, *(str(word) for pair in flags.items() for word in pair), "--quiet"],
+        [*command, task.images, *map(str, chain.from_iterable(flags.items())), "--quiet"],
         env=variables | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url},
     )
     # It pauses its workers when it is told to stop, and this process outlives it.
@@ -61,7 +62,10 @@ def search(task: Task, meter: Meter) -> None:
     if code := process.wait():
         raise StudyError(f"gridless study ended with exit code {code}")
     trials = read_study(open_library(url), _NAME).trials
-    epochs = sorted(((e, t.params) for t in trials for e in t.curve), key=lambda pair: pair[0].at)
+    epochs = []
+    for trial in trials:
+        epochs += [(epoch, trial.params) for epoch in trial.curve]
+    epochs.sort(key=lambda pair: pair[0].at)
     for epoch, setting in epochs:
         meter.begin(setting)
         meter.epoch(epoch.val_accuracy or 0.0, at=epoch.at)

@@ -4,6 +4,7 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -109,11 +110,10 @@ def check(request: Request) -> Checked:
         "budget": budget,
         "threads": counts["threads"],
     }
-    tasks = [
-        _task(name, space, split, seed, common)
-        for seed, split in enumerate(splits)
-        for name, space in spaces_by_task.items()
-    ]
+    tasks = []
+    for seed, split in enumerate(splits):
+        for name, space in spaces_by_task.items():
+            tasks.append(_task(name, space, split, seed, common))
     setups = tuple(s for s in in_turns(systems, tasks) if s.key not in runs.keys)
     return Checked(setups, runs, counts["jobs"])
 
@@ -142,7 +142,7 @@ def made_on(threads: int, jobs: int) -> str:
 
 
 def _missing_packages(systems: Sequence[str]) -> list[str]:
-    packages = {package for name in systems if name in SYSTEMS for package in missing(name)}
+    packages = set(chain.from_iterable(missing(name) for name in systems if name in SYSTEMS))
     if not packages:
         return []
     return [
@@ -156,7 +156,7 @@ def _spaces(request: Request, flags: FlagReader) -> dict[str, Space]:
     models = names_in(request.models)
     if not models:
         flags.problems.append(f"--models: no names in {request.models!r}; give mlp,convNN, say")
-    pins = [pin.strip() for text in request.fixes for pin in text.split(",")]
+    pins = [pin.strip() for pin in ",".join(request.fixes).split(",")] if request.fixes else []
     spaces: dict[str, Space] = {}
     for model in models:
         if space := flags.attempt(partial(_space, model)):
@@ -178,7 +178,7 @@ def _space(model: str) -> Space:
 
 def _pin_problems(pins: Sequence[str], spaces: Mapping[str, Space]) -> list[str]:
     """Pins that no model has a use for."""
-    params = {name for space in spaces.values() for name in space.params} - {"epochs"}
+    params = set(chain.from_iterable(space.params for space in spaces.values())) - {"epochs"}
     problems = []
     for pin in pins:
         name = pin.partition("=")[0].strip()

@@ -32,7 +32,9 @@ def regret_chart(regrets: Regrets) -> Chart:
     names = sorted(s.strategy for s in regrets.standings)
     others = [name for name in names if name not in REFERENCES]
     places = {name: i for i, name in enumerate(others)} | dict.fromkeys(REFERENCES, 0)
-    traces = [t for s in regrets.standings for t in _traces(s, places[s.strategy])]
+    traces = []
+    for standing in regrets.standings:
+        traces += _traces(standing, places[standing.strategy])
     caption = (
         "Mean regret over tasks and seeds of the best value so far"
         + (
@@ -52,7 +54,7 @@ def regret_chart(regrets: Regrets) -> Chart:
 
 
 def _figure(regrets: Regrets, traces: list[dict[str, Any]]) -> go.Figure:
-    shown = np.concatenate([v for s in regrets.standings for v in (s.mean, s.low, s.high)])
+    shown = np.concatenate([np.concatenate([s.mean, s.low, s.high]) for s in regrets.standings])
     shown = shown[np.isfinite(shown) & (shown > 0)]
     x = Axis(
         "full trainings spent", float(regrets.standings[0].spent[0]), regrets.budget, is_log=True

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -75,9 +76,8 @@ def regrets(simulated: Simulated, runs: Sequence[SimulatedRun], n_workers: int) 
     """
     strategies = sorted({r.strategy for r in runs})
     by = {
-        (s, t): [r for r in runs if (r.strategy, r.task) == (s, t)]
-        for s in strategies
-        for t in simulated.best
+        pair: [run for run in runs if (run.strategy, run.task) == pair]
+        for pair in product(strategies, simulated.best)
     }
     scales = {t: _scale(simulated.best[t], by.get((BASELINE, t), [])) for t in simulated.best}
     is_normalised = any(scales.values())
@@ -101,7 +101,7 @@ def regrets(simulated: Simulated, runs: Sequence[SimulatedRun], n_workers: int) 
         curves = (part[len(PARTS) :] for part in (mean, low, high))
         standings.append(Standing(s, n, levels, ranks.get(s), grid, *curves))
     standings.sort(key=lambda x: (x.at_parts[-1].mean, x.strategy))
-    counts = [len(by[s, t]) for s in strategies for t in tasks] or [0]
+    counts = [len(by[pair]) for pair in product(strategies, tasks)] or [0]
     return Regrets(
         n_workers,
         simulated.budget,

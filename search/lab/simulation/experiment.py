@@ -10,6 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import optuna
@@ -44,9 +45,7 @@ class Experiment:
         """All runs, a seed at a time: cut short, all strategies have had about as many."""
         return [
             Setup(strategy, task, seed, self.n_workers, self.budget, self.lose)
-            for seed in range(self.n_seeds)
-            for task in self.tasks
-            for strategy in self.strategies
+            for seed, task, strategy in product(range(self.n_seeds), self.tasks, self.strategies)
         ]
 
 
@@ -64,11 +63,12 @@ class Results:
     @property
     def rows(self) -> list[Row]:
         """The rows of the runs' file, one per improvement."""
-        return [
-            row_of((r.setup.strategy, r.setup.task, r.setup.seed), r.setup.n_workers, *improvement)
-            for r in self.runs
-            for improvement in r.improvements
-        ]
+        rows = []
+        for run in self.runs:
+            setup = run.setup
+            key = (setup.strategy, setup.task, setup.seed)
+            rows += [row_of(key, setup.n_workers, *improvement) for improvement in run.improvements]
+        return rows
 
 
 def run_experiment(experiment: Experiment, *, jobs: int, done: Callable[[], None]) -> Results:

@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from search.errors import InputError
@@ -46,7 +47,8 @@ class Replay:
 
     def best(self, task: str, n_samples: int) -> float | None:  # noqa: ARG002
         """The best that was recorded."""
-        return max(e.val_accuracy or 0.0 for curve in self.curves.values() for e in curve)
+        epochs = chain.from_iterable(self.curves.values())
+        return max(epoch.val_accuracy or 0.0 for epoch in epochs)
 
 
 class Nearest:

@@ -93,7 +93,10 @@ def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:
     Where some trials ran on GPUs and some on CPUs, hours of both are added up as hours of training.
     """
     by_second = hours_by_second(study)
-    epochs = sorted(((t, e) for t in started_trials(study) for e in t.curve), key=lambda x: x[1].at)
+    epochs = []
+    for trial in started_trials(study):
+        epochs += [(trial, epoch) for epoch in trial.curve]
+    epochs.sort(key=lambda pair: pair[1].at)
     on_gpu = {by_second[t.number].gpu > 0 for t, _ in epochs}
     unit = "GPU-hours" if True in on_gpu else "core-hours"
     price = {n: sum(hours) for n, hours in by_second.items()}

@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.analysis.ranking import best_trial, ranking
-from search.records import Epoch, State, StudyRecord, TrialRecord
+from search.records import Epoch, State, StudyRecord, TrialRecord, epochs_of
 from search.report.charts.chart import (
     ACCURACY,
     HEIGHT,
@@ -42,7 +42,7 @@ def learning_curves(study: StudyRecord) -> Chart:
     best = best_trial(study)
     shown = thin(curved, N_LINES, notable(study))
     longest = max((t.curve[-1].step for t in shown), default=1)
-    window = accuracy_window((_validation(e) for t in shown for e in t.curve), reach=4)
+    window = accuracy_window(map(_validation, epochs_of(shown)), reach=4)
     groups = [(s, [t for t in shown if t.state == s and t is not best]) for s in _OPACITY]
     traces = [_lines(group, state) for state, group in groups if group]
     if best:
@@ -75,7 +75,9 @@ def learning_curves(study: StudyRecord) -> Chart:
 
 def _near(trials: Sequence[TrialRecord], best: TrialRecord) -> Panel:
     """The best trials on an axis of their own, as far down as their second half goes."""
-    late = [_validation(e) for t in trials for e in t.curve[len(t.curve) // 2 :]]
+    late = []
+    for trial in trials:
+        late += [_validation(epoch) for epoch in trial.curve[len(trial.curve) // 2 :]]
     window = accuracy_window(late)
     longest = max(t.curve[-1].step for t in trials)
     others = [t for t in trials if t is not best]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any, Literal
 
 from search.report.charts.label_places import Box, Label, Sizes, place
@@ -117,11 +117,10 @@ def named(drawing: Drawing, sizes: Sizes) -> list[tuple[str, float, float, Label
     def part(x: float, y: float) -> tuple[float, float]:
         return drawing.x.part(x), 1 - drawing.y.part(y)
 
-    lines = [
-        Box(left, min(y, z), right, max(y, z))
-        for m in drawing.marks
-        for (left, y), (right, z) in _whiskers(m, part)
-    ]
+    lines = []
+    for marks in drawing.marks:
+        for (left, y), (right, z) in _whiskers(marks, part):
+            lines.append(Box(left, min(y, z), right, max(y, z)))
     for line in drawing.lines:
         for (left, bottom), (right, top) in pairwise(part(*point) for point in line.points):
             lines += [Box(left, bottom, right, bottom), Box(right, top, right, bottom)]
@@ -145,7 +144,7 @@ def log_ticks(axis: Axis) -> list[float]:
     exponents = range(math.floor(axis.at(axis.low)), math.ceil(axis.at(axis.high)) + 1)
     ticks: list[float] = []
     for digits in _DIGITS:
-        candidates = [round(d * 10.0**e, 12) for e in exponents for d in digits]
+        candidates = [round(d * 10.0**e, 12) for e, d in product(exponents, digits)]
         ticks = [tick for tick in candidates if axis.low <= tick <= axis.high]
         if len(ticks) >= 3:
             break

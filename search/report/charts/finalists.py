@@ -75,7 +75,9 @@ def _name(row: Finalist, baseline: str) -> str:
 
 
 def _replicates(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
-    pairs = [(100 * value, at[row.trial] + _APART) for row in rows for value in row.values]
+    pairs = []
+    for row in rows:
+        pairs += [(100 * value, at[row.trial] + _APART) for value in row.values]
     return scatter(
         "markers",
         [x for x, _ in pairs],

@@ -9,6 +9,7 @@ the drawing may go on in another strip beside the first.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from search.report.evidence import Layer, Network
 from search.words import count
@@ -57,7 +58,7 @@ class Diagram:
     @property
     def boxes(self) -> tuple[Box, ...]:
         """Those of all strips."""
-        return tuple(box for strip in self.strips for box in strip.boxes)
+        return tuple(chain.from_iterable(strip.boxes for strip in self.strips))
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,8 @@ def _starts(grid: _Grid) -> list[int]:
 def _strip(layers: Sequence[Layer], whole: _Grid, rows: range) -> Strip:
     """The layers in `rows` with their lines; one that leads to a later strip ends at the edge."""
     inside = [i for i in range(len(layers)) if whole.rows[i] in rows]
-    above = sorted({s for i in inside for s in whole.inputs[i]} - set(inside))
+    sources_inside = chain.from_iterable(whole.inputs[i] for i in inside)
+    above = sorted(set(sources_inside) - set(inside))
     place = {i: k for k, i in enumerate([*above, *inside])}
     grid = _Grid(
         tuple(tuple(place[s] for s in whole.inputs[i]) if i in inside else () for i in place),
@@ -138,15 +140,14 @@ def _strip(layers: Sequence[Layer], whole: _Grid, rows: range) -> Strip:
         _box(layers[i], lefts[whole.columns[i]], top + _ROW * grid.rows[k])
         for i, k in place.items()
     ]
-    lines = [
-        _line(boxes[i], boxes[j], lanes.get((i, j)))
-        for j, sources in enumerate(grid.inputs)
-        for i in sources
-    ]
+    lines = []
+    for j, sources in enumerate(grid.inputs):
+        lines += [_line(boxes[i], boxes[j], lanes.get((i, j))) for i in sources]
     height: float = top + _ROW * (len(rows) - 1) + BOX_HEIGHT + _MARGIN
-    later = {
-        s for j, sources in enumerate(whole.inputs) if whole.rows[j] >= rows.stop for s in sources
-    }
+    later: set[int] = set()
+    for j, sources in enumerate(whole.inputs):
+        if whole.rows[j] >= rows.stop:
+            later |= set(sources)
     for box in (boxes[place[i]] for i in inside if i in later):
         height = max(height, box.y + _ROW)
         lines.append(f"M{box.x + BOX_WIDTH / 2:g} {box.y + BOX_HEIGHT:g}V{height:g}")
@@ -204,9 +205,9 @@ def _lanes(grid: _Grid) -> tuple[dict[tuple[int, int], int], list[int]]:
     n_columns = max(grid.columns, default=0) + 1
     used: list[list[int]] = [[] for _ in range(n_columns)]
     lanes = {}
-    spans = [
-        (grid.rows[i], grid.rows[j], i, j) for j, sources in enumerate(grid.inputs) for i in sources
-    ]
+    spans = []
+    for j, sources in enumerate(grid.inputs):
+        spans += [(grid.rows[i], grid.rows[j], i, j) for i in sources]
     for start, end, i, j in sorted(spans):
         if grid.columns[i] != grid.columns[j] or end == start + 1:
             continue

@@ -204,7 +204,9 @@ def _drawn(traces: list[dict[str, Any]], axes: Sequence[_Axis], *, some_unset: b
         "layer": "below",
         "line": {"color": REFERENCE, "width": 1},
     }
-    written = [note for i, axis in enumerate(axes) for note in _written(axis, i, left)]
+    written = []
+    for i, axis in enumerate(axes):
+        written += _written(axis, i, left)
     if some_unset:
         written.append(
             {

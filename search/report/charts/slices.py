@@ -145,10 +145,8 @@ def _strips(
     names = sorted({show(v) for v in values})
     place = {n: i for i, n in enumerate(names)}
     labels = [narrow(n) for n in names]
-    level = (
-        len(names) * max(len(part) for label in labels for part in label.split("<br>"))
-        <= _N_LETTERS
-    )
+    lines = "<br>".join(labels).split("<br>")
+    level = len(names) * max(map(len, lines)) <= _N_LETTERS
     x = [
         place[show(v)] + 0.5 * ((t.number * _GOLDEN) % 1 - 0.5)
         for t, v in zip(trials, values, strict=True)

@@ -1,6 +1,7 @@
 """A comparison of studies as pictures: accuracy per model, and against cost. Pure."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Literal
 
 from search.analysis.comparison import Comparison, Contender, Row
@@ -108,7 +109,7 @@ def _spent(contender: Contender) -> float | None:
 def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
     places = list(enumerate(rows))
     done = [(i, row) for i, row in places if row.contender.values]
-    extent = [100 * v for _, row in done for v in _drawn(row)]
+    extent = [100 * v for v in chain.from_iterable(_drawn(row) for _, row in done)]
     low = min(extent, default=0.0)
     high = max(extent, default=100.0)
     pad = max(0.06 * (high - low), 0.1)
@@ -214,7 +215,9 @@ def _front(
 def _axes(title: str, priced: Sequence[tuple[float, Row]]) -> tuple[Axis, Axis]:
     """Axes around all points and whiskers, with room for names."""
     costs = [cost for cost, _ in priced]
-    extent = [100 * v for _, row in priced for v in (row.contender.mean, *_ends(row))]
+    extent = []
+    for _, row in priced:
+        extent += [100 * v for v in (row.contender.mean, *_ends(row))]
     spread = max((max(costs) / min(costs)) ** 0.15, 1.4)
     pad = max(0.12 * (max(extent) - min(extent)), 0.2)
     across = Axis(title, min(costs) / spread, max(costs) * spread, is_log=True)

@@ -80,6 +80,9 @@ def _drawing(
     low = min((m[0] for m in drawn), default=0.0)
     high = max((m[1] for m in drawn), default=100.0)
     pad = max(0.06 * (high - low), 0.1)
+    notes: list[Note] = []
+    for i, row in enumerate(rows):
+        notes += _words(i, row, low - pad, (low + high) / 2)
     text = [f"{r.model} {ours_text(r)}, document {percent(r.published)}" for r in rows]
     return Drawing(
         alt=(
@@ -89,9 +92,7 @@ def _drawing(
         # The best on top.
         y=Axis("", len(rows) - 0.4, -0.6, names=tuple(r.model for r in rows)),
         marks=tuple(_marks(rows)),
-        notes=tuple(
-            n for i, r in enumerate(rows) for n in _words(i, r, low - pad, (low + high) / 2)
-        ),
+        notes=tuple(notes),
         title=title,
         height=FRAME + _ROW * len(rows),
     )

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from search.errors import InputError
-from search.records import State, StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord, epochs_of
 from search.report.comparison.entrants import facts, label
 from search.report.comparison.suite import ComparisonRow
 from search.study.settings import FINAL
@@ -39,7 +39,7 @@ def _row(system: System, study: StudyRecord | None, first: StudyRecord | None) -
     trials: Sequence[TrialRecord] = study.trials if study else ()
     untried = next((t for t in first.trials if t.state == State.FAIL), None) if first else None
     done = [t for t in trials if t.state == State.COMPLETE and t.evaluation]
-    epochs = [e.seconds for t in done for e in t.curve]
+    epochs = [epoch.seconds for epoch in epochs_of(done)]
     published = system.published
     splits = Counter(t.evaluation.split for t in done if t.evaluation)
     # As stored: the suite may ask for another by now.

@@ -1,6 +1,7 @@
 """The leaderboard and the finalists as the page's tables show them. Pure."""
 
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, NamedTuple
 
 from search.analysis.baseline import DOCUMENT, baseline_cut, baseline_name, printed_name
@@ -46,6 +47,7 @@ def board(study: StudyRecord, judgement: Judgement | None) -> Board:
     """The leaderboard of `study`."""
     trials = ranking(study)
     varied = varied_params(study)
+    params = chain.from_iterable(trial.params.items() for trial in trials)
     finalists = {row.trial: row for row in judgement.rows} if judgement else {}
     return Board(
         rows=tuple(
@@ -53,7 +55,7 @@ def board(study: StudyRecord, judgement: Judgement | None) -> Board:
             for i, t in enumerate(trials, start=1)
         ),
         varied=tuple(varied),
-        fixed={n: v for t in trials for n, v in t.params.items() if n not in varied},
+        fixed={name: value for name, value in params if name not in varied},
         best=best_trial(study),
         document=study.document,
         baseline=printed_name(study),

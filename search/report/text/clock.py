@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from search.records import Search, TrialRecord
+from search.records import Search, TrialRecord, epochs_of
 from search.words import duration
 
 BREAK_S = 300.0
@@ -24,7 +24,7 @@ def elapsed(trials: Sequence[TrialRecord]) -> Elapsed:
     seconds = 0.0
     breaks_s = 0.0
     until = None
-    for start, end in sorted((e.at - e.seconds, e.at) for t in trials for e in t.curve):
+    for start, end in sorted((epoch.at - epoch.seconds, epoch.at) for epoch in epochs_of(trials)):
         gap = 0.0 if until is None else max(0.0, start - until)
         is_break = gap > BREAK_S
         breaks_s += gap if is_break else 0.0

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from search.analysis.ranking import best_trial, started_trials
-from search.records import State, StudyRecord, TrialRecord
+from search.records import State, StudyRecord, TrialRecord, epochs_of
 from search.report.charts.style import STATES
 from search.report.contents import Contents
 from search.report.text.appendix import failures
@@ -46,7 +46,7 @@ def status(contents: Contents) -> tuple[str, str]:
 def as_of(contents: Contents) -> str | None:
     """When the last epoch ended, in UTC, or None. Same study, same page: no time of writing."""
     trials = (*contents.study.trials, *(contents.finalists.trials if contents.finalists else ()))
-    last = max((e.at for t in trials for e in t.curve), default=None)
+    last = max((epoch.at for epoch in epochs_of(trials)), default=None)
     return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d %H:%M UTC") if last else None
 
 

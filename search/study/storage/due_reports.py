@@ -21,9 +21,7 @@ def due_reports(storage: LedgerStorage) -> list[str]:
         for n in due
         if all(stored[part].state.is_over for part in (n, n + FINAL) if part in stored)
     ]
-    running = (
-        n_running(storage, [part for name in over for part in (name, name + FINAL)]) if over else {}
-    )
+    running = n_running(storage, [*over, *(name + FINAL for name in over)]) if over else {}
     return [name for name in over if not {name, name + FINAL} & running.keys()]
 
 
