@@ -70,7 +70,7 @@ def print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool =
     """Print what a report has: `again` says that the command goes on with its study."""
     from search.cli.views.console import Console
     from search.cli.views.leaderboard import finalists_table, leaderboard_table
-    from search.report.text.code import code_words
+    from search.report.text.code_changes import code_words
     from search.report.text.finalists import judgement_words
     from search.tracking.mirror import outboxes_of
 

@@ -23,7 +23,7 @@ from search.report.evidence import Evidence, read_correct, read_evidence, read_p
 from search.report.leaderboard.frame import write_leaderboard
 from search.report.model import keep_model, older
 from search.report.page import page, write_figures, write_page
-from search.report.text.majority import cautions
+from search.report.text.majority_class import cautions
 from search.study.finalists import champion
 from search.study.storage.due_reports import due_reports, note_report
 from search.study.storage.ledger import finals_of
@@ -59,7 +59,7 @@ class Report(NamedTuple):
     search: Search
     judgement: Judgement | None
     cautions: list[str]
-    """What must be known before an accuracy is believed: see `search.report.text.majority`."""
+    """What must be known before an accuracy is believed: see `report.text.majority_class`."""
     paths: ReportPaths
 
     @property

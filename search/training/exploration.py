@@ -19,7 +19,7 @@ from search.space.conditions import MAX_RANGES, Build
 from search.space.hyper_choices import Hyper, Raw, fits, nearest_value, parsed, values_of
 from search.space.params import ends
 from search.space.values import is_in, show, shown
-from search.training.reason import reason_of
+from search.training.failure_reason import reason_of
 
 MAX_BUILDS = 100
 """A space that is not known after so many has more ways than one can build."""

@@ -19,9 +19,9 @@ from search.registry import load_builder
 from search.training import augment, recipe
 from search.training.classifier_outputs import Outputs, is_random
 from search.training.export import standalone
+from search.training.failure_reason import reason_of
 from search.training.kept_network import FACTS, FILE, WEIGHTS, Kept, Verdict, read_kept
 from search.training.network import build_whole
-from search.training.reason import reason_of
 
 OUR_LAYERS = (augment.Augmentation, recipe.SmoothedCrossentropy)
 """Registered with Keras by being imported: a file names them."""

@@ -16,10 +16,10 @@ from search.space.hyper_choices import for_builder
 from search.space.space import ChoiceParam, Space
 from search.text import message_of
 from search.training.discovery import explore
+from search.training.failure_reason import reason_of
 from search.training.model_process import MARK
 from search.training.params_read import Recorder
 from search.training.probe import Question
-from search.training.reason import reason_of
 
 
 def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:

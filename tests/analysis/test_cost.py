@@ -8,8 +8,8 @@ from search.analysis.cost import Hours, cost, seed_spread
 from search.analysis.forecast import Forecast, Gain, forecast
 from search.records import Evaluation, Search, StudyRecord
 from search.report.charts.by_compute import accuracy_by_compute
-from search.report.text.clock import elapsed, elapsed_words
 from search.report.text.cost import advice_words, cost_words
+from search.report.text.wall_clock import elapsed, elapsed_words
 from tests.report.conftest import curve, trial
 
 SPACE = {

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search.errors import InputError, StudyError, TrialError
-from search.report.text.code import code_words
+from search.report.text.code_changes import code_words
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import QueueState
 from search.study.storage.read import read_study

@@ -11,7 +11,7 @@ from search.analysis.ranking import param_names, ranking, started_trials
 from search.files import write_text
 from search.records import StudyRecord, TrialRecord
 from search.report.leaderboard.columns import COLUMNS, FINALIST_COLUMNS, Column, Row
-from search.report.text.code import code_names
+from search.report.text.code_changes import code_names
 from search.text import csv_safe, visible
 
 

@@ -6,8 +6,8 @@ from search.analysis.baseline import baseline_cut, printed_name
 from search.analysis.finalists import Judgement
 from search.analysis.ranking import best_trial, ranked_document, started_trials
 from search.report.contents import Contents
-from search.report.text.clock import clocks
 from search.report.text.status import state_counts
+from search.report.text.wall_clock import clocks
 from search.words import duration, percent, points
 
 

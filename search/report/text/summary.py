@@ -8,12 +8,12 @@ from search.analysis.ranking import best_trial, param_names, ranked_document, st
 from search.records import StudyRecord, TrialRecord
 from search.report.charts.chart import published_value
 from search.report.contents import Contents
-from search.report.text.clock import clocks, elapsed_words
-from search.report.text.code import code_words
+from search.report.text.code_changes import code_words
 from search.report.text.cost import advice_words, cost_words
 from search.report.text.finalists import judgement_words
-from search.report.text.majority import cautions
+from search.report.text.majority_class import cautions
 from search.report.text.status import state_counts, status
+from search.report.text.wall_clock import clocks, elapsed_words
 from search.study.finalist_costs import Rule
 from search.words import count, duration, listing, percent, points, show
 

@@ -18,9 +18,9 @@ from search.errors import StudyError, TrialError
 from search.records import Ending
 from search.strategies.protocol import Decision
 from search.text import cut, visible
+from search.training.failure_reason import reason_of
 from search.training.job import Job
 from search.training.memory import limit_device_memory, out_of_memory, peak_memory
-from search.training.reason import reason_of
 from search.training.trainer import train
 from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started, WorkerPipe
 
