@@ -85,11 +85,8 @@ def worker(
             workers.go(
                 Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow, reports=True)
             )
-            where = (
-                f"{len(crew.devices)} × {crew.devices[0].name}"
-                if options.engine == "local"
-                else "Ray"
-            )
+            device = crew.devices[0].name
+            where = f"{len(crew.devices)} × {device}" if options.engine == "local" else device
             say(f"serving {masked(storage.url)} on {where}; logs in {folder / 'logs'}")
             _watch(workers, keep_mirror, tell_ended)
             trouble = workers.trouble()

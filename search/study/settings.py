@@ -1,5 +1,6 @@
 """What a person may set about a study: each setting with its bounds, its default and its flag."""
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -8,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from search.files import plain_name
 from search.registry import nearest
+from search.space.yaml_file import typed
 
 _LONGEST, _MOST_BYTES = 100, 200
 """Characters and bytes of a name: file systems allow 255 bytes, of which endings need some."""
@@ -112,6 +114,11 @@ class Settings(Lasting):
         Flag("The GPUs to use [all that are free].", metavar="all|0,2|none", of_workers=True),
     ] = "all"
     share_gpus: Annotated[bool, Flag("Take GPUs that are in use, too.", of_workers=True)] = False
+    engine_options: Annotated[
+        dict[str, Any],
+        Flag("Of --engine slurm: submitit's.", metavar="partition=gpu,…", of_workers=True),
+    ] = {}
+    """What only the engine itself understands."""
     finalists: Annotated[
         Annotated[int, Field(ge=0, le=50)] | None,
         Flag(
@@ -135,6 +142,17 @@ class Settings(Lasting):
         if name is not None and (problem := name_problem(name)):
             raise ValueError(problem)
         return name
+
+    @field_validator("engine_options", mode="before")
+    @classmethod
+    def _engine_options_are_named(cls, options: object) -> object:
+        """From the command line they come as text, where a value may hold commas, too."""
+        if not isinstance(options, str):
+            return options
+        pairs = [pair.partition("=") for pair in re.split(r",(?=\s*[\w-]+=)", options)]
+        if not all(name.strip() and equals for name, equals, _ in pairs):
+            raise ValueError("write it like partition=gpu,timeout_min=240")
+        return {name.strip(): typed(value.strip()) for name, _, value in pairs}
 
     @field_validator("warm_start")
     @classmethod

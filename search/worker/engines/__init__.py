@@ -6,7 +6,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from search.worker.engines.protocol import Engine
 
-ENGINES = {"local": "search.worker.engines.local", "ray": "search.worker.engines.ray.engine"}
+ENGINES = {
+    "local": "search.worker.engines.local",
+    "ray": "search.worker.engines.ray.engine",
+    "slurm": "search.worker.engines.slurm",
+}
 
 
 def engine(name: str) -> "Engine":

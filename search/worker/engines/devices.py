@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from search.errors import InputError
 from search.study.environment import cpu_name
+from search.study.settings import Settings
 from search.training.memory import DEVICE_MEMORY_VARIABLE
 from search.worker.engines.gpus import Gpu, choose_gpus, installed_gpus, visible_gpus
 
@@ -72,6 +73,13 @@ def find_devices(gpus: str = "all") -> list[Device]:
     return [_device(gpu) for gpu in chosen] or [Device(cpu_name())]
 
 
+def given_device(*, gpu: bool) -> Device:
+    """The device that a cluster gave this process, by CUDA_VISIBLE_DEVICES."""
+    device = find_devices("all" if gpu else "none")[0]
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    return Device(f"GPU {given}", given) if gpu and device.gpu is None else device
+
+
 def plan_crew(
     *,
     gpus: str | None = None,
@@ -122,6 +130,26 @@ def default_workers(devices: Sequence[Device], *, cores: int) -> int:
     threads and mlp faster, and what a trial costs besides its epochs is paid side by side.
     """
     return len(devices) if devices[0].gpu is not None else max(1, min(cores, MAX_CPU_WORKERS))
+
+
+def cluster_crew(name: str, settings: Settings, problems: Sequence[str]) -> Crew:
+    """What was asked of the cluster `name`, whose devices and room are not this machine's: one
+    worker of one thread where nothing was, on stand-ins that are called like the cluster.
+
+    Raises InputError with `problems` and every setting that means nothing to a cluster.
+    """
+    problems, share = list(problems), settings.trials_per_gpu
+    if settings.gpus not in {"all", "none"}:
+        problems.append(
+            f"--gpus {settings.gpus}: {name} chooses the GPUs; leave it out, or give none for the"
+            " CPU"
+        )
+    if settings.gpus == "none" and share > 1:
+        problems.append(f"--trials-per-gpu {share}: with --gpus none there is no GPU to share")
+    if problems:
+        raise InputError(problems)
+    device = Device(name)
+    return Crew((device,) * (settings.workers or 1), settings.threads or 1, share, (device,))
 
 
 def available_cores() -> int:

@@ -17,7 +17,7 @@ from search.study.settings import Settings
 from search.worker.engines.devices import Crew, Device, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew
 from search.worker.engines.order import Order
-from search.worker.engines.protocol import STOP_WAIT_S, Terms, Workers
+from search.worker.engines.protocol import STOP_WAIT_S, Terms, Workers, no_options
 from search.worker.engines.restarts import Kept, Restarts
 
 
@@ -47,6 +47,8 @@ class LocalWorkers:
     """How often in a row one is started again; None: for ever, as a service should."""
     fds: tuple[int, ...] = ()
     """Files that they keep open: their claims to GPUs."""
+    first: int = 0
+    """The number of the first among its command's workers."""
     _slots: list[_Slot] = field(default_factory=list)
     _order: bytes = b""
 
@@ -54,7 +56,7 @@ class LocalWorkers:
         """A worker per entry of `devices`. Raises InputError if their logs can't be written."""
         self._slots = [
             _Slot(i, device, Kept(Restarts(self.max_restarts)))
-            for i, device in enumerate(self.devices)
+            for i, device in enumerate(self.devices, self.first)
         ]
         try:
             for slot in self._slots:
@@ -145,6 +147,8 @@ class LocalEngine:
 
     def crew(self, settings: Settings) -> Crew:
         """As `plan_crew` says."""
+        if problems := no_options("local", settings):
+            raise InputError(problems)
         return plan_crew(
             gpus=settings.gpus,
             trials_per_gpu=settings.trials_per_gpu,

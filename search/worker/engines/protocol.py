@@ -31,6 +31,12 @@ class Terms:
     """How often in a row one is started again; None: for ever, as a service should."""
 
 
+def no_options(engine: str, settings: Settings) -> list[str]:
+    """What to tell of options that are given to an engine without any."""
+    rule = f"--engine {engine} has none; is --engine slurm meant?"
+    return [f"--engine-options {name}: {rule}" for name in settings.engine_options]
+
+
 class Workers(Protocol):
     """The workers of one command, wherever they run. They end when this process dies."""
 

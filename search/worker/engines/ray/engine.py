@@ -20,9 +20,9 @@ from search.paths import home, storage_url
 from search.study.environment import code_version
 from search.study.settings import Settings
 from search.worker.engines import protocol
-from search.worker.engines.devices import Crew, Device
+from search.worker.engines.devices import Crew, cluster_crew
 from search.worker.engines.order import Order
-from search.worker.engines.protocol import STOP_WAIT_S, Workers
+from search.worker.engines.protocol import STOP_WAIT_S, Workers, no_options
 from search.worker.engines.ray.cluster import ClusterSettings
 from search.worker.engines.ray.keeper import MIRROR, Terms, machine
 
@@ -214,24 +214,8 @@ class RayEngine:
     """The nodes of a Ray cluster, which chooses their devices itself."""
 
     def crew(self, settings: Settings) -> Crew:
-        """What was asked of the cluster, whose devices and room are not this machine's: stand-ins
-        called Ray.
-
-        One worker of one thread where nothing was asked. Raises InputError with every setting that
-        means nothing to Ray.
-        """
-        problems, share = [], settings.trials_per_gpu
-        if settings.gpus not in {"all", "none"}:
-            problems.append(
-                f"--gpus {settings.gpus}: Ray chooses the GPUs; leave it out, or give none for"
-                " the CPU"
-            )
-        if settings.gpus == "none" and share > 1:
-            problems.append(f"--trials-per-gpu {share}: with --gpus none there is no GPU to share")
-        if problems:
-            raise InputError(problems)
-        device = Device("Ray")
-        return Crew((device,) * (settings.workers or 1), settings.threads or 1, share, (device,))
+        """As `cluster_crew` says."""
+        return cluster_crew("Ray", settings, no_options("ray", settings))
 
     @contextmanager
     def workers(self, crew: Crew, settings: Settings, terms: protocol.Terms) -> Iterator[Workers]:

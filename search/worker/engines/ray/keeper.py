@@ -14,7 +14,7 @@ from search.files import last_line, locked, unwritable
 from search.limits import worker_restarts
 from search.secret import without_secrets
 from search.study.environment import code_version
-from search.worker.engines.devices import Device, environment_for, find_devices
+from search.worker.engines.devices import environment_for, given_device
 from search.worker.engines.gpu_locks import GpuClaims, claim_gpus
 from search.worker.engines.order import HOPELESS
 from search.worker.engines.protocol import STOP_WAIT_S
@@ -143,7 +143,7 @@ class Keeper:
         self._mirror.stop()
 
     def _start(self, terms: Terms, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
-        device = _device(gpu=terms.gpus > 0)
+        device = given_device(gpu=terms.gpus > 0)
         if (
             self._claims is None and terms.share == 1
         ):  # sharers can't each hold a lock: Ray alone counts them
@@ -217,13 +217,6 @@ def _misfit(terms: Terms) -> str | None:
             " PostgreSQL URL"
         )
     return None
-
-
-def _device(*, gpu: bool) -> Device:
-    """The device that Ray gave this process, by CUDA_VISIBLE_DEVICES."""
-    device = find_devices("all" if gpu else "none")[0]
-    given = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-    return Device(f"GPU {given}", given) if gpu and device.gpu is None else device
 
 
 def _start(

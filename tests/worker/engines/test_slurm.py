@@ -1,0 +1,337 @@
+"""Workers in jobs of SLURM: what a job does, what is asked of SLURM and what is refused. Jobs run by
+submitit's own executor, or by scripts that stand for SLURM; a script stands for the worker.
+"""
+
+import importlib.util
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psutil
+import pytest
+
+from search.actions.check_study import Request, check
+from search.actions.plan_study import make_plan, open_study
+from search.actions.run import End, run
+from search.errors import InputError
+from search.records import Epoch
+from search.study.settings import Settings, settings_for
+from search.training.probe import Corner, ProbeReport
+from search.worker.engines import engine, restarts, slurm
+from search.worker.engines.order import HOPELESS, Order
+from search.worker.engines.protocol import Terms, Workers
+from tests.worker.helpers import wait_until
+
+PASSWORD = "s3cr3t-w0rd"
+ORDER = Order(f"postgresql://user:{PASSWORD}@db/gridless", ("s",), mlflow=False)
+LOCAL = {"cluster": "local"}
+WORKER = """#!/bin/bash
+# Notes what it was told, and ends as the file `exits` says; without one, once its stdin closes.
+read -r order || exit 3
+echo "$* on $CUDA_VISIBLE_DEVICES: $order" >> {folder}/told
+if [ -f {folder}/exits ]; then echo 'no room for anything' >&2; exit "$(cat {folder}/exits)"; fi
+cat > /dev/null
+echo "$*" >> {folder}/ended
+exit 3
+"""
+SLURM = {
+    "sbatch": """#!/bin/sh
+[ -f {folder}/refused ] && echo 'sbatch: error: invalid partition specified: gpux' >&2 && exit 1
+cp "$1" {folder}/script && env > {folder}/env
+if ! [ -f {folder}/full ]; then
+    export CUDA_VISIBLE_DEVICES=3 SLURM_ARRAY_JOB_ID=7
+    for k in 0 1; do SLURM_JOB_ID=7 SLURM_ARRAY_TASK_ID=$k setsid sh "$1" > {folder}/out 2>&1 & done
+fi
+echo 'Submitted batch job 7'
+""",
+    "srun": """#!/bin/sh
+log=$(echo "$3" | sed "s/%A/7/; s/%a/$SLURM_ARRAY_TASK_ID/; s/%t/0/")
+shift 5
+exec "$@" > "$log" 2> "${log%out}err"
+""",
+    "scancel": """#!/bin/sh
+echo "$*" >> {folder}/cancelled
+""",
+    "sacct": """#!/bin/sh
+echo 'JobID|State|NodeList'
+for k in 0 1; do
+    state=RUNNING; grep -qs "7_$k" {folder}/cancelled && state='CANCELLED by 0'
+    echo "7_$k|$state|node"
+done
+""",
+}
+
+Start = Callable[..., Workers]
+
+
+@pytest.fixture(autouse=True)
+def _submitit() -> None:
+    if importlib.util.find_spec("submitit") is None:
+        pytest.skip("submitit is not installed: pip install 'gridless[slurm]'")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The seconds by which restarts are counted, which pass when a test says so."""
+    now = SimpleNamespace(s=1000.0)
+    monkeypatch.setattr(restarts, "time", SimpleNamespace(monotonic=lambda: now.s))
+    return now
+
+
+@pytest.fixture
+def start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, clock: SimpleNamespace
+) -> Iterator[Start]:
+    """Starts jobs whose worker is a script, on this machine unless told."""
+    script = tmp_path / "worker"
+    script.write_text(WORKER.format(folder=tmp_path))
+    script.chmod(0o755)
+    # Jobs are processes of Python's; what they start is Python, too, as far as they know.
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.executable = {str(script)!r}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    started: list[Any] = []
+
+    def start_some(max_restarts: int | None = 3, silence_s: float = 60.0, **given: Any) -> Workers:
+        settings = Settings(**{"engine_options": LOCAL} | given)
+        terms = Terms(
+            tmp_path / "home", "mlp-digits", said(tmp_path).append, max_restarts=max_restarts
+        )
+        crew = engine("slurm").crew(settings)
+        context = engine("slurm").workers(crew, settings, terms)
+        workers = context.__enter__()
+        started.append((context, workers))
+        for task in workers.tasks:  # type: ignore[attr-defined]
+            task.silence_s = silence_s
+        workers.start()
+        return workers
+
+    yield start_some
+    for context, workers in started:
+        workers.stop()
+        context.__exit__(None, None, None)
+
+
+SAID: dict[Path, list[str]] = {}
+
+
+def said(folder: Path) -> list[str]:
+    """What the command was told to say."""
+    return SAID.setdefault(folder, [])
+
+
+def lines(file: Path) -> list[str]:
+    return sorted(file.read_text().splitlines()) if file.exists() else []
+
+
+def order_file(folder: Path) -> Path:
+    [file] = (folder / "home" / "logs" / "slurm").glob("*/order")
+    return file
+
+
+def job_of(workers: Any) -> psutil.Process:
+    """The process of submitit's only job on this machine."""
+    [slot] = workers._slots
+    return psutil.Process(int(slot.job.job_id))
+
+
+def test_jobs_give_workers_their_order_and_end_when_the_command_stops(
+    tmp_path: Path, start: Start
+) -> None:
+    workers = start(workers=2, threads=3)
+    processes = psutil.Process().children(recursive=True)
+    workers.go(ORDER)
+    wait_until(lambda: len(lines(tmp_path / "told")) == 2)
+    line = ORDER.to_line().decode().strip()
+    assert lines(tmp_path / "told") == [
+        f"-m search.worker --index {i} --device {slurm.given_device(gpu=False).name} on -1: {line}"
+        for i in (0, 1)
+    ]
+    assert order_file(tmp_path).stat().st_mode & 0o777 == 0o600
+    others = [f for f in (tmp_path / "home").rglob("*") if f.is_file() and f.name != "order"]
+    assert len(others) >= 8
+    assert not [f for f in others if PASSWORD.encode() in f.read_bytes()]
+    assert workers.check()
+    assert workers.trouble() is None
+    processes += psutil.Process().children(recursive=True)
+    assert not [p for p in processes if PASSWORD in " ".join(p.cmdline())]
+    workers.stop()
+    assert len(lines(tmp_path / "ended")) == 2
+    assert not list((tmp_path / "home").rglob("order"))
+    wait_until(lambda: not any(p.is_running() for p in processes))
+
+
+def test_a_preempted_job_gives_back_and_goes_on_when_it_is_run_again(
+    tmp_path: Path, start: Start
+) -> None:
+    workers = start()
+    workers.go(ORDER)
+    wait_until(lambda: lines(tmp_path / "told"))
+    job = job_of(workers)
+    for process in job.children(recursive=True):  # SLURM tells every process of a job
+        process.send_signal(signal.SIGUSR2)
+    wait_until(lambda: len(lines(tmp_path / "told")) == 2)
+    assert len(lines(tmp_path / "ended")) == 1
+    assert workers.check()
+    assert job_of(workers).pid == job.pid
+
+
+def test_a_job_that_dies_is_submitted_again_and_given_up_in_the_end(
+    tmp_path: Path, start: Start, clock: SimpleNamespace
+) -> None:
+    workers = start(max_restarts=1)
+    workers.go(ORDER)
+    wait_until(lambda: lines(tmp_path / "told"))
+    for n in (1, 2):
+        job = job_of(workers)
+        for process in [job, *job.children(recursive=True)]:
+            process.kill()
+        clock.s += 0.5
+        wait_until(lambda: not workers.check() or workers.trouble())
+        assert f"job {job.pid} ended as INTERRUPTED: " in str(workers.trouble())
+        clock.s += 1
+        assert workers.check() is (n == 1)
+        if n == 1:
+            assert workers.trouble() is None
+            wait_until(lambda: len(lines(tmp_path / "told")) == 2)
+    assert len(lines(tmp_path / "told")) == 2
+
+
+@pytest.mark.parametrize("code", [0, HOPELESS])
+def test_a_job_whose_workers_are_through_is_over(tmp_path: Path, start: Start, code: int) -> None:
+    (tmp_path / "exits").write_text(str(code))
+    workers = start()
+    workers.go(ORDER)
+    wait_until(lambda: not workers.check())
+    log = tmp_path / "home" / "logs" / "worker-0.log"
+    trouble = None if code == 0 else f"no room for anything (see {log})"
+    assert workers.trouble() == trouble
+
+
+def test_jobs_end_when_their_command_was_killed(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slurm, "BEAT_S", 1e6)
+    workers = start(silence_s=0.5)
+    workers.go(ORDER)
+    order = order_file(tmp_path)
+    wait_until(lambda: lines(tmp_path / "ended"))
+    wait_until(lambda: not job_of(workers).children())
+    assert not order.exists()
+
+
+@pytest.fixture
+def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Scripts that stand for SLURM, for one array of two jobs; where they note what they did."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name, script in SLURM.items():
+        (programs / name).write_text(script.replace("{folder}", str(tmp_path)))
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    monkeypatch.setenv("GRIDLESS_STORAGE", ORDER.storage)
+    monkeypatch.setenv("PGPASSWORD", PASSWORD)
+    return tmp_path
+
+
+def test_slurm_is_asked_for_a_gpu_a_job_and_given_no_secret(cluster: Path, start: Start) -> None:
+    options = "partition=gpu,slurm_account=me,mem-gb=7.5,exclude=a,b,time=240"
+    workers = start(workers=4, trials_per_gpu=2, threads=2, engine_options=options)
+    workers.go(ORDER)
+    wait_until(lambda: len(lines(cluster / "told")) == 4)
+    assert [line.split(": ")[0] for line in lines(cluster / "told")] == [
+        f"-m search.worker --index {i} --device GPU 3 on 3" for i in range(4)
+    ]
+    script = (cluster / "script").read_text()
+    for parameter in (
+        "partition=gpu",
+        "account=me",
+        "mem=7680MB",
+        "exclude=a,b",
+        "time=240",
+        "gpus-per-node=1",
+        "cpus-per-task=4",
+        "job-name=mlp-digits",
+        "array=0-1%2",
+    ):
+        assert f"#SBATCH --{parameter}\n" in script
+    assert PASSWORD not in script + (cluster / "env").read_text()
+    assert os.environ["PGPASSWORD"] == PASSWORD
+    assert workers.check()
+    workers.stop()
+    assert len(lines(cluster / "ended")) == 4
+    assert not (cluster / "cancelled").exists()
+
+
+def test_jobs_that_wait_are_cancelled(cluster: Path, start: Start, clock: SimpleNamespace) -> None:
+    (cluster / "full").touch()
+    workers = start(workers=2, gpus="none", engine_options={"partition": "cpu"})
+    clock.s += 1e6
+    assert workers.check()
+    assert "gpu" not in (cluster / "script").read_text()
+    workers.stop()
+    assert set(lines(cluster / "cancelled")) == {"7_0", "7_1"}
+
+
+def test_what_sbatch_refuses_is_told(cluster: Path, start: Start) -> None:
+    (cluster / "refused").touch()
+    with pytest.raises(InputError, match="invalid partition specified: gpux; see --engine-options"):
+        start(engine_options={"partition": "gpux"})
+
+
+def test_every_mistake_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    text = "partion=gpu,time=4:00:00,nodes=2,cluster=slrm"
+    settings, problems = settings_for("default", {"engine_options": text, "gpus": "0,1"})
+    assert settings is not None
+    assert problems == []
+    with pytest.raises(InputError) as caught:
+        engine("slurm").crew(settings)
+    for part in ("'partition'", "time=4:00:00", "nodes=2", "slurm or local", "--gpus 0,1"):
+        assert sum(part in problem for problem in caught.value.problems) == 1
+    for part in ("sbatch", "GRIDLESS_STORAGE"):
+        assert sum(part in problem for problem in caught.value.problems) == 1
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
+    with pytest.raises(InputError, match=r"pip install 'gridless\[slurm\]'"):
+        engine("slurm").crew(Settings(engine_options=LOCAL))
+
+
+def test_options_are_refused_by_engines_without_any_and_without_names() -> None:
+    for name in ("local", "ray"):
+        with pytest.raises(InputError, match=r"partition: --engine .* has none"):
+            engine(name).crew(Settings(engine_options={"partition": "gpu"}))
+    for text in ("gpu", "=gpu", "", "gpu,time=3"):
+        _, problems = settings_for("default", {"engine_options": text})
+        assert "write it like partition=gpu" in problems[0]
+
+
+def test_a_study_goes_on_from_its_epochs_after_a_preemption(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By real workers."""
+    built = ProbeReport((Corner({}, 1, None),), {}, ())
+    monkeypatch.setattr("search.actions.plan_study.probe", lambda *_, **__: built)
+    flags = {"n_trials": 1, "finalists": 0, "threads": 1, "engine_options": LOCAL}
+    checked = check(Request("mlp", "digits", flags, engine="slurm"), print)
+    ledger = open_study(make_plan(checked, print), checked.storage)
+    terms = Terms(checked.folder, "mlp-digits", print, max_restarts=3)
+    before: list[Epoch] = []
+
+    def preempt(studies: Any) -> None:
+        [(_, trials)] = studies
+        if not before and trials and trials[0].epochs:
+            before.extend(trials[0].curve)
+            for process in job_of(workers).children(recursive=True):
+                process.send_signal(signal.SIGUSR2)
+
+    with engine("slurm").workers(checked.crew, checked.settings, terms) as workers:
+        workers.start()
+        assert run([ledger], workers, mlflow=False, show=preempt, warn=print) is End.DONE
+    [trial] = ledger.trials()
+    assert [epoch.step for epoch in trial.curve] == list(range(1, 16))
+    assert list(trial.curve[: len(before)]) == before
+    assert len(before) < 15
+    [log] = (checked.folder / "logs" / "slurm").rglob("*_log.out")
+    assert log.read_text().count("Requeued job") == 1
