@@ -116,7 +116,11 @@ class Settings(Lasting):
     share_gpus: Annotated[bool, Flag("Take GPUs that are in use, too.", of_workers=True)] = False
     engine_options: Annotated[
         dict[str, Any],
-        Flag("Of --engine slurm: submitit's.", metavar="partition=gpu,…", of_workers=True),
+        Flag(
+            "With --engine slurm: submitit's parameters, such as partition=gpu,timeout_min=240.",
+            metavar="NAME=VALUE,…",
+            of_workers=True,
+        ),
     ] = {}
     """What only the engine itself understands."""
     finalists: Annotated[

@@ -18,10 +18,11 @@ from search.actions.plan_study import make_plan, open_study
 from search.actions.run import End, run
 from search.errors import InputError
 from search.records import Epoch
-from search.study.settings import Settings, settings_for
+from search.study.read_settings import settings_for
+from search.study.settings import Settings
 from search.training.probe import Corner, ProbeReport
 from search.worker.engines import engine, restarts, slurm
-from search.worker.engines.order import HOPELESS, Order
+from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.engines.protocol import Terms, Workers
 from tests.worker.helpers import wait_until
 
@@ -178,25 +179,28 @@ def test_a_preempted_job_gives_back_and_goes_on_when_it_is_run_again(
     assert job_of(workers).pid == job.pid
 
 
-def test_a_job_that_dies_is_submitted_again_and_given_up_in_the_end(
+def test_a_job_that_is_cancelled_or_dies_is_submitted_again_and_given_up_in_the_end(
     tmp_path: Path, start: Start, clock: SimpleNamespace
 ) -> None:
     workers = start(max_restarts=1)
     workers.go(ORDER)
     wait_until(lambda: lines(tmp_path / "told"))
-    for n in (1, 2):
-        job = job_of(workers)
-        for process in [job, *job.children(recursive=True)]:
-            process.kill()
-        clock.s += 0.5
-        wait_until(lambda: not workers.check() or workers.trouble())
-        assert f"job {job.pid} ended as INTERRUPTED: " in str(workers.trouble())
-        clock.s += 1
-        assert workers.check() is (n == 1)
-        if n == 1:
-            assert workers.trouble() is None
-            wait_until(lambda: len(lines(tmp_path / "told")) == 2)
+    [task] = job_of(workers).children()
+    task.terminate()  # as scancel does
+    [slot] = workers._slots  # type: ignore[attr-defined]
+    wait_until(lambda: workers.check() and slot.code == STOPPED)
+    assert lines(tmp_path / "ended")
+    assert workers.trouble() is None
+    clock.s += 1
+    wait_until(lambda: workers.check() and len(lines(tmp_path / "told")) == 2)
+    job = job_of(workers)
+    for process in [job, *job.children(recursive=True)]:
+        process.kill()
+    wait_until(lambda: not workers.check())
+    clock.s += 1000
+    assert not workers.check()
     assert len(lines(tmp_path / "told")) == 2
+    assert f"job {job.pid} ended as INTERRUPTED: " in str(workers.trouble())
 
 
 @pytest.mark.parametrize("code", [0, HOPELESS])
@@ -307,6 +311,7 @@ def test_options_are_refused_by_engines_without_any_and_without_names() -> None:
         assert "write it like partition=gpu" in problems[0]
 
 
+@pytest.mark.slow
 def test_a_study_goes_on_from_its_epochs_after_a_preemption(
     own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
