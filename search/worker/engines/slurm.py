@@ -30,9 +30,6 @@ from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.engines.protocol import STOP_WAIT_S, Terms, Workers
 from search.worker.engines.restarts import Restarts
 
-BEAT_S = 10.0
-SILENCE_S = 120.0
-"""Whoever has not touched the order for so long is gone; shared folders may be slow."""
 LOOK_S = 1.0
 ASK_S = 30.0
 """Seconds between calls of sacct, which tells of jobs that died without a word."""
@@ -53,7 +50,8 @@ class WorkerJob:
     workers: LocalWorkers
     """Its workers, but for their device, which SLURM chooses."""
     gpu: bool
-    silence_s: float = SILENCE_S
+    silence_s: float = 120.0
+    """A command that has not touched the order for so long is gone; shared folders are slow."""
     _running: LocalWorkers | None = field(default=None, init=False)
     _is_stopped: bool = field(default=False, init=False)
 
@@ -151,6 +149,8 @@ class SlurmWorkers:
     executor: Mapping[str, Any]
     """How submitit's executor is made, and its parameters."""
     parameters: Mapping[str, Any]
+    touch_s: float = 10.0
+    """Seconds between two signs of life."""
     _executor: Any = None
     _slots: list[_Slot] = field(default_factory=list)
     _has_stopped: threading.Event = field(default_factory=threading.Event)
@@ -165,7 +165,7 @@ class SlurmWorkers:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             os.close(os.open(self.order, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            threading.Thread(target=self._beat, daemon=True).start()
+            threading.Thread(target=self._touch, daemon=True).start()
             self._executor = submitit.AutoExecutor(folder, **self.executor)
             self._executor.update_parameters(**self.parameters)
             for task, job in zip(self.tasks, self._submit(self.tasks), strict=True):
@@ -187,8 +187,8 @@ class SlurmWorkers:
             signal.pthread_sigmask(signal.SIG_SETMASK, signals)
             os.environ.update(secrets)
 
-    def _beat(self) -> None:
-        while not self._has_stopped.wait(BEAT_S):
+    def _touch(self) -> None:
+        while not self._has_stopped.wait(self.touch_s):
             with suppress(OSError):
                 os.utime(self.order)
 

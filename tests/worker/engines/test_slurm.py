@@ -5,6 +5,7 @@ submitit's own executor, or by scripts that stand for SLURM; a script stands for
 import importlib.util
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,9 +17,7 @@ import pytest
 
 from search.actions.check_study import Request, check
 from search.actions.plan_study import make_plan, open_study
-from search.actions.run import End, run
 from search.errors import InputError
-from search.records import Epoch
 from search.study.read_settings import settings_for
 from search.study.settings import Settings
 from search.training.probe import Corner, ProbeReport
@@ -28,7 +27,7 @@ from search.worker.engines.protocol import Terms, Workers
 from tests.worker.helpers import wait_until
 
 PASSWORD = "s3cr3t-w0rd"
-ORDER = Order(f"postgresql://user:{PASSWORD}@db/gridless", ("s",), mlflow=False)
+ORDER = Order(f"postgresql://user:{PASSWORD}@db/gridless", ("s",))
 LOCAL = {"cluster": "local"}
 WORKER = """#!/bin/bash
 # Notes what it was told, and ends as the file `exits` says; without one, once its stdin closes.
@@ -45,7 +44,7 @@ SLURM = {
 cp "$1" {folder}/script && env > {folder}/env
 if ! [ -f {folder}/full ]; then
     export CUDA_VISIBLE_DEVICES=3 SLURM_ARRAY_JOB_ID=7
-    for k in 0 1; do SLURM_JOB_ID=7 SLURM_ARRAY_TASK_ID=$k setsid sh "$1" > {folder}/out 2>&1 & done
+    for k in 0 1; do SLURM_JOB_ID=7 SLURM_ARRAY_TASK_ID=$k setsid sh {folder}/script > {folder}/out 2>&1 & done
 fi
 echo 'Submitted batch job 7'
 """,
@@ -96,7 +95,7 @@ def start(
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     started: list[Any] = []
 
-    def start_some(max_restarts: int | None = 3, silence_s: float = 60.0, **given: Any) -> Workers:
+    def start_some(max_restarts: int | None = 3, *, is_dead: bool = False, **given: Any) -> Workers:
         settings = Settings(**{"engine_options": LOCAL} | given)
         terms = Terms(
             tmp_path / "home", "mlp-digits", said(tmp_path).append, max_restarts=max_restarts
@@ -105,8 +104,10 @@ def start(
         context = engine("slurm").workers(crew, settings, terms)
         workers = context.__enter__()
         started.append((context, workers))
-        for task in workers.tasks:  # type: ignore[attr-defined]
-            task.silence_s = silence_s
+        if is_dead:  # nothing comes of the command that started it
+            workers.touch_s = 1e6  # type: ignore[attr-defined]
+            for task in workers.tasks:  # type: ignore[attr-defined]
+                task.silence_s = 0.5
         workers.start()
         return workers
 
@@ -137,6 +138,14 @@ def job_of(workers: Any) -> psutil.Process:
     """The process of submitit's only job on this machine."""
     [slot] = workers._slots
     return psutil.Process(int(slot.job.job_id))
+
+
+def watch_until(condition: Callable[[], object]) -> None:
+    """Until `condition` holds, which takes a while and is costly to find out."""
+    deadline = time.monotonic() + 300
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 def test_jobs_give_workers_their_order_and_end_when_the_command_stops(
@@ -205,22 +214,18 @@ def test_a_job_that_is_cancelled_or_dies_is_submitted_again_and_given_up_in_the_
     assert f"job {job.pid} ended as INTERRUPTED: " in str(workers.trouble())
 
 
-@pytest.mark.parametrize("code", [0, HOPELESS])
-def test_a_job_whose_workers_are_through_is_over(tmp_path: Path, start: Start, code: int) -> None:
-    (tmp_path / "exits").write_text(str(code))
+def test_a_job_whose_worker_finds_nothing_to_train_is_over(tmp_path: Path, start: Start) -> None:
+    (tmp_path / "exits").write_text(str(HOPELESS))
     workers = start()
     workers.go(ORDER)
     wait_until(lambda: not workers.check())
     log = tmp_path / "home" / "logs" / "worker-0.log"
-    trouble = None if code == 0 else f"no room for anything (see {log})"
-    assert workers.trouble() == trouble
+    assert workers.trouble() == f"no room for anything (see {log})"
+    assert len(lines(tmp_path / "told")) == 1
 
 
-def test_jobs_end_when_their_command_was_killed(
-    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(slurm, "BEAT_S", 1e6)
-    workers = start(silence_s=0.5)
+def test_jobs_end_when_their_command_was_killed(tmp_path: Path, start: Start) -> None:
+    workers = start(is_dead=True)
     workers.go(ORDER)
     order = order_file(tmp_path)
     wait_until(lambda: lines(tmp_path / "ended"))
@@ -324,21 +329,19 @@ def test_a_study_goes_on_from_its_epochs_after_a_preemption(
     checked = check(Request("mlp", "digits", flags, engine="slurm"), print)
     ledger = open_study(make_plan(checked, print), checked.storage)
     terms = Terms(checked.folder, "mlp-digits", print, max_restarts=3)
-    before: list[Epoch] = []
-
-    def preempt(studies: Any) -> None:
-        [(_, trials)] = studies
-        if not before and trials and trials[0].epochs:
-            before.extend(trials[0].curve)
-            for process in job_of(workers).children(recursive=True):
-                process.send_signal(signal.SIGUSR2)
-
     with engine("slurm").workers(checked.crew, checked.settings, terms) as workers:
         workers.start()
-        assert run([ledger], workers, mlflow=False, show=preempt, warn=print) is End.DONE
+        workers.go(Order(checked.storage.url, ("mlp-digits",)))
+        watch_until(lambda: any(trial.epochs for trial in ledger.trials()))
+        before = ledger.trials()[0].curve
+        for process in job_of(workers).children(recursive=True):
+            process.send_signal(signal.SIGUSR2)
+        watch_until(lambda: not workers.check())
+        assert workers.trouble() is None
+        workers.stop()
     [trial] = ledger.trials()
     assert [epoch.step for epoch in trial.curve] == list(range(1, 16))
-    assert list(trial.curve[: len(before)]) == before
+    assert trial.curve[: len(before)] == before
     assert len(before) < 15
     [log] = (checked.folder / "logs" / "slurm").rglob("*_log.out")
     assert log.read_text().count("Requeued job") == 1
