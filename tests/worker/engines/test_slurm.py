@@ -248,7 +248,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_slurm_is_asked_for_a_gpu_a_job_and_given_no_secret(cluster: Path, start: Start) -> None:
-    options = "partition=gpu,slurm_account=me,mem-gb=7.5,exclude=a,b,time=240"
+    options = "partition=gpu,slurm_account=me,mem-gb=7.5,exclude=a,b,time=240,max_num_timeout=0"
     workers = start(workers=4, trials_per_gpu=2, threads=2, engine_options=options)
     workers.go(ORDER)
     wait_until(lambda: len(lines(cluster / "told")) == 4)
