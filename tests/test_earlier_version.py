@@ -12,7 +12,7 @@ import pytest
 import search
 from search.report.study_report import report_study
 from search.study.storage.optuna_storage import LedgerStorage
-from tests.cli.helpers import gridless, rows
+from tests.cli.helpers import gridless, rows, several
 from tests.cli.test_study import finished, mlflow_runs
 
 STORED = Path(__file__).parent / "stored" / "version-0.1.0.tar.xz"
@@ -91,13 +91,12 @@ def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(hom
     before = {name: curves(name) for name in STATES}
     command = ("submit", "mlp", "digits", "--space", str(home.parent / "small.yaml"))
     # The first keeps its one finalist on two seeds.
-    for going_on in (
-        ("finalists", "--n-trials", "4"),
-        ("paused", "--n-trials", "8", "--finalists", "0"),
+    for code, _, err in several(
+        (*command, "--name", "finalists", "--n-trials", "4"),
+        (*command, "--name", "paused", "--n-trials", "8", "--finalists", "0"),
+        ("resume", "cancelled"),
     ):
-        done = gridless(*command, "--name", *going_on)
-        assert done.returncode == 0, done.stderr
-    assert gridless("resume", "cancelled").returncode == 0
+        assert code == 0, err
     done = gridless("worker", "--until-idle", "--workers", "1")
     assert done.returncode == 0, done.stderr
 
@@ -113,9 +112,9 @@ def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(hom
         6,
     }  # another best trial is trained again, too
 
-    for name in ("unsent", "paused"):
-        sent = gridless("sync", name)
-        assert sent.returncode == 0, sent.stderr
+    sent = ("unsent", "paused")
+    for name, (code, _, err) in zip(sent, several(*[("sync", name) for name in sent]), strict=True):
+        assert code == 0, err
         n_points = curves(name).groupby("trial").size()
         assert mlflow_runs(home, name) == {
             "study": 1,

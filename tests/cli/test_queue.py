@@ -3,18 +3,16 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from search.records import StudyRecord
 from tests.cli.helpers import (
-    ROOT,
     all_over,
     epochs_stored,
     gridless,
     kill_all,
+    several,
     start,
     study,
     wait_for,
@@ -23,33 +21,6 @@ from tests.cli.helpers import (
 
 TINY = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "2", "--finalists", "0")
 LONG = ("--fix", "units=500,depth=3,batch_size=10", "--finalists", "0")
-SEVERAL = """
-import contextlib, io, json, sys
-from search.cli import main
-
-done = []
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["gridless", *arguments]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        try:
-            main()
-        except SystemExit as end:
-            done.append((end.code, out.getvalue(), err.getvalue()))
-print(json.dumps(done))
-"""
-
-
-def several(*commands: tuple[str, ...]) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of each command; in one process, since starting one is what
-    takes time.
-    """
-    arguments = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=900
-    )
-    assert done.returncode == 0, done.stderr
-    found: list[tuple[int, str, str]] = [tuple(d) for d in json.loads(done.stdout)]
-    return found
 
 
 def submit(name: str, n_trials: int, *more: str) -> tuple[str, ...]:

@@ -313,9 +313,8 @@ def test_a_dry_run_changes_nothing(own_home: Path, command: Any, pretending: Non
 
 
 def test_a_time_limit_pauses_and_exits_0(own_home: Path) -> None:
-    done = gridless(
-        "study", "mlp", "digits", "--n-trials", "9", "--timeout", "0.1", "--no-mlflow", *SLOW
-    )
+    limits = ("--n-trials", "9", "--timeout", "0.1", "--workers", "1")
+    done = gridless("study", "mlp", "digits", *limits, "--no-mlflow", *SLOW)
     assert done.returncode == 0, done.stderr
     assert "RUNNING" not in finished(own_home, "mlp-digits")
 
