@@ -28,7 +28,6 @@ SLOW = {
     "cli/test_delete.py",
     "cli/test_queue.py",
     "cli/test_study.py",
-    "cli/test_worker.py",
     "lab/peers/test_systems.py",
     "models/test_families.py",
     "models/test_hypermodel.py",
