@@ -56,7 +56,7 @@ compare: setup ## Compare studies, or a suite that was run: make compare STUDIES
 report: setup ## Write a study's leaderboard and report again: make report NAME=convNN-fashion
 	@$(BIN)/gridless report $(or $(NAME),$(error NAME is missing: make report NAME=convNN-fashion))
 
-sync: setup ## Send to MLflow what has not arrived there yet: make sync NAME=convNN-fashion
+sync: setup ## Bring to MLflow what it lacks: make sync NAME=convNN-fashion
 	@$(BIN)/gridless sync $(or $(NAME),$(error NAME is missing: make sync NAME=convNN-fashion))
 
 ui: setup ## Open the MLflow UI

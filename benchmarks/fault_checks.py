@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from search.records import TrialRecord
+from search.study.settings import FINAL
 from search.study.storage.ledger import Ledger
 from search.training.job import Job
 from search.worker.data import data_for
@@ -78,12 +79,17 @@ def mlflow_problems(database: Path, study: str, trials: Sequence[TrialRecord]) -
     ours = {run for run in tags if tags[run].get("gridless.study") == study}
     children = {run for run in ours if "mlflow.parentRunId" in tags[run]}
     n_parents = len(ours) - len(children)
-    problems = [f"{n_parents} parent runs of {study} in MLflow instead of 1"] * (n_parents != 1)
+    # Replicates are below the trials that they repeat.
+    n_expected = 0 if study.endswith(FINAL) else 1
+    problems = [f"{n_parents} parent runs of {study} in MLflow instead of {n_expected}"] * (
+        n_parents != n_expected
+    )
     n_children = len(children)
     problems += [f"{n_children} child runs of {study} in MLflow instead of {len(trials)}"] * (
         n_children != len(trials)
     )
-    by_number = {int(tags[run]["gridless.trial"]): run for run in children}
+    number = "gridless.replicate" if study.endswith(FINAL) else "gridless.trial"
+    by_number = {int(tags[run][number]): run for run in children}
     for trial in trials:
         run = by_number.get(trial.number, "")
         stored = {name: _points(trial, name) for name in NAMES}
@@ -94,7 +100,7 @@ def mlflow_problems(database: Path, study: str, trials: Sequence[TrialRecord]) -
             if sent[name] != stored[name]
         ]
         problems += [f"trial {trial.number} of {study} in MLflow: {', '.join(wrong)}"] * bool(wrong)
-        state = tags.get(run, {}).get("gridless.ended") or tags.get(run, {}).get("state")
+        state = tags.get(run, {}).get("state")
         problems += [f"trial {trial.number} is {trial.state}, in MLflow {state}"] * (
             state != trial.state
         )

@@ -18,7 +18,6 @@ from search.study.spec import StudySpec
 from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
-from search.tracking.protocol import NullTracker
 from search.training.job import Job
 from search.worker.outages import Patience
 from search.worker.study_worker import StudyWorker
@@ -104,7 +103,7 @@ def ours(url: str, name: str) -> Callable[[], object]:
     data = Prepared(Path(), None, "digits", "d", (8, 8, 1), 10, (), 1, 1, 1)
     ledger, patience = Ledger(LedgerStorage(url), name), Patience(threading.Event())
     sandbox = Instantly()
-    worker = StudyWorker(ledger, data, NullTracker(), "none", Owner.me(), sandbox, patience)
+    worker = StudyWorker(ledger, data, "none", Owner.me(), sandbox, patience)
     ledger.trials()
 
     def claim_once() -> None:

@@ -27,6 +27,11 @@ class State(StrEnum):
     PRUNED = "PRUNED"
     FAIL = "FAIL"
 
+    @property
+    def is_final(self) -> bool:
+        """Whether a trial of this state has ended for good."""
+        return self not in {State.WAITING, State.RUNNING}
+
 
 class Ending(StrEnum):
     """How a segment of a trial ended."""
@@ -101,6 +106,8 @@ class Evaluation:
     """Mean cross-entropy in nats."""
     n: int
     """Images."""
+    at: float = field(default=0.0, compare=False)
+    """When, Unix seconds; 0 in studies of earlier versions."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +147,9 @@ class TrialRecord:
     peak_device_mb: float | None = None
     """The most memory that it held on the device, MB; None on a CPU."""
     started: datetime | None = None
+    """When its first segment began, UTC."""
     ended: datetime | None = None
+    """When it ended for good, UTC."""
 
     @property
     def trained_params(self) -> Mapping[str, Any]:
@@ -205,6 +214,10 @@ class StudyRecord:
     """
     ended_by: str = ""
     """Why its search ended before all trials were started; empty where it did not."""
+    uid: str = ""
+    """Tells it from others of its name, in other storages or times."""
+    made: float | None = None
+    """When, Unix seconds; None in studies of earlier versions."""
     published: Mapping[str, Any] | None = None
     """The document's own figure on this data: {value, split, source}; None where it has none."""
 
@@ -221,12 +234,29 @@ class StudyRecord:
 
 
 @dataclass(frozen=True)
+class Reported:
+    """What the last report of a search says of its finalists, and where its files are."""
+
+    at: float
+    """When it was written, Unix seconds."""
+    host: str
+    files: tuple[str, ...] = ()
+    """Absolute paths on `host`."""
+    tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By number of the finalist; of the search under an empty key."""
+    values: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Likewise."""
+
+
+@dataclass(frozen=True)
 class Search:
     """A search and the study that trains its finalists again."""
 
     study: StudyRecord
     finalists: StudyRecord | None = None
     """None before there is one."""
+    reported: Reported | None = None
+    """None before there was a report, and where nobody asks."""
 
 
 def as_trained(study: StudyRecord) -> StudyRecord:

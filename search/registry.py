@@ -24,6 +24,7 @@ from search.text import message_of
 
 MODELS = "gridless.models"
 DATASETS = "gridless.datasets"
+TRACKERS = "gridless.trackers"
 
 _BUILDER = (
     "build(params, *, input_shape, n_classes) -> keras.Model, or for KerasTuner as build(hp) or a"

@@ -49,6 +49,13 @@ def redacted(text: str, address: str) -> str:
     return text
 
 
+def redacted_here(text: str) -> str:
+    """The same, of all addresses that this process's environment has."""
+    for name in _ADDRESSES:
+        text = redacted(text, os.environ.get(name, ""))
+    return text
+
+
 def _secrets(address: str) -> set[str]:
     secrets = {
         os.environ.get(name, "")

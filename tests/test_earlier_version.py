@@ -6,6 +6,7 @@ import sqlite3
 import tarfile
 from pathlib import Path
 
+import mlflow
 import pandas as pd
 import pytest
 
@@ -18,6 +19,7 @@ from tests.cli.test_study import finished, mlflow_runs
 STORED = Path(__file__).parent / "stored" / "version-0.1.0.tar.xz"
 MADE_IN = "file:///tmp/fx/home"
 """Where the stored home lay: MLflow keeps absolute paths."""
+LATER = Path(__file__).parent / "stored" / "before-projection.tar.xz"
 STATES = {
     "finished": ["COMPLETE", "PRUNED", "COMPLETE"],
     "finalists": ["COMPLETE", "PRUNED", "COMPLETE"],
@@ -120,3 +122,51 @@ def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(hom
             "study": 1,
             **{str(n): size for n, size in n_points.items()},
         }
+
+
+@pytest.fixture
+def later_home(own_home: Path) -> Path:
+    """The home of a later version, whose workers told MLflow themselves."""
+    with tarfile.open(LATER) as tar:
+        tar.extractall(own_home.parent, filter="data")
+    shutil.move(own_home.parent / "home", own_home)
+    return own_home
+
+
+def replicates(home: Path, experiment: str) -> list[tuple[str, int]]:
+    """The state and points of each replicate in MLflow."""
+    client = mlflow.MlflowClient(f"sqlite:///{home / 'mlflow.db'}")
+    found = client.get_experiment_by_name(experiment)
+    assert found is not None
+    return [
+        (
+            run.data.tags["state"],
+            len(client.get_metric_history(run.info.run_id, "final_test_accuracy")),
+        )
+        for run in client.search_runs([found.experiment_id])
+        if "source_trial" in run.data.tags
+    ]
+
+
+def test_what_workers_had_told_mlflow_themselves_goes_on_without_doubles_or_gaps(
+    later_home: Path,
+) -> None:
+    before = mlflow_runs(later_home, "finalists")
+    assert replicates(later_home, "finalists.final") == [("COMPLETE", 1)] * 4
+    command = ("study", "mlp", "digits", "--space", str(later_home.parent / "small.yaml"))
+    more = (*command, "--name", "paused", "--n-trials", "8", "--finalists", "0", "--workers", "1")
+    done = gridless(*more)
+    assert done.returncode == 0, done.stderr
+    for name in ("finalists", "unsent", "paused"):
+        sent = gridless("sync", name)
+        assert sent.returncode == 0, sent.stderr
+        n_points = curves(name).groupby("trial").size()
+        assert mlflow_runs(later_home, name) == {
+            "study": 1,
+            **{str(n): size for n, size in n_points.items()},
+        }
+    assert mlflow_runs(later_home, "finalists") == before
+    assert replicates(later_home, "finalists.final") == [("COMPLETE", 1)] * 4
+    assert replicates(later_home, "finalists") == [], "they stay where they were"
+    client = mlflow.MlflowClient(f"sqlite:///{later_home / 'mlflow.db'}")
+    assert client.get_experiment_by_name("untracked") is None

@@ -49,6 +49,8 @@ class Plan:
     resumes: bool
     other_code: bool = False
     """Whether the code of its model may be other than the study's."""
+    trackers: tuple[str, ...] | None = None
+    """Where it is mirrored; None for where it was, at first to MLflow."""
 
     @property
     def folder(self) -> Path:
@@ -91,6 +93,7 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
         tuple(notices),
         resumes=stored is not None,
         other_code=other_code,
+        trackers=checked.settings.tracker,
     )
 
 
@@ -130,7 +133,14 @@ def open_study(plan: Plan, storage: LedgerStorage, *, priority: int | None = Non
     `priority` on the queue stays what it was when it is None. Raises InputError if it can't.
     """
     here = environment(plan.crew.devices[0].name, threads=plan.crew.threads, code=plan.spec.code)
-    ledger = Ledger.open(storage, plan.spec, here, priority=priority, other_code=plan.other_code)
+    ledger = Ledger.open(
+        storage,
+        plan.spec,
+        here,
+        priority=priority,
+        trackers=plan.trackers,
+        other_code=plan.other_code,
+    )
     try:
         write_samples(plan.data, join(artifacts(plan.spec.name), "evidence", "samples.npz"))
         with whole_file(study_file(plan.spec.name)) as file:

@@ -145,7 +145,14 @@ class Bench:
         stored = stored_spec(self.storage, name)
         if stored is not None:
             check_goes_on(stored, spec)
-        return Plan(spec, data, self.crew, (), stored is not None)
+        return Plan(
+            spec,
+            data,
+            self.crew,
+            (),
+            stored is not None,
+            trackers=self.settings.tracker,
+        )
 
 
 def open_suite(bench: Bench, plans: Sequence[Plan]) -> list[Ledger]:

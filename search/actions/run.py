@@ -37,7 +37,6 @@ def run(
     ledgers: Sequence[Ledger],
     workers: Workers,
     *,
-    mlflow: bool,
     show: Show,
     warn: Warn,
     tick_s: float = 1.0,
@@ -50,7 +49,7 @@ def run(
     somebody asks for them again. Raises StudyError when workers ended before the studies were over.
     """
     names = tuple(ledger.name for ledger in ledgers)
-    workers.go(Order(storage=ledgers[0].storage.url, studies=names, until_idle=True, mlflow=mlflow))
+    workers.go(Order(storage=ledgers[0].storage.url, studies=names, until_idle=True))
     watch = _Watch(ledgers)
     try:
         while workers.check():

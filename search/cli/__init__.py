@@ -15,7 +15,6 @@ from search.cli import (
     compare,
     delete,
     imports,
-    mlflow,
     predict,
     queue,
     reports,
@@ -23,6 +22,7 @@ from search.cli import (
     simulate,
     storage,
     studies,
+    trackers,
     worker,
 )
 from search.cli.common import INTERRUPTED, echo
@@ -107,7 +107,7 @@ GROUPS = (
     simulate,
     bench_peers,
     reproduce,
-    mlflow,
+    trackers,
     catalogue,
 )
 """Modules with COMMANDS."""

@@ -8,14 +8,24 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from search.cli.common import INTERRUPTED, echo, finalists_words, sayer
-from search.cli.options import CrewOptions, crew_options, dry_run_option, json_option, quiet_option
+from search.cli.options import (
+    CrewOptions,
+    crew_options,
+    dry_run_option,
+    given_trackers,
+    json_option,
+    no_mlflow_option,
+    quiet_option,
+    setting_option,
+)
+from search.cli.trackers import tell_missing
 from search.errors import InputError, StudyError
+from search.study.settings import FINAL
 
 if TYPE_CHECKING:
     from search.actions.plan_study import Plan
     from search.actions.plan_suite import Bench
     from search.actions.run import End
-    from search.report.study_report import Report
     from search.study.storage.ledger import Ledger
     from search.worker.engines.protocol import Workers
 
@@ -47,7 +57,8 @@ Examples:
 @crew_options
 @click.option("--name", help="Where results are kept [the suite's name].")
 @dry_run_option
-@click.option("--no-mlflow", is_flag=True, help="Do not mirror the studies to MLflow.")
+@setting_option("tracker")
+@no_mlflow_option
 @json_option
 @quiet_option
 def bench(
@@ -57,6 +68,7 @@ def bench(
     only: tuple[str, ...],
     skip: tuple[str, ...],
     dry_run: bool,
+    tracker: tuple[str, ...],
     no_mlflow: bool,
     as_json: bool,
     quiet: bool,
@@ -74,7 +86,8 @@ def bench(
     from search.worker.engines.started_workers import started_workers
 
     say = sayer(quiet)
-    bench = prepare_suite(suite, {**crew.settings, **flags}, only, skip, say, crew.engine)
+    flags |= {**crew.settings, "tracker": given_trackers(tracker, no_mlflow)}
+    bench = prepare_suite(suite, flags, only, skip, say, crew.engine)
     bench.first_plans()  # a study of an earlier command that can't go on is told now
     if dry_run:
         echo(
@@ -98,9 +111,8 @@ def bench(
                     say=say,
                     engine=crew.engine,
                     address=crew.address,
-                    mlflow=not no_mlflow,
                 ) as workers:
-                    ends.append(_run(bench, batch, workers, mlflow=not no_mlflow, quiet=quiet))
+                    ends.append(_run(bench, batch, workers, quiet=quiet))
     except KeyboardInterrupt:
         echo("stopped; the same command goes on where this one stopped", err=True)
         code = INTERRUPTED
@@ -111,51 +123,29 @@ def bench(
     return code or _result(bench, ends, as_json=as_json)
 
 
-def _run(
-    bench: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, mlflow: bool, quiet: bool
-) -> "End":
+def _run(bench: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, quiet: bool) -> "End":
     """Serve the studies of `plans` to their end; searches have reports then, however it comes."""
     from search.actions.plan_suite import open_suite
     from search.actions.run import run
     from search.cli.views.live import SuiteView
-    from search.tracking.mirror import introduce
+    from search.report.study_report import report_study
+    from search.worker.engines.started_mirror import Mirroring
 
     ledgers: Sequence[Ledger] = open_suite(bench, plans)
-    if mlflow:
-        for plan, ledger in zip(plans, ledgers, strict=True):
-            introduce(plan.spec, ledger.uid, plan.crew.devices[0].name)
+    names = sorted({ledger.name.removesuffix(FINAL) for ledger in ledgers})
+    is_tracked = any(ledger.place().trackers for ledger in ledgers)
+    mirroring = Mirroring(bench.storage.url, bench.folder, names) if is_tracked else None
+    end = None
     try:
         with SuiteView(quiet=quiet) as view:
-            end = run(ledgers, workers, mlflow=mlflow, show=view.update, warn=view.warn)
+            end = run(ledgers, workers, show=view.update, warn=view.warn)
     finally:
-        reports = {
-            plan.spec.name: _report(bench, plan)
-            for plan in plans
-            if plan.spec.name in bench.searches
-        }
-    for plan in plans if mlflow else ():
-        if missing := _mirror(bench, plan, reports.get(plan.spec.name)):
-            remedy = f"`gridless sync {plan.spec.name}` sends the rest"
-            echo(f"note: MLflow has not everything yet ({missing}); {remedy}", err=True)
+        for plan in plans:
+            if plan.spec.name in bench.searches:
+                report_study(bench.storage, plan.spec.name, plan.folder)
+        if mirroring:
+            tell_missing("", mirroring.finish(in_haste=end is None))
     return end
-
-
-def _report(bench: "Bench", plan: "Plan") -> "Report":
-    from search.report.study_report import report_study
-
-    return report_study(bench.storage, plan.spec.name, plan.folder)
-
-
-def _mirror(bench: "Bench", plan: "Plan", report: "Report | None") -> str | None:
-    """Send what a study's outboxes have; what to tell the user if not all arrived."""
-    from search.study.storage.read import read_study
-    from search.tracking.mirror import conclude, conclude_study, send
-
-    if report:
-        conclude(report)
-    else:
-        conclude_study(read_study(bench.storage, plan.spec.name))
-    return send(plan.spec.name).error
 
 
 def _result(bench: "Bench", ends: "Sequence[End]", *, as_json: bool) -> int:

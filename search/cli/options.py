@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from search.study.settings import FLAGS, Settings, option_of
+from search.study.trackers import NONE
 from search.worker.engines import ENGINES
 
 if TYPE_CHECKING:
@@ -64,12 +65,18 @@ class StudyOptions:
         )
 
 
-def _option(key: str) -> Callable[[F], F]:
+def setting_option(key: str) -> Callable[[F], F]:
     """The option of the setting `key`."""
     flag = FLAGS[key]
     if Settings.model_fields[key].annotation is bool:
         return click.option(option_of(key), key, is_flag=True, default=None, help=flag.help)
-    return click.option(option_of(key), key, metavar=flag.metavar, help=flag.help)
+    is_many = "tuple" in str(Settings.model_fields[key].annotation)
+    return click.option(option_of(key), key, metavar=flag.metavar, help=flag.help, multiple=is_many)
+
+
+def given_trackers(names: Sequence[str], no_mlflow: bool) -> tuple[str, ...] | None:
+    """What `--tracker` and `--no-mlflow` say together; None where neither was given."""
+    return (*names, *([NONE] if no_mlflow else [])) or None
 
 
 def _keys(*first: str, of_workers: bool) -> list[str]:
@@ -94,6 +101,9 @@ def _giving(
             names = {field.name for field in fields(record)} - {"settings"}
             content: dict[str, Any] = {name: values.pop(name) for name in names}
             content["settings"] = {key: values.pop(key) for key in settings}
+            if "tracker" in settings:
+                tracker = given_trackers(content["settings"]["tracker"], values.pop("no_mlflow"))
+                content["settings"]["tracker"] = tracker
             return command(*records, record(**content), **values)
 
         decorated: Any = call
@@ -117,6 +127,7 @@ resize_option = click.option(
 _STUDY_SETTINGS = _keys(
     "n_trials", "epochs", "timeout_s", "trial_timeout_s", "budget", "seed", "name", of_workers=False
 )
+no_mlflow_option = click.option("--no-mlflow", is_flag=True, help=f"The same as --tracker {NONE}.")
 _CREW_SETTINGS = _keys("workers", "threads", "gpus", of_workers=True)
 
 study_options = _giving(
@@ -124,7 +135,7 @@ study_options = _giving(
     _STUDY_SETTINGS,
     click.argument("model"),
     click.argument("data"),
-    *(_option(key) for key in _STUDY_SETTINGS),
+    *(setting_option(key) for key in _STUDY_SETTINGS),
     resize_option,
     click.option(
         "--space",
@@ -147,6 +158,7 @@ study_options = _giving(
         is_flag=True,
         help="Go on though the model's own files have changed.",
     ),
+    no_mlflow_option,
     dry_run_option,
     json_option,
     quiet_option,
@@ -156,7 +168,7 @@ study_options = _giving(
 crew_options = _giving(
     CrewOptions,
     _CREW_SETTINGS,
-    *(_option(key) for key in _CREW_SETTINGS),
+    *(setting_option(key) for key in _CREW_SETTINGS),
     click.option(
         "--engine",
         type=click.Choice(list(ENGINES)),

@@ -49,7 +49,7 @@ def status(
     is over those of its last; retries are trials taken back from lost workers. On less than 120
     columns less is shown.
     """
-    from datetime import datetime
+    from datetime import UTC, datetime
 
     from rich.live import Live
 
@@ -64,14 +64,14 @@ def status(
         limit = 0 if as_json else N_ENDED
     reader = StatusReader(LedgerStorage(storage_url()), names, states=states, limit=limit or None)
     if as_json:
-        echo(json.dumps(as_dict(reader.read(datetime.now())), indent=2))
+        echo(json.dumps(as_dict(reader.read(datetime.now(UTC))), indent=2))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 140)
     if problem := room_problem():
         click.echo(f"note: {problem}", err=True)
 
     def shown() -> "RenderableType":
-        return render_status(reader.read(datetime.now()), grace_s=grace_s(), width=console.width)
+        return render_status(reader.read(datetime.now(UTC)), grace_s=grace_s(), width=console.width)
 
     if not watch:
         console.print(shown())

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ import click
 
 from search.cli.common import command, echo
 from search.cli.options import json_option
+from search.cli.trackers import tell_missing
 
 if TYPE_CHECKING:
     from search.report.study_report import Report
@@ -40,7 +42,9 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     from search.paths import home, storage_url
     from search.report.serve import serve
     from search.report.study_report import news_of, page_of, report_study
+    from search.study.storage.ledger import Ledger
     from search.study.storage.read import find_study, open_library
+    from search.tracking.process import Request, bring_now
 
     if name.endswith(".csv"):
         from search.lab.report.comparison import strategies_report
@@ -63,16 +67,22 @@ def report(name: str, port: int | None, as_json: bool) -> None:
             ready=lambda address: echo(f"{address} shows {name}; Ctrl-C ends it", err=True),
         )
         return
-    print_result(report_study(storage, name, home() / name), as_json=as_json, again=False)
+    trackers = Ledger(storage, name).place().trackers or ()
+    result = report_study(storage, name, home() / name)
+    print_result(result, as_json=as_json, again=False, trackers=trackers)
+    if trackers:
+        log = home() / name / "logs" / "trackers.log"
+        tell_missing(name, bring_now(Request(storage.url, (name,)), log))
 
 
-def print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool = True) -> None:
+def print_result(
+    result: "Report", *, as_json: bool, again: bool, trackers: Collection[str]
+) -> None:
     """Print what a report has: `again` says that the command goes on with its study."""
     from search.cli.views.console import Console
     from search.cli.views.leaderboard import finalists_table, leaderboard_table
     from search.report.text.code_changes import code_words
     from search.report.text.finalists import judgement_words
-    from search.tracking.mirror import outboxes_of
 
     paths = {name: str(path) for name, path in result.paths._asdict().items() if path}
     if as_json:
@@ -98,8 +108,8 @@ def print_result(result: "Report", *, as_json: bool, again: bool, mlflow: bool =
             highlight=False,
             soft_wrap=True,
         )
-    if mlflow and any(folder.is_dir() for folder in outboxes_of(result.study.name)):
-        console.print(f"MLflow UI    {command('ui')}", highlight=False)
+    if "mlflow" in trackers:
+        console.print(f"MLflow UI    {command('ui', result.study.name)}", highlight=False)
     if again:
         echo("the same command goes on where this one stopped", err=True)
 

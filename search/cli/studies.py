@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from search.cli.common import INTERRUPTED, command, echo, finalists_words, sayer
+from search.cli.common import INTERRUPTED, echo, finalists_words, sayer
 from search.cli.options import CrewOptions, StudyOptions, crew_options, study_options
 from search.cli.reports import print_result
+from search.cli.trackers import tell_missing, title
 from search.errors import StudyError
 
 if TYPE_CHECKING:
@@ -35,8 +36,7 @@ Examples:
 @click.command(epilog=_EPILOG)
 @study_options
 @crew_options
-@click.option("--no-mlflow", is_flag=True, help="Do not mirror the study to MLflow.")
-def study(options: StudyOptions, crew: CrewOptions, *, no_mlflow: bool) -> int:
+def study(options: StudyOptions, crew: CrewOptions) -> int:
     """Search MODEL's settings on DATA, or go on with a search, and write its leaderboard and
     report.
 
@@ -61,9 +61,8 @@ def study(options: StudyOptions, crew: CrewOptions, *, no_mlflow: bool) -> int:
         say=say,
         engine=crew.engine,
         address=crew.address,
-        mlflow=not no_mlflow,
     ) as workers:
-        return _search(checked, workers, say, options, mlflow=not no_mlflow)
+        return _search(checked, workers, say, options)
 
 
 @click.command(epilog=_SUBMIT_EPILOG)
@@ -116,41 +115,36 @@ def _search(
     workers: "Workers",
     say: Callable[[str], None],
     options: StudyOptions,
-    *,
-    mlflow: bool,
 ) -> int:
     from search.actions.plan_study import open_study
     from search.actions.run import End, run
     from search.cli.views.live import LiveView
-    from search.paths import home
     from search.report.study_report import report_study
-    from search.tracking.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, Mirror
-    from search.tracking.uri import default_uri, is_remote
+    from search.words import listing
+    from search.worker.engines.started_mirror import Mirroring
 
     plan = _make_plan(checked, say)
     ledger = open_study(plan, checked.storage)
     say(_describe(plan))
-    mirror = Mirror.start(plan.spec, ledger.uid, plan.crew.devices[0].name) if mlflow else None
+    name, trackers = plan.spec.name, ledger.place().trackers
+    mirroring = Mirroring(ledger.storage.url, plan.folder, [name]) if trackers else None
     end = None
     trouble = None
     try:
         with LiveView(quiet=options.quiet) as view:
-            end = run([ledger], workers, mlflow=mlflow, show=view.update, warn=view.warn)
+            end = run([ledger], workers, show=view.update, warn=view.warn)
     except KeyboardInterrupt:
         echo("stopped", err=True)
     except StudyError as error:
         trouble = str(error)
-    result = report_study(ledger.storage, plan.spec.name, plan.folder)
-    print_result(result, as_json=options.as_json, again=end in {None, End.TIMEOUT}, mlflow=mlflow)
-    if mirror and end:
-        say("sending the rest to MLflow …")
-    if mirror and (
-        missing := mirror.finish(result, wait_s=DRAIN_WAIT_S if end else HURRIED_WAIT_S)
-    ):
-        # Whoever stops a study does not wait for MLflow, which is none of its failures.
-        why = f" ({missing})" if end or is_remote(default_uri(home())) else ""
-        remedy = f"`{command('sync', result.study.name)}` sends the rest"
-        echo(f"note: MLflow has not everything yet{why}; {remedy}", err=True)
+    result = report_study(ledger.storage, name, plan.folder)
+    is_again = end in {None, End.TIMEOUT}
+    print_result(result, as_json=options.as_json, again=is_again, trackers=trackers or ())
+    if mirroring:
+        if end:
+            say(f"bringing the rest to {listing([title(tracker) for tracker in trackers or ()])} …")
+        # Whoever stops a study does not wait for a tracker, which is none of its failures.
+        tell_missing(name, mirroring.finish(in_haste=end is None))
     if trouble:
         echo(f"error: {trouble}", err=True)
         return 1

@@ -41,7 +41,7 @@ TICK_S = 1.0
     help="Serve these studies only; repeatable.",
 )
 @click.option("--until-idle", is_flag=True, help="End once nothing is left to do.")
-@click.option("--no-mlflow", is_flag=True, help="Do not mirror trials to MLflow.")
+@click.option("--no-mlflow", is_flag=True, help="Mirror no studies from here.")
 @quiet_option
 def worker(
     options: CrewOptions,
@@ -58,18 +58,20 @@ def worker(
     """
     from search.paths import home
     from search.worker.engines.order import Order
-    from search.worker.engines.started_workers import started_mirror, started_workers
+    from search.worker.engines.started_mirror import started_mirror
+    from search.worker.engines.started_workers import started_workers
 
     say = sayer(quiet)
     settings, crew, storage = _checked(options, studies)
     folder = (
         home() / ".workers" / socket.gethostname()
     )  # several machines or containers may share a home
-    shared: dict[str, Any] = {"mlflow": not no_mlflow, "for_ever": not until_idle}
     try:
         signal.signal(signal.SIGTERM, _terminate)
         with (
-            started_mirror(folder, **shared) as keep_mirror,
+            started_mirror(
+                storage.url, folder, wanted=not no_mlflow, for_ever=not until_idle
+            ) as keep_mirror,
             started_workers(
                 crew,
                 settings,
@@ -78,13 +80,11 @@ def worker(
                 say=say,
                 engine=options.engine,
                 address=options.address,
-                **shared,
+                for_ever=not until_idle,
             ) as workers,
         ):
             tell_ended = _teller(storage)
-            workers.go(
-                Order(storage.url, studies or None, until_idle, mlflow=not no_mlflow, reports=True)
-            )
+            workers.go(Order(storage.url, studies or None, until_idle, reports=True))
             device = crew.devices[0].name
             where = f"{len(crew.devices)} × {device}" if options.engine == "local" else device
             say(f"serving {masked(storage.url)} on {where}; logs in {folder / 'logs'}")

@@ -22,6 +22,7 @@ from search.report.contents import Contents, contents
 from search.report.evidence import Evidence, read_correct, read_evidence, read_predictions
 from search.report.leaderboard.frame import write_leaderboard
 from search.report.model import keep_model, older
+from search.report.outcome import outcome
 from search.report.page import page, write_figures, write_page
 from search.report.text.majority_class import cautions
 from search.study.finalists import champion
@@ -29,6 +30,7 @@ from search.study.storage.due_reports import due_reports, note_report
 from search.study.storage.ledger import finals_of
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import TrialReader, find_study, read_study
+from search.study.storage.tracked import put_reported
 
 logger = logging.getLogger(__name__)
 
@@ -92,6 +94,11 @@ def report_study(storage: LedgerStorage, name: str, folder: Path) -> Report:
             report = write_report(stored.search, folder, stored.evidence, stored.finalists_evidence)
     except OSError as error:
         raise InputError(unwritable(folder, error)) from error
+    put_reported(
+        storage,
+        stored.search.study.name,
+        outcome(report.judgement, report.paths.files),
+    )
     if is_last:
         note_report(storage, name, f"{socket.gethostname()}:{folder}")
     return report

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from search.files import plain_name
 from search.registry import nearest
 from search.space.yaml_file import typed
+from search.study.trackers import chosen_trackers
 
 _LONGEST, _MOST_BYTES = 100, 200
 """Characters and bytes of a name: file systems allow 255 bytes, of which endings need some."""
@@ -19,6 +20,7 @@ _RESERVED = {"comparisons", "mlflow-artifacts"}
 _NOT_NAMES = {"true", "false", "na", "nan", "null", "none", "auto"}
 """What CSV readers take for truth or for nothing, and what `--warm-start` does."""
 DEFAULT_STRATEGY = "default"
+DEFAULT_TRACKERS = ("mlflow",)
 N_REPLICATES = 3
 """Fresh seeds for each finalist unless a number is given: the fewest whose interval is of use."""
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
@@ -133,6 +135,11 @@ class Settings(Lasting):
     n_replicates: Annotated[
         Seeds | None, Flag(f"Fresh seeds that each finalist is trained on [{N_REPLICATES}].")
     ] = None
+    tracker: Annotated[
+        tuple[str, ...] | None,
+        Flag("Where to mirror the study; repeatable [mlflow].", metavar="NAME|none"),
+    ] = None
+    """Names of trackers, none of them for no mirror; None for those that the study has."""
 
     @property
     def lasting(self) -> dict[str, Any]:
@@ -157,6 +164,13 @@ class Settings(Lasting):
         if not all(name.strip() and equals for name, equals, _ in pairs):
             raise ValueError("write it like partition=gpu,timeout_min=240")
         return {name.strip(): typed(value.strip()) for name, _, value in pairs}
+
+    @field_validator("tracker", mode="before")
+    @classmethod
+    def _trackers_exist(cls, given: Any) -> Any:
+        if given is None:
+            return None
+        return chosen_trackers([given] if isinstance(given, str) else [*map(str, given)])
 
     @field_validator("warm_start")
     @classmethod

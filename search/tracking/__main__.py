@@ -1,84 +1,118 @@
-"""Sends outboxes on to MLflow: `python -m search.tracking FOLDER…`, or `--home HOME` for all of
-HOME/*/outbox.
+"""The mirror: `python -m search.tracking`, which reads from stdin what it is to do, a line of JSON.
 
-With --follow it goes on until SIGTERM or until its standard input ends, that is until the process
-that started it closes the pipe or dies, however that comes about; with outboxes that appear later,
-too. The last result of each outbox is in its last_sync.json: {n_sent, n_left, error}.
+It brings the studies of a storage to the trackers that they ask for until SIGTERM comes or stdin
+ends, that is until the process that started it closes the pipe or dies, however that comes about.
+Then it brings the rest, and says on stdout what came of it, a line of JSON per tracker.
 """
 
-import argparse
 import logging
 import os
 import signal
+import sys
 import threading
 import time
-from pathlib import Path
+from concurrent.futures import Future, ThreadPoolExecutor
 
-from search.paths import home
-from search.secret import redacted
+import optuna
+
+from search.errors import GridlessError, RetryLaterError
+from search.secret import redacted, redacted_here
+from search.study.settings import DEFAULT_TRACKERS, FINAL
+from search.study.storage.claim import Owner
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import places
+from search.study.storage.tracked import Ids
+from search.study.trackers import tracker_problem
 from search.text import visible
-from search.tracking.follow import DRAIN_S, Follower, outboxes
-from search.tracking.mlflow.send import sync, write_result
-from search.tracking.outbox import is_outbox
-from search.tracking.uri import default_uri
+from search.tracking.follow import Finished, Follower
+from search.tracking.mirror import Mirror
+from search.tracking.process import DRAIN_S, Request, answer_line
+from search.tracking.trackers import tracker_maker
 
+logger = logging.getLogger("search.tracking")
 _GRACE_S = 5.0
+_ONCE_S = 580.0
+_LOOK_S = 2.0
+_MOST_TRACKERS = 32
 
 
 class _Formatter(logging.Formatter):
     """Leaves passwords out, whoever logs them: drivers quote addresses."""
 
-    def __init__(self, uri: str) -> None:
-        super().__init__("%(message)s")
-        self._uri = uri
+    def __init__(self, url: str) -> None:
+        super().__init__("%(asctime)s %(message)s")
+        self._url = url
 
     def format(self, record: logging.LogRecord) -> str:
-        return visible(redacted(super().format(record), self._uri))
+        return visible(redacted_here(redacted(super().format(record), self._url)))
 
 
 def main() -> int:
-    """Run the command line; always 0, since the result is in the file."""
-    args = _parser().parse_args()
-    uri = args.uri or default_uri(home())
+    """Do what stdin asks for; 1 if the studies' storage can't be used."""
+    request = Request.from_line(sys.stdin.buffer.readline())
     handler = logging.StreamHandler()
-    handler.setFormatter(_Formatter(uri))
+    handler.setFormatter(_Formatter(request.storage))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     os.nice(5)
-    if not (args.home or args.follow):
-        for folder in args.folders:
-            # Asked for by name: a store that was emptied since is noticed, too.
-            write_result(folder, sync(folder, uri=uri, artifact_root=args.artifact_root))
-        return 0
-    find = (
-        (lambda: outboxes(args.home))
-        if args.home
-        else (lambda: list(filter(is_outbox, args.folders)))
-    )
-    follower = Follower(find, uri=uri, artifact_root=args.artifact_root)
-    if args.follow:
-        follower.run(_stop_with_stdin(follower).is_set)
-    else:
-        follower.send_rest(None)
+    stop = _stop_with_stdin() if request.follow else None
+    try:
+        storage = LedgerStorage(request.storage)
+    except GridlessError as error:
+        logger.error("%s", error)
+        return 1
+    for name, finished in _follow_all(storage, request, stop).items():
+        sys.stdout.write(answer_line(name, finished))
     return 0
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m search.tracking", description=__doc__)
-    which = parser.add_mutually_exclusive_group(required=True)
-    which.add_argument("folders", type=Path, nargs="*", default=[], help="outboxes of studies")
-    which.add_argument("--home", type=Path, help="the folder of all studies")
-    parser.add_argument(
-        "--uri", help="the MLflow store [MLFLOW_TRACKING_URI, or a file in GRIDLESS_HOME]"
-    )
-    parser.add_argument("--artifact-root", type=Path)
-    parser.add_argument("--follow", action="store_true")
-    return parser
+def _follow_all(
+    storage: LedgerStorage, request: Request, stop: threading.Event | None
+) -> dict[str, Finished]:
+    """Follow with each tracker that a study asks for, in threads: none holds up another."""
+    owner = Owner.me()
+    with ThreadPoolExecutor(_MOST_TRACKERS) as pool:
+        running: dict[str, Future[Finished]] = {}
+        while True:
+            for name in _trackers(storage, request) - running.keys():
+                follower = _follower(storage, name, owner)
+                if stop is None:
+                    running[name] = pool.submit(
+                        follower.finish, request.studies, _ONCE_S, thorough=request.is_thorough
+                    )
+                else:
+                    running[name] = pool.submit(
+                        follower.run, stop, request.studies, drain_s=DRAIN_S
+                    )
+            if stop is None or stop.wait(_LOOK_S):
+                break
+        return {name: future.result() for name, future in running.items()}
 
 
-def _stop_with_stdin(follower: Follower) -> threading.Event:
-    """Return an event that is set when standard input ends or SIGTERM comes, with an end by force
-    later.
-    """
+def _follower(storage: LedgerStorage, name: str, owner: Owner) -> Follower:
+    return Follower(lambda: Mirror(storage, name, tracker_maker(name), owner), name)
+
+
+def _trackers(storage: LedgerStorage, request: Request) -> set[str]:
+    """The trackers that the studies ask for, of those that can be used here."""
+    try:
+        names = {
+            tracker
+            for study, place in places(storage).items()
+            if request.studies is None or study.removesuffix(FINAL) in request.studies
+            for tracker in (DEFAULT_TRACKERS if place.trackers is None else place.trackers)
+        }
+    except RetryLaterError as error:
+        logger.warning("%s", error)
+        return set()
+    usable = {name for name in names if tracker_problem(name) is None}
+    if request.only_shared:
+        usable = {name for name in usable if not tracker_maker(name)(Ids(storage)).is_local}
+    return usable
+
+
+def _stop_with_stdin() -> threading.Event:
+    """An event that is set when stdin ends or SIGTERM comes, with an end by force later."""
     stop = threading.Event()
 
     def watch() -> None:
@@ -88,14 +122,11 @@ def _stop_with_stdin(follower: Follower) -> threading.Event:
 
     def force() -> None:
         stop.wait()
-        # A driver that hangs can't be asked to stop, and the user is waiting for the command to
-        # end.
+        # A driver that hangs can't be asked to stop, and somebody waits for the command to end.
         time.sleep(DRAIN_S + _GRACE_S)
-        follower.abandon()
-        os._exit(0)
+        os._exit(1)
 
-    # Ctrl-C reaches every process of the terminal: the study's own handles it and then closes the
-    # pipe.
+    # Ctrl-C reaches every process of the terminal: the command handles it, then closes the pipe.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     for run in (watch, force):

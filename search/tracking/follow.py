@@ -1,155 +1,118 @@
-"""Following outboxes, one or all of a home folder, for as long as their studies run."""
+"""Following the studies with one tracker until told to stop, then bringing the rest."""
 
-import os
+import logging
+import threading
 import time
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
 
-from search.tracking.mlflow.send import Mirror, SyncResult, write_result
-from search.tracking.outbox import is_outbox
+from search.errors import GridlessError
+from search.secret import redacted_here
+from search.tracking.mirror import Mirror, Turn
+
+logger = logging.getLogger(__name__)
 
 _SLOWEST_S = 60.0
-_IDLEST_S = 20.0
-_QUIET_S = 30.0
-"""After so long without an event a study's run is marked as its trials say."""
-_N_BATCHES = 5
-"""One outbox's turn, in thousands of events: a long one must not hold up the others."""
-_NAP_S = 0.2
-_IN_TIME = "MLflow did not answer in time"
-DRAIN_S = 45.0
-"""How long a follower goes on once it is told to stop, seconds."""
+_NAP_S = 0.3
+LATE = "there was no time for it"
+_MAX_ERROR = 300
 
 
-def outboxes(home: Path) -> list[Path]:
-    """Return the outboxes of the studies below `home` that have a header, readable or not."""
-    try:
-        names = sorted(os.listdir(home))
-    except OSError:
-        return []
-    return [folder for name in names if is_outbox(folder := home / name / "outbox")]
+@dataclass(frozen=True)
+class Finished:
+    """What came of following."""
+
+    n_sent: int
+    """Trials that were brought, each time counted."""
+    left: tuple[str, ...]
+    """What is still to be brought."""
+    error: str | None = None
+    """Why, one line without passwords."""
 
 
 class Follower:
-    """Sends on what comes in, in the outboxes that `find()` returns now and later.
-
-    Each one's last result, with `n_sent` over all, is in its last_sync.json. No method raises.
-    """
+    """Takes turns with the mirror that `open_mirror` makes, and raises nothing."""
 
     def __init__(
-        self,
-        find: Callable[[], Iterable[Path]],
-        *,
-        uri: str,
-        artifact_root: Path | None,
-        every_s: float = 2.0,
+        self, open_mirror: Callable[[], Mirror], name: str, *, every_s: float = 2.0
     ) -> None:
-        self._find, self._uri, self._artifact_root, self._every_s = (
-            find,
-            uri,
-            artifact_root,
-            every_s,
-        )
-        self._followed: dict[Path, _Followed] = {}
-
-    def run(self, stop: Callable[[], bool], *, drain_s: float = DRAIN_S) -> None:
-        """Go on until `stop()` is true, then send the rest, for about `drain_s` seconds in all.
-
-        Each outbox is looked at every `every_s` seconds; less often while it is idle (20 s) or
-        fails (60 s).
-        """
-        while not stop():
-            self._look_around()
-            now = time.monotonic()
-            for outbox in self._followed.values():
-                if outbox.due <= now and not stop():
-                    outbox.take_turn(stop)
-            again = min([now + self._every_s, *(outbox.due for outbox in self._followed.values())])
-            while not stop() and (left := again - time.monotonic()) > 0:
-                time.sleep(min(_NAP_S, left))
-        self.send_rest(drain_s)
-
-    def send_rest(self, limit_s: float | None) -> None:
-        """Send what is left, for about `limit_s` seconds, and end; MLflow is asked only for what
-        has something.
-        """
-        until = float("inf") if limit_s is None else time.monotonic() + limit_s
-        self._look_around()
-        # A failing one may use up all the time that there is.
-        for outbox in sorted(self._followed.values(), key=lambda outbox: outbox.is_failing):
-            outbox.finish(until)
-
-    def abandon(self) -> None:
-        """Note for each outbox that is not finished that there was no time."""
-        for outbox in self._followed.values():
-            outbox.abandon()
-
-    def _look_around(self) -> None:
-        outboxes = self._followed
-        self._followed = {
-            folder: outboxes.get(folder) or self._new(folder) for folder in self._find()
-        }
-
-    def _new(self, folder: Path) -> "_Followed":
-        return _Followed(folder, Mirror(folder, self._uri, self._artifact_root), self._every_s)
-
-
-class _Followed:
-    """One outbox: when to look at it next, and what came of it."""
-
-    def __init__(self, folder: Path, mirror: Mirror, every_s: float) -> None:
-        self._folder, self._mirror, self._every_s = folder, mirror, every_s
-        self.due = 0.0
-        self.is_failing = False
-        """Whether it failed when it was last looked at."""
-        self._delay = every_s
-        self._quiet_at = 0.0
+        self._open = open_mirror
+        self._name = name
+        self._every_s = every_s
+        self._mirror: Mirror | None = None
         self._n_sent = 0
-        self._is_finished = False
 
-    def take_turn(self, stop: Callable[[], bool]) -> None:
-        """Send what is new, if anything, and settle on when to look again."""
-        is_idle = self._mirror.is_idle()
-        if is_idle and (self._mirror.is_settled or time.monotonic() < self._quiet_at):
-            self._wait(slowest_s=_IDLEST_S)
-            return
-        result = self._mirror.sync(n_batches=_N_BATCHES, settle=is_idle, stop=stop)
-        if result.n_sent:
-            self._quiet_at = time.monotonic() + _QUIET_S
-        if result.n_sent or result.error or self.is_failing:
-            self._note(result)
-        if result.error:
-            self._wait(slowest_s=_SLOWEST_S)
-        else:
-            self._delay = self._every_s
-            self.due = time.monotonic() + (0 if result.n_left else self._delay)
+    def run(
+        self, stop: threading.Event, names: Collection[str] | None, *, drain_s: float
+    ) -> Finished:
+        """Take a turn every few seconds, less often (60 s) while they fail, until `stop`; then
+        bring the rest of the searches `names` (None: of all) for about `drain_s` seconds.
+        """
+        delay = self._every_s
+        while not stop.is_set():
+            began = time.monotonic()
+            error = self._turn(None, stop.is_set)[1]
+            # A storage with much in it is not looked at all the time.
+            delay = max(self._every_s, 5 * (time.monotonic() - began))
+            delay = min(2 * delay, _SLOWEST_S) if error else min(delay, _SLOWEST_S)
+            stop.wait(delay)
+        return self.finish(names, drain_s)
 
-    def finish(self, until: float) -> None:
-        """Send what is left, until about `until` (of the monotonic clock), and settle."""
-        result = SyncResult(0, 0, None)
-        while not self._mirror.is_done():
-            left = until - time.monotonic()
-            if left <= 0:
-                result = SyncResult(0, self._mirror.count(), _IN_TIME)
+    def finish(
+        self, names: Collection[str] | None, limit_s: float, *, thorough: bool = False
+    ) -> Finished:
+        """Bring what is left of the searches `names`, for about `limit_s` seconds, and let go.
+
+        With `thorough`, what was brought of their ends is looked at, too.
+        """
+        until = time.monotonic() + limit_s
+        while True:
+            turn, error = self._turn(names, lambda: time.monotonic() > until, thorough)
+            left = self._left(names)
+            is_late = time.monotonic() > until
+            if error or is_late or not left or not (turn.holder or turn.is_begun_anew):
                 break
-            result = self._mirror.sync(limit_s=left, settle=True)
-            if not result.is_busy:
-                break
-            # Another process sends it: what it leaves is ours.
-            time.sleep(_NAP_S)
-        self._is_finished = True
-        self._note(result)
+            # What another process brings and leaves is ours.
+            time.sleep(_NAP_S if turn.holder else 0.0)
+        self._let_go()
+        reasons = [*turn.errors.values(), *([error] if error else [])]
+        if left and not reasons:
+            reasons = [f"{turn.holder} is at it" if turn.holder else LATE]
+        return Finished(self._n_sent, tuple(left), "; ".join(dict.fromkeys(reasons)) or None)
 
-    def abandon(self) -> None:
-        """Note that there was no time to finish."""
-        if not self._is_finished:
-            self._note(SyncResult(0, -1, _IN_TIME))
+    def _turn(
+        self, names: Collection[str] | None, stop: Callable[[], bool], thorough: bool = False
+    ) -> tuple[Turn, str | None]:
+        """A turn, and why it failed if it did."""
+        try:
+            self._mirror = self._mirror or self._open()
+            turn = self._mirror.turn(names, stop, thorough=thorough)
+        except Exception as problem:
+            # Trackers, servers and drivers each raise their own; the remedy is the same: connect
+            # and try again.
+            error = _one_line(problem)
+            logger.warning("%s: %s", self._name, error)
+            self._let_go()
+            return Turn(), error
+        for study, reason in turn.errors.items():
+            logger.warning("%s: %s: %s", self._name, study, reason)
+        self._n_sent += turn.n_sent
+        return turn, None
 
-    def _note(self, result: SyncResult) -> None:
-        self.is_failing = result.error is not None
-        self._n_sent += result.n_sent
-        if not result.is_busy:
-            write_result(self._folder, SyncResult(self._n_sent, result.n_left, result.error))
+    def _left(self, names: Collection[str] | None) -> list[str]:
+        try:
+            return self._mirror.left(names) if self._mirror else ["all of it"]
+        except GridlessError as error:
+            logger.warning("%s: %s", self._name, error)
+            return ["what can't be told"]
 
-    def _wait(self, *, slowest_s: float) -> None:
-        self._delay = min(2 * self._delay, max(self._every_s, slowest_s))
-        self.due = time.monotonic() + self._delay
+    def _let_go(self) -> None:
+        if self._mirror:
+            with suppress(GridlessError):
+                self._mirror.release()
+
+
+def _one_line(problem: Exception) -> str:
+    text = redacted_here(" ".join(str(problem).split())) or type(problem).__name__
+    return text if len(text) <= _MAX_ERROR else text[:_MAX_ERROR] + "…"

@@ -1,253 +1,243 @@
-"""The MLflow mirror of a command: what the outbox is told of a study, and the process that sends it
-on.
-"""
+"""Brings to one tracker what the studies' storage has and it has not: in turns, from a cursor."""
 
-import json
-import subprocess
-import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import itertools
+import logging
+import socket
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
+from search.errors import InputError
+from search.limits import grace_s
 from search.paths import home
 from search.records import Search, StudyRecord, TrialRecord
-from search.study.environment import code_version
-from search.study.settings import FINAL
-from search.study.spec import StudySpec
-from search.tracking.outbox import LAST_SYNC, Input, Outbox, write_header
-from search.tracking.protocol import Tracker
-from search.tracking.summaries import of_replicates, of_search, time_of_last
-from search.tracking.uri import default_artifact_root, default_uri, is_remote
+from search.study.settings import DEFAULT_TRACKERS, FINAL
+from search.study.storage.claim import Owner
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.read import read_study
+from search.study.storage.tracked import (
+    Ids,
+    Marks,
+    TrackedStudy,
+    changed_trials,
+    forget,
+    put_cursor,
+    put_files,
+    tracked_studies,
+)
+from search.study.storage.tracker_claim import TrackerClaim
+from search.tracking.protocol import GoneError, RefusedError, Tracker
+from search.words import count
 
-if TYPE_CHECKING:
-    from search.analysis.finalists import Judgement
-    from search.report.study_report import Report
-
-DRAIN_WAIT_S = 60.0
-SEND_WAIT_S = 600.0
-HURRIED_WAIT_S = 3.0
-"""After Ctrl-C nobody wants to wait for MLflow."""
-REGISTER_WAIT_S = 300.0
-_LATE = "MLflow did not answer in time"
-_DIGEST = 12
-"""Characters of a data set's digest, as elsewhere; MLflow takes 36."""
-
-
-class Sent(NamedTuple):
-    """What came of sending outboxes on."""
-
-    n_sent: int
-    """Events."""
-    n_left: int | None
-    """Events that still wait; None where that isn't known."""
-    error: str | None
-    """What to tell the user; None if all went well."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass
+class Turn:
+    """What came of one turn."""
+
+    n_sent: int = 0
+    """Trials that were brought."""
+    errors: dict[str, str] = field(default_factory=dict)
+    """Why a study could not be brought, by its name."""
+    holder: str | None = None
+    """Another process that brings the studies, if it is not this one."""
+    is_begun_anew: bool = False
+    """Whether what was brought of a study is gone, so that all is to be brought again."""
+
+
 class Mirror:
-    """The process that sends the outboxes of a study and of its finalists on to MLflow while they
-    run.
-    """
+    """Brings studies to the tracker that `make` makes, as the process `owner`."""
 
-    outboxes: tuple[Path, ...]
-    process: subprocess.Popen[bytes]
+    def __init__(
+        self, storage: LedgerStorage, name: str, make: Callable[[Ids], Tracker], owner: Owner
+    ) -> None:
+        ids = Ids(storage)
+        self._storage = storage
+        self._name = name
+        self._tracker = make(ids)
+        self.target = self._tracker.target
+        where = (name, self.target, *([owner.host] if self._tracker.is_local else []))
+        self._key = f"{name}@{sha256(repr(where).encode()).hexdigest()[:12]}"
+        ids.bind(self._key)
+        self._claim = TrackerClaim(storage, self._key, owner)
+        self._beaten = float("-inf")
+        self._marks: dict[int, Marks] = {}
+        """By study_id."""
+        self._looks: dict[int, tuple[object, ...]] = {}
+        """What a pending trial looked like when it was brought last, by trial_id."""
 
-    @classmethod
-    def start(cls, spec: StudySpec, uid: str, device: str) -> "Mirror":
-        """Begin to follow the outboxes of a study, whose id in the storage is `uid`."""
-        introduce(spec, uid, device)
-        outboxes = outboxes_of(spec.name)
-        program = ["-m", "search.tracking", *map(str, outboxes), *mirror_arguments(), "--follow"]
-        return cls(outboxes, follow(program, home() / spec.name / "logs" / "mlflow.log"))
+    def turn(
+        self,
+        names: Collection[str] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+        *,
+        thorough: bool = False,
+    ) -> Turn:
+        """Bring what is new of the searches `names` (None: of all) until `stop()`; with `thorough`,
+        bring their ends again, too.
 
-    def finish(self, report: "Report", *, wait_s: float) -> str | None:
-        """Send what came of the study and what is left; what to tell the user if not all arrived in
-        time.
+        Where another process has the claim, only the files of reports of this machine. Raises
+        RetryLaterError when the database is out of reach, and whatever the tracker does.
         """
-        conclude(report)
-        if not end_mirror(self.process, wait_s):
-            return _LATE
-        return _result(self.outboxes).error
+        turn = Turn(holder=self._holder())
+        every = tracked_studies(self._storage, self._key)
+        studies = {study.name: study for study in every if self._concerns(study, names)}
+        for name, study in studies.items():
+            if turn.holder or stop():
+                break
+            with self._noting(study, turn):
+                studies[name] = self._bring_trials(study, turn, stop)
+        for name, study in studies.items():
+            if stop():
+                break
+            if not _is_part(name, studies):
+                with self._noting(study, turn):
+                    self._bring_end(study, studies.get(name + FINAL), turn, thorough)
+        return turn
 
+    def left(self, names: Collection[str] | None = None) -> list[str]:
+        """What is still to be brought of the searches `names`, a phrase each. Raises as `turn`."""
+        every = tracked_studies(self._storage, self._key)
+        studies = {study.name: study for study in every if self._concerns(study, names)}
+        phrases = []
+        for name, study in studies.items():
+            chunks = changed_trials(self._storage, study, {})
+            rows = itertools.chain.from_iterable(chunks)
+            if n := sum(_is_missing(study, trial_id, trial) for trial_id, trial in rows):
+                phrases.append(f"{count(n, 'trial')} of {name}")
+            if _is_part(name, studies):
+                continue
+            mark = _end_mark(study, studies.get(name + FINAL))
+            if mark not in {"", study.cursor.ended}:
+                phrases.append(f"the end of {name}")
+            reported = study.reported
+            if reported and reported.files and study.files != f"{reported.at}":
+                phrases.append(f"the report of {name}, whose files are on {reported.host}")
+        return phrases
 
-def follow(program: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a program that sends on what comes in, until its stdin closes; arguments of Python."""
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("ab") as file:
-        return subprocess.Popen(  # noqa: S603
-            [sys.executable, *program],
-            stdin=subprocess.PIPE,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-        )
+    def release(self) -> None:
+        """Let another process take over. Raises RetryLaterError when the database is away."""
+        self._claim.release()
+        self._beaten = float("-inf")
 
+    def _holder(self) -> str | None:
+        """Who else brings studies; None while this process may."""
+        if time.monotonic() - self._beaten < grace_s() / 6:
+            return None
+        began = time.monotonic()
+        holder = self._claim.take()
+        self._beaten = float("-inf") if holder else began
+        return holder
 
-def end_mirror(process: subprocess.Popen[bytes], wait_s: float) -> bool:
-    """Let a mirror send the rest, for at most `wait_s` seconds; whether it came to an end by
-    itself.
-    """
-    if process.stdin:
-        process.stdin.close()
-    try:
-        process.wait(wait_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
-        return False
-    return True
+    def _concerns(self, study: TrackedStudy, names: Collection[str] | None) -> bool:
+        search = study.name.removesuffix(FINAL)
+        if names is not None and search not in names:
+            return False
+        if study.place.trackers is not None:
+            return self._name in study.place.trackers
+        # Earlier versions did not store it, but left an outbox where they told MLflow.
+        was_tracked = names is not None or (home() / study.name / "outbox" / "study.json").exists()
+        return self._name in DEFAULT_TRACKERS and (was_tracked or not study.place.state.is_over)
 
-
-def home_mirror(folder: str) -> tuple[str, ...]:
-    """The program that follows all outboxes under the home `folder`, as arguments of Python."""
-    return ("-m", "search.tracking", "--home", folder, *mirror_arguments(), "--follow")
-
-
-def introduce(spec: StudySpec, uid: str, device: str) -> None:
-    """Write into a study's outbox on this machine, once, what MLflow is told of it. `uid` is its id
-    in the storage.
-    """
-    tags = spec.model_dump(include={"model", "data", "data_digest", "space_digest"})
-    tags |= {
-        "code_version": code_version(),
-        "device": device,
-        "kind": "replicates" if spec.replicates else "search",
-    }
-    if spec.name.endswith(FINAL):
-        tags["search_study"] = spec.name.removesuffix(FINAL)
-    settings = spec.model_dump(
-        include={"n_trials", "epochs", "seed", "strategy", "validation_fraction", "precision"}
-    )
-    header = {
-        "study": spec.name,
-        "id": uid,
-        "tags": tags,
-        "params": settings,
-        "inputs": data_inputs(spec),
-    }
-    write_header(home() / spec.name / "outbox", header)
-
-
-def data_inputs(spec: StudySpec) -> list[Input]:
-    """The parts of the study's data set that its trials see, and what for."""
-    parts = {"training": "training", "validation": "validation"}
-    if spec.replicates:
-        titles = {"train": "training", "all": "training+validation"}
-        parts = {titles[r.train_on]: "training" for r in spec.replicates}
-        parts |= {r.evaluate: r.evaluate for r in spec.replicates if r.evaluate != "train"}
-    digest = spec.data_digest[:_DIGEST]
-    return [
-        Input(name=f"{spec.data}.{part}", digest=digest, context=context, source=spec.data_source)
-        for part, context in parts.items()
-    ]
-
-
-def tell_results(search: Search, judgement: "Judgement | None" = None) -> None:
-    """Write into the outboxes on this machine what has come of `search` and its replicates.
-
-    Told again, or by another host, it does no harm: the same trials give the same summaries, of the
-    same time.
-    """
-    at = time_of_last(search)
-    if not at:
-        return
-    by_study = {search.study.name: of_search(search.study, judgement)}
-    if search.finalists:
-        by_study[search.finalists.name] = of_replicates(search)
-    for study, summaries in by_study.items():
-        folder = home() / study / "outbox"
-        if folder.exists():
-            outbox = Outbox(folder, writer="study")
-            for number, (tags, values) in summaries.items():
-                outbox.summary(number, at=at, tags=tags, values=values)
-
-
-def outboxes_of(study: str) -> tuple[Path, ...]:
-    """Where a study and its finalists have their outboxes on this machine, if they have one."""
-    return tuple(home() / name / "outbox" for name in (study, study + FINAL))
-
-
-def conclude(report: "Report") -> None:
-    """Write into the outboxes here what has come of a study, its finalists and its report."""
-    tell_results(report.search, report.judgement)
-    conclude_study(report.study, report.paths.files)
-    if report.search.finalists:
-        conclude_study(report.search.finalists)
-
-
-def conclude_study(study: StudyRecord, files: Sequence[Path] = ()) -> None:
-    """Write into a study's outbox how its trials ended, and `files` to keep with it.
-
-    A worker may have been killed between storing an end and telling of it.
-    """
-    folder = home() / study.name / "outbox"
-    if not folder.exists():
-        return  # its workers were on other machines, which mirror it themselves
-    outbox = Outbox(folder, writer="study")
-    tell_ends(outbox, study.trials)
-    if files:
-        outbox.artifacts(None, files)
-
-
-def tell_ends(tracker: Tracker, trials: Iterable[TrialRecord]) -> None:
-    """Tell how those of `trials` that are over ended; told again, it does no harm."""
-    for trial in trials:
-        if trial.ended is not None:
-            tags = {"reason": trial.reason} if trial.reason else {}
-            tracker.end(trial.number, trial.state, at=trial.ended.timestamp(), tags=tags)
-
-
-def send(study: str, *, wait_s: float = SEND_WAIT_S) -> Sent:
-    """Send what a study and its finalists have in their outboxes to MLflow now."""
-    folders = [folder for folder in outboxes_of(study) if folder.is_dir()]
-    for folder in folders:
-        (folder / LAST_SYNC).unlink(missing_ok=True)
-    program = [sys.executable, "-m", "search.tracking", *map(str, folders), *mirror_arguments()]
-    try:
-        subprocess.run(program, check=False, capture_output=True, timeout=wait_s)  # noqa: S603
-    except subprocess.TimeoutExpired:
-        return Sent(0, None, _LATE)
-    return _result(folders)
-
-
-def _result(outboxes: Iterable[Path]) -> Sent:
-    """What a mirror has said of `outboxes` in the end, taken together."""
-    results = []
-    for folder in filter(Path.is_dir, outboxes):
+    @contextmanager
+    def _noting(self, study: TrackedStudy, turn: Turn) -> Iterator[None]:
+        """Note in `turn` what keeps `study`, and no other, from being brought."""
         try:
-            results.append(json.loads((folder / LAST_SYNC).read_text()))
-        except (OSError, ValueError):
-            results.append({"n_sent": 0, "n_left": -1, "error": _LATE})
-    return Sent(
-        sum(s["n_sent"] for s in results),
-        None if any(s["n_left"] < 0 for s in results) else sum(s["n_left"] for s in results),
-        "; ".join(sorted({s["error"] for s in results if s["error"]})) or None,
-    )
+            yield
+        except GoneError:
+            logger.warning("%s: all of %s is brought again", self._name, study.name)
+            turn.is_begun_anew = True
+            forget(self._storage, study.study_id, self._key)
+            self._marks.pop(study.study_id, None)
+        except (RefusedError, InputError) as error:
+            turn.errors[study.name] = str(error)
+
+    def _bring_trials(
+        self, study: TrackedStudy, turn: Turn, stop: Callable[[], bool]
+    ) -> TrackedStudy:
+        """Bring the trials that changed; the study with its cursor moved on."""
+        header = None
+        marks = self._marks.setdefault(study.study_id, {})
+        for rows in changed_trials(self._storage, study, marks):
+            turn.holder = self._holder()
+            if turn.holder or stop():
+                break
+            header = header or read_study(self._storage, study.name, with_trials=False)
+            cursor = study.cursor
+            pending = dict(cursor.pending)
+            for trial_id, trial in rows:
+                self._bring_trial(header, trial_id, trial, pending.get(trial_id, 0), turn)
+                pending[trial_id] = trial.epochs
+                if trial.state.is_final:
+                    del pending[trial_id]
+                    self._looks.pop(trial_id, None)
+            newest = max(cursor.newest, rows[-1][0])
+            moved = replace(cursor, newest=newest, pending=pending)
+            if moved != cursor:
+                put_cursor(self._storage, study.study_id, self._key, moved)
+                study = replace(study, cursor=moved)
+        return study
+
+    def _bring_trial(
+        self, study: StudyRecord, trial_id: int, trial: TrialRecord, n_before: int, turn: Turn
+    ) -> None:
+        """Bring a trial, unless it looks as it did when it was brought last."""
+        look = (trial.state, trial.epochs, trial.n_segments, trial.worker, bool(trial.params))
+        if self._looks.get(trial_id) != look:
+            self._tracker.trial_changed(study, trial, trial.curve[n_before:])
+            self._looks[trial_id] = look
+            turn.n_sent += 1
+
+    def _bring_end(
+        self, study: TrackedStudy, finals: TrackedStudy | None, turn: Turn, thorough: bool
+    ) -> None:
+        """Bring what came of a search, if that changed: the files too, where they are here."""
+        reported = study.reported
+        mark = _end_mark(study, finals)
+        files: list[Path] = []
+        if reported and reported.host == socket.gethostname():
+            files = [path for path in map(Path, reported.files) if path.exists()]
+        are_due = bool(reported and files and study.files != f"{reported.at}")
+        if turn.holder:
+            # Its holder can't read the files of this machine.
+            if not are_due or turn.holder.startswith(f"{socket.gethostname()}/"):
+                return
+        elif not mark or (mark == study.cursor.ended and not are_due and not thorough):
+            return
+        search = Search(read_study(self._storage, study.name), reported=reported)
+        if finals:
+            search = replace(search, finalists=read_study(self._storage, finals.name))
+        self._tracker.study_ended(search, files)
+        if reported and files:
+            put_files(self._storage, study.study_id, self._key, reported.at)
+        if turn.holder is None:
+            ended = replace(study.cursor, ended=mark)
+            put_cursor(self._storage, study.study_id, self._key, ended)
 
 
-def register(study: str, *, wait_s: float = REGISTER_WAIT_S) -> tuple[str | None, str | None]:
-    """Make the network of a study's champion the one that MLflow calls `champion`: its version
-    there and None, or None and why not. In a process of its own, which loads the framework.
+def _is_part(name: str, studies: Mapping[str, TrackedStudy]) -> bool:
+    """Whether study `name` has the finalists of one of `studies`, which says what came of it."""
+    return name.endswith(FINAL) and name.removesuffix(FINAL) in studies
+
+
+def _is_missing(study: TrackedStudy, trial_id: int, trial: TrialRecord) -> bool:
+    """Whether a trial has what was not brought."""
+    n_brought = study.cursor.pending.get(trial_id)
+    return n_brought is None or trial.state.is_final or trial.epochs > n_brought
+
+
+def _end_mark(study: TrackedStudy, finals: TrackedStudy | None) -> str:
+    """What there is to bring of a search's end, or of its last report: empty where nothing is, and
+    different whenever that changes.
     """
-    program = [sys.executable, "-m", "search.tracking.mlflow.register", study]
-    try:
-        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=wait_s)  # noqa: S603
-        answer = json.loads(done.stdout)
-    except subprocess.TimeoutExpired:
-        return None, f"it took more than {wait_s:g} s"
-    except (OSError, ValueError):
-        return None, "it ended without a word"
-    return answer["version"], answer["error"]
-
-
-def mirror_arguments() -> list[str]:
-    """Where MLflow keeps artifacts, as arguments of `python -m search.tracking`, which finds its
-    address itself: that may hold a password, and arguments are everybody's to read.
-    """
-    return (
-        []
-        if is_remote(default_uri(home()))
-        else ["--artifact-root", str(default_artifact_root(home()))]
-    )
+    parts = [study, finals] if finals else [study]
+    mark = f"{study.reported.at}" if study.reported else ""
+    # A report that is due says more.
+    if all(part.place.state.is_over for part in parts) and not study.place.due:
+        for part in parts:
+            mark += f"|{part.place.state}/{part.cursor.newest}/{len(part.cursor.pending)}"
+    return mark

@@ -1,64 +1,59 @@
-"""What a worker tells a tracker about its trials."""
+"""What a tracker promises: trials and studies are brought to it from the storage, by one process at
+a time.
+"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
+
+from search.records import Epoch, Search, StudyRecord, TrialRecord
 
 
 class Tracker(Protocol):
-    """One method per event of a trial. None of them raises or waits: a tracker that is down fails
-    no trial.
+    """Keeps studies elsewhere. An entry point of the group `gridless.trackers` makes one from an
+    `Ids`.
 
-    `trial` is the trial's number, from 0; `at` is in Unix seconds. A trial may be started and ended
-    several times (paused, taken over from a lost worker): to the reader it stays one trial.
+    Both methods may raise anything when what they write to is out of reach: they are called again
+    later, with the same and more. They may be called again after they succeeded, too, so that
+    bringing a thing twice must change nothing.
     """
 
-    def start(self, trial: int, *, at: float, tags: Mapping[str, str]) -> None:
-        """Tell that a worker began a segment of `trial`, whose state is RUNNING from now on."""
+    target: str
+    """What it writes to, for people, without passwords: an address or a folder."""
+    is_local: bool
+    """Whether that lies on this machine, so that another machine has one of its own."""
 
-    def params(self, trial: int, params: Mapping[str, Any]) -> None:
-        """Tell the trial's params. The first value told for a name stays."""
+    def trial_changed(self, study: StudyRecord, trial: TrialRecord, new: Sequence[Epoch]) -> None:
+        """Bring `trial` as it stands; `new` are its epochs that were not brought before.
 
-    def metrics(self, trial: int, step: int, values: Mapping[str, float], *, at: float) -> None:
-        """Tell what was measured at `step` (epochs completed, from 1). A step told again is
-        dropped.
+        `study`, the trial's own, has no trials here. Raises GoneError when what had been brought of
+        it is there no more.
         """
 
-    def end(self, trial: int, state: str, *, at: float, tags: Mapping[str, str]) -> None:
-        """Tell that the segment ended with `state`: WAITING, or one for good: COMPLETE, PRUNED,
-        FAIL.
+    def study_ended(self, search: Search, files: Sequence[Path]) -> None:
+        """Bring what came of `search`: it is over, or a report of it was just written.
+
+        `files` are the report's, where they lie on this machine. Raises as `trial_changed`.
         """
 
-    def summary(
-        self, trial: int | None, *, at: float, tags: Mapping[str, str], values: Mapping[str, float]
-    ) -> None:
-        """Tell what has come of `trial` (None: of the study) by `at`. The latest told of a name
-        holds.
-        """
 
-    def artifacts(self, trial: int | None, paths: Sequence[Path]) -> None:
-        """Tell files or folders to keep with the trial, or with the study when `trial` is None."""
+class Ids(Protocol):
+    """Under which ids a tracker keeps studies and trials, for all processes: the first stays."""
+
+    def get(self, study: str, trial: int | None = None) -> str | None:
+        """The id of `trial` of `study` (None: of the study itself), if one was reserved."""
+
+    def reserve(self, study: str, trial: int | None, new: str) -> str:
+        """Keep the id `new` unless there is one already; the one that holds."""
 
 
-class NullTracker:
-    """Tracks nothing."""
+class GoneError(Exception):
+    """What had been brought of a study is there no more: all of it is to be brought again."""
 
-    def start(self, trial: int, *, at: float, tags: Mapping[str, str]) -> None:
-        """Do nothing."""
 
-    def params(self, trial: int, params: Mapping[str, Any]) -> None:
-        """Do nothing."""
+class NotReadyError(Exception):
+    """This process can't use a tracker: a package, an address or a password is missing."""
 
-    def metrics(self, trial: int, step: int, values: Mapping[str, float], *, at: float) -> None:
-        """Do nothing."""
 
-    def end(self, trial: int, state: str, *, at: float, tags: Mapping[str, str]) -> None:
-        """Do nothing."""
-
-    def summary(
-        self, trial: int | None, *, at: float, tags: Mapping[str, str], values: Mapping[str, float]
-    ) -> None:
-        """Do nothing."""
-
-    def artifacts(self, trial: int | None, paths: Sequence[Path]) -> None:
-        """Do nothing."""
+class RefusedError(Exception):
+    """A tracker won't take this study, but others, until somebody mends what the message says."""

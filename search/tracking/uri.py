@@ -3,6 +3,9 @@
 import os
 from pathlib import Path
 
+ARTIFACTS = "mlflow-artifacts"
+"""The folder of a store on this machine, beside its database."""
+
 
 def default_uri(home: Path) -> str:
     """Return the MLflow store to mirror into: MLFLOW_TRACKING_URI if set, else an SQLite file in
@@ -13,7 +16,7 @@ def default_uri(home: Path) -> str:
 
 def default_artifact_root(home: Path) -> Path:
     """Return the folder that keeps the artifacts of a store on this machine."""
-    return home.absolute() / "mlflow-artifacts"
+    return home.absolute() / ARTIFACTS
 
 
 def is_remote(uri: str) -> bool:

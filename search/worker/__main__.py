@@ -19,13 +19,8 @@ import optuna
 
 from search.errors import GridlessError, InputError
 from search.limits import database_wait_s, limit_problems
-from search.paths import home
 from search.study.storage.claim import Owner
-from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
-from search.tracking.mirror import introduce
-from search.tracking.outbox import Outbox
-from search.tracking.protocol import NullTracker, Tracker
 from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.outages import Patience
 from search.worker.service import Service
@@ -66,14 +61,7 @@ def main() -> int:
         give_up_s = database_wait_s() if order.until_idle else math.inf
         storage = _open_patiently(order.storage, stop, give_up_s)
         patience, owner = Patience(stop, give_up_s=give_up_s), Owner.me()
-
-        def tracker_for(ledger: Ledger) -> Tracker:
-            if not order.mlflow:
-                return NullTracker()
-            introduce(ledger.spec, ledger.uid, args.device)
-            return Outbox(home() / ledger.name / "outbox", writer=owner.worker)
-
-        Service(storage, order, owner, args.device, sandbox, patience, tracker_for).run()
+        Service(storage, order, owner, args.device, sandbox, patience).run()
     except GridlessError as error:
         logger.error("%s", " ".join(str(error).split()))
         return STOPPED if stop.is_set() else HOPELESS

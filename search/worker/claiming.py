@@ -13,8 +13,6 @@ from search.study.storage.claim import Claim, Owner
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import Place, QueueState
 from search.study.storage.steering import close, finish, grow_finals, open_finals, requeue_lost
-from search.tracking.mirror import tell_ends
-from search.tracking.protocol import Tracker
 from search.worker.outages import Patience
 from search.worker.trial_files import drop_checkpoints
 
@@ -31,7 +29,6 @@ class Claiming:
         self,
         ledger: Ledger,
         strategy: Strategy,
-        tracker: Tracker,
         owner: Owner,
         patience: Patience,
         *,
@@ -41,7 +38,6 @@ class Claiming:
         """With `n_validation` images to validate on; the finalists' study begins on `device`."""
         self._ledger = ledger
         self._strategy = strategy
-        self._tracker = tracker
         self._owner = owner
         self._patience = patience
         self._n_validation = n_validation
@@ -127,9 +123,8 @@ class Claiming:
             logger.info("the finalists of %s are on the queue", self._ledger.name)
 
     def _conclude(self, trials: Sequence[TrialRecord]) -> None:
-        """Track how all trials ended, by whoever's hand; drop what none needs any more."""
+        """Drop what none of the trials needs any more."""
         self._is_concluded = True
-        tell_ends(self._tracker, trials)
         drop_checkpoints(self._ledger.name, trials)
 
 

@@ -116,17 +116,19 @@ class FinalReports:
 def main() -> int:
     """Write the report of the study that is named."""
     from search.report.study_report import report_study  # noqa: PLC0415  # a second to load
-    from search.tracking.mirror import conclude  # noqa: PLC0415
+    from search.tracking.process import Request, bring_now  # noqa: PLC0415
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     os.nice(10)
     name, url = sys.argv[1], sys.stdin.readline().strip()
     try:
-        conclude(report_study(LedgerStorage(url), name, home() / name))
+        report_study(LedgerStorage(url), name, home() / name)
     except GridlessError as error:
         logger.error("%s: %s", name, error)
         return 1
     logger.info("the report of %s is in %s", name, home() / name)
+    # No mirror of another machine can read its files.
+    bring_now(Request(url, (name,), only_shared=True), home() / name / "logs" / "trackers.log")
     return 0
 
 

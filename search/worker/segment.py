@@ -12,7 +12,6 @@ from search.strategies import Decision, Strategy
 from search.study.storage.claim import Claim
 from search.study.storage.ledger import CANCELLED_REASON, Ledger
 from search.study.storage.queue import QueueState
-from search.tracking.protocol import Tracker
 from search.training.memory import Memory, address_space_note
 from search.worker.outages import Patience
 from search.worker.reporter import Reporter, Unsent
@@ -42,14 +41,12 @@ class SegmentRunner:
         self,
         ledger: Ledger,
         strategy: Strategy,
-        tracker: Tracker,
         patience: Patience,
         claim: Claim,
         trial: TrialRecord,
     ) -> None:
         self._ledger = ledger
         self._strategy = strategy
-        self._tracker = tracker
         self._patience = patience
         self._claim = claim
         self._trial = trial
@@ -128,16 +125,10 @@ class SegmentRunner:
         return None
 
     def _evaluated(self, reporter: Reporter, evaluation: Mapping[str, Any]) -> None:
-        self._trial = replace(self._trial, evaluation=Evaluation(**evaluation))
-        reporter.put(facts={"evaluation": dict(evaluation)})
+        scored = {**evaluation, "at": time.time()}
+        self._trial = replace(self._trial, evaluation=Evaluation(**scored))
+        reporter.put(facts={"evaluation": scored})
         reporter.flush()  # the network is scored once: whatever comes, this is not lost
-        scores = {
-            f"final_{evaluation['split']}_{name}": float(evaluation[name])
-            for name in ("accuracy", "loss")
-        }
-        self._tracker.metrics(
-            self._claim.number, self._trial.total_epochs or 1, scores, at=time.time()
-        )
 
     def _note_memory(self, reporter: Reporter, memory: Memory | None) -> None:
         """Keep the largest memory of all segments."""
@@ -155,12 +146,6 @@ class SegmentRunner:
     def _on_epoch(self, reporter: Reporter, epoch: Epoch) -> Decision:
         if epoch.step > self._n_stored:
             self._trial = replace(self._trial, curve=(*self._trial.curve, epoch))
-            self._tracker.metrics(
-                self._claim.number,
-                epoch.step,
-                {**epoch.values, "seconds": epoch.seconds},
-                at=epoch.at,
-            )
             reporter.put(epoch)
         # Of the steps stored before an interruption, the last may still want its decision.
         wants_decision = epoch.step > self._n_stored or (

@@ -4,7 +4,6 @@ import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 
@@ -16,7 +15,6 @@ from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.workers import Roster, WorkerRecord
-from search.tracking.protocol import Tracker
 from search.worker.data import data_for
 from search.worker.engines.order import Order
 from search.worker.final_report import FinalReports
@@ -30,9 +28,6 @@ logger = logging.getLogger(__name__)
 _GOODBYE_S = 2.0
 _NOTE_CHARS = 300
 
-TrackerFor = Callable[[Ledger], Tracker]
-"""Makes the tracker of a study."""
-
 
 class Service:
     """Serves the studies of an order with one device, as the worker `owner`."""
@@ -45,13 +40,11 @@ class Service:
         device: str,
         sandbox: Sandbox,
         patience: Patience,
-        tracker_for: TrackerFor,
     ) -> None:
         self._storage = storage
         self._owner = owner
         self._sandbox = sandbox
         self._patience = patience
-        self._tracker_for = tracker_for
         self._until_idle = order.until_idle
         self._studies = self._studies_of(order)
         self._final_reports = (
@@ -137,7 +130,6 @@ class Service:
         return StudyWorker(
             ledger,
             data,
-            self._tracker_for(ledger),
             self._idle_record.device,
             self._owner,
             self._sandbox,

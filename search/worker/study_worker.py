@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,12 +12,11 @@ from search.errors import ClaimLostError, GridlessError, StudyError
 from search.paths import cache
 from search.records import Ending, State, TrialRecord
 from search.strategies import derive_seed, make_strategy
-from search.study.environment import code_version, environment
+from search.study.environment import environment
 from search.study.storage.claim import Claim, Owner
 from search.study.storage.ledger import Ledger
 from search.study.storage.trial_rows import DamagedError
 from search.study.user_code import code_in, user_code
-from search.tracking.protocol import Tracker
 from search.training.job import Job
 from search.worker.claiming import Claiming
 from search.worker.data import code_problem
@@ -40,7 +38,6 @@ class StudyWorker:
         self,
         ledger: Ledger,
         data: Prepared,
-        tracker: Tracker,
         device: str,
         owner: Owner,
         sandbox: Sandbox,
@@ -48,7 +45,6 @@ class StudyWorker:
     ) -> None:
         self._ledger = ledger
         self._data = data
-        self._tracker = tracker
         self._device = device
         self._files = TrialFiles(ledger.name)
         self._owner = owner
@@ -69,7 +65,6 @@ class StudyWorker:
         self._claiming = Claiming(
             ledger,
             self._strategy,
-            tracker,
             owner,
             patience,
             n_validation=data.n_val,
@@ -130,9 +125,7 @@ class StudyWorker:
         awaits_evaluation = is_replicate and trial.evaluation is None
         if trial.epochs >= (trial.total_epochs or 0) and not awaits_evaluation:
             return Outcome(Ending.DONE, trial, unsent=reporter.take())
-        runner = SegmentRunner(
-            self._ledger, self._strategy, self._tracker, self._patience, claim, trial
-        )
+        runner = SegmentRunner(self._ledger, self._strategy, self._patience, claim, trial)
         segment = self._sandbox.start(self._job(trial), self._files.log(claim.number))
         return runner.run(segment, reporter)
 
@@ -156,25 +149,7 @@ class StudyWorker:
             trial = self._begin(claim, trial, trials, facts)
         else:
             reporter.put(facts=facts)
-        self._track_start(claim, trial)
         return trial
-
-    def _track_start(self, claim: Claim, trial: TrialRecord) -> None:
-        tags = {
-            "state": State.RUNNING,
-            "seed": str(trial.seed),
-            "device": self._device,
-            "worker": self._owner.worker,
-            "code_version": code_version(),
-            "data_digest": self._data.digest,
-        }
-        params = trial.trained_params
-        if replicate := self._ledger.spec.replicate(claim.number):
-            params = trial.params
-            if replicate.source is not None:
-                tags["source_trial"] = str(replicate.source)
-        self._tracker.start(claim.number, at=time.time(), tags=tags)
-        self._tracker.params(claim.number, params)
 
     def _environment(self, code: Mapping[str, str]) -> str:
         """The name of this machine and the user's `code` among the study's environments."""
@@ -215,12 +190,9 @@ class StudyWorker:
         )
 
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
-        """Store how a segment ended, then track it, then drop what is no longer needed."""
-        now = time.time()
+        """Store how a segment ended, then drop what is no longer needed."""
         log = self._files.log(claim.number)
         state = self._patience.call(lambda: store_end(self._ledger, claim, outcome, log))
-        tags = {"reason": outcome.reason} if outcome.reason and state != State.WAITING else {}
-        self._tracker.end(claim.number, state, at=now, tags=tags)
         if outcome.ending == Ending.HALT:
             raise StudyError(outcome.reason)
         if state != State.WAITING:

@@ -30,7 +30,7 @@ def test_what_holds_workers_up_is_told_while_they_wait(
     monkeypatch.setattr("search.paths.shutil.disk_usage", lambda _: SimpleNamespace(free=7 * 2**20))
     workers = Mock(check=Mock(side_effect=[True, False]), trouble=lambda: None)
     told: list[str] = []
-    run([ledger], workers, mlflow=False, show=lambda _: None, warn=told.append, tick_s=0.0)
+    run([ledger], workers, show=lambda _: None, warn=told.append, tick_s=0.0)
     assert told[0].startswith(f"{own_home} has only 7 MB free")
     assert told[1:] == ["a: no room"]
     storage.engine.dispose()

@@ -39,7 +39,7 @@ def pretending(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
     def nobody(*_: Any, **__: Any) -> Iterator[None]:
         yield None
 
-    def run_here(ledgers: Any, workers: Any, *, mlflow: bool, show: Any, warn: Any) -> run.End:
+    def run_here(ledgers: Any, workers: Any, *, show: Any, warn: Any) -> run.End:
         serve(ledgers, Sandbox(train))
         return run.End.DONE
 

@@ -6,6 +6,7 @@ import os
 import sys
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -19,12 +20,11 @@ from search.cli import main
 from search.cli.views.quiet import without_chatter
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
-from search.tracking.mlflow.send import sync
-from search.tracking.outbox import write_header
 from search.training.evidence import write_predictions
 from search.training.kept_network import Verdict
 from tests.kept import ME, SHAPE, keep, samples
-from tests.study.helpers import begin
+from tests.study.helpers import begin, store_place
+from tests.tracking.helpers import mirrored
 from tests.training.test_inference import save
 
 Run = Callable[..., tuple[int, str, str]]
@@ -107,17 +107,16 @@ def test_runs_in_mlflow_stay_unless_they_are_to_go_too(
 ) -> None:
     uri = f"sqlite:///{own_home / 'mlflow.db'}"
     for name in ("mine", "other"):
-        ledger = keep(storage, own_home, name, finalists=0)
-        write_header(own_home / name / "outbox", {"study": name, "id": ledger.uid})
-        assert sync(own_home / name / "outbox", uri=uri, artifact_root=None).error is None
+        keep(storage, own_home, name, finalists=0)
+        assert mirrored(storage, name).left == ()
     out = run("delete", "mine", "--dry-run")[1]
     assert "stays: MLflow's runs" in out
     assert "--mlflow" in out
     code, out, _ = run("delete", "mine", "--yes", "--mlflow")
     assert code == 0
-    assert "runs marked as deleted in MLflow: 1" in out
+    assert "runs marked as deleted in MLflow: 3" in out
     client = mlflow.MlflowClient(uri)
-    for name, n_left in (("mine", 0), ("other", 1)):
+    for name, n_left in (("mine", 0), ("other", 3)):
         experiment = client.get_experiment_by_name(name)
         assert experiment is not None
         assert len(client.search_runs([experiment.experiment_id])) == n_left
@@ -142,7 +141,6 @@ def test_archive_packs_and_frees_and_its_file_is_read_again(
     run: Run, storage: LedgerStorage, own_home: Path
 ) -> None:
     keep(storage, own_home)
-    write_header(own_home / "mine" / "outbox", {"study": "mine"})
     board = search.load_study("mine").leaderboard
     code, out, _ = run("archive", "mine", "--keep", "--to", own_home / "copy.tgz", "--json")
     assert (code, json.loads(out)["freed_mb"]) == (0, 0)
@@ -155,7 +153,7 @@ def test_archive_packs_and_frees_and_its_file_is_read_again(
         own_home / "mine.tar.gz"
     ) as packed:  # the folder's own was older than the study's end
         assert packed.extractfile("mine/leaderboard.csv").read().startswith(b"rank,study,model")  # type: ignore[union-attr]
-        assert {"mine/report.html", "mine/outbox/study.json"} <= set(packed.getnames())
+        assert "mine/report.html" in packed.getnames()
     assert storage.study_names() == []
     for file in ("mine.tar.gz", "copy.tgz"):
         archived = search.load_study(str(own_home / file))
@@ -316,7 +314,8 @@ def test_predict_refuses_what_can_not_be_right(
 def test_a_study_that_ran_without_mlflow_is_not_sent_on_errands(
     run: Run, storage: LedgerStorage, own_home: Path, command: str
 ) -> None:
-    keep(storage, own_home)
+    ledger = keep(storage, own_home)
+    store_place(ledger, replace(ledger.place(), trackers=()))
     code, _, err = run(command, "mine")
     assert (code, "--no-mlflow" in err, "gridless sync" in err) == (2, True, False)
 

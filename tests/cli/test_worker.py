@@ -110,7 +110,9 @@ def test_a_mirror_that_dies_is_started_again_like_a_worker(
         started[-1].wait()
         now.s += restarts.LONGEST_PAUSE_S
 
-    monkeypatch.setattr("search.worker.engines.started_workers.follow", follow)
+    staff = "search.worker.engines.started_mirror"
+    monkeypatch.setattr(f"{staff}.start_mirror", follow)
+    monkeypatch.setattr(f"{staff}.bring_now", lambda *_, **__: {})
     assert run(*arguments, "--gpus", "none", steps=[step] * 6).return_value == 0
     assert len(started) == n_starts
 

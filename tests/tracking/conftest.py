@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from search.tracking.mlflow.send import sync
-from search.tracking.outbox import write_header
+from search.study.storage.ledger import Ledger
+from search.study.storage.optuna_storage import LedgerStorage
+from search.tracking.mlflow.client import open_client
+from tests.study.helpers import spec
 
 _SERVER_SETTINGS = (
     "MLFLOW_TRACKING_URI",
@@ -33,8 +35,7 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = home / "new" / "folder" / "mlflow.db"
     store.parent.mkdir(parents=True)
     (store.parent / ".mlflow.db.new").write_bytes(b"what a process that was killed left behind")
-    write_header(home / "outbox", {"study": "template"})
-    assert sync(home / "outbox", uri=f"sqlite:///{store}", artifact_root=None).error is None
+    open_client(f"sqlite:///{store}")
     return store
 
 
@@ -44,6 +45,8 @@ def make_store(template: Path, tmp_path: Path) -> Callable[[str], str]:
 
     def make(name: str) -> str:
         path = tmp_path / f"{name}.db"
+        for rest in ("-wal", "-shm"):
+            path.with_name(path.name + rest).unlink(missing_ok=True)
         shutil.copyfile(template, path)
         return f"sqlite:///{path}"
 
@@ -51,16 +54,21 @@ def make_store(template: Path, tmp_path: Path) -> Callable[[str], str]:
 
 
 @pytest.fixture
-def uri(make_store: Callable[[str], str]) -> str:
-    return make_store("mlflow")
+def uri(make_store: Callable[[str], str], monkeypatch: pytest.MonkeyPatch) -> str:
+    """The address of an MLflow store, which is this environment's."""
+    address = make_store("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    return address
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """An outbox with a header, and no events yet."""
-    folder = tmp_path / "outbox"
-    write_header(
-        folder,
-        {"study": "mlp-digits", "tags": {"model": "mlp"}, "params": {"n_trials": 2}, "at": 50},
-    )
-    return folder
+def storage(empty_sqlite: Path, tmp_path: Path) -> LedgerStorage:
+    """A studies' database."""
+    shutil.copyfile(empty_sqlite, tmp_path / "studies.db")
+    return LedgerStorage(f"sqlite:///{tmp_path / 'studies.db'}")
+
+
+@pytest.fixture
+def ledger(storage: LedgerStorage) -> Ledger:
+    """A study of two trials in it, without finalists."""
+    return Ledger.open(storage, spec(name="mlp-digits", n_trials=2, finalists=0), {"device": "CPU"})

@@ -1,15 +1,30 @@
-"""Telling an outbox of trials, and reading MLflow."""
+"""Bringing studies to MLflow in this process, and reading it."""
 
 from collections import Counter
+from dataclasses import replace
+
+from search.study.storage.claim import Owner
+from search.tracking.follow import Follower
+from search.tracking.mirror import Mirror
+from search.tracking.mlflow.tracker import MlflowTracker
+
+ME = Owner.me("me")
+DEAD = replace(Owner.me("dead"), pid=2**22 + 1)
+"""A process that is gone."""
+ELSEWHERE = replace(Owner.me("far/1"), host="far", pid=1)
+"""A process of another machine."""
 
 
-def run_trial(outbox, trial, steps, state, *, at=100.0):
-    outbox.start(trial, at=at, tags={"device": "cpu"})
-    outbox.params(trial, {"lr": 0.1, "units": 32})
-    for step in steps:
-        outbox.metrics(trial, step, {"val_accuracy": step / 10, "loss": 1.0}, at=at + step)
-    if state:
-        outbox.end(trial, state, at=at + 50, tags={"reason": "told so"})
+def mirror(storage, owner=ME, make=MlflowTracker):
+    """What brings the studies of `storage` to MLflow, as the process `owner`."""
+    return Mirror(storage, "mlflow", make, owner)
+
+
+def mirrored(storage, *names, limit_s=60.0, **options):
+    """Bring what MLflow lacks of the searches `names`, or of all; what came of it."""
+    thorough = options.pop("thorough", False)
+    follower = Follower(lambda: mirror(storage, **options), "mlflow")
+    return follower.finish(names or None, limit_s, thorough=thorough)
 
 
 def client(uri):

@@ -1,19 +1,19 @@
-import json
 import logging
 import os
-import subprocess
-import sys
 
 import pytest
 
 from search.secret import masked, redacted
+from search.space.space import Space
+from search.study.storage.ledger import Ledger
 from search.tracking.mlflow import store
 from search.tracking.mlflow.client import open_client
-from search.tracking.mlflow.send import sync
-from search.tracking.outbox import Outbox
-from tests.tracking.helpers import runs
+from search.tracking.process import Request, bring_now
+from tests.study.helpers import begin, spec
+from tests.tracking.helpers import ME, mirrored, runs
 
 SECRET = "s3cr3t-w0rd"
+URL = f"http://user:{SECRET}@host/x"
 
 
 @pytest.mark.parametrize(
@@ -62,10 +62,11 @@ ADDRESSES = [
 
 
 @pytest.mark.parametrize("uri", ADDRESSES)
-def test_no_password_reaches_a_result_a_log_or_a_file(folder, uri, caplog):
+def test_no_password_reaches_a_result_or_a_log(ledger, storage, uri, monkeypatch, caplog):
     caplog.set_level(logging.DEBUG, "search")
-    Outbox(folder, "w").start(0, at=1.0, tags={})
-    result = sync(folder, uri=uri, artifact_root=None)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    begin(ledger, ME, [0.1])
+    result = mirrored(storage)
     assert result.error
     assert SECRET not in result.error
     assert SECRET not in "".join(
@@ -73,40 +74,41 @@ def test_no_password_reaches_a_result_a_log_or_a_file(folder, uri, caplog):
     )
 
 
-def test_the_process_keeps_its_password_to_itself(folder):
-    Outbox(folder, "w").start(0, at=1.0, tags={})
-    environment = {
-        **os.environ,
-        "MLFLOW_TRACKING_URI": f"http://user:{SECRET}@127.0.0.1:1",
-        "MLFLOW_LOGGING_LEVEL": "DEBUG",
-    }
-    command = [sys.executable, "-m", "search.tracking", str(folder)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    assert json.loads((folder / "last_sync.json").read_text())["error"]
-    files = "".join(path.read_text() for path in folder.iterdir())
-    assert SECRET not in done.stdout + done.stderr + files
+def test_the_process_keeps_its_password_to_itself(ledger, storage, monkeypatch, tmp_path):
+    begin(ledger, ME, [0.1])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@127.0.0.1:1")
+    monkeypatch.setenv("MLFLOW_LOGGING_LEVEL", "DEBUG")
+    log = tmp_path / "m.log"
+    finished = bring_now(Request(storage.url), log)
+    assert finished is not None
+    assert finished["mlflow"].error
+    assert SECRET not in f"{finished}{log.read_text()}"
 
 
-def test_no_password_reaches_tags_and_params(folder, uri):
-    outbox = Outbox(folder, "w")
-    outbox.params(0, {"url": f"http://user:{SECRET}@host/x"})
-    outbox.end(
-        0,
-        "FAIL",
-        at=2.0,
-        tags={"reason": f"OperationalError: postgresql://user:{SECRET}@host/db is away"},
+def test_no_password_reaches_tags_and_params(storage, uri):
+    space = Space.from_dict(
+        {
+            "model": "mlp",
+            "document": {"url": URL},
+            "params": {"url": {"type": "choice", "choices": [URL, "none"]}},
+        }
     )
-    assert sync(folder, uri=uri, artifact_root=None).error is None
+    changes = {"space": space.as_dict(), "space_digest": space.digest, "first": ({"url": URL},)}
+    ledger = Ledger.open(storage, spec(name="mlp-digits", finalists=0, **changes), {})
+    claim = ledger.claim(ME)
+    ledger.start(claim, {"url": URL}, seed=1)
+    ledger.fail(claim, f"OperationalError: postgresql://user:{SECRET}@host/db is away")
+    assert mirrored(storage).error is None
     run = runs(uri)["trial-0000"]
     assert run.data.params == {"url": "http://user:***@host/x"}
     assert run.data.tags["reason"] == "OperationalError: postgresql://user:***@host/db is away"
 
 
-def test_the_servers_password_may_be_in_a_file(folder, uri, tmp_path, monkeypatch):
+def test_the_servers_password_may_be_in_a_file(ledger, storage, uri, tmp_path, monkeypatch):
+    begin(ledger, ME, [0.1])
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "old")
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD_FILE", str(tmp_path / "password"))
-    result = sync(folder, uri=uri, artifact_root=None)
-    assert f"{tmp_path / 'password'} can't be read" in (result.error or "")
+    assert f"{tmp_path / 'password'} can't be read" in (mirrored(storage).error or "")
     (tmp_path / "password").write_text("new one\n")
     seen = []
 
@@ -116,5 +118,5 @@ def test_the_servers_password_may_be_in_a_file(folder, uri, tmp_path, monkeypatc
         return client
 
     monkeypatch.setattr(store, "open_client", open_and_look)
-    assert sync(folder, uri=uri, artifact_root=None).error is None
+    assert mirrored(storage).error is None
     assert seen == ["new one"]

@@ -14,7 +14,6 @@ from search.errors import TrialError
 from search.records import Ending
 from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger
-from search.tracking.protocol import NullTracker
 from search.training.job import Job
 from search.worker.engines.order import Order
 from search.worker.outages import Patience
@@ -47,16 +46,6 @@ class PowerCut(BaseException):
 
 class _ClosedError(Exception):
     pass
-
-
-class Recorder(NullTracker):
-    """Remembers the metrics that it was told."""
-
-    def __init__(self) -> None:
-        self.told: list[tuple[int, int, dict[str, float]]] = []
-
-    def metrics(self, trial: int, step: int, values: Any, *, at: float) -> None:
-        self.told.append((trial, step, dict(values)))
 
 
 class Sandbox:
@@ -157,14 +146,11 @@ def pretend(job: Job, *, on_built: Any, on_epoch: Any, on_evaluated: Any) -> str
     return "done"
 
 
-def serve(
-    ledgers: Sequence[Ledger], sandbox: Any, *, owner: Owner | None = None, tracker: Any = None
-) -> None:
+def serve(ledgers: Sequence[Ledger], sandbox: Any, *, owner: Owner | None = None) -> None:
     """Run these studies to their end, as one worker process does."""
     storage = ledgers[0].storage
     order = Order(storage.url, tuple(ledger.name for ledger in ledgers))
     stop = threading.Event()
-    tell = tracker or NullTracker()
     try:
         Service(
             storage,
@@ -173,7 +159,6 @@ def serve(
             "here",
             sandbox,
             Patience(stop, pace=Pace(gather=0.01)),
-            lambda _ledger: tell,
         ).run()
     finally:
         stop.set()  # its heart would beat for as long as this process lives
@@ -188,10 +173,10 @@ def wait_until(condition: Callable[[], object], limit_s: float = 60.0) -> None:
         time.sleep(0.005)
 
 
-def run_all(bench: Bench, train: Train, *, tracker: Any = None) -> Sandbox:
+def run_all(bench: Bench, train: Train) -> Sandbox:
     """Run a suite to its end, as `gridless bench` does."""
     sandbox = Sandbox(train)
     for plans in (bench.first_plans, bench.final_plans):
         if todo := plans():
-            serve(open_suite(bench, todo), sandbox, tracker=tracker)
+            serve(open_suite(bench, todo), sandbox)
     return sandbox

@@ -15,7 +15,6 @@ from search.records import TrialRecord
 from search.study.storage.claim import Owner
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
-from search.tracking.protocol import NullTracker
 from search.training.job import Job
 from search.worker.engines.order import Order
 from search.worker.outages import Patience
@@ -121,13 +120,11 @@ def a_day(
     *names: str,
     stop: threading.Event,
     until_idle: bool = True,
-    tracker: Any = None,
     pace: Pace = HASTE,
 ) -> Service:
     order = Order(storage.url, names or None, until_idle)
-    tell = tracker or NullTracker()
     patience = Patience(stop, pace=pace)
-    return Service(storage, order, ME, "CPU", sandbox, patience, lambda _ledger: tell)  # type: ignore[arg-type]
+    return Service(storage, order, ME, "CPU", sandbox, patience)  # type: ignore[arg-type]
 
 
 def states(ledger: Ledger) -> list[str]:

@@ -13,7 +13,6 @@ from search.study.storage.queue import QueueState
 from search.study.storage.read import read_study
 from search.study.storage.steering import cancel, pause, requeue_lost, resume
 from search.study.user_code import user_code
-from search.tracking.protocol import NullTracker
 from search.training.job import Job
 from search.worker.trial_files import TrialFiles
 from tests.study.helpers import forget_beats
@@ -265,13 +264,14 @@ def test_a_trial_that_was_taken_over_is_dropped_without_a_word(
 def test_a_fault_of_ours_costs_the_trial_and_not_the_worker(
     put: Put, serve: Callable[..., Stop]
 ) -> None:
-    class Broken(NullTracker):
-        def params(self, trial: int, params: Any) -> None:
-            if trial == 0:
+    class Broken(Sandbox):
+        def start(self, job: Job, log: Path) -> Any:
+            if job.number == 0:
                 raise RuntimeError("no such page")
+            return super().start(job, log)
 
     ledger = put("s")
-    serve(Sandbox(Training()), tracker=Broken())
+    serve(Broken(Training()))
     first, second = ledger.trials()
     assert (first.state, second.state) == ("FAIL", "COMPLETE")
     assert "no such page" in (first.reason or "")

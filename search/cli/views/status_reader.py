@@ -78,7 +78,7 @@ class StatusReader:
     def read(self, now: datetime) -> Status:
         """The studies that are asked for and all workers.
 
-        `now` is this machine's time, without a time zone. Raises InputError for a name that no
+        `now` has a time zone. Raises InputError for a name that no
         study has.
         """
         workers = tuple(w for w in Roster(self._storage).read() if w.silent_s < LOST_S)

@@ -12,7 +12,6 @@ from search.study.storage.claim import Claim, Owner
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
-from search.tracking.protocol import NullTracker
 from search.worker.claiming import Claiming
 from search.worker.outages import Patience
 from search.worker.reporter import Reporter, Unsent
@@ -131,13 +130,12 @@ class SimulatedWorker(StudyWorker):
         any_lost: bool,
     ) -> None:
         anything: Any = sandbox  # what starts trials has no base class
-        super().__init__(ledger, NO_DATA, NullTracker(), "simulated", owner, anything, patience)
+        super().__init__(ledger, NO_DATA, "simulated", owner, anything, patience)
         self._shared = ledger
         self._strategy = surrogate.adapted(self._strategy)
         self._claiming = SimulatedClaiming(
             ledger,
             self._strategy,
-            NullTracker(),
             owner,
             patience,
             n_validation=NO_DATA.n_val,

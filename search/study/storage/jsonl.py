@@ -13,9 +13,12 @@ from search.records import StudyRecord
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE
 from search.study.storage.read import ENDED_BY, StoredStudy, ended_by, read_study
+from search.study.storage.tracked import BOOKKEEPING, REPORTED
 from search.study.storage.trial_rows import DamagedError, StoredTrial
 from search.untrusted import parse_json
 
+_LOCAL = (QUEUE, REPORTED, *BOOKKEEPING)
+"""What attributes begin with that are of no use outside their storage."""
 SCHEMA = "gridless.study/1"
 """The first line's `schema`. A reader of version 1 can read whatever says 1."""
 
@@ -26,7 +29,7 @@ def study_lines(storage: LedgerStorage, study: StoredStudy) -> Iterator[bytes]:
 
     The same bytes for the same content. Raises RetryLaterError when the storage is out of reach.
     """
-    attrs = {key: value for key, value in study.attrs.items() if key != QUEUE}
+    attrs = {k: v for k, v in study.attrs.items() if not k.startswith(_LOCAL)}
     attrs |= {ENDED_BY: why} if (why := ended_by(study.attrs)) else {}
     yield _line({"schema": SCHEMA, "study": study.name, "attrs": _ordered(attrs)})
     for trial in storage.whole_trials(study.study_id):
@@ -94,7 +97,9 @@ def _as_dict(trial: FrozenTrial) -> dict[str, Any]:
             for name, d in _ordered(trial.distributions).items()
         },
         "intermediate_values": _ordered(trial.intermediate_values),
-        "user_attrs": _ordered(trial.user_attrs),
+        "user_attrs": _ordered(
+            {k: v for k, v in trial.user_attrs.items() if not k.startswith(_LOCAL)}
+        ),
         "system_attrs": _ordered(trial.system_attrs),
         "started": _as_text(trial.datetime_start),
         "ended": _as_text(trial.datetime_complete),

@@ -16,7 +16,7 @@ from search.records import Epoch, State, TrialRecord
 from search.strategies.optuna_trials import FAILED_CONSTRAINT, distributions
 from search.study.environment import environment_digest
 from search.study.resume import check_goes_on
-from search.study.settings import FINAL
+from search.study.settings import DEFAULT_TRACKERS, FINAL
 from search.study.spec import StudySpec, stored_spec_of
 from search.study.storage.claim import Claim, Owner
 from search.study.storage.database import models
@@ -61,11 +61,13 @@ class Ledger:
         environment: Mapping[str, str],
         *,
         priority: int | None = None,
+        trackers: tuple[str, ...] | None = None,
         other_code: bool = False,
     ) -> "Ledger":
         """Make the study of `spec`, or go on with it, and put it on the queue.
 
-        `priority` stays what it was when it is None, at first 0. Raises InputError with every
+        `priority` stays what it was when it is None, at first 0; `trackers` likewise, at first
+        MLflow alone. Raises InputError with every
         difference when the study can't go on with `spec`; with `other_code`, the code of its model
         may have changed.
         """
@@ -73,6 +75,7 @@ class Ledger:
             "spec": spec.model_dump(mode="json"),
             "environment": dict(environment),
             "uid": uuid.uuid4().hex,
+            "made": time.time(),
         }
         storage.create_study(spec.name, attrs)
         study_id, _ = find_study(storage, spec.name)
@@ -84,14 +87,16 @@ class Ledger:
                 spec,
                 other_code=other_code,
             )
-            kept = Place.of(stored).priority if priority is None else priority
-            n_before = n_started(session, study_id)
-            put_place(
-                storage,
-                session,
-                study_id,
-                opened(priority=kept, timeout_s=spec.timeout_s, n_before=n_before),
+            before = Place.of(stored)
+            if trackers is None:
+                trackers = DEFAULT_TRACKERS if before.trackers is None else before.trackers
+            place = opened(
+                priority=before.priority if priority is None else priority,
+                timeout_s=spec.timeout_s,
+                n_before=n_started(session, study_id),
+                trackers=trackers,
             )
+            put_place(storage, session, study_id, place)
             storage.put_study(session, study_id, {"spec": spec.model_dump(mode="json")})
         return cls(storage, spec.name)
 
@@ -199,6 +204,7 @@ class Ledger:
         self.storage.take(session, trial, asdict(owner) | {"token": claim.token, "at": time.time()})
         n_segments = 1 if new else 1 + self.storage.n_segments(session, trial.trial_id)
         attrs = {"worker": owner.worker, "paused": False, N_SEGMENTS: n_segments}
+        attrs |= {"started": time.time()} if new else {}
         self.storage.put(session, trial.trial_id, user=attrs)
         return claim
 

@@ -9,6 +9,7 @@ that they claimed a trial. Optuna's samplers, dashboard and CLI read these studi
 
 import json
 import threading
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -185,14 +186,18 @@ class LedgerStorage(RDBStorage):
         )
         return dict(rows.all())
 
-    def read_trials(self, study_id: int, pending: set[int], newest: int) -> list[StoredTrial]:
-        """Rows of a study whose trial_id is in `pending` or above `newest` (-1 for all rows).
+    def read_trials(
+        self, study_id: int, pending: set[int], newest: int, *, limit: int | None = None
+    ) -> list[StoredTrial]:
+        """Rows of a study whose trial_id is in `pending` or above `newest` (-1 for all rows), at
+        most `limit`.
 
         Raises RetryLaterError when the database is out of reach, InputError when the study is no
         longer there, and DamagedError when what is stored of one of them can't be read.
         """
         with self.reading(), self.session() as session:
-            return select_trials(session, _study_row(session, study_id), pending, newest)
+            study = _study_row(session, study_id)
+            return select_trials(session, study, pending, newest, limit)
 
     def whole_trials(self, study_id: int) -> list[FrozenTrial]:
         """All trials of a study, as Optuna keeps them. Raises as `read_trials` does."""
@@ -359,6 +364,7 @@ class LedgerStorage(RDBStorage):
             )
             row = {"trial_id": trial.trial_id, "objective": 0} | stored
             self._upsert(session, models.TrialValueModel, ("trial_id", "objective"), [row])
+        self.put(session, trial.trial_id, user={"ended": time.time()})  # Optuna's has no zone
         trial.state = state
         trial.datetime_complete = datetime.now()
 

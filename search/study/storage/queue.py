@@ -60,6 +60,8 @@ class Place:
     """The worker that writes it now, if one does."""
     report: str = ""
     """Where it was written: host:folder."""
+    trackers: tuple[str, ...] | None = None
+    """Who is told of it, by name; None in studies of earlier versions, which did not say."""
 
     @classmethod
     def of(cls, attrs: Mapping[str, str]) -> "Place":
@@ -92,9 +94,17 @@ class OpenStudy:
     n_running: int
 
 
-def opened(*, priority: int, timeout_s: float | None, n_before: int) -> Place:
+def opened(
+    *,
+    priority: int,
+    timeout_s: float | None,
+    n_before: int,
+    trackers: tuple[str, ...] | None = None,
+) -> Place:
     """The place of a study put on the queue now; its time begins with its first trial."""
-    return Place(QueueState.OPEN, priority, timeout_s=timeout_s, n_before=n_before)
+    return Place(
+        QueueState.OPEN, priority, timeout_s=timeout_s, n_before=n_before, trackers=trackers
+    )
 
 
 def put_place(storage: LedgerStorage, session: Session, study_id: int, place: Place) -> None:

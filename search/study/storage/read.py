@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +29,15 @@ _STUDY, _TRIAL = TypeAdapter(StudyRecord), TypeAdapter(TrialRecord)
 CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
 
 
-def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
-    """Study `name` with all its trials.
+def read_study(storage: LedgerStorage, name: str, *, with_trials: bool = True) -> StudyRecord:
+    """Study `name` with all its trials, or with none.
 
     Raises InputError when the storage has no such study, DamagedError when what it has of it can't
     be read.
     """
     study_id, attrs = find_study(storage, name)
-    trials = tuple(_record(name, row) for row in storage.read_trials(study_id, set(), -1))
+    rows = storage.read_trials(study_id, set(), -1) if with_trials else ()
+    trials = tuple(record_of(name, row) for row in rows)
     with decoding(name):
         spec = checked_spec(attrs["spec"])
         environments = {
@@ -54,6 +56,8 @@ def read_study(storage: LedgerStorage, name: str) -> StudyRecord:
                 "environment": attrs.get("environment", {}),
                 "environments": environments,
                 "ended_by": ended_by(attrs),
+                "uid": attrs.get("uid", ""),
+                "made": attrs.get("made"),
                 "published": published,
             }
         )
@@ -103,7 +107,7 @@ class TrialReader:
             if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING
         }
         for row in self._storage.read_trials(self._study_id, changed, self._newest):
-            self._records[row.trial_id] = _record(row.study, row)
+            self._records[row.trial_id] = record_of(row.study, row)
             self._newest = max(self._newest, row.trial_id)
             if row.state.is_finished():
                 self._pending.pop(row.trial_id, None)
@@ -112,7 +116,8 @@ class TrialReader:
         return list(self._records.values())
 
 
-def _record(study: str, row: StoredTrial) -> TrialRecord:
+def record_of(study: str, row: StoredTrial) -> TrialRecord:
+    """A row of `study` as a record. Raises DamagedError when it can't be read."""
     with decoding(study, row.number):
         return as_record(row)
 
@@ -150,14 +155,21 @@ def as_record(row: StoredTrial) -> TrialRecord:
             "evaluation": attrs.get("evaluation"),
             "peak_host_mb": attrs.get("peak_host_mb"),
             "peak_device_mb": attrs.get("peak_device_mb"),
-            "started": row.started,
-            "ended": row.ended,
+            "started": _time(attrs.get("started"), row.started),
+            "ended": _time(attrs.get("ended"), row.ended),
         }
     )
     for epoch in record.curve:
         if missing := _MEASURED - epoch.values.keys():
             raise LookupError(f"epoch {epoch.step} has no {', '.join(sorted(missing))}")
     return record
+
+
+def _time(at: float | None, local: datetime | None) -> datetime | None:
+    """`at`, Unix seconds, as UTC; of earlier versions' trials the row's time, in local time."""
+    if at is not None:
+        return datetime.fromtimestamp(at, UTC)
+    return local.astimezone(UTC) if local else None
 
 
 @dataclass(frozen=True)

@@ -153,7 +153,12 @@ def open_finals(
         timed = spec.model_copy(update={"timeout_s": None if left_s is None else max(left_s, 1.0)})
         try:
             return Ledger.open(
-                storage, timed, environment, priority=place.priority, other_code=True
+                storage,
+                timed,
+                environment,
+                priority=place.priority,
+                trackers=place.trackers,
+                other_code=True,
             )
         except InputError:
             # Another worker may just have opened it with other finalists, since more time was left.
@@ -202,7 +207,12 @@ def resume(ledger: Ledger) -> QueueState:
         if place.state not in {QueueState.PAUSED, QueueState.CANCELLED}:
             return place.state
         n_before = n_started(session, ledger.study_id)
-        again = opened(priority=place.priority, timeout_s=ledger.spec.timeout_s, n_before=n_before)
+        again = opened(
+            priority=place.priority,
+            timeout_s=ledger.spec.timeout_s,
+            n_before=n_before,
+            trackers=place.trackers,
+        )
         return _put(ledger, session, again, again.state)
 
 

@@ -76,10 +76,10 @@ class StoredTrial(NamedTuple):
 
 
 def select_trials(
-    session: Session, study: Any, named: Iterable[int], newest: int
+    session: Session, study: Any, named: Iterable[int], newest: int, limit: int | None = None
 ) -> list[StoredTrial]:
     """Rows of a study (a StudyModel) whose trial_id is in `named` or above `newest` (-1 for all
-    rows), by trial_id.
+    rows), by trial_id, at most `limit`.
 
     Raises DamagedError when one of them can't be read.
     """
@@ -92,7 +92,10 @@ def select_trials(
     )
     columns = (param.trial_id, param.param_name, param.param_value, param.distribution_json)
     with decoding(study.study_name):  # states, times and text, by the driver
-        rows = session.scalars(sa.select(trial).where(chosen).order_by(trial.trial_id)).all()
+        query = sa.select(trial).where(chosen).order_by(trial.trial_id).limit(limit)
+        rows = session.scalars(query).all()
+        if limit is not None and rows:
+            chosen &= trial.trial_id <= rows[-1].trial_id
         params = _by_trial(session, _of(chosen, param, columns).order_by(param.param_id))
         attrs = _by_trial(session, _of(chosen, attr, (attr.trial_id, attr.key, attr.value_json)))
     trials = []

@@ -2,10 +2,13 @@
 
 import logging
 import os
+from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from search.files import locked
+from search.tracking.uri import ARTIFACTS
 
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -39,6 +42,8 @@ def open_client(uri: str) -> Any:
     scheme = uri.partition(":")[0].partition("+")[0]
     if scheme == "sqlite":
         _make_sqlite(uri)
+        _follow_artifacts(uri)
+        _spare_disk(uri)
     elif scheme in ("postgresql", "mysql", "mssql"):
         _try_connection(uri)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -90,7 +95,58 @@ def _make_sqlite(uri: str) -> None:
             draft = path.with_name(f".{path.name}.new")
             draft.unlink(missing_ok=True)
             _migrate(draft)
+            for rest in ("-wal", "-shm"):  # of a file that was removed without them
+                path.with_name(path.name + rest).unlink(missing_ok=True)
             draft.replace(path)
+
+
+@cache
+def _spare_disk(uri: str) -> None:
+    """Let this process's connections to the SQLite file of `uri` wait for the disk now and then,
+    not at each write, of which a trial takes several.
+
+    What a power cut takes from its end is in the studies' storage. The file stays whole (WAL).
+    """
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    path = str(Path(sa.make_url(uri).database or "").absolute())
+
+    @sa.event.listens_for(sa.Engine, "connect")
+    def connected(connection: Any, _record: object) -> None:
+        if connection.__class__.__module__ != "sqlite3":
+            return
+        if connection.execute("PRAGMA database_list").fetchone()[2] == path:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=NORMAL")
+
+
+def _follow_artifacts(uri: str) -> None:
+    """Where a home folder was moved, let the store find its artifacts in the new place.
+
+    MLflow keeps absolute addresses. Those are changed whose folder is gone and has a like beside
+    the store.
+    """
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    database = sa.make_url(uri).database
+    if not database or database == ":memory:":
+        return
+    here = Path(database).absolute().parent / ARTIFACTS
+    engine = sa.create_engine(uri, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        query = "SELECT DISTINCT artifact_location FROM experiments"
+        for (location,) in connection.exec_driver_sql(query).all():
+            root, found, _ = str(location).rpartition(f"/{ARTIFACTS}/")
+            then = Path(unquote(urlsplit(root).path)) / ARTIFACTS
+            if not found or then == here or then.exists() or not here.exists():
+                continue
+            old = f"{root}/{ARTIFACTS}"
+            for table, column in (("experiments", "artifact_location"), ("runs", "artifact_uri")):
+                connection.exec_driver_sql(
+                    f"UPDATE {table} SET {column} = ? || substr({column}, ?)"  # noqa: S608
+                    f" WHERE substr({column}, 1, ?) = ?",
+                    (here.as_uri(), len(old) + 1, len(old) + 1, f"{old}/"),
+                )
 
 
 def _has_content(path: Path) -> bool:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from search.errors import RetryLaterError
 from search.secret import redacted
+from search.study.settings import FINAL
 from search.tracking.mlflow.client import open_client
 from search.tracking.mlflow.runs import find_runs
 
@@ -26,11 +27,14 @@ def forget(uri: str, study: str, study_id: str) -> int:
         return 0
     try:
         client = open_client(uri)
-        experiment = client.get_experiment_by_name(study)
-        if experiment is None:
-            return 0
+        # Earlier versions gave replicates an experiment of their own.
+        named = {study, study.removesuffix(FINAL)}
+        experiments = filter(None, map(client.get_experiment_by_name, sorted(named)))
         runs = [
-            r for r in find_runs(client, experiment.experiment_id, study_id) if not r.is_deleted
+            run
+            for experiment in experiments
+            for run in find_runs(client, experiment.experiment_id, study_id)
+            if not run.is_deleted
         ]
         for run in runs:
             client.delete_run(run.id)

@@ -8,6 +8,7 @@ that which the alias `champion` now means.
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout, suppress
@@ -22,13 +23,13 @@ from search.artifacts import join
 from search.errors import StudyError
 from search.files import locked
 from search.paths import artifacts, home
+from search.records import StudyRecord
 from search.report.evidence import read_evidence
 from search.report.model import builder_name, how_kept, model_file
 from search.secret import redacted
 from search.tracking.mlflow.client import open_client
 from search.tracking.mlflow.runs import KIND, find_runs
 from search.tracking.mlflow.served import Flavor, UnservableError
-from search.tracking.outbox import read_header
 from search.tracking.uri import default_uri
 from search.training.kept_network import FACTS, WEIGHTS
 
@@ -37,22 +38,43 @@ DIGEST = "gridless.model_sha256"
 """The tag of a version that says which file it is: the same file is never logged twice."""
 
 
+REGISTER_WAIT_S = 300.0
+
+
+def registered(
+    study: StudyRecord, *, wait_s: float = REGISTER_WAIT_S
+) -> tuple[str | None, str | None]:
+    """Make the network of a study's champion the one that MLflow calls `champion`: its version
+    there and None, or None and why not. In a process of its own, which loads the framework.
+    """
+    program = [sys.executable, "-m", "search.tracking.mlflow.register", study.name, study.uid]
+    try:
+        done = subprocess.run(program, check=False, capture_output=True, text=True, timeout=wait_s)  # noqa: S603
+        answer = json.loads(done.stdout)
+    except subprocess.TimeoutExpired:
+        return None, f"it took more than {wait_s:g} s"
+    except (OSError, ValueError):
+        return None, "it ended without a word"
+    return answer["version"], answer["error"]
+
+
 def main() -> int:
     """Run the command line; always 0, since the result is printed."""
     parser = argparse.ArgumentParser(prog="python -m search.tracking.mlflow.register")
     parser.add_argument("study")
-    study, uri = parser.parse_args().study, default_uri(home())
+    parser.add_argument("uid", help="its id in the storage")
+    args, uri = parser.parse_args(), default_uri(home())
     result: dict[str, str | None] = {"version": None, "error": None}
     try:
         with redirect_stdout(sys.stderr):  # Keras shows its progress
-            result["version"] = register(study, uri)
+            result["version"] = register(args.study, args.uid, uri)
     except Exception as error:  # stores, servers and drivers each raise their own
         result["error"] = redacted(" ".join(str(error).split()), uri) or type(error).__name__
     print(json.dumps(result))  # noqa: T201
     return 0
 
 
-def register(study: str, uri: str) -> str:
+def register(study: str, uid: str, uri: str) -> str:
     """Give the alias `champion` of the model called `study`, in the MLflow store at `uri`, to its
     network as it is now.
 
@@ -72,7 +94,7 @@ def register(study: str, uri: str) -> str:
             with suppress(FileNotFoundError):
                 shutil.copyfile(path.with_name(name), folder / name)
         client, digest = open_client(uri), sha256((folder / path.name).read_bytes()).hexdigest()
-        version = _version(client, study, digest) or _log(client, uri, study, folder, digest)
+        version = _version(client, study, digest) or _log(client, uri, study, uid, folder, digest)
         if _current(client, study) != version:
             client.set_registered_model_alias(study, ALIAS, version)
     return version
@@ -92,7 +114,7 @@ def _version(client: Any, study: str, digest: str) -> str | None:
     return next((str(v.version) for v in versions if v.tags.get(DIGEST) == digest), None)
 
 
-def _log(client: Any, uri: str, study: str, folder: Path, digest: str) -> str:
+def _log(client: Any, uri: str, study: str, uid: str, folder: Path, digest: str) -> str:
     """Log the network whose files are in `folder` to the study's run and register it; its version.
 
     Where MLflow's copy does not repeat what the network said as it was trained, nothing is
@@ -104,7 +126,7 @@ def _log(client: Any, uri: str, study: str, folder: Path, digest: str) -> str:
 
     from search.training.inference import open_network  # noqa: PLC0415 (loads Keras)
 
-    run, builder = _run(client, study), builder_name(study)
+    run, builder = _run(client, study, uid), builder_name(study)
     network = open_network(folder, builder)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
@@ -165,14 +187,12 @@ def _described(study: str, network: Any) -> Mapping[str, Any]:
     }
 
 
-def _run(client: Any, study: str) -> str:
-    """The study's run: the one that the outbox on this machine is sent to."""
-    header = read_header(home() / study / "outbox")
+def _run(client: Any, study: str, uid: str) -> str:
+    """The study's run, by its id in the storage."""
     experiment = client.get_experiment_by_name(study)
-    if header and experiment:
-        for run in find_runs(
-            client, experiment.experiment_id, header.id, f" AND tags.`{KIND}` = 'study'"
-        ):
+    if experiment:
+        condition = f" AND tags.`{KIND}` = 'study'"
+        for run in find_runs(client, experiment.experiment_id, uid, condition):
             if not run.is_deleted:
                 return run.id
     raise StudyError(f"MLflow has no run of study {study!r}; `gridless sync {study}` sends it")

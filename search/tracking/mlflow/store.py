@@ -1,164 +1,306 @@
-"""One study's place in an MLflow store: its experiment, its run and its trials' runs."""
+"""Studies in an MLflow store: an experiment each, a run for it, below it one for each trial, and
+below those one for each replicate.
+"""
 
-from collections import defaultdict
-from collections.abc import Iterable
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from search.paths import home
+from search.records import Epoch, Search, StudyRecord, TrialRecord
+from search.secret import redacted
+from search.study.settings import FINAL
 from search.tracking.mlflow.client import open_client
+from search.tracking.mlflow.inputs import data_inputs
 from search.tracking.mlflow.runs import (
     KIND,
+    MISSING,
+    NOTE,
     PARENT,
+    REPLICATE,
     STUDY,
     STUDY_ID,
     TRIAL,
+    TWIN_OF,
     Run,
-    RunMovedError,
-    choose,
-    content,
-    discard,
+    as_run,
     find_runs,
 )
-from search.tracking.mlflow.writer import RunWriter, to_ms
-from search.tracking.outbox import Header
-from search.tracking.update import Update
-from search.tracking.uri import is_remote
+from search.tracking.mlflow.writer import Point, RunWriter, to_ms
+from search.tracking.protocol import GoneError, Ids, RefusedError
+from search.tracking.summaries import Summary, measured, of_replicates, of_search, time_of_last
+from search.tracking.uri import default_artifact_root, is_remote
+
+_SETTINGS = ("n_trials", "epochs", "seed", "strategy", "validation_fraction", "precision")
+_FACTS = ("model", "data", "data_digest", "space_digest")
 
 
-class StudyStore:
-    """Brings updates into MLflow so that sending one twice, or from several hosts, changes nothing.
+@dataclass
+class _Place:
+    """Where a study lies."""
 
-    What is there already is read once, when it is made. Any method may raise what MLflow raises, or
-    RunMovedError; the object should then be dropped, since it no longer knows what is there.
-    """
+    experiment: str
+    parent: Run
+    """The study's own run."""
+    is_nested: bool = False
+    """Whether that is the run of another study, of whose trials these are replicates."""
+    runs: dict[int, Run] = field(default_factory=dict)
+    """Of trials that have not ended."""
 
-    def __init__(self, uri: str, artifact_root: Path | None, header: Header) -> None:
-        self._header = header
+
+class Store:
+    """The MLflow store at `uri`. Any method may raise what MLflow raises."""
+
+    def __init__(self, uri: str, ids: Ids) -> None:
+        self._uri = uri
+        self._ids = ids
         self._client = open_client(uri)
         self._writer = RunWriter(self._client, uri)
-        root = None if artifact_root is None or is_remote(uri) else artifact_root.absolute()
-        self._experiment = self._find_experiment(root)
-        self._trials: dict[int, Run] = {}
-        self._parent = self._refresh()
-        self._writer.log(self._parent, params=header.params, tags=header.tags)
-        self._writer.use(self._parent, header.inputs)
+        self._places: dict[str, _Place] = {}
+        """By the study's uid."""
 
-    @property
-    def run_id(self) -> str:
-        """The study's run."""
-        return self._parent.id
+    def bring_trial(self, study: StudyRecord, trial: TrialRecord, new: Sequence[Epoch]) -> None:
+        """Write what is new of a trial into its run."""
+        place = self._place(study)
+        if place.parent.is_deleted:
+            return
+        run = place.runs.get(trial.number) or self._trial_run(place, study, trial)
+        place.runs[trial.number] = run
+        at = _time_of(trial)
+        summary = measured(trial) if trial.state.is_final else {}
+        self._writer.use(run, data_inputs(study.spec))
+        self._writer.log(
+            run,
+            params=trial.params if study.name.endswith(FINAL) else trial.trained_params,
+            tags=_tags(study, trial),
+            points=_points(trial, new),
+            summary=summary,
+            at=at,
+        )
+        self._writer.set_state(run, trial.state, at)
+        if not trial.state.is_final:
+            return
+        del place.runs[trial.number]
+        best = summary.get("best_val_accuracy", 0.0)
+        if not place.is_nested and best > place.parent.metrics.get("best_val_accuracy", 0.0):
+            self._writer.log(place.parent, summary={"best_val_accuracy": best}, at=at)
 
-    def apply(self, trial: int | None, update: Update) -> None:
-        """Send what `update` has and the run of `trial` (None: the study's) has not."""
-        run = self._parent if trial is None else self._find_trial(trial, update.first_at)
-        self._writer.use(run, self._header.inputs)
-        self._writer.bring(run, update)
+    def bring_end(self, search: Search, files: Sequence[Path]) -> None:
+        """Write what came of a search into the runs of it, its trials and their replicates."""
+        at = time_of_last(search)
+        parts = [(search.study, of_search(search))]
+        parts += [(search.finalists, of_replicates(search))] if search.finalists else []
+        for study, summaries in parts:
+            place = self._place(study)
+            trials = {trial.number: trial for trial in study.trials}
+            for run in find_runs(self._client, place.experiment, study.uid):
+                if run.trial in trials and not run.is_deleted:
+                    self._sum_up(run, trials[run.trial], summaries.get(run.trial), at)
+            if place.is_nested:
+                continue
+            summary = summaries.get(None, Summary({}, {}))
+            tags = dict(summary.tags)
+            tags |= {NOTE: tags.pop("note")} if "note" in tags else {}
+            self._writer.log(place.parent, tags=tags, summary=summary.values, at=at)
+            is_over = all(trial.state.is_final for trial in study.trials)
+            self._writer.set_status(place.parent, "FINISHED" if is_over else "RUNNING", at)
+        self._keep(self._place(search.study).parent, files)
 
-    def settle(self) -> None:
-        """Mark the study's run finished if each of its trials is, whichever host sent them; running
-        otherwise.
-        """
-        self._parent = self._refresh()
-        states = [run.state for run in self._trials.values() if not run.is_deleted]
-        ends = [state.at for state in states if state and state.is_final]
-        is_over = bool(states) and len(ends) == len(states)
-        if not self._parent.is_deleted:
-            self._writer.set_status(
-                self._parent, "FINISHED" if is_over else "RUNNING", max(ends, default=0)
-            )
+    def _sum_up(self, run: Run, trial: TrialRecord, summary: Summary | None, at: float) -> None:
+        summary = summary or Summary({}, {})
+        tags = {"state": trial.state, **summary.tags}
+        self._writer.log(run, tags=tags, summary=summary.values, at=at)
+        self._writer.set_state(run, trial.state, _time_of(trial))
 
-    def _find_experiment(self, artifact_root: Path | None) -> str:
-        from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
+    def _keep(self, run: Run, files: Sequence[Path]) -> None:
+        try:
+            for path in files:
+                self._writer.keep(run, path)
+        except Exception as error:
+            # Whatever the artifact store raises: there is one class per kind of store.
+            self._client.get_run(run.id)  # MLflow itself may be away
+            reason = redacted(" ".join(str(error).split()), self._uri) or type(error).__name__
+            raise RefusedError(f"its report can't be kept in MLflow: {reason}") from error
 
-        name = self._header.study
-        experiment = self._client.get_experiment_by_name(name)
-        if experiment is None:
-            location = None if artifact_root is None else (artifact_root / name).as_uri()
-            try:
-                return str(self._client.create_experiment(name, artifact_location=location))
-            except MlflowException:
-                # Another host may have been faster: names of experiments are unique.
-                experiment = self._client.get_experiment_by_name(name)
-                if experiment is None:
-                    raise
+    def _place(self, study: StudyRecord) -> _Place:
+        if study.uid not in self._places:
+            place = self._look_up(study)
+            if not place.is_nested:
+                facts = {key: study.spec.get(key) for key in _FACTS}
+                facts |= {key: study.environment.get(key, "") for key in ("code_version", "device")}
+                facts["kind"] = "replicates" if study.spec.get("replicates") else "search"
+                settings = {key: study.spec.get(key) for key in _SETTINGS}
+                tags = {key: f"{value}" for key, value in facts.items()}
+                self._writer.log(place.parent, params=settings, tags=tags)
+                self._writer.use(place.parent, data_inputs(study.spec))
+            self._places[study.uid] = place
+        return self._places[study.uid]
+
+    def _look_up(self, study: StudyRecord) -> _Place:
+        """Where the study lies: by its id, where an earlier version put it, or made now."""
+        if stored := self._ids.get(study.name):
+            return _Place(*self._by_id(study, stored))
+        name = study.name.removesuffix(FINAL)
+        # Earlier versions put replicates into an experiment of their own.
+        for title in dict.fromkeys([study.name, name]):
+            experiment = self._client.get_experiment_by_name(title)
+            if experiment is None:
+                continue
+            self._check(experiment)
+            for run in find_runs(self._client, experiment.experiment_id, study.uid):
+                if run.trial is None:
+                    return _Place(experiment.experiment_id, self._reserve(study, None, run))
+        if name != study.name and (stored := self._ids.get(name)):
+            return _Place(*self._by_id(study, stored), is_nested=True)
+        made = self._make_experiment(name)
+        run = self._make(made, study, None, study.name, {KIND: "study"}, _made(study))
+        return _Place(made, run)
+
+    def _by_id(self, study: StudyRecord, run_id: str) -> tuple[str, Run]:
+        run = self._get(run_id)
+        if run is None:
+            raise GoneError(study.name)
+        experiment = str(self._client.get_run(run_id).info.experiment_id)
+        self._check(self._client.get_experiment(experiment))
+        return experiment, run
+
+    def _check(self, experiment: Any) -> None:
         if experiment.lifecycle_stage == "deleted":
-            number = experiment.experiment_id
-            raise RuntimeError(
+            name, number = experiment.name, experiment.experiment_id
+            raise RefusedError(
                 f"MLflow's experiment {name!r} was deleted there; `mlflow experiments restore -x"
                 f" {number}` brings it back, `mlflow gc --experiment-ids {number}` lets it be made"
                 " anew"
             )
+
+    def _make_experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
+
+        experiment = self._client.get_experiment_by_name(name)
+        if experiment is None:
+            location = None if is_remote(self._uri) else default_artifact_root(home()) / name
+            uri = None if location is None else location.as_uri()
+            try:
+                return str(self._client.create_experiment(name, artifact_location=uri))
+            except MlflowException:
+                # Another process may have been faster: names of experiments are unique.
+                experiment = self._client.get_experiment_by_name(name)
+                if experiment is None:
+                    raise
         return str(experiment.experiment_id)
 
-    def _refresh(self) -> Run:
-        """Look all runs of the study up, leave one per trial, each below the study's; return the
-        study's.
-        """
-        runs_by_trial: dict[int | None, list[Run]] = defaultdict(list)
-        for run in self._find_runs():
-            if run.tags.get(KIND) == "study":
-                runs_by_trial[None].append(run)
-            elif run.tags.get(TRIAL, "").isdecimal():
-                runs_by_trial[int(run.tags[TRIAL])].append(run)
-        parents = runs_by_trial.pop(None, [])
-        are_many = sum(not run.is_deleted for run in parents) > 1
-        parent = self._parent = self._unite(parents) or self._make(None, self._header.at)
-        if are_many:
-            # A host that held another one may have put trials below it until now.
-            return self._refresh()
-        united = {trial: self._unite(runs) for trial, runs in runs_by_trial.items()}
-        self._trials = {trial: run for trial, run in united.items() if trial is not None and run}
-        for run in self._trials.values():
-            if run.tags.get(PARENT) != parent.id and not run.is_deleted:
-                self._client.set_tag(run.id, PARENT, parent.id)
-                run.tags[PARENT] = parent.id
-        return parent
-
-    def _find_trial(self, trial: int, at: float) -> Run:
-        if trial not in self._trials:
-            # Another machine, with an outbox of its own, may have made it since we looked.
-            run = self._unite(self._find_runs(f" AND tags.`{TRIAL}` = '{trial}'"))
-            self._trials[trial] = run or self._make(trial, at)
-        return self._trials[trial]
-
-    def _find_runs(self, condition: str = "") -> list[Run]:
-        return list(find_runs(self._client, self._experiment, self._header.id, condition))
-
-    def _unite(self, runs: Iterable[Run]) -> Run | None:
-        """Leave one of `runs`, which mean the same, with all that the others hold; None if there is
-        none.
-        """
-        kept, surplus, deleted = choose(runs)
-        if kept is None:
-            return None
-        for run in surplus:
-            discard(self._client, run, kept)
-        # Also what was deleted earlier: whoever did it may have died before it had brought
-        # everything over.
-        for run in [] if kept.is_deleted else [*surplus, *deleted]:
-            self._writer.bring(kept, content(self._client, run))
-            self._writer.bring_files(run, kept)
-        return kept
-
-    def _make(self, trial: int | None, at: float) -> Run:
-        """Create the run of `trial` (None: the study's), unless another host does so at the same
-        moment.
-        """
-        if trial is None:
-            name, tags, condition = (
-                self._header.study,
-                {KIND: "study"},
-                f" AND tags.`{KIND}` = 'study'",
+    def _trial_run(self, place: _Place, study: StudyRecord, trial: TrialRecord) -> Run:
+        """The run of a trial: by its id, as somebody left it who died too early, or made now."""
+        if stored := self._ids.get(study.name, trial.number):
+            return self._get(stored) or Run(stored, is_deleted=True)
+        if not place.parent.is_new:
+            number = REPLICATE if place.is_nested else TRIAL
+            condition = f" AND tags.`{number}` = '{trial.number}'"
+            runs = list(find_runs(self._client, place.experiment, study.uid, condition))
+            for run in sorted(runs, key=lambda run: run.is_deleted):
+                return self._reserve(study, trial.number, run)
+        name = f"trial-{trial.number:04d}"
+        tags = {KIND: "trial", TRIAL: f"{trial.number}", PARENT: place.parent.id}
+        if place.is_nested:
+            source = _source(study, trial)
+            below = (
+                None if source is None else self._ids.get(study.name.removesuffix(FINAL), source)
             )
-        else:
-            name, condition = f"trial-{trial:04d}", f" AND tags.`{TRIAL}` = '{trial}'"
-            tags = {KIND: "trial", TRIAL: str(trial), PARENT: self._parent.id}
-        tags |= {STUDY: self._header.study, STUDY_ID: self._header.id}
-        self._client.create_run(self._experiment, start_time=to_ms(at), tags=tags, run_name=name)
-        # The last of several hosts to have created one sees them all.
-        kept = self._unite(self._find_runs(condition))
-        if kept is None or (trial is not None and self._has_lost_parent()):
-            raise RunMovedError(name)
-        return kept
+            name = _replicate_name(study, trial)
+            tags = {
+                KIND: "replicate",
+                REPLICATE: f"{trial.number}",
+                PARENT: below or place.parent.id,
+            }
+        return self._make(place.experiment, study, trial.number, name, tags, _began(trial))
 
-    def _has_lost_parent(self) -> bool:
-        return not self._parent.is_deleted and self._writer.is_deleted(self._parent)
+    def _make(
+        self,
+        experiment: str,
+        study: StudyRecord,
+        trial: int | None,
+        name: str,
+        tags: Mapping[str, str],
+        at: float,
+    ) -> Run:
+        tags = {**tags, STUDY: study.name, STUDY_ID: study.uid}
+        made = self._client.create_run(experiment, start_time=to_ms(at), tags=tags, run_name=name)
+        run = as_run(made)
+        run.is_new = True
+        return self._reserve(study, trial, run)
+
+    def _reserve(self, study: StudyRecord, trial: int | None, run: Run) -> Run:
+        """The run that all processes use from now on: `run`, or that of one that was faster."""
+        stored = self._ids.reserve(study.name, trial, run.id)
+        if stored == run.id:
+            return run
+        if run.is_new:
+            self._client.set_tag(run.id, TWIN_OF, stored)
+            self._client.delete_run(run.id)
+        return self._get(stored) or Run(stored, is_deleted=True)
+
+    def _get(self, run_id: str) -> Run | None:
+        """A run by its id; None if it is gone for good."""
+        from mlflow.exceptions import MlflowException  # noqa: PLC0415 (takes seconds)
+
+        try:
+            return as_run(self._client.get_run(run_id))
+        except MlflowException as error:
+            if error.error_code != MISSING:
+                raise
+            return None
+
+
+def _tags(study: StudyRecord, trial: TrialRecord) -> dict[str, str]:
+    facts = study.environments.get(trial.environments[-1], {}) if trial.environments else {}
+    tags: dict[str, object] = {
+        "state": trial.state,
+        "seed": trial.seed,
+        "device": trial.device,
+        "worker": trial.worker,
+        "code_version": facts.get("code_version"),
+        "data_digest": study.spec.get("data_digest"),
+        "reason": trial.reason,
+    }
+    tags["source_trial"] = _source(study, trial)
+    return {name: f"{value}" for name, value in tags.items() if value is not None}
+
+
+def _source(study: StudyRecord, trial: TrialRecord) -> int | None:
+    """The trial of the search that a replicate repeats, if it repeats one."""
+    replicates = study.spec.get("replicates") or ()
+    source = replicates[trial.number].get("source") if replicates else None
+    return None if source is None else int(source)
+
+
+def _replicate_name(study: StudyRecord, trial: TrialRecord) -> str:
+    source = _source(study, trial)
+    earlier = study.spec["replicates"][: trial.number + 1]
+    n = sum(replicate.get("source") == source for replicate in earlier)
+    return f"{'setting' if source is None else f'trial {source}'}, seed {n}"
+
+
+def _points(trial: TrialRecord, new: Sequence[Epoch]) -> list[Point]:
+    points = [Point(e.step, e.at, {**e.values, "seconds": e.seconds}) for e in new]
+    if score := trial.evaluation:
+        names = ("accuracy", "loss")
+        values = {f"final_{score.split}_{name}": getattr(score, name) for name in names}
+        points.append(Point(trial.total_epochs or 1, score.at or _time_of(trial), values))
+    return points
+
+
+def _began(trial: TrialRecord) -> float:
+    return trial.started.timestamp() if trial.started else _time_of(trial)
+
+
+def _made(study: StudyRecord) -> float:
+    return time.time() if study.made is None else study.made
+
+
+def _time_of(trial: TrialRecord) -> float:
+    """When it ended, or what was heard of it last; Unix seconds."""
+    if trial.ended:
+        return trial.ended.timestamp()
+    return trial.curve[-1].at if trial.curve else time.time()

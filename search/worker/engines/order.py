@@ -18,8 +18,6 @@ class Order:
     """Names, earlier ones first; None for all that are open on the queue, shared out fairly."""
     until_idle: bool = True
     """End once nothing is left to do; otherwise wait for more."""
-    mlflow: bool = True
-    """Keep an outbox for MLflow."""
     reports: bool = False
     """Write the reports of studies that are over: nobody waits for them who would."""
 

@@ -25,8 +25,6 @@ class Terms:
     """Is given what a person should know."""
     address: str | None = None
     """Where the engine is reached; None for its usual place."""
-    mlflow: bool = True
-    """Whether what they track is sent on to MLflow."""
     max_restarts: int | None = None
     """How often in a row one is started again; None: for ever, as a service should."""
 

@@ -95,7 +95,9 @@ class Kept:
         return code if is_last else None
 
     def close(self) -> None:
-        """Close its stdin."""
+        """Close its stdin; if it has ended, its stdout, too."""
         if self.process and self.process.stdin:
             with suppress(BrokenPipeError):
                 self.process.stdin.close()
+        if self.process and self.process.stdout and self.process.poll() is not None:
+            self.process.stdout.close()

@@ -1,4 +1,4 @@
-"""The workers of a command, started by an engine and stopped in the end, and its mirror."""
+"""The workers of a command, started by an engine and stopped in the end."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -7,13 +7,10 @@ from pathlib import Path
 
 from search.errors import InputError
 from search.limits import worker_restarts
-from search.paths import home
 from search.study.settings import Settings
-from search.tracking.mirror import DRAIN_WAIT_S, HURRIED_WAIT_S, end_mirror, follow, home_mirror
 from search.worker.engines import engine as engine_called
 from search.worker.engines.devices import Crew
 from search.worker.engines.protocol import Terms, Workers
-from search.worker.engines.restarts import Kept, Restarts
 
 
 @contextmanager
@@ -26,7 +23,6 @@ def started_workers(
     say: Callable[[str], None],
     engine: str = "local",
     address: str | None = None,
-    mlflow: bool = True,
     for_ever: bool = False,
 ) -> Iterator[Workers]:
     """Started workers, which load their framework until they are told to `go`; stopped in the end.
@@ -35,7 +31,7 @@ def started_workers(
     workers that die again as often as they do. Raises InputError when GPUs are in use, or the
     cluster can't be used. A command that is refused once they are started leaves no new `folder`.
     """
-    terms = Terms(folder, holder, say, address, mlflow, None if for_ever else worker_restarts())
+    terms = Terms(folder, holder, say, address, None if for_ever else worker_restarts())
     is_new = not folder.exists()
     is_started = False
     try:
@@ -57,27 +53,3 @@ def _remove_logs(folder: Path) -> None:
     with suppress(OSError):
         if [path.name for path in folder.iterdir()] == ["logs"]:
             shutil.rmtree(folder)
-
-
-@contextmanager
-def started_mirror(folder: Path, *, mlflow: bool, for_ever: bool) -> Iterator[Callable[[], None]]:
-    """What sends all outboxes of this home on to MLflow, unless it isn't wanted; its log goes into
-    `folder`.
-
-    Call what is yielded now and then: it starts the mirror again if that died, as `started_workers`
-    does with workers. In the end the mirror sends what is left, in a hurry after an exception.
-    """
-    mirror = Kept(Restarts(None if for_ever else worker_restarts()))
-
-    def keep() -> None:
-        if mlflow:
-            mirror.check(lambda: follow(home_mirror(str(home())), folder / "logs" / "mlflow.log"))
-
-    keep()
-    wait_s = HURRIED_WAIT_S
-    try:
-        yield keep
-        wait_s = DRAIN_WAIT_S
-    finally:
-        if mirror.process:
-            end_mirror(mirror.process, wait_s)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -22,7 +22,7 @@ from search.study.storage.steering import cancel, close, pause
 from search.study.storage.workers import Roster, WorkerRecord
 from tests.study.helpers import begin, epoch, spec, trial
 
-NOW = datetime(2026, 1, 1, 12)
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ME = Owner.me("me")
 pytestmark = pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
 Open = Callable[[], LedgerStorage]
@@ -85,7 +85,7 @@ def test_rates_are_those_of_the_last_hour_and_of_a_younger_study_those_of_its_li
 
 def test_everything_in_the_storage_is_told_of_to_people_and_to_scripts(open_storage: Open) -> None:
     storage = open_storage()
-    assert "gridless submit" in shown(StatusReader(storage).read(datetime.now()))
+    assert "gridless submit" in shown(StatusReader(storage).read(datetime.now(UTC)))
     ledger = Ledger.open(storage, spec(name="one"), {}, priority=5)
     Ledger.open(storage, spec(name="a-study-with-a-name-as-long-as-they-come-" + "x" * 50), {})
     halted = Ledger.open(storage, spec(name="halted"), {})
@@ -98,7 +98,7 @@ def test_everything_in_the_storage_is_told_of_to_people_and_to_scripts(open_stor
     Roster(storage).beat(ME, WorkerRecord("host/1", "GPU 0", "one", claim.number))
     Roster(storage).beat(replace(ME, pid=2), WorkerRecord("host/2", "GPU 1", note="no room"))
     reader = StatusReader(storage)
-    status = reader.read(datetime.now())
+    status = reader.read(datetime.now(UTC))
     found = json.loads(json.dumps(as_dict(status)))
     one = next(s for s in found["studies"] if s["study"] == "one")
     rates = {"trials_per_hour", "epochs_per_hour", "left_s"}
@@ -144,7 +144,7 @@ def test_everything_in_the_storage_is_told_of_to_people_and_to_scripts(open_stor
         shown(status, width)
     late = replace(status, workers=tuple(replace(w, silent_s=61.0) for w in status.workers))
     assert shown(late).count("lost?") == 2
-    assert [s.name for s in StatusReader(storage, ["halted"]).read(datetime.now()).studies] == [
+    assert [s.name for s in StatusReader(storage, ["halted"]).read(datetime.now(UTC)).studies] == [
         "halted"
     ]
 
@@ -155,7 +155,7 @@ def test_a_watched_study_is_shown_as_it_is_now(open_storage: Open) -> None:
     reader = StatusReader(storage)
 
     def now() -> tuple[str, int, int]:
-        [s] = reader.read(datetime.now()).studies
+        [s] = reader.read(datetime.now(UTC)).studies
         return str(s.place.state), s.shot.done, s.shot.n_trials
 
     claim = begin(ledger, ME)
@@ -187,7 +187,7 @@ def test_studies_are_chosen_by_name_and_state_and_what_is_left_out_is_told(
     storage.create_study("theirs", {"owner": "another program"})
 
     def read(*names: str, **options: Any) -> Status:
-        return StatusReader(storage, names, **options).read(datetime.now())
+        return StatusReader(storage, names, **options).read(datetime.now(UTC))
 
     assert names_of(read()) == [*(f"s{n}" for n in range(8)), "画像"]
     few = read(limit=2)
@@ -208,7 +208,7 @@ def test_a_study_that_can_not_be_read_is_told_of_and_those_of_other_programs_nev
     storage.create_study("empty", {"spec": {}})
     storage.create_study("of another version", {"spec": {"model": "mlp"}})
     storage.create_study("older", {"spec": spec(name="older").model_dump(mode="json")})
-    status = StatusReader(storage).read(datetime.now())
+    status = StatusReader(storage).read(datetime.now(UTC))
     assert list(status.damaged) == ["empty", "of another version", "older"]
     assert "gridless storage upgrade" in status.damaged["older"]
     assert {s["study"]: s["state"] for s in as_dict(status)["studies"]} == dict.fromkeys(
@@ -236,7 +236,7 @@ def test_rates_of_a_study_that_is_over_stand_still(storage_url: str) -> None:
 def test_a_narrow_terminal_is_told_less_in_lines_that_fit(open_storage: Open) -> None:
     storage = open_storage()
     Ledger.open(storage, spec(name="convNN-fashion.final"), {})
-    status = StatusReader(storage).read(datetime.now())
+    status = StatusReader(storage).read(datetime.now(UTC))
     for width, parts in (
         (80, ("ended", "val %", "left")),
         (120, ("per hour", "retries", "priority")),

@@ -12,8 +12,8 @@ import pytest
 from search.errors import InputError
 from search.paths import home
 from search.tracking.mlflow.register import main, register
-from search.tracking.mlflow.send import sync
-from search.tracking.outbox import write_header
+from tests.study.helpers import begin
+from tests.tracking.helpers import ME, mirrored
 
 AS_TENSORFLOW_CPU = """
 from importlib.metadata import Distribution, PackageNotFoundError
@@ -43,7 +43,7 @@ def use(seed):
         keras.utils.set_random_seed(seed)
         keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3, "softmax")]).save(file)
     shutil.copy(file, folder / "model.keras")
-    version = register("mlp-digits", uri)
+    version = register("mlp-digits", os.environ["STUDY_ID"], uri)
     served = mlflow.pyfunc.load_model("models:/mlp-digits@champion")
     own = keras.saving.load_model(file).predict(pixels, verbose=0)
     kinds = ("float32", "uint8", "int64", "float64")
@@ -56,11 +56,16 @@ print(json.dumps([use(seed) for seed in (1, 1, 2, 1)]), file=sys.stderr)
 """
 
 
-def test_the_champion_is_registered_once_and_answers_as_keras_does(uri, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    outbox = home() / "mlp-digits" / "outbox"
-    write_header(outbox, {"study": "mlp-digits"})
-    assert sync(outbox, uri=uri, artifact_root=home() / "artifacts").error is None
+@pytest.fixture
+def tracked(ledger, storage, uri, monkeypatch):
+    """A study that MLflow has, whose network's file is to come."""
+    begin(ledger, ME, [0.1])
+    assert mirrored(storage).error is None
+    monkeypatch.setenv("STUDY_ID", ledger.uid)
+    (home() / "mlp-digits").mkdir(parents=True)
+
+
+def test_the_champion_is_registered_once_and_answers_as_keras_does(tracked):
     program = [sys.executable, "-c", AS_TENSORFLOW_CPU + SCENARIO]
     done = subprocess.run(program, capture_output=True, text=True, check=True)
     rows = json.loads(done.stderr.splitlines()[-1])
@@ -112,14 +117,14 @@ def test_the_file_that_is_digested_is_the_one_that_is_loaded_whenever_a_report_r
         sys.modules, "search.training.inference", SimpleNamespace(open_network=open_network)
     )
     with pytest.raises(InputError, match="enough"):
-        register("mlp-digits", "sqlite:///nowhere.db")
+        register("mlp-digits", "one", "sqlite:///nowhere.db")
     assert seen["loaded"] == (b"new" if moment == "the lock" else b"old")
     assert seen["digest"] == sha256(seen["loaded"]).hexdigest()
 
 
 def test_without_a_network_or_a_run_it_says_why(uri, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    monkeypatch.setattr(sys, "argv", ["champion", "mlp-digits"])
+    monkeypatch.setattr(sys, "argv", ["champion", "mlp-digits", "one"])
     for reason in ("no studies", "gridless sync"):
         assert main() == 0
         result = json.loads(capsys.readouterr().out)
@@ -145,7 +150,7 @@ facts = Facts({}, (4, 4, 1), 3, "probabilities", "float32")
 save_network(network, "unit", Kept(facts, pixels, said), str(folder / "model.keras"))
 (folder / "study.yaml").write_text("model: served_nets:build")
 (folder / ".model.json").write_text('{"digest": "", "how": "weights"}')
-version = register("mlp-digits", uri)
+version = register("mlp-digits", os.environ["STUDY_ID"], uri)
 served = mlflow.pyfunc.load_model("models:/mlp-digits@champion")
 same = all(np.allclose(served.predict(pixels.astype(k)), said, atol=1e-5) for k in ("uint8", "int64", "float64"))
 print(json.dumps([version, same]), file=sys.stderr)
@@ -168,12 +173,8 @@ class Own(keras.layers.Layer):
 
 
 def test_a_network_that_keras_can_not_restore_is_served_with_the_modules_of_its_builder(
-    uri, monkeypatch, tmp_path
+    tracked, tmp_path
 ):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
-    outbox = home() / "mlp-digits" / "outbox"
-    write_header(outbox, {"study": "mlp-digits"})
-    assert sync(outbox, uri=uri, artifact_root=home() / "artifacts").error is None
     (tmp_path / "code").mkdir()
     for name, text in (("served_nets", NETS), ("served_parts", PARTS)):
         (tmp_path / "code" / f"{name}.py").write_text(text)

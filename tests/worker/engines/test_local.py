@@ -19,7 +19,7 @@ from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.engines.restarts import Restarts
 from tests.worker.helpers import wait_until
 
-ORDER = Order("sqlite:////there/studies.db", ("s",), mlflow=False)
+ORDER = Order("sqlite:////there/studies.db", ("s",))
 CODES = """#!/bin/sh
 # Notes what it was told, and ends as the file `exits` says; without one, once its stdin closes.
 read -r order

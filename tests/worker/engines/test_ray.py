@@ -95,8 +95,6 @@ def keeper() -> Iterator[Keeper]:
     made = Keeper(7, "node")
     yield made
     made.stop()
-    if mirror := made._mirror._kept.process:  # nobody else waits for it
-        mirror.wait()
 
 
 def test_a_worker_gets_its_order_once_and_gives_back_when_stopped(
@@ -105,7 +103,7 @@ def test_a_worker_gets_its_order_once_and_gives_back_when_stopped(
     assert keeper.serve(terms, None).is_at_work
     assert [keeper.serve(terms, ORDER.to_line()).is_at_work for _ in range(3)] == [True] * 3
     pid, note = until(lambda: notes(own_home)).popitem()
-    # MLflow's password is for the mirror: the worker's trials run other people's code.
+    # MLflow's password is not for the worker, whose trials run other people's code.
     assert note == {"order": ORDER.to_line().decode(), "secret": None, "threads": "3"}
     keeper.stop()
     assert notes(own_home) == {pid: {"gave_back": True}}
@@ -138,15 +136,13 @@ read -r _
 
 @pytest.fixture
 def noted(tmp_path: Path, own_home: Path, terms: Terms, monkeypatch: pytest.MonkeyPatch) -> Terms:
-    """A worker and a mirror of which nothing is known but their numbers."""
+    """A worker of which nothing is known but its number."""
     script = tmp_path / "python"
     script.write_text(NOTED)
     script.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(script))
     own_home.mkdir()
-    return replace(
-        terms, machine="the command's", one_machine=False, program=("worker",), mirror=("mirror",)
-    )
+    return replace(terms, machine="the command's", one_machine=False, program=("worker",))
 
 
 def end(noted: Path, n: int) -> None:
@@ -157,38 +153,33 @@ def end(noted: Path, n: int) -> None:
     until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE)
 
 
-@pytest.mark.parametrize("what", ["worker", "mirror"])
 def test_what_lived_for_a_while_is_started_again_as_often(
-    what: str, noted: Terms, keeper: Keeper, own_home: Path, clock: SimpleNamespace
+    noted: Terms, keeper: Keeper, own_home: Path, clock: SimpleNamespace
 ) -> None:
     assert keeper.serve(noted, None).is_at_work
     for n in range(1, 6):
         clock.s += 100
         assert keeper.serve(noted, None).is_at_work
-        end(own_home / what, n)
+        end(own_home / "worker", n)
         clock.s += 2
         assert keeper.serve(noted, None).is_at_work
 
 
-@pytest.mark.parametrize("what", ["worker", "mirror"])
 def test_being_dead_is_no_rest(
-    what: str, noted: Terms, keeper: Keeper, own_home: Path, clock: SimpleNamespace
+    noted: Terms, keeper: Keeper, own_home: Path, clock: SimpleNamespace
 ) -> None:
     keeper.serve(noted, None)
     for n, pause_s in enumerate((1, 2, 4), start=1):
-        end(own_home / what, n)
+        end(own_home / "worker", n)
         clock.s += pause_s - 0.1
         keeper.serve(noted, None)
-        assert len((own_home / what).read_text().splitlines()) == n
+        assert len((own_home / "worker").read_text().splitlines()) == n
         clock.s += 0.2 if n < 3 else 1000  # asked late: it was dead meanwhile
         keeper.serve(noted, None)
-    end(own_home / what, 4)
+    end(own_home / "worker", 4)
     clock.s += 1000
     code = keeper.serve(noted, None).code
-    assert (code, len((own_home / what).read_text().splitlines())) == (
-        -9 if what == "worker" else None,
-        4,
-    )
+    assert (code, len((own_home / "worker").read_text().splitlines())) == (-9, 4)
 
 
 class PretendRay:
@@ -322,16 +313,13 @@ def test_what_many_machines_need_is_told_at_once(
     terms: Terms, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("GRIDLESS_ARTIFACTS", raising=False)
-    settings = ClusterSettings(
-        "auto", None, None, None, shared_storage=False, terms=replace(terms, mirror=("x",))
-    )
+    settings = ClusterSettings("auto", None, None, None, shared_storage=False, terms=terms)
     nodes = [_node("a", CPU=1), _node("b")]
     problems = unfit(settings.resolved(nodes), nodes)
     for missing in (
         "room for a worker",
         "GRIDLESS_STORAGE",
         "GRIDLESS_ARTIFACTS",
-        "MLFLOW_TRACKING_URI",
     ):
         assert sum(missing in problem for problem in problems) == 1
 

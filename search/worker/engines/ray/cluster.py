@@ -68,7 +68,7 @@ class ClusterSettings:
         terms = raw.pop("terms")
         return cls(
             **raw,
-            terms=Terms(**terms | {name: tuple(terms[name]) for name in ("program", "mirror")}),
+            terms=Terms(**terms | {"program": tuple(terms["program"])}),
         )
 
 
@@ -129,11 +129,6 @@ def unfit(settings: ClusterSettings, nodes: Sequence[Node]) -> list[str]:
             f"GRIDLESS_ARTIFACTS is not set: the cluster's {n} machines need a place for"
             " checkpoints that all of them reach; give a shared folder, or the URL of a store such"
             " as s3://bucket/gridless"
-        )
-    if settings.terms.mirror and "://" not in os.environ.get("MLFLOW_TRACKING_URI", ""):
-        problems.append(
-            f"MLFLOW_TRACKING_URI is not set to a server, which the cluster's {n} machines need;"
-            " set it, or give --no-mlflow"
         )
     return problems
 

@@ -24,7 +24,7 @@ from search.worker.engines.devices import Crew, cluster_crew
 from search.worker.engines.order import Order
 from search.worker.engines.protocol import STOP_WAIT_S, Workers, no_options
 from search.worker.engines.ray.cluster import ClusterSettings
-from search.worker.engines.ray.keeper import MIRROR, Terms, machine
+from search.worker.engines.ray.keeper import Terms, machine
 
 WORKER = ("-m", "search.worker")
 """The worker, as arguments of Python."""
@@ -67,7 +67,6 @@ class RayWorkers:
     """CPUs, as Ray counts them; None for 0 with a GPU and `threads` without."""
     threads: int
     """CPU threads of each worker."""
-    mlflow: bool = False
     """Whether outboxes of nodes whose home isn't ours are sent on to MLflow from there."""
     max_restarts: int | None = field(default_factory=worker_restarts)
     """How often in a row a worker is started again; None: for ever, as a service should."""
@@ -130,7 +129,6 @@ class RayWorkers:
             gpus=0.0,
             program=self.program,
             max_restarts=self.max_restarts,
-            mirror=MIRROR if self.mlflow else (),
         )
         shared = not storage_url().startswith("sqlite")
         return ClusterSettings(
@@ -227,7 +225,6 @@ class RayEngine:
             gpus_per_worker=_gpus_per_worker(settings),
             cpus_per_worker=None,
             threads=crew.threads,
-            mlflow=terms.mlflow,
             max_restarts=terms.max_restarts,
         )
 

@@ -5,12 +5,12 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from search.errors import InputError
-from search.files import last_line, locked, unwritable
+from search.files import last_line, unwritable
 from search.limits import worker_restarts
 from search.secret import without_secrets
 from search.study.environment import code_version
@@ -20,8 +20,6 @@ from search.worker.engines.order import HOPELESS
 from search.worker.engines.protocol import STOP_WAIT_S
 from search.worker.engines.restarts import Kept
 
-MIRROR = ("-m", "search.tracking", "--home", "{home}", "--follow")
-"""What sends the outboxes of a home on to MLflow, as arguments of Python."""
 _KEPT_VARIABLES = ("GRIDLESS_HOME", "GRIDLESS_DATA", "KERAS_HOME")
 """Folders: what a node was started with goes before what the command has."""
 
@@ -47,8 +45,6 @@ class Terms:
     """The worker, as arguments of Python."""
     max_restarts: int | None = field(default_factory=worker_restarts)
     """How often in a row a worker is started again; None: for ever."""
-    mirror: tuple[str, ...] = ()
-    """MIRROR, unless MLflow isn't wanted."""
 
     @property
     def share(self) -> int:
@@ -92,7 +88,6 @@ class Keeper:
         self._index, self._node = index, node
         self._kept = Kept()
         self._has_order = False
-        self._mirror = _Mirror()
         self._claims: GpuClaims | None = None
 
     def serve(self, terms: Terms, order: bytes | None) -> Report:
@@ -108,8 +103,6 @@ class Keeper:
                 lambda: self._start(terms, variables, log)
             ):
                 self._has_order = False
-            if terms.mirror and (machine(), str(home)) != (terms.machine, terms.home):
-                self._mirror.keep(terms, variables, home)
         except InputError as error:  # the worker before it may still be giving its trial back
             return Report(self._node, None, f"{socket.gethostname()}: {error}")
         except OSError as error:
@@ -140,7 +133,6 @@ class Keeper:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-        self._mirror.stop()
 
     def _start(self, terms: Terms, variables: dict[str, str], log: Path) -> subprocess.Popen[bytes]:
         device = given_device(gpu=terms.gpus > 0)
@@ -173,28 +165,6 @@ class Actor(Keeper):
         import ray  # noqa: PLC0415  # an extra
 
         super().__init__(index, ray.get_runtime_context().get_node_id())
-
-
-class _Mirror:
-    """Sends the outboxes of a node's own home on to MLflow, for all its workers."""
-
-    def __init__(self) -> None:
-        self._kept = Kept()
-        self._lock = ExitStack()
-
-    def keep(self, terms: Terms, variables: dict[str, str], home: Path) -> None:
-        if self._kept.process or self._lock.enter_context(
-            locked(home / ".mirror.lock", wait=False)
-        ):
-            self._kept.restarts.most = terms.max_restarts
-            command = [part.replace("{home}", str(home)) for part in terms.mirror]
-            self._kept.check(lambda: _start(command, variables, home / "logs" / "mlflow.log"))
-        else:
-            self._lock.close()
-
-    def stop(self) -> None:
-        """Let it send what is left and end by itself: trials are not held up by MLflow."""
-        self._kept.close()
 
 
 def machine() -> str:

@@ -1,0 +1,50 @@
+"""What a report says of the finalists, in the form that is stored for trackers."""
+
+import socket
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from search.analysis.finalists import Finalist, Judgement
+from search.records import Reported
+from search.report.text.finalists import judgement_words
+
+_YES_NO = {True: "yes", False: "no"}
+
+
+def outcome(judgement: Judgement | None, files: Sequence[Path]) -> Reported:
+    """What a report of `judgement`, written now as `files` on this machine, says."""
+    tags: dict[str, dict[str, str]] = {}
+    values: dict[str, dict[str, float]] = {}
+    if judgement:
+        for row in judgement.rows:
+            tags[f"{row.trial}"] = _tags(row, judgement)
+            values[f"{row.trial}"] = _values(row)
+        champion = judgement.champion
+        words = " ".join(judgement_words(judgement))
+        tags[""] = {"champion_trial": f"{champion.trial}", "note": words}
+        values[""] = _values(champion)
+        if judgement.gain:
+            values[""]["gain_over_document"] = judgement.gain.value
+    paths = tuple(str(path.absolute()) for path in files)
+    return Reported(time.time(), socket.gethostname(), paths, tags, values)
+
+
+def _tags(row: Finalist, judgement: Judgement) -> dict[str, str]:
+    tags = {"finalist": _YES_NO[not row.is_extra], "champion": _YES_NO[row is judgement.champion]}
+    if row.tied_with_best is not None:
+        tags["tied_with_best"] = _YES_NO[row.tied_with_best]
+    return tags
+
+
+def _values(row: Finalist) -> dict[str, float]:
+    if row.interval is None:
+        return {}
+    values: dict[str, float | None] = {
+        "test_accuracy_mean": row.interval.mean,
+        "test_accuracy_ci_low": row.interval.low,
+        "test_accuracy_ci_high": row.interval.high,
+        "n_replicates": float(len(row.values)),
+        "optimism": row.optimism,
+    }
+    return {name: float(value) for name, value in values.items() if value is not None}

@@ -1,0 +1,86 @@
+"""MLflow's own pages: a server for them on this machine, and links to a study's runs."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlencode
+from urllib.request import Request, urlopen
+
+from search.errors import StudyError
+from search.tracking.mlflow.runs import KIND
+
+_START_S = 120.0
+_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false"}
+
+
+@dataclass
+class Server:
+    """A server of MLflow's pages."""
+
+    address: str
+    process: subprocess.Popen[bytes]
+
+    def wait(self) -> int:
+        """Until it ends; its exit code."""
+        return self.process.wait()
+
+
+@contextmanager
+def server(uri: str, port: int) -> Iterator[Server]:
+    """A server of the store at `uri` on this machine's `port`, which answers; stopped in the end.
+
+    Raises StudyError when it ends before that.
+    """
+    program = [sys.executable, "-m", "mlflow", "ui", "--host", "127.0.0.1", "--port", f"{port}"]
+    # The address may hold a password, and arguments are everybody's to read.
+    environment = {**_SETTINGS, **os.environ, "MLFLOW_BACKEND_STORE_URI": uri}
+    process = subprocess.Popen(program, env=environment)  # noqa: S603
+    running = Server(f"http://127.0.0.1:{port}", process)
+    try:
+        _await(running)
+        yield running
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def experiment_of(address: str, study: str) -> str | None:
+    """The id of a study's experiment on the server at `address`; None if it has none."""
+    query = urlencode({"experiment_name": study})
+    url = f"{address}/api/2.0/mlflow/experiments/get-by-name?{query}"
+    try:
+        with urlopen(url, timeout=30) as answer:  # noqa: S310
+            return str(json.load(answer)["experiment"]["experiment_id"])
+    except HTTPError as error:
+        if error.code != 404:
+            raise
+        return None
+
+
+def study_page(address: str, experiment: str) -> str:
+    """The page of a study's trials, the best by validation first."""
+    query = {
+        "searchFilter": f"tags.`{KIND}` = 'trial'",
+        "orderByKey": "metrics.`best_val_accuracy`",
+        "orderByAsc": "false",
+    }
+    return f"{address}/#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
+
+
+def _await(running: Server) -> None:
+    until = time.monotonic() + _START_S
+    while time.monotonic() < until:
+        if running.process.poll() is not None:
+            raise StudyError(f"MLflow's server ended; is port {running.address[-4:]} in use?")
+        try:
+            with urlopen(Request(f"{running.address}/health"), timeout=5):  # noqa: S310
+                return
+        except (URLError, OSError):
+            time.sleep(0.3)
+    raise StudyError(f"MLflow's server did not answer within {_START_S:g} s")
