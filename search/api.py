@@ -14,9 +14,9 @@ from search.artifacts import join
 from search.errors import InputError
 from search.paths import artifacts, storage_url
 from search.records import Search, as_trained
-from search.report.evidence import read_correct
 from search.report.leaderboard.export import write_export
 from search.report.leaderboard.frame import leaderboard, trial_frame
+from search.report.read_evidence import read_correct
 from search.study.settings import FINAL
 from search.study.storage.archive import SUFFIXES, read_archive
 from search.study.storage.read import open_library, read_study, search_names, stored_studies

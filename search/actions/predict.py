@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from search.artifacts import join
 from search.datasets.batch import Batch, Shape, read_batch
 from search.paths import artifacts
-from search.report.evidence import Samples, read_evidence
+from search.report.evidence import Samples
 from search.report.model import builder_name, model_file
+from search.report.read_evidence import read_evidence
 
 
 @dataclass(frozen=True)

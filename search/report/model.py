@@ -14,7 +14,7 @@ from search.errors import GridlessError, InputError
 from search.files import whole_file, write_text
 from search.paths import home, storage_url
 from search.records import Search
-from search.report.evidence import is_there
+from search.report.read_evidence import is_there
 from search.study.finalists import champion, replicate_file, replicates_of
 from search.study.read_settings import read_settings
 from search.study.storage.read import check_name, open_library, stored_studies

@@ -19,11 +19,12 @@ from search.report.charts.chart import Chart
 from search.report.charts.confusion import confusion_chart
 from search.report.classes import class_table, write_classes
 from search.report.contents import Contents, contents
-from search.report.evidence import Evidence, read_correct, read_evidence, read_predictions
+from search.report.evidence import Evidence
 from search.report.leaderboard.frame import write_leaderboard
 from search.report.model import keep_model, older
 from search.report.outcome import outcome
 from search.report.page import page, write_figures, write_page
+from search.report.read_evidence import read_correct, read_evidence, read_predictions
 from search.report.text.majority_class import cautions
 from search.study.finalists import champion
 from search.study.storage.due_reports import due_reports, note_report

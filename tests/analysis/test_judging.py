@@ -8,8 +8,8 @@ from search.analysis.judging import judge
 from search.analysis.statistics import Runs, compare_all, holm, mean_interval
 from search.errors import InputError
 from search.records import Evaluation, Search, StudyRecord
-from search.report.evidence import read_correct
 from search.report.leaderboard.columns import FINALIST_COLUMNS, Row
+from search.report.read_evidence import read_correct
 from search.report.text.finalists import finalist_rows, judgement_words
 from search.study.spec import Replicate
 from tests.report.conftest import trial

@@ -12,7 +12,7 @@ from search.datasets.image_data import from_arrays
 from search.datasets.samples import PER_CLASS, write_samples
 from search.datasets.split import Prepared, prepare, read_split, read_test
 from search.errors import StudyError
-from search.report.evidence import read_evidence
+from search.report.read_evidence import read_evidence
 from tests.datasets.conftest import some_arrays
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from search.datasets import batch, folder, npz
-from search.report.evidence import read_evidence
+from search.report.read_evidence import read_evidence
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from tests.fuzz.helpers import TREES, attempt, damaged, dumped, fuzz, written
 

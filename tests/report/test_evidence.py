@@ -17,7 +17,8 @@ from search.report.charts.confusion import confusion, confusion_chart, most_conf
 from search.report.charts.images import picture
 from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram
 from search.report.classes import class_table
-from search.report.evidence import Evidence, Layer, Network, Predictions, Samples, read_evidence
+from search.report.evidence import Evidence, Layer, Network, Predictions, Samples
+from search.report.read_evidence import read_evidence
 from search.report.study_report import write_report
 from search.training.kept_network import Verdict
 from search.words import percent

@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
-from search.report.evidence import read_evidence
+from search.report.read_evidence import read_evidence
 from search.training.evidence import MAX_WRONG, describe, scores, write_network, write_predictions
 
 RNG = np.random.default_rng(4)

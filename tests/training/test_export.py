@@ -13,7 +13,7 @@ import pytest
 
 from search.datasets.split import Prepared
 from search.errors import InputError
-from search.report.evidence import read_evidence
+from search.report.read_evidence import read_evidence
 from search.training.feed import read_evaluation, read_feed
 from search.training.inference import open_network, probabilities, verified
 from search.training.job import Job

@@ -13,7 +13,7 @@ from keras import layers
 
 from search.datasets.split import Prepared, read_test
 from search.errors import InputError, TrialError
-from search.report.evidence import read_evidence
+from search.report.read_evidence import read_evidence
 from search.training.job import Job
 from search.training.network import build_network
 from search.training.trainer import train

@@ -16,7 +16,7 @@ from search.errors import InputError
 from search.paths import artifacts
 from search.records import Search, State, StudyRecord, TrialRecord, has_rank
 from search.report.comparison.entrants import Entrant, differences, label
-from search.report.evidence import read_correct
+from search.report.read_evidence import read_correct
 from search.study.finalist_costs import Rule
 from search.study.finalists import sources
 from search.study.settings import FINAL
