@@ -26,7 +26,7 @@ def fill(n_trials: int, n_epochs: int) -> None:
     from search.space.load import find_space, load_space
     from search.strategies import make_strategy
     from search.study.spec import StudySpec
-    from search.study.storage.ledger import Ledger, Owner
+    from search.study.storage.ledger import Ledger, WorkerIdentity
     from search.study.storage.optuna_storage import LedgerStorage
 
     space = load_space(find_space("convNN"))
@@ -53,7 +53,10 @@ def fill(n_trials: int, n_epochs: int) -> None:
     ledger = Ledger.open(
         LedgerStorage(f"sqlite:///{os.environ['GRIDLESS_HOME']}/studies.db"), spec, {}
     )
-    strategy, owner = make_strategy("random", space, seed=0, max_epochs=n_epochs), Owner.me("bench")
+    strategy, owner = (
+        make_strategy("random", space, seed=0, max_epochs=n_epochs),
+        WorkerIdentity.me("bench"),
+    )
     while claim := ledger.take_new(owner):
         ledger.start(claim, strategy.ask([], claim.number), seed=1)
         for step in range(1, n_epochs + 1):

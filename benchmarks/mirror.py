@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from scale import fill
 
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState, put_place
@@ -48,7 +48,7 @@ def bring(url: str, step: str) -> None:
             storage.lock_study(session, ledger.study_id)
             place = replace(ledger.place_in(session), state=QueueState.DONE)
             put_place(storage, session, ledger.study_id, place)
-    mirror = Mirror(storage, "mlflow", MlflowTracker, Owner.me())
+    mirror = Mirror(storage, "mlflow", MlflowTracker, WorkerIdentity.me())
     measure(step, lambda: mirror.turn().n_sent)
     measure(f"{step}, next turn", lambda: mirror.turn().n_sent)
     mirror.release()

@@ -15,11 +15,11 @@ from search.space.load import find_space, load_space
 from search.strategies import Decision, rungs
 from search.strategies.optuna_trials import distributions
 from search.study.spec import StudySpec
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.training.job import Job
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.study_worker import StudyWorker
 from search.worker.trial.messages import Ended, EpochDone, Message
 
@@ -101,9 +101,9 @@ def spec_of(name: str, kind: str) -> StudySpec:
 def ours(url: str, name: str) -> Callable[[], object]:
     """Runs one trial by our own worker."""
     data = Prepared(Path(), None, "digits", "d", (8, 8, 1), 10, (), 1, 1, 1)
-    ledger, patience = Ledger(LedgerStorage(url), name), Patience(threading.Event())
+    ledger, outages = Ledger(LedgerStorage(url), name), Outages(threading.Event())
     sandbox = Instantly()
-    worker = StudyWorker(ledger, data, "none", Owner.me(), sandbox, patience)
+    worker = StudyWorker(ledger, data, "none", WorkerIdentity.me(), sandbox, outages)
     ledger.trials()
 
     def claim_once() -> None:

@@ -29,13 +29,13 @@ def mlflow() -> str | None:
 def worker() -> str | None:
     """Whether a worker of this container has signed in on the roster in time."""
     from search.errors import GridlessError  # noqa: PLC0415  # the MLflow image has no Gridless
-    from search.limits import grace_s  # noqa: PLC0415
     from search.paths import storage_url  # noqa: PLC0415
+    from search.retry_limits import grace_s  # noqa: PLC0415
     from search.study.storage.optuna_storage import LedgerStorage  # noqa: PLC0415
-    from search.study.storage.workers import Roster  # noqa: PLC0415
+    from search.study.storage.workers import WorkerRoster  # noqa: PLC0415
 
     try:
-        workers = Roster(LedgerStorage(storage_url())).read()
+        workers = WorkerRoster(LedgerStorage(storage_url())).read()
     except GridlessError as error:
         return f"the studies' database doesn't answer: {error}"
     here = [w.silent_s for w in workers if w.worker.startswith(f"{socket.gethostname()}/")]

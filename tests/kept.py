@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from search.study.finalists import final_spec
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from tests.study.helpers import begin, epoch, spec
 
-ME = Owner.me("me")
+ME = WorkerIdentity.me("me")
 CLASSES = ("nought", "=one", "two")
 SHAPE = (4, 6, 1)
 RIGHT = np.array([0, 1, 2, 2, 1, 0])

@@ -15,8 +15,8 @@ from search.datasets import data_name, load
 from search.datasets.image_data import ImageData
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
-from search.limits import limit_problems
 from search.paths import cache, check_artifacts, check_home, home, storage_url
+from search.retry_limits import limit_problems
 from search.space.space import Space
 from search.study.read_settings import read_settings, settings_for
 from search.study.settings import Settings, name_problem

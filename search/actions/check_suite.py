@@ -12,8 +12,8 @@ from search.datasets import data_source, load
 from search.datasets.image_data import ImageData
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
-from search.limits import limit_problems
 from search.paths import cache, check_home, storage_url
+from search.retry_limits import limit_problems
 from search.space.space import Space
 from search.study.read_settings import settings_for
 from search.study.settings import FLAGS

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from search.artifacts import join
 from search.datasets.batch import Batch, Shape, read_batch
 from search.paths import artifacts
+from search.report.champion_network import builder_name, model_file
 from search.report.evidence import Samples
-from search.report.model import builder_name, model_file
 from search.report.read_evidence import read_evidence
 
 

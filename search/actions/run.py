@@ -12,9 +12,9 @@ from search.study.spec import StudySpec
 from search.study.storage.ledger import TIME_OVER, Ledger, finals_of
 from search.study.storage.queue import Place, QueueState
 from search.study.storage.steering import pause
-from search.study.storage.workers import Roster
-from search.worker.engines.order import Order
+from search.study.storage.workers import WorkerRoster
 from search.worker.engines.protocol import Workers
+from search.worker.engines.work_order import WorkOrder
 
 
 class End(StrEnum):
@@ -49,7 +49,7 @@ def run(
     somebody asks for them again. Raises StudyError when workers ended before the studies were over.
     """
     names = tuple(ledger.name for ledger in ledgers)
-    workers.go(Order(storage=ledgers[0].storage.url, studies=names, until_idle=True))
+    workers.go(WorkOrder(storage=ledgers[0].storage.url, studies=names, until_idle=True))
     watch = _Watch(ledgers)
     try:
         while workers.check():
@@ -92,7 +92,7 @@ class _Watch:
 
     def __init__(self, ledgers: Sequence[Ledger]) -> None:
         self._ledgers = list(ledgers)
-        self._roster = Roster(ledgers[0].storage)
+        self._roster = WorkerRoster(ledgers[0].storage)
 
     def look(self) -> Sequence[Ledger]:
         """Raises RetryLaterError when the storage is away."""

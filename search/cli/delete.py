@@ -91,9 +91,9 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
     every trial: `search.load_study("FILE.tar.gz")` reads it, as `gridless report` would write it
     now. Checkpoints and logs are not kept, so the study can't go on.
     """
-    from search.limits import grace_s
     from search.paths import home
     from search.report.study_report import report_study
+    from search.retry_limits import grace_s
     from search.study.storage.archive import write_archive
     from search.study.storage.removal import put_back, remove, take_off
 
@@ -136,8 +136,8 @@ def archive(name: str, to: Path | None, keep: bool, yes: bool, as_json: bool) ->
 
 
 def _plan(name: str) -> "tuple[LedgerStorage, Removal]":
-    from search.limits import grace_s
     from search.paths import storage_url
+    from search.retry_limits import grace_s
     from search.study.storage.read import check_name, open_library
     from search.study.storage.removal_plan import plan_removal
 
@@ -153,8 +153,8 @@ def _tell_kept(kept: Sequence[str]) -> None:
 
 def _remove(storage: "LedgerStorage", removal: "Removal", *, mlflow: bool) -> tuple[int, list[str]]:
     """Delete the study; how many of MLflow's runs were marked, and which prepared data stays."""
-    from search.limits import grace_s
     from search.paths import home
+    from search.retry_limits import grace_s
     from search.study.storage.removal import remove, take_off
     from search.tracking.mlflow.forget import forget
     from search.tracking.uri import default_uri

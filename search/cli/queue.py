@@ -56,8 +56,8 @@ def status(
     from search.cli.views.console import Console
     from search.cli.views.status import as_dict, render_status
     from search.cli.views.status_reader import StatusReader
-    from search.limits import grace_s
     from search.paths import room_problem, storage_url
+    from search.retry_limits import grace_s
     from search.study.storage.optuna_storage import LedgerStorage
 
     if limit is None:

@@ -57,9 +57,9 @@ def worker(
     --until-idle, since something is left to do; another worker goes on with it.
     """
     from search.paths import home
-    from search.worker.engines.order import Order
     from search.worker.engines.started_mirror import started_mirror
     from search.worker.engines.started_workers import started_workers
+    from search.worker.engines.work_order import WorkOrder
 
     say = sayer(quiet)
     settings, crew, storage = _checked(options, studies)
@@ -84,7 +84,7 @@ def worker(
             ) as workers,
         ):
             tell_ended = _teller(storage)
-            workers.go(Order(storage.url, studies or None, until_idle, reports=True))
+            workers.go(WorkOrder(storage.url, studies or None, until_idle, reports=True))
             device = crew.devices[0].name
             where = f"{len(crew.devices)} × {device}" if options.engine == "local" else device
             say(f"serving {masked(storage.url)} on {where}; logs in {folder / 'logs'}")
@@ -158,8 +158,8 @@ def _terminate(*_: object) -> None:
 
 def _checked(options: CrewOptions, studies: tuple[str, ...]) -> tuple[Any, Any, Any]:
     """Settings, crew and storage; every problem of every part in one error."""
-    from search.limits import limit_problems
     from search.paths import check_artifacts, check_home, storage_url
+    from search.retry_limits import limit_problems
     from search.study.read_settings import settings_for
     from search.study.storage.ledger import Ledger
     from search.study.storage.optuna_storage import LedgerStorage

@@ -15,13 +15,13 @@ from search.errors import InputError
 from search.files import locked, unwritable
 from search.paths import artifacts
 from search.records import Search, StudyRecord, as_trained
+from search.report.champion_network import keep_model, older
 from search.report.charts.chart import Chart
 from search.report.charts.confusion import confusion_chart
 from search.report.classes import class_table, write_classes
 from search.report.contents import Contents, contents
 from search.report.evidence import Evidence
 from search.report.leaderboard.frame import write_leaderboard
-from search.report.model import keep_model, older
 from search.report.outcome import outcome
 from search.report.page import page, write_figures, write_page
 from search.report.read_evidence import read_correct, read_evidence, read_predictions

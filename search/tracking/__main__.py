@@ -18,7 +18,7 @@ import optuna
 from search.errors import GridlessError, RetryLaterError
 from search.secret import redacted, redacted_here
 from search.study.settings import DEFAULT_TRACKERS, FINAL
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import places
 from search.study.storage.tracked import Ids
@@ -70,7 +70,7 @@ def _follow_all(
     storage: LedgerStorage, request: Request, stop: threading.Event | None
 ) -> dict[str, Finished]:
     """Follow with each tracker that a study asks for, in threads: none holds up another."""
-    owner = Owner.me()
+    owner = WorkerIdentity.me()
     with ThreadPoolExecutor(_MOST_TRACKERS) as pool:
         running: dict[str, Future[Finished]] = {}
         while True:
@@ -89,7 +89,7 @@ def _follow_all(
         return {name: future.result() for name, future in running.items()}
 
 
-def _follower(storage: LedgerStorage, name: str, owner: Owner) -> Follower:
+def _follower(storage: LedgerStorage, name: str, owner: WorkerIdentity) -> Follower:
     return Follower(lambda: Mirror(storage, name, tracker_maker(name), owner), name)
 
 

@@ -11,11 +11,11 @@ from hashlib import sha256
 from pathlib import Path
 
 from search.errors import InputError
-from search.limits import grace_s
 from search.paths import home
 from search.records import Search, StudyRecord, TrialRecord
+from search.retry_limits import grace_s
 from search.study.settings import DEFAULT_TRACKERS, FINAL
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
 from search.study.storage.tracked import (
@@ -53,7 +53,11 @@ class Mirror:
     """Brings studies to the tracker that `make` makes, as the process `owner`."""
 
     def __init__(
-        self, storage: LedgerStorage, name: str, make: Callable[[Ids], Tracker], owner: Owner
+        self,
+        storage: LedgerStorage,
+        name: str,
+        make: Callable[[Ids], Tracker],
+        owner: WorkerIdentity,
     ) -> None:
         ids = Ids(storage)
         self._storage = storage

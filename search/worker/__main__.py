@@ -18,11 +18,11 @@ import time
 import optuna
 
 from search.errors import GridlessError, InputError
-from search.limits import database_wait_s, limit_problems
-from search.study.storage.claim import Owner
+from search.retry_limits import database_wait_s, limit_problems
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
-from search.worker.engines.order import HOPELESS, STOPPED, Order
-from search.worker.outages import Patience
+from search.worker.engines.work_order import HOPELESS, STOPPED, WorkOrder
+from search.worker.outages import Outages
 from search.worker.service import Service
 from search.worker.trial.sandbox import Sandbox
 
@@ -53,15 +53,15 @@ def main() -> int:
     while not warm.wait(0.2):
         if stop.is_set():
             return STOPPED
-    order = Order.from_line(line)
+    order = WorkOrder.from_line(line)
     # A service outlives any outage; a command's user wants to be told in the end.
     try:
         if problems := limit_problems():
             raise InputError(problems)
         give_up_s = database_wait_s() if order.until_idle else math.inf
         storage = _open_patiently(order.storage, stop, give_up_s)
-        patience, owner = Patience(stop, give_up_s=give_up_s), Owner.me()
-        Service(storage, order, owner, args.device, sandbox, patience).run()
+        outages, owner = Outages(stop, give_up_s=give_up_s), WorkerIdentity.me()
+        Service(storage, order, owner, args.device, sandbox, outages).run()
     except GridlessError as error:
         logger.error("%s", " ".join(str(error).split()))
         return STOPPED if stop.is_set() else HOPELESS

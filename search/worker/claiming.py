@@ -9,11 +9,11 @@ from search.records import State, TrialRecord
 from search.strategies import Strategy
 from search.study.environment import environment
 from search.study.failing import alike_failure
-from search.study.storage.claim import Claim, Owner
+from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import Place, QueueState
 from search.study.storage.steering import close, finish, grow_finals, open_finals, requeue_lost
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.trial_files import drop_checkpoints
 
 logger = logging.getLogger(__name__)
@@ -29,8 +29,8 @@ class Claiming:
         self,
         ledger: Ledger,
         strategy: Strategy,
-        owner: Owner,
-        patience: Patience,
+        owner: WorkerIdentity,
+        outages: Outages,
         *,
         n_validation: int,
         device: str,
@@ -39,7 +39,7 @@ class Claiming:
         self._ledger = ledger
         self._strategy = strategy
         self._owner = owner
-        self._patience = patience
+        self._outages = outages
         self._n_validation = n_validation
         self._device = device
         self._next_sweep = 0.0
@@ -87,9 +87,9 @@ class Claiming:
         """Take back the trials of lost workers, every few seconds."""
         if time.monotonic() < self._next_sweep:
             return
-        if numbers := requeue_lost(self._ledger, self._owner, grace_s=self._patience.grace_s):
+        if numbers := requeue_lost(self._ledger, self._owner, grace_s=self._outages.grace_s):
             logger.info("took back trials %s of %s from lost workers", numbers, self._ledger.name)
-        self._next_sweep = time.monotonic() + self._patience.pace.sweep
+        self._next_sweep = time.monotonic() + self._outages.pace.sweep
 
     def _end_reason(self, trials: Sequence[TrialRecord], place: Callable[[], Place]) -> str | None:
         """Why no new trial is to be started although fewer than n_trials were; None to go on."""

@@ -12,13 +12,13 @@ import sys
 import time
 
 from search.errors import GridlessError
-from search.limits import grace_s
 from search.paths import home
-from search.study.storage.claim import Owner
+from search.retry_limits import grace_s
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.due_reports import due_reports, take_report
 from search.study.storage.optuna_storage import LedgerStorage
-from search.study.storage.workers import Roster
-from search.worker.outages import Patience
+from search.study.storage.workers import WorkerRoster
+from search.worker.outages import Outages
 
 logger = logging.getLogger(__name__)
 
@@ -31,15 +31,15 @@ class FinalReports:
     def __init__(
         self,
         storage: LedgerStorage,
-        owner: Owner,
+        owner: WorkerIdentity,
         names: tuple[str, ...] | None,
-        patience: Patience,
+        outages: Outages,
     ) -> None:
         """Of the studies `names` only, if these are given."""
         self._storage = storage
         self._owner = owner
         self._names = names
-        self._patience = patience
+        self._outages = outages
         self._process: subprocess.Popen[bytes] | None = None
         self._study = ""
         self._looked = 0.0
@@ -54,11 +54,11 @@ class FinalReports:
             return True
         if self._process is not None:
             self._settle(self._process.returncode)
-        if time.monotonic() - self._looked < self._patience.pace.due_look:
+        if time.monotonic() - self._looked < self._outages.pace.due_look:
             return self._is_due
         self._looked = time.monotonic()
-        due = self._patience.call(self._due)
-        if name := self._patience.call(lambda: self._take(due)):
+        due = self._outages.call(self._due)
+        if name := self._outages.call(lambda: self._take(due)):
             self._start(name)
         self._is_due = bool(due)
         return self._is_due
@@ -84,7 +84,7 @@ class FinalReports:
 
     def _take(self, due: list[str]) -> str | None:
         alive = (
-            {w.worker for w in Roster(self._storage).read() if w.silent_s < grace_s()}
+            {w.worker for w in WorkerRoster(self._storage).read() if w.silent_s < grace_s()}
             if due
             else set()
         )
@@ -105,12 +105,12 @@ class FinalReports:
         self._process = None
         self._looked = 0.0
         if code:
-            wait_s = self._patience.pace.due_retry
+            wait_s = self._outages.pace.due_retry
             message = "the report of %s could not be written; tried again in %.0f s"
             logger.error(message, self._study, wait_s)
             self._resting[self._study] = time.monotonic() + wait_s
             # Others may try meanwhile.
-            self._patience.call(lambda: take_report(self._storage, self._study, "", ()))
+            self._outages.call(lambda: take_report(self._storage, self._study, "", ()))
 
 
 def main() -> int:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from search.errors import RetryLaterError, StudyError
-from search.limits import database_wait_s, grace_s
+from search.retry_limits import database_wait_s, grace_s
 from search.worker.pace import Pace
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _CLOCK_JUMP_S = 5.0
 
 
-class Patience:
+class Outages:
     """One per worker process; its threads share it."""
 
     def __init__(

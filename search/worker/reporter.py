@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from search.errors import GridlessError, RetryLaterError, StudyError
-from search.limits import grace_s
 from search.records import Epoch
+from search.retry_limits import grace_s
 from search.study.storage.claim import Claim
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import QueueState
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 
 logger = logging.getLogger(__name__)
 
@@ -32,11 +32,11 @@ class Unsent:
 class Reporter:
     """Sends one claim's reports and beats, and brings back its study's state. A context manager."""
 
-    def __init__(self, ledger: Ledger, claim: Claim, patience: Patience) -> None:
+    def __init__(self, ledger: Ledger, claim: Claim, outages: Outages) -> None:
         self._ledger = ledger
         self._claim = claim
-        self._patience = patience
-        self._pace = patience.pace
+        self._outages = outages
+        self._pace = outages.pace
         self._unsent = Unsent()
         self._changed = threading.Condition()
         self._in_haste = self._ended = self._is_away = False
@@ -71,7 +71,7 @@ class Reporter:
         Raises ClaimLostError when the trial has been taken over, and StudyError when the storage
         stays away.
         """
-        self._patience.call(self._flush)
+        self._outages.call(self._flush)
 
     def _flush(self) -> None:
         with self._changed:
@@ -80,7 +80,7 @@ class Reporter:
             while (
                 self._unsent
                 and not self._error
-                and not (self._is_away and self._patience.stop.is_set())
+                and not (self._is_away and self._outages.stop.is_set())
             ):
                 self._changed.wait(self._pace.first_report_retry)
             self._in_haste = False
@@ -118,7 +118,7 @@ class Reporter:
                 pause = self._pace.first_report_retry
             except RetryLaterError as error:
                 self._is_away = True
-                self._patience.note_outage()
+                self._outages.note_outage()
                 logger.warning("kept for later, trying again in %.1f s: %s", pause, error)
                 not_before = time.monotonic() + pause
                 pause = min(pause * 2, self._pace.longest_retry)

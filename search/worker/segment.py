@@ -13,7 +13,7 @@ from search.study.storage.claim import Claim
 from search.study.storage.ledger import CANCELLED_REASON, Ledger
 from search.study.storage.queue import QueueState
 from search.training.memory import Memory, address_space_note
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.reporter import Reporter, Unsent
 from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started
 from search.worker.trial.oom import KILLED
@@ -41,13 +41,13 @@ class SegmentRunner:
         self,
         ledger: Ledger,
         strategy: Strategy,
-        patience: Patience,
+        outages: Outages,
         claim: Claim,
         trial: TrialRecord,
     ) -> None:
         self._ledger = ledger
         self._strategy = strategy
-        self._patience = patience
+        self._outages = outages
         self._claim = claim
         self._trial = trial
         self._n_stored = trial.epochs
@@ -68,7 +68,7 @@ class SegmentRunner:
         stop_at: float | None = None
         began: float | None = None
         opened = time.monotonic()
-        pace = self._patience.pace
+        pace = self._outages.pace
         while True:
             message = segment.receive(pace.poll)
             if isinstance(message, Ended):
@@ -120,7 +120,7 @@ class SegmentRunner:
         state = reporter.state()
         if state is QueueState.CANCELLED:
             return Outcome(Ending.CANCEL, self._trial, CANCELLED_REASON)
-        if state is QueueState.PAUSED or self._patience.stop.is_set():
+        if state is QueueState.PAUSED or self._outages.stop.is_set():
             return Outcome(Ending.INTERRUPTED, self._trial)
         return None
 
@@ -157,7 +157,7 @@ class SegmentRunner:
             return Decision.GO_ON
         reporter.flush()
         return self._strategy.decide(
-            self._patience.call(self._ledger.trials), self._claim.number, epoch.step
+            self._outages.call(self._ledger.trials), self._claim.number, epoch.step
         )
 
     def _crashed(self, error: CrashedError) -> Outcome:

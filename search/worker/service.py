@@ -8,17 +8,17 @@ from contextlib import suppress
 from dataclasses import replace
 
 from search.errors import InputError, RetryLaterError, StudyError
-from search.limits import grace_s
 from search.paths import MIN_FREE_MB, home
 from search.records import Ending
-from search.study.storage.claim import Owner
+from search.retry_limits import grace_s
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
-from search.study.storage.workers import Roster, WorkerRecord
+from search.study.storage.workers import WorkerRecord, WorkerRoster
 from search.worker.data import data_for
-from search.worker.engines.order import Order
+from search.worker.engines.work_order import WorkOrder
 from search.worker.final_report import FinalReports
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.studies import NamedStudies, QueuedStudies, Studies
 from search.worker.study_worker import StudyWorker
 from search.worker.trial.sandbox import Sandbox
@@ -35,32 +35,32 @@ class Service:
     def __init__(
         self,
         storage: LedgerStorage,
-        order: Order,
-        owner: Owner,
+        order: WorkOrder,
+        owner: WorkerIdentity,
         device: str,
         sandbox: Sandbox,
-        patience: Patience,
+        outages: Outages,
     ) -> None:
         self._storage = storage
         self._owner = owner
         self._sandbox = sandbox
-        self._patience = patience
+        self._outages = outages
         self._until_idle = order.until_idle
         self._studies = self._studies_of(order)
         self._final_reports = (
-            FinalReports(storage, owner, order.studies, patience) if order.reports else None
+            FinalReports(storage, owner, order.studies, outages) if order.reports else None
         )
         self._rest_s = 0.0
         self._ended = threading.Event()
         self._idle_record = WorkerRecord(owner.worker, device)
         self._record = self._idle_record
 
-    def _studies_of(self, order: Order) -> Studies:
+    def _studies_of(self, order: WorkOrder) -> Studies:
         if order.studies is None:
-            return QueuedStudies(self._storage, self._patience, self._make_worker)
+            return QueuedStudies(self._storage, self._outages, self._make_worker)
         return NamedStudies(
             self._storage,
-            self._patience,
+            self._outages,
             self._make_worker,
             order.studies,
             until_idle=order.until_idle,
@@ -74,16 +74,16 @@ class Service:
         """
         pulse = threading.Thread(target=self._beat, daemon=True)
         pulse.start()
-        pace = self._patience.pace
+        pace = self._outages.pace
         nap_s = pace.shortest_nap
         try:
-            while not self._patience.stop.is_set():
+            while not self._outages.stop.is_set():
                 if self._run_one():
                     nap_s = pace.shortest_nap
                     continue
                 if self._studies.are_over() and self._until_idle and not self._is_reporting():
                     return
-                self._patience.stop.wait(nap_s)
+                self._outages.stop.wait(nap_s)
                 nap_s = min(2 * nap_s, pace.longest_nap)
         finally:
             if self._final_reports:
@@ -91,7 +91,7 @@ class Service:
             self._ended.set()
             pulse.join(_GOODBYE_S)
             with suppress(RetryLaterError):
-                Roster(self._storage).leave(self._owner)
+                WorkerRoster(self._storage).leave(self._owner)
 
     def _run_one(self) -> bool:
         """Run a segment of the first trial that is to be had; whether there was one."""
@@ -125,7 +125,7 @@ class Service:
         return self._final_reports is not None and self._final_reports.is_busy()
 
     def _make_worker(self, study: str) -> StudyWorker:
-        ledger = self._patience.call(lambda: Ledger(self._storage, study))
+        ledger = self._outages.call(lambda: Ledger(self._storage, study))
         data = data_for(ledger.spec)
         return StudyWorker(
             ledger,
@@ -133,38 +133,38 @@ class Service:
             self._idle_record.device,
             self._owner,
             self._sandbox,
-            self._patience,
+            self._outages,
         )
 
     def _rest(self, study: str) -> None:
         """After a full disk failed a trial, wait for room; longer if trials go on failing."""
-        pace = self._patience.pace
+        pace = self._outages.pace
         self._rest_s = min(max(pace.shortest_rest, 2 * self._rest_s), pace.longest_rest)
         logger.error("the disk is full: waiting for room, at most %.0f s", self._rest_s)
         note = f"the disk is full: waiting for room below {home()}"
         self._record = replace(self._idle_record, study=study, note=note)
         until = time.monotonic() + self._rest_s
-        self._patience.stop.wait(pace.shortest_rest)
+        self._outages.stop.wait(pace.shortest_rest)
         while time.monotonic() < until and shutil.disk_usage(home()).free < MIN_FREE_MB * 2**20:
-            if self._patience.stop.wait(1.0):
+            if self._outages.stop.wait(1.0):
                 return
         self._record = self._idle_record
 
     def _beat(self) -> None:
         """Say every few seconds that this worker lives, whether or not it has a trial."""
-        roster = Roster(self._storage)
+        roster = WorkerRoster(self._storage)
         while True:
             try:
                 record = self._record
                 note = record.note or self._studies.note[:_NOTE_CHARS]
                 roster.beat(self._owner, replace(record, note=note))
-                self._patience.note_beat()
+                self._outages.note_beat()
             except RetryLaterError as error:
-                self._patience.note_outage()
+                self._outages.note_outage()
                 logger.warning("no heartbeat: %s", error)
             except Exception:
                 # Whatever it is: without this thread nobody would be taken for lost any more.
                 logger.exception("no heartbeat")
-                roster = Roster(self._storage)
+                roster = WorkerRoster(self._storage)
             if self._ended.wait(grace_s() / 6):
                 return

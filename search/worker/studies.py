@@ -14,7 +14,7 @@ from search.study.storage.ledger import finals_of
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import OpenStudy, open_studies, orphaned_studies
 from search.study.storage.trial_rows import DamagedError
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.study_worker import StudyWorker
 
 logger = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ class ServedStudy:
 class Studies(ABC):
     """The studies that one worker process serves. Every method waits while the database is away."""
 
-    def __init__(self, storage: LedgerStorage, patience: Patience, make_worker: MakeWorker) -> None:
+    def __init__(self, storage: LedgerStorage, outages: Outages, make_worker: MakeWorker) -> None:
         self._storage = storage
-        self._patience = patience
+        self._outages = outages
         self._make_worker = make_worker
         self._served: dict[str, ServedStudy] = {}
         self._last_look = 0.0
@@ -123,7 +123,7 @@ class Studies(ABC):
     def _close(self, name: str) -> None:
         """Close a study without a trial to hand out, if it is over: others may keep us busy."""
         study = self._study(name)
-        if time.monotonic() - study.last_check > self._patience.pace.look:
+        if time.monotonic() - study.last_check > self._outages.pace.look:
             self.is_over(name)
             study.last_check = time.monotonic()
 
@@ -137,14 +137,14 @@ class NamedStudies(Studies):
     def __init__(
         self,
         storage: LedgerStorage,
-        patience: Patience,
+        outages: Outages,
         make_worker: MakeWorker,
         names: Sequence[str],
         *,
         until_idle: bool,
     ) -> None:
         """A study that is over is left for good with `until_idle`, else it may be opened again."""
-        super().__init__(storage, patience, make_worker)
+        super().__init__(storage, outages, make_worker)
         self._until_idle = until_idle
         self._served = {name: ServedStudy() for name in names}
 
@@ -165,7 +165,7 @@ class NamedStudies(Studies):
     def are_over(self) -> bool:
         """Whether all of them are over, and their finalists'."""
         over = {name for name in self.candidates() if self.is_over(name)}
-        for name in self._patience.call(lambda: finals_of(self._storage, over)):
+        for name in self._outages.call(lambda: finals_of(self._storage, over)):
             self._study(name)
         if self._until_idle:
             for name in over:
@@ -182,15 +182,15 @@ class QueuedStudies(Studies):
     One that can't be served here is left alone for a while, and the others are served.
     """
 
-    def __init__(self, storage: LedgerStorage, patience: Patience, make_worker: MakeWorker) -> None:
-        super().__init__(storage, patience, make_worker)
+    def __init__(self, storage: LedgerStorage, outages: Outages, make_worker: MakeWorker) -> None:
+        super().__init__(storage, outages, make_worker)
         self._open: list[OpenStudy] = []
         self._last_tidied = time.monotonic()
 
     def candidates(self) -> Sequence[str]:
         """The most urgent, the least busy, and the one served longest ago first."""
-        if time.monotonic() - self._last_look > self._patience.pace.look:
-            self._open = self._patience.call(lambda: open_studies(self._storage))
+        if time.monotonic() - self._last_look > self._outages.pace.look:
+            self._open = self._outages.call(lambda: open_studies(self._storage))
             self._last_look = time.monotonic()
         return [study.name for study in sorted(self._open, key=self._turn)]
 
@@ -200,9 +200,9 @@ class QueuedStudies(Studies):
 
     def refuse(self, name: str, error: GridlessError) -> None:
         """Leave a study alone for a while. Raises `error` once a stop was asked for."""
-        if self._patience.stop.is_set():
+        if self._outages.stop.is_set():
             raise error
-        wait_s = self._patience.pace.refusal
+        wait_s = self._outages.pace.refusal
         study = self._study(name)
         study.worker = None
         study.refused_until = time.monotonic() + wait_s
@@ -233,13 +233,13 @@ class QueuedStudies(Studies):
 
     def tidy(self) -> None:
         """Every few seconds, close what nobody works on, and end what lost workers left."""
-        if time.monotonic() - self._last_tidied < self._patience.pace.tidy:
+        if time.monotonic() - self._last_tidied < self._outages.pace.tidy:
             return
         self._last_tidied = time.monotonic()
-        studies = self._patience.call(lambda: open_studies(self._storage))
+        studies = self._outages.call(lambda: open_studies(self._storage))
         quiet = [study.name for study in studies if not study.n_running]
         for name in [*quiet, *self._orphaned()]:
             self.is_over(name)
 
     def _orphaned(self) -> list[str]:
-        return self._patience.call(lambda: orphaned_studies(self._storage))
+        return self._outages.call(lambda: orphaned_studies(self._storage))

@@ -13,14 +13,14 @@ from search.paths import cache
 from search.records import Ending, State, TrialRecord
 from search.strategies import derive_seed, make_strategy
 from search.study.environment import environment
-from search.study.storage.claim import Claim, Owner
+from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.trial_rows import DamagedError
 from search.study.user_code import code_in, user_code
 from search.training.job import Job
 from search.worker.claiming import Claiming
 from search.worker.data import code_problem
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.reporter import Reporter
 from search.worker.segment import Outcome, SegmentRunner
 from search.worker.segment_end import store_end
@@ -39,9 +39,9 @@ class StudyWorker:
         ledger: Ledger,
         data: Prepared,
         device: str,
-        owner: Owner,
+        owner: WorkerIdentity,
         sandbox: Sandbox,
-        patience: Patience,
+        outages: Outages,
     ) -> None:
         self._ledger = ledger
         self._data = data
@@ -49,7 +49,7 @@ class StudyWorker:
         self._files = TrialFiles(ledger.name)
         self._owner = owner
         self._sandbox = sandbox
-        self._patience = patience
+        self._outages = outages
         self._code: Mapping[str, str] | None = None
         self._environment_name = ""
         """This machine among the study's environments, as it is with the user's `_code`."""
@@ -66,18 +66,18 @@ class StudyWorker:
             ledger,
             self._strategy,
             owner,
-            patience,
+            outages,
             n_validation=data.n_val,
             device=device,
         )
 
     def claim(self) -> Claim | None:
         """The next trial to run a segment of; None when none is to be had now."""
-        return self._patience.call(self._claiming.claim)
+        return self._outages.call(self._claiming.claim)
 
     def is_over(self) -> bool:
         """Whether no worker is to run a trial of the study any more; closes it if that is so."""
-        return self._patience.call(self._claiming.is_over)
+        return self._outages.call(self._claiming.is_over)
 
     def run(self, claim: Claim) -> Outcome | None:
         """Run a segment of a claimed trial and store how it ended; None if it was taken over
@@ -89,7 +89,7 @@ class StudyWorker:
             code = user_code(self._ledger.spec.model)
             if problem := code_problem(self._ledger.spec, code):  # edited since it was taken up
                 self._halt(claim, problem)
-            with Reporter(self._ledger, claim, self._patience) as reporter:
+            with Reporter(self._ledger, claim, self._outages) as reporter:
                 trial = self._started(claim, reporter, code)
                 outcome = self._run(claim, trial, reporter)
             self._settle(claim, outcome)
@@ -125,7 +125,7 @@ class StudyWorker:
         awaits_evaluation = is_replicate and trial.evaluation is None
         if trial.epochs >= (trial.total_epochs or 0) and not awaits_evaluation:
             return Outcome(Ending.DONE, trial, unsent=reporter.take())
-        runner = SegmentRunner(self._ledger, self._strategy, self._patience, claim, trial)
+        runner = SegmentRunner(self._ledger, self._strategy, self._outages, claim, trial)
         segment = self._sandbox.start(self._job(trial), self._files.log(claim.number))
         return runner.run(segment, reporter)
 
@@ -133,13 +133,13 @@ class StudyWorker:
         """The claimed trial, with params if new; without epochs that other `code` trained."""
         trials: Sequence[TrialRecord] = ()
         if not claim.new or self._strategy.looks:
-            trials = self._patience.call(self._ledger.trials)
+            trials = self._outages.call(self._ledger.trials)
         unknown = TrialRecord(claim.number, State.RUNNING, {})
         trial = next((t for t in trials if t.number == claim.number), unknown)
         here = self._environment(code)
         if trial.environments and self._is_other_code(trial.environments[-1], code):
             artifacts.remove(self._files.checkpoint(trial.number))
-            self._patience.call(lambda: self._ledger.forget_epochs(claim))
+            self._outages.call(lambda: self._ledger.forget_epochs(claim))
             trial = dataclasses.replace(trial, curve=(), environments=())
         facts = {
             "device": self._device,
@@ -155,9 +155,7 @@ class StudyWorker:
         """The name of this machine and the user's `code` among the study's environments."""
         if self._code != code:
             here = environment(self._device, code=code)
-            self._environment_name = self._patience.call(
-                lambda: self._ledger.note_environment(here)
-            )
+            self._environment_name = self._outages.call(lambda: self._ledger.note_environment(here))
             self._code = dict(code)
         return self._environment_name
 
@@ -165,7 +163,7 @@ class StudyWorker:
         """Whether what a trial ran on, by its `name`, had other code of the user's than `code`."""
         if name == self._environment_name:
             return False
-        then = code_in(self._patience.call(lambda: self._ledger.environment(name)))
+        then = code_in(self._outages.call(lambda: self._ledger.environment(name)))
         return bool(then) and then != code
 
     def _begin(
@@ -175,7 +173,7 @@ class StudyWorker:
         params = spec.first_setting(claim.number) or self._strategy.ask(trials, claim.number)
         replicate = spec.replicate(claim.number)
         seed = replicate.seed if replicate else derive_seed(spec.seed, claim.number)
-        self._patience.call(lambda: self._ledger.start(claim, params, seed=seed, **facts))
+        self._outages.call(lambda: self._ledger.start(claim, params, seed=seed, **facts))
         total_epochs = spec.total_epochs(claim.number, params)
         return dataclasses.replace(trial, params=params, seed=seed, total_epochs=total_epochs)
 
@@ -192,7 +190,7 @@ class StudyWorker:
     def _settle(self, claim: Claim, outcome: Outcome) -> None:
         """Store how a segment ended, then drop what is no longer needed."""
         log = self._files.log(claim.number)
-        state = self._patience.call(lambda: store_end(self._ledger, claim, outcome, log))
+        state = self._outages.call(lambda: store_end(self._ledger, claim, outcome, log))
         if outcome.ending == Ending.HALT:
             raise StudyError(outcome.reason)
         if state != State.WAITING:

@@ -23,7 +23,7 @@ from search.paths import cache, home, storage_url
 from search.study.environment import environment
 from search.study.finalists import of_trial
 from search.study.settings import FINAL
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.database import models
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
@@ -34,7 +34,7 @@ from search.worker.engines.gpus import Gpu
 from tests.study.helpers import begin, epoch, measured, spec
 from tests.worker.helpers import Sandbox, pretend, serve
 
-ME = Owner.me("me")
+ME = WorkerIdentity.me("me")
 Put = Callable[..., Ledger]
 
 

@@ -9,9 +9,9 @@ import pytest
 
 from search.actions.run import run
 from search.paths import home
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
-from search.study.storage.workers import Roster, WorkerRecord
+from search.study.storage.workers import WorkerRecord, WorkerRoster
 from tests.kept import keep
 
 
@@ -24,8 +24,8 @@ def test_what_holds_workers_up_is_told_while_they_wait(
     for pid, (worker, study, note) in enumerate(
         [("a", "mine", "no room"), ("b", "other", "x"), ("c", "mine", "")]
     ):
-        Roster(storage).beat(
-            replace(Owner.me(), pid=pid), WorkerRecord(worker, "CPU", study, note=note)
+        WorkerRoster(storage).beat(
+            replace(WorkerIdentity.me(), pid=pid), WorkerRecord(worker, "CPU", study, note=note)
         )
     monkeypatch.setattr("search.paths.shutil.disk_usage", lambda _: SimpleNamespace(free=7 * 2**20))
     workers = Mock(check=Mock(side_effect=[True, False]), trouble=lambda: None)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 
-from search.study.storage.ledger import Ledger, Owner
+from search.study.storage.ledger import Ledger, WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
 from search.worker.segment import crash_reason
 from search.worker.trial.sandbox import CrashedError
@@ -175,7 +175,7 @@ def test_a_database_with_a_damaged_page(fails, own_home: Path) -> None:  # type:
     storage = LedgerStorage(f"sqlite:///{file}")
     ledger = Ledger.open(storage, spec(name="mine"), {})
     for _ in range(6):
-        begin(ledger, Owner.me("me"), [0.1 * i for i in range(1, 9)])
+        begin(ledger, WorkerIdentity.me("me"), [0.1 * i for i in range(1, 9)])
     storage.remove_session()
     storage.engine.dispose()
     content = bytearray(file.read_bytes())
@@ -261,7 +261,7 @@ def test_a_damaged_study_has_a_row_among_the_others(  # type: ignore[no-untyped-
 ) -> None:
     storage = LedgerStorage(f"sqlite:///{own_home / 'studies.db'}")
     for name in ("mine", "sound"):
-        begin(Ledger.open(storage, spec(name=name), {}), Owner.me("me"), [0.5])
+        begin(Ledger.open(storage, spec(name=name), {}), WorkerIdentity.me("me"), [0.5])
     with storage.session() as session:
         session.execute(
             sa.text("UPDATE trial_user_attributes SET value_json = '{' WHERE trial_id = 1")

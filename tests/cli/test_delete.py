@@ -164,7 +164,7 @@ def test_archive_packs_and_frees_and_its_file_is_read_again(
 def test_a_network_stays_until_a_new_best_was_trained_again(
     run: Run, storage: LedgerStorage, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("search.report.model.verify", lambda *_: Verdict("alone", ""))
+    monkeypatch.setattr("search.report.champion_network.verify", lambda *_: Verdict("alone", ""))
     ledger = keep(storage, own_home, n_trials=3)
     kept = own_home / "mine.final" / "evidence" / "model-0000.keras"
     kept.write_bytes(b"the network of trial 1")

@@ -204,7 +204,7 @@ def test_what_earlier_reports_wrote_stays_while_evidence_is_out_of_reach(
     def down(*_):
         raise PermissionError("no") if trouble == "another host's file" else OSError("no route")
 
-    monkeypatch.setattr("search.report.model.verify", lambda *_: Verdict("alone", ""))
+    monkeypatch.setattr("search.report.champion_network.verify", lambda *_: Verdict("alone", ""))
     search = finished(study)
     final = replicated(search)
     store, report = f"memory://{tmp_path}/evidence", tmp_path / "report"

@@ -6,7 +6,7 @@ from typing import Any
 from search.records import Epoch, TrialRecord
 from search.space.space import Space
 from search.study.spec import StudySpec
-from search.study.storage.claim import Claim, Owner
+from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.database import models
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import Place, put_place
@@ -75,7 +75,7 @@ def trial(number: int, values: list[float], state: str = "WAITING", **changes: A
     return TrialRecord(number, state, params, curve, total_epochs=9, **changes)
 
 
-def begin(ledger: Ledger, owner: Owner, values: list[float] = ()) -> Claim:  # type: ignore[assignment]
+def begin(ledger: Ledger, owner: WorkerIdentity, values: list[float] = ()) -> Claim:  # type: ignore[assignment]
     """A new trial with some epochs reported."""
     claim = ledger.claim(owner)
     if claim is None:

@@ -3,15 +3,15 @@
 from collections import Counter
 from dataclasses import replace
 
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.tracking.follow import Follower
 from search.tracking.mirror import Mirror
 from search.tracking.mlflow.tracker import MlflowTracker
 
-ME = Owner.me("me")
-DEAD = replace(Owner.me("dead"), pid=2**22 + 1)
+ME = WorkerIdentity.me("me")
+DEAD = replace(WorkerIdentity.me("dead"), pid=2**22 + 1)
 """A process that is gone."""
-ELSEWHERE = replace(Owner.me("far/1"), host="far", pid=1)
+ELSEWHERE = replace(WorkerIdentity.me("far/1"), host="far", pid=1)
 """A process of another machine."""
 
 

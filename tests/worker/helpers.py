@@ -12,11 +12,11 @@ from typing import Any
 from search.actions.plan_suite import Bench, open_suite
 from search.errors import TrialError
 from search.records import Ending
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.training.job import Job
-from search.worker.engines.order import Order
-from search.worker.outages import Patience
+from search.worker.engines.work_order import WorkOrder
+from search.worker.outages import Outages
 from search.worker.pace import Pace
 from search.worker.service import Service
 from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Message, Started
@@ -36,7 +36,7 @@ HASTE = Pace(
     longest_retry=0.01,
 )
 """Of a worker that waits for no longer than it must."""
-DEAD = replace(Owner.me("dead"), pid=2**22 + 1)
+DEAD = replace(WorkerIdentity.me("dead"), pid=2**22 + 1)
 """A worker whose process is gone."""
 
 
@@ -146,19 +146,19 @@ def pretend(job: Job, *, on_built: Any, on_epoch: Any, on_evaluated: Any) -> str
     return "done"
 
 
-def serve(ledgers: Sequence[Ledger], sandbox: Any, *, owner: Owner | None = None) -> None:
+def serve(ledgers: Sequence[Ledger], sandbox: Any, *, owner: WorkerIdentity | None = None) -> None:
     """Run these studies to their end, as one worker process does."""
     storage = ledgers[0].storage
-    order = Order(storage.url, tuple(ledger.name for ledger in ledgers))
+    order = WorkOrder(storage.url, tuple(ledger.name for ledger in ledgers))
     stop = threading.Event()
     try:
         Service(
             storage,
             order,
-            owner or Owner.me("me"),
+            owner or WorkerIdentity.me("me"),
             "here",
             sandbox,
-            Patience(stop, pace=Pace(gather=0.01)),
+            Outages(stop, pace=Pace(gather=0.01)),
         ).run()
     finally:
         stop.set()  # its heart would beat for as long as this process lives

@@ -12,17 +12,17 @@ import numpy as np
 from search.datasets.image_data import ImageData, from_arrays
 from search.errors import RetryLaterError, StudyError
 from search.records import TrialRecord
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.training.job import Job
-from search.worker.engines.order import Order
-from search.worker.outages import Patience
+from search.worker.engines.work_order import WorkOrder
+from search.worker.outages import Outages
 from search.worker.pace import Pace
 from search.worker.service import Service
 from tests.worker.helpers import HASTE, Sandbox
 
-ME = Owner.me("me")
+ME = WorkerIdentity.me("me")
 DEAD = replace(ME, worker="dead", pid=2**22 + 1)
 OTHER = replace(ME, worker="far", host="another machine")
 Put = Callable[..., Ledger]
@@ -122,9 +122,9 @@ def a_day(
     until_idle: bool = True,
     pace: Pace = HASTE,
 ) -> Service:
-    order = Order(storage.url, names or None, until_idle)
-    patience = Patience(stop, pace=pace)
-    return Service(storage, order, ME, "CPU", sandbox, patience)  # type: ignore[arg-type]
+    order = WorkOrder(storage.url, names or None, until_idle)
+    outages = Outages(stop, pace=pace)
+    return Service(storage, order, ME, "CPU", sandbox, outages)  # type: ignore[arg-type]
 
 
 def states(ledger: Ledger) -> list[str]:

@@ -9,21 +9,21 @@ from search.errors import InputError
 from search.paths import home, storage_url
 from search.report.study_report import report_study
 from search.study.settings import FINAL
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.due_reports import due_reports, note_report, take_report
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState, places
 from search.study.storage.steering import cancel, close, pause, resume
-from search.study.storage.workers import Roster, WorkerRecord
+from search.study.storage.workers import WorkerRecord, WorkerRoster
 from search.worker.final_report import FinalReports
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.pace import Pace
 from tests.study.helpers import begin, spec
 from tests.worker.helpers import wait_until
 
 Open = Callable[[], LedgerStorage]
-ME = Owner.me("me")
+ME = WorkerIdentity.me("me")
 
 
 @pytest.fixture
@@ -87,9 +87,9 @@ def test_a_worker_writes_what_a_lost_one_left_and_rests_where_it_can_not(
         ended(storage, name)
         assert take_report(storage, name, "lost", ())
     (home() / "bad").write_text("in the way")
-    Roster(storage).beat(ME, WorkerRecord("me", "CPU"))
+    WorkerRoster(storage).beat(ME, WorkerRecord("me", "CPU"))
     reports = FinalReports(
-        storage, ME, ("bad", "good"), Patience(threading.Event(), pace=Pace(due_look=0.0))
+        storage, ME, ("bad", "good"), Outages(threading.Event(), pace=Pace(due_look=0.0))
     )
     wait_until(lambda: not reports.is_busy(), 120)
     reports.stop()

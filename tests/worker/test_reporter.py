@@ -11,7 +11,7 @@ from search.errors import ClaimLostError, GridlessError, RetryLaterError, StudyE
 from search.records import Epoch
 from search.study.storage.claim import Claim
 from search.study.storage.queue import Place, QueueState
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.reporter import Reporter
 from tests.study.helpers import epoch
 from tests.worker.helpers import HASTE, wait_until
@@ -75,8 +75,8 @@ def send(storage: Storage) -> Iterator[Callable[..., Reporter]]:
     """Starts reporters; they end with the test, whatever became of it."""
     started: list[Reporter] = []
 
-    def start(patience: Patience | None = None) -> Reporter:
-        reporter = Reporter(storage, CLAIM, patience or Patience(threading.Event(), pace=HASTE))  # type: ignore[arg-type]
+    def start(outages: Outages | None = None) -> Reporter:
+        reporter = Reporter(storage, CLAIM, outages or Outages(threading.Event(), pace=HASTE))  # type: ignore[arg-type]
         started.append(reporter.__enter__())
         return reporter
 
@@ -127,8 +127,8 @@ def test_an_outage_holds_nobody_up_and_then_all_arrives_in_order(
     """Whether or not a report took effect, it is made again: the storage overwrites a step with
     itself.
     """
-    patience = Patience(threading.Event(), pace=HASTE)
-    reporter = send(patience)
+    outages = Outages(threading.Event(), pace=HASTE)
+    reporter = send(outages)
     storage.error, storage.fails_after_commit = RetryLaterError("away"), fails_after_commit
     for step in range(1, 6):
         reporter.put(epoch(step, 0.1))  # returns at once, or this test never ends
@@ -146,7 +146,7 @@ def test_an_outage_holds_nobody_up_and_then_all_arrives_in_order(
     else:
         assert storage.steps == [1, 2, 3, 4, 5, 6]
     assert len(storage.reports) > n_before
-    assert patience.grace_s == float("inf")
+    assert outages.grace_s == float("inf")
 
 
 def test_what_is_not_sent_when_a_trial_ends_is_taken_along(
@@ -167,7 +167,7 @@ def test_a_stop_does_not_wait_for_a_storage_that_is_away(
     storage: Storage, send: Callable[..., Reporter]
 ) -> None:
     stop = threading.Event()
-    reporter = send(Patience(stop, pace=HASTE))
+    reporter = send(Outages(stop, pace=HASTE))
     storage.error = RetryLaterError("away")
     reporter.put(epoch(1, 0.1))
     wait_until(lambda: storage.n_failed > 0)

@@ -13,7 +13,7 @@ import pytest
 from search.errors import StudyError
 from search.study.storage.queue import QueueState
 from search.study.storage.steering import CANCELLED_REASON, cancel, pause, resume
-from search.study.storage.workers import Roster
+from search.study.storage.workers import WorkerRoster
 from search.training.job import Job
 from search.worker import service
 from tests.worker.helpers import HASTE, Sandbox, wait_until
@@ -36,7 +36,7 @@ def test_a_full_disk_costs_one_trial_with_its_reason_and_not_the_worker_which_sa
     notes: list[str] = []
 
     def disk_usage(folder: Path) -> SimpleNamespace:
-        notes.extend(w.note for w in Roster(storage).read() if w.study == "s" and w.note)
+        notes.extend(w.note for w in WorkerRoster(storage).read() if w.study == "s" and w.note)
         return SimpleNamespace(free=2**40 if notes else 0)
 
     monkeypatch.setenv("GRIDLESS_GRACE_S", "3")
@@ -128,7 +128,7 @@ def test_a_cancel_in_mid_trial_ends_it_with_what_it_reached(
 def test_a_stop_in_mid_trial_gives_it_back_and_signs_out(
     put: Put, storage: Flaky, serve: Callable[..., Stop]
 ) -> None:
-    ledger, roster = put("s", epochs=9), Roster(storage)
+    ledger, roster = put("s", epochs=9), WorkerRoster(storage)
 
     def tell_to_stop(_job: Job, step: int) -> None:
         if step == 4:
@@ -158,8 +158,8 @@ def test_a_fault_of_the_machine_costs_no_trial_and_is_told(
     def start(job: Job, log: Path) -> Any:
         if study_of(job) == "s":
             raise OSError(errno.EMFILE, "Too many open files")
-        wait_until(lambda: any(w.note for w in Roster(storage).read()))
-        notes.extend(w.note for w in Roster(storage).read())
+        wait_until(lambda: any(w.note for w in WorkerRoster(storage).read()))
+        notes.extend(w.note for w in WorkerRoster(storage).read())
         return Sandbox.start(sandbox, job, log)
 
     monkeypatch.setenv("GRIDLESS_GRACE_S", "1")
@@ -191,15 +191,15 @@ def test_a_worker_goes_on_beating_whatever_the_roster_holds(
     put: Put, storage: Flaky, serve: Callable[..., Stop], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GRIDLESS_GRACE_S", "0.1")
-    beat, n_beats = Roster.beat, []
+    beat, n_beats = WorkerRoster.beat, []
 
-    def fails_once(self: Roster, *told: Any) -> None:
+    def fails_once(self: WorkerRoster, *told: Any) -> None:
         n_beats.append(1)
         if len(n_beats) == 1:
             raise TypeError("a later version tells more")
         beat(self, *told)
 
-    monkeypatch.setattr(Roster, "beat", fails_once)
+    monkeypatch.setattr(WorkerRoster, "beat", fails_once)
     put("s")
     serve(Sandbox(Training()), until_idle=False)
-    wait_until(lambda: [w.worker for w in Roster(storage).read()] == ["me"])
+    wait_until(lambda: [w.worker for w in WorkerRoster(storage).read()] == ["me"])

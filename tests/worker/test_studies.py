@@ -14,7 +14,7 @@ from search.paths import cache
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import QueueState
 from search.study.storage.steering import cancel, pause, resume
-from search.study.storage.workers import Roster, WorkerRecord
+from search.study.storage.workers import WorkerRecord, WorkerRoster
 from search.training.job import Job
 from tests.study.helpers import begin
 from tests.worker.helpers import HASTE, Sandbox, wait_until
@@ -192,14 +192,14 @@ def test_a_damaged_study_is_left_alone_and_the_others_are_served(
 
 
 def test_a_damaged_entry_of_the_roster_is_none(storage: Flaky) -> None:
-    roster = Roster(storage)
+    roster = WorkerRoster(storage)
     for pid in (1, 2):
         roster.beat(replace(ME, pid=pid), WorkerRecord(f"host/{pid}", "CPU"))
     with storage.session() as session:
         session.connection().exec_driver_sql(
             "UPDATE study_user_attributes SET value_json = '{' WHERE key LIKE '%/1/%'"
         )
-    assert [w.worker for w in Roster(storage).read()] == ["host/2"]
+    assert [w.worker for w in WorkerRoster(storage).read()] == ["host/2"]
     roster.beat(ME, WorkerRecord("host/3", "CPU"))
     with storage.reading(), storage.session() as session:
         assert len(storage.study_attrs(session, 1)) == 2

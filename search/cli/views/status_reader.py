@@ -13,7 +13,7 @@ from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState, places
 from search.study.storage.read import find_study
-from search.study.storage.workers import Roster, WorkerRecord
+from search.study.storage.workers import WorkerRecord, WorkerRoster
 
 RATE_WINDOW_S = 3600.0
 """Rates are those of the last hour."""
@@ -81,7 +81,7 @@ class StatusReader:
         `now` has a time zone. Raises InputError for a name that no
         study has.
         """
-        workers = tuple(w for w in Roster(self._storage).read() if w.silent_s < LOST_S)
+        workers = tuple(w for w in WorkerRoster(self._storage).read() if w.silent_s < LOST_S)
         studies: list[StudyStatus] = []
         running: dict[tuple[str, int], TrialRecord] = {}
         damaged: dict[str, str] = {}

@@ -12,10 +12,10 @@ from search.errors import StudyError
 from search.lab.simulation.clock import Clock
 from search.lab.simulation.sandbox import Meter, SurrogateSandbox, WorkerLostError
 from search.lab.simulation.surrogate import Surrogate
-from search.lab.simulation.worker import NO_DATA, CalmPatience, SharedLedger, SimulatedWorker
+from search.lab.simulation.worker import NO_DATA, NoOutages, SharedLedger, SimulatedWorker
 from search.records import TrialRecord
 from search.study.spec import StudySpec
-from search.study.storage.claim import Claim, Owner
+from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.database import models
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
@@ -85,7 +85,7 @@ class _Simulation:
         self._sandbox = SurrogateSandbox(
             surrogate, setup.task, self._clock, self._meter, lose=setup.lose, seed=setup.seed
         )
-        self._patience = CalmPatience(threading.Event())
+        self._outages = NoOutages(threading.Event())
 
     def run(self) -> Run:
         numbers = range(self._setup.n_workers)
@@ -114,10 +114,10 @@ class _Simulation:
 
     def _worker(self, number: int, n_lost: int) -> SimulatedWorker:
         # On a machine of their own: whether they live is told by their heartbeats alone.
-        owner = Owner(f"simulated/{number}.{n_lost}", "simulated", number, float(n_lost))
+        owner = WorkerIdentity(f"simulated/{number}.{n_lost}", "simulated", number, float(n_lost))
         any_lost = self._setup.lose > 0
         return SimulatedWorker(
-            self._ledger, owner, self._sandbox, self._surrogate, self._patience, any_lost=any_lost
+            self._ledger, owner, self._sandbox, self._surrogate, self._outages, any_lost=any_lost
         )
 
     def _fall_silent(self, claim: Claim) -> None:

@@ -8,12 +8,12 @@ from search.datasets.split import Prepared
 from search.lab.simulation.sandbox import SurrogateSandbox, WorkerLostError
 from search.lab.simulation.surrogate import Surrogate
 from search.records import TrialRecord
-from search.study.storage.claim import Claim, Owner
+from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
 from search.worker.claiming import Claiming
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from search.worker.reporter import Reporter, Unsent
 from search.worker.segment import Outcome
 from search.worker.study_worker import StudyWorker
@@ -41,18 +41,18 @@ class SharedLedger(Ledger):
             reporter.send()
         return super().trials()
 
-    def reporter(self, claim: Claim, patience: Patience) -> "PromptReporter":
+    def reporter(self, claim: Claim, outages: Outages) -> "PromptReporter":
         """The reporter of a claim. A context manager."""
-        return PromptReporter(self, claim, patience, self._reporters)
+        return PromptReporter(self, claim, outages, self._reporters)
 
 
 class PromptReporter(Reporter):
     """A reporter without a thread."""
 
     def __init__(
-        self, ledger: Ledger, claim: Claim, patience: Patience, on_duty: "dict[str, PromptReporter]"
+        self, ledger: Ledger, claim: Claim, outages: Outages, on_duty: "dict[str, PromptReporter]"
     ) -> None:
-        super().__init__(ledger, claim, patience)
+        super().__init__(ledger, claim, outages)
         self._on_duty = on_duty
 
     def __enter__(self) -> Self:
@@ -79,8 +79,8 @@ class PromptReporter(Reporter):
         return self._unsent
 
 
-class CalmPatience(Patience):
-    """Patience of a worker whose database can't be away, and whose clock is not the wall's."""
+class NoOutages(Outages):
+    """The outages of a worker whose database can't be away, and whose clock is not the wall's."""
 
     @property
     def grace_s(self) -> float:
@@ -122,22 +122,22 @@ class SimulatedWorker(StudyWorker):
     def __init__(
         self,
         ledger: SharedLedger,
-        owner: Owner,
+        owner: WorkerIdentity,
         sandbox: SurrogateSandbox,
         surrogate: Surrogate,
-        patience: Patience,
+        outages: Outages,
         *,
         any_lost: bool,
     ) -> None:
         anything: Any = sandbox  # what starts trials has no base class
-        super().__init__(ledger, NO_DATA, "simulated", owner, anything, patience)
+        super().__init__(ledger, NO_DATA, "simulated", owner, anything, outages)
         self._shared = ledger
         self._strategy = surrogate.adapted(self._strategy)
         self._claiming = SimulatedClaiming(
             ledger,
             self._strategy,
             owner,
-            patience,
+            outages,
             n_validation=NO_DATA.n_val,
             device="simulated",
         )
@@ -153,7 +153,7 @@ class SimulatedWorker(StudyWorker):
         whatever a strategy raises, which costs a real worker's trial only, but would spoil a
         comparison unseen.
         """
-        with self._shared.reporter(claim, self._patience) as reporter:
+        with self._shared.reporter(claim, self._outages) as reporter:
             trial = self._started(claim, reporter, {})
             try:
                 outcome = self._run(claim, trial, reporter)

@@ -12,7 +12,7 @@ import psutil
 
 
 @dataclass(frozen=True)
-class Owner:
+class WorkerIdentity:
     """A worker as the storage knows it: enough to tell here whether its process lives."""
 
     worker: str
@@ -22,7 +22,7 @@ class Owner:
     born: float
 
     @classmethod
-    def me(cls, worker: str = "") -> "Owner":
+    def me(cls, worker: str = "") -> "WorkerIdentity":
         """This process, called `worker` or by its machine and process number."""
         return cls(
             worker or f"{socket.gethostname()}/{os.getpid()}",

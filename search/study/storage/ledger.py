@@ -18,7 +18,7 @@ from search.study.environment import environment_digest
 from search.study.resume import check_goes_on
 from search.study.settings import DEFAULT_TRACKERS, FINAL
 from search.study.spec import StudySpec, stored_spec_of
-from search.study.storage.claim import Claim, Owner
+from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import N_SEGMENTS, LedgerStorage, database_time
 from search.study.storage.queue import Place, QueueState, n_started, opened, put_place
@@ -127,7 +127,9 @@ class Ledger:
             return replace(place, state=QueueState.PAUSED, reason=TIME_OVER)
         return place
 
-    def claim(self, owner: Owner, *, promote: int | None = None, new: bool = True) -> Claim | None:
+    def claim(
+        self, owner: WorkerIdentity, *, promote: int | None = None, new: bool = True
+    ) -> Claim | None:
         """Take the next trial, if the study is open and has one to hand out.
 
         First comes one that waits for a worker (interrupted, or taken back from a lost one), then
@@ -192,7 +194,7 @@ class Ledger:
         session: Session,
         place: Place,
         trial: Any,
-        owner: Owner,
+        owner: WorkerIdentity,
         *,
         promoted: bool = False,
         new: bool = False,

@@ -11,12 +11,12 @@ from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
 from search.errors import InputError
-from search.limits import trial_retries
 from search.records import TrialRecord
+from search.retry_limits import trial_retries
 from search.study.finalists import final_spec
 from search.study.settings import FINAL
 from search.study.spec import StudySpec
-from search.study.storage.claim import Owner, is_lost
+from search.study.storage.claim import WorkerIdentity, is_lost
 from search.study.storage.database import models
 from search.study.storage.ledger import CANCELLED_REASON, Ledger, best_value, stored_spec
 from search.study.storage.optuna_storage import database_time
@@ -24,7 +24,7 @@ from search.study.storage.queue import Place, QueueState, n_started, opened, put
 from search.study.storage.read import CLAIM_LOST_REASON
 
 
-def requeue_lost(ledger: Ledger, owner: Owner, *, grace_s: float) -> list[int]:
+def requeue_lost(ledger: Ledger, owner: WorkerIdentity, *, grace_s: float) -> list[int]:
     """Return the trials of lost workers to WAITING; their numbers. One that lost its workers too
     often fails.
 
@@ -57,7 +57,7 @@ def requeue_lost(ledger: Ledger, owner: Owner, *, grace_s: float) -> list[int]:
 
 
 def _lost(
-    ledger: Ledger, session: Session, owner: Owner, grace_s: float
+    ledger: Ledger, session: Session, owner: WorkerIdentity, grace_s: float
 ) -> list[tuple[Any, Mapping[str, Any]]]:
     began = time.monotonic()
     running = ledger.storage.silent_for(session, ledger.study_id)

@@ -8,8 +8,8 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from search.limits import grace_s
-from search.study.storage.claim import Owner, is_lost
+from search.retry_limits import grace_s
+from search.study.storage.claim import WorkerIdentity, is_lost
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import LedgerStorage, database_time
 
@@ -23,7 +23,7 @@ class TrackerClaim:
     Methods raise RetryLaterError when the database is out of reach.
     """
 
-    def __init__(self, storage: LedgerStorage, key: str, owner: Owner) -> None:
+    def __init__(self, storage: LedgerStorage, key: str, owner: WorkerIdentity) -> None:
         self._storage = storage
         self._key = key
         self._owner = owner

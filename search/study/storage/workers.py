@@ -9,7 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import LedgerStorage, database_time
 from search.study.storage.trial_rows import DamagedError, decoding
@@ -37,14 +37,14 @@ class WorkerRecord:
     """Seconds since then, when read."""
 
 
-class Roster:
+class WorkerRoster:
     """Where workers sign in and out. Raises RetryLaterError when the database is out of reach."""
 
     def __init__(self, storage: LedgerStorage) -> None:
         self._storage = storage
         self._study_id: int | None = None
 
-    def beat(self, owner: Owner, record: WorkerRecord) -> None:
+    def beat(self, owner: WorkerIdentity, record: WorkerRecord) -> None:
         """Say that the worker `owner` lives, and what it does."""
         study_id = self._id()
         with self._storage.session() as session:
@@ -53,7 +53,7 @@ class Roster:
             self._storage.put_study(session, study_id, {_key(owner): row})
             self._forget(session, study_id, now)
 
-    def leave(self, owner: Owner) -> None:
+    def leave(self, owner: WorkerIdentity) -> None:
         """Sign out."""
         study_id = self._id()
         with self._storage.session() as session:
@@ -110,5 +110,5 @@ def _legible(text: str, now: datetime) -> WorkerRecord | None:
     return None
 
 
-def _key(owner: Owner) -> str:
+def _key(owner: WorkerIdentity) -> str:
     return f"{owner.host}/{owner.pid}/{owner.born:.0f}"

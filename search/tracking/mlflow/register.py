@@ -24,7 +24,7 @@ from search.errors import StudyError
 from search.files import locked
 from search.paths import artifacts, home
 from search.records import StudyRecord
-from search.report.model import builder_name, how_kept, model_file
+from search.report.champion_network import builder_name, how_kept, model_file
 from search.report.read_evidence import read_evidence
 from search.secret import redacted
 from search.tracking.mlflow.client import open_client

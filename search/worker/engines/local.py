@@ -11,14 +11,14 @@ from pathlib import Path
 
 from search.errors import InputError
 from search.files import last_line, unwritable
-from search.limits import worker_restarts
+from search.retry_limits import worker_restarts
 from search.secret import without_secrets
 from search.study.settings import Settings
 from search.worker.engines.devices import Crew, Device, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew
-from search.worker.engines.order import Order
 from search.worker.engines.protocol import STOP_WAIT_S, Terms, Workers, no_options
 from search.worker.engines.restarts import Kept, Restarts
+from search.worker.engines.work_order import WorkOrder
 
 
 @dataclass
@@ -64,7 +64,7 @@ class LocalWorkers:
         except OSError as error:
             raise InputError(unwritable(self.folder, error)) from error
 
-    def go(self, order: Order) -> None:
+    def go(self, order: WorkOrder) -> None:
         """Let the workers carry out `order`."""
         self._order = order.to_line()
         for slot in self._slots:

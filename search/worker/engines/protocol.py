@@ -8,7 +8,7 @@ from typing import Protocol
 
 from search.study.settings import Settings
 from search.worker.engines.devices import Crew
-from search.worker.engines.order import Order
+from search.worker.engines.work_order import WorkOrder
 
 STOP_WAIT_S = 15.0
 
@@ -41,7 +41,7 @@ class Workers(Protocol):
     def start(self) -> None:
         """Start them: they load their framework, and wait for `go`. Raises InputError."""
 
-    def go(self, order: Order) -> None:
+    def go(self, order: WorkOrder) -> None:
         """Let them carry out `order`."""
 
     def check(self) -> bool:

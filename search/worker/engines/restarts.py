@@ -6,8 +6,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from search.limits import worker_restarts
-from search.worker.engines.order import HOPELESS
+from search.retry_limits import worker_restarts
+from search.worker.engines.work_order import HOPELESS
 
 RESTED_S = 20.0
 """What lived for so long may be started again as often as before."""

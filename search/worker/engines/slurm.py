@@ -26,9 +26,9 @@ from search.secret import without_secrets
 from search.study.settings import Settings
 from search.worker.engines.devices import Crew, cluster_crew, given_device
 from search.worker.engines.local import LocalWorkers
-from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.engines.protocol import STOP_WAIT_S, Terms, Workers
 from search.worker.engines.restarts import Restarts
+from search.worker.engines.work_order import HOPELESS, STOPPED, WorkOrder
 
 LOOK_S = 1.0
 ASK_S = 30.0
@@ -86,7 +86,7 @@ class WorkerJob:
                 if now != touched:
                     touched, heard = now, time.monotonic()
                 if line.endswith(b"\n") and not has_order:
-                    workers.go(Order.from_line(line))
+                    workers.go(WorkOrder.from_line(line))
                     has_order = True
             except OSError as error:  # a shared folder may be away for a moment
                 self._is_stopped |= isinstance(error, FileNotFoundError)
@@ -192,7 +192,7 @@ class SlurmWorkers:
             with suppress(OSError):
                 os.utime(self.order)
 
-    def go(self, order: Order) -> None:
+    def go(self, order: WorkOrder) -> None:
         """Let the jobs' workers carry out `order`."""
         self.order.write_bytes(order.to_line())
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from search.limits import worker_restarts
+from search.retry_limits import worker_restarts
 from search.tracking.follow import Finished
 from search.tracking.process import (
     DRAIN_WAIT_S,

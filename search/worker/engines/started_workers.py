@@ -6,7 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from search.errors import InputError
-from search.limits import worker_restarts
+from search.retry_limits import worker_restarts
 from search.study.settings import Settings
 from search.worker.engines import engine as engine_called
 from search.worker.engines.devices import Crew

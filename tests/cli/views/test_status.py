@@ -14,16 +14,16 @@ from rich.console import Console
 from search.cli.views.status import as_dict, render_status
 from search.cli.views.status_reader import Status, StatusReader, study_status
 from search.errors import InputError
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState
 from search.study.storage.steering import cancel, close, pause
-from search.study.storage.workers import Roster, WorkerRecord
+from search.study.storage.workers import WorkerRecord, WorkerRoster
 from tests.study.helpers import begin, epoch, spec, trial
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
-ME = Owner.me("me")
+ME = WorkerIdentity.me("me")
 pytestmark = pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
 Open = Callable[[], LedgerStorage]
 
@@ -95,8 +95,8 @@ def test_everything_in_the_storage_is_told_of_to_people_and_to_scripts(open_stor
     claim = begin(ledger, ME, [0.1, 0.2])
     ledger.report(claim, peak_host_mb=812.0)
     pause(halted, "lunch")
-    Roster(storage).beat(ME, WorkerRecord("host/1", "GPU 0", "one", claim.number))
-    Roster(storage).beat(replace(ME, pid=2), WorkerRecord("host/2", "GPU 1", note="no room"))
+    WorkerRoster(storage).beat(ME, WorkerRecord("host/1", "GPU 0", "one", claim.number))
+    WorkerRoster(storage).beat(replace(ME, pid=2), WorkerRecord("host/2", "GPU 1", note="no room"))
     reader = StatusReader(storage)
     status = reader.read(datetime.now(UTC))
     found = json.loads(json.dumps(as_dict(status)))

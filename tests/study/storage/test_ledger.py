@@ -11,8 +11,8 @@ import optuna
 import pytest
 
 from search.errors import ClaimLostError, InputError
-from search.limits import trial_retries
-from search.study.storage.claim import Claim, Owner
+from search.retry_limits import trial_retries
+from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.database import models
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
@@ -21,7 +21,7 @@ from tests.study.helpers import begin, epoch, spec
 
 Open = Callable[[], LedgerStorage]
 T = TypeVar("T")
-ME = Owner.me("me")
+ME = WorkerIdentity.me("me")
 DEAD = replace(ME, worker="dead", pid=2**22 + 1)
 ASKER = replace(ME, worker="asker", pid=1)
 ELSEWHERE = replace(ME, worker="far", host="another machine")

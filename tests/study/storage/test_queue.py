@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import TIME_OVER, Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE, Place, QueueState, open_studies, orphaned_studies
@@ -15,7 +15,7 @@ from search.study.storage.steering import cancel, close, pause, resume
 from tests.study.helpers import begin, spec, store_place
 
 Open = Callable[[], LedgerStorage]
-ME = Owner.me("me")
+ME = WorkerIdentity.me("me")
 on_sqlite = pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
 
 

@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from search.errors import InputError
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import TrialReader, read_study
@@ -19,7 +19,7 @@ Open = Callable[[], LedgerStorage]
 
 def test_a_reader_sees_every_change_of_every_trial(open_storage: Open) -> None:
     """It re-reads only what may have changed, which must leave nothing out."""
-    ledger, me = Ledger.open(open_storage(), spec(), {}), Owner.me("me")
+    ledger, me = Ledger.open(open_storage(), spec(), {}), WorkerIdentity.me("me")
     storage = open_storage()
     reader = TrialReader(storage, storage.get_study_id_from_name("s"))
     assert reader.read() == []
@@ -47,7 +47,7 @@ def test_a_reader_sees_every_change_of_every_trial(open_storage: Open) -> None:
 def test_trials_that_wait_at_their_rungs_are_not_read_again_and_again(
     open_storage: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger, me = Ledger.open(open_storage(), spec(n_trials=20), {}), Owner.me("me")
+    ledger, me = Ledger.open(open_storage(), spec(n_trials=20), {}), WorkerIdentity.me("me")
     for _ in range(20):
         ledger.give_back(begin(ledger, me, [0.1, 0.2, 0.3]), paused=True)
     reader = TrialReader(ledger.storage, ledger.study_id)
@@ -129,7 +129,7 @@ def test_what_can_not_be_read_is_told_by_study_and_trial(
     open_storage: Open, statement: str, told: str
 ) -> None:
     storage = open_storage()
-    ledger, me = Ledger.open(storage, spec(), {}), Owner.me("me")
+    ledger, me = Ledger.open(storage, spec(), {}), WorkerIdentity.me("me")
     ledger.complete(begin(ledger, me, [0.1]), 0.1)
     begin(ledger, me, [0.2, 0.3])
     reader = TrialReader(storage, ledger.study_id)
@@ -150,7 +150,7 @@ def test_what_can_not_be_read_is_told_by_study_and_trial(
 def test_what_optuna_reads_is_told_of_as_well(open_storage: Open) -> None:
     storage = open_storage()
     ledger = Ledger.open(storage, spec(), {})
-    begin(ledger, Owner.me("me"), [0.2])
+    begin(ledger, WorkerIdentity.me("me"), [0.2])
     for text in ("'{'", "CAST(x'7bff7d' AS TEXT)"):
         damage(
             storage, f"UPDATE trial_user_attributes SET value_json = {text} WHERE key = 'epoch:1'"

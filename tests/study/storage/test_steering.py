@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 
 from search.errors import ClaimLostError, RetryLaterError, StudyError
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
@@ -25,11 +25,11 @@ from search.study.storage.steering import (
     requeue_lost,
     resume,
 )
-from search.worker.outages import Patience
+from search.worker.outages import Outages
 from tests.study.helpers import begin, epoch, forget_beats, spec
 
 Open = Callable[[], LedgerStorage]
-ME = Owner.me("me")
+ME = WorkerIdentity.me("me")
 DEAD = replace(ME, worker="dead", pid=2**22 + 1)
 ASKER = replace(ME, worker="asker", pid=1)
 on_sqlite = pytest.mark.parametrize("storage_url", ["sqlite"], indirect=True)
@@ -184,12 +184,12 @@ def test_nobody_is_judged_for_one_grace_period_after_a_start_an_outage_or_a_jump
 ) -> None:
     begin(ledger, ME)
     forget_beats(ledger)  # all that a clock set forward, or an outage, shows
-    patience = Patience(threading.Event())
+    outages = Outages(threading.Event())
 
     def wait(seconds: int) -> None:
         for _ in range(seconds):
             later(clock, 1)
-            patience.note_beat()
+            outages.note_beat()
 
     def jump() -> None:
         clock.wall += 3600
@@ -200,15 +200,15 @@ def test_nobody_is_judged_for_one_grace_period_after_a_start_an_outage_or_a_jump
     def back() -> None:
         clock.wall -= 1800
 
-    for what in (lambda: None, patience.note_outage, jump, sleep_of_the_machine, back):
+    for what in (lambda: None, outages.note_outage, jump, sleep_of_the_machine, back):
         what()
-        assert patience.grace_s == math.inf
-        assert requeue_lost(ledger, ASKER, grace_s=patience.grace_s) == []
+        assert outages.grace_s == math.inf
+        assert requeue_lost(ledger, ASKER, grace_s=outages.grace_s) == []
         wait(59)
-        assert patience.grace_s == math.inf
+        assert outages.grace_s == math.inf
         wait(2)
-        assert patience.grace_s == 60
-    assert requeue_lost(ledger, ASKER, grace_s=patience.grace_s) == [0]
+        assert outages.grace_s == 60
+    assert requeue_lost(ledger, ASKER, grace_s=outages.grace_s) == [0]
 
 
 def test_a_call_is_repeated_through_an_outage_and_given_up_in_the_end(
@@ -216,11 +216,11 @@ def test_a_call_is_repeated_through_an_outage_and_given_up_in_the_end(
 ) -> None:
     stop = threading.Event()
     stop.wait = lambda timeout=None: later(clock, timeout or 0) or stop.is_set()  # type: ignore[assignment,func-returns-value]
-    patience = Patience(stop, give_up_s=100)
+    outages = Outages(stop, give_up_s=100)
     for _ in range(2):
         later(clock, 31)
-        patience.note_beat()
-    assert patience.grace_s == 60
+        outages.note_beat()
+    assert outages.grace_s == 60
     asked: list[float] = []
 
     def away() -> str:
@@ -229,20 +229,20 @@ def test_a_call_is_repeated_through_an_outage_and_given_up_in_the_end(
             raise RetryLaterError("away")
         return "there"
 
-    assert patience.call(away) == "there"
+    assert outages.call(away) == "there"
     pauses = [b - a for a, b in pairwise(asked)]
     assert pauses == pytest.approx([0.2, 0.4, 0.8, 1.6])
-    assert patience.grace_s == math.inf
+    assert outages.grace_s == math.inf
 
     def never() -> None:
         raise RetryLaterError("away for good")
 
     began = clock.steady
     with pytest.raises(StudyError, match="away for good"):
-        patience.call(never)
+        outages.call(never)
     assert 100 < clock.steady - began < 115
     stop.set()
     began = clock.steady
     with pytest.raises(StudyError):
-        patience.call(never)
+        outages.call(never)
     assert clock.steady == began

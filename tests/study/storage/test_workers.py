@@ -6,20 +6,20 @@ from dataclasses import replace
 from datetime import timedelta
 
 from search.study.storage import workers as module
-from search.study.storage.claim import Owner
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage, database_time
 from search.study.storage.queue import open_studies
-from search.study.storage.workers import Roster, WorkerRecord
+from search.study.storage.workers import WorkerRecord, WorkerRoster
 
-ME = Owner.me("a/1")
+ME = WorkerIdentity.me("a/1")
 OTHER = replace(ME, worker="b/2", host="b", pid=2)
 
 
 def test_workers_sign_in_tell_what_they_do_and_sign_out(
     open_storage: Callable[[], LedgerStorage], monkeypatch
 ) -> None:
-    rosters = [Roster(open_storage()), Roster(open_storage())]
-    reader = Roster(open_storage())
+    rosters = [WorkerRoster(open_storage()), WorkerRoster(open_storage())]
+    reader = WorkerRoster(open_storage())
     assert reader.read() == []
     rosters[1].beat(OTHER, WorkerRecord("b/2", "GPU 0"))
     storage = open_storage()

@@ -15,11 +15,11 @@ from search.errors import InputError
 from search.worker.engines import restarts
 from search.worker.engines.devices import Device
 from search.worker.engines.local import LocalWorkers
-from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.engines.restarts import Restarts
+from search.worker.engines.work_order import HOPELESS, STOPPED, WorkOrder
 from tests.worker.helpers import wait_until
 
-ORDER = Order("sqlite:////there/studies.db", ("s",))
+ORDER = WorkOrder("sqlite:////there/studies.db", ("s",))
 CODES = """#!/bin/sh
 # Notes what it was told, and ends as the file `exits` says; without one, once its stdin closes.
 read -r order

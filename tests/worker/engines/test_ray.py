@@ -22,14 +22,14 @@ import pytest
 from search.errors import InputError
 from search.study.environment import code_version
 from search.worker.engines import restarts
-from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.engines.ray import driver as ray_driver
 from search.worker.engines.ray.cluster import ClusterSettings, unfit
 from search.worker.engines.ray.driver import Driver
 from search.worker.engines.ray.engine import RayWorkers
 from search.worker.engines.ray.keeper import Keeper, Report, Terms, machine
+from search.worker.engines.work_order import HOPELESS, STOPPED, WorkOrder
 
-ORDER = Order("postgresql://user:hidden@db/gridless")
+ORDER = WorkOrder("postgresql://user:hidden@db/gridless")
 STAND_IN = """
 import json, os, sys, time
 folder = os.environ["GRIDLESS_HOME"]

@@ -22,12 +22,12 @@ from search.study.read_settings import settings_for
 from search.study.settings import Settings
 from search.training.probe import Corner, ProbeReport
 from search.worker.engines import engine, restarts, slurm
-from search.worker.engines.order import HOPELESS, STOPPED, Order
 from search.worker.engines.protocol import Terms, Workers
+from search.worker.engines.work_order import HOPELESS, STOPPED, WorkOrder
 from tests.worker.helpers import wait_until
 
 PASSWORD = "s3cr3t-w0rd"
-ORDER = Order(f"postgresql://user:{PASSWORD}@db/gridless", ("s",))
+ORDER = WorkOrder(f"postgresql://user:{PASSWORD}@db/gridless", ("s",))
 LOCAL = {"cluster": "local"}
 WORKER = """#!/bin/bash
 # Notes what it was told, and ends as the file `exits` says; without one, once its stdin closes.
@@ -321,7 +321,7 @@ def test_a_study_goes_on_from_its_epochs_after_a_preemption(
     terms = Terms(checked.folder, "mlp-digits", print, max_restarts=3)
     with engine("slurm").workers(checked.crew, checked.settings, terms) as workers:
         workers.start()
-        workers.go(Order(checked.storage.url, ("mlp-digits",)))
+        workers.go(WorkOrder(checked.storage.url, ("mlp-digits",)))
         watch_until(lambda: any(trial.epochs for trial in ledger.trials()))
         before = ledger.trials()[0].curve
         for process in job_of(workers).children(recursive=True):

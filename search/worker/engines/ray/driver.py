@@ -5,7 +5,7 @@ A process of its own, since Ray prints on stdout, takes SIGTERM for itself, and 
 when the cluster's head is lost. When stdin closes, or by SIGTERM, it has the workers give their
 trials back, and ends.
 
-Reads lines of JSON: its ClusterSettings, then {"order": …} with the line of an Order.
+Reads lines of JSON: its ClusterSettings, then {"order": …} with the line of a WorkOrder.
 Writes lines of JSON: {"problems": […]} if it can't start, else {"n_workers": n}, then every second
 {"at_work": …, "trouble": …}.
 """

@@ -15,16 +15,16 @@ from typing import Any
 
 from search.errors import InputError
 from search.files import last_line, unwritable
-from search.limits import worker_restarts
 from search.paths import home, storage_url
+from search.retry_limits import worker_restarts
 from search.study.environment import code_version
 from search.study.settings import Settings
 from search.worker.engines import protocol
 from search.worker.engines.devices import Crew, cluster_crew
-from search.worker.engines.order import Order
 from search.worker.engines.protocol import STOP_WAIT_S, Workers, no_options
 from search.worker.engines.ray.cluster import ClusterSettings
 from search.worker.engines.ray.keeper import Terms, machine
+from search.worker.engines.work_order import WorkOrder
 
 WORKER = ("-m", "search.worker")
 """The worker, as arguments of Python."""
@@ -140,7 +140,7 @@ class RayWorkers:
             terms=terms,
         )
 
-    def go(self, order: Order) -> None:
+    def go(self, order: WorkOrder) -> None:
         """Let the workers serve `order`."""
         self._send(json.dumps({"order": order.to_line().decode()}).encode() + b"\n")
 

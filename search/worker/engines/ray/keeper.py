@@ -11,14 +11,14 @@ from pathlib import Path
 
 from search.errors import InputError
 from search.files import last_line, unwritable
-from search.limits import worker_restarts
+from search.retry_limits import worker_restarts
 from search.secret import without_secrets
 from search.study.environment import code_version
 from search.worker.engines.devices import environment_for, given_device
 from search.worker.engines.gpu_locks import GpuClaims, claim_gpus
-from search.worker.engines.order import HOPELESS
 from search.worker.engines.protocol import STOP_WAIT_S
 from search.worker.engines.restarts import Kept
+from search.worker.engines.work_order import HOPELESS
 
 _KEPT_VARIABLES = ("GRIDLESS_HOME", "GRIDLESS_DATA", "KERAS_HOME")
 """Folders: what a node was started with goes before what the command has."""

@@ -9,7 +9,7 @@ HOPELESS = 4
 
 
 @dataclass(frozen=True)
-class Order:
+class WorkOrder:
     """Which studies to serve. It holds the database's password, so it goes by a pipe."""
 
     storage: str
@@ -26,7 +26,7 @@ class Order:
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
-    def from_line(cls, line: bytes) -> "Order":
+    def from_line(cls, line: bytes) -> "WorkOrder":
         """The order that `to_line` wrote."""
         raw = json.loads(line)
         return cls(**raw | {"studies": None if raw["studies"] is None else tuple(raw["studies"])})

@@ -3,7 +3,13 @@
 import pytest
 
 from search.errors import InputError
-from search.limits import database_wait_s, grace_s, limit_problems, trial_retries, worker_restarts
+from search.retry_limits import (
+    database_wait_s,
+    grace_s,
+    limit_problems,
+    trial_retries,
+    worker_restarts,
+)
 
 SETTINGS = {
     "GRIDLESS_GRACE_S": (grace_s, 60.0, ("0", "-1", "inf", "soon")),
