@@ -11,7 +11,7 @@ from search.records import State, TrialRecord
 from search.study.spec import StudySpec
 from search.study.storage.ledger import TIME_OVER, Ledger, finals_of
 from search.study.storage.queue import Place, QueueState
-from search.study.storage.steering import pause
+from search.study.storage.study_state import pause
 from search.study.storage.workers import WorkerRoster
 from search.worker.engines.protocol import Workers
 from search.worker.engines.work_order import WorkOrder

@@ -4,7 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -91,14 +91,18 @@ def pause(name: str) -> int:
     """Take STUDY off the queue: running trials are given back within seconds, and `resume` goes on
     with them.
     """
-    return _steer(name, "pause", lambda control, ledger: control.pause(ledger, "by gridless pause"))
+    from search.study.storage.study_state import pause as pause_study
+
+    return _steer(name, "pause", lambda ledger: pause_study(ledger, "by gridless pause"))
 
 
 @click.command()
 @click.argument("name", metavar="STUDY")
 def resume(name: str) -> int:
     """Put a paused or cancelled STUDY back on the queue."""
-    return _steer(name, "resume", lambda control, ledger: control.resume(ledger))
+    from search.study.storage.study_state import resume as resume_study
+
+    return _steer(name, "resume", resume_study)
 
 
 @click.command()
@@ -107,19 +111,19 @@ def cancel(name: str) -> int:
     """End STUDY: what runs or waits becomes PRUNED, what ended stays, and no new trial is
     started.
     """
+    from search.study.storage.study_state import cancel as cancel_study
     from search.worker.trial_files import drop_checkpoints
 
-    def end(control: Any, ledger: "Ledger") -> "QueueState":
-        state: QueueState = control.cancel(ledger)
+    def end(ledger: "Ledger") -> "QueueState":
+        state = cancel_study(ledger)
         drop_checkpoints(ledger.name, ledger.trials())
         return state
 
     return _steer(name, "cancel", end)
 
 
-def _steer(name: str, verb: str, act: "Callable[[Any, Ledger], QueueState]") -> int:
+def _steer(name: str, verb: str, act: "Callable[[Ledger], QueueState]") -> int:
     from search.paths import storage_url
-    from search.study.storage import steering as control
     from search.study.storage.ledger import Ledger, finals_of
     from search.study.storage.optuna_storage import LedgerStorage
 
@@ -128,7 +132,7 @@ def _steer(name: str, verb: str, act: "Callable[[Any, Ledger], QueueState]") -> 
         Ledger(storage, name),
         *(Ledger(storage, final) for final in finals_of(storage, [name])),
     ]
-    states = {ledger.name: act(control, ledger) for ledger in ledgers}
+    states = {ledger.name: act(ledger) for ledger in ledgers}
     for study, state in states.items():
         echo(f"{study}: {state}")
     goal = {"pause": "paused", "resume": "open", "cancel": "cancelled"}[verb]

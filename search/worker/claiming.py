@@ -10,9 +10,11 @@ from search.strategies import Strategy
 from search.study.environment import environment
 from search.study.failing import alike_failure
 from search.study.storage.claim import Claim, WorkerIdentity
+from search.study.storage.final_study import grow_finals, open_finals
 from search.study.storage.ledger import Ledger
+from search.study.storage.lost_trials import requeue_lost
 from search.study.storage.queue import Place, QueueState
-from search.study.storage.steering import close, finish, grow_finals, open_finals, requeue_lost
+from search.study.storage.study_state import close, finish
 from search.worker.outages import Outages
 from search.worker.trial_files import drop_checkpoints
 

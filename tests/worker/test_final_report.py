@@ -14,7 +14,7 @@ from search.study.storage.due_reports import due_reports, note_report, take_repo
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState, places
-from search.study.storage.steering import cancel, close, pause, resume
+from search.study.storage.study_state import cancel, close, pause, resume
 from search.study.storage.workers import WorkerRecord, WorkerRoster
 from search.worker.final_report import FinalReports
 from search.worker.outages import Outages

@@ -12,7 +12,7 @@ import pytest
 
 from search.errors import StudyError
 from search.study.storage.queue import QueueState
-from search.study.storage.steering import CANCELLED_REASON, cancel, pause, resume
+from search.study.storage.study_state import CANCELLED_REASON, cancel, pause, resume
 from search.study.storage.workers import WorkerRoster
 from search.training.job import Job
 from search.worker import service

@@ -13,7 +13,7 @@ from search.errors import GridlessError, InputError
 from search.paths import cache
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import QueueState
-from search.study.storage.steering import cancel, pause, resume
+from search.study.storage.study_state import cancel, pause, resume
 from search.study.storage.workers import WorkerRecord, WorkerRoster
 from search.training.job import Job
 from tests.study.helpers import begin

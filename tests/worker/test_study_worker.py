@@ -9,9 +9,10 @@ import pytest
 from search.errors import InputError, StudyError, TrialError
 from search.report.text.code_changes import code_words
 from search.study.storage.ledger import Ledger
+from search.study.storage.lost_trials import requeue_lost
 from search.study.storage.queue import QueueState
 from search.study.storage.read import read_study
-from search.study.storage.steering import cancel, pause, requeue_lost, resume
+from search.study.storage.study_state import cancel, pause, resume
 from search.study.user_code import user_code
 from search.training.job import Job
 from search.worker.trial_files import TrialFiles

@@ -18,7 +18,7 @@ from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState
-from search.study.storage.steering import cancel, close, pause
+from search.study.storage.study_state import cancel, close, pause
 from search.study.storage.workers import WorkerRecord, WorkerRoster
 from tests.study.helpers import begin, epoch, spec, trial
 

@@ -15,8 +15,9 @@ from search.retry_limits import trial_retries
 from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.database import models
 from search.study.storage.ledger import Ledger
+from search.study.storage.lost_trials import requeue_lost
 from search.study.storage.optuna_storage import LedgerStorage
-from search.study.storage.steering import close, requeue_lost
+from search.study.storage.study_state import close
 from tests.study.helpers import begin, epoch, spec
 
 Open = Callable[[], LedgerStorage]

@@ -11,7 +11,7 @@ from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import TIME_OVER, Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE, Place, QueueState, open_studies, orphaned_studies
-from search.study.storage.steering import cancel, close, pause, resume
+from search.study.storage.study_state import cancel, close, pause, resume
 from tests.study.helpers import begin, spec, store_place
 
 Open = Callable[[], LedgerStorage]

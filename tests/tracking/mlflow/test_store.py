@@ -15,7 +15,7 @@ import pytest
 from search.records import Reported
 from search.study.finalists import final_spec
 from search.study.storage.ledger import Ledger
-from search.study.storage.steering import close
+from search.study.storage.study_state import close
 from search.study.storage.tracked import put_reported
 from search.tracking.mlflow import store as mlflow_store
 from search.tracking.mlflow.client import open_client

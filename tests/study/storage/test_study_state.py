@@ -14,17 +14,10 @@ import pytest
 from search.errors import ClaimLostError, RetryLaterError, StudyError
 from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
+from search.study.storage.lost_trials import requeue_lost
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
-from search.study.storage.steering import (
-    CANCELLED_REASON,
-    cancel,
-    close,
-    finish,
-    pause,
-    requeue_lost,
-    resume,
-)
+from search.study.storage.study_state import CANCELLED_REASON, cancel, close, finish, pause, resume
 from search.worker.outages import Outages
 from tests.study.helpers import begin, epoch, forget_beats, spec
 
