@@ -83,6 +83,7 @@ def bench(
     """
     from search.actions.check_suite import prepare_suite
     from search.actions.plan_suite import open_suite
+    from search.tracking.trackers import check_ready
     from search.worker.engines.started_workers import started_workers
 
     say = sayer(quiet)
@@ -96,6 +97,7 @@ def bench(
             else _describe(bench)
         )
         return 0
+    check_ready(bench.settings.tracker or (), bench.storage)
     say(_describe(bench))
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     ends: list[End] = []

@@ -45,6 +45,7 @@ def study(options: StudyOptions, crew: CrewOptions) -> int:
     It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
     from search.actions.check_study import check
+    from search.tracking.trackers import check_ready
     from search.worker.engines.started_workers import started_workers
 
     say = sayer(options.quiet)
@@ -52,6 +53,7 @@ def study(options: StudyOptions, crew: CrewOptions) -> int:
     if options.dry_run:
         return _show_plan(request, say, as_json=options.as_json)
     checked = check(request, say)
+    check_ready(checked.settings.tracker or (), checked.storage)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     with started_workers(
         checked.crew,

@@ -107,8 +107,16 @@ def _trackers(storage: LedgerStorage, request: Request) -> set[str]:
         return set()
     usable = {name for name in names if tracker_problem(name) is None}
     if request.only_shared:
-        usable = {name for name in usable if not tracker_maker(name)(Ids(storage)).is_local}
+        usable = {name for name in usable if _is_shared(storage, name)}
     return usable
+
+
+def _is_shared(storage: LedgerStorage, name: str) -> bool:
+    try:
+        return not tracker_maker(name)(Ids(storage)).is_local
+    except Exception as error:  # a user's tracker may raise whatever it likes
+        logger.warning("%s: %s", name, error)
+        return False
 
 
 def _stop_with_stdin() -> threading.Event:

@@ -1,12 +1,14 @@
 """Making a tracker by its name."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import entry_points
 
 from search.errors import InputError
 from search.registry import TRACKERS
+from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.tracked import Ids as StoredIds
 from search.study.trackers import tracker_problem
-from search.tracking.protocol import Ids, Tracker
+from search.tracking.protocol import Ids, NotReadyError, Tracker
 
 
 def tracker_maker(name: str) -> Callable[[Ids], Tracker]:
@@ -20,3 +22,19 @@ def tracker_maker(name: str) -> Callable[[Ids], Tracker]:
         rule = f"the tracker {name} can't be imported from {point.value}"
         raise InputError(f"{rule} ({type(error).__name__}: {error}); mend its module") from error
     return make
+
+
+def check_ready(names: Iterable[str], storage: LedgerStorage) -> None:
+    """Make sure that this process can use the trackers `names`. Raises InputError, with every
+    remedy.
+    """
+    problems: list[str] = []
+    for name in names:
+        try:
+            tracker_maker(name)(StoredIds(storage))
+        except InputError as error:
+            problems += error.problems
+        except NotReadyError as error:
+            problems.append(f"--tracker {name}: {error}")
+    if problems:
+        raise InputError(problems)
