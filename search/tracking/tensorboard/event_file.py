@@ -1,5 +1,6 @@
 """A file of TensorBoard's events that several processes append to, one after another."""
 
+import math
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -35,8 +36,8 @@ class EventFile:
         self._lock = locked(self._path, wait=True)
         self._new = bytearray()
         self._size = 0
-        self._steps: dict[str, set[int]] = defaultdict(set)
-        self._last: dict[str, float] = {}
+        self._series: dict[str, dict[int, float]] = defaultdict(dict)
+        """Each tag's values by step, in their order."""
 
     def __enter__(self) -> Self:
         """Read what is there."""
@@ -59,24 +60,16 @@ class EventFile:
             self._lock.__exit__(kind, error, trace)
 
     def add_scalars(self, values: Mapping[str, float], step: int, at: float) -> None:
-        """Those of `values` that have no point at `step` yet."""
-        due = {tag: value for tag, value in values.items() if step not in self._steps[tag]}
-        self._add_scalars(due, step, at)
+        """Those of `values` that are not at `step` yet."""
+        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
+        due = [point for point in points if not self._has(point, step)]
+        if due:
+            self._add(Event(wall_time=at, step=step, summary=Summary(value=due)))
 
-    def change_scalars(self, values: Mapping[str, float], step: int, at: float) -> None:
-        """Those of `values` that differ from their last point; TensorBoard replaces it."""
-        due = {tag: value for tag, value in values.items() if self._differs(tag, value)}
-        self._add_scalars(due, step, at)
-
-    def add_once(self, summary: Summary, at: float) -> None:
-        """A `summary` of which the first one counts."""
-        if summary.value[0].tag not in self._steps:
-            self._add(Event(wall_time=at, step=0, summary=summary))
-
-    def _add_scalars(self, values: Mapping[str, float], step: int, at: float) -> None:
-        if values:
-            points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-            self._add(Event(wall_time=at, step=step, summary=Summary(value=points)))
+    def add_once(self, summary: Summary, at: float, step: int = 0) -> None:
+        """A `summary` without numbers, of which the first one at `step` counts."""
+        if step not in self._series[summary.value[0].tag]:
+            self._add(Event(wall_time=at, step=step, summary=summary))
 
     def _add(self, event: Event) -> None:
         if not self._size and not self._new:
@@ -85,14 +78,16 @@ class EventFile:
         self._note(event)
 
     def _note(self, event: Event) -> None:
-        for value in event.summary.value:
-            self._steps[value.tag].add(event.step)
-            self._last[value.tag] = value.simple_value
+        for point in event.summary.value:
+            series = self._series[point.tag]
+            # A step that comes again begins the rest anew, for TensorBoard too.
+            while series and next(reversed(series)) >= event.step:
+                series.popitem()
+            series[event.step] = point.simple_value
 
-    def _differs(self, tag: str, value: float) -> bool:
-        # As TensorBoard keeps it, with 32 bits.
-        kept = Summary.Value(simple_value=value).simple_value
-        return tag not in self._last or self._last[tag] != kept
+    def _has(self, point: Summary.Value, step: int) -> bool:
+        value = self._series[point.tag].get(step)
+        return value is not None and (value == point.simple_value or math.isnan(value))
 
     def _append(self) -> None:
         with self._path.open("r+b") as file:

@@ -60,7 +60,8 @@ class TensorBoardTracker:
         note = summary_of[None].tags.get("note") if None in summary_of else None
         if note:
             with EventFile(self._folder(search.study)) as file:
-                file.add_once(text_pb("result", note), summaries.time_of_last(search))
+                n_trials = len(search.study.trials)  # with more, it is another one
+                file.add_once(text_pb("result", note), summaries.time_of_last(search), n_trials)
         if search.finalists:
             self._write_all(search.finalists, summaries.of_replicates(search))
 
@@ -106,7 +107,7 @@ def _write(
         file.add_once(hparams_pb(_params(study, trial), _group(study, trial), began), began)
         for epoch in trial.curve:
             file.add_scalars({**epoch.values, "seconds": epoch.seconds}, epoch.step, epoch.at)
-        file.change_scalars(values, trial.epochs, at)
+        file.add_scalars(values, trial.epochs, at)
         if trial.state.is_final:
             file.add_once(_session_end(trial.state, at), at)
 
