@@ -64,7 +64,7 @@ def read_tensorboard(home):
             end = metadata.parse_session_end_info_plugin_data(tags[metadata.SESSION_END_INFO_TAG])
             state = "failed" if end.status == Status.STATUS_FAILURE else "finished"
         points = {
-            tag: [(e.step, e.value) for e in events.Scalars(tag)]
+            tag.rpartition("/")[2]: [(e.step, e.value) for e in events.Scalars(tag)]
             for tag in events.Tags()["scalars"]
         }
         params = {name: getattr(v, v.WhichOneof("kind")) for name, v in start.hparams.items()}

@@ -24,6 +24,7 @@ from search.tracking.titles import repeat_of
 
 _UID = ".study"
 """The file that tells whose a study's folder is."""
+_BEST = "best_val_accuracy"
 
 
 class TensorBoardTracker:
@@ -106,10 +107,18 @@ def _write(
     with EventFile(folder / _run_name(study, trial)) as file:
         file.add_once(hparams_pb(_params(study, trial), _group(study, trial), began), began)
         for epoch in trial.curve:
-            file.add_scalars({**epoch.values, "seconds": epoch.seconds}, epoch.step, epoch.at)
-        file.add_scalars(values, trial.epochs, at)
+            measured = {**epoch.values, "seconds": epoch.seconds}
+            file.add_scalars(_tagged("epoch", measured), epoch.step, epoch.at)
+        file.add_scalars(_tagged("final", values), trial.epochs, at)
+        # Charts and columns are sorted by name: this comes first, without a section.
+        if _BEST in values and trial.best:
+            file.add_scalars({_BEST: values[_BEST]}, trial.best.step, trial.best.at)
         if trial.state.is_final:
             file.add_once(_session_end(trial.state, at), at)
+
+
+def _tagged(section: str, values: Mapping[str, float]) -> dict[str, float]:
+    return {f"{section}/{name}": value for name, value in values.items() if name != _BEST}
 
 
 def _session_end(state: State, at: float) -> Summary:
@@ -137,7 +146,7 @@ def _group(study: StudyRecord, trial: TrialRecord) -> str:
     setting = _run_name(study, trial)
     if repeat:
         setting = setting.removesuffix(f"-seed-{repeat.seed}")
-    return f"{study.name}/{setting}"
+    return f"{setting} of {study.name}"
 
 
 def _params(study: StudyRecord, trial: TrialRecord) -> dict[str, bool | float | str]:
