@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TextIO
 
 import optuna
 
@@ -50,6 +51,7 @@ class _Formatter(logging.Formatter):
 def main() -> int:
     """Do what stdin asks for; 1 if the studies' storage can't be used."""
     request = Request.from_line(sys.stdin.buffer.readline())
+    answers = _own_stdout()
     handler = logging.StreamHandler()
     handler.setFormatter(_Formatter(request.storage))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -62,8 +64,18 @@ def main() -> int:
         logger.error("%s", error)
         return 1
     for name, finished in _follow_all(storage, request, stop).items():
-        sys.stdout.write(answer_line(name, finished))
+        answers.write(answer_line(name, finished))
+    answers.close()
     return 0
+
+
+def _own_stdout() -> TextIO:
+    """Where answers go. What a tracker prints goes to the log, and no process that one starts keeps
+    the command waiting for the end of its answers.
+    """
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    return answers
 
 
 def _follow_all(
