@@ -16,7 +16,7 @@ _LONGEST, _MOST_BYTES = 100, 200
 """Characters and bytes of a name: file systems allow 255 bytes, of which endings need some."""
 FINAL = ".final"
 """What the name of a study's replicates ends with."""
-_RESERVED = {"comparisons", "mlflow-artifacts"}
+_RESERVED = {"comparisons", "mlflow-artifacts", "tensorboard", "wandb"}
 _NOT_NAMES = {"true", "false", "na", "nan", "null", "none", "auto"}
 """What CSV readers take for truth or for nothing, and what `--warm-start` does."""
 DEFAULT_STRATEGY = "default"
