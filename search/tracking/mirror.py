@@ -167,23 +167,27 @@ class Mirror:
         header = None
         marks = self._marks.setdefault(study.study_id, {})
         for rows in changed_trials(self._storage, study, marks):
-            turn.holder = self._holder()
-            if turn.holder or stop():
-                break
             header = header or read_study(self._storage, study.name, with_trials=False)
             cursor = study.cursor
+            newest = cursor.newest
             pending = dict(cursor.pending)
             for trial_id, trial in rows:
+                # Each time, since a tracker may take seconds for a trial.
+                turn.holder = self._holder()
+                if turn.holder or stop():
+                    break
                 self._bring_trial(header, trial_id, trial, pending.get(trial_id, 0), turn)
                 pending[trial_id] = trial.epochs
                 if trial.state.is_final:
                     del pending[trial_id]
                     self._looks.pop(trial_id, None)
-            newest = max(cursor.newest, rows[-1][0])
+                newest = max(newest, trial_id)
             moved = replace(cursor, newest=newest, pending=pending)
             if moved != cursor:
                 put_cursor(self._storage, study.study_id, self._key, moved)
                 study = replace(study, cursor=moved)
+            if turn.holder or stop():
+                break
         return study
 
     def _bring_trial(

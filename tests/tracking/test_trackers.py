@@ -269,3 +269,27 @@ def test_wandb_finds_the_key_that_its_login_kept(online, storage, monkeypatch, o
     (own_home / "netrc").write_text(f"machine {host} login user password {'0' * 40}\n")
     (own_home / "netrc").chmod(0o600)
     assert make(Ids(storage)).target.endswith("/gridless")
+
+
+def test_a_slow_tracker_is_stopped_between_two_trials_and_goes_on_there(storage):
+    ledger = Ledger.open(storage, spec(name="many", n_trials=5), {})
+    for _ in range(5):
+        ledger.complete(begin(ledger, ME, [0.1]), 0.1)
+    brought = []
+
+    class Slow:
+        target, is_local = "slow", False
+
+        def __init__(self, _ids):
+            pass
+
+        def trial_changed(self, _study, trial, _new):
+            brought.append(trial.number)
+
+        def study_ended(self, _search, _files):
+            pass
+
+    mirror(storage, ME, Slow).turn(stop=lambda: len(brought) == 2)
+    assert brought == [0, 1]
+    mirror(storage, ME, Slow).turn()
+    assert brought == [0, 1, 2, 3, 4]
