@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -21,10 +22,11 @@ from tests.study.helpers import begin, epoch, spec, store_place
 from tests.tracking import readers
 from tests.tracking.helpers import ME, mirror
 
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 TRACKERS = {
-    "mlflow": ("search.tracking.mlflow.tracker", "MlflowTracker"),
-    "tensorboard": ("search.tracking.tensorboard.tracker", "TensorBoardTracker"),
-    "wandb": ("search.tracking.wandb.tracker", "WandbTracker"),
+    name: value.split(":")
+    for name, value in PROJECT["project"]["entry-points"]["gridless.trackers"].items()
 }
 
 
@@ -93,8 +95,7 @@ from tests.tracking.helpers import DEAD
 mirror.put_cursor = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 mirror.Mirror(LedgerStorage({storage.url!r}), "mlflow", {name}, DEAD).turn()
 """
-    root = Path(__file__).parents[2]
-    process = subprocess.run([sys.executable, "-c", program], cwd=root, check=False)
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
     assert process.returncode == -9
 
 
