@@ -67,14 +67,16 @@ class Follower:
         With `thorough`, what was brought of their ends is looked at, too.
         """
         until = time.monotonic() + limit_s
+        before: list[str] = []
         while True:
             turn, error = self._turn(names, lambda: time.monotonic() > until, thorough)
             left = self._left(names)
-            is_late = time.monotonic() > until
-            if error or is_late or not left or not (turn.holder or turn.is_begun_anew):
+            is_stuck = not turn.holder and left == before
+            if error or not left or is_stuck or time.monotonic() > until:
                 break
-            # What another process brings and leaves is ours.
-            time.sleep(_NAP_S if turn.holder else 0.0)
+            # What another process brings and leaves is ours; it may just have written more, too.
+            before = left
+            time.sleep(_NAP_S)
         self._let_go()
         reasons = [*turn.errors.values(), *([error] if error else [])]
         if left and not reasons:

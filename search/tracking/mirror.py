@@ -45,8 +45,6 @@ class Turn:
     """Why a study could not be brought, by its name."""
     holder: str | None = None
     """Another process that brings the studies, if it is not this one."""
-    is_begun_anew: bool = False
-    """Whether what was brought of a study is gone, so that all is to be brought again."""
 
 
 class Mirror:
@@ -154,7 +152,6 @@ class Mirror:
             yield
         except GoneError:
             logger.warning("%s: all of %s is brought again", self._name, study.name)
-            turn.is_begun_anew = True
             forget(self._storage, study.study_id, self._key)
             self._marks.pop(study.study_id, None)
         except (RefusedError, InputError) as error:

@@ -13,6 +13,12 @@ from tests.study.helpers import begin, epoch, spec, store_place
 from tests.tracking.helpers import DEAD, ELSEWHERE, ME, mirror, runs, steps
 
 
+@pytest.fixture
+def storage(open_storage):
+    """Each kind of database."""
+    return open_storage()
+
+
 class Notes:
     """A tracker that remembers what it was brought."""
 
@@ -151,7 +157,8 @@ def test_a_damaged_study_keeps_no_other_back(ledger, storage):
     other = Ledger.open(storage, spec(name="other"), {})
     begin(other, ME, [0.1])
     with storage.session() as session:
-        storage.put(session, 1, user={"epoch:1": "no epoch"})
+        [trial_id] = storage.open_trials(ledger.study_id)
+        storage.put(session, trial_id, user={"epoch:1": "no epoch"})
     notes = Notes()
     turn = mirror(storage, make=lambda _ids: notes).turn()
     assert [name for name, *_ in notes.trials] == ["other"]

@@ -30,6 +30,8 @@ _CURSOR, _FILES, _ID = "tracked:", "tracked_files:", "tracked_id:"
 """What attributes of studies and trials begin with; the tracker's key follows."""
 BOOKKEEPING = (_CURSOR, _FILES, _ID)
 _TRIAL_ATTRS: Any = models.TrialUserAttributeModel
+_LAST = 2**31 - 1
+"""The largest trial_id that databases hold."""
 _CHUNK = 200
 """Trials that are read at a time, so that memory does not grow with a study."""
 
@@ -139,7 +141,7 @@ def changed_trials(
 def _read(
     storage: LedgerStorage, study: TrackedStudy, chosen: set[int], *, newest: int | None
 ) -> list[tuple[int, TrialRecord]]:
-    after = 2**62 if newest is None else newest
+    after = _LAST if newest is None else newest
     rows = storage.read_trials(study.study_id, chosen, after, limit=_CHUNK)
     return [(row.trial_id, record_of(study.name, row)) for row in rows]
 
