@@ -45,6 +45,8 @@ class Turn:
     """Why a study could not be brought, by its name."""
     holder: str | None = None
     """Another process that brings the studies, if it is not this one."""
+    gone: set[str] = field(default_factory=set)
+    """Studies of which what was brought is gone, so that all is to be brought again."""
 
 
 class Mirror:
@@ -91,14 +93,18 @@ class Mirror:
         for name, study in studies.items():
             if turn.holder or stop():
                 break
-            with self._noting(study, turn):
+            if name in turn.gone:
+                continue
+            with self._noting(turn, study, studies.get(name + FINAL)):
                 studies[name] = self._bring_trials(study, turn, stop)
         for name, study in studies.items():
             if stop():
                 break
-            if not _is_part(name, studies):
-                with self._noting(study, turn):
-                    self._bring_end(study, studies.get(name + FINAL), turn, thorough)
+            # Of what is gone, the trials come first.
+            if not _is_part(name, studies) and not turn.gone & {name, name + FINAL}:
+                finals = studies.get(name + FINAL)
+                with self._noting(turn, study, finals):
+                    self._bring_end(study, finals, turn, thorough)
         return turn
 
     def left(self, names: Collection[str] | None = None) -> list[str]:
@@ -146,14 +152,21 @@ class Mirror:
         return self._name in DEFAULT_TRACKERS and (was_tracked or not study.place.state.is_over)
 
     @contextmanager
-    def _noting(self, study: TrackedStudy, turn: Turn) -> Iterator[None]:
-        """Note in `turn` what keeps `study`, and no other, from being brought."""
+    def _noting(
+        self, turn: Turn, study: TrackedStudy, finals: TrackedStudy | None
+    ) -> Iterator[None]:
+        """Note in `turn` what keeps `study`, and no other, from being brought. What is gone of it
+        is gone of its finalists, too.
+        """
         try:
             yield
         except GoneError:
             logger.warning("%s: all of %s is brought again", self._name, study.name)
-            forget(self._storage, study.study_id, self._key)
-            self._marks.pop(study.study_id, None)
+            for part in (study, finals) if finals else (study,):
+                turn.gone.add(part.name)
+                forget(self._storage, part.study_id, self._key)
+                self._marks.pop(part.study_id, None)
+            self._looks.clear()
         except (RefusedError, InputError) as error:
             turn.errors[study.name] = str(error)
 

@@ -157,17 +157,24 @@ def test_a_trial_that_began_anew_shows_its_last_training(tensorboard, ledger, st
     assert read_tensorboard(own_home)["trial-0000"].curve()[-2:] == [(3, 0.3), (2, 0.5)]
 
 
-def test_a_folder_that_was_deleted_is_written_again(tensorboard, ledger, storage, own_home):
+def test_a_folder_that_was_deleted_is_written_again(tensorboard, storage, own_home):
+    ledger = Ledger.open(storage, spec(name="mlp-digits", n_trials=3, finalists=0), {})
     ledger.complete(begin(ledger, ME, [0.1]), 0.1)
     claim = begin(ledger, ME, [0.2])
-    mirror(storage, ME, tensorboard).turn()
+    paused = begin(ledger, ME, [0.4])
+    ledger.give_back(paused, paused=True)
+    each = mirror(storage, ME, tensorboard)
+    each.turn()
     shutil.rmtree(own_home / "tensorboard")
     ledger.report(claim, [epoch(2, 0.3)])
-    each = mirror(storage, ME, tensorboard)
-    assert each.turn().is_begun_anew
+    assert each.turn().gone
     each.turn()
     curves = {name: run.curve() for name, run in read_tensorboard(own_home).items()}
-    assert curves == {"trial-0000": [(1, 0.1)], "trial-0001": [(1, 0.2), (2, 0.3)]}
+    assert curves == {
+        "trial-0000": [(1, 0.1)],
+        "trial-0001": [(1, 0.2), (2, 0.3)],
+        "trial-0002": [(1, 0.4)],
+    }
 
 
 def test_a_study_made_anew_gets_a_folder_of_its_own(tensorboard, ledger, storage, own_home):

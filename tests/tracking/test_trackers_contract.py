@@ -1,9 +1,12 @@
 """What every tracker that comes with Gridless promises, each read back by its own programs."""
 
+import shutil
+import sqlite3
 import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +40,17 @@ class Kind:
     name: str
     make: Callable[[Any], Any]
     home: Path
+
+    def lose(self) -> None:
+        """Remove all that it has, as somebody may."""
+        if self.name == "mlflow":
+            with closing(sqlite3.connect(self.home / "mlflow.db")) as database, database:
+                for table in ("runs", "tags", "experiment_tags", "params", "metrics"):
+                    database.execute(f"DELETE FROM {table}")
+                database.execute("DELETE FROM latest_metrics")
+                database.execute("DELETE FROM experiments WHERE experiment_id != 0")
+        else:
+            shutil.rmtree(self.home / self.name)
 
     def read(self) -> dict[str, readers.Run]:
         """What it has, by the names of trials."""
@@ -182,3 +196,24 @@ def test_the_end_brings_the_figures_of_finalists_as_often_as_it_is_told(
     for run in runs.values():
         steps = [step for step, _ in run.points["val_accuracy"]]
         assert steps == sorted(set(steps))
+
+
+def test_what_a_tracker_lost_is_brought_again_with_replicates(kind, ledger, storage, own_home):
+    for values in ([0.1, 0.3], [0.2, 0.9], [0.2, 0.4]):
+        ledger.complete(begin(ledger, ME, values), values[-1])
+    paused = begin(ledger, ME, [0.1])
+    ledger.give_back(paused, paused=True)
+    final = Ledger.open(storage, final_spec(ledger.spec, ledger.trials()), {})
+    replicate(final, own_home)
+    bring(storage, kind)
+    before = {name: run.curve() for name, run in kind.read().items()}
+    assert len(before) == 4 + len(final.spec.replicates)
+    kind.lose()
+    again = ledger.claim(ME, promote=3)
+    ledger.report(again, [epoch(2, 0.2)])
+    ledger.give_back(again, paused=True)
+    for part in (ledger, final):
+        store_place(part, replace(part.place(), state=QueueState.DONE, due=False))
+    bring(storage, kind, thorough=True)
+    after = {name: run.curve() for name, run in kind.read().items()}
+    assert after == before | {"trial-0003": curve(0.1, 0.2)}
