@@ -31,6 +31,7 @@ from search.tracking.mlflow.runs import (
 from search.tracking.mlflow.writer import Point, RunWriter, to_ms
 from search.tracking.protocol import GoneError, Ids, RefusedError
 from search.tracking.summaries import Summary, measured, of_replicates, of_search, time_of_last
+from search.tracking.titles import repeat_of, title
 from search.tracking.uri import default_artifact_root, is_remote
 
 _SETTINGS = ("n_trials", "epochs", "seed", "strategy", "validation_fraction", "precision")
@@ -144,8 +145,8 @@ class Store:
             return _Place(*self._by_id(study, stored))
         name = study.name.removesuffix(FINAL)
         # Earlier versions put replicates into an experiment of their own.
-        for title in dict.fromkeys([study.name, name]):
-            experiment = self._client.get_experiment_by_name(title)
+        for experiment_name in dict.fromkeys([study.name, name]):
+            experiment = self._client.get_experiment_by_name(experiment_name)
             if experiment is None:
                 continue
             self._check(experiment)
@@ -204,11 +205,11 @@ class Store:
         name = f"trial-{trial.number:04d}"
         tags = {KIND: "trial", TRIAL: f"{trial.number}", PARENT: place.parent.id}
         if place.is_nested:
-            source = _source(study, trial)
-            below = (
-                None if source is None else self._ids.get(study.name.removesuffix(FINAL), source)
-            )
-            name = _replicate_name(study, trial)
+            repeat = repeat_of(study, trial)
+            below = None
+            if repeat and repeat.source is not None:
+                below = self._ids.get(study.name.removesuffix(FINAL), repeat.source)
+            name = title(study, trial)
             tags = {
                 KIND: "replicate",
                 REPLICATE: f"{trial.number}",
@@ -264,22 +265,9 @@ def _tags(study: StudyRecord, trial: TrialRecord) -> dict[str, str]:
         "data_digest": study.spec.get("data_digest"),
         "reason": trial.reason,
     }
-    tags["source_trial"] = _source(study, trial)
+    repeat = repeat_of(study, trial)
+    tags["source_trial"] = repeat.source if repeat else None
     return {name: f"{value}" for name, value in tags.items() if value is not None}
-
-
-def _source(study: StudyRecord, trial: TrialRecord) -> int | None:
-    """The trial of the search that a replicate repeats, if it repeats one."""
-    replicates = study.spec.get("replicates") or ()
-    source = replicates[trial.number].get("source") if replicates else None
-    return None if source is None else int(source)
-
-
-def _replicate_name(study: StudyRecord, trial: TrialRecord) -> str:
-    source = _source(study, trial)
-    earlier = study.spec["replicates"][: trial.number + 1]
-    n = sum(replicate.get("source") == source for replicate in earlier)
-    return f"{'setting' if source is None else f'trial {source}'}, seed {n}"
 
 
 def _points(trial: TrialRecord, new: Sequence[Epoch]) -> list[Point]:
