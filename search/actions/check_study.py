@@ -42,7 +42,7 @@ class Request:
     fixes: Sequence[str] = ()
     """Pinned parameters, each "name=value"."""
     engine: str = "local"
-    """Where workers will run: local or ray."""
+    """Where workers will run: local, ray or slurm."""
     other_code: bool = False
     """Whether a study may go on though the code of its model has changed."""
 

@@ -1,19 +1,5 @@
 """Who starts workers, and where: a module each, with an `Engine` called ENGINE."""
 
-import importlib
-from typing import TYPE_CHECKING
+from search.worker.engines.all import ENGINES, engine
 
-if TYPE_CHECKING:
-    from search.worker.engines.protocol import Engine
-
-ENGINES = {
-    "local": "search.worker.engines.local",
-    "ray": "search.worker.engines.ray.engine",
-    "slurm": "search.worker.engines.slurm",
-}
-
-
-def engine(name: str) -> "Engine":
-    """The engine called `name`, one of ENGINES."""
-    made: Engine = importlib.import_module(ENGINES[name]).ENGINE
-    return made
+__all__ = ["ENGINES", "engine"]
