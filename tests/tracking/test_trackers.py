@@ -244,6 +244,31 @@ def test_wandb_goes_on_with_a_run_live_after_a_process_that_died(online, ledger,
     assert server[run_id]["summary"]["best_val_accuracy"] == 0.4
 
 
+def test_wandb_is_connected_anew_after_an_outage(online, ledger, storage, monkeypatch):
+    make, server = online
+    import wandb
+
+    init, ends = wandb.init, []
+
+    def away(**_said):
+        raise wandb.errors.CommError("connection refused")
+
+    claim = begin(ledger, ME, [0.1])
+    each = mirror(storage, ME, make)
+    each.turn()
+    begin(ledger, ME, [0.5])
+    ledger.report(claim, [epoch(2, 0.2)])
+    with monkeypatch.context() as outage:
+        outage.setattr(wandb, "init", away)
+        outage.setattr(wandb, "teardown", ends.append)
+        with pytest.raises(wandb.errors.CommError, match="refused"):
+            each.turn()
+    assert (ends, wandb.init) == ([1], init), "or it would say that the run is in use"
+    ledger.report(claim, [epoch(3, 0.3)])
+    each.turn()
+    assert [run["steps"] for run in server.values()] == [[1, 2, 3], [1]]
+
+
 def test_a_run_that_was_deleted_in_wandb_stays_so(online, ledger, storage, monkeypatch):
     make, _ = online
     import wandb

@@ -35,6 +35,7 @@ _QUIET = {
     "disable_code": True,
     "disable_git": True,
     "disable_job_creation": True,
+    "init_timeout": 20.0,  # less than a command waits for its mirror
     "x_disable_machine_info": True,
     "x_disable_meta": True,
     "x_disable_stats": True,
@@ -139,8 +140,11 @@ class WandbTracker:
                 return
             try:
                 opened = self._open.get(content.id) or self._start(content)
-            except wandb.errors.CommError as error:
+            except wandb.errors.Error as error:
                 if "deleted" not in str(error):
+                    # Its service would take the run for one in use; open ones are resumed.
+                    self._open.clear()
+                    wandb.teardown(1)
                     raise
                 logger.warning("%s was deleted in Weights & Biases and stays so", content.name)
                 return
