@@ -21,12 +21,14 @@ def title(tracker: str) -> str:
 
 
 def tell_missing(study: str, finished: "Mapping[str, Finished] | None") -> None:
-    """Say which trackers have not everything of `study` yet, and the remedy."""
+    """Say where `study` is to be seen, and which trackers have not everything of it yet."""
     remedy = f"`{command('sync', study)}` brings the rest"
     if finished is None:
         echo(f"note: the mirror did not end in time; {remedy}", err=True)
         return
     for tracker, result in finished.items():
+        if result.link:
+            echo(f"{title(tracker):<12} {result.link}", err=True)
         if result.left or result.error:
             why = f" ({result.error})" if result.error else ""
             echo(f"note: {title(tracker)} has not everything yet{why}; {remedy}", err=True)
@@ -88,7 +90,7 @@ def register(name: str) -> int:
 def ui(name: str | None, port: int) -> int:
     """Open the MLflow UI on what was tracked here, at the runs of STUDY if one is named."""
     from search.paths import home
-    from search.tracking.mlflow.pages import server, study_page
+    from search.tracking.mlflow.pages import comparison_page, server, study_page
     from search.tracking.uri import default_uri, is_remote
 
     uri = default_uri(home())
@@ -97,10 +99,13 @@ def ui(name: str | None, port: int) -> int:
         echo(study_page(address, _experiment(address, name)) if name else address)
         return 0
     with server(uri, port) as running:
-        page = running.address
+        page = address = running.address
         if name:
-            page = study_page(page, _experiment(page, name))
-        echo(page)
+            experiment = _experiment(address, name)
+            page = study_page(address, experiment)
+            echo(f"charts          {study_page(address, experiment, charts=True)}")
+            echo(f"the best five   {comparison_page(address, experiment)}")
+        echo(f"{'trials' if name else 'MLflow':<15} {page}")
         click.launch(page)
         return running.wait()
 

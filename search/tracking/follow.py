@@ -29,6 +29,8 @@ class Finished:
     """What is still to be brought."""
     error: str | None = None
     """Why, one line without passwords."""
+    link: str | None = None
+    """Where the study is to be seen, if one was named and the tracker says so."""
 
 
 class Follower:
@@ -77,11 +79,12 @@ class Follower:
             # What another process brings and leaves is ours; it may just have written more, too.
             before = left
             time.sleep(_NAP_S)
+        link = self._link(names)
         self._let_go()
         reasons = [*turn.errors.values(), *([error] if error else [])]
         if left and not reasons:
             reasons = [f"{turn.holder} is at it" if turn.holder else LATE]
-        return Finished(self._n_sent, tuple(left), "; ".join(dict.fromkeys(reasons)) or None)
+        return Finished(self._n_sent, tuple(left), "; ".join(dict.fromkeys(reasons)) or None, link)
 
     def _turn(
         self, names: Collection[str] | None, stop: Callable[[], bool], thorough: bool = False
@@ -108,6 +111,15 @@ class Follower:
         except GridlessError as error:
             logger.warning("%s: %s", self._name, error)
             return ["what can't be told"]
+
+    def _link(self, names: Collection[str] | None) -> str | None:
+        if self._mirror is None or names is None or len(names) != 1:
+            return None
+        with suppress(
+            Exception
+        ):  # whatever the tracker raises, it is nothing that was to be brought
+            return self._mirror.link(next(iter(names)))
+        return None
 
     def _let_go(self) -> None:
         if self._mirror:

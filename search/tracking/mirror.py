@@ -127,6 +127,11 @@ class Mirror:
                 phrases.append(f"the report of {name}, whose files are on {reported.host}")
         return phrases
 
+    def link(self, study: str) -> str | None:
+        """Where the tracker shows `study`; None where it doesn't say. Raises what it does."""
+        link: Callable[[str], str | None] | None = getattr(self._tracker, "link", None)
+        return link(study) if link else None
+
     def release(self) -> None:
         """Let another process take over. Raises RetryLaterError when the database is away."""
         self._claim.release()

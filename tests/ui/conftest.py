@@ -38,6 +38,8 @@ class Served(NamedTuple):
     folder: Path
     url: str
     environment: Mapping[str, str]
+    pages: Mapping[str, str]
+    """What the command said of itself, by what they show."""
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +78,7 @@ def served(study: Path, environment: dict[str, str]) -> Iterator[Served]:
     log = study / "logs" / "ui.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [GRIDLESS, "ui", "--port", str(port)],
+            [GRIDLESS, "ui", STUDY, "--port", str(port)],
             stdout=file,
             stderr=file,
             cwd=ROOT,
@@ -84,7 +86,10 @@ def served(study: Path, environment: dict[str, str]) -> Iterator[Served]:
         )
     try:
         wait_for(lambda: _answers(url), "MLflow", seconds=180)
-        yield Served(study, url, environment)
+        wait_for(lambda: "\ntrials" in log.read_text(), "its pages", seconds=60)
+        lines = [line.rpartition(" ") for line in log.read_text().splitlines()]
+        pages = {name.strip(): page for name, _, page in lines if "/#/" in page}
+        yield Served(study, url, environment, pages)
     finally:
         for one in [
             *psutil.Process(process.pid).children(recursive=True),

@@ -45,16 +45,15 @@ def ask(served: Served, path: str, **body: object) -> dict:
         return json.load(answer)
 
 
-def trials(served: Served, study: str = STUDY) -> list[dict]:
-    """Trials' runs, the best by validation first: name, tags and metrics."""
+def trials(served: Served, kind: str = "trial") -> list[dict]:
+    """Trials' runs, or replicates', the best by validation first: name, tags and metrics."""
     ids = [
         e["experiment_id"]
         for e in ask(served, "experiments/search", max_results=10)["experiments"]
-        if e["name"] == study
+        if e["name"] == STUDY
     ]
-    runs = ask(served, "runs/search", experiment_ids=ids, filter="tags.`gridless.kind` = 'trial'")[
-        "runs"
-    ]
+    chosen = f"tags.`gridless.kind` = '{kind}'"
+    runs = ask(served, "runs/search", experiment_ids=ids, filter=chosen)["runs"]
     found = [
         {
             "experiment": ids[0],
@@ -78,6 +77,39 @@ def test_trials_are_nested_under_the_study(mlflow: Window, served: Served) -> No
     for run in trials(served):
         page.get_by_role("link", name=run["name"]).first.wait_for()
     mlflow.shoot("mlflow-1-nested")
+
+
+def test_the_command_opens_the_trials_the_best_first(mlflow: Window, served: Served) -> None:
+    page, runs = mlflow.page, trials(served)
+    page.goto(served.pages["trials"])
+    for run in runs:
+        page.get_by_role("link", name=run["name"]).first.wait_for()
+    shown = page.get_by_role("link", name="trial-0").all_inner_texts()
+    assert shown == [run["name"] for run in runs]
+    assert page.get_by_role("link", name=", seed ").count() == 0
+    mlflow.shoot("mlflow-0-opened")
+    page.goto(served.pages["the best five"])
+    page.get_by_text(f"Comparing {len(runs)} Runs").wait_for()
+    mlflow.shoot("mlflow-0-best")
+    page.goto(served.pages["charts"])
+    page.locator(".js-plotly-plot path.js-line").first.wait_for()
+    mlflow.shoot("mlflow-0-charts")
+
+
+def test_replicates_are_nested_under_the_trials_that_they_repeat(
+    mlflow: Window, served: Served
+) -> None:
+    page = mlflow.page
+    page.goto(f"{served.url}/#/experiments/{trials(served)[0]['experiment']}/runs")
+    page.get_by_role("gridcell").get_by_role("link", name=STUDY, exact=True).wait_for()
+    page.get_by_role("gridcell").get_by_role("button").first.click()
+    finalist = next(run for run in trials(served) if run["tags"]["finalist"] == "yes")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name=finalist["name"]))
+    row.get_by_role("gridcell").get_by_role("button").first.click()
+    number = int(finalist["tags"]["gridless.trial"])
+    for seed in (1, 2):
+        page.get_by_role("link", name=f"trial {number}, seed {seed}").first.wait_for()
+    mlflow.shoot("mlflow-1-replicates")
 
 
 def test_selected_trials_are_compared(mlflow: Window, served: Served) -> None:
@@ -147,12 +179,12 @@ def test_finalists_and_replicates_can_be_told_apart(mlflow: Window, served: Serv
     finalists = [run for run in trials(served) if run["tags"]["finalist"] == "yes"]
     assert [run["tags"]["rank"] for run in finalists] == ["1", "2"]
     assert all("test_accuracy_mean" in run["metrics"] for run in finalists)
-    replicates = trials(served, f"{STUDY}.final")
+    replicates = trials(served, "replicate")
     sources = [run["tags"]["source_trial"] for run in replicates]
     assert {sources.count(run["tags"]["gridless.trial"]) for run in finalists} == {2}
     assert len({run["tags"]["seed"] for run in replicates}) == len(replicates)
     page = mlflow.page
-    query = FLAT.replace("best_val_accuracy", "test_accuracy")
+    query = FLAT.replace("best_val_accuracy", "test_accuracy").replace("trial%27", "replicate%27")
     page.goto(
         f"{served.url}/#/experiments/{replicates[0]['experiment']}/runs{query}&compareRunsMode=CHART"
     )

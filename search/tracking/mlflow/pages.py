@@ -16,6 +16,8 @@ from search.errors import StudyError
 from search.tracking.mlflow.runs import KIND
 
 _START_S = 120.0
+_TRIALS = f"tags.`{KIND}` = 'trial'"
+_BEST = "best_val_accuracy"
 _SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false"}
 
 
@@ -63,14 +65,31 @@ def experiment_of(address: str, study: str) -> str | None:
         return None
 
 
-def study_page(address: str, experiment: str) -> str:
-    """The page of a study's trials, the best by validation first."""
+def study_page(address: str, experiment: str, *, charts: bool = False) -> str:
+    """The page of a study's trials, the best by validation first: their table, or their charts."""
     query = {
-        "searchFilter": f"tags.`{KIND}` = 'trial'",
-        "orderByKey": "metrics.`best_val_accuracy`",
+        "searchFilter": _TRIALS,
+        "orderByKey": f"metrics.`{_BEST}`",
         "orderByAsc": "false",
     }
+    query |= {"compareRunsMode": "CHART"} if charts else {}
     return f"{address}/#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
+
+
+def comparison_page(address: str, experiment: str, *, n: int = 5) -> str:
+    """The page that compares the `n` best trials of a study."""
+    body = {
+        "experiment_ids": [experiment],
+        "filter": _TRIALS,
+        "order_by": [f"metrics.`{_BEST}` DESC"],
+        "max_results": n,
+    }
+    headers = {"Content-Type": "application/json"}
+    url = f"{address}/api/2.0/mlflow/runs/search"
+    with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:  # noqa: S310
+        runs = [run["info"]["run_id"] for run in json.load(answer).get("runs", [])]
+    query = {"runs": json.dumps(runs), "experiments": json.dumps([experiment])}
+    return f"{address}/#/compare-runs?{urlencode(query, quote_via=quote)}"
 
 
 def _await(running: Server) -> None:

@@ -109,6 +109,11 @@ class Store:
             self._writer.set_status(place.parent, "FINISHED" if is_over else "RUNNING", at)
         self._keep(self._place(search.study).parent, files)
 
+    def experiment_of(self, study: str) -> str | None:
+        """The experiment that has the study's run; None before it has one."""
+        stored = self._ids.get(study)
+        return stored and str(self._client.get_run(stored).info.experiment_id)
+
     def _sum_up(self, run: Run, trial: TrialRecord, summary: Summary | None, at: float) -> None:
         summary = summary or Summary({}, {})
         tags = {"state": trial.state, **summary.tags}

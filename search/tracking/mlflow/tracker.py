@@ -6,9 +6,10 @@ from pathlib import Path
 from search.paths import home
 from search.records import Epoch, Search, StudyRecord, TrialRecord
 from search.secret import masked
+from search.tracking.mlflow.pages import study_page
 from search.tracking.mlflow.store import Store
 from search.tracking.protocol import Ids
-from search.tracking.uri import default_uri
+from search.tracking.uri import default_uri, is_remote
 
 
 class MlflowTracker:
@@ -28,6 +29,13 @@ class MlflowTracker:
     def study_ended(self, search: Search, files: Sequence[Path]) -> None:
         """Bring what came of `search`, and the files of its report."""
         self._opened().bring_end(search, files)
+
+    def link(self, study: str) -> str | None:
+        """The page of a study's trials, where a server has it."""
+        if not is_remote(self._uri):
+            return None  # `gridless ui` shows it, while it runs
+        experiment = self._opened().experiment_of(study)
+        return experiment and study_page(masked(self._uri).rstrip("/"), experiment)
 
     def _opened(self) -> Store:
         """The store, connected when it is first needed."""
