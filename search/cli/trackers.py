@@ -90,7 +90,7 @@ def register(name: str) -> int:
 def ui(name: str | None, port: int) -> int:
     """Open the MLflow UI on what was tracked here, at the runs of STUDY if one is named."""
     from search.paths import home
-    from search.tracking.mlflow.pages import comparison_page, server, study_page
+    from search.tracking.mlflow.pages import charts_page, comparison_page, server, study_page
     from search.tracking.uri import default_uri, is_remote
 
     uri = default_uri(home())
@@ -103,7 +103,7 @@ def ui(name: str | None, port: int) -> int:
         if name:
             experiment = _experiment(address, name)
             page = study_page(address, experiment)
-            echo(f"charts          {study_page(address, experiment, charts=True)}")
+            echo(f"charts          {charts_page(address, experiment)}")
             echo(f"the best five   {comparison_page(address, experiment)}")
         echo(f"{'trials' if name else 'MLflow':<15} {page}")
         click.launch(page)
@@ -120,13 +120,15 @@ def _check_tracked(storage: "LedgerStorage", study: str) -> None:
 
 
 def _experiment(address: str, study: str) -> str:
-    from search.tracking.mlflow.pages import experiment_of
+    """The id of a study's experiment, whose view of the trials is there. Raises InputError."""
+    from search.tracking.mlflow.pages import VIEW_TAG, experiment_of
 
     experiment = experiment_of(address, study)
-    if experiment is None:
-        rule = f"MLflow has no experiment {study!r}"
+    tags = {tag["key"] for tag in (experiment or {}).get("tags", ())}
+    if experiment is None or VIEW_TAG not in tags:
+        rule = f"MLflow has no study {study!r}, or one that an earlier version brought"
         raise InputError(f"{rule}; check the name, or `{command('sync', study)}`")
-    return experiment
+    return str(experiment["experiment_id"])
 
 
 COMMANDS = (sync, register, ui)

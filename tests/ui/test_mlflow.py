@@ -87,6 +87,8 @@ def test_the_command_opens_the_trials_the_best_first(mlflow: Window, served: Ser
     shown = page.get_by_role("link", name="trial-0").all_inner_texts()
     assert shown == [run["name"] for run in runs]
     assert page.get_by_role("link", name=", seed ").count() == 0
+    for column in ("best_val_accuracy", "test_accuracy_mean", "n_params", "activation"):
+        page.get_by_role("columnheader", name=column).first.wait_for()
     mlflow.shoot("mlflow-0-opened")
     page.goto(served.pages["the best five"])
     page.get_by_text(f"Comparing {len(runs)} Runs").wait_for()

@@ -5,9 +5,11 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
@@ -18,6 +20,10 @@ from search.tracking.mlflow.runs import KIND
 _START_S = 120.0
 _TRIALS = f"tags.`{KIND}` = 'trial'"
 _BEST = "best_val_accuracy"
+_VIEW = "gridless"
+_MOST_PARAMS = 12
+VIEW_TAG = f"mlflow.sharedViewState.{_VIEW}"
+"""The tag by which MLflow keeps a view with an experiment that links may name."""
 _SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_REMOTE_ASSISTANT": "false"}
 
 
@@ -52,27 +58,54 @@ def server(uri: str, port: int) -> Iterator[Server]:
         process.wait()
 
 
-def experiment_of(address: str, study: str) -> str | None:
-    """The id of a study's experiment on the server at `address`; None if it has none."""
+def experiment_of(address: str, study: str) -> dict[str, Any] | None:
+    """A study's experiment, as the REST API of the server at `address` has it; None without one."""
     query = urlencode({"experiment_name": study})
     url = f"{address}/api/2.0/mlflow/experiments/get-by-name?{query}"
     try:
         with urlopen(url, timeout=30) as answer:  # noqa: S310
-            return str(json.load(answer)["experiment"]["experiment_id"])
+            experiment: dict[str, Any] = json.load(answer)["experiment"]
+            return experiment
     except HTTPError as error:
         if error.code != 404:
             raise
         return None
 
 
-def study_page(address: str, experiment: str, *, charts: bool = False) -> str:
-    """The page of a study's trials, the best by validation first: their table, or their charts."""
+def view_of(params: Iterable[str]) -> str:
+    """What the table of a study's trials shows, for VIEW_TAG: the best by validation first, with
+    what they came to and their `params`.
+    """
+    metrics = (_BEST, "test_accuracy_mean", "epochs", "train_s", "n_params")
+    shown = ["attributes.`Created`", *(f"metrics.`{name}`" for name in metrics)]
+    shown += [f"params.`{name}`" for name in islice(params, _MOST_PARAMS)]
+    return json.dumps(
+        {
+            "searchFilter": _TRIALS,
+            "orderByKey": f"metrics.`{_BEST}`",
+            "orderByAsc": False,
+            "startTime": "ALL",
+            "lifecycleFilter": "Active",
+            "datasetsFilter": [],
+            "modelVersionFilter": "All Runs",
+            "selectedColumns": [*shown, "tags.`rank`", "tags.`state`"],
+        }
+    )
+
+
+def study_page(address: str, experiment: str) -> str:
+    """The page of a study's trials, as `view_of` has it."""
+    return f"{address}/#/experiments/{experiment}/runs?viewStateShareKey={_VIEW}"
+
+
+def charts_page(address: str, experiment: str) -> str:
+    """The page of the charts of a study's trials."""
     query = {
         "searchFilter": _TRIALS,
         "orderByKey": f"metrics.`{_BEST}`",
         "orderByAsc": "false",
+        "compareRunsMode": "CHART",
     }
-    query |= {"compareRunsMode": "CHART"} if charts else {}
     return f"{address}/#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
 
 

@@ -14,6 +14,7 @@ from search.secret import redacted
 from search.study.settings import FINAL
 from search.tracking.mlflow.client import open_client
 from search.tracking.mlflow.inputs import data_inputs
+from search.tracking.mlflow.pages import VIEW_TAG, view_of
 from search.tracking.mlflow.runs import (
     KIND,
     MISSING,
@@ -141,6 +142,8 @@ class Store:
                 tags = {key: f"{value}" for key, value in facts.items()}
                 self._writer.log(place.parent, params=settings, tags=tags)
                 self._writer.use(place.parent, data_inputs(study.spec))
+                view = view_of(study.spec.get("space", {}).get("params", ()))
+                self._client.set_experiment_tag(place.experiment, VIEW_TAG, view)
             self._places[study.uid] = place
         return self._places[study.uid]
 
