@@ -23,6 +23,7 @@ _VARIABLES = {
     "MLFLOW_TRACKING_PASSWORD_FILE",
     "MLFLOW_TRACKING_TOKEN",
     "PGPASSWORD",
+    "WANDB_API_KEY",
 }
 _ADDRESSES = ("GRIDLESS_STORAGE", "MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
 _PR_SET_DUMPABLE = 4
@@ -57,10 +58,7 @@ def redacted_here(text: str) -> str:
 
 
 def _secrets(address: str) -> set[str]:
-    secrets = {
-        os.environ.get(name, "")
-        for name in ("MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD")
-    }
+    secrets = {os.environ.get(name, "") for name in _VARIABLES if not name.endswith("_FILE")}
     passwords = [match[0][len(match[1]) :] for match in _IN_QUERY.finditer(address)]
     if match := re.match(r"[\w+.-]+://[^\s:/@?#]*:(\S*)@", address):
         passwords.append(match[1])
@@ -72,7 +70,7 @@ def _secrets(address: str) -> set[str]:
 
 def without_secrets(variables: Mapping[str, str]) -> dict[str, str]:
     """The environment of a process that runs a user's code: without the passwords of the database
-    and of MLflow.
+    and of trackers.
 
     What belongs to AWS stays only where checkpoints go to a store, which trials write themselves.
     """

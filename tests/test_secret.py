@@ -37,6 +37,7 @@ def test_a_users_code_gets_no_password() -> None:
         "PGPASSWORD": "a",
         "MLFLOW_TRACKING_TOKEN": "a",
         "GRIDLESS_STORAGE_PASSWORD_FILE": "/f",
+        "WANDB_API_KEY": "a",
         "AWS_A": "a",
     }
     assert without_secrets(plain | secret) == plain

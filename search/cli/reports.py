@@ -14,10 +14,6 @@ from search.cli.trackers import tell_missing
 
 if TYPE_CHECKING:
     from search.report.study_report import Report
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command()

@@ -38,6 +38,7 @@ def tell_missing(study: str, finished: "Mapping[str, Finished] | None") -> None:
 @click.argument("name", metavar="STUDY", required=False)
 def sync(name: str | None) -> int:
     """Bring to their trackers what these lack of STUDY and its finalists, or of all studies."""
+    from search.files import last_line
     from search.paths import home, storage_url
     from search.report.study_report import report_study
     from search.study.storage.read import open_library
@@ -50,9 +51,10 @@ def sync(name: str | None) -> int:
         report_study(storage, name, home() / name)
     echo("bringing what is missing …", err=True)
     request = Request(storage.url, None if name is None else (name,), is_thorough=True)
-    finished = bring_now(request, home() / "logs" / "trackers.log")
+    log = home() / "logs" / "trackers.log"
+    finished = bring_now(request, log)
     if finished is None:
-        echo(f"error: the mirror did not end in time; see {home() / 'logs'}", err=True)
+        echo(f"error: nothing was brought; the last words in {log}: {last_line(log)}", err=True)
         return 1
     for tracker, result in finished.items():
         left = listing(list(result.left)) or "nothing"
@@ -90,21 +92,27 @@ def register(name: str) -> int:
 def ui(name: str | None, port: int) -> int:
     """Open the MLflow UI on what was tracked here, at the runs of STUDY if one is named."""
     from search.paths import home
-    from search.tracking.mlflow.pages import charts_page, comparison_page, server, study_page
+    from search.tracking.mlflow.pages import (
+        charts_page,
+        comparison_page,
+        page_address,
+        server,
+        study_page,
+    )
     from search.tracking.uri import default_uri, is_remote
 
     uri = default_uri(home())
     if is_remote(uri):
-        address = uri.rstrip("/")
-        echo(study_page(address, _experiment(address, name)) if name else address)
+        address = page_address(uri)
+        echo(study_page(address, _experiment(uri, name)[0]) if name else address)
         return 0
     with server(uri, port) as running:
         page = address = running.address
         if name:
-            experiment = _experiment(address, name)
+            experiment, best = _experiment(uri, name)
             page = study_page(address, experiment)
             echo(f"charts          {charts_page(address, experiment)}")
-            echo(f"the best five   {comparison_page(address, experiment)}")
+            echo(f"the best five   {comparison_page(address, experiment, best)}")
         echo(f"{'trials' if name else 'MLflow':<15} {page}")
         click.launch(page)
         return running.wait()
@@ -119,16 +127,17 @@ def _check_tracked(storage: "LedgerStorage", study: str) -> None:
         raise InputError(f"{rule}; the same command with --tracker mlflow gives it one")
 
 
-def _experiment(address: str, study: str) -> str:
-    """The id of a study's experiment, whose view of the trials is there. Raises InputError."""
-    from search.tracking.mlflow.pages import VIEW_TAG, experiment_of
+def _experiment(uri: str, study: str) -> tuple[str, list[str]]:
+    """The ids of a study's experiment, whose view of the trials is there, and of its best runs.
+    Raises InputError without one, StudyError when MLflow can't be asked.
+    """
+    from search.tracking.mlflow.pages import experiment_of
 
-    experiment = experiment_of(address, study)
-    tags = {tag["key"] for tag in (experiment or {}).get("tags", ())}
-    if experiment is None or VIEW_TAG not in tags:
+    found = experiment_of(uri, study)
+    if found is None:
         rule = f"MLflow has no study {study!r}, or one that an earlier version brought"
         raise InputError(f"{rule}; check the name, or `{command('sync', study)}`")
-    return str(experiment["experiment_id"])
+    return found
 
 
 COMMANDS = (sync, register, ui)

@@ -84,7 +84,10 @@ def worker(
             ) as workers,
         ):
             tell_ended = _teller(storage)
-            workers.go(WorkOrder(storage.url, studies or None, until_idle, reports=True))
+            mirrors = not no_mlflow
+            workers.go(
+                WorkOrder(storage.url, studies or None, until_idle, reports=True, mirrors=mirrors)
+            )
             device = crew.devices[0].name
             where = f"{len(crew.devices)} × {device}" if options.engine == "local" else device
             say(f"serving {masked(storage.url)} on {where}; logs in {folder / 'logs'}")

@@ -1,3 +1,1 @@
-"""Trackers: events of trials appended to a local outbox, and mirrored into MLflow by another
-process.
-"""
+"""Trackers, and the process that brings to them what the studies' storage holds."""

@@ -2,7 +2,8 @@
 
 It brings the studies of a storage to the trackers that they ask for until SIGTERM comes or stdin
 ends, that is until the process that started it closes the pipe or dies, however that comes about.
-Then it brings the rest, and says on stdout what came of it, a line of JSON per tracker.
+Then it brings the rest. It says on stdout what comes of it, lines of JSON: of each tracker the last
+one counts.
 """
 
 import logging
@@ -11,8 +12,9 @@ import signal
 import sys
 import threading
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TextIO
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import optuna
 
@@ -25,16 +27,16 @@ from search.study.storage.queue import places
 from search.study.storage.tracked import Ids
 from search.study.trackers import tracker_problem
 from search.text import visible
-from search.tracking.follow import Finished, Follower
+from search.tracking.follow import LATE, Finished, Follower
 from search.tracking.mirror import Mirror
 from search.tracking.process import DRAIN_S, Request, answer_line
 from search.tracking.trackers import tracker_maker
 
 logger = logging.getLogger("search.tracking")
 _GRACE_S = 5.0
-_ONCE_S = 580.0
 _LOOK_S = 2.0
 _MOST_TRACKERS = 32
+_Answer = Callable[[str, Finished], None]
 
 
 class _Formatter(logging.Formatter):
@@ -57,48 +59,68 @@ def main() -> int:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     os.nice(5)
-    stop = _stop_with_stdin() if request.follow else None
+    stop = _stop_with_stdin(request)
     try:
         storage = LedgerStorage(request.storage)
     except GridlessError as error:
         logger.error("%s", error)
         return 1
-    for name, finished in _follow_all(storage, request, stop).items():
-        answers.write(answer_line(name, finished))
-    answers.close()
-    return 0
+
+    def answer(name: str, finished: Finished) -> None:
+        with suppress(BrokenPipeError):  # who asked is gone
+            os.write(answers, answer_line(name, finished).encode())
+
+    return _follow_all(storage, request, stop, answer)
 
 
-def _own_stdout() -> TextIO:
-    """Where answers go. What a tracker prints goes to the log, and no process that one starts keeps
-    the command waiting for the end of its answers.
+def _own_stdout() -> int:
+    """Where answers go, each at once. What a tracker prints goes to the log, and no process that
+    one starts keeps the command waiting for the end of its answers.
     """
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+    answers = os.dup(sys.stdout.fileno())
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     return answers
 
 
 def _follow_all(
-    storage: LedgerStorage, request: Request, stop: threading.Event | None
-) -> dict[str, Finished]:
-    """Follow with each tracker that a study asks for, in threads: none holds up another."""
+    storage: LedgerStorage, request: Request, stop: threading.Event, answer: _Answer
+) -> int:
+    """Follow with each tracker that a study asks for, in threads: none holds up another. 1 if the
+    studies' storage was out of reach in the end.
+    """
     owner = WorkerIdentity.me()
+    begun: set[str] = set()
+
+    def bring(name: str) -> None:
+        follower = _follower(storage, name, owner)
+        try:
+            if request.follow:
+                finished = follower.run(stop, request.studies, drain_s=DRAIN_S)
+            else:
+                finished = follower.finish(
+                    request.studies, request.limit_s, thorough=request.is_thorough
+                )
+        except Exception as error:
+            logger.exception("%s", name)
+            finished = Finished(0, ("all of it",), type(error).__name__)
+        answer(name, finished)
+
     with ThreadPoolExecutor(_MOST_TRACKERS) as pool:
-        running: dict[str, Future[Finished]] = {}
         while True:
-            for name in _trackers(storage, request) - running.keys():
-                follower = _follower(storage, name, owner)
-                if stop is None:
-                    running[name] = pool.submit(
-                        follower.finish, request.studies, _ONCE_S, thorough=request.is_thorough
-                    )
-                else:
-                    running[name] = pool.submit(
-                        follower.run, stop, request.studies, drain_s=DRAIN_S
-                    )
-            if stop is None or stop.wait(_LOOK_S):
-                break
-        return {name: future.result() for name, future in running.items()}
+            try:
+                names, code = _trackers(storage, request), 0
+            except RetryLaterError as error:
+                logger.warning("%s", error)
+                names, code = set(), 1
+            for name in sorted(names - begun):
+                problem = tracker_problem(name)
+                # It holds until there is another, whatever ends this process.
+                answer(name, Finished(0, ("all of it",), problem or LATE))
+                begun.add(name)
+                if problem is None:
+                    pool.submit(bring, name)
+            if not request.follow or stop.wait(_LOOK_S):
+                return code
 
 
 def _follower(storage: LedgerStorage, name: str, owner: WorkerIdentity) -> Follower:
@@ -106,21 +128,16 @@ def _follower(storage: LedgerStorage, name: str, owner: WorkerIdentity) -> Follo
 
 
 def _trackers(storage: LedgerStorage, request: Request) -> set[str]:
-    """The trackers that the studies ask for, of those that can be used here."""
-    try:
-        names = {
-            tracker
-            for study, place in places(storage).items()
-            if request.studies is None or study.removesuffix(FINAL) in request.studies
-            for tracker in (DEFAULT_TRACKERS if place.trackers is None else place.trackers)
-        }
-    except RetryLaterError as error:
-        logger.warning("%s", error)
-        return set()
-    usable = {name for name in names if tracker_problem(name) is None}
+    """The trackers that the studies ask for. Raises RetryLaterError when the database is away."""
+    names = {
+        tracker
+        for study, place in places(storage).items()
+        if request.studies is None or study.removesuffix(FINAL) in request.studies
+        for tracker in (DEFAULT_TRACKERS if place.trackers is None else place.trackers)
+    }
     if request.only_shared:
-        usable = {name for name in usable if _is_shared(storage, name)}
-    return usable
+        return {name for name in names if _is_shared(storage, name)}
+    return names
 
 
 def _is_shared(storage: LedgerStorage, name: str) -> bool:
@@ -131,7 +148,7 @@ def _is_shared(storage: LedgerStorage, name: str) -> bool:
         return False
 
 
-def _stop_with_stdin() -> threading.Event:
+def _stop_with_stdin(request: Request) -> threading.Event:
     """An event that is set when stdin ends or SIGTERM comes, with an end by force later."""
     stop = threading.Event()
 
@@ -141,9 +158,12 @@ def _stop_with_stdin() -> threading.Event:
         stop.set()
 
     def force() -> None:
-        stop.wait()
         # A driver that hangs can't be asked to stop, and somebody waits for the command to end.
-        time.sleep(DRAIN_S + _GRACE_S)
+        if request.follow:
+            stop.wait()
+            time.sleep(DRAIN_S + _GRACE_S)
+        else:
+            stop.wait(request.limit_s + _GRACE_S)
         os._exit(1)
 
     # Ctrl-C reaches every process of the terminal: the command handles it, then closes the pipe.

@@ -15,6 +15,8 @@ DRAIN_WAIT_S = 60.0
 HURRIED_WAIT_S = 3.0
 """After Ctrl-C nobody wants to wait for a tracker."""
 ONCE_WAIT_S = 600.0
+_ONCE_MARGIN_S = 20.0
+"""To begin and to end."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Request:
     studies: tuple[str, ...] | None = None
     """Searches of which all must have arrived in the end; None for all."""
     follow: bool = True
-    """Go on until stdin ends; otherwise bring what is there."""
+    """Go on until stdin ends; otherwise bring what is there, and break off when stdin ends."""
+    limit_s: float = 580.0
+    """How long it may take to bring what is there."""
     is_thorough: bool = False
     """Bring the end of a study again, to see what is there."""
     only_shared: bool = False
@@ -44,12 +48,12 @@ class Request:
 
 
 def answer_line(tracker: str, finished: Finished) -> str:
-    """What a mirror says in the end of one tracker."""
+    """What a mirror says of one tracker: as it begins, that all is left, and in the end."""
     return json.dumps({"tracker": tracker, **asdict(finished)}) + "\n"
 
 
 def answers(lines: Iterable[bytes]) -> dict[str, Finished]:
-    """What a mirror said, by tracker."""
+    """What a mirror said last of each tracker."""
     rows = [json.loads(line) for line in lines if line.endswith(b"\n")]
     return {row.pop("tracker"): Finished(**row | {"left": tuple(row["left"])}) for row in rows}
 
@@ -72,20 +76,33 @@ def start_mirror(request: Request, log: Path) -> subprocess.Popen[bytes]:
 
 
 def end_mirror(process: subprocess.Popen[bytes], wait_s: float) -> dict[str, Finished] | None:
-    """Let a mirror bring the rest, for at most `wait_s` seconds; what it says, None if that was not
-    enough.
+    """Let a mirror bring the rest, for at most `wait_s` seconds; what it says, None if it failed
+    before it said anything.
     """
-    try:
-        out, _ = process.communicate(timeout=wait_s)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.communicate()
-        return None
-    return answers(out.splitlines(keepends=True)) if process.returncode == 0 else None
+    with process:
+        try:
+            out, _ = process.communicate(timeout=wait_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            out, _ = process.communicate()
+        except BaseException:  # Ctrl-C: nobody waits for it any more
+            process.kill()
+            process.wait()
+            raise
+    finished = answers(out.splitlines(keepends=True))
+    return finished if finished or process.returncode == 0 else None
 
 
 def bring_now(
     request: Request, log: Path, *, wait_s: float = ONCE_WAIT_S
 ) -> dict[str, Finished] | None:
     """Bring what is there; as `end_mirror`."""
-    return end_mirror(start_mirror(replace(request, follow=False), log), wait_s)
+    limit_s = max(wait_s - _ONCE_MARGIN_S, wait_s / 2)
+    process = start_mirror(replace(request, follow=False, limit_s=limit_s), log)
+    # It breaks off when its stdin ends, so that is kept open until it has answered.
+    pipe, process.stdin = process.stdin, None
+    try:
+        return end_mirror(process, wait_s)
+    finally:
+        if pipe:
+            pipe.close()

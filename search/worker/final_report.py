@@ -23,6 +23,9 @@ from search.worker.outages import Outages
 logger = logging.getLogger(__name__)
 
 _END_S = 2.0
+_MIRROR_S = 60.0
+"""How long other reports wait for trackers; `gridless sync` brings what is late."""
+_NO_MIRROR = "--no-mlflow"
 
 
 class FinalReports:
@@ -34,12 +37,15 @@ class FinalReports:
         owner: WorkerIdentity,
         names: tuple[str, ...] | None,
         outages: Outages,
+        *,
+        mirrors: bool = True,
     ) -> None:
-        """Of the studies `names` only, if these are given."""
+        """Of the studies `names` only, if these are given; `mirrors` brings them to trackers."""
         self._storage = storage
         self._owner = owner
         self._names = names
         self._outages = outages
+        self._mirrors = mirrors
         self._process: subprocess.Popen[bytes] | None = None
         self._study = ""
         self._looked = 0.0
@@ -95,6 +101,8 @@ class FinalReports:
 
     def _start(self, name: str) -> None:
         program = [sys.executable, "-m", "search.worker.final_report", name]
+        if not self._mirrors:
+            program.append(_NO_MIRROR)
         self._process = subprocess.Popen(program, stdin=subprocess.PIPE)  # noqa: S603
         self._study = name
         if self._process.stdin:
@@ -127,8 +135,10 @@ def main() -> int:
         logger.error("%s: %s", name, error)
         return 1
     logger.info("the report of %s is in %s", name, home() / name)
-    # No mirror of another machine can read its files.
-    bring_now(Request(url, (name,), only_shared=True), home() / name / "logs" / "trackers.log")
+    if _NO_MIRROR not in sys.argv[2:]:
+        # No mirror of another machine can read its files.
+        request = Request(url, (name,), only_shared=True)
+        bring_now(request, home() / name / "logs" / "trackers.log", wait_s=_MIRROR_S)
     return 0
 
 

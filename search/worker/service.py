@@ -48,7 +48,9 @@ class Service:
         self._until_idle = order.until_idle
         self._studies = self._studies_of(order)
         self._final_reports = (
-            FinalReports(storage, owner, order.studies, outages) if order.reports else None
+            FinalReports(storage, owner, order.studies, outages, mirrors=order.mirrors)
+            if order.reports
+            else None
         )
         self._rest_s = 0.0
         self._ended = threading.Event()

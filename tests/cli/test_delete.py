@@ -320,6 +320,22 @@ def test_a_study_that_ran_without_mlflow_is_not_sent_on_errands(
     assert (code, "--no-mlflow" in err, "gridless sync" in err) == (2, True, False)
 
 
+def test_sync_fails_where_a_tracker_or_the_storage_is_out_of_reach(
+    run: Run, storage: LedgerStorage, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = keep(storage, own_home)
+    store_place(ledger, replace(ledger.place(), trackers=("elsewhere",)))
+    code, out, err = run("sync", "mine")
+    assert (code, "all of it is missing" in out, "'elsewhere' is no tracker" in err) == (1, 1, 1)
+
+    def fail(_request: object, log: Path) -> None:
+        log.write_text("the database is away\n")
+
+    monkeypatch.setattr("search.tracking.process.bring_now", fail)
+    code, _, err = run("sync", "mine")
+    assert (code, "error: nothing was brought" in err, "the database is away" in err) == (1, 1, 1)
+
+
 def test_without_a_storage_every_command_says_so_and_makes_none(run: Run, own_home: Path) -> None:
     for command in (
         ("delete", "a", "--yes"),

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from search.cli import worker
 from search.worker.engines import local, restarts
 from search.worker.engines.ray import engine as ray
+from search.worker.engines.started_mirror import Mirroring
 
 Run = Callable[..., Result]
 
@@ -26,6 +27,7 @@ class StandIn:
     """
 
     made: tuple[Any, ...] = ()
+    order: Any = None
     steps: Sequence[Callable[[], str | None]] = ()
 
     def __init__(self, *arguments: Any, **more: Any) -> None:
@@ -37,7 +39,7 @@ class StandIn:
         pass
 
     def go(self, order: Any) -> None:
-        pass
+        type(self).order = order
 
     def check(self) -> bool:
         if self._left:
@@ -115,6 +117,16 @@ def test_a_mirror_that_dies_is_started_again_like_a_worker(
     monkeypatch.setattr(f"{staff}.bring_now", lambda *_, **__: {})
     assert run(*arguments, "--gpus", "none", steps=[step] * 6).return_value == 0
     assert len(started) == n_starts
+
+
+def test_no_mlflow_holds_for_the_reports_of_its_workers(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Mirroring, "keep", lambda _: None)
+    monkeypatch.setattr(Mirroring, "finish", lambda *_, **__: {})
+    for arguments, mirrors in ((("--no-mlflow",), False), ((), True)):
+        assert run("--gpus", "none", *arguments).return_value == 0
+        assert (StandIn.order.reports, StandIn.order.mirrors) == (True, mirrors)
 
 
 def test_what_is_asked_of_ray_is_not_judged_by_this_machine(

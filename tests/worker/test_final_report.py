@@ -1,7 +1,10 @@
 """Whoever ends a study has its report written, once, whatever ends the writer."""
 
+import io
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +19,7 @@ from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import Place, QueueState, places
 from search.study.storage.study_state import cancel, close, pause, resume
 from search.study.storage.workers import WorkerRecord, WorkerRoster
+from search.worker import final_report
 from search.worker.final_report import FinalReports
 from search.worker.outages import Outages
 from search.worker.pace import Pace
@@ -100,6 +104,38 @@ def test_a_worker_writes_what_a_lost_one_left_and_rests_where_it_can_not(
         report_study(storage, "bad", home() / "bad")
     report_study(storage, "other", home() / "other")
     assert due_reports(storage) == ["bad"]
+
+
+@pytest.mark.parametrize("mirrors", [True, False])
+def test_a_report_waits_a_minute_for_trackers_if_it_may_tell_them(
+    storage: LedgerStorage, monkeypatch: pytest.MonkeyPatch, mirrors: bool
+) -> None:
+    ended(storage, "s")
+    WorkerRoster(storage).beat(ME, WorkerRecord("me", "CPU"))
+    started: list[list[str]] = []
+    processes: list[subprocess.Popen[bytes]] = []
+    waits: list[float] = []
+
+    def start(program: list[str], **_: object) -> subprocess.Popen[bytes]:
+        started.append(program)
+        quiet = subprocess.DEVNULL
+        processes.append(subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=quiet))
+        return processes[-1]
+
+    def bring(*_: object, wait_s: float = 600.0) -> None:
+        waits.append(wait_s)
+
+    outages = Outages(threading.Event(), pace=Pace(due_look=0.0))
+    reports = FinalReports(storage, ME, None, outages, mirrors=mirrors)
+    monkeypatch.setattr(final_report, "subprocess", SimpleNamespace(Popen=start, PIPE=-1))
+    assert reports.is_busy()
+    assert processes[0].wait() == 0
+    monkeypatch.setattr("search.tracking.process.bring_now", bring)
+    monkeypatch.setattr("os.nice", lambda _: 0)
+    monkeypatch.setattr("sys.argv", started[0][2:])
+    monkeypatch.setattr("sys.stdin", io.StringIO(storage.url))
+    assert final_report.main() == 0
+    assert waits == ([60.0] if mirrors else [])
 
 
 def test_a_report_that_is_written_while_finalists_train_does_not_count_as_the_last_word(

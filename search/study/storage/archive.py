@@ -2,8 +2,8 @@
 read again.
 
 Below the study's name (and below `<study>.final` for its finalists) lie the files of its folder
-without logs, checkpoints and MLflow's outbox; its evidence; record.jsonl, as
-`search.study.storage.jsonl` writes it; and manifest.json with the SHA-256 of every file.
+without logs and checkpoints; its evidence; record.jsonl, as `search.study.storage.jsonl` writes it;
+and manifest.json with the SHA-256 of every file.
 """
 
 import gzip
@@ -33,7 +33,7 @@ SCHEMA = "gridless.archive/1"
 SUFFIXES = (".tar.gz", ".tgz")
 RECORD, MANIFEST = "record.jsonl", "manifest.json"
 LEFT_OUT = ("checkpoints", "logs")
-"""Of no use once no trial goes on. The outbox is kept: MLflow may not have all of it."""
+"""Of no use once no trial goes on."""
 _KEPT = "nothing was removed"
 # What a file that is cut short, altered or none makes tarfile, gzip and zlib raise.
 _DAMAGE = (

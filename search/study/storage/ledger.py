@@ -67,9 +67,8 @@ class Ledger:
         """Make the study of `spec`, or go on with it, and put it on the queue.
 
         `priority` stays what it was when it is None, at first 0; `trackers` likewise, at first
-        MLflow alone. Raises InputError with every
-        difference when the study can't go on with `spec`; with `other_code`, the code of its model
-        may have changed.
+        MLflow alone. Raises InputError with every difference when the study can't go on with
+        `spec`; with `other_code`, the code of its model may have changed.
         """
         attrs = {
             "spec": spec.model_dump(mode="json"),

@@ -9,12 +9,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 from search.errors import StudyError
+from search.secret import masked, redacted
+from search.text import cut
+from search.tracking.mlflow.client import open_client
 from search.tracking.mlflow.runs import KIND
 
 _START_S = 120.0
@@ -58,18 +60,29 @@ def server(uri: str, port: int) -> Iterator[Server]:
         process.wait()
 
 
-def experiment_of(address: str, study: str) -> dict[str, Any] | None:
-    """A study's experiment, as the REST API of the server at `address` has it; None without one."""
-    query = urlencode({"experiment_name": study})
-    url = f"{address}/api/2.0/mlflow/experiments/get-by-name?{query}"
+def page_address(uri: str) -> str:
+    """Where the pages of the server at `uri` are, without an account: links are passed on."""
+    scheme, colon, rest = uri.rstrip("/").partition("://")
+    host, slash, path = rest.partition("/")
+    return masked(f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}")
+
+
+def experiment_of(uri: str, study: str, *, n: int = 5) -> tuple[str, list[str]] | None:
+    """The id of a study's experiment in the store at `uri`, and those of its `n` best trials' runs;
+    None without one that has a view. Raises StudyError when MLflow can't be asked.
+    """
     try:
-        with urlopen(url, timeout=30) as answer:  # noqa: S310
-            experiment: dict[str, Any] = json.load(answer)["experiment"]
-            return experiment
-    except HTTPError as error:
-        if error.code != 404:
-            raise
-        return None
+        client = open_client(uri)
+        experiment = client.get_experiment_by_name(study)
+        if experiment is None or VIEW_TAG not in experiment.tags:
+            return None
+        order = [f"metrics.`{_BEST}` DESC"]
+        ids = [experiment.experiment_id]
+        runs = client.search_runs(ids, filter_string=_TRIALS, max_results=n, order_by=order)
+        return str(experiment.experiment_id), [run.info.run_id for run in runs]
+    except Exception as error:  # stores, servers and drivers each raise their own
+        reason = redacted(" ".join(str(error).split()), uri) or type(error).__name__
+        raise StudyError(f"MLflow at {masked(uri)} can't be asked: {cut(reason, 300)}") from error
 
 
 def view_of(params: Iterable[str]) -> str:
@@ -109,18 +122,8 @@ def charts_page(address: str, experiment: str) -> str:
     return f"{address}/#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
 
 
-def comparison_page(address: str, experiment: str, *, n: int = 5) -> str:
-    """The page that compares the `n` best trials of a study."""
-    body = {
-        "experiment_ids": [experiment],
-        "filter": _TRIALS,
-        "order_by": [f"metrics.`{_BEST}` DESC"],
-        "max_results": n,
-    }
-    headers = {"Content-Type": "application/json"}
-    url = f"{address}/api/2.0/mlflow/runs/search"
-    with urlopen(Request(url, json.dumps(body).encode(), headers), timeout=30) as answer:  # noqa: S310
-        runs = [run["info"]["run_id"] for run in json.load(answer).get("runs", [])]
+def comparison_page(address: str, experiment: str, runs: list[str]) -> str:
+    """The page that compares `runs` of a study."""
     query = {"runs": json.dumps(runs), "experiments": json.dumps([experiment])}
     return f"{address}/#/compare-runs?{urlencode(query, quote_via=quote)}"
 

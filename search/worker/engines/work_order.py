@@ -20,6 +20,8 @@ class WorkOrder:
     """End once nothing is left to do; otherwise wait for more."""
     reports: bool = False
     """Write the reports of studies that are over: nobody waits for them who would."""
+    mirrors: bool = True
+    """Bring those reports to the studies' trackers."""
 
     def to_line(self) -> bytes:
         """The order as one line of JSON, its end included."""

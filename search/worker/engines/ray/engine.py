@@ -67,7 +67,6 @@ class RayWorkers:
     """CPUs, as Ray counts them; None for 0 with a GPU and `threads` without."""
     threads: int
     """CPU threads of each worker."""
-    """Whether outboxes of nodes whose home isn't ours are sent on to MLflow from there."""
     max_restarts: int | None = field(default_factory=worker_restarts)
     """How often in a row a worker is started again; None: for ever, as a service should."""
     program: tuple[str, ...] = WORKER
