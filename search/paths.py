@@ -20,6 +20,20 @@ def home() -> Path:
     return Path(os.environ.get("GRIDLESS_HOME") or "runs").absolute()
 
 
+def home_id() -> str:
+    """What tells this home folder from others, on other machines, too; a file in it keeps it."""
+    file = home() / ".id"
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_text(encoding="ascii")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    draft = file.with_name(f".id.{uuid4().hex}")
+    draft.write_text(uuid4().hex, encoding="ascii")
+    with contextlib.suppress(FileExistsError):  # another process was faster
+        file.hardlink_to(draft)
+    draft.unlink()
+    return file.read_text(encoding="ascii")
+
+
 def storage_url() -> str:
     """The studies' database: GRIDLESS_STORAGE, or an SQLite file in the home folder.
 

@@ -240,6 +240,8 @@ class Reported:
     at: float
     """When it was written, Unix seconds."""
     host: str
+    home: str = ""
+    """`home_id()` of where it was written."""
     files: tuple[str, ...] = ()
     """Absolute paths on `host`."""
     tags: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -257,6 +259,8 @@ class Search:
     """None before there is one."""
     reported: Reported | None = None
     """None before there was a report, and where nobody asks."""
+    is_over: bool = False
+    """Whether no trial of either is started any more, for trackers."""
 
 
 def as_trained(study: StudyRecord) -> StudyRecord:

@@ -131,6 +131,7 @@ def _run(bench: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, quiet: 
     from search.actions.run import run
     from search.cli.views.live import SuiteView
     from search.report.study_report import report_study
+    from search.study.storage.due_reports import note_report
     from search.worker.engines.started_mirror import Mirroring
 
     ledgers: Sequence[Ledger] = open_suite(bench, plans)
@@ -145,6 +146,8 @@ def _run(bench: "Bench", plans: "Sequence[Plan]", workers: "Workers", *, quiet: 
         for plan in plans:
             if plan.spec.name in bench.searches:
                 report_study(bench.storage, plan.spec.name, plan.folder)
+            else:  # the suite's own comparison is all that is wanted of it
+                note_report(bench.storage, plan.spec.name, "")
         if mirroring:
             tell_missing("", mirroring.finish(in_haste=end is None))
     return end

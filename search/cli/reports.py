@@ -38,7 +38,7 @@ def report(name: str, port: int | None, as_json: bool) -> None:
     from search.paths import home, storage_url
     from search.report.serve import serve
     from search.report.study_report import news_of, page_of, report_study
-    from search.study.storage.ledger import Ledger
+    from search.study.storage.queue import places
     from search.study.storage.read import find_study, open_library
     from search.tracking.process import Request, bring_now
 
@@ -63,8 +63,8 @@ def report(name: str, port: int | None, as_json: bool) -> None:
             ready=lambda address: echo(f"{address} shows {name}; Ctrl-C ends it", err=True),
         )
         return
-    trackers = Ledger(storage, name).place().trackers or ()
     result = report_study(storage, name, home() / name)
+    trackers = places(storage)[name].trackers or ()
     print_result(result, as_json=as_json, again=False, trackers=trackers)
     if trackers:
         log = home() / name / "logs" / "trackers.log"

@@ -40,7 +40,6 @@ def sync(name: str | None) -> int:
     """Bring to their trackers what these lack of STUDY and its finalists, or of all studies."""
     from search.files import last_line
     from search.paths import home, storage_url
-    from search.report.study_report import report_study
     from search.study.storage.read import open_library
     from search.tracking.process import Request, bring_now
     from search.words import count, listing
@@ -48,7 +47,6 @@ def sync(name: str | None) -> int:
     storage = open_library(storage_url())
     if name is not None:
         _check_tracked(storage, name)
-        report_study(storage, name, home() / name)
     echo("bringing what is missing …", err=True)
     request = Request(storage.url, None if name is None else (name,), is_thorough=True)
     log = home() / "logs" / "trackers.log"
@@ -120,9 +118,11 @@ def ui(name: str | None, port: int) -> int:
 
 def _check_tracked(storage: "LedgerStorage", study: str) -> None:
     """Raise InputError where `study` is not there, or was not to be mirrored."""
-    from search.study.storage.ledger import Ledger
+    from search.study.storage.queue import places
+    from search.study.storage.read import find_study
 
-    if Ledger(storage, study).place().trackers == ():
+    find_study(storage, study)
+    if places(storage)[study].trackers == ():
         rule = f"study {study!r} has no tracker, as one that ran with --no-mlflow"
         raise InputError(f"{rule}; the same command with --tracker mlflow gives it one")
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.analysis.finalists import Finalist, Judgement
+from search.paths import home_id
 from search.records import Reported
 from search.report.text.finalists import judgement_words
 
@@ -27,7 +28,7 @@ def outcome(judgement: Judgement | None, files: Sequence[Path]) -> Reported:
         if judgement.gain:
             values[""]["gain_over_document"] = judgement.gain.value
     paths = tuple(str(path.absolute()) for path in files)
-    return Reported(time.time(), socket.gethostname(), paths, tags, values)
+    return Reported(time.time(), socket.gethostname(), home_id(), paths, tags, values)
 
 
 def _tags(row: Finalist, judgement: Judgement) -> dict[str, str]:

@@ -8,15 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from search.errors import GridlessError
-from search.secret import redacted_here
-from search.tracking.mirror import Mirror, Turn
+from search.retry_limits import grace_s
+from search.tracking.mirror import Mirror, Turn, one_line
 
 logger = logging.getLogger(__name__)
 
-_SLOWEST_S = 60.0
 _NAP_S = 0.3
 LATE = "there was no time for it"
-_MAX_ERROR = 300
 
 
 @dataclass(frozen=True)
@@ -44,11 +42,13 @@ class Follower:
         self._every_s = every_s
         self._mirror: Mirror | None = None
         self._n_sent = 0
+        self._errors: dict[str, str] = {}
+        """Those that were logged last."""
 
     def run(
         self, stop: threading.Event, names: Collection[str] | None, *, drain_s: float
     ) -> Finished:
-        """Take a turn every few seconds, less often (60 s) while they fail, until `stop`; then
+        """Take a turn every few seconds, less often (20 s) while they fail, until `stop`; then
         bring the rest of the searches `names` (None: of all) for about `drain_s` seconds.
         """
         delay = self._every_s
@@ -56,8 +56,9 @@ class Follower:
             began = time.monotonic()
             error = self._turn(None, stop.is_set)[1]
             # A storage with much in it is not looked at all the time.
-            delay = max(self._every_s, 5 * (time.monotonic() - began))
-            delay = min(2 * delay, _SLOWEST_S) if error else min(delay, _SLOWEST_S)
+            shortest = max(self._every_s, 5 * (time.monotonic() - began))
+            delay = max(2 * delay, shortest) if error else shortest
+            delay = min(delay, grace_s() / 3)
             stop.wait(delay)
         return self.finish(names, drain_s)
 
@@ -66,23 +67,25 @@ class Follower:
     ) -> Finished:
         """Bring what is left of the searches `names`, for about `limit_s` seconds, and let go.
 
-        With `thorough`, what was brought of their ends is looked at, too.
+        With `thorough`, what was brought before is gone through, too.
         """
         until = time.monotonic() + limit_s
         before: list[str] = []
         while True:
             turn, error = self._turn(names, lambda: time.monotonic() > until, thorough)
+            thorough &= error is not None  # once is enough
             left = self._left(names)
+            is_late = time.monotonic() > until
             is_stuck = not turn.holder and left == before
-            if error or not left or is_stuck or time.monotonic() > until:
+            if error or not left or is_stuck or is_late:
                 break
             # What another process brings and leaves is ours; it may just have written more, too.
             before = left
             time.sleep(_NAP_S)
-        link = self._link(names)
-        self._let_go()
         reasons = [*turn.errors.values(), *([error] if error else [])]
-        if left and not reasons:
+        link = None if reasons else self._link(names)
+        self._let_go()
+        if left and is_late and not reasons:
             reasons = [f"{turn.holder} is at it" if turn.holder else LATE]
         return Finished(self._n_sent, tuple(left), "; ".join(dict.fromkeys(reasons)) or None, link)
 
@@ -91,42 +94,47 @@ class Follower:
     ) -> tuple[Turn, str | None]:
         """A turn, and why it failed if it did."""
         try:
-            self._mirror = self._mirror or self._open()
-            turn = self._mirror.turn(names, stop, thorough=thorough)
+            turn = self._opened().turn(names, stop, thorough=thorough)
         except Exception as problem:
             # Trackers, servers and drivers each raise their own; the remedy is the same: connect
             # and try again.
-            error = _one_line(problem)
+            error = one_line(problem)
             logger.warning("%s: %s", self._name, error)
-            self._let_go()
+            self._begin_anew()
             return Turn(), error
-        for study, reason in turn.errors.items():
-            logger.warning("%s: %s: %s", self._name, study, reason)
+        if turn.errors != self._errors:
+            for study, reason in turn.errors.items():
+                logger.warning("%s: %s: %s", self._name, study, reason)
+        self._errors = turn.errors
         self._n_sent += turn.n_sent
+        if turn.n_failed:
+            self._begin_anew()
         return turn, None
+
+    def _opened(self) -> Mirror:
+        self._mirror = self._mirror or self._open()
+        return self._mirror
+
+    def _begin_anew(self) -> None:
+        """Forget what was known of the tracker: whether a request that failed took effect, say."""
+        self._let_go()
+        self._mirror = None
 
     def _left(self, names: Collection[str] | None) -> list[str]:
         try:
-            return self._mirror.left(names) if self._mirror else ["all of it"]
-        except GridlessError as error:
-            logger.warning("%s: %s", self._name, error)
-            return ["what can't be told"]
+            return self._opened().left(names)
+        except Exception as error:
+            logger.warning("%s: %s", self._name, one_line(error))
+            return ["all of it"]
 
     def _link(self, names: Collection[str] | None) -> str | None:
-        if self._mirror is None or names is None or len(names) != 1:
+        if names is None or len(names) != 1:
             return None
-        with suppress(
-            Exception
-        ):  # whatever the tracker raises, it is nothing that was to be brought
-            return self._mirror.link(next(iter(names)))
+        with suppress(Exception):  # nothing is missing for it
+            return self._opened().link(next(iter(names)))
         return None
 
     def _let_go(self) -> None:
         if self._mirror:
             with suppress(GridlessError):
                 self._mirror.release()
-
-
-def _one_line(problem: Exception) -> str:
-    text = redacted_here(" ".join(str(problem).split())) or type(problem).__name__
-    return text if len(text) <= _MAX_ERROR else text[:_MAX_ERROR] + "…"

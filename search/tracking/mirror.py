@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 import socket
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -10,15 +11,18 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-from search.errors import InputError
-from search.paths import home
+from search.errors import InputError, RetryLaterError
+from search.paths import home, home_id
 from search.records import Search, StudyRecord, TrialRecord
 from search.retry_limits import grace_s
+from search.secret import redacted_here
 from search.study.settings import DEFAULT_TRACKERS, FINAL
 from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import Place, QueueState
 from search.study.storage.read import read_study
 from search.study.storage.tracked import (
+    Cursor,
     Ids,
     Marks,
     TrackedStudy,
@@ -33,6 +37,7 @@ from search.tracking.protocol import GoneError, RefusedError, Tracker
 from search.words import count
 
 logger = logging.getLogger(__name__)
+_MAX_ERROR = 300
 
 
 @dataclass
@@ -45,6 +50,8 @@ class Turn:
     """Why a study could not be brought, by its name."""
     holder: str | None = None
     """Another process that brings the studies, if it is not this one."""
+    n_failed: int = 0
+    """Studies at which the tracker raised what it does not promise to: it may be out of reach."""
     gone: set[str] = field(default_factory=set)
     """Studies of which what was brought is gone, so that all is to be brought again."""
 
@@ -64,15 +71,19 @@ class Mirror:
         self._name = name
         self._tracker = make(ids)
         self.target = self._tracker.target
-        where = (name, self.target, *([owner.host] if self._tracker.is_local else []))
+        # Whoever writes is no part of an address.
+        where = [name, re.sub(r"//[^/@]*@", "//", self.target).rstrip("/")]
+        where += [home_id()] if self._tracker.is_local else []
         self._key = f"{name}@{sha256(repr(where).encode()).hexdigest()[:12]}"
         ids.bind(self._key)
         self._claim = TrackerClaim(storage, self._key, owner)
         self._beaten = float("-inf")
-        self._marks: dict[int, Marks] = {}
-        """By study_id."""
-        self._looks: dict[int, tuple[object, ...]] = {}
-        """What a pending trial looked like when it was brought last, by trial_id."""
+        self._marks: dict[str, Marks] = {}
+        """By the study's uid: rows are used again."""
+        self._looks: dict[tuple[str, int], tuple[object, ...]] = {}
+        """What a pending trial looked like when it was brought last, by uid and trial_id."""
+        self._settled: dict[str, Place] = {}
+        """The place of a study of which nothing is left as long as it keeps that, by uid."""
 
     def turn(
         self,
@@ -82,35 +93,44 @@ class Mirror:
         thorough: bool = False,
     ) -> Turn:
         """Bring what is new of the searches `names` (None: of all) until `stop()`; with `thorough`,
-        bring their ends again, too.
+        go through what was brought before, too.
 
-        Where another process has the claim, only the files of reports of this machine. Raises
-        RetryLaterError when the database is out of reach, and whatever the tracker does.
+        Where another process has the claim, only the files of reports of this machine, and with
+        `thorough` the ends. Raises RetryLaterError when the database is out of reach, and what the
+        tracker does at two studies in a row.
         """
         turn = Turn(holder=self._holder())
-        every = tracked_studies(self._storage, self._key)
-        studies = {study.name: study for study in every if self._concerns(study, names)}
+        studies = self._studies(names)
         for name, study in studies.items():
             if turn.holder or stop():
                 break
             if name in turn.gone:
                 continue
-            with self._noting(turn, study, studies.get(name + FINAL)):
-                studies[name] = self._bring_trials(study, turn, stop)
+            begun = replace(study, cursor=Cursor()) if thorough else study
+            with self._noting(turn, study, studies):
+                studies[name] = self._bring_trials(begun, turn, stop)
         for name, study in studies.items():
             if stop():
                 break
             # Of what is gone, the trials come first.
             if not _is_part(name, studies) and not turn.gone & {name, name + FINAL}:
-                finals = studies.get(name + FINAL)
-                with self._noting(turn, study, finals):
-                    self._bring_end(study, finals, turn, thorough)
+                with self._noting(turn, study, studies):
+                    turn.holder = self._holder()
+                    self._bring_end(study, studies.get(name + FINAL), turn, thorough)
         return turn
+
+    def _studies(self, names: Collection[str] | None) -> dict[str, TrackedStudy]:
+        """The studies to bring by name: the open ones and their finalists first, each search before
+        its finalists.
+        """
+        every = tracked_studies(self._storage, self._key)
+        open_ = {s.name.removesuffix(FINAL) for s in every if s.place.state is QueueState.OPEN}
+        every.sort(key=lambda s: s.name.removesuffix(FINAL) not in open_)
+        return {study.name: study for study in every if self._concerns(study, names)}
 
     def left(self, names: Collection[str] | None = None) -> list[str]:
         """What is still to be brought of the searches `names`, a phrase each. Raises as `turn`."""
-        every = tracked_studies(self._storage, self._key)
-        studies = {study.name: study for study in every if self._concerns(study, names)}
+        studies = self._studies(names)
         phrases = []
         for name, study in studies.items():
             chunks = changed_trials(self._storage, study, {})
@@ -123,7 +143,9 @@ class Mirror:
             if mark not in {"", study.cursor.ended}:
                 phrases.append(f"the end of {name}")
             reported = study.reported
-            if reported and reported.files and study.files != f"{reported.at}":
+            if _awaits_report(study):
+                phrases.append(f"the report of {name}, which is still to be written")
+            elif reported and reported.files and study.files != f"{reported.at}":
                 phrases.append(f"the report of {name}, whose files are on {reported.host}")
         return phrases
 
@@ -154,33 +176,46 @@ class Mirror:
             return self._name in study.place.trackers
         # Earlier versions did not store it, but left an outbox where they told MLflow.
         was_tracked = names is not None or (home() / study.name / "outbox" / "study.json").exists()
-        return self._name in DEFAULT_TRACKERS and (was_tracked or not study.place.state.is_over)
+        is_open = study.place.state is QueueState.OPEN
+        return self._name in DEFAULT_TRACKERS and (was_tracked or is_open)
 
     @contextmanager
     def _noting(
-        self, turn: Turn, study: TrackedStudy, finals: TrackedStudy | None
+        self, turn: Turn, study: TrackedStudy, studies: Mapping[str, TrackedStudy]
     ) -> Iterator[None]:
-        """Note in `turn` what keeps `study`, and no other, from being brought. What is gone of it
-        is gone of its finalists, too.
+        """Note in `turn` what keeps `study`, and no other, from being brought. A search and its
+        finalists are gone together.
         """
         try:
             yield
         except GoneError:
-            logger.warning("%s: all of %s is brought again", self._name, study.name)
-            for part in (study, finals) if finals else (study,):
-                turn.gone.add(part.name)
-                forget(self._storage, part.study_id, self._key)
-                self._marks.pop(part.study_id, None)
+            search = study.name.removesuffix(FINAL)
+            logger.warning("%s: all of %s is brought again", self._name, search)
+            for name in {study.name, search, search + FINAL} & studies.keys():
+                turn.gone.add(name)
+                forget(self._storage, studies[name].study_id, self._key)
+                self._marks.pop(studies[name].uid, None)
+                self._settled.pop(studies[name].uid, None)
             self._looks.clear()
         except (RefusedError, InputError) as error:
             turn.errors[study.name] = str(error)
+        except RetryLaterError:
+            raise
+        except Exception as error:
+            # Of this study alone, or the tracker is out of reach: the next one shows.
+            turn.errors[study.name] = one_line(error)
+            turn.n_failed += 1
+            if turn.n_failed > 1 or len(studies) == 1:
+                raise
 
     def _bring_trials(
         self, study: TrackedStudy, turn: Turn, stop: Callable[[], bool]
     ) -> TrackedStudy:
         """Bring the trials that changed; the study with its cursor moved on."""
+        if self._settled.get(study.uid) == study.place and study.cursor.newest >= 0:
+            return study
         header = None
-        marks = self._marks.setdefault(study.study_id, {})
+        marks = self._marks.setdefault(study.uid, {})
         for rows in changed_trials(self._storage, study, marks):
             header = header or read_study(self._storage, study.name, with_trials=False)
             cursor = study.cursor
@@ -195,14 +230,16 @@ class Mirror:
                 pending[trial_id] = trial.epochs
                 if trial.state.is_final:
                     del pending[trial_id]
-                    self._looks.pop(trial_id, None)
+                    self._looks.pop((study.uid, trial_id), None)
                 newest = max(newest, trial_id)
             moved = replace(cursor, newest=newest, pending=pending)
             if moved != cursor:
-                put_cursor(self._storage, study.study_id, self._key, moved)
+                put_cursor(self._storage, study, self._claim, moved)
                 study = replace(study, cursor=moved)
             if turn.holder or stop():
-                break
+                return study
+        if study.place.state.is_over and not study.cursor.pending:
+            self._settled[study.uid] = study.place
         return study
 
     def _bring_trial(
@@ -210,9 +247,9 @@ class Mirror:
     ) -> None:
         """Bring a trial, unless it looks as it did when it was brought last."""
         look = (trial.state, trial.epochs, trial.n_segments, trial.worker, bool(trial.params))
-        if self._looks.get(trial_id) != look:
+        if self._looks.get((study.uid, trial_id)) != look:
             self._tracker.trial_changed(study, trial, trial.curve[n_before:])
-            self._looks[trial_id] = look
+            self._looks[study.uid, trial_id] = look
             turn.n_sent += 1
 
     def _bring_end(
@@ -222,24 +259,32 @@ class Mirror:
         reported = study.reported
         mark = _end_mark(study, finals)
         files: list[Path] = []
-        if reported and reported.host == socket.gethostname():
+        if reported and reported.home == home_id():
             files = [path for path in map(Path, reported.files) if path.exists()]
         are_due = bool(reported and files and study.files != f"{reported.at}")
-        if turn.holder:
+        if turn.holder and not thorough:
             # Its holder can't read the files of this machine.
             if not are_due or turn.holder.startswith(f"{socket.gethostname()}/"):
                 return
         elif not mark or (mark == study.cursor.ended and not are_due and not thorough):
             return
-        search = Search(read_study(self._storage, study.name), reported=reported)
+        parts = [study, finals] if finals else [study]
+        is_over = all(part.place.state.is_over for part in parts)
+        search = Search(read_study(self._storage, study.name), reported=reported, is_over=is_over)
         if finals:
             search = replace(search, finalists=read_study(self._storage, finals.name))
         self._tracker.study_ended(search, files)
         if reported and files:
-            put_files(self._storage, study.study_id, self._key, reported.at)
+            put_files(self._storage, study, self._key, reported.at)
         if turn.holder is None:
             ended = replace(study.cursor, ended=mark)
-            put_cursor(self._storage, study.study_id, self._key, ended)
+            put_cursor(self._storage, study, self._claim, ended)
+
+
+def one_line(problem: Exception) -> str:
+    """An error as people are told it: a line without passwords."""
+    text = redacted_here(" ".join(str(problem).split())) or type(problem).__name__
+    return text if len(text) <= _MAX_ERROR else text[:_MAX_ERROR] + "…"
 
 
 def _is_part(name: str, studies: Mapping[str, TrackedStudy]) -> bool:
@@ -253,6 +298,11 @@ def _is_missing(study: TrackedStudy, trial_id: int, trial: TrialRecord) -> bool:
     return n_brought is None or trial.state.is_final or trial.epochs > n_brought
 
 
+def _awaits_report(study: TrackedStudy) -> bool:
+    """Whether a study is over and its report still to be written; replicates alone have none."""
+    return study.place.due and not study.name.endswith(FINAL)
+
+
 def _end_mark(study: TrackedStudy, finals: TrackedStudy | None) -> str:
     """What there is to bring of a search's end, or of its last report: empty where nothing is, and
     different whenever that changes.
@@ -260,7 +310,7 @@ def _end_mark(study: TrackedStudy, finals: TrackedStudy | None) -> str:
     parts = [study, finals] if finals else [study]
     mark = f"{study.reported.at}" if study.reported else ""
     # A report that is due says more.
-    if all(part.place.state.is_over for part in parts) and not study.place.due:
+    if all(part.place.state.is_over for part in parts) and not _awaits_report(study):
         for part in parts:
             mark += f"|{part.place.state}/{part.cursor.newest}/{len(part.cursor.pending)}"
     return mark

@@ -54,8 +54,9 @@ def storage(empty_sqlite: Path, own_home: Path) -> LedgerStorage:
 
 
 def everything(folder: Path) -> dict[str, int]:
-    """Every file but the database's, with its size."""
-    files = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith("studies.db"))
+    """Every file but the database's and the home's own, with its size."""
+    own = ("studies.db", ".id")
+    files = (p for p in folder.rglob("*") if p.is_file() and not p.name.startswith(own))
     return {str(p.relative_to(folder)): p.stat().st_size for p in files}
 
 

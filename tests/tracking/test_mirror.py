@@ -6,9 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from search.errors import RetryLaterError
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import QueueState
 from search.tracking.process import Request, bring_now, end_mirror, start_mirror
+from search.tracking.protocol import GoneError
+from tests.kept import keep
 from tests.study.helpers import begin, epoch, spec, store_place
 from tests.tracking.helpers import DEAD, ELSEWHERE, ME, mirror, runs, steps
 
@@ -102,9 +105,12 @@ def test_a_study_is_brought_to_the_trackers_that_it_asked_for(
     assert bool(notes.trials) is is_brought
 
 
-def test_one_process_brings_them_until_it_ends_or_is_lost(ledger, storage):
+def test_one_process_brings_them_until_it_ends_or_is_lost(ledger, storage, tmp_path, monkeypatch):
     begin(ledger, ME, [0.1])
-    first, second = (mirror(storage, owner, Notes) for owner in (ELSEWHERE, ME))
+    first = mirror(storage, ELSEWHERE, Notes)
+    with monkeypatch.context() as patch:
+        patch.setenv("GRIDLESS_HOME", str(tmp_path / "another"))
+        second = mirror(storage, ME, Notes)
     shared = [mirror(storage, owner, make_shared) for owner in (ELSEWHERE, ME)]
     assert first.turn().holder is None, "each machine has a target of its own"
     assert second.turn().holder is None
@@ -163,6 +169,79 @@ def test_a_damaged_study_keeps_no_other_back(ledger, storage):
     turn = mirror(storage, make=lambda _ids: notes).turn()
     assert [name for name, *_ in notes.trials] == ["other"]
     assert "damaged" in turn.errors["mlp-digits"]
+
+
+def test_a_study_that_a_tracker_fails_at_keeps_no_other_back(ledger, storage):
+    class Fails(Notes):
+        def trial_changed(self, study, trial, new):
+            if study.name == "mlp-digits":
+                raise KeyError("a fault of its own")
+            super().trial_changed(study, trial, new)
+
+    begin(ledger, ME, [0.1])
+    begin(Ledger.open(storage, spec(name="other"), {}), ME, [0.1])
+    notes = Fails()
+    turn = mirror(storage, make=lambda _ids: notes).turn()
+    assert [name for name, *_ in notes.trials] == ["other"]
+    assert "a fault of its own" in turn.errors["mlp-digits"]
+
+
+def test_a_study_that_takes_the_place_of_a_deleted_one_is_brought_whole(ledger, storage):
+    class Deletes(Notes):
+        def trial_changed(self, study, trial, new):
+            super().trial_changed(study, trial, new)
+            if len(self.trials) == 1:
+                storage.delete_study(ledger.study_id)
+                begin(Ledger.open(storage, spec(name="next"), {}), ME, [0.1])
+
+    begin(ledger, ME, [0.1])
+    notes = Deletes()
+    each = mirror(storage, make=lambda _ids: notes)
+    for _ in range(2):
+        each.turn()
+    assert [name for name, *_ in notes.trials] == ["mlp-digits", "next"]
+
+
+def test_what_is_gone_of_finalists_is_gone_of_their_search(storage, own_home):
+    class Loses(Notes):
+        is_lost = False
+
+        def trial_changed(self, study, trial, new):
+            if self.is_lost and study.name.endswith(".final"):
+                self.is_lost = False
+                raise GoneError(study.name)
+            super().trial_changed(study, trial, new)
+
+    keep(storage, own_home)
+    notes = Loses()
+    mirror(storage, make=lambda _ids: notes).turn()
+    before = [(name, number) for name, number, *_ in notes.trials]
+    assert len(before) == 4
+    notes.trials.clear()
+    notes.is_lost = True
+    each = mirror(storage, make=lambda _ids: notes)
+    for thorough in (True, False):
+        each.turn(thorough=thorough)
+    assert [(name, number) for name, number, *_ in notes.trials][-4:] == before
+    assert notes.trials[-1][3] == [1], "with its epochs"
+
+
+def test_a_mirror_that_was_taken_over_from_says_nothing_of_how_far_it_came(ledger, storage):
+    class Slow(Notes):
+        is_local = False
+
+        def trial_changed(self, study, trial, new):
+            super().trial_changed(study, trial, new)
+            first.release()
+            assert second.turn().holder is None
+            each = second._claim
+            assert each.take() is None
+
+    begin(ledger, ME, [0.1])
+    first = mirror(storage, ELSEWHERE, lambda _ids: Slow())
+    second = mirror(storage, ME, make_shared)
+    with pytest.raises(RetryLaterError, match="taken over"):
+        first.turn()
 
 
 def test_the_process_ends_with_its_parent_and_brings_the_rest(ledger, uri, storage, tmp_path):

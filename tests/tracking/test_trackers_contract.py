@@ -179,7 +179,7 @@ def test_the_end_brings_the_figures_of_finalists_as_often_as_it_is_told(
     for at, mean in ((2e9, 0.8), (2.1e9, 0.85), (2.1e9, 0.85)):
         values = {"1": {"test_accuracy_mean": mean}}
         tags = {"": {"note": "it was good"}, "1": {"champion": "yes"}}
-        put_reported(storage, "mlp-digits", Reported(at, "far", (), tags, values))
+        put_reported(storage, "mlp-digits", Reported(at, "far", tags=tags, values=values))
         bring(storage, kind)
         bring(storage, kind, thorough=True)
 

@@ -7,7 +7,7 @@ A tracker's `key` names it and its target: one server that all hosts share, or a
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,12 +16,13 @@ from optuna.trial import TrialState
 from pydantic import TypeAdapter
 from sqlalchemy.orm import Session, aliased
 
-from search.errors import InputError
+from search.errors import InputError, RetryLaterError
 from search.records import Reported, TrialRecord
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE, Place
 from search.study.storage.read import find_study, record_of
+from search.study.storage.tracker_claim import TrackerClaim
 from search.study.storage.trial_rows import DamagedError, decoding
 
 REPORTED = "reported"
@@ -65,6 +66,8 @@ class TrackedStudy:
     reported: Reported | None
     files: str
     """Of when the report is whose files were brought."""
+    uid: str
+    """Tells it from a later study of its row."""
 
 
 def tracked_studies(storage: LedgerStorage, key: str) -> list[TrackedStudy]:
@@ -74,6 +77,7 @@ def tracked_studies(storage: LedgerStorage, key: str) -> list[TrackedStudy]:
     """
     study, attr = models.StudyModel, models.StudyUserAttributeModel
     keys = {"place": QUEUE, "cursor": _CURSOR + key, "reported": REPORTED, "files": _FILES + key}
+    keys["uid"] = "uid"
     columns = {name: aliased(attr) for name in ("spec", *keys)}
     query = sa.select(study.study_name, study.study_id, *(columns[n].value_json for n in keys))
     query = query.join(
@@ -101,8 +105,10 @@ def _tracked(name: str, study_id: int, texts: Mapping[str, str | None]) -> Track
         cursor = _CURSOR_TYPE.validate_json(texts["cursor"] or "{}")
     with suppress(DamagedError), decoding(name):
         reported = _REPORTED_TYPE.validate_json(texts["reported"]) if texts["reported"] else None
-    files = json.loads(texts["files"] or '""')
-    return TrackedStudy(name, study_id, place, cursor, reported, str(files))
+    files = ""
+    with suppress(DamagedError), decoding(name):
+        files = str(json.loads(texts["files"] or '""'))
+    return TrackedStudy(name, study_id, place, cursor, reported, files, texts["uid"] or "")
 
 
 Marks = dict[int, tuple[TrialState, str | None]]
@@ -146,16 +152,33 @@ def _read(
     return [(row.trial_id, record_of(study.name, row)) for row in rows]
 
 
-def put_cursor(storage: LedgerStorage, study_id: int, key: str, cursor: Cursor) -> None:
-    """Keep how far a study was brought."""
-    with storage.session() as session:
-        storage.put_study(session, study_id, {_CURSOR + key: asdict(cursor)})
+def put_cursor(
+    storage: LedgerStorage, study: TrackedStudy, claim: TrackerClaim, cursor: Cursor
+) -> None:
+    """Keep how far a study was brought, if that is still for the process of `claim` to say.
+
+    Raises InputError when the study was deleted, RetryLaterError when another process took over.
+    """
+    with _locked(storage, study) as session:
+        if not claim.is_ours(session):
+            raise RetryLaterError("another process has taken over")
+        storage.put_study(session, study.study_id, {_CURSOR + claim.key: asdict(cursor)})
 
 
-def put_files(storage: LedgerStorage, study_id: int, key: str, at: float) -> None:
-    """Keep that the files of the report of `at` were brought."""
+def put_files(storage: LedgerStorage, study: TrackedStudy, key: str, at: float) -> None:
+    """Keep that the files of the report of `at` were brought. Raises InputError as `put_cursor`."""
+    with _locked(storage, study) as session:
+        storage.put_study(session, study.study_id, {_FILES + key: f"{at}"})
+
+
+@contextmanager
+def _locked(storage: LedgerStorage, study: TrackedStudy) -> Iterator[Session]:
+    """A transaction that holds the study's row, which may be another study's by now."""
     with storage.session() as session:
-        storage.put_study(session, study_id, {_FILES + key: f"{at}"})
+        storage.lock_study(session, study.study_id)
+        if (storage.study_attrs(session, study.study_id).get("uid") or "") != study.uid:
+            raise InputError(f"study {study.name!r} was deleted")
+        yield session
 
 
 def put_reported(storage: LedgerStorage, name: str, reported: Reported) -> None:

@@ -25,12 +25,15 @@ class TrackerClaim:
 
     def __init__(self, storage: LedgerStorage, key: str, owner: WorkerIdentity) -> None:
         self._storage = storage
-        self._key = key
+        self.key = key
         self._owner = owner
+        self._is_there = False
 
     def take(self) -> str | None:
         """Take or renew it; None if it is ours now, else who has it, for people."""
-        self._storage.create_study(_STUDY, {})
+        if not self._is_there:
+            self._storage.create_study(_STUDY, {})
+            self._is_there = True
         with self._storage.session() as session:
             study_id = _study_id(session)
             self._storage.lock_study(session, study_id)
@@ -41,8 +44,12 @@ class TrackerClaim:
                 if not is_lost(claim, silent_s, grace_s()):
                     return str(claim.get("worker"))
             beat = asdict(self._owner) | {"beat": now.isoformat()}
-            self._storage.put_study(session, study_id, {self._key: beat})
+            self._storage.put_study(session, study_id, {self.key: beat})
         return None
+
+    def is_ours(self, session: Session) -> bool:
+        """Whether it is, inside `session`."""
+        return self._owner.holds(self._stored(session, _study_id(session)))
 
     def release(self) -> None:
         """Let another process take it, if it is ours."""
@@ -50,10 +57,10 @@ class TrackerClaim:
             study_id = _study_id(session)
             self._storage.lock_study(session, study_id)
             if self._owner.holds(self._stored(session, study_id)):
-                self._storage.put_study(session, study_id, {self._key: {}})
+                self._storage.put_study(session, study_id, {self.key: {}})
 
     def _stored(self, session: Session, study_id: int) -> dict[str, Any]:
-        text = self._storage.study_attrs(session, study_id).get(self._key, "{}")
+        text = self._storage.study_attrs(session, study_id).get(self.key, "{}")
         claim: dict[str, Any] = json.loads(text)
         return claim
 

@@ -62,6 +62,8 @@ class Store:
         self._writer = RunWriter(self._client, uri)
         self._places: dict[str, _Place] = {}
         """By the study's uid."""
+        self._made: set[str] = set()
+        """Experiments that were made by this object: in them is nothing that it doesn't know of."""
 
     def bring_trial(self, study: StudyRecord, trial: TrialRecord, new: Sequence[Epoch]) -> None:
         """Write what is new of a trial into its run."""
@@ -83,11 +85,14 @@ class Store:
         )
         self._writer.set_state(run, trial.state, at)
         if not trial.state.is_final:
+            if not place.is_nested:
+                self._writer.set_status(place.parent, "RUNNING", at)
             return
         del place.runs[trial.number]
         best = summary.get("best_val_accuracy", 0.0)
         if not place.is_nested and best > place.parent.metrics.get("best_val_accuracy", 0.0):
-            self._writer.log(place.parent, summary={"best_val_accuracy": best}, at=at)
+            # Of several values MLflow shows the one of the latest time; trials' clocks may differ.
+            self._writer.log(place.parent, summary={"best_val_accuracy": best}, at=time.time())
 
     def bring_end(self, search: Search, files: Sequence[Path]) -> None:
         """Write what came of a search into the runs of it, its trials and their replicates."""
@@ -105,9 +110,9 @@ class Store:
             summary = summaries.get(None, Summary({}, {}))
             tags = dict(summary.tags)
             tags |= {NOTE: tags.pop("note")} if "note" in tags else {}
-            self._writer.log(place.parent, tags=tags, summary=summary.values, at=at)
-            is_over = all(trial.state.is_final for trial in study.trials)
-            self._writer.set_status(place.parent, "FINISHED" if is_over else "RUNNING", at)
+            self._writer.log(place.parent, tags=tags, summary=summary.values, at=time.time())
+            status = "FINISHED" if search.is_over else "RUNNING"
+            self._writer.set_status(place.parent, status, at)
         self._keep(self._place(search.study).parent, files)
 
     def experiment_of(self, study: str) -> str | None:
@@ -192,7 +197,9 @@ class Store:
             location = None if is_remote(self._uri) else default_artifact_root(home()) / name
             uri = None if location is None else location.as_uri()
             try:
-                return str(self._client.create_experiment(name, artifact_location=uri))
+                made = str(self._client.create_experiment(name, artifact_location=uri))
+                self._made.add(made)
+                return made
             except MlflowException:
                 # Another process may have been faster: names of experiments are unique.
                 experiment = self._client.get_experiment_by_name(name)
@@ -204,7 +211,7 @@ class Store:
         """The run of a trial: by its id, as somebody left it who died too early, or made now."""
         if stored := self._ids.get(study.name, trial.number):
             return self._get(stored) or Run(stored, is_deleted=True)
-        if not place.parent.is_new:
+        if place.experiment not in self._made:
             number = REPLICATE if place.is_nested else TRIAL
             condition = f" AND tags.`{number}` = '{trial.number}'"
             runs = list(find_runs(self._client, place.experiment, study.uid, condition))

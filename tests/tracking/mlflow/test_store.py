@@ -12,11 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from search.paths import home_id
 from search.records import Reported
 from search.study.finalists import final_spec
 from search.study.storage.ledger import Ledger
 from search.study.storage.study_state import close
 from search.study.storage.tracked import put_reported
+from search.tracking.follow import Follower
 from search.tracking.mlflow import store as mlflow_store
 from search.tracking.mlflow.client import open_client
 from search.tracking.mlflow.tracker import MlflowTracker
@@ -38,13 +40,13 @@ def end(ledger, *curves):
 
 
 def report(ledger, files=(), **said):
-    """Store what a report would that was written here as `files`."""
-    host = said.pop("host", socket.gethostname())
-    put_reported(
-        ledger.storage,
-        ledger.name,
-        Reported(said.pop("at", 2e9), host, tuple(map(str, files)), **said),
-    )
+    """Store what a report would that was written here as `files`, or on the machine `host`."""
+    host = said.pop("host", "")
+    where = (host, "another") if host else (socket.gethostname(), home_id())
+    paths = tuple(map(str, files))
+    reported = Reported(said.pop("at", 2e9), *where, files=paths, **said)
+    put_reported(ledger.storage, ledger.name, reported)
+    store_place(ledger, replace(ledger.place(), due=False))
 
 
 def test_a_study_arrives_with_its_trials(ledger, uri, storage):
@@ -169,8 +171,9 @@ def test_a_store_that_fails_between_requests_gets_everything_once(
     for life in range(2):
         with monkeypatch.context() as patch:
             patch.setattr(mlflow_store, "open_client", lambda u: Flapping(open_client(u), chance))
+            lasting = Follower(lambda: mirror(storage), "mlflow")
             for _ in range(500):
-                if mirrored(storage).error is None:
+                if lasting.finish(None, 60).error is None:
                     break
                 n_failed += 1
         if life == 0:
@@ -264,7 +267,9 @@ def test_a_process_that_was_stopped_and_wakes_leaves_no_second_run(
     monkeypatch.setattr(mlflow_store, "open_client", lambda u: InStep(open_client(u), gate))
     mirrors = [mirror(storage, owner) for owner in (DEAD, ME)]
     for each in mirrors:
-        monkeypatch.setattr(each, "_holder", lambda: None)  # both believe that it is their turn
+        # Both believe that it is their turn.
+        monkeypatch.setattr(each, "_holder", lambda: None)
+        monkeypatch.setattr(each._claim, "is_ours", lambda _session: True)
     threads = [threading.Thread(target=each.turn) for each in mirrors]
     for thread in threads:
         thread.start()
