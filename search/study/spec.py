@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from search.errors import InputError
 from search.space.space import Space
 from search.study.settings import Lasting
+from search.study.user_code import without_ours
 
 Split = Literal["test", "validation", "train"]
 
@@ -89,6 +90,11 @@ class StudySpec(Lasting, _Subject):
         if replicate := self.replicate(number):
             return dict(replicate.setting)
         return dict(self.first[number]) if number < len(self.first) else None
+
+    @field_validator("code")
+    @classmethod
+    def _own_models_have_none(cls, code: dict[str, str] | None) -> dict[str, str] | None:
+        return code and without_ours(code)
 
     def replicate(self, number: int) -> Replicate | None:
         """What trial `number` repeats, or None in a study that searches."""

@@ -14,6 +14,7 @@ from search.registry import module_of, spec_of
 CODE = "code "
 """What the names in an environment begin with that hold the digests of a user's files."""
 _INSTALLED = {"site-packages", "dist-packages"}
+OURS = "search"
 _IMPORTERS = {"import_module", "__import__"}
 
 
@@ -29,11 +30,11 @@ class UserFile(NamedTuple):
 def user_code(model: str) -> dict[str, str]:
     """The beginning of the SHA-256 of each of `user_files`, by its path in its import folder.
 
-    An installed package is one entry.
+    An installed package is one entry; Gridless's own models have none, however it is installed.
     """
     digests = {path: file.digest for path, file in user_files(model).items()}
     top = _top(model)
-    if _is_package_installed(top):
+    if top != OURS and _is_package_installed(top):
         return {f"{top}, installed": _digest(repr(digests).encode())}
     return digests
 
@@ -59,11 +60,11 @@ def user_files(model: str) -> dict[str, UserFile]:
     """
     start = module_of(model)
     top = _top(model)
-    homes = {top: _folders(top), "search": []}
+    homes = {top: _folders(top), OURS: []}
     roots = [Path.cwd(), *homes[top]]
     files: dict[str, UserFile] = {}
     ahead, seen = [start], {""}
-    while ahead and top != "search":
+    while ahead and top != OURS:
         name = ahead.pop()
         if name in seen:
             continue
@@ -88,11 +89,19 @@ def code_facts(code: Mapping[str, str]) -> dict[str, str]:
 
 def code_in(environment: Mapping[str, str]) -> dict[str, str]:
     """The user's code in what a trial ran on; empty where none was recorded."""
-    return {
+    files = {
         name.removeprefix(CODE): digest
         for name, digest in environment.items()
         if name.startswith(CODE)
     }
+    return without_ours(files)
+
+
+def without_ours(code: Mapping[str, str]) -> dict[str, str]:
+    """`code` without Gridless's own package, which earlier versions named where it was installed
+    from a wheel.
+    """
+    return {name: digest for name, digest in code.items() if name != f"{OURS}, installed"}
 
 
 def code_difference(then: Mapping[str, str], now: Mapping[str, str]) -> str:
