@@ -56,11 +56,11 @@ compare: setup ## Compare studies, or a suite that was run: make compare STUDIES
 report: setup ## Write a study's leaderboard and report again: make report NAME=convNN-fashion
 	@$(BIN)/gridless report $(or $(NAME),$(error NAME is missing: make report NAME=convNN-fashion))
 
-sync: setup ## Bring to MLflow what it lacks: make sync NAME=convNN-fashion
-	@$(BIN)/gridless sync $(or $(NAME),$(error NAME is missing: make sync NAME=convNN-fashion))
+sync: setup ## Bring to MLflow what it lacks of a study, or of all: make sync [NAME=convNN-fashion]
+	@$(BIN)/gridless sync $(NAME)
 
-ui: setup ## Open the MLflow UI
-	@$(RUN) ui $(ARGS) $(STOPPED)
+ui: setup ## Open the MLflow UI, at a study if one is named: make ui [NAME=convNN-fashion]
+	@$(RUN) ui $(NAME) $(ARGS) $(STOPPED)
 
 models: setup ## List the models
 	@$(BIN)/gridless models $(ARGS)

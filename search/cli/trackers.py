@@ -48,7 +48,7 @@ def sync(name: str | None) -> int:
     if name is not None:
         _check_tracked(storage, name)
     echo("bringing what is missing …", err=True)
-    request = Request(storage.url, None if name is None else (name,), is_thorough=True)
+    request = Request(storage.url, None if name is None else (name,), is_thorough=name is not None)
     log = home() / "logs" / "trackers.log"
     finished = bring_now(request, log)
     if finished is None:
@@ -56,7 +56,8 @@ def sync(name: str | None) -> int:
         return 1
     for tracker, result in finished.items():
         left = listing(list(result.left)) or "nothing"
-        echo(f"{title(tracker)}: brought {count(result.n_sent, 'trial')}; {left} is missing")
+        done = "went through" if name else "brought"
+        echo(f"{title(tracker)}: {done} {count(result.n_sent, 'trial')}; {left} is missing")
         if result.error:
             echo(f"error: not everything arrived in {title(tracker)}: {result.error}", err=True)
     return 1 if any(result.left or result.error for result in finished.values()) else 0
