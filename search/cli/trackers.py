@@ -134,11 +134,11 @@ def _experiment(uri: str, study: str) -> tuple[str, list[str]]:
     """
     from search.tracking.mlflow.pages import experiment_of
 
-    found = experiment_of(uri, study)
-    if found is None:
+    experiment = experiment_of(uri, study)
+    if experiment is None:
         rule = f"MLflow has no study {study!r}, or one that an earlier version brought"
         raise InputError(f"{rule}; check the name, or `{command('sync', study)}`")
-    return found
+    return experiment
 
 
 COMMANDS = (sync, register, ui)

@@ -28,8 +28,9 @@ def tracker_problem(name: str) -> str | None:
     """Why the tracker `name` can't be used here; None if it can."""
     if name == NONE:
         return "none goes with no other tracker"
-    if name not in (known := names(TRACKERS)):
-        return f"{name!r} is no tracker; {nearest(name, [*known, NONE])}"
+    trackers = names(TRACKERS)
+    if name not in trackers:
+        return f"{name!r} is no tracker; {nearest(name, [*trackers, NONE])}"
     if name in _EXTRAS and find_spec(name) is None:
         return f"{name} is not installed; pip install 'gridless[{name}]' does that"
     return None

@@ -32,7 +32,7 @@ class Request:
     limit_s: float = 580.0
     """How long it may take to bring what is there."""
     is_thorough: bool = False
-    """Bring the end of a study again, to see what is there."""
+    """Go through what was brought before, too, to see whether it is still there."""
     only_shared: bool = False
     """Leave out trackers that write to this machine: its command has one of its own for them."""
 
