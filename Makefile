@@ -13,10 +13,11 @@ COMPOSE := docker compose --file docker/compose.yaml
 SERVICE := worker$(GPU:%=-%)
 PYTEST = $(BIN)/pytest -n $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )) --dist worksteal
 FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) \
-	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) $(ARGS)
+	$(if $(WORKERS),--workers $(WORKERS)) $(if $(SEED),--seed $(SEED)) $(if $(NAME),--name $(NAME)) \
+	$(if $(OBJECTIVE),--objective $(OBJECTIVE)) $(ARGS)
 
 # A mistyped variable would change nothing, silently.
-VARIABLES := AREA ARGS DATA EPOCHS GPU MODEL NAME PYTHON SEED STUDIES SUITE TIMEOUT TRIALS WORKERS
+VARIABLES := AREA ARGS DATA EPOCHS GPU MODEL NAME OBJECTIVE PYTHON SEED STUDIES SUITE TIMEOUT TRIALS WORKERS
 UNREAD := $(firstword $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES SHELL,\
 	$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))))
 NEAREST = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1, 0.5))' $(UNREAD) $(VARIABLES))
@@ -43,7 +44,7 @@ setup: .venv/installed ## Make the environment (done by every other target; quic
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev$(GPU:%=$(COMMA)%)]' >&2
 	@touch $@
 
-study: setup ## Search: make study MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TIMEOUT= WORKERS= SEED= NAME= ARGS=]
+study: setup ## Search: make study MODEL=convNN DATA=fashion [OBJECTIVE= TRIALS= EPOCHS= TIMEOUT= WORKERS= SEED= NAME= ARGS=]
 	@$(RUN) study $(or $(MODEL),$(error MODEL is missing: make study MODEL=convNN DATA=fashion)) \
 		$(or $(DATA),$(error DATA is missing: make study MODEL=convNN DATA=fashion)) $(FLAGS) $(STOPPED)
 
@@ -72,7 +73,7 @@ up: ## Start PostgreSQL, MLflow and workers in containers; the first time also m
 	@docker/secrets.sh && docker/gpu-locks.sh && $(COMPOSE) --profile $(or $(GPU),cpu) up --detach --build --wait --scale $(SERVICE)=$(or $(WORKERS),1)
 	@echo "MLflow: http://$$($(COMPOSE) port mlflow 5000), user gridless, password in docker/secrets/mlflow_password"
 
-submit: ## Put a study on the containers' queue: make submit MODEL=convNN DATA=fashion [TRIALS= EPOCHS= TIMEOUT= SEED= NAME= ARGS=]
+submit: ## Put a study on the containers' queue: make submit MODEL=convNN DATA=fashion [OBJECTIVE= TRIALS= EPOCHS= TIMEOUT= SEED= NAME= ARGS=]
 	@$(COMPOSE) run --rm cli submit $(or $(MODEL),$(error MODEL is missing: make submit MODEL=convNN DATA=fashion)) \
 		$(or $(DATA),$(error DATA is missing: make submit MODEL=convNN DATA=fashion)) $(FLAGS)
 

@@ -52,6 +52,44 @@ class Ending(StrEnum):
     """No trial can be trained here, for a reason that is not the trial's."""
 
 
+class Task(StrEnum):
+    """What a network is to say of an example."""
+
+    CLASSIFICATION = "classification"
+    """Which one of two or more classes it is of: a probability for each."""
+    BINARY = "binary"
+    """Which of two classes it is of, by one sigmoid unit: the probability of the second."""
+    MULTILABEL = "multilabel"
+    """Which classes it is of, none or several: a sigmoid for each."""
+    REGRESSION = "regression"
+    """One number or more."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a search makes as large or as small as it can."""
+
+    name: str = "accuracy"
+    """As people give it: accuracy, f1_macro, val_loss, package.module:function, n_params …"""
+    is_maximized: bool = True
+    title: str = "accuracy"
+    """As sentences and axes have it."""
+    is_fraction: bool = True
+    """Whether it lies in 0…1 and is shown in percent."""
+
+    @property
+    def key(self) -> str:
+        """What it is called among an epoch's values: val_accuracy."""
+        return self.name if self.name.startswith("val_") else f"val_{self.name}"
+
+    def score(self, value: float) -> float:
+        """`value` as a number of which more is better, and back."""
+        return value if self.is_maximized else -value
+
+
+ACCURACY = Objective()
+
+
 @dataclass(frozen=True)
 class Epoch:
     """One completed epoch of a trial."""
@@ -100,14 +138,21 @@ class Evaluation:
 
     split: str
     """test, validation or train."""
-    accuracy: float
-    """A fraction of `n`."""
+    accuracy: float | None
+    """A fraction of `n`; None of numbers."""
     loss: float
-    """Mean cross-entropy in nats."""
+    """Mean loss: of classes the cross-entropy in nats, of numbers the squared error."""
     n: int
-    """Images."""
+    """Examples."""
     at: float = field(default=0.0, compare=False)
     """When, Unix seconds; 0 in studies of earlier versions."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """What else was measured, by the names of objectives."""
+
+    def value(self, objective: Objective) -> float | None:
+        """What was scored by `objective`; None where it was not."""
+        measured = {"accuracy": self.accuracy, "val_loss": self.loss, **self.values}
+        return measured.get(objective.name)
 
 
 @dataclass(frozen=True)
@@ -150,6 +195,8 @@ class TrialRecord:
     """When its first segment began, UTC."""
     ended: datetime | None = None
     """When it ended for good, UTC."""
+    objective: Objective = ACCURACY
+    """What its study searches for."""
 
     @property
     def trained_params(self) -> Mapping[str, Any]:
@@ -162,25 +209,50 @@ class TrialRecord:
 
     @cached_property
     def best(self) -> Epoch | None:
-        """The epoch with the largest val_accuracy, the earliest of equals; None before the first
-        one that has any.
+        """The epoch with the best value of the objective, the earliest of equals; None before the
+        first one that has any.
         """
-        valued = [e for e in self.curve if e.val_accuracy is not None]
-        return max(valued, key=lambda e: (e.val_accuracy or 0.0, -e.step), default=None)
+        valued = [(self._score(e), -e.step, e) for e in self.curve if self.value_at(e) is not None]
+        return max(valued, key=lambda ranked: ranked[:2])[2] if valued else None
+
+    def value_at(self, epoch: Epoch) -> float | None:
+        """The objective's value after `epoch`, as it was measured; None where nothing validates."""
+        return epoch.values.get(self.objective.key)
+
+    def _score(self, epoch: Epoch) -> float:
+        value = self.value_at(epoch)
+        return -math.inf if value is None else self.objective.score(value)
 
     @cached_property
     def best_so_far(self) -> tuple[float, ...]:
-        """The largest validation accuracy up to each completed epoch, 0 before there is any."""
-        return tuple(accumulate((e.val_accuracy or 0.0 for e in self.curve), max))
+        """The best score up to each completed epoch, of which more is better; −inf before there is
+        any.
+        """
+        return tuple(accumulate((self._score(e) for e in self.curve), max))
+
+    @property
+    def value(self) -> float | None:
+        """The best value of the objective over completed epochs, as it was measured."""
+        return self.value_at(self.best) if self.best else None
+
+    @property
+    def score(self) -> float | None:
+        """`value` as a number of which more is better."""
+        return self.best_so_far[-1] if self.best else None
 
     @property
     def val_accuracy(self) -> float | None:
-        """The largest validation accuracy over completed epochs, a fraction."""
+        """The validation accuracy at `best_epoch`, a fraction."""
         return self.best.val_accuracy if self.best else None
 
     @property
+    def final_value(self) -> float | None:
+        """What its network scored by the objective, once it was evaluated."""
+        return self.evaluation.value(self.objective) if self.evaluation else None
+
+    @property
     def best_epoch(self) -> int | None:
-        """The step of `val_accuracy`, from 1."""
+        """The step of `value`, from 1."""
         return self.best.step if self.best else None
 
     @property
@@ -220,6 +292,8 @@ class StudyRecord:
     """When, Unix seconds; None in studies of earlier versions."""
     published: Mapping[str, Any] | None = None
     """The document's own figure on this data: {value, split, source}; None where it has none."""
+    objective: Objective = ACCURACY
+    """What it searches for."""
 
     @property
     def document(self) -> TrialRecord | None:
@@ -278,11 +352,10 @@ def epochs_of(trials: Iterable[TrialRecord]) -> Iterator[Epoch]:
 
 
 def has_rank(trial: TrialRecord) -> bool:
-    """Whether `trial` has a validation accuracy to be ranked by: any state but FAIL, one epoch or
-    more.
-    """
-    return (
-        trial.state != State.FAIL
-        and trial.val_accuracy is not None
-        and math.isfinite(trial.val_accuracy)
-    )
+    """Whether `trial` has a value to be ranked by: any state but FAIL, one epoch or more."""
+    return trial.state != State.FAIL and trial.value is not None and math.isfinite(trial.value)
+
+
+def rank_key(trial: TrialRecord) -> tuple[float, int]:
+    """What trials are sorted by, the best first: the score, and the number among equals."""
+    return -(trial.score if trial.score is not None else -math.inf), trial.number

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from search.records import Objective
 from search.text import cut, visible
 
 _MAX_VALUE = 200
@@ -18,6 +19,30 @@ def points(difference: float) -> str:
     """The size of a difference of two fractions in percentage points, `1.25 points`."""
     shown = f"{abs(100 * difference):.2f}"
     return f"{shown} {'point' if shown == '1.00' else 'points'}"
+
+
+def value_text(objective: Objective, value: float | None) -> str:
+    """A value of `objective`: fractions in percent, `91.30 %`, others to four digits, `0.2134`."""
+    if objective.is_fraction:
+        return percent(value)
+    return "–" if value is None or math.isnan(value) else f"{value:.4g}"
+
+
+def difference_text(objective: Objective, difference: float) -> str:
+    """The size of a difference of two values: `1.25 points` of fractions, else `0.0213`."""
+    return points(difference) if objective.is_fraction else f"{abs(difference):.3g}"
+
+
+def plotted(objective: Objective, value: float | None) -> float:
+    """A value as charts have it: fractions in percent; NaN for None."""
+    if value is None:
+        return math.nan
+    return 100 * value if objective.is_fraction else value
+
+
+def axis_title(objective: Objective, split: str = "validation") -> str:
+    """The title of an axis, `validation macro F1, %`."""
+    return f"{split} {objective.title}{', %' if objective.is_fraction else ''}"
 
 
 def duration(seconds: float) -> str:

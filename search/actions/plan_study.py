@@ -1,6 +1,6 @@
 """From checked input to a study that workers can serve: its space probed, its spec resolved."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
         usable = goes_on_in
     resolved = _resolve(checked, usable, stored)
     if stored is not None:
-        resolved = _as_begun(resolved, stored, checked.request.flags)
+        resolved = _as_begun(resolved, stored, checked)
     spec = warmed(resolved, stored, checked.storage)
     if n_points := len(spec.first) - len(resolved.first):
         notices.append(
@@ -117,11 +117,13 @@ def _usable_space(checked: Checked) -> tuple[Space, list[str]]:
     return usable, notices
 
 
-def _as_begun(resolved: StudySpec, stored: StudySpec, flags: Mapping[str, Any]) -> StudySpec:
-    """`resolved` with what a study that goes on keeps, unless `flags` name it."""
+def _as_begun(resolved: StudySpec, stored: StudySpec, checked: Checked) -> StudySpec:
+    """`resolved` with what a study that goes on keeps, unless this command names it."""
     kept: dict[str, Any] = {}
-    if resolved.strategy == DEFAULT_STRATEGY and flags.get("strategy") is None:
+    if resolved.strategy == DEFAULT_STRATEGY and checked.request.flags.get("strategy") is None:
         kept["strategy"] = stored.strategy  # whatever has become the default since
+    if not checked.settings.objective:
+        kept["objective"] = stored.objective
     if resolved.data_digest == stored.data_digest:
         kept["data"] = stored.data  # the same images by another name
     return resolved.model_copy(update=kept)

@@ -92,7 +92,7 @@ def hours_by_second(study: StudyRecord) -> Mapping[int, Hours]:
 
 
 def seed_spread(finalists: StudyRecord | None) -> float | None:
-    """The standard deviation of accuracy over seeds, pooled: √(Σ (n − 1) s² / Σ (n − 1)).
+    """The standard deviation of the scores over seeds, pooled: √(Σ (n − 1) s² / Σ (n − 1)).
 
     Replicates of one trial are scored on the same images, so only their seeds differ. None where no
     trial has two.
@@ -102,10 +102,10 @@ def seed_spread(finalists: StudyRecord | None) -> float | None:
         return None
     replicates = finalists.spec.get("replicates", ())
     for trial in finalists.trials:
-        if trial.evaluation is not None and trial.number < len(replicates):
+        if trial.final_value is not None and trial.number < len(replicates):
             replicate = replicates[trial.number]
             setting = replicate.get("source"), replicate.get("stop_at")
-            groups[setting].append(trial.evaluation.accuracy)
+            groups[setting].append(trial.final_value)
     repeated = [g for g in groups.values() if len(g) > 1]
     if not repeated:
         return None

@@ -1,6 +1,7 @@
 """A search and its replicates → `Judgement`: who is really better, and by how much."""
 
 import logging
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -150,16 +151,18 @@ def _by_source(search: Search) -> dict[int, list[int]]:
 
 
 def test_score(trial: TrialRecord) -> tuple[float, int] | None:
-    """Accuracy on the test set and its number of images, once the replicate is finished."""
-    evaluation = trial.evaluation
+    """The value on the test set and its number of images, once the replicate is finished."""
+    evaluation, value = trial.evaluation, trial.final_value
     if (
         trial.state != State.COMPLETE
         or evaluation is None
+        or value is None
         or evaluation.split != "test"
-        or not 0 <= evaluation.accuracy <= 1
+        or not math.isfinite(value)
+        or (trial.objective.is_fraction and not 0 <= value <= 1)
     ):
         return None
-    return evaluation.accuracy, evaluation.n
+    return value, evaluation.n
 
 
 def _finalist(
@@ -209,7 +212,7 @@ def mean_hits(
         and t.evaluation
         and len(correct[t.number]) == t.evaluation.n
         # An older file than the score would pair other predictions with it.
-        and np.count_nonzero(correct[t.number]) == round(t.evaluation.accuracy * t.evaluation.n)
+        and np.count_nonzero(correct[t.number]) == round((t.final_value or 0.0) * t.evaluation.n)
     ]
     hits: NDArray[np.float64] | None = np.mean(kept, axis=0) if kept else None
     return hits

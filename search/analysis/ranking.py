@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from search.records import State, StudyRecord, TrialRecord, has_rank
+from search.records import State, StudyRecord, TrialRecord, has_rank, rank_key
 
 
 def started_trials(study: StudyRecord) -> list[TrialRecord]:
@@ -25,14 +25,13 @@ def started_trials(study: StudyRecord) -> list[TrialRecord]:
 
 
 def ranking(study: StudyRecord) -> list[TrialRecord]:
-    """Started trials in a leaderboard's order: by val_accuracy, without a value yet, FAIL."""
+    """Started trials in a leaderboard's order: by value, without a value yet, FAIL."""
     return sorted(
         started_trials(study),
         key=lambda t: (
             t.state == State.FAIL,
             not has_rank(t),
-            -(t.val_accuracy or 0.0) if has_rank(t) else 0.0,
-            t.number,
+            rank_key(t) if has_rank(t) else (0.0, t.number),
         ),
     )
 

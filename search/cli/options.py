@@ -100,9 +100,11 @@ def _giving(
         def call(*records: Any, **values: Any) -> Any:
             names = {field.name for field in fields(record)} - {"settings"}
             content: dict[str, Any] = {name: values.pop(name) for name in names}
-            content["settings"] = {key: values.pop(key) for key in settings}
+            # Options that may be repeated come as empty where they are not given.
+            given = {key: values.pop(key) for key in settings}
+            content["settings"] = {k: None if value == () else value for k, value in given.items()}
             if "tracker" in settings:
-                tracker = given_trackers(content["settings"]["tracker"], values.pop("no_mlflow"))
+                tracker = given_trackers(given["tracker"], values.pop("no_mlflow"))
                 content["settings"]["tracker"] = tracker
             return command(*records, record(**content), **values)
 

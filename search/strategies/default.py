@@ -183,7 +183,7 @@ class DefaultStrategy:
         key = (
             required,
             [
-                (t.number, t.state == State.FAIL, t.epochs, t.curve and t.curve[-1].val_accuracy)
+                (t.number, t.state == State.FAIL, t.epochs, t.curve and t.best_so_far[-1])
                 for t in instructive
             ],
         )

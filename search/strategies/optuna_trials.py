@@ -66,7 +66,7 @@ def suggest(
 
 
 def as_optuna(trials: Sequence[TrialRecord], space: Space) -> list[FrozenTrial]:
-    """Trials as a sampler should see them.
+    """Trials as a sampler that maximises should see them.
 
     A trial paused at a rung counts as pruned there; one that could not be trained for lack of
     memory or by a NaN is infeasible; one that crashed tells nothing and is left out, as is one that
@@ -86,11 +86,13 @@ def _as_optuna(record: TrialRecord, kinds: Mapping[str, BaseDistribution]) -> Fr
         number=record.number,
         trial_id=record.number,
         state=state,
-        value=record.val_accuracy if state == TrialState.COMPLETE else None,
+        value=record.score if state == TrialState.COMPLETE else None,
         params=params,
         distributions={n: kinds[n] for n in params},
         intermediate_values={
-            e.step: e.val_accuracy for e in record.curve if e.val_accuracy is not None
+            e.step: record.objective.score(value)
+            for e in record.curve
+            if (value := record.value_at(e)) is not None
         },
         user_attrs={},
         system_attrs={FAILED_CONSTRAINT: 1.0 if record.state == State.FAIL else 0.0},

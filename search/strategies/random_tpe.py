@@ -9,7 +9,7 @@ import optuna
 from optuna.samplers import TPESampler
 from optuna.storages import InMemoryStorage
 
-from search.records import TrialRecord
+from search.records import TrialRecord, rank_key
 from search.space.space import FloatParam, Space
 from search.strategies.encoding import Encoding
 from search.strategies.optuna_trials import as_optuna, suggest
@@ -101,7 +101,5 @@ def _instructive(trials: Sequence[TrialRecord]) -> Sequence[TrialRecord]:
     if len(trials) <= N_BEST + N_NEWEST:
         return trials
     older, newest = trials[:-N_NEWEST], trials[-N_NEWEST:]
-    best = heapq.nlargest(
-        N_BEST, older, key=lambda t: (-1.0 if t.val_accuracy is None else t.val_accuracy, -t.number)
-    )
+    best = heapq.nsmallest(N_BEST, older, key=rank_key)
     return [*sorted(best, key=lambda t: t.number), *newest]

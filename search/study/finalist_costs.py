@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from search.records import State, TrialRecord, has_rank
+from search.records import State, TrialRecord, has_rank, rank_key
 from search.study.settings import N_REPLICATES
 from search.study.spec import Replicate, watches
 
@@ -46,9 +46,7 @@ class Choice(NamedTuple):
 
 def ranked(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
     """Those of `trials` that have a rank, the best by validation first."""
-    return sorted(
-        (t for t in trials if has_rank(t)), key=lambda t: (-(t.val_accuracy or 0.0), t.number)
-    )
+    return sorted((t for t in trials if has_rank(t)), key=rank_key)
 
 
 def choose(

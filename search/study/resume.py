@@ -7,7 +7,8 @@ from search.study.user_code import code_difference
 _FIXED = (
     "model",
     "data",
-    "metric",
+    "task",
+    "objective",
     "epochs",
     "seed",
     "strategy",

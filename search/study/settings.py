@@ -7,7 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from search.errors import InputError
 from search.files import plain_name
+from search.objectives import objective_of, text_of
 from search.registry import nearest
 from search.space.yaml_file import typed
 from search.study.trackers import chosen_trackers
@@ -59,6 +61,16 @@ class Lasting(BaseModel):
     strategy: Annotated[str, Flag("How settings are chosen and epochs shared out.")] = (
         DEFAULT_STRATEGY
     )
+    objective: Annotated[
+        tuple[str, ...],
+        Flag(
+            "What to search for: accuracy, f1_macro, log_loss, val_loss, package.module:function …"
+            " [accuracy; mse for numbers].",
+            metavar="NAME[:min|:max]",
+            make="OBJECTIVE",
+        ),
+    ] = ()
+    """A spec has the names resolved; none of them in those of earlier versions: accuracy."""
     timeout_s: Annotated[
         Seconds | None,
         Flag("Pause after this many seconds; the same command goes on.", make="TIMEOUT"),
@@ -164,6 +176,17 @@ class Settings(Lasting):
         if not all(name.strip() and equals for name, equals, _ in pairs):
             raise ValueError("write it like partition=gpu,timeout_min=240")
         return {name.strip(): typed(value.strip()) for name, _, value in pairs}
+
+    @field_validator("objective", mode="before")
+    @classmethod
+    def _objective_exists(cls, given: Any) -> Any:
+        texts = [given] if isinstance(given, str) else [*map(str, given or ())]
+        if len(texts) > 1:
+            raise ValueError(f"give one, not {', '.join(texts)}")
+        try:
+            return tuple(text_of(objective_of(text)) for text in texts)
+        except InputError as error:
+            raise ValueError(str(error).removeprefix("objective: ")) from error
 
     @field_validator("tracker", mode="before")
     @classmethod

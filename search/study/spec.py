@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from search.errors import InputError
+from search.objectives import default_objective, objective_of, text_of
+from search.records import Objective, Task
 from search.space.space import Space
 from search.study.settings import Lasting
 from search.study.user_code import without_ours
@@ -51,7 +53,7 @@ class _Subject(BaseModel):
     """Short name of the data set."""
     data_source: str
     """What loads it: a registered name or the path of a file."""
-    metric: str = "val_accuracy"
+    task: Task = Task.CLASSIFICATION
 
 
 class StudySpec(Lasting, _Subject):
@@ -75,6 +77,11 @@ class StudySpec(Lasting, _Subject):
     """The user's files that build its networks, with digests; None where not recorded."""
 
     @property
+    def first_objective(self) -> Objective:
+        """What its trials are ranked by."""
+        return objective_of(self.objective[0])
+
+    @property
     def search_space(self) -> Space:
         """The space as an object."""
         return Space.from_dict(self.space)
@@ -90,6 +97,14 @@ class StudySpec(Lasting, _Subject):
         if replicate := self.replicate(number):
             return dict(replicate.setting)
         return dict(self.first[number]) if number < len(self.first) else None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_an_objective(cls, spec: dict[str, Any]) -> dict[str, Any]:
+        """Specs of earlier versions name none, but a metric that nobody read."""
+        kept = {key: value for key, value in spec.items() if key != "metric"}
+        default = default_objective(Task(spec.get("task", Task.CLASSIFICATION)))
+        return kept | {"objective": spec.get("objective") or (text_of(default),)}
 
     @field_validator("code")
     @classmethod

@@ -226,7 +226,8 @@ class Mirror:
                 turn.holder = self._holder()
                 if turn.holder or stop():
                     break
-                self._bring_trial(header, trial_id, trial, pending.get(trial_id, 0), turn)
+                judged = replace(trial, objective=header.objective)
+                self._bring_trial(header, trial_id, judged, pending.get(trial_id, 0), turn)
                 pending[trial_id] = trial.epochs
                 if trial.state.is_final:
                     del pending[trial_id]

@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from search.records import Task
+
+_LATER = {"task": Task.CLASSIFICATION, "objective": "accuracy"}
 _PLACES = ("checkpoint", "evidence", "cache", "test_data", "model_file")
 
 
@@ -33,6 +36,9 @@ class Job:
     """A folder for what can be computed again: features of a frozen base."""
     precision: str = "float32"
     """Keras' dtype policy: float32, mixed_bfloat16 or mixed_float16."""
+    task: Task = Task.CLASSIFICATION
+    objective: str = "accuracy"
+    """What is measured on validation examples beside loss and accuracy."""
     deterministic: bool = False
     """Whether each operation repeats its bits, on a GPU too, at the price of some speed."""
     train_on: str = "train"
@@ -64,4 +70,7 @@ class Job:
         }
         for place in _PLACES:
             del facts[place]
+        for name, default in _LATER.items():
+            if facts[name] == default:  # checkpoints of earlier versions go on
+                del facts[name]
         return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from search.errors import TrialError
+from search.objectives import METRICS, Floats, objective_of
 from search.records import Ending
 from search.strategies.protocol import Decision
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -32,7 +33,7 @@ from search.training.network import Network, build_network
 from search.training.own_compile import compile_again
 from search.training.recipe import compile_model, steps_per_execution
 from search.training.schedule import rate_of, stops_early
-from search.training.train_loop import TrainLoop, make_train_loop
+from search.training.train_loop import Labels, TrainLoop, make_train_loop
 
 logger = logging.getLogger(__name__)
 NAN_REASON = "the loss became NaN or infinite"
@@ -92,6 +93,7 @@ class _Run:
 
     def __init__(self, job: Job, network: Network, feed: Feed) -> None:
         self._job = job
+        self._objective = objective_of(job.objective)
         self._network = network
         self._images = feed
         self._batch_size = int(job.params.get("batch_size", 32))
@@ -205,10 +207,21 @@ class _Run:
         if validation is None or images is None:
             return {"val_loss": None, "val_accuracy": None}
         probabilities = self._predict(validation.images)
-        measured = scores(probabilities, validation.labels)
-        if measured["accuracy"] > max((m["val_accuracy"] for m in history), default=-1.0):
+        measured = self._scores(probabilities, validation.labels)
+        values = {f"val_{name}": value for name, value in measured.items()}
+        objective = self._objective
+        earlier = [objective.score(m[objective.key]) for m in history]
+        if objective.score(values[objective.key]) > max(earlier, default=-math.inf):
             self._keep("validation", step, probabilities, images)
-        return {"val_loss": measured["loss"], "val_accuracy": measured["accuracy"]}
+        return values
+
+    def _scores(self, probabilities: Floats, labels: Labels) -> dict[str, float]:
+        """Loss, accuracy and the objective’s value."""
+        measured = scores(probabilities, labels)
+        name = self._objective.name
+        if name in METRICS and name not in measured:
+            measured[name] = METRICS[name].measure(labels, probabilities)
+        return measured
 
     def evaluate(self, step: int) -> dict[str, Any]:
         """Score the network on the images that the job names: {split, accuracy, loss, n}.
@@ -219,11 +232,13 @@ class _Run:
         images = read_evaluation(self._job, self._images)
         name = f"{Path(self._job.data).name}/{self._job.train_on if split == 'train' else split}"
         probabilities = self._predict(self._network.features(images.images, self._job, name))
-        measured = scores(probabilities, images.labels)
+        measured = self._scores(probabilities, images.labels)
         if not math.isfinite(measured["loss"]):
             raise TrialError(f"{NAN_REASON} in epoch {step}")
         self._keep(split, step, probabilities, images)
-        return {"split": split, "n": len(images.labels), **measured}
+        facts = {name: measured.pop(name) for name in ("loss", "accuracy")}
+        others = {"values": measured} if measured else {}
+        return {"split": split, "n": len(images.labels), **facts, **others}
 
     def kept(self) -> Kept:
         """What shows of a copy of the network that it is the same."""

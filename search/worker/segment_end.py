@@ -25,14 +25,14 @@ def store_end(ledger: Ledger, claim: Claim, outcome: Outcome, log: Path) -> Stat
             is_paused = outcome.ending == Ending.PAUSE
             return ledger.give_back(claim, epochs, **facts | {"paused": is_paused})
         case Ending.DONE:
-            value = trial.evaluation.accuracy if trial.evaluation else trial.val_accuracy
+            value = trial.value if trial.final_value is None else trial.final_value
             ledger.complete(claim, value or 0.0, epochs, **facts)
             return State.COMPLETE
         case Ending.STOP:
-            ledger.prune(claim, trial.val_accuracy, "stopped by the strategy", epochs, **facts)
+            ledger.prune(claim, trial.value, "stopped by the strategy", epochs, **facts)
             return State.PRUNED
         case Ending.CANCEL:
-            ledger.prune(claim, trial.val_accuracy, CANCELLED_REASON, epochs, **facts)
+            ledger.prune(claim, trial.value, CANCELLED_REASON, epochs, **facts)
             return State.PRUNED
         case Ending.FAIL:
             ledger.fail(

@@ -108,7 +108,7 @@ def _fixed(system: System, final: StudyRecord, correct: Correct) -> Contender:
         study=system.study,
         model=label(system),
         data=system.data,
-        values=tuple(t.evaluation.accuracy for t in done if t.evaluation),
+        values=tuple(t.final_value for t in done if t.final_value is not None),
         hits=mean_hits(done, correct),
         n_test=next((t.evaluation.n for t in done if t.evaluation), None),
         n_wanted=system.seeds,

@@ -1,5 +1,6 @@
 """What trials say of all settings: a Gaussian process over their values at their end."""
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -60,7 +61,8 @@ class Outlook:
         self._process = GaussianProcess(self._points[have], groups, scores[have], noise[have])
         self.means, variances = self._process.predict(self._points)
         self._best_mean = float(self.means[valued].max())
-        best = max(t.val_accuracy or 0.0 for t in self.trials if t.state != State.FAIL)
+        scores_shown = [t.score for t in self.trials if t.state != State.FAIL]
+        best = max(score for score in scores_shown if score is not None)
         gains = log_improvement(self.means, np.sqrt(variances), (best - mean) / spread)
         numbers = [t.number for t in self.trials]
         self.gains = dict(zip(numbers, gains.tolist(), strict=True))
@@ -90,7 +92,7 @@ def modelled(
         older,
         key=lambda t: (
             -t.epochs if t.epochs > first else 0,
-            -(t.best_so_far[-1] if t.curve else 1.0),
+            -(t.best_so_far[-1] if t.curve else math.inf),
             t.number,
         ),
     )

@@ -51,7 +51,7 @@ class Ledger:
         """Tells this study from others of its name, in other storages or times."""
         self._stored = ""
         self._distributions = distributions(self.spec.search_space)
-        self._reader = TrialReader(storage, self.study_id)
+        self._reader = TrialReader(storage, self.study_id, self.spec.first_objective)
 
     @classmethod
     def open(
@@ -76,7 +76,7 @@ class Ledger:
             "uid": uuid.uuid4().hex,
             "made": time.time(),
         }
-        storage.create_study(spec.name, attrs)
+        storage.create_study(spec.name, attrs, is_maximized=spec.first_objective.is_maximized)
         study_id, _ = find_study(storage, spec.name)
         with storage.session() as session:
             storage.lock_study(session, study_id)
@@ -242,10 +242,11 @@ class Ledger:
     def _keep(
         self, session: Session, claim: Claim, epochs: Sequence[Epoch], facts: Mapping[str, Any]
     ) -> None:
+        key = self.spec.first_objective.key
         self.storage.put_steps(
             session,
             claim.trial_id,
-            {e.step: e.val_accuracy for e in epochs if e.val_accuracy is not None},
+            {e.step: e.values[key] for e in epochs if key in e.values},
         )
         self.storage.put(
             session,
@@ -272,7 +273,7 @@ class Ledger:
                 Place.of(self.storage.study_attrs(session, self.study_id)).state
                 is QueueState.CANCELLED
             ):
-                self.end_pruned(session, trial, best_value(session, trial), CANCELLED_REASON)
+                self.end_pruned(session, trial, self.best_value(session, trial), CANCELLED_REASON)
                 return State.PRUNED
             self.storage.release(session, trial)
             return State.WAITING
@@ -280,7 +281,7 @@ class Ledger:
     def complete(
         self, claim: Claim, value: float, epochs: Sequence[Epoch] = (), **facts: Any
     ) -> None:
-        """End the trial as COMPLETE with its val_accuracy, or a replicate's own accuracy."""
+        """End the trial as COMPLETE with its value, or the score of a replicate."""
         with self.storage.ending(claim.trial_id, claim.token) as (session, trial):
             if trial is not None:
                 self._keep(session, claim, epochs, facts)
@@ -307,6 +308,12 @@ class Ledger:
             session, trial.trial_id, user={"reason": reason}, system={FAILED_CONSTRAINT: 0.0}
         )
         self.storage.put_end(session, trial, TrialState.PRUNED, value)
+
+    def best_value(self, session: Session, trial: Any) -> float | None:
+        """The best intermediate value of `trial`; None without any."""
+        values = models.TrialIntermediateValueModel.where_trial_id(trial.trial_id, session)
+        measured = [v.intermediate_value for v in values if v.intermediate_value is not None]
+        return max(measured, key=self.spec.first_objective.score, default=None)
 
     def fail(
         self,
@@ -338,14 +345,6 @@ class Ledger:
         self.storage.put_end(
             session, trial, TrialState.PRUNED if untrainable else TrialState.FAIL, None
         )
-
-
-def best_value(session: Session, trial: Any) -> float | None:
-    """The largest intermediate value of a trial."""
-    values = models.TrialIntermediateValueModel.where_trial_id(trial.trial_id, session)
-    return max(
-        (v.intermediate_value for v in values if v.intermediate_value is not None), default=None
-    )
 
 
 def stored_spec(storage: LedgerStorage, name: str) -> StudySpec | None:

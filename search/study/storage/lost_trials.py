@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from search.retry_limits import trial_retries
 from search.study.storage.claim import WorkerIdentity, is_lost
 from search.study.storage.database import models
-from search.study.storage.ledger import CANCELLED_REASON, Ledger, best_value
+from search.study.storage.ledger import CANCELLED_REASON, Ledger
 from search.study.storage.queue import QueueState
 from search.study.storage.read import CLAIM_LOST_REASON
 from search.study.storage.study_state import locked_study
@@ -41,7 +41,8 @@ def requeue_lost(ledger: Ledger, owner: WorkerIdentity, *, grace_s: float) -> li
                 continue
             taken.append(trial.number)
             if place.state is QueueState.CANCELLED:
-                ledger.end_pruned(session, locked, best_value(session, locked), CANCELLED_REASON)
+                value = ledger.best_value(session, locked)
+                ledger.end_pruned(session, locked, value, CANCELLED_REASON)
             elif owner.holds(claim):
                 storage.release(session, locked)
             else:

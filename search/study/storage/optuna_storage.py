@@ -160,9 +160,12 @@ class LedgerStorage(RDBStorage):
                 raise ClaimLostError(f"trial {trial_id} is no longer held by {token}")
             yield session, None if row[0].state.is_finished() else row[0]
 
-    def create_study(self, name: str, attrs: Mapping[str, Any]) -> bool:
+    def create_study(
+        self, name: str, attrs: Mapping[str, Any], *, is_maximized: bool = True
+    ) -> bool:
         """Make a study with its attributes, in one transaction; False if the name is taken."""
-        direction = models.StudyDirectionModel(objective=0, direction=StudyDirection.MAXIMIZE)
+        way = StudyDirection.MAXIMIZE if is_maximized else StudyDirection.MINIMIZE
+        direction = models.StudyDirectionModel(objective=0, direction=way)
         try:
             with self.session() as session:
                 study = models.StudyModel(study_name=name, directions=[direction])

@@ -11,7 +11,8 @@ from optuna.trial import TrialState
 from pydantic import TypeAdapter
 
 from search.errors import InputError
-from search.records import State, StudyRecord, TrialRecord, epoch_fields
+from search.objectives import objective_of
+from search.records import ACCURACY, Objective, State, StudyRecord, TrialRecord, epoch_fields
 from search.registry import nearest
 from search.secret import masked
 from search.study.settings import FINAL, name_problem
@@ -37,9 +38,11 @@ def read_study(storage: LedgerStorage, name: str, *, with_trials: bool = True) -
     """
     study_id, attrs = find_study(storage, name)
     rows = storage.read_trials(study_id, set(), -1) if with_trials else ()
-    trials = tuple(record_of(name, row) for row in rows)
     with decoding(name):
         spec = checked_spec(attrs["spec"])
+        objective = objective_in(spec)
+    trials = tuple(record_of(name, row, objective) for row in rows)
+    with decoding(name):
         environments = {
             k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)
         }
@@ -59,8 +62,20 @@ def read_study(storage: LedgerStorage, name: str, *, with_trials: bool = True) -
                 "uid": attrs.get("uid", ""),
                 "made": attrs.get("made"),
                 "published": published,
+                "objective": objective,
             }
         )
+
+
+def objective_in(spec: Mapping[str, Any]) -> Objective:
+    """What a study is for, by its stored `spec`; those of earlier versions for accuracy.
+
+    Raises LookupError where it can't be read.
+    """
+    try:
+        return objective_of(spec["objective"][0]) if spec.get("objective") else ACCURACY
+    except InputError as error:
+        raise LookupError(str(error)) from error
 
 
 def ended_by(attrs: Mapping[str, Any]) -> str:
@@ -88,9 +103,12 @@ def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
 class TrialReader:
     """Reads one study's trials again and again, each time only rows that may have changed."""
 
-    def __init__(self, storage: LedgerStorage, study_id: int) -> None:
+    def __init__(
+        self, storage: LedgerStorage, study_id: int, objective: Objective = ACCURACY
+    ) -> None:
         self._storage = storage
         self._study_id = study_id
+        self._objective = objective
         self._records: dict[int, TrialRecord] = {}
         """By row, in the order of their numbers: one transaction at a time starts trials."""
         self._pending: dict[int, tuple[TrialState, str | None] | None] = {}
@@ -107,7 +125,7 @@ class TrialReader:
             if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING
         }
         for row in self._storage.read_trials(self._study_id, changed, self._newest):
-            self._records[row.trial_id] = record_of(row.study, row)
+            self._records[row.trial_id] = record_of(row.study, row, self._objective)
             self._newest = max(self._newest, row.trial_id)
             if row.state.is_finished():
                 self._pending.pop(row.trial_id, None)
@@ -116,18 +134,18 @@ class TrialReader:
         return list(self._records.values())
 
 
-def record_of(study: str, row: StoredTrial) -> TrialRecord:
+def record_of(study: str, row: StoredTrial, objective: Objective) -> TrialRecord:
     """A row of `study` as a record. Raises DamagedError when it can't be read."""
     with decoding(study, row.number):
-        return as_record(row)
+        return as_record(row, objective)
 
 
 _MEASURED = {"loss", "accuracy", "lr"}
 """What every epoch has; what begins with val_ is missing where nothing validates."""
 
 
-def as_record(row: StoredTrial) -> TrialRecord:
-    """A storage row as a record."""
+def as_record(row: StoredTrial, objective: Objective = ACCURACY) -> TrialRecord:
+    """A storage row as a record of a study for `objective`."""
     attrs = row.attrs
     untrainable = bool(attrs.get("untrainable", False))
     state = State(row.state.name)
@@ -157,6 +175,7 @@ def as_record(row: StoredTrial) -> TrialRecord:
             "peak_device_mb": attrs.get("peak_device_mb"),
             "started": _time(attrs.get("started"), row.started),
             "ended": _time(attrs.get("ended"), row.ended),
+            "objective": objective,
         }
     )
     for epoch in record.curve:

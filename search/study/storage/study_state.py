@@ -8,7 +8,7 @@ from optuna.trial import TrialState
 from sqlalchemy.orm import Session
 
 from search.study.storage.database import models
-from search.study.storage.ledger import CANCELLED_REASON, Ledger, best_value
+from search.study.storage.ledger import CANCELLED_REASON, Ledger
 from search.study.storage.queue import Place, QueueState, n_started, opened, put_place
 
 
@@ -31,7 +31,7 @@ def close(ledger: Ledger) -> list[int] | None:
             ledger.end_pruned(
                 session,
                 trial,
-                best_value(session, trial),
+                ledger.best_value(session, trial),
                 f"not promoted from epoch {len(n_epochs)}",
             )
         _put(ledger, session, place, QueueState.DONE)
@@ -87,7 +87,7 @@ def cancel(ledger: Ledger) -> QueueState:
             study_id=ledger.study_id, state=TrialState.WAITING
         )
         for trial in waiting.all():
-            ledger.end_pruned(session, trial, best_value(session, trial), CANCELLED_REASON)
+            ledger.end_pruned(session, trial, ledger.best_value(session, trial), CANCELLED_REASON)
         return _put(ledger, session, place, QueueState.CANCELLED)
 
 

@@ -39,6 +39,8 @@ def job_for(
         number=trial.number,
         cache=cache,
         precision=spec.precision,
+        task=spec.task,
+        objective=spec.objective[0],
         deterministic=spec.deterministic,
     )
     replicate = spec.replicate(trial.number)

@@ -1,0 +1,222 @@
+"""What a search can be for: each metric by its name, with its direction and how it is measured.
+
+Those that scikit-learn has are measured by scikit-learn, which is imported once one is asked for.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import InputError
+from search.records import Objective, Task
+from search.registry import nearest
+
+Floats = NDArray[Any]
+Truth = NDArray[Any]
+"""int (n,) of classes, int (n, n_classes) of several labels, float (n, width) of numbers."""
+Measure = Callable[[Truth, Floats], float]
+"""(y_true, y_pred) → the value; y_pred (n, n_classes) are probabilities, (n, width) numbers."""
+Examples = Callable[[Truth, Floats], Floats]
+"""(y_true, y_pred) → each example's share (n,), of which the metric is the mean."""
+
+_LEAST = 1e-7
+_CLASSES = frozenset({Task.CLASSIFICATION, Task.BINARY})
+_LABELS = _CLASSES | {Task.MULTILABEL}
+_NUMBERS = frozenset({Task.REGRESSION})
+
+
+@dataclass(frozen=True)
+class Metric:
+    """How one objective is measured on validation or test examples."""
+
+    title: str
+    tasks: frozenset[Task]
+    measure: Measure
+    is_maximized: bool = True
+    is_fraction: bool = True
+    examples: Examples | None = None
+    """None for what is no mean over examples."""
+
+
+def _mean(examples: Examples) -> Measure:
+    return lambda y_true, y_pred: float(examples(y_true, y_pred).mean())
+
+
+def _metric(title: str, tasks: frozenset[Task], examples: Examples, **options: Any) -> Metric:
+    return Metric(title, tasks, _mean(examples), examples=examples, **options)
+
+
+def decided(y_pred: Floats, task: Task) -> NDArray[Any]:
+    """What probabilities decide: the class (n,), or of several labels those from ½ on."""
+    if task is Task.MULTILABEL:
+        return np.asarray(y_pred >= 0.5, dtype=np.int64)
+    return np.asarray(y_pred.argmax(axis=1))
+
+
+def _hits(y_true: Truth, y_pred: Floats) -> Floats:
+    if y_true.ndim == 1:
+        return np.asarray((y_pred.argmax(axis=1) == y_true).astype(np.float64))
+    return np.asarray(((y_pred >= 0.5) == y_true).mean(axis=1))
+
+
+def _top_5(y_true: Truth, y_pred: Floats) -> Floats:
+    of_true = y_pred[np.arange(len(y_true)), y_true]
+    return np.asarray(((y_pred > of_true[:, None]).sum(axis=1) < 5).astype(np.float64))
+
+
+def log_losses(y_true: Truth, y_pred: Floats) -> Floats:
+    """The cross-entropy of each example in nats, of several labels their mean."""
+    # Not by NumPy's clip, which would turn a NaN into a number.
+    if y_true.ndim == 1:
+        of_true = y_pred[np.arange(len(y_true)), y_true].astype(np.float64)
+        return np.asarray(-np.log(np.maximum(of_true, _LEAST)))
+    of_true = np.where(y_true == 1, y_pred, 1.0 - y_pred.astype(np.float64))
+    return np.asarray(-np.log(np.maximum(of_true, _LEAST)).mean(axis=1))
+
+
+def _squared(y_true: Truth, y_pred: Floats) -> Floats:
+    return np.asarray(((y_pred.astype(np.float64) - y_true) ** 2).mean(axis=1))
+
+
+def _absolute(y_true: Truth, y_pred: Floats) -> Floats:
+    return np.asarray(np.abs(y_pred.astype(np.float64) - y_true).mean(axis=1))
+
+
+def _relative(y_true: Truth, y_pred: Floats) -> Floats:
+    # As scikit-learn has it: a fraction of the true number, which is kept off 0.
+    least = np.maximum(np.abs(y_true), np.finfo(np.float64).eps)
+    return np.asarray((np.abs(y_pred.astype(np.float64) - y_true) / least).mean(axis=1))
+
+
+def _of_classes(name: str, **options: Any) -> Measure:
+    """The metric `name` of scikit-learn, of what is decided."""
+
+    def measure(y_true: Truth, y_pred: Floats) -> float:
+        from sklearn import metrics  # noqa: PLC0415  takes a second, for these metrics only
+
+        task = Task.CLASSIFICATION if y_true.ndim == 1 else Task.MULTILABEL
+        return float(getattr(metrics, name)(y_true, decided(y_pred, task), **options))
+
+    return measure
+
+
+def _roc_auc(y_true: Truth, y_pred: Floats) -> float:
+    from sklearn.metrics import roc_auc_score  # noqa: PLC0415
+
+    if y_true.ndim == 1 and y_pred.shape[1] == 2:
+        return float(roc_auc_score(y_true, y_pred[:, 1]))
+    one_hot = y_true if y_true.ndim == 2 else np.eye(y_pred.shape[1], dtype=int)[y_true]
+    return float(roc_auc_score(one_hot, y_pred, average="macro"))
+
+
+def _r2(y_true: Truth, y_pred: Floats) -> float:
+    from sklearn.metrics import r2_score  # noqa: PLC0415
+
+    return float(r2_score(y_true, y_pred))
+
+
+METRICS: Mapping[str, Metric] = {
+    "accuracy": _metric("accuracy", _LABELS, _hits),
+    "balanced_accuracy": Metric(
+        "balanced accuracy", _CLASSES, _of_classes("balanced_accuracy_score")
+    ),
+    "f1_macro": Metric(
+        "macro F1", _LABELS, _of_classes("f1_score", average="macro", zero_division=0.0)
+    ),
+    "top_5_accuracy": _metric("top-5 accuracy", frozenset({Task.CLASSIFICATION}), _top_5),
+    "log_loss": _metric("log loss", _LABELS, log_losses, is_maximized=False, is_fraction=False),
+    "roc_auc": Metric("ROC AUC", _LABELS, _roc_auc, is_fraction=False),
+    "cohen_kappa": Metric(
+        "Cohen’s kappa", _CLASSES, _of_classes("cohen_kappa_score"), is_fraction=False
+    ),
+    "mcc": Metric("MCC", _CLASSES, _of_classes("matthews_corrcoef"), is_fraction=False),
+    "mse": _metric("mean squared error", _NUMBERS, _squared, is_maximized=False, is_fraction=False),
+    "mae": _metric(
+        "mean absolute error", _NUMBERS, _absolute, is_maximized=False, is_fraction=False
+    ),
+    "mape": _metric(
+        "mean relative error", _NUMBERS, _relative, is_maximized=False, is_fraction=False
+    ),
+    "r2": Metric("R²", _NUMBERS, _r2, is_fraction=False),
+}
+_OF_KERAS = {
+    True: "accuracy auc precision recall f1_score f_beta_score r2_score cosine_similarity"
+    " binary_accuracy categorical_accuracy sparse_categorical_accuracy top_k_categorical_accuracy"
+    " sparse_top_k_categorical_accuracy precision_at_recall recall_at_precision"
+    " sensitivity_at_specificity specificity_at_sensitivity mean_io_u one_hot_io_u"
+    " concordance_correlation pearson_correlation",
+    False: "loss binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy hinge"
+    " squared_hinge categorical_hinge kl_divergence poisson log_cosh mae mse mape msle rmse"
+    " mean_absolute_error mean_squared_error root_mean_squared_error mean_absolute_percentage_error"
+    " mean_squared_logarithmic_error false_positives false_negatives",
+}
+OF_KERAS = {name: is_more for is_more, names in _OF_KERAS.items() for name in names.split()}
+"""Keras' metrics by the names that it logs them under, and whether more is better."""
+_LOGGED = {f"val_{name}" for name in OF_KERAS}
+DEFAULTS = {Task.REGRESSION: "mse"}
+"""What a search of each task is for unless it says; of the others, accuracy."""
+_WAYS = {"max": True, "min": False}
+
+
+def default_objective(task: Task) -> Objective:
+    """What a search of `task` is for unless it says."""
+    return objective_of(DEFAULTS.get(task, "accuracy"))
+
+
+def objective_of(text: str) -> Objective:
+    """The objective that `text` names: a metric here, one of Keras’, `val_…` as the model logs it,
+    or `package.module:function`, each with `:min` or `:max` where its direction isn't known.
+
+    Raises InputError for an unknown name, and for a direction that is missing or is not the
+    metric's.
+    """
+    name, _, way = text.strip().rpartition(":")
+    if not name or way not in _WAYS:
+        name, way = text.strip(), ""
+    direction = _direction(name)
+    if direction is not None and way and _WAYS[way] is not direction:
+        rule = f"objective: {name} is made {'larger' if direction else 'smaller'}, not :{way}"
+        raise InputError(f"{rule}; write {name}")
+    if direction is None and not way:
+        rule = f"objective: whether more of {name} is better isn't known"
+        raise InputError(f"{rule}; write {name}:max or {name}:min")
+    is_maximized = _WAYS[way] if direction is None else direction
+    metric = METRICS.get(name)
+    if metric is None:
+        return Objective(name, is_maximized, _title(name), is_fraction=False)
+    return Objective(name, is_maximized, metric.title, metric.is_fraction)
+
+
+def text_of(objective: Objective) -> str:
+    """What `objective_of` makes `objective` of."""
+    if _direction(objective.name) is not None:
+        return objective.name
+    return f"{objective.name}:{'max' if objective.is_maximized else 'min'}"
+
+
+def _direction(name: str) -> bool | None:
+    """Whether more of `name` is better; None where only its user knows."""
+    if name in METRICS:
+        return METRICS[name].is_maximized
+    if is_function(name) or (name.startswith("val_") and name not in _LOGGED):
+        return None
+    if name in OF_KERAS or name in _LOGGED:
+        return OF_KERAS[name.removeprefix("val_")]
+    raise InputError(
+        f"objective: {name!r} is not known; {nearest(name, [*METRICS, *OF_KERAS, *_LOGGED])} or"
+        " your own as package.module:function"
+    )
+
+
+def is_function(name: str) -> bool:
+    """Whether an objective's name is that of a function, `package.module:function`."""
+    return ":" in name
+
+
+def _title(name: str) -> str:
+    if is_function(name):
+        return name.rpartition(":")[2].replace("_", " ")
+    return name.removeprefix("val_").replace("_", " ")
