@@ -23,6 +23,7 @@ Examples = Callable[[Truth, Floats], Floats]
 """(y_true, y_pred) → each example's share (n,), of which the metric is the mean."""
 
 _LEAST = 1e-7
+_TOP = 5
 _CLASSES = frozenset({Task.CLASSIFICATION, Task.BINARY})
 _LABELS = _CLASSES | {Task.MULTILABEL}
 _NUMBERS = frozenset({Task.REGRESSION})
@@ -64,7 +65,7 @@ def _hits(y_true: Truth, y_pred: Floats) -> Floats:
 
 def _top_5(y_true: Truth, y_pred: Floats) -> Floats:
     of_true = y_pred[np.arange(len(y_true)), y_true]
-    return np.asarray(((y_pred > of_true[:, None]).sum(axis=1) < 5).astype(np.float64))
+    return np.asarray(((y_pred > of_true[:, None]).sum(axis=1) < _TOP).astype(np.float64))
 
 
 def log_losses(y_true: Truth, y_pred: Floats) -> Floats:
@@ -155,6 +156,11 @@ _OF_KERAS = {
 }
 OF_KERAS = {name: is_more for is_more, names in _OF_KERAS.items() for name in names.split()}
 """Keras' metrics by the names that it logs them under, and whether more is better."""
+_OF_NUMBERS = """loss poisson log_cosh mae mse mape msle rmse mean_absolute_error
+    mean_squared_error root_mean_squared_error mean_absolute_percentage_error
+    mean_squared_logarithmic_error r2_score cosine_similarity concordance_correlation
+    pearson_correlation"""
+"""Those of them that compare numbers; the others want classes."""
 _LOGGED = {f"val_{name}" for name in OF_KERAS}
 DEFAULTS = {Task.REGRESSION: "mse"}
 """What a search of each task is for unless it says; of the others, accuracy."""
@@ -188,6 +194,29 @@ def objective_of(text: str) -> Objective:
     if metric is None:
         return Objective(name, is_maximized, _title(name), is_fraction=False)
     return Objective(name, is_maximized, metric.title, metric.is_fraction)
+
+
+def objective_problem(objective: Objective, task: Task, n_classes: int) -> str | None:
+    """Why nothing of `task` can be searched for `objective`, as a sentence; None if it can.
+
+    Nothing is said of `val_…` and of functions: the network, or a call, shows whether they fit.
+    """
+    name = objective.name
+    if is_function(name) or name.startswith("val_"):
+        return None
+    metric = METRICS.get(name)
+    if metric is not None:
+        fits = task in metric.tasks
+    else:
+        fits = task is not Task.REGRESSION or name in _OF_NUMBERS.split()
+    if not fits:
+        others = [other for other in METRICS if task in METRICS[other].tasks]
+        rule = f"objective: {name} does not measure {task}"
+        return f"{rule}; take {', '.join(others)} or your own as package.module:function"
+    if name == "top_5_accuracy" and n_classes <= _TOP:
+        rule = f"objective: {name} is 1 for {n_classes} classes, whatever a network says"
+        return f"{rule}; take accuracy"
+    return None
 
 
 def text_of(objective: Objective) -> str:

@@ -5,15 +5,22 @@ import pytest
 from sklearn import metrics as sk
 
 from search.errors import InputError
-from search.objectives import METRICS, default_objective, objective_of, text_of
+from search.objectives import (
+    METRICS,
+    default_objective,
+    objective_of,
+    objective_problem,
+    text_of,
+)
 from search.records import Epoch, State, Task, TrialRecord
 
 N, CLASSES = 200, 7
 _DRAW = np.random.default_rng(0)
 LABELS = _DRAW.integers(0, CLASSES, N)
-PROBABILITIES = _DRAW.dirichlet(np.ones(CLASSES), N) * 0.5 + 0.5 * np.eye(CLASSES)[
-    np.where(_DRAW.random(N) < 0.4, LABELS, _DRAW.integers(0, CLASSES, N))
-]
+PROBABILITIES = (
+    _DRAW.dirichlet(np.ones(CLASSES), N) * 0.5
+    + 0.5 * np.eye(CLASSES)[np.where(_DRAW.random(N) < 0.4, LABELS, _DRAW.integers(0, CLASSES, N))]
+)
 DECIDED = PROBABILITIES.argmax(axis=1)
 SEVERAL = _DRAW.integers(0, 2, (N, 4))
 SIGMOIDS = _DRAW.random((N, 4))
@@ -139,3 +146,29 @@ def test_a_trial_is_worth_its_best_epoch_by_its_studys_objective() -> None:
     assert (by_accuracy.best_epoch, by_accuracy.value, by_accuracy.val_accuracy) == (3, 0.7, 0.7)
     assert (by_loss.best_epoch, by_loss.value, by_loss.val_accuracy) == (2, 0.7, 0.5)
     assert by_loss.best_so_far == (-0.9, -0.7, -0.7)
+
+
+@pytest.mark.parametrize(
+    ("text", "task", "n_classes", "problem"),
+    [
+        ("accuracy", Task.BINARY, 2, None),
+        ("f1_macro", Task.MULTILABEL, 4, None),
+        ("r2", Task.REGRESSION, 1, None),
+        ("rmse", Task.REGRESSION, 1, None),
+        ("auc", Task.CLASSIFICATION, 10, None),
+        ("val_loss", Task.REGRESSION, 1, None),
+        ("my.metrics:cost:min", Task.REGRESSION, 1, None),
+        ("top_5_accuracy", Task.CLASSIFICATION, 6, None),
+        ("top_5_accuracy", Task.CLASSIFICATION, 5, "1 for 5 classes"),
+        ("top_5_accuracy", Task.MULTILABEL, 9, "does not measure multilabel"),
+        ("accuracy", Task.REGRESSION, 1, "take mse, mae, mape, r2 or"),
+        ("auc", Task.REGRESSION, 1, "does not measure regression"),
+        ("r2", Task.CLASSIFICATION, 3, "take accuracy, balanced_accuracy"),
+        ("cohen_kappa", Task.MULTILABEL, 3, "take accuracy, f1_macro, log_loss, roc_auc or"),
+    ],
+)
+def test_an_objective_fits_the_task_or_is_refused_with_those_that_do(
+    text: str, task: Task, n_classes: int, problem: str | None
+) -> None:
+    answer = objective_problem(objective_of(text), task, n_classes)
+    assert (answer is None) if problem is None else (answer and problem in answer)
