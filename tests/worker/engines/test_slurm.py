@@ -181,7 +181,8 @@ def test_a_preempted_job_gives_back_and_goes_on_when_it_is_run_again(
     wait_until(lambda: lines(tmp_path / "told"))
     job = job_of(workers)
     for process in job.children(recursive=True):  # SLURM tells every process of a job
-        process.send_signal(signal.SIGUSR2)
+        with suppress(psutil.NoSuchProcess):  # the end of one may be the end of another
+            process.send_signal(signal.SIGUSR2)
     wait_until(lambda: len(lines(tmp_path / "told")) == 2)
     assert len(lines(tmp_path / "ended")) == 1
     assert workers.check()
@@ -334,6 +335,7 @@ def test_a_study_goes_on_from_its_epochs_after_a_preemption(
         watch_until(lambda: any(trial.epochs for trial in ledger.trials()))
         before = ledger.trials()[0].curve
         for process in job_of(workers).children(recursive=True):
+            with suppress(psutil.NoSuchProcess):  # the end of one may be the end of another
             process.send_signal(signal.SIGUSR2)
         watch_until(lambda: not workers.check())
         assert workers.trouble() is None
