@@ -335,8 +335,8 @@ def test_a_study_goes_on_from_its_epochs_after_a_preemption(
         watch_until(lambda: any(trial.epochs for trial in ledger.trials()))
         before = ledger.trials()[0].curve
         for process in job_of(workers).children(recursive=True):
-            with suppress(psutil.NoSuchProcess):  # the end of one may be the end of another
-            process.send_signal(signal.SIGUSR2)
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGUSR2)
         watch_until(lambda: not workers.check())
         assert workers.trouble() is None
         workers.stop()
