@@ -7,9 +7,11 @@ from sklearn import metrics as sk
 from search.errors import InputError
 from search.objectives import (
     METRICS,
+    N_GROUPS,
     default_objective,
     objective_of,
     objective_problem,
+    shares,
     text_of,
 )
 from search.records import Epoch, State, Task, TrialRecord
@@ -172,3 +174,33 @@ def test_an_objective_fits_the_task_or_is_refused_with_those_that_do(
 ) -> None:
     answer = objective_problem(objective_of(text), task, n_classes)
     assert (answer is None) if problem is None else (answer and problem in answer)
+
+
+@pytest.mark.parametrize("name", ["log_loss", "top_5_accuracy"])
+def test_the_shares_of_a_mean_are_its_examples(name: str) -> None:
+    metric = METRICS[name]
+    parts = shares(metric.measure, LABELS, PROBABILITIES, metric.examples)
+    assert parts.shape == (N,)
+    assert parts.mean() == pytest.approx(metric.measure(LABELS, PROBABILITIES), rel=1e-6)
+
+
+def test_the_shares_of_what_is_no_mean_are_pseudo_values() -> None:
+    spread = shares(lambda y, _: float(y.mean()), NUMBERS[:, 0], GUESSES)
+    assert spread == pytest.approx(NUMBERS[:, 0], rel=1e-5)  # of a mean, the values themselves
+    many = np.tile(LABELS, 3)
+    f1 = shares(METRICS["f1_macro"].measure, many, np.tile(PROBABILITIES, (3, 1)))
+    assert f1.shape == (N_GROUPS,)
+    assert f1.mean() == pytest.approx(METRICS["f1_macro"].measure(LABELS, PROBABILITIES), abs=0.01)
+    assert f1.std() > 0
+
+
+def test_what_a_function_cannot_do_without_a_group_has_no_share() -> None:
+    labels = np.array([0, 0, 0, 1])
+
+    def chance(y_true: np.ndarray, y_prob: np.ndarray) -> float:
+        if y_true.max() == 0:
+            raise RuntimeError("one class only")
+        return float(y_prob[y_true == 1].mean())
+
+    parts = shares(chance, labels, np.full((4, 2), 0.5))
+    assert np.isnan(parts).tolist() == [False, False, False, True]
