@@ -4,17 +4,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from search.records import TrialRecord
+from search.records import ACCURACY, Epoch, Objective, TrialRecord
 from search.space.space import Space
 from search.strategies import Decision, Strategy
 from tests.study.helpers import epoch
 
 Value = Callable[[Mapping[str, Any], int], float]
-"""Validation accuracy of params after an epoch."""
+"""The objective's value of params after an epoch, by default the validation accuracy."""
 
 
 def study(
-    strategy: Strategy, space: Space, n: int, value: Value, *, fails: int = 0, max_epochs: int = 9
+    strategy: Strategy,
+    space: Space,
+    n: int,
+    value: Value,
+    *,
+    fails: int = 0,
+    max_epochs: int = 9,
+    objective: Objective = ACCURACY,
 ) -> list[TrialRecord]:
     """A whole study with one worker, as a worker runs it. Every `fails`-th trial can't be
     trained.
@@ -28,7 +35,8 @@ def study(
                 return trials
             params = strategy.ask(trials, number) if number else space.document
             total = min(params.get("epochs", max_epochs), max_epochs)
-            trials.append(TrialRecord(number, "RUNNING", params, total_epochs=total))
+            trial = TrialRecord(number, "RUNNING", params, total_epochs=total, objective=objective)
+            trials.append(trial)
         elif not (trials[number].state == "WAITING" and trials[number].paused):
             raise AssertionError(f"trial {number} is not paused")
         trials[number] = train(
@@ -45,7 +53,7 @@ def train(
         return replace(trial, state="FAIL", untrainable=True)
     while trial.epochs < (trial.total_epochs or 0):
         step = trial.epochs + 1
-        trial = replace(trial, curve=(*trial.curve, epoch(step, value(trial.params, step))))
+        trial = replace(trial, curve=(*trial.curve, _epoch(trial, step, value)))
         if strategy.is_rung(step):
             others = [t for t in trials if t.number != number]
             if (
@@ -54,3 +62,11 @@ def train(
             ):
                 return replace(trial, state="WAITING", paused=True)
     return replace(trial, state="COMPLETE")
+
+
+def _epoch(trial: TrialRecord, step: int, value: Value) -> Epoch:
+    measured = value(trial.params, step)
+    if trial.objective == ACCURACY:
+        return epoch(step, measured)
+    plain = epoch(step, 0.5)
+    return replace(plain, values={**plain.values, trial.objective.key: measured})

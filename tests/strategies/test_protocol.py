@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from search.objectives import objective_of
 from search.space.space import Space
 from search.strategies import STRATEGIES, Strategy, derive_seed, make_strategy
 from search.strategies.protocol import identity
@@ -75,6 +76,24 @@ def test_a_whole_study(name: str, value: Value, fails: int) -> None:
     assert len({identity(t.params, MAX_EPOCHS) for t in trials}) == 24
     assert trials[0].state == "COMPLETE"
     assert trials == study(make(name, n_trials=24), SPACE, 24, value, fails=fails)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize(("objective", "unit"), [("log_loss", 1), ("mse", 2**20), ("mae", 2**-10)])
+def test_what_is_made_small_is_searched_as_what_is_made_large(
+    name: str, objective: str, unit: float
+) -> None:
+    """Whatever its unit, thousands or thousandths."""
+
+    def loss(params: Mapping[str, Any], step: int) -> float:
+        return -unit * distance(params, step)
+
+    by_accuracy = study(make(name, n_trials=40), SPACE, 40, distance, fails=9)
+    by_loss = study(
+        make(name, n_trials=40), SPACE, 40, loss, fails=9, objective=objective_of(objective)
+    )
+    assert [t.params for t in by_loss] == [t.params for t in by_accuracy]
+    assert [(t.state, t.epochs) for t in by_loss] == [(t.state, t.epochs) for t in by_accuracy]
 
 
 @pytest.mark.parametrize("name", STRATEGIES)

@@ -6,6 +6,7 @@ towards the mean gain that a handful of trials does no harm; the rest of the var
 doubt about those that have not gone so far.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -18,6 +19,8 @@ Floats = NDArray[np.float64]
 _RIDGE = 3.0
 _REACH = 2.0
 """Standardised features are cut here: good trials say nothing of very bad ones."""
+_SPREAD = 0.1
+"""How far apart accuracies commonly lie."""
 _MIN_TRAINED = 4
 """Trials that must have gone on before their gains are explained, not only averaged."""
 _DOUBT = 0.6
@@ -56,15 +59,31 @@ def slopes(trials: Sequence[TrialRecord], steps: Sequence[int]) -> Floats:
     return gains
 
 
+def unit(trials: Sequence[TrialRecord], step: int) -> float:
+    """In what values are counted, a power of 1024: 1 of fractions, and where values lie as far
+    apart after `step` as those of fractions do.
+
+    So the same constants are small beside losses in thousands and in thousandths, and dividing by
+    it rounds nothing.
+    """
+    values = levels(trials, (step,))[:, 0]
+    values = values[np.isfinite(values)]
+    if trials[0].objective.is_fraction or not len(values):
+        return 1.0
+    # By the middle half: one trial that diverged must not say how far apart the others lie.
+    spread = float(np.subtract(*np.quantile(values, (0.75, 0.25)))) or float(values.std())
+    return 1024.0 ** round(math.log(spread / _SPREAD, 1024)) if spread else 1.0
+
+
 def extrapolate(
-    trials: Sequence[TrialRecord], steps: Sequence[int], features: Floats
+    trials: Sequence[TrialRecord], steps: Sequence[int], features: Floats, unit: float = 1.0
 ) -> tuple[Floats, Floats]:
-    """The expected value of each trial at its end and the variance of that; NaN for trials before
-    the first step.
+    """The expected value of each trial at its end, in `unit`, and the variance of that; NaN for
+    trials before the first step.
 
     `steps` ascend and end with the largest total; `features` has a row for each trial.
     """
-    reached, slope = levels(trials, steps), slopes(trials, steps)
+    reached, slope = levels(trials, steps) / unit, slopes(trials, steps) / unit
     totals = np.array([max(1, end(t, steps[-1])) for t in trials])
     value, doubt = reached[:, 0].copy(), np.zeros(len(trials))
     spread = float(np.nanstd(reached[:, 0])) if np.isfinite(reached[:, 0]).any() else 0.0

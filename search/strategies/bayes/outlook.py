@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from search.records import State, TrialRecord
 from search.strategies.bayes.acquisition import log_improvement
-from search.strategies.bayes.curve_ends import extrapolate
+from search.strategies.bayes.curve_ends import extrapolate, unit
 from search.strategies.bayes.gaussian_process import GaussianProcess
 from search.strategies.encoding import Encoding
 
@@ -37,7 +37,8 @@ class Outlook:
         self.trials = modelled(trials, steps[0], required)
         self.rows = encoding.encode([t.params for t in self.trials])
         self._points = encoding.features(self.rows)
-        ends, self._doubts = extrapolate(self.trials, steps, self._points)
+        self._unit = unit(self.trials, steps[0]) if self.trials else 1.0
+        ends, self._doubts = extrapolate(self.trials, steps, self._points, self._unit)
         failed = np.array([t.state == State.FAIL for t in self.trials], dtype=bool)
         valued = np.isfinite(ends) & ~failed
         self.n_valued = int(valued.sum())
@@ -62,7 +63,7 @@ class Outlook:
         self.means, variances = self._process.predict(self._points)
         self._best_mean = float(self.means[valued].max())
         scores_shown = [t.score for t in self.trials if t.state != State.FAIL]
-        best = max(score for score in scores_shown if score is not None)
+        best = max(score for score in scores_shown if score is not None) / self._unit
         gains = log_improvement(self.means, np.sqrt(variances), (best - mean) / spread)
         numbers = [t.number for t in self.trials]
         self.gains = dict(zip(numbers, gains.tolist(), strict=True))
