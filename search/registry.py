@@ -32,7 +32,7 @@ _BUILDER = (
 )
 _HP = ("hp", "hps", "hyperparameters", "hyper_parameters")
 """What the one argument of a function for KerasTuner is called."""
-_LOADER = "load() -> ImageData"
+_LOADER = "load() -> Dataset"
 _SAFE_PATH, _BY_US = "PYTHONSAFEPATH", "gridless"
 
 

@@ -12,7 +12,7 @@ from search.actions.space_source import (
     typed_pairs,
 )
 from search.datasets import data_name, load
-from search.datasets.image_data import ImageData
+from search.datasets.dataset import Dataset
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.paths import cache, check_artifacts, check_home, home, storage_url
@@ -87,7 +87,7 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
 
 def _check_parts(
     request: Request, say: Callable[[str], None]
-) -> tuple[Settings, FoundSpace, ImageData, LedgerStorage, Crew]:
+) -> tuple[Settings, FoundSpace, Dataset, LedgerStorage, Crew]:
     """The parts that don't need each other; every problem of every part in one error."""
     problems: list[str] = []
 
@@ -123,7 +123,7 @@ def _check_parts(
     return settings, space, data, store, crew
 
 
-def _space(request: Request, data: ImageData | None, say: Callable[[str], None]) -> FoundSpace:
+def _space(request: Request, data: Dataset | None, say: Callable[[str], None]) -> FoundSpace:
     discovery = space_for(request.model, request.space_file, data, say)
     check_settings(discovery.space, request.tries, request.fixes)
     return discovery

@@ -9,7 +9,7 @@ from search.actions.plan_suite import Bench
 from search.actions.suite_searches import plan_searches
 from search.actions.suite_systems import resolve
 from search.datasets import data_source, load
-from search.datasets.image_data import ImageData
+from search.datasets.dataset import Dataset
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
 from search.paths import cache, check_home, storage_url
@@ -104,7 +104,7 @@ def _load(
     return prepared, problems
 
 
-def _split(images: ImageData, file: SuiteFile, system: System) -> Prepared:
+def _split(images: Dataset, file: SuiteFile, system: System) -> Prepared:
     return prepare(
         images, seed=file.seed, validation_fraction=system.validation_fraction, cache=cache()
     )

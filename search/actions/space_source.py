@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from search.datasets.image_data import ImageData
+from search.datasets.dataset import Dataset
 from search.errors import InputError
 from search.space.hyper_choices import FOUND
 from search.space.load import find_space, load_space
@@ -17,7 +17,7 @@ DEFAULT_EPOCHS = 10
 
 
 def space_for(
-    model: str, file: Path | None, data: ImageData | None, say: Callable[[str], None]
+    model: str, file: Path | None, data: Dataset | None, say: Callable[[str], None]
 ) -> FoundSpace:
     """The space of `file` or of `model`'s own file, else what a model for KerasTuner can vary.
 

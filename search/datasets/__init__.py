@@ -1,4 +1,4 @@
-"""Data sets: a module per registered name with `load() -> ImageData`, and users' own files."""
+"""Data sets: a module per registered name with `load() -> Dataset`, and users' own files."""
 
 import logging
 import os
@@ -8,44 +8,52 @@ import numpy as np
 
 from search import registry
 from search.datasets import folder, npz
-from search.datasets.image_data import ARRAYS, ImageData, from_arrays, some
+from search.datasets.dataset import Dataset, from_arrays
+from search.datasets.examples import some
 from search.datasets.resize import Size, resized, size_of
 from search.errors import InputError
 from search.files import plain_name
+from search.records import Task
 from search.text import text_problem
 
 log = logging.getLogger(__name__)
 
 
-def load(data: str) -> ImageData:
+def load(data: str, task: Task | None = None) -> Dataset:
     """Load a data set: a registered name, the path of an .npz file, or the path of a folder of
     images by class.
 
     What is no registered name is a path if it ends in .npz, has a path separator or exists:
     `digits` is the registered set, `./digits` a folder. After an @ may stand a size that images are
-    brought to: `photos@64x64`. The file holds x_train, y_train, x_test, y_test (images uint8 (n, h,
-    w[, c]), labels integers (n,) from 0) and may hold class_names. The folder is laid out as
-    `folder` says.
+    brought to: `photos@64x64`. The file holds x_train and y_train, and may hold x_test, y_test,
+    x_val, y_val and class_names, as `from_arrays` takes them; `task` says what targets are where
+    they don't. The folder is laid out as `folder` says.
 
     Raises InputError with everything that is wrong: an unknown name, no source reachable, an
-    unreadable file, or arrays that break a rule of `image_data.problems`. A class without test
-    images is told in the log.
+    unreadable file, or arrays that break a rule. A class without test examples is told in the log.
     """
     source, text = _apart(data)
     size = size_of(text) if text else None
-    loaded = (
-        _load_path(source, data_name(data), size)
-        if _is_path(source)
-        else _load_registered(source, data, size)
-    )
-    if absent := sorted(set(range(loaded.n_classes)) - set(loaded.y_test.tolist())):
-        names = some([loaded.class_names[label] for label in absent])
+    if _is_path(source):
+        loaded = _load_path(source, data_name(data), size, task)
+    else:
+        loaded = _load_registered(source, data, size, task)
+    if untested := _untested(loaded):
         log.warning(
-            "%s: the test set has no image of %s: what it measures says nothing of them",
+            "%s: the test set has no %s of %s: what it measures says nothing of them",
             loaded.name,
-            names,
+            "image" if loaded.is_images else "example",
+            some(untested),
         )
     return loaded
+
+
+def _untested(data: Dataset) -> list[str]:
+    """The classes that no test example is of, where there are both."""
+    if data.task is not Task.CLASSIFICATION or not data.has_test:
+        return []
+    counts = np.bincount(data.y_test, minlength=data.n_classes)
+    return [name for name, count in zip(data.class_names, counts, strict=True) if not count]
 
 
 def sized(data: str, size: str | None) -> str:
@@ -87,27 +95,25 @@ def _apart(data: str) -> tuple[str, str]:
     return (data, "") if is_whole or _is_npz(size) else (source, size)
 
 
-def _load_registered(name: str, data: str, size: Size | None) -> ImageData:
+def _load_registered(name: str, data: str, size: Size | None, task: Task | None) -> Dataset:
     loaded = registry.load_loader(name)()
-    if not isinstance(loaded, ImageData):
+    if not isinstance(loaded, Dataset):
         raise InputError(
-            f"{name}: its loader must return search.datasets.image_data.ImageData, not"
-            f" {type(loaded)}"
+            f"{name}: its loader must return search.datasets.dataset.Dataset, not {type(loaded)}"
         )
-    arrays = {key: np.asarray(getattr(loaded, key)) for key in ARRAYS}
-    images = from_arrays(data_name(data), arrays, loaded.class_names)
-    return resized(images, size) if size else images
+    checked = from_arrays(data_name(data), loaded.arrays, loaded.class_names, task or loaded.task)
+    return resized(checked, size) if size else checked
 
 
-def _load_path(data: str, name: str, size: Size | None) -> ImageData:
+def _load_path(data: str, name: str, size: Size | None, task: Task | None) -> Dataset:
     path = _absolute(data)
     if problem := text_problem(str(path)):
         raise InputError(f"DATA: {data!r}: a path {problem}, or rename it")
     if path.is_dir() and not _is_npz(data):
         return folder.load(path, name, size)
     if path.is_file() and _is_npz(data):
-        images = npz.load(path, name)
-        return resized(images, size) if size else images
+        arrays = npz.load(path, name, task=task)
+        return resized(arrays, size) if size else arrays
     if path.is_file():
         raise InputError(
             f"DATA: {data}: neither an .npz file nor a folder; unpack an archive and give its"

@@ -9,7 +9,7 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from search.datasets import pictures
-from search.datasets.image_data import some
+from search.datasets.examples import some
 from search.datasets.npz import UNREADABLE, check_fits
 from search.errors import InputError
 from search.untrusted import opened

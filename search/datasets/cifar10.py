@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from search.datasets import fetch
+from search.datasets.dataset import Array, Dataset
 from search.datasets.facts import Facts
-from search.datasets.image_data import Array, ImageData
 from search.datasets.sources import Source, first, keras_home
 from search.errors import InputError
 
@@ -42,7 +42,7 @@ _ARCHIVES = (
 _BATCHES = {"train": tuple(f"data_batch_{i}" for i in range(1, 6)), "test": ("test_batch",)}
 
 
-def load() -> ImageData:
+def load() -> Dataset:
     """Load it: uint8 (n, 32, 32, 3). Raises InputError, naming every source tried."""
     sources = (
         Source("Keras' cache", lambda: _read_folder(keras_home() / "datasets")),

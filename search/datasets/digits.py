@@ -5,8 +5,8 @@ Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1
 
 import numpy as np
 
+from search.datasets.dataset import Arrays, Dataset
 from search.datasets.facts import Facts
-from search.datasets.image_data import Arrays, ImageData
 from search.datasets.sources import Source, first
 from search.datasets.stratify import stratified
 
@@ -17,7 +17,7 @@ DIGEST = "bc28611645fe905bc9275c20d2759db17c66d497824bcec803a9278d3a81dcfe"
 N_TEST = 360
 
 
-def load() -> ImageData:
+def load() -> Dataset:
     """Load it: uint8 (n, 8, 8, 1), the library's 0–16 scaled to 0–255. The test part is fixed and
     stratified.
 

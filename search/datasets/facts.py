@@ -10,7 +10,7 @@ from search.errors import InputError
 class Facts(NamedTuple):
     """Shape (height, width, channels) and counts of a data set."""
 
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     n_classes: int
     n_train: int
     """Images to train and validate on, before the split."""

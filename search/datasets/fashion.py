@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from search.datasets import fetch, idx
+from search.datasets.dataset import Dataset
 from search.datasets.facts import Facts
-from search.datasets.image_data import ImageData
 from search.datasets.sources import Source, first, keras_home
 
 NAME = "fashion"
@@ -28,7 +28,7 @@ ROOT = Path("/")
 """Where Debian's packages are installed."""
 
 
-def load() -> ImageData:
+def load() -> Dataset:
     """Load it: uint8 (n, 28, 28, 1). Raises InputError, naming every source tried."""
     kept_by_keras = Path("datasets") / "fashion-mnist"
     cached = keras_home() / kept_by_keras

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from search.datasets.image_data import Arrays
+from search.datasets.dataset import Arrays
 from search.errors import InputError
 from search.paths import cache
 

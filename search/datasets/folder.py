@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.datasets import pictures
+from search.datasets.dataset import Array, Dataset, from_arrays
+from search.datasets.examples import some
 from search.datasets.folder_layout import (
     class_problems,
     names_below,
     parts_of,
     split_files,
 )
-from search.datasets.image_data import Array, ImageData, from_arrays, some
 from search.datasets.resize import Size, too_large
 from search.errors import InputError
 
@@ -43,7 +44,7 @@ class _Read:
     failed: list[str] = field(default_factory=list)
 
 
-def load(folder: Path, name: str, size: Size | None = None) -> ImageData:
+def load(folder: Path, name: str, size: Size | None = None) -> Dataset:
     """Load the images below `folder` (absolute): uint8 with one channel if every file is grey, else
     RGB.
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.datasets import pictures
-from search.datasets.image_data import some
+from search.datasets.examples import some
 from search.datasets.stratify import stratified
 from search.errors import InputError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.datasets.image_data import Array
+from search.datasets.dataset import Array
 from search.errors import InputError
 
 _FILES = {

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from search.datasets import fetch, npz
+from search.datasets.dataset import Dataset
 from search.datasets.facts import Facts
-from search.datasets.image_data import ImageData
 from search.datasets.sources import Source, first, keras_home
 
 NAME = "mnist"
@@ -13,7 +13,7 @@ CLASS_NAMES = tuple("0123456789")
 DIGEST = "1ab36173c5442eefac1052e16cd4f6fadab376babf2649f6ff42f84b978b3824"
 
 
-def load() -> ImageData:
+def load() -> Dataset:
     """Load it: uint8 (n, 28, 28, 1). Raises InputError, naming every source tried."""
     kept_by_keras = Path("datasets") / "mnist.npz"
     cached = keras_home() / kept_by_keras

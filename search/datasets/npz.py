@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from search.datasets.image_data import ARRAYS, Array, ImageData, from_arrays, problems, some
+from search.datasets.dataset import ARRAYS, VALIDATION, Array, Dataset, from_arrays
+from search.datasets.examples import some
 from search.errors import InputError
 from search.files import whole_file
+from search.records import Task
 from search.untrusted import check_memory, opened
 
 log = logging.getLogger(__name__)
-_READ = (*ARRAYS, "class_names")
+_READ = (*ARRAYS, *VALIDATION, "class_names")
 _WEIGHTS = re.compile(r"(sample|class)_?weight")
 _COPIES = 2
 """How often the images are in memory while they are split."""
@@ -34,8 +36,8 @@ UNREADABLE = (
 
 
 def read(path: Path) -> dict[str, Array]:
-    """Read the arrays `ARRAYS` and, where there is one, `class_names` from an .npz file; others are
-    named in the log.
+    """Read the arrays of a data set and, where there is one, `class_names` from an .npz file;
+    others are named in the log.
 
     Nothing is unpickled. Raises InputError when the file is missing, is no .npz, is damaged or
     needs pickle, or weighs images or classes, which no training here does. An array that the file
@@ -89,7 +91,9 @@ def _member(file: NpzFile, key: str) -> Array | str:
         return str(error) or type(error).__name__
 
 
-def load(path: Path, name: str, class_names: Sequence[str] | None = None) -> ImageData:
+def load(
+    path: Path, name: str, class_names: Sequence[str] | None = None, task: Task | None = None
+) -> Dataset:
     """Load the data set in an .npz file, named `name`.
 
     `class_names` are used where the file holds none and their number fits. Raises InputError as
@@ -98,9 +102,7 @@ def load(path: Path, name: str, class_names: Sequence[str] | None = None) -> Ima
     arrays = read(path)
     array = arrays.pop("class_names", None)
     names = None if array is None else [_text(n) for n in array.ravel().tolist()]
-    if mistakes := problems(arrays, names):
-        raise InputError([f"{path}: {problem}" for problem in mistakes])
-    data = from_arrays(name, arrays, names)
+    data = from_arrays(name, arrays, names, task, place=str(path))
     if names is None and class_names is not None and len(class_names) == data.n_classes:
         return replace(data, class_names=tuple(class_names))
     return data
@@ -110,7 +112,7 @@ def _text(name: object) -> str:
     return name.decode(errors="replace") if isinstance(name, bytes) else str(name)
 
 
-def save(path: Path, data: ImageData) -> None:
+def save(path: Path, data: Dataset) -> None:
     """Write `data` to `path` so that a reader sees the old file or the whole new one, never a part.
 
     Raises OSError when the disk refuses.
@@ -118,6 +120,6 @@ def save(path: Path, data: ImageData) -> None:
     with whole_file(path) as file:
         np.savez(
             file,
-            **{key: getattr(data, key) for key in ARRAYS},
+            **data.arrays,  # type: ignore[arg-type]  # NumPy has no types for this
             class_names=np.array(data.class_names),
         )

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.datasets import npz
+from search.datasets.dataset import ARRAYS, Arrays, Dataset, from_arrays
 from search.datasets.facts import Facts
-from search.datasets.image_data import ARRAYS, Arrays, ImageData, from_arrays
 from search.errors import InputError
 from search.paths import cache
 
@@ -41,13 +41,13 @@ def first(
     digest: str | None,
     class_names: Sequence[str],
     remedy: str = "",
-) -> ImageData:
+) -> Dataset:
     """Load data set `name` from `$GRIDLESS_DATA/<name>.npz`, our cache, or the first of `sources`
     that works.
 
     The user's own file must have the image shape and the number of classes of `facts`; beyond that
     it is taken as it is, with a warning in the log when its content is not the known one. Any other
-    source must have the content whose `ImageData.digest` is `digest`. Where none is known it is
+    source must have the content whose `Dataset.digest` is `digest`. Where none is known it is
     None: then each source must check its file itself, and only shape and classes are checked here.
 
     Raises InputError when the user's own file is there but broken or another kind of data, and when
@@ -93,7 +93,7 @@ def _user_file(name: str) -> Path | None:
 
 def _users(
     path: Path, name: str, facts: Facts, digest: str | None, class_names: Sequence[str]
-) -> ImageData:
+) -> Dataset:
     data = npz.load(path, name, class_names)
     if problem := _unlike(data, facts):
         raise InputError(
@@ -109,22 +109,22 @@ def _users(
     return data
 
 
-def _unlike(data: ImageData, facts: Facts) -> str | None:
+def _unlike(data: Dataset, facts: Facts) -> str | None:
     """How the data's form differs from `facts`, or None."""
     form = _form(data.input_shape, data.n_classes)
     expected = _form(facts.input_shape, facts.n_classes)
     return None if form == expected else f"{form}, known {expected}"
 
 
-def _form(shape: tuple[int, int, int], n_classes: int) -> str:
+def _form(shape: tuple[int, ...], n_classes: int) -> str:
     return f"images {'×'.join(map(str, shape))} in {n_classes} classes"
 
 
-def _differs(data: ImageData, digest: str) -> str | None:
+def _differs(data: Dataset, digest: str) -> str | None:
     return None if data.digest == digest else f"digest {data.digest[:12]}, known {digest[:12]}"
 
 
-def _keep(path: Path, data: ImageData) -> None:
+def _keep(path: Path, data: Dataset) -> None:
     try:
         npz.save(path, data)
     except OSError as error:

@@ -14,10 +14,11 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from search.datasets.image_data import Array, ImageData
+from search.datasets.dataset import Array, Dataset
 from search.datasets.in_use import Use
-from search.datasets.stratify import stratified
+from search.datasets.stratify import strata_of, stratified
 from search.errors import InputError, StudyError
+from search.records import Task
 
 _SPLIT = ("x_train", "y_train", "x_val", "y_val")
 _META = "meta.json"
@@ -28,12 +29,12 @@ _Parts = Mapping[str, tuple[Array, NDArray[np.bool_]]]
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """What a trial sees: images uint8 (n, h, w, c), labels int64 (n,), mapped, read-only."""
+    """What a trial sees: examples and targets as a Dataset has them, mapped, read-only."""
 
-    x_train: NDArray[np.uint8]
-    y_train: NDArray[np.int64]
-    x_val: NDArray[np.uint8]
-    y_val: NDArray[np.int64]
+    x_train: Array
+    y_train: Array
+    x_val: Array
+    y_val: Array
 
 
 @dataclass(frozen=True)
@@ -46,14 +47,27 @@ class Prepared:
     """Holds x_test and y_test as .npy; None when read back from `folder`."""
     name: str
     digest: str
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     n_classes: int
     class_names: tuple[str, ...]
     n_train: int
     n_val: int
     n_test: int
+    task: Task = Task.CLASSIFICATION
+    pixel_max: int | None = 255
+    """The largest value that a pixel can have; None where examples are no images."""
     use: Use | None = field(default=None, compare=False, repr=False)
     """Keeps others from removing the folders for as long as it lives; None when read back."""
+
+    @property
+    def is_images(self) -> bool:
+        """Whether pixels are scaled, augmented and shown as pictures."""
+        return self.pixel_max is not None
+
+    @property
+    def has_test(self) -> bool:
+        """Whether there are examples to test on."""
+        return self.n_test > 0
 
     @staticmethod
     def read(folder: Path) -> "Prepared":
@@ -64,36 +78,27 @@ class Prepared:
             raise _gone(folder, error) from error
 
 
-def prepare(data: ImageData, *, seed: int, validation_fraction: float, cache: Path) -> Prepared:
-    """Split the training images into training and validation and write everything under `cache`,
+def prepare(data: Dataset, *, seed: int, validation_fraction: float, cache: Path) -> Prepared:
+    """Split the training examples into training and validation and write everything under `cache`,
     once.
 
-    The split is stratified and depends on the labels, `seed` (≥ 0) and `validation_fraction` (0–1,
-    exclusive) alone. What an earlier call wrote is used again if it holds exactly these values,
-    otherwise replaced; any number of processes may call this at once. It is in use for as long as
-    the result, or a copy of it, lives.
+    The split is stratified and depends on the targets, `seed` (≥ 0) and `validation_fraction` (0–1,
+    exclusive) alone; a validation set that the data have is kept as it is. What an earlier call
+    wrote is used again if it holds exactly these values, otherwise replaced; any number of
+    processes may call this at once. It is in use for as long as the result, or a copy of it, lives.
 
     Raises InputError when a class can't be on both sides, for a bad seed or fraction, or when
     `cache` can't be written.
     """
     if problems := _split_problems(data, seed, validation_fraction):
         raise InputError(problems)
-    val = stratified(data.y_train, validation_fraction, seed=seed)
-    meta = _meta(data, val, seed, validation_fraction)
+    parts = _split(data, seed, validation_fraction)
+    meta = _meta(data, parts, seed, validation_fraction)
     folder, test_folder = _folders(data.name, data.digest, seed, validation_fraction, cache)
     every = np.ones(len(data.y_test), dtype=np.bool_)
     use = Use(folder, test_folder)
     try:
-        _ensure(
-            folder,
-            {
-                "x_train": (data.x_train, ~val),
-                "y_train": (data.y_train, ~val),
-                "x_val": (data.x_train, val),
-                "y_val": (data.y_train, val),
-            },
-            meta,
-        )
+        _ensure(folder, parts, meta)
         _ensure(test_folder, {"x_test": (data.x_test, every), "y_test": (data.y_test, every)}, None)
     except OSError as error:
         raise InputError(
@@ -127,8 +132,8 @@ def read_split(folder: Path) -> Split:
         raise _gone(folder, error) from error
 
 
-def read_test(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Map the test images and labels of a prepared test folder. Raises StudyError when it can't."""
+def read_test(folder: Path) -> tuple[Array, Array]:
+    """Map the examples and targets of a prepared test folder. Raises StudyError when it can't."""
     try:
         return open_memmap(folder / "x_test.npy", mode="r"), open_memmap(
             folder / "y_test.npy", mode="r"
@@ -137,7 +142,7 @@ def read_test(folder: Path) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         raise _gone(folder, error) from error
 
 
-def _split_problems(data: ImageData, seed: int, fraction: float) -> list[str]:
+def _split_problems(data: Dataset, seed: int, fraction: float) -> list[str]:
     problems = []
     if not 0 < fraction < 1:
         problems.append(
@@ -146,6 +151,11 @@ def _split_problems(data: ImageData, seed: int, fraction: float) -> list[str]:
         )
     if seed < 0:
         problems.append(f"seed must be 0 or more, not {seed}")
+    if data.task is not Task.CLASSIFICATION or data.y_val is not None:
+        least = 2 if data.y_val is None else 1
+        if len(data.y_train) < least:
+            problems.append(f"{data.name}: at least {least} training examples are needed")
+        return problems
     labels, counts = np.unique(data.y_train, return_counts=True)
     if few := labels[counts < 2].tolist():
         problems.append(
@@ -155,29 +165,54 @@ def _split_problems(data: ImageData, seed: int, fraction: float) -> list[str]:
     return problems
 
 
-def _meta(data: ImageData, val: NDArray[np.bool_], seed: int, fraction: float) -> dict[str, Any]:
+def _split(data: Dataset, seed: int, fraction: float) -> _Parts:
+    if data.x_val is not None and data.y_val is not None:
+        train = np.ones(len(data.y_train), dtype=np.bool_)
+        val = np.ones(len(data.y_val), dtype=np.bool_)
+        x_val, y_val = data.x_val, data.y_val
+    else:
+        val = stratified(strata_of(data.y_train, fraction, data.task), fraction, seed=seed)
+        train = ~val
+        x_val, y_val = data.x_train, data.y_train
+    return {
+        "x_train": (data.x_train, train),
+        "y_train": (data.y_train, train),
+        "x_val": (x_val, val),
+        "y_val": (y_val, val),
+    }
+
+
+def _meta(data: Dataset, parts: _Parts, seed: int, fraction: float) -> dict[str, Any]:
+    # What earlier versions did not know of stands only where it is not what they took for granted.
+    later: dict[str, Any] = {}
+    if data.task is not Task.CLASSIFICATION:
+        later["task"] = data.task.value
+    if data.pixel_max != 255:
+        later["pixel_max"] = data.pixel_max
     return {
         "name": data.name,
         "digest": data.digest,
         "input_shape": list(data.input_shape),
         "n_classes": data.n_classes,
         "class_names": list(data.class_names),
-        "n_train": int((~val).sum()),
-        "n_val": int(val.sum()),
+        "n_train": int(parts["y_train"][1].sum()),
+        "n_val": int(parts["y_val"][1].sum()),
         "n_test": len(data.y_test),
         "seed": seed,
         "validation_fraction": fraction,
+        **later,
     }
 
 
 def _prepared(folder: Path, test_folder: Path | None, meta: Mapping[str, Any]) -> Prepared:
-    height, width, channels = meta["input_shape"]
     plain = ("name", "digest", "n_classes", "n_train", "n_val", "n_test")
     return Prepared(
         folder=folder,
         test_folder=test_folder,
-        input_shape=(height, width, channels),
+        input_shape=tuple(int(n) for n in meta["input_shape"]),
         class_names=tuple(meta["class_names"]),
+        task=Task(meta.get("task", Task.CLASSIFICATION)),
+        pixel_max=meta.get("pixel_max", 255),
         **{key: meta[key] for key in plain},
     )
 

@@ -3,6 +3,8 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from search.records import Task
+
 
 def stratified(labels: ArrayLike, fraction: float, *, seed: int) -> NDArray[np.bool_]:
     """Choose `fraction` (0–1, exclusive) of the items to hold out, the same share of every class.
@@ -25,3 +27,22 @@ def stratified(labels: ArrayLike, fraction: float, *, seed: int) -> NDArray[np.b
         members = np.flatnonzero(index == label)
         held[members[np.argsort(keys[members], kind="stable")[: n_held[label]]]] = True
     return held
+
+
+def strata_of(targets: NDArray[np.generic], fraction: float, task: Task) -> NDArray[np.int64]:
+    """The group (n,) of each target within which a split takes `fraction` of the items.
+
+    It is the class; of several labels (n, k) their combination, those too rare for a share of their
+    own together; of numbers one group for all.
+    """
+    match task:
+        case Task.CLASSIFICATION | Task.BINARY:
+            return np.asarray(targets, dtype=np.int64)
+        case Task.REGRESSION:
+            return np.zeros(len(targets), dtype=np.int64)
+        case Task.MULTILABEL:
+            _, group, counts = np.unique(targets, axis=0, return_inverse=True, return_counts=True)
+            is_rare = counts * min(fraction, 1 - fraction) < 1
+            pool = int(counts[is_rare].sum())
+            rest = len(counts) if pool > 1 or is_rare.all() else int(counts.argmax())
+            return np.where(is_rare[group], rest, group).astype(np.int64)

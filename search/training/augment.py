@@ -11,12 +11,12 @@ from typing import Any
 
 import keras
 
+from search.errors import InputError
 
-def augmentation(
-    params: Mapping[str, Any], input_shape: tuple[int, int, int]
-) -> "Augmentation | None":
+
+def augmentation(params: Mapping[str, Any], input_shape: tuple[int, ...]) -> "Augmentation | None":
     """The augmentation that `params` ask for of images of shape (h, w, c); None when they ask for
-    none.
+    none. Raises InputError when they ask for one of anything else.
 
     Read are rotate (± degrees), shift (± fraction of height and width), zoom (± fraction, of height
     and width apart) and flip (mirrored left to right, every other image). Its seed comes from
@@ -26,7 +26,14 @@ def augmentation(
     flip = bool(params.get("flip", False))
     if not (rotate or shift or zoom or flip):
         return None
-    return Augmentation(input_shape, rotate=rotate, shift=shift, zoom=zoom, flip=flip)
+    if len(input_shape) != 3:
+        shape = "×".join(map(str, input_shape))
+        raise InputError(
+            "rotate, shift, zoom and flip are for images (height, width, channels), not for"
+            f" examples of {shape}; leave them out"
+        )
+    height, width, channels = input_shape
+    return Augmentation((height, width, channels), rotate=rotate, shift=shift, zoom=zoom, flip=flip)
 
 
 class Augmentation(keras.layers.Layer):  # type: ignore[misc]  # keras has no types

@@ -95,6 +95,6 @@ def _errors(report: ProbeReport) -> list[str]:
     ]
 
 
-def _shape(data: str | None) -> tuple[tuple[int, int, int], int]:
+def _shape(data: str | None) -> tuple[tuple[int, ...], int]:
     facts = facts_of(data or "")
     return (facts.input_shape, facts.n_classes) if facts else (DEFAULT_SHAPE, 10)

@@ -26,7 +26,7 @@ class FoundSpace:
     notices: tuple[str, ...]
 
 
-def find(model: str, *, input_shape: tuple[int, int, int], n_classes: int) -> FoundSpace | None:
+def find(model: str, *, input_shape: tuple[int, ...], n_classes: int) -> FoundSpace | None:
     """The space of a model for KerasTuner, built in a fresh process; None for a model that is none.
 
     Raises InputError when it can't be loaded or built, or asks for what a space can't hold, and

@@ -24,7 +24,7 @@ class Job:
     """The horizon of schedules, and where training ends unless `stop_at` is smaller."""
     data: str
     """A folder with training and validation arrays only."""
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     n_classes: int
     checkpoint: str
     """A file, by its path or a store's URL."""

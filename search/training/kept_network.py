@@ -31,7 +31,7 @@ class Facts:
     """What a network is built from, beside its weights and its builder."""
 
     params: Mapping[str, Any]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     n_classes: int
     outputs: str
     """One of `search.training.classifier_outputs.Outputs`."""
@@ -68,8 +68,7 @@ def read_kept(content: bytes) -> Kept:
     """What `write_kept` wrote. Raises ValueError, KeyError, OSError or zipfile.BadZipFile."""
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         raw = json.loads(str(arrays["facts"]))
-        height, width, channels = (int(n) for n in raw["input_shape"])
-        shape = height, width, channels
+        shape = tuple(int(n) for n in raw["input_shape"])
         outputs, precision = str(raw["outputs"]), str(raw["precision"])
         facts = Facts(raw["params"], shape, int(raw["n_classes"]), outputs, precision)
         return Kept(facts, arrays["pixels"], arrays["probabilities"])

@@ -60,7 +60,7 @@ class ProbeReport:
 def probe(
     space: Space,
     *,
-    input_shape: tuple[int, int, int],
+    input_shape: tuple[int, ...],
     n_classes: int,
     corners: bool = True,
     weights: bool = False,
@@ -87,7 +87,7 @@ class Question(NamedTuple):
 
     model: str
     setting: Mapping[str, Any]
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     n_classes: int
 
     @classmethod
@@ -95,7 +95,7 @@ class Question(NamedTuple):
         cls,
         space: Space,
         setting: Mapping[str, Any],
-        input_shape: tuple[int, int, int],
+        input_shape: tuple[int, ...],
         n_classes: int,
     ) -> Self:
         """The network of a setting of `space`, built as training builds it."""

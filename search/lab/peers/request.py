@@ -13,7 +13,7 @@ import numpy as np
 from search import registry
 from search.actions.space_source import typed_pairs
 from search.datasets import data_name, load
-from search.datasets.image_data import ARRAYS, ImageData
+from search.datasets.dataset import ARRAYS, Dataset
 from search.datasets.split import Prepared, prepare
 from search.datasets.stratify import stratified
 from search.errors import InputError
@@ -217,7 +217,7 @@ def _pinned(space: Space, pins: Sequence[str]) -> Space:
     return pinned
 
 
-def _some_of(data: ImageData, n: int) -> Path:
+def _some_of(data: Dataset, n: int) -> Path:
     """An .npz file of `n` of `data`'s training images, by class shares, and all test images."""
     keep = np.ones(len(data.y_train), dtype=np.bool_)
     if n < len(keep):

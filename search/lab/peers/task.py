@@ -44,7 +44,7 @@ class Task:
     """An .npz file, as our own command takes it."""
     prepared: str
     """The folder of the very split that our command makes of `images` with `seed`."""
-    input_shape: tuple[int, int, int]
+    input_shape: tuple[int, ...]
     n_classes: int
     epochs: int
     """Those of a full training, the most that any setting gets."""
