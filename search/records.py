@@ -82,6 +82,11 @@ class Objective:
         """What it is called among an epoch's values: val_accuracy."""
         return self.name if self.name.startswith("val_") else f"val_{self.name}"
 
+    @property
+    def best_key(self) -> str:
+        """What the best value of a trial is called by trackers: best_val_accuracy."""
+        return f"best_{self.key}"
+
     def score(self, value: float) -> float:
         """`value` as a number of which more is better, and back."""
         return value if self.is_maximized else -value

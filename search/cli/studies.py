@@ -154,7 +154,7 @@ def _search(
         return INTERRUPTED
     if end in {End.PAUSED, End.CANCELLED}:
         echo(f"the study was {end} by somebody else", err=True)
-    is_sound = end is End.TIMEOUT or any(t.val_accuracy is not None for t in result.study.trials)
+    is_sound = end is End.TIMEOUT or any(t.value is not None for t in result.study.trials)
     if end is End.DONE and (why := result.study.ended_by):
         n_left = plan.spec.n_trials - len(result.study.trials)
         rest = f"; {n_left} of {plan.spec.n_trials} trials are left" if n_left else ""

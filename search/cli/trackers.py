@@ -11,6 +11,7 @@ from search.errors import InputError
 if TYPE_CHECKING:
     from search.study.storage.optuna_storage import LedgerStorage
     from search.tracking.follow import Finished
+    from search.tracking.mlflow.pages import Experiment
 
 _TITLES = {"mlflow": "MLflow", "tensorboard": "TensorBoard", "wandb": "Weights & Biases"}
 
@@ -103,15 +104,15 @@ def ui(name: str | None, port: int) -> int:
     uri = default_uri(home())
     if is_remote(uri):
         address = page_address(uri)
-        echo(study_page(address, _experiment(uri, name)[0]) if name else address)
+        echo(study_page(address, _experiment(uri, name).id) if name else address)
         return 0
     with server(uri, port) as running:
         page = address = running.address
         if name:
-            experiment, best = _experiment(uri, name)
-            page = study_page(address, experiment)
+            experiment = _experiment(uri, name)
+            page = study_page(address, experiment.id)
             echo(f"charts          {charts_page(address, experiment)}")
-            echo(f"the best five   {comparison_page(address, experiment, best)}")
+            echo(f"the best five   {comparison_page(address, experiment)}")
         echo(f"{'trials' if name else 'MLflow':<15} {page}")
         click.launch(page)
         return running.wait()
@@ -128,8 +129,9 @@ def _check_tracked(storage: "LedgerStorage", study: str) -> None:
         raise InputError(f"{rule}; the same command with --tracker mlflow gives it one")
 
 
-def _experiment(uri: str, study: str) -> tuple[str, list[str]]:
-    """The ids of a study's experiment, whose view of the trials is there, and of its best runs.
+def _experiment(uri: str, study: str) -> "Experiment":
+    """A study's experiment, whose view of the trials is there.
+
     Raises InputError without one, StudyError when MLflow can't be asked.
     """
     from search.tracking.mlflow.pages import experiment_of

@@ -17,6 +17,7 @@ HURRIED_WAIT_S = 3.0
 ONCE_WAIT_S = 600.0
 _ONCE_MARGIN_S = 20.0
 """To begin and to end."""
+_DEAD_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -84,13 +85,21 @@ def end_mirror(process: subprocess.Popen[bytes], wait_s: float) -> dict[str, Fin
             out, _ = process.communicate(timeout=wait_s)
         except subprocess.TimeoutExpired:
             process.kill()
-            out, _ = process.communicate()
+            out = _output_of(process)
         except BaseException:  # Ctrl-C: nobody waits for it any more
             process.kill()
             process.wait()
             raise
     finished = answers(out.splitlines(keepends=True))
     return finished if finished or process.returncode == 0 else None
+
+
+def _output_of(process: subprocess.Popen[bytes]) -> bytes:
+    """What a process said that is dead, though what it started may hold its pipe open."""
+    try:
+        return process.communicate(timeout=_DEAD_S)[0]
+    except subprocess.TimeoutExpired as error:
+        return bytes(error.output or b"")
 
 
 def bring_now(

@@ -35,8 +35,8 @@ def of_search(search: Search) -> dict[int | None, Summary]:
 
     Tags `rank` (by validation, from 1, as in the leaderboard), `finalist` and, where its report
     says so, `champion` and `tied_with_best`; metrics named as the leaderboard's columns,
-    `val_accuracy` as `best_val_accuracy`: trackers show the last epoch's under the name of the
-    curve.
+    the best value as `best_val_accuracy`, or what else the study is for: trackers show the last
+    epoch's under the name of the curve.
     """
     study, reported = search.study, search.reported
     if study.spec.get("replicates"):  # of a suite: without a search
@@ -85,7 +85,7 @@ def _whole(study: StudyRecord, best: Sequence[TrialRecord], reported: Reported |
     values = {"n_trials_started": float(sum(bool(t.started or t.curve) for t in study.trials))}
     for trial in best:
         tags["best_trial"] = str(trial.number)
-        values["best_val_accuracy"] = trial.val_accuracy or 0.0
+        values[study.objective.best_key] = trial.value or 0.0
         values["train_s"] = sum(t.train_s for t in study.trials)
     if reported:
         tags |= reported.tags.get("", {})
@@ -95,10 +95,10 @@ def _whole(study: StudyRecord, best: Sequence[TrialRecord], reported: Reported |
 
 def measured(trial: TrialRecord) -> dict[str, float]:
     """What `trial` comes to so far, with `test_accuracy` or the like once it was scored."""
-    # It has no rank then, and must not lead a table that is sorted by accuracy.
+    # It has no rank then, and must not lead a table that is sorted by that.
     has_failed = trial.state == State.FAIL
     values: dict[str, float | None] = {
-        "best_val_accuracy": None if has_failed else trial.val_accuracy,
+        trial.objective.best_key: None if has_failed else trial.value,
         "best_epoch": None if has_failed else trial.best_epoch,
         "epochs": trial.epochs,
         "train_s": trial.train_s,
@@ -106,4 +106,5 @@ def measured(trial: TrialRecord) -> dict[str, float]:
     }
     if score := trial.evaluation:
         values |= {f"{score.split}_accuracy": score.accuracy}
+        values |= {f"{score.split}_{name}": value for name, value in score.values.items()}
     return {name: float(value) for name, value in values.items() if value is not None}

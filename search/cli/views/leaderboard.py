@@ -11,6 +11,7 @@ from rich.text import Text
 from search.analysis.baseline import baseline_cut, baseline_name
 from search.analysis.finalists import Judgement
 from search.analysis.ranking import ranking, varied_params
+from search.cli.views.live import value_cell, value_column
 from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.text.finalists import finalist_rows
 from search.words import show
@@ -27,7 +28,7 @@ _COLORS = {
 def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     """The leaderboard's `top` first rows and trial 0; fits 80 columns.
 
-    Accuracies in percent, times in seconds; parameters that do not vary are in the caption, floats
+    Fractions in percent, times in seconds; parameters that do not vary are in the caption, floats
     to three digits.
     """
     order = ranking(study)
@@ -38,7 +39,7 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     for name in ("rank", "trial"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for name in ("val %", "epoch", "train s"):
+    for name in (value_column(study.objective), "epoch", "train s"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("params", ratio=1, overflow="fold")
     for t in order[:top]:
@@ -52,11 +53,12 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
 
 
 def finalists_table(study: StudyRecord, judgement: Judgement) -> Table:
-    """The finalists with their test accuracies, in the order of validation; fits 80 columns."""
+    """The finalists with their test values, in the order of validation; fits 80 columns."""
     trials = {t.number: t for t in study.trials}
     varied = varied_params(study, [trials[row.trial] for row in judgement.rows])
     table = _table("Finalists on the test set")
-    for name in ("rank", "trial", "test %", "95 % interval", "seeds"):
+    value = "test %" if study.objective.is_fraction else "test"
+    for name in ("rank", "trial", value, "95 % interval", "seeds"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("standing", overflow="fold")
     table.add_column("params", ratio=1, overflow="fold")
@@ -87,7 +89,7 @@ def _table(title: str, caption: str | None = None) -> Table:
 
 def _cells(trial: TrialRecord, rank: str, varied: list[str], is_document: bool) -> list[Text]:
     mark = "*" if is_document else ""
-    value = "–" if trial.val_accuracy is None else f"{100 * trial.val_accuracy:.2f}"
+    value = value_cell(trial.objective, trial.value)
     state = Text(trial.state.lower(), style=_COLORS.get(trial.state, ""))
     return [
         Text(rank),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import fmean
 from typing import Self
 
 from rich.console import Group, RenderableType
@@ -11,9 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from search.cli.views.console import Console
-from search.records import State, TrialRecord, has_rank
+from search.records import ACCURACY, Objective, State, TrialRecord, has_rank, rank_key
 from search.study.finalist_costs import Rule, expected_s, left_to_train_s
 from search.study.spec import StudySpec
+from search.words import value_text
 
 
 @dataclass(frozen=True)
@@ -35,9 +37,16 @@ class Snapshot:
     """Estimated seconds to the end; None before there is anything to judge by."""
     finals_s: float = 0.0
     """The part of them in which finalists are trained again."""
+    objective: Objective = ACCURACY
 
 
-def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> Snapshot:
+def snapshot(
+    trials: Sequence[TrialRecord],
+    *,
+    n_trials: int,
+    workers: int,
+    objective: Objective = ACCURACY,
+) -> Snapshot:
     """Count and rank `trials`."""
     states = [t.state for t in trials]
     scored = [t for t in trials if has_rank(t)]
@@ -49,11 +58,12 @@ def snapshot(trials: Sequence[TrialRecord], *, n_trials: int, workers: int) -> S
         waiting=sum(not t.paused for t in trials if t.state == State.WAITING),
         pruned=states.count(State.PRUNED),
         failed=states.count(State.FAIL),
-        best=max(scored, key=lambda t: (t.val_accuracy or 0.0, -t.number), default=None),
+        best=min(scored, key=rank_key, default=None),
         active=tuple(
             sorted((t for t in trials if t.state == State.RUNNING), key=lambda t: t.worker or "")
         ),
         left_s=_left_s(trials, n_trials=n_trials, workers=workers),
+        objective=objective,
     )
 
 
@@ -95,16 +105,15 @@ def render(shot: Snapshot) -> RenderableType:
     head = Table.grid(padding=(0, 1))
     head.add_row(ProgressBar(total=shot.n_trials, completed=settled, width=30), Text(counts(shot)))
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("worker", "trial", "epoch", "val %"):
+    for name in ("worker", "trial", "epoch", value_column(shot.objective)):
         table.add_column(name, justify="left" if name == "worker" else "right")
     for trial in shot.active:
-        value = trial.curve[-1].val_accuracy if trial.curve else None
-        last = "–" if value is None else f"{100 * value:.2f}"
+        last = trial.value_at(trial.curve[-1]) if trial.curve else None
         table.add_row(
             trial.worker or "?",
             str(trial.number),
             f"{trial.epochs}/{trial.total_epochs or '?'}",
-            last,
+            value_cell(shot.objective, last),
         )
     return Group(head, table if shot.active else Text("starting workers …", style="dim"))
 
@@ -115,8 +124,9 @@ def counts(shot: Snapshot) -> str:
     rest = ((shot.paused, "paused"), (shot.pruned, "pruned"), (shot.failed, "failed"))
     parts += [f"{n} {word}" for n, word in rest if n]
     line = f"{shot.n_trials} {'trial' if shot.n_trials == 1 else 'trials'}: {', '.join(parts)}"
-    if shot.best is not None and shot.best.val_accuracy is not None:
-        line += f" · best {100 * shot.best.val_accuracy:.2f} % (trial {shot.best.number})"
+    if shot.best is not None:
+        best = value_text(shot.objective, shot.best.value).replace("\u00a0", " ")
+        line += f" · best {best} (trial {shot.best.number})"
     if shot.left_s is not None:
         line += f" · about {duration(shot.left_s)} left"
         line += (
@@ -125,6 +135,16 @@ def counts(shot: Snapshot) -> str:
             else ""
         )
     return line
+
+
+def value_column(objective: Objective) -> str:
+    """The head of a column of values by validation: `val %`, or `val_log_loss`."""
+    return "val %" if objective == ACCURACY else objective.key
+
+
+def value_cell(objective: Objective, value: float | None) -> str:
+    """A value in such a column; fractions in percent, without the sign."""
+    return value_text(objective, value).removesuffix("\u00a0%")
 
 
 def duration(seconds: float) -> str:
@@ -165,9 +185,9 @@ class _View:
             self._console.print(line, highlight=False, soft_wrap=True)
 
     def _say_row(
-        self, title: str, name: str, done: str, accuracy: str, _running: str, *, after: str = ""
+        self, title: str, name: str, done: str, value: str, _running: str, *, after: str = ""
     ) -> None:
-        line = f"{title}: {done} done{f', {accuracy} %' if accuracy else ''}"
+        line = f"{title}: {done} done{f', {value}' if value else ''}"
         if not done.startswith("0"):
             self._say(line + after, f"{name} {line}")
 
@@ -184,7 +204,14 @@ class LiveView(_View):
         spec, trials = studies[0]
         finalists = [suite_row(*shown) for shown in studies[1:]]
         shot = with_finals(
-            snapshot(trials, n_trials=spec.n_trials, workers=spec.workers), studies, spec.workers
+            snapshot(
+                trials,
+                n_trials=spec.n_trials,
+                workers=spec.workers,
+                objective=spec.first_objective,
+            ),
+            studies,
+            spec.workers,
         )
         if self._is_live:
             table = [_suite_table(finalists)] if finalists else []
@@ -215,13 +242,13 @@ class SuiteView(_View):
 
 
 def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str, str, str]:
-    """A study's name, trials ended, mean accuracy so far in percent, epochs of running trials."""
+    """A study's name, trials ended, mean value so far, epochs of running trials."""
     ended = [t for t in trials if t.state == State.COMPLETE]
     replicates = {n: spec.replicate(n) for n in range(spec.n_trials)}
     pilots = {n for n, replicate in replicates.items() if replicate and replicate.is_pilot}
     sources = {replicate.source for replicate in replicates.values() if replicate}
     scored = [t for t in ended if t.number not in pilots]
-    values = [t.evaluation.accuracy if t.evaluation else t.val_accuracy for t in scored]
+    values = [t.value if t.final_value is None else t.final_value for t in scored]
     best = [v for v in values if v is not None]
     if len(sources) > 1:  # a mean over the replicates of several settings means nothing
         best = []
@@ -231,14 +258,14 @@ def suite_row(spec: StudySpec, trials: Sequence[TrialRecord]) -> tuple[str, str,
     return (
         spec.name,
         done,
-        f"{100 * sum(best) / len(best):.2f}" if best else "",
+        value_text(spec.first_objective, fmean(best)).replace("\u00a0", " ") if best else "",
         ", ".join(running),
     )
 
 
 def _suite_table(rows: Sequence[tuple[str, str, str, str]]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="dim")
-    for name in ("study", "done", "accuracy %", "epochs of running trials"):
+    for name in ("study", "done", "value", "epochs of running trials"):
         table.add_column(name)
     for row in rows:
         table.add_row(*row)

@@ -6,11 +6,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from search.cli.views.live import duration
+from search.cli.views.live import Snapshot, duration
 from search.cli.views.status_reader import Status, StudyStatus
 from search.records import TrialRecord
 from search.study.storage.queue import QueueState
 from search.study.storage.workers import WorkerRecord
+from search.words import value_text
 
 WIDE = 120
 """Columns of a terminal that takes all that is told of studies."""
@@ -26,6 +27,8 @@ _FIGURES = (
     "pruned",
     "failed",
     "best_val_accuracy",
+    "objective",
+    "best_value",
     "best_trial",
     "n_retries",
     "trials_per_hour",
@@ -78,6 +81,8 @@ def _figures(s: StudyStatus) -> dict[str, object]:
         shot.pruned,
         shot.failed,
         best.val_accuracy if best else None,
+        shot.objective.name,
+        best.value if best else None,
         best.number if best else None,
         s.n_retries,
         round(s.trials_per_hour, 2),
@@ -125,7 +130,7 @@ def _table(left: Sequence[str], right: Sequence[str]) -> Table:
     return table
 
 
-_SHORT = ("trials\nended", "running", "failed", "best\nval %", "time\nleft")
+_SHORT = ("trials\nended", "running", "failed", "best\nvalue", "time\nleft")
 _LONG = (
     "priority",
     "trials\nended",
@@ -133,7 +138,7 @@ _LONG = (
     "paused",
     "failed",
     "retries",
-    "best\nval %",
+    "best\nvalue",
     "trials\nper hour",
     "epochs\nper hour",
     "most\nMB",
@@ -156,7 +161,6 @@ def _studies_table(status: Status, *, is_wide: bool) -> Table:
 def _cells(s: StudyStatus) -> dict[str, str]:
     """What is told of a study, as text, by `_LONG`."""
     shot = s.shot
-    best = s.shot.best.val_accuracy if s.shot.best else None
     values = (
         str(s.place.priority),
         f"{shot.done + shot.pruned + shot.failed} of {shot.n_trials}",
@@ -164,7 +168,7 @@ def _cells(s: StudyStatus) -> dict[str, str]:
         str(shot.paused),
         str(shot.failed),
         str(s.n_retries),
-        "–" if best is None else f"{100 * best:.2f}",
+        _best(shot),
         f"{s.trials_per_hour:.0f}",
         f"{s.epochs_per_hour:.0f}",
         "–" if s.peak_host_mb is None else f"{max(s.peak_host_mb, s.peak_device_mb or 0):.0f}",
@@ -175,6 +179,11 @@ def _cells(s: StudyStatus) -> dict[str, str]:
         ),
     )
     return dict(zip(_LONG, values, strict=True))
+
+
+def _best(shot: Snapshot) -> str:
+    value = shot.best.value if shot.best else None
+    return value_text(shot.objective, value).replace("\u00a0", " ")
 
 
 def _workers_table(status: Status, grace_s: float) -> RenderableType:

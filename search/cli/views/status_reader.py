@@ -150,7 +150,7 @@ def study_status(
     n_ended = sum(t.ended is not None and t.ended > since for t in trials)
     n_epochs = sum(epoch.at > since.timestamp() for epoch in epochs_of(trials))
     workers = sum(t.state == State.RUNNING for t in trials) or n_workers
-    shot = snapshot(trials, n_trials=spec.n_trials, workers=workers)
+    shot = snapshot(trials, n_trials=spec.n_trials, workers=workers, objective=spec.first_objective)
     return StudyStatus(
         name=name,
         place=place,

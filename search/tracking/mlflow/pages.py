@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 from urllib.error import URLError
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
 from search.errors import StudyError
+from search.records import Objective
 from search.secret import masked, redacted
 from search.text import cut
 from search.tracking.mlflow.client import open_client
@@ -21,7 +23,6 @@ from search.tracking.mlflow.runs import KIND
 
 _START_S = 120.0
 _TRIALS = f"tags.`{KIND}` = 'trial'"
-_BEST = "best_val_accuracy"
 _VIEW = "gridless"
 _MOST_PARAMS = 12
 VIEW_TAG = f"mlflow.sharedViewState.{_VIEW}"
@@ -67,36 +68,50 @@ def page_address(uri: str) -> str:
     return masked(f"{scheme}{colon}{host.rpartition('@')[2]}{slash}{path}")
 
 
-def experiment_of(uri: str, study: str, *, n: int = 5) -> tuple[str, list[str]] | None:
-    """The id of a study's experiment in the store at `uri`, and those of its `n` best trials' runs;
-    None without one that has a view. Raises StudyError when MLflow can't be asked.
+class Experiment(NamedTuple):
+    """A study's experiment."""
+
+    id: str
+    best: list[str]
+    """The ids of its best trials' runs."""
+    key: str
+    """The metric by which its trials are sorted, as `metrics.` and its name in backticks."""
+    is_ascending: bool
+
+
+def experiment_of(uri: str, study: str, *, n: int = 5) -> Experiment | None:
+    """A study's experiment in the store at `uri`, with its `n` best trials; None without one that
+    has a view. Raises StudyError when MLflow can't be asked.
     """
     try:
         client = open_client(uri)
         experiment = client.get_experiment_by_name(study)
         if experiment is None or VIEW_TAG not in experiment.tags:
             return None
-        order = [f"metrics.`{_BEST}` DESC"]
+        view = json.loads(experiment.tags[VIEW_TAG])
+        key, is_ascending = view["orderByKey"], view["orderByAsc"]
+        order = [f"{key} {'ASC' if is_ascending else 'DESC'}"]
         ids = [experiment.experiment_id]
         runs = client.search_runs(ids, filter_string=_TRIALS, max_results=n, order_by=order)
-        return str(experiment.experiment_id), [run.info.run_id for run in runs]
+        best = [run.info.run_id for run in runs]
+        return Experiment(str(experiment.experiment_id), best, key, is_ascending)
     except Exception as error:  # stores, servers and drivers each raise their own
         reason = redacted(" ".join(str(error).split()), uri) or type(error).__name__
         raise StudyError(f"MLflow at {masked(uri)} can't be asked: {cut(reason, 300)}") from error
 
 
-def view_of(params: Iterable[str]) -> str:
+def view_of(objective: Objective, params: Iterable[str]) -> str:
     """What the table of a study's trials shows, for VIEW_TAG: the best by validation first, with
     what they came to and their `params`.
     """
-    metrics = (_BEST, "test_accuracy_mean", "epochs", "train_s", "n_params")
+    metrics = (objective.best_key, "test_accuracy_mean", "epochs", "train_s", "n_params")
     shown = ["attributes.`Created`", *(f"metrics.`{name}`" for name in metrics)]
     shown += [f"params.`{name}`" for name in islice(params, _MOST_PARAMS)]
     return json.dumps(
         {
             "searchFilter": _TRIALS,
-            "orderByKey": f"metrics.`{_BEST}`",
-            "orderByAsc": False,
+            "orderByKey": f"metrics.`{objective.best_key}`",
+            "orderByAsc": not objective.is_maximized,
             "startTime": "ALL",
             "lifecycleFilter": "Active",
             "datasetsFilter": [],
@@ -111,20 +126,20 @@ def study_page(address: str, experiment: str) -> str:
     return f"{address}/#/experiments/{experiment}/runs?viewStateShareKey={_VIEW}"
 
 
-def charts_page(address: str, experiment: str) -> str:
+def charts_page(address: str, experiment: Experiment) -> str:
     """The page of the charts of a study's trials."""
     query = {
         "searchFilter": _TRIALS,
-        "orderByKey": f"metrics.`{_BEST}`",
-        "orderByAsc": "false",
+        "orderByKey": experiment.key,
+        "orderByAsc": json.dumps(experiment.is_ascending),
         "compareRunsMode": "CHART",
     }
-    return f"{address}/#/experiments/{experiment}/runs?{urlencode(query, quote_via=quote)}"
+    return f"{address}/#/experiments/{experiment.id}/runs?{urlencode(query, quote_via=quote)}"
 
 
-def comparison_page(address: str, experiment: str, runs: list[str]) -> str:
-    """The page that compares `runs` of a study."""
-    query = {"runs": json.dumps(runs), "experiments": json.dumps([experiment])}
+def comparison_page(address: str, experiment: Experiment) -> str:
+    """The page that compares the best runs of a study."""
+    query = {"runs": json.dumps(experiment.best), "experiments": json.dumps([experiment.id])}
     return f"{address}/#/compare-runs?{urlencode(query, quote_via=quote)}"
 
 

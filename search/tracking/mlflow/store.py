@@ -89,10 +89,13 @@ class Store:
                 self._writer.set_status(place.parent, "RUNNING", at)
             return
         del place.runs[trial.number]
-        best = summary.get("best_val_accuracy", 0.0)
-        if not place.is_nested and best > place.parent.metrics.get("best_val_accuracy", 0.0):
+        objective = study.objective
+        best, before = (m.get(objective.best_key) for m in (summary, place.parent.metrics))
+        if place.is_nested or best is None:
+            return
+        if before is None or objective.score(best) > objective.score(before):
             # Of several values MLflow shows the one of the latest time; trials' clocks may differ.
-            self._writer.log(place.parent, summary={"best_val_accuracy": best}, at=time.time())
+            self._writer.log(place.parent, summary={objective.best_key: best}, at=time.time())
 
     def bring_end(self, search: Search, files: Sequence[Path]) -> None:
         """Write what came of a search into the runs of it, its trials and their replicates."""
@@ -147,7 +150,7 @@ class Store:
                 tags = {key: f"{value}" for key, value in facts.items()}
                 self._writer.log(place.parent, params=settings, tags=tags)
                 self._writer.use(place.parent, data_inputs(study.spec))
-                view = view_of(study.spec.get("space", {}).get("params", ()))
+                view = view_of(study.objective, study.spec.get("space", {}).get("params", ()))
                 self._client.set_experiment_tag(place.experiment, VIEW_TAG, view)
             self._places[study.uid] = place
         return self._places[study.uid]

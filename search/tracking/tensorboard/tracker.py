@@ -24,7 +24,6 @@ from search.tracking.titles import repeat_of
 
 _UID = ".study"
 """The file that tells whose a study's folder is."""
-_BEST = "best_val_accuracy"
 
 
 class TensorBoardTracker:
@@ -109,16 +108,18 @@ def _write(
         for epoch in trial.curve:
             measured = {**epoch.values, "seconds": epoch.seconds}
             file.add_scalars(_tagged("epoch", measured), epoch.step, epoch.at)
-        file.add_scalars(_tagged("final", values), trial.epochs, at)
+        best = trial.objective.best_key
+        others = {name: value for name, value in values.items() if name != best}
+        file.add_scalars(_tagged("final", others), trial.epochs, at)
         # Charts and columns are sorted by name: this comes first, without a section.
-        if _BEST in values and trial.best:
-            file.add_scalars({_BEST: values[_BEST]}, trial.best.step, trial.best.at)
+        if best in values and trial.best:
+            file.add_scalars({best: values[best]}, trial.best.step, trial.best.at)
         if trial.state.is_final:
             file.add_once(_session_end(trial.state, at), at)
 
 
 def _tagged(section: str, values: Mapping[str, float]) -> dict[str, float]:
-    return {f"{section}/{name}": value for name, value in values.items() if name != _BEST}
+    return {f"{section}/{name}": value for name, value in values.items()}
 
 
 def _session_end(state: State, at: float) -> Summary:

@@ -69,7 +69,7 @@ def test_a_study_of_a_suite_is_one_row_with_the_scores_of_what_ended() -> None:
     assert suite_row(study, trials) == (
         "own.mlp-digits.final",
         "3 of 5 (1 failed)",
-        "91.00",
+        "91.00 %",
         "2/9, 0/?",
     )
     repeats = [
@@ -80,7 +80,7 @@ def test_a_study_of_a_suite_is_one_row_with_the_scores_of_what_ended() -> None:
     assert suite_row(several, trials[:2])[2] == ""  # a mean over several settings says nothing
     assert suite_row(study, []) == ("own.mlp-digits.final", "0 of 5", "", "")
     assert (
-        suite_row(study, [trial(0, [0.5, 0.25], "COMPLETE")])[2] == "50.00"
+        suite_row(study, [trial(0, [0.5, 0.25], "COMPLETE")])[2] == "50.00 %"
     )  # a first training, not scored
 
 

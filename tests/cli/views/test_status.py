@@ -115,6 +115,8 @@ def test_everything_in_the_storage_is_told_of_to_people_and_to_scripts(open_stor
         "pruned": 0,
         "failed": 1,
         "best_val_accuracy": 0.75,
+        "objective": "accuracy",
+        "best_value": 0.75,
         "best_trial": 0,
         "n_retries": 0,
         "peak_host_mb": 812.0,
@@ -238,7 +240,7 @@ def test_a_narrow_terminal_is_told_less_in_lines_that_fit(open_storage: Open) ->
     Ledger.open(storage, spec(name="convNN-fashion.final"), {})
     status = StatusReader(storage).read(datetime.now(UTC))
     for width, parts in (
-        (80, ("ended", "val %", "left")),
+        (80, ("ended", "value", "left")),
         (120, ("per hour", "retries", "priority")),
     ):
         console = Console(width=width, file=StringIO())
