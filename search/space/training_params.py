@@ -168,7 +168,7 @@ TRAINING: Mapping[str, Rule] = {
     "shift": _FRACTION,
     "zoom": _FRACTION,
     "flip": Flag(),
-    "scaling": OneOf(("unit", "standardise")),
+    "scaling": OneOf(("unit", "standardise", "standard")),
     "weights": OneOf(("none", "imagenet")),
 }
 """The parameters that training reads, and what each may be."""

@@ -11,29 +11,24 @@ import keras
 from search.artifacts import whole
 from search.training.classifier_outputs import Outputs
 from search.training.kept_network import FACTS, FILE, WEIGHTS, Kept, write_kept
+from search.training.scaling import Scaling
 
 logger = logging.getLogger(__name__)
 
 
 def standalone(
-    network: keras.Model, input_shape: tuple[int, ...], scaling: str, outputs: Outputs
+    network: keras.Model, input_shape: tuple[int, ...], scaling: Scaling, outputs: Outputs
 ) -> keras.Model:
-    """`network` behind its scaling: images (n, height, width, channels) of pixels 0…255 →
+    """`network` behind its scaling: examples (n, …) as data sets have them, pixels unscaled →
     probabilities (n, n_classes).
 
-    `scaling` is as in `search.training.scaling`, `outputs` what `network` gives. All layers but the
-    network's are Keras' own, so that the file loads in safe mode.
+    `outputs` is what `network` gives. All layers but the network's are Keras' own, so that the file
+    loads in safe mode.
     """
     pixels = keras.Input(input_shape, name="pixels", dtype="float32")
-    if scaling == "unit":
-        layer = keras.layers.Rescaling(1 / 255, name="scaling", dtype="float32")
-    else:
-        # Per image, as `scale` does but for its floor of the deviation, which matters to images of
-        # one colour only.
-        layer = keras.layers.LayerNormalization(
-            axis=(1, 2, 3), center=False, scale=False, epsilon=1e-6, name="scaling", dtype="float32"
-        )
-    outputs_given = _uncompiled(network)(layer(pixels), training=False)
+    layer = scaling.layer(len(input_shape))
+    scaled = pixels if layer is None else layer(pixels)
+    outputs_given = _uncompiled(network)(scaled, training=False)
     return keras.Model(pixels, outputs.in_graph(outputs_given), name="model")
 
 
@@ -44,7 +39,7 @@ def _uncompiled(network: keras.Model) -> keras.Model:
     return keras.Model(network.inputs[0], network.outputs[0], name=network.name)
 
 
-def save_network(network: keras.Model, scaling: str, kept: Kept, location: str) -> None:
+def save_network(network: keras.Model, scaling: Scaling, kept: Kept, location: str) -> None:
     """Write the files of a trained `network`, those of `search.training.kept_network`; `location`,
     a path or a store's URL, is that of the one that ends in .keras.
 

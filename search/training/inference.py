@@ -22,6 +22,7 @@ from search.training.export import standalone
 from search.training.failure_reason import reason_of
 from search.training.kept_network import FACTS, FILE, WEIGHTS, Kept, Verdict, read_kept
 from search.training.network import build_whole
+from search.training.scaling import Scaling
 
 OUR_LAYERS = (augment.Augmentation, recipe.SmoothedCrossentropy)
 """Registered with Keras by being imported: a file names them."""
@@ -107,7 +108,7 @@ def rebuild(folder: Path, model: str) -> keras.Model:
         network, _ = build_whole(model, facts.params, facts.input_shape, facts.n_classes)
         network.optimizer = None  # Keras would warn that its state is not in the file
         network.load_weights(weights)
-        scaling = str(facts.params.get("scaling", "unit"))
+        scaling = Scaling(**(facts.scaling or {"how": facts.params.get("scaling", "unit")}))
         return standalone(network, facts.input_shape, scaling, Outputs(facts.outputs))
     except Exception as error:  # whatever a builder raises, or Keras of weights that don't fit
         rule = (

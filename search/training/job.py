@@ -9,7 +9,7 @@ from typing import Any
 
 from search.records import Task
 
-_LATER = {"task": Task.CLASSIFICATION, "objective": "accuracy"}
+_LATER = {"pixel_max": 255, "task": Task.CLASSIFICATION, "objective": "accuracy"}
 _PLACES = ("checkpoint", "evidence", "cache", "test_data", "model_file")
 
 
@@ -36,6 +36,8 @@ class Job:
     """A folder for what can be computed again: features of a frozen base."""
     precision: str = "float32"
     """Keras' dtype policy: float32, mixed_bfloat16 or mixed_float16."""
+    pixel_max: int | None = 255
+    """The largest value that a pixel can have; None where examples are no images."""
     task: Task = Task.CLASSIFICATION
     objective: str = "accuracy"
     """What is measured on validation examples beside loss and accuracy."""

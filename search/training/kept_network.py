@@ -36,6 +36,10 @@ class Facts:
     outputs: str
     """One of `search.training.classifier_outputs.Outputs`."""
     precision: str
+    scaling: Mapping[str, Any] | None = None
+    """The fields of `search.training.scaling.Scaling`; None in files of earlier versions, which
+    scaled bytes as params say.
+    """
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +74,14 @@ def read_kept(content: bytes) -> Kept:
         raw = json.loads(str(arrays["facts"]))
         shape = tuple(int(n) for n in raw["input_shape"])
         outputs, precision = str(raw["outputs"]), str(raw["precision"])
-        facts = Facts(raw["params"], shape, int(raw["n_classes"]), outputs, precision)
+        facts = Facts(
+            raw["params"],
+            shape,
+            int(raw["n_classes"]),
+            outputs,
+            precision,
+            scaling=raw.get("scaling"),
+        )
         return Kept(facts, arrays["pixels"], arrays["probabilities"])
 
 

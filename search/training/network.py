@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from search.datasets.split import read_split
 from search.training.augment import augmentation
 from search.training.classifier_outputs import Outputs, is_random, last_operation, outputs_of
 from search.training.determinism import be_deterministic
@@ -16,7 +17,7 @@ from search.training.hypermodel import HyperBuilder, builder_of
 from search.training.job import Job
 from search.training.own_compile import matching
 from search.training.pretrained import load_weights
-from search.training.scaling import scale_in_graph
+from search.training.scaling import Scaling, standard
 from search.training.train_loop import Images, Prepare
 
 _MOST_VALUES = 2**16
@@ -38,7 +39,7 @@ class Network:
     augment: keras.Layer | None
     weights: str | None
     """SHA-256 of the file of starting weights, None where they are random."""
-    scaling: str
+    scaling: Scaling
     compiled: bool = False
     """Whether it compiled itself: its own optimizer and loss are kept."""
     outputs: Outputs = Outputs.PROBABILITIES
@@ -49,7 +50,7 @@ class Network:
         """What a batch goes through before it reaches `trained`."""
         if self.frozen is not None:
             return lambda features: features
-        return lambda images: scale_in_graph(images, self.scaling)
+        return self.scaling.in_graph
 
     def features(self, images: Images, job: Job, part: str) -> Images:
         """`images` as `trained` takes them: themselves, or `frozen`'s output, cached if known."""
@@ -75,7 +76,7 @@ def build_network(job: Job) -> Network:
     whole, compiled = build_whole(job.model, job.params, job.input_shape, job.n_classes)
     weights = load_weights(whole, job.params)
     augment = augmentation(job.params, job.input_shape)
-    scaling = str(job.params.get("scaling", "unit"))
+    scaling = _scaling_of(job)
     # What is cut off a compiled model would lose what it was compiled with.
     cut = not compiled and _can_cache(job.params, augment, job)
     frozen, trained = split_frozen(whole) if cut else (None, whole)
@@ -174,5 +175,15 @@ def _is_scaled_again(whole: keras.Model) -> bool:
 
 
 def _can_cache(params: Mapping[str, Any], augment: keras.Layer | None, job: Job) -> bool:
-    # Augmented images are new ones in every epoch; the cache is of images scaled to 0…1.
-    return augment is None and bool(job.cache) and params.get("scaling", "unit") == "unit"
+    # Augmented images are new ones in every epoch; the cache is of bytes scaled to 0…1.
+    is_unit = params.get("scaling", "unit") == "unit" and job.pixel_max == 255
+    return augment is None and bool(job.cache) and is_unit
+
+
+def _scaling_of(job: Job) -> Scaling:
+    how = str(job.params.get("scaling", "unit"))
+    if how != "standard":
+        return Scaling(how, job.pixel_max)
+    split = read_split(Path(job.data))
+    parts = [split.x_train] if job.train_on == "train" else [split.x_train, split.x_val]
+    return standard(parts, job.pixel_max)

@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -245,7 +246,12 @@ class _Run:
         some = np.unique(np.linspace(0, len(self._feed.train.labels) - 1, N_IMAGES).astype(int))
         job = self._job
         facts = Facts(
-            job.params, job.input_shape, job.n_classes, self._network.outputs, job.precision
+            job.params,
+            job.input_shape,
+            job.n_classes,
+            self._network.outputs,
+            job.precision,
+            scaling=asdict(self._network.scaling),
         )
         return Kept(
             facts,

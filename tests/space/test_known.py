@@ -34,7 +34,7 @@ GOOD: dict[str, list[Any]] = {
     "shift": [0, 1],
     "zoom": [0, 0.2, 1.0],
     "flip": [True, False],
-    "scaling": ["unit", "standardise"],
+    "scaling": ["unit", "standardise", "standard"],
     "weights": ["none", "imagenet"],
     "dropout": [0, 0.99],
 }

@@ -34,6 +34,7 @@ def job_for(
         data=str(data.folder),
         input_shape=data.input_shape,
         n_classes=data.n_classes,
+        pixel_max=data.pixel_max,
         checkpoint=checkpoint,
         evidence=evidence,
         number=trial.number,

@@ -140,6 +140,7 @@ from search.paths import home
 from search.training.export import save_network
 from search.training.kept_network import Facts, Kept
 from search.training.network import build_whole
+from search.training.scaling import Scaling
 from search.tracking.mlflow.register import register
 
 uri, folder = os.environ["MLFLOW_TRACKING_URI"], home() / "mlp-digits"
@@ -147,7 +148,7 @@ pixels = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 1)).astype("uint8")
 network, _ = build_whole("served_nets:build", {}, (4, 4, 1), 3)
 said = np.asarray(network(pixels / np.float32(255)))
 facts = Facts({}, (4, 4, 1), 3, "probabilities", "float32")
-save_network(network, "unit", Kept(facts, pixels, said), str(folder / "model.keras"))
+save_network(network, Scaling(), Kept(facts, pixels, said), str(folder / "model.keras"))
 (folder / "study.yaml").write_text("model: served_nets:build")
 (folder / ".model.json").write_text('{"digest": "", "how": "weights"}')
 version = register("mlp-digits", os.environ["STUDY_ID"], uri)
