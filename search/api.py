@@ -16,7 +16,7 @@ from search.paths import artifacts, storage_url
 from search.records import Search, as_trained
 from search.report.leaderboard.export import write_export
 from search.report.leaderboard.frame import leaderboard, trial_frame
-from search.report.read_evidence import read_correct
+from search.report.read_evidence import read_shares
 from search.study.settings import FINAL
 from search.study.storage.archive import SUFFIXES, read_archive
 from search.study.storage.read import open_library, read_study, search_names, stored_studies
@@ -129,7 +129,7 @@ class Study:
         """
         rows = [
             (
-                *(f.trial, f.rank, f.is_document, f.search_accuracy),
+                *(f.trial, f.rank, f.is_document, f.search_value),
                 *(
                     (f.interval.mean, f.interval.low, f.interval.high)
                     if f.interval
@@ -171,7 +171,7 @@ class Study:
         if finalists is None or self._is_archived:
             return judge(self._search, {})
         evidence = join(artifacts(finalists.name), "evidence")
-        return judge(self._search, read_correct(evidence, finalists))
+        return judge(self._search, read_shares(evidence, finalists))
 
 
 _FINALISTS = {

@@ -144,6 +144,12 @@ def shares(
     return np.asarray(n_groups * whole - (n_groups - 1) * without, dtype=np.float32)
 
 
+def is_mean(objective: Objective) -> bool:
+    """Whether its value is the mean of its examples’ shares."""
+    metric = METRICS.get(objective.name)
+    return metric is not None and metric.examples is not None
+
+
 def _without(measure: Measure, y_true: Truth, y_pred: Floats, kept: NDArray[np.bool_]) -> float:
     try:
         return float(measure(y_true[kept], y_pred[kept]))

@@ -33,6 +33,29 @@ def difference_text(objective: Objective, difference: float) -> str:
     return points(difference) if objective.is_fraction else f"{abs(difference):.3g}"
 
 
+def signed_text(objective: Objective, difference: float) -> str:
+    """A difference with its sign, without a unit: `+1.25` points of fractions, else `-0.0213`."""
+    return f"{100 * difference:+z.2f}" if objective.is_fraction else f"{difference:+z.3g}"
+
+
+def unit(objective: Objective) -> str:
+    """What a `signed_text` is followed by: ` points` of fractions, else nothing."""
+    return " points" if objective.is_fraction else ""
+
+
+def ends_text(objective: Objective, low: float, high: float) -> str:
+    """The ends of an interval: `88.52 to 93.48 %` of fractions, else `0.21 to 0.2315`."""
+    if objective.is_fraction:
+        return f"{100 * low:.2f} to {100 * high:.2f}\u00a0%"
+    return f"{low:.4g} to {high:.4g}"
+
+
+def side(objective: Objective, gain: float) -> str:
+    """How a value lies that is better by `gain`: above, below; of losses better, worse than."""
+    words = ("above", "below") if objective.is_maximized else ("better than", "worse than")
+    return words[gain <= 0]
+
+
 def plotted(objective: Objective, value: float | None) -> float:
     """A value as charts have it: fractions in percent; NaN for None."""
     if value is None:

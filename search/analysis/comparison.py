@@ -21,6 +21,7 @@ from search.analysis.statistics import (
     holm,
     mean_interval,
 )
+from search.records import ACCURACY, Objective
 
 SIGNIFICANCE = 0.05
 MIN_DATA_SETS = 3
@@ -30,10 +31,9 @@ MIN_MODELS = 3
 
 @dataclass(frozen=True, eq=False)
 class Contender:
-    """A study's champion, trained again and scored on the test set.
+    """A study's champion, trained again and scored on the test set, by values of its objective.
 
-    Accuracies and differences are fractions. What is missing is None, and `missing` says why in
-    words.
+    What is missing is None, and `missing` says why in words.
     """
 
     study: str
@@ -41,9 +41,11 @@ class Contender:
     """As tables call it: with its study or what is pinned where the name alone is ambiguous."""
     data: str
     values: tuple[float, ...] = ()
-    """Test accuracy of each finished replicate."""
-    hits: NDArray[np.float64] | None = None
-    """(n_test,) the part of the replicates that got each test image right."""
+    """What each finished replicate scored on the test set."""
+    shares: NDArray[np.float64] | None = None
+    """(n,) what each test image, or group of them, has to the mean of `values`; of accuracies the
+    part of the replicates that got it right.
+    """
     n_test: int | None = None
     n_wanted: int = 0
     """Replicates asked for."""
@@ -52,7 +54,7 @@ class Contender:
     """Its setting was searched, and not fixed beforehand."""
     trial: int | None = None
     """The champion's number in the search."""
-    search_accuracy: float | None = None
+    search_value: float | None = None
     """What the search saw of it, on validation images."""
     gain: Difference | None = None
     """Over the document's own setting, trained again, too."""
@@ -69,18 +71,27 @@ class Contender:
     device: str | None = None
     missing: str = ""
     note: str = ""
+    objective: Objective = ACCURACY
+    """What its study was for."""
 
     @property
     def interval(self) -> Interval | None:
         """Mean and 95 % interval of `values`; None while there are none."""
-        return mean_interval(self.values) if self.values else None
+        if not self.values:
+            return None
+        return mean_interval(self.values, is_fraction=self.objective.is_fraction)
 
     @property
     def mean(self) -> float:
-        """The mean of `values`; -1 while there are none, below all others."""
+        """The mean of `values`; NaN while there are none."""
         # Means of the same fractions in another order differ only beyond these decimals; a tie must
         # stay one.
-        return round(fmean(self.values), 12) if self.values else -1.0
+        return round(fmean(self.values), 12) if self.values else math.nan
+
+    @property
+    def score(self) -> float:
+        """The mean as a number of which more is better; −inf while there is none."""
+        return self.objective.score(self.mean) if self.values else -math.inf
 
 
 @dataclass(frozen=True)
@@ -89,15 +100,15 @@ class Row:
 
     contender: Contender
     rank: float | None = None
-    """By mean test accuracy on its data set; 1 is best, equals share theirs; None without."""
+    """By the mean of its values on its data set; 1 is best, equals share theirs; None without."""
     p_value: float | None = None
-    """Of no difference from the highest mean, corrected; None for that one and where untold."""
+    """Of no difference from the best mean, corrected; None for that one and where untold."""
     tied_with_best: bool | None = None
-    """Whether chance explains that its mean is not the highest, or it is; None where untold."""
+    """Whether chance explains that its mean is not the best, or it is; None where untold."""
 
     @property
     def is_best(self) -> bool:
-        """Whether its mean is the highest of those on its data set."""
+        """Whether its mean is the best of those on its data set."""
         return bool(self.tied_with_best) and self.p_value is None
 
 
@@ -118,13 +129,18 @@ class Ranks:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What came out, a row per study, by data set and there by mean test accuracy."""
+    """What came out, a row per study, by data set and there by mean value, the best first."""
 
     rows: tuple[Row, ...]
     ranks: Ranks | None
     """None with fewer than two data sets or models that have a value on all."""
     how: str
     """How all this was judged, in sentences."""
+
+    @property
+    def objective(self) -> Objective:
+        """What all of them were for."""
+        return self.rows[0].contender.objective
 
     @property
     def data(self) -> list[str]:
@@ -137,28 +153,29 @@ class Comparison:
 
 
 def compare_studies(contenders: Sequence[Contender]) -> Comparison:
-    """Judge `contenders` by data set, and over data sets by their ranks.
+    """Judge `contenders`, one or more, by data set, and over data sets by their ranks.
 
-    Those on one data set must have been scored on the same test images in the same order. P values
-    are those of `compare_all`, corrected by Holm over all pairs of a data set, since which mean is
-    highest was read from the same values. Raises ValueError where `hits` on one data set differ in
-    length.
+    All must be for one objective; those on one data set must have been scored on the same test
+    images in the same order. P values are those of `compare_all`, corrected by Holm over all pairs
+    of a data set, since which mean is best was read from the same values. Raises ValueError
+    where `shares` on one data set differ in length.
     """
     rows: list[Row] = []
     over: set[str] = set()
     for data in dict.fromkeys(c.data for c in contenders):
-        entrants = sorted((c for c in contenders if c.data == data), key=lambda c: -c.mean)
+        entrants = sorted((c for c in contenders if c.data == data), key=lambda c: -c.score)
         valued = [c for c in entrants if c.values]
-        pairs = compare_all([Runs(c.values, c.hits) for c in valued])
+        pairs = compare_all([Runs(c.values, c.shares, c.objective.is_fraction) for c in valued])
         over |= {pair.over for pair in pairs.values() if pair.p_value is not None}
         rows += [*_judged(valued, pairs), *(Row(c) for c in entrants if not c.values)]
-    return Comparison(tuple(rows), _ranks(rows), _how(over))
+    objective = next((c.objective for c in contenders), ACCURACY)
+    return Comparison(tuple(rows), _ranks(rows), _how(over, objective))
 
 
 def _judged(contenders: Sequence[Contender], pairs: dict[tuple[int, int], Difference]) -> list[Row]:
     p_values = {key: pair.p_value for key, pair in pairs.items() if pair.p_value is not None}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    places = rankdata([-c.mean for c in contenders])
+    places = rankdata([-c.score for c in contenders])
     rows = []
     for i, contender in enumerate(contenders):
         p_value = corrected.get((0, i))
@@ -172,7 +189,7 @@ def _judged(contenders: Sequence[Contender], pairs: dict[tuple[int, int], Differ
 def _ranks(rows: Sequence[Row]) -> Ranks | None:
     data = list(dict.fromkeys(r.contender.data for r in rows if r.contender.values))
     means = {
-        (r.contender.model, r.contender.data): r.contender.mean for r in rows if r.contender.values
+        (r.contender.model, r.contender.data): r.contender.score for r in rows if r.contender.values
     }
     models = list(dict.fromkeys(r.contender.model for r in rows))
     complete = [m for m in models if all((m, d) in means for d in data)]
@@ -218,16 +235,16 @@ _OVER = {
         " test images alone."
     ),
     "seeds": (
-        "Where predictions were not kept or don’t fit the recorded accuracies, the test is over the"
+        "Where predictions were not kept or don’t fit the recorded {values}, the test is over the"
         " seeds alone."
     ),
 }
 
 
-def _how(over: set[str]) -> str:
+def _how(over: set[str], objective: Objective) -> str:
     sentences = [
         "Each study is represented by the setting that its validation ranks first; the test set"
-        " chose none of them. Test accuracy is the mean over replicates of it that differ in their"
+        " chose none of them. Test {title} is the mean over replicates of it that differ in their"
         " seed only, trained on all images but the test set, with its 95 % interval by Student’s t"
         " over them."
     ]
@@ -235,10 +252,15 @@ def _how(over: set[str]) -> str:
     if over:
         sentences.append(
             f"P values are corrected by Holm for all pairs on a data set; from {SIGNIFICANCE} on,"
-            " two models are tied. Which of several has the highest mean was read from the test"
-            " set itself, so that mean is a little too high for new images."
+            " two models are tied. Which of several has the {best} mean was read from the test"
+            " set itself, so that mean is a little too {good} for new images."
         )
-    return " ".join(sentences)
+    return " ".join(sentences).format(
+        title=objective.title,
+        values="accuracies" if objective == ACCURACY else "values",
+        best="highest" if objective.is_maximized else "lowest",
+        good="high" if objective.is_maximized else "low",
+    )
 
 
 def labelled(contenders: Sequence[Contender]) -> list[Contender]:

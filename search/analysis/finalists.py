@@ -5,11 +5,12 @@ from statistics import fmean
 
 from search.analysis.baseline import DOCUMENT
 from search.analysis.statistics import Difference, Interval
+from search.records import ACCURACY, Objective
 
 
 @dataclass(frozen=True)
 class Finalist:
-    """A trial of the search and its replicates. Accuracies and differences are fractions."""
+    """A trial of the search and its replicates, by values of the study's objective."""
 
     trial: int
     """Its number in the search."""
@@ -19,18 +20,18 @@ class Finalist:
     """It is the baseline: the document's own setting, trial 0."""
     is_extra: bool
     """It was trained again only for the gain over the baseline, not as one of the best."""
-    search_accuracy: float
+    search_value: float
     """On the validation images, as the search saw it."""
     interval: Interval | None
     """Mean and 95 % interval of `values`; None while there are none."""
     values: tuple[float, ...]
-    """Test accuracy of each finished replicate."""
+    """What each finished replicate scored on the test set."""
     n_wanted: int
     """Replicates asked for."""
     n_failed: int
     """Replicates that ended without a value."""
     optimism: float | None
-    """`search_accuracy` minus the mean of `values`."""
+    """By how much `search_value` is better than the mean of `values`."""
     p_value: float | None = None
     """Of no difference from the highest mean, corrected; None for that one and where untold."""
     tied_with_best: bool | None = None
@@ -55,9 +56,9 @@ class Judgement:
 
     rows: tuple[Finalist, ...]
     gain: Difference | None
-    """Mean test accuracy of the champion minus the baseline's. Its p is not corrected: it is one
-    question, asked before the test set was opened. None where they are the same, one has no value
-    or the baseline was cut short.
+    """By how much the champion's mean on the test set is better than the baseline's. Its p is not
+    corrected: it is one question, asked before the test set was opened. None where they are the
+    same, one has no value or the baseline was cut short.
     """
     n_test: int | None
     """Images in the test set; None while no replicate was scored."""
@@ -69,6 +70,8 @@ class Judgement:
     """What the baseline is called."""
     no_gain: str = ""
     """Why no gain over the baseline is claimed, a sentence; empty where one is, or may come yet."""
+    objective: Objective = ACCURACY
+    """What the values are of."""
 
     @property
     def optimism(self) -> float | None:
@@ -85,11 +88,8 @@ class Judgement:
 
     @property
     def best(self) -> Finalist | None:
-        """The finalist with the highest test mean, the better rank of equals; None without."""
-        valued = [row for row in self.rows if row.interval]
-        return max(valued, key=mean_of) if valued else None
-
-
-def mean_of(row: Finalist) -> float:
-    """Its mean test accuracy; -1 while no replicate has a value, behind all that have."""
-    return row.interval.mean if row.interval else -1.0
+        """The finalist with the best test mean, the better rank of equals; None without."""
+        scores = [
+            (self.objective.score(row.interval.mean), row) for row in self.rows if row.interval
+        ]
+        return max(scores, key=lambda scored: scored[0])[1] if scores else None

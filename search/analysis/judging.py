@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,16 @@ from search.analysis.statistics import (
     holm,
     mean_interval,
 )
-from search.records import Search, State, StudyRecord, TrialRecord, has_rank
+from search.objectives import N_GROUPS, is_mean
+from search.records import (
+    ACCURACY,
+    Objective,
+    Search,
+    State,
+    StudyRecord,
+    TrialRecord,
+    has_rank,
+)
 from search.study.finalist_costs import Rule, choose, ranked
 from search.study.finalists import replicates_of, sources, whole_baseline
 from search.words import count
@@ -29,8 +39,13 @@ logger = logging.getLogger(__name__)
 SIGNIFICANCE = 0.05
 _ENDED = (State.COMPLETE, State.FAIL, State.PRUNED)
 _MEANS = (
-    "Each test accuracy is a mean over replicates that differ in their seed only, trained on all"
+    "Each test {title} is a mean over replicates that differ in their seed only, trained on all"
     " images but the test set; its 95 % interval is Student’s t over them."
+)
+_SINGLE = "by McNemar’s exact test between two single replicates, else "
+_GROUPS = (
+    "Since {title} is no mean over images, jackknife pseudo-values over {n} groups of them stand in"
+    " the bootstrap’s place for the images (Efron & Stein 1981)."
 )
 _OVER = {
     "images and seeds": (
@@ -41,25 +56,30 @@ _OVER = {
     ),
     "images": (
         "Where a side has one replicate only, its seed can’t be judged, and a difference is tested"
-        " over the test images alone: by McNemar’s exact test between two single replicates, else"
-        " by the paired bootstrap."
+        " over the test images alone: {single}by the paired bootstrap."
     ),
     "seeds": (
-        "Where predictions can’t be read or don’t fit the recorded accuracies, a difference is"
+        "Where predictions can’t be read or don’t fit the recorded {values}, a difference is"
         " tested over the seeds alone, on these very test images, by Welch’s t test (by a"
         " permutation test where no replicate differs from its like)."
     ),
 }
 
 
-def judge(search: Search, correct: Mapping[int, NDArray[np.bool_]]) -> Judgement | None:
+Shares = Mapping[int, NDArray[Any]]
+"""By number of the replicate trial: what each test image, or group of them, has to its value, in
+the order of the test set; for accuracy, whether it was right.
+"""
+
+
+def judge(search: Search, shares: Shares) -> Judgement | None:
     """Compare the finalists of `search` by their replicates.
 
-    `correct`: by number of the replicate trial, which test images it got right, in the order of the
-    test set. One whose length or count is not that of the recorded score is not used; a setting
-    without any is judged by seeds alone. Differences from the highest mean are corrected by Holm
-    over all pairs, not only those with the best: which one that is was read from the same values.
-    None where nothing was replicated. Raises InputError when another version wrote the replicates.
+    Of `shares`, those whose length or mean is not that of the recorded score are not used; a
+    setting without any is judged by seeds alone. Differences from the best mean are corrected by
+    Holm over all pairs, not only those with the best: which one that is was read from the same
+    values. None where nothing was replicated. Raises InputError when another version wrote the
+    replicates.
     """
     study = search.study
     trials = {t.number: t for t in search.finalists.trials} if search.finalists else {}
@@ -76,7 +96,7 @@ def judge(search: Search, correct: Mapping[int, NDArray[np.bool_]]) -> Judgement
             row = _finalist(source, place if has_rank(source) else None, n_best, trainings)
             is_baseline = row.is_document and rule.baseline_epochs is not None
             rows.append(_as_baseline(row, search, numbers, whole) if is_baseline else row)
-            runs.append(_runs([t for t in trainings if t], correct, n_test))
+            runs.append(_runs([t for t in trainings if t], shares, n_test))
     if not rows:
         return None
     missing = {t.number for t in _chosen(rule, study.trials)} - {row.trial for row in rows}
@@ -84,7 +104,10 @@ def judge(search: Search, correct: Mapping[int, NDArray[np.bool_]]) -> Judgement
         len(row.values) + row.n_failed == row.n_wanted for row in rows
     )
     order = sorted(range(len(rows)), key=lambda i: rows[i].is_extra)
-    compared = _compared([rows[i] for i in order], [runs[i] for i in order], n_test, is_complete)
+    judgement = Judgement(
+        tuple(rows[i] for i in order), None, n_test, is_complete, "", objective=study.objective
+    )
+    compared = _compared(judgement, [runs[i] for i in order])
     name = baseline_name(study)
     return replace(compared, baseline=name, no_gain=_no_gain(name, rule, compared, study))
 
@@ -169,30 +192,30 @@ def _finalist(
     source: TrialRecord, rank: int | None, n_best: int, replicates: Sequence[TrialRecord | None]
 ) -> Finalist:
     begun = [t for t in replicates if t]
-    values = tuple(accuracy for _, accuracy, _ in _scored(begun))
-    interval = mean_interval(values) if values else None
-    search = float(source.val_accuracy or 0.0)  # it was chosen by one
+    objective = source.objective
+    values = tuple(value for _, value, _ in _scored(begun))
+    interval = mean_interval(values, is_fraction=objective.is_fraction) if values else None
+    search = float(source.value or 0.0)  # it was chosen by one
     return Finalist(
         trial=source.number,
         rank=rank,
         is_document=source.number == 0,
         is_extra=source.number == 0 and rank is not None and 0 < n_best < rank,
-        search_accuracy=search,
+        search_value=search,
         interval=interval,
         values=values,
         n_wanted=len(replicates),
         # A pilot that came to a good end has replicates soon.
         n_failed=sum(t.state in _ENDED and t.evaluation is None for t in begun),
-        optimism=search - interval.mean if interval else None,
+        optimism=objective.score(search - interval.mean) if interval else None,
     )
 
 
-def _runs(
-    replicates: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]], n_test: int | None
-) -> Runs:
+def _runs(replicates: Sequence[TrialRecord], shares: Shares, n_test: int | None) -> Runs:
     scored = _scored(replicates)
-    hits = mean_hits([t for t, _, n in scored if n == n_test], correct)
-    return Runs(tuple(accuracy for _, accuracy, _ in scored), hits)
+    kept = mean_shares([t for t, _, n in scored if n == n_test], shares)
+    is_fraction = all(t.objective.is_fraction for t in replicates)
+    return Runs(tuple(value for _, value, _ in scored), kept, is_fraction)
 
 
 def _scored(replicates: Sequence[TrialRecord]) -> list[tuple[TrialRecord, float, int]]:
@@ -201,21 +224,29 @@ def _scored(replicates: Sequence[TrialRecord]) -> list[tuple[TrialRecord, float,
     return [(t, *score) for t, score in scores if score]
 
 
-def mean_hits(
-    replicates: Sequence[TrialRecord], correct: Mapping[int, NDArray[np.bool_]]
-) -> NDArray[np.float64] | None:
-    """The part of scored `replicates` that got each image right; None without predictions."""
+def mean_shares(replicates: Sequence[TrialRecord], shares: Shares) -> NDArray[np.float64] | None:
+    """The mean of `shares` over scored `replicates`; None without predictions."""
+    # An older file than the score would pair other predictions with it.
     kept = [
-        correct[t.number]
-        for t in replicates
-        if t.number in correct
-        and t.evaluation
-        and len(correct[t.number]) == t.evaluation.n
-        # An older file than the score would pair other predictions with it.
-        and np.count_nonzero(correct[t.number]) == round((t.final_value or 0.0) * t.evaluation.n)
+        shares[t.number] for t in replicates if t.number in shares and _fit(shares[t.number], t)
     ]
-    hits: NDArray[np.float64] | None = np.mean(kept, axis=0) if kept else None
-    return hits
+    means: NDArray[np.float64] | None = np.mean(kept, axis=0) if kept else None
+    return means
+
+
+def _fit(shares: NDArray[Any], replicate: TrialRecord) -> bool:
+    """Whether `shares` can be of what `replicate` scored."""
+    evaluation, value = replicate.evaluation, replicate.final_value
+    if evaluation is None or value is None:
+        return False
+    if not is_mean(replicate.objective):
+        return len(shares) == min(evaluation.n, N_GROUPS)
+    if len(shares) != evaluation.n:
+        return False
+    if shares.dtype == bool:
+        return int(np.count_nonzero(shares)) == round(value * evaluation.n)
+    # float32 has seven digits.
+    return math.isclose(float(shares.mean(dtype=float)), value, rel_tol=1e-5, abs_tol=1e-9)
 
 
 def _n_test(trials: Sequence[TrialRecord]) -> int | None:
@@ -223,9 +254,9 @@ def _n_test(trials: Sequence[TrialRecord]) -> int | None:
     return common[0][0] if common else None
 
 
-def _compared(
-    rows: Sequence[Finalist], runs: Sequence[Runs], n_test: int | None, is_complete: bool
-) -> Judgement:
+def _compared(judgement: Judgement, runs: Sequence[Runs]) -> Judgement:
+    """`judgement` with the standing of each row and the gain; `runs` are those of its rows."""
+    rows = judgement.rows
     valued = [i for i, row in enumerate(rows) if row.values]
     pairs = compare_all([runs[i] for i in valued])
     by_trial = {
@@ -233,14 +264,24 @@ def _compared(
     }
     p_values = {key: d.p_value for key, d in by_trial.items() if d.p_value is not None}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    judgement = Judgement(tuple(rows), None, n_test, is_complete, "")
     if judgement.best is None:
         return judgement
     best = judgement.best.trial
     judged = tuple(_judged(row, best, corrected.get(frozenset((row.trial, best)))) for row in rows)
     baseline = next((row.trial for row in rows[1:] if row.is_baseline), None)
     gain = None if baseline is None else by_trial.get(frozenset((rows[0].trial, baseline)))
-    return replace(judgement, rows=judged, gain=gain, how=_how(list(pairs.values()), len(p_values)))
+    gain = gain and _better(gain, judgement.objective)
+    how = _how(judgement, list(pairs.values()), len(p_values))
+    return replace(judgement, rows=judged, gain=gain, how=how)
+
+
+def _better(difference: Difference, objective: Objective) -> Difference:
+    """`difference` of values as by how much the first is better."""
+    if objective.is_maximized:
+        return difference
+    low = None if difference.high is None else -difference.high
+    high = None if difference.low is None else -difference.low
+    return difference._replace(value=-difference.value, low=low, high=high)
 
 
 def _judged(row: Finalist, best: int, p_value: float | None) -> Finalist:
@@ -251,13 +292,22 @@ def _judged(row: Finalist, best: int, p_value: float | None) -> Finalist:
     )
 
 
-def _how(pairs: Sequence[Difference], n_told: int) -> str:
+def _how(judgement: Judgement, pairs: Sequence[Difference], n_told: int) -> str:
+    objective = judgement.objective
     over = {pair.over for pair in pairs if pair.p_value is not None}
     sentences = [_MEANS, *(text for name, text in _OVER.items() if name in over)]
-    if n_told:
-        sentences.append(
-            f"P values are corrected by Holm for {count(n_told, 'comparison')} (all pairs); from"
-            f" {SIGNIFICANCE} on, two settings are tied. The p of the gain over the baseline is"
-            " not: it is a single question."
-        )
-    return " ".join(sentences)
+    if over & {"images", "images and seeds"} and not is_mean(objective):
+        sentences.append(_GROUPS)
+    text = " ".join(sentences).format(
+        title=objective.title,
+        values="accuracies" if objective == ACCURACY else "values",
+        n=min(judgement.n_test or N_GROUPS, N_GROUPS),
+        single=_SINGLE if objective.is_fraction and is_mean(objective) else "",
+    )
+    if not n_told:
+        return text
+    return (
+        f"{text} P values are corrected by Holm for {count(n_told, 'comparison')} (all pairs); from"
+        f" {SIGNIFICANCE} on, two settings are tied. The p of the gain over the baseline is not: it"
+        " is a single question."
+    )

@@ -28,7 +28,7 @@ Chance = Literal["images and seeds", "images", "seeds", "nothing"]
 
 
 class Interval(NamedTuple):
-    """A mean of `n` values with the ends of its interval (None below 3), all fractions in 0…1."""
+    """A mean of `n` values with the ends of its interval (None below 3)."""
 
     mean: float
     low: float | None
@@ -37,7 +37,7 @@ class Interval(NamedTuple):
 
 
 class Difference(NamedTuple):
-    """A difference of accuracies (fractions) with its interval's ends; None for the untold."""
+    """A difference of means with its interval's ends; None for the untold."""
 
     value: float
     low: float | None
@@ -52,39 +52,55 @@ class Difference(NamedTuple):
 class Runs:
     """One setting's replicates on one set of images."""
 
-    accuracies: tuple[float, ...]
-    """Fractions, one per replicate, one or more."""
-    hits: NDArray[np.float64] | None = None
-    """(n_images,) the part of the replicates that got each right; None without predictions."""
+    values: tuple[float, ...]
+    """What they scored, one per replicate, one or more."""
+    shares: NDArray[np.float64] | None = None
+    """(n,) what each image, or group of images, has to that, on average over the replicates; of
+    accuracies the part of them that got it right. None without predictions.
+    """
+    is_fraction: bool = True
+    """Whether values lie in 0…1."""
 
 
-def mean_interval(values: Sequence[float], level: float = 0.95) -> Interval:
-    """Student's t interval of the mean of `values` (fractions in 0…1), clipped to 0…1.
+def mean_interval(
+    values: Sequence[float], level: float = 0.95, *, is_fraction: bool = True
+) -> Interval:
+    """Student's t interval of the mean of `values`, of fractions clipped to 0…1.
 
     Half its width is t(1 − (1 − level)/2, n − 1) · s / √n, s the standard deviation with n − 1
     degrees of freedom. One or two values have no interval (both ends None); values that are all the
-    same have one of width zero. Raises ValueError without values, for a value outside 0…1 or NaN,
-    and for a level outside (0, 1). Source: Student, "The probable error of a mean", Biometrika 6
-    (1908), 1–25; `scipy.stats.t`.
+    same have one of width zero. Raises ValueError without values, for a fraction outside 0…1, for
+    what is not finite, and for a level outside (0, 1). Source: Student, "The probable error of a
+    mean", Biometrika 6 (1908), 1–25; `scipy.stats.t`.
     """
-    return _interval(values, level, lambda n: 1 / math.sqrt(n))
+    return _interval(values, level, lambda n: 1 / math.sqrt(n), is_fraction=is_fraction)
 
 
-def single_run_interval(values: Sequence[float], level: float = 0.95) -> Interval:
+def single_run_interval(
+    values: Sequence[float], level: float = 0.95, *, is_fraction: bool = True
+) -> Interval:
     """Where one more run would fall, if normally distributed as `values`.
 
     Like `mean_interval`, with √(1 + 1/n) in place of 1/√n: a single run varies more than a mean.
     The right yardstick for a figure that was itself measured once. Source: Hahn and Meeker,
     Statistical Intervals (1991), chapter 4.
     """
-    return _interval(values, level, lambda n: math.sqrt(1 + 1 / n))
+    return _interval(values, level, lambda n: math.sqrt(1 + 1 / n), is_fraction=is_fraction)
 
 
-def _interval(values: Sequence[float], level: float, spread: Callable[[int], float]) -> Interval:
+def _interval(
+    values: Sequence[float], level: float, spread: Callable[[int], float], *, is_fraction: bool
+) -> Interval:
     n = len(values)
-    if not n or not all(0 <= v <= 1 for v in values) or not 0 < level < 1:
+    least, most = (0.0, 1.0) if is_fraction else (-math.inf, math.inf)
+    if (
+        not n
+        or not all(math.isfinite(v) and least <= v <= most for v in values)
+        or not 0 < level < 1
+    ):
+        where = " in 0…1" if is_fraction else ""
         raise ValueError(
-            f"an interval needs values in 0…1 and a level between 0 and 1, not {values!r} and"
+            f"an interval needs values{where} and a level between 0 and 1, not {values!r} and"
             f" {level!r}"
         )
     if n < _FEWEST:
@@ -94,7 +110,7 @@ def _interval(values: Sequence[float], level: float, spread: Callable[[int], flo
         return Interval(same, same, same, n)
     mean = fmean(values)
     half = float(t.ppf((1 + level) / 2, n - 1)) * stdev(values) * spread(n)
-    return Interval(mean, max(mean - half, 0.0), min(mean + half, 1.0), n)
+    return Interval(mean, max(mean - half, least), min(mean + half, most), n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -105,10 +121,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
 def compare_all(
     runs: Sequence[Runs], level: float = 0.95, n_resamples: int = RESAMPLES
 ) -> dict[tuple[int, int], Difference]:
-    """Mean accuracy of runs[i] minus that of runs[j], i < j; p values are not corrected.
+    """Mean value of runs[i] minus that of runs[j], i < j; p values are not corrected.
 
     Other test images and other seeds could both have turned a difference around. So it is held
-    against the seeds alone, by Welch's t test of the replicates' accuracies, and against both
+    against the seeds alone, by Welch's t test of the replicates' values, and against both
     together, the larger p and the wider interval counting (an intersection-union test: Berger,
     Technometrics 24 (1982), 295–300). Both together: the squares add up of the standard errors of
     the images, by a paired bootstrap (a resample draws the same images for all settings), and of
@@ -117,26 +133,27 @@ def compare_all(
     seeds: where both err alike, one in ten differences of nothing passes both tests.
 
     Replicates that are all alike on both sides add no error. With one replicate on either side the
-    seeds can't be judged: the images alone, with McNemar's exact p between two single replicates.
-    With two there is a p, but no interval. Without `hits` on both sides: the seeds alone, with a
+    seeds can't be judged: the images alone, with McNemar's exact p between two single replicates
+    that were right or wrong. With two there is a p, but no interval. Without `shares` on both
+    sides: the seeds alone, with a
     permutation test where all replicates of a side are alike and Welch's has no denominator. Always
-    the same for the same values. Raises ValueError for runs without accuracies and for hits of
+    the same for the same values. Raises ValueError for runs without values and for shares of
     unlike shape.
     """
     if (
-        not all(r.accuracies for r in runs)
-        or len({r.hits.shape for r in runs if r.hits is not None}) > 1
+        not all(r.values for r in runs)
+        or len({r.shares.shape for r in runs if r.shares is not None}) > 1
     ):
         raise ValueError(
-            "a comparison needs an accuracy of each setting, and hits on the same images"
+            "a comparison needs a value of each setting, and shares of the same images"
         )
-    hits = {i: r.hits for i, r in enumerate(runs) if r.hits is not None and len(r.hits) > 1}
-    means = dict(zip(hits, _resampled_means(list(hits.values()), n_resamples), strict=True))
+    shares = {i: r.shares for i, r in enumerate(runs) if r.shares is not None and len(r.shares) > 1}
+    means = dict(zip(shares, _resampled_means(list(shares.values()), n_resamples), strict=True))
     return {
         (i, j): (
             _over_images(runs[i], runs[j], float(np.std(means[i] - means[j], ddof=1)), level)
             if i in means and j in means
-            else _over_seeds(runs[i].accuracies, runs[j].accuracies, level)
+            else _over_seeds(runs[i], runs[j], level)
         )
         for i, j in combinations(range(len(runs)), 2)
     }
@@ -153,11 +170,11 @@ def pooled_error(*errors: tuple[float, float]) -> tuple[float, float]:
 
 
 def _resampled_means(
-    hits: Sequence[NDArray[np.float64]], n_resamples: int
+    shares: Sequence[NDArray[np.float64]], n_resamples: int
 ) -> Sequence[NDArray[np.float64]]:
-    if not hits:
+    if not shares:
         return []
-    stacked = np.stack(hits)
+    stacked = np.stack(shares)
     resampled = bootstrap(
         (stacked,),
         np.mean,
@@ -174,26 +191,28 @@ def _resampled_means(
 
 
 def _over_images(a: Runs, b: Runs, image_error: float, level: float) -> Difference:
-    value = _apart(a.accuracies, b.accuracies)
-    both = min(len(a.accuracies), len(b.accuracies)) > 1
-    seed_error, seed_df = _seed_error(a.accuracies, b.accuracies) if both else (0.0, 1.0)
-    image_df = float(len(a.hits) - 1 if a.hits is not None else 1)
+    value = _apart(a.values, b.values)
+    both = min(len(a.values), len(b.values)) > 1
+    seed_error, seed_df = _seed_error(a.values, b.values) if both else (0.0, 1.0)
+    image_df = float(len(a.shares) - 1 if a.shares is not None else 1)
     error, df = pooled_error((image_error, image_df), (seed_error, seed_df))
     p_value = 2 * float(t.sf(abs(value) / error, df)) if error else float(not value)
     half = float(t.ppf((1 + level) / 2, df)) * error if error else 0.0
     if seed_error:
         p_value = max(p_value, 2 * float(t.sf(abs(value) / seed_error, seed_df)))
         half = max(half, float(t.ppf((1 + level) / 2, seed_df)) * seed_error)
-    if len(a.accuracies) == len(b.accuracies) == 1:
+    if len(a.values) == len(b.values) == 1 and _are_hits(a) and _are_hits(b):
         p_value = _mcnemar(a, b)
-    if both and not _enough(a.accuracies, b.accuracies):
+    if both and not _enough(a.values, b.values):
         return Difference(value, None, None, p_value, "images and seeds")
-    return _bounded(
-        value, value - half, value + half, p_value, "images and seeds" if both else "images"
-    )
+    over: Chance = "images and seeds" if both else "images"
+    whole = Difference(value, value - half, value + half, p_value, over)
+    return _bounded(whole, is_fraction=a.is_fraction)
 
 
-def _over_seeds(a: Sequence[float], b: Sequence[float], level: float) -> Difference:
+def _over_seeds(a_runs: Runs, b_runs: Runs, level: float) -> Difference:
+    a = a_runs.values
+    b = b_runs.values
     value = _apart(a, b)
     if min(len(a), len(b)) < 2:
         return Difference(value, None, None, None)
@@ -208,7 +227,8 @@ def _over_seeds(a: Sequence[float], b: Sequence[float], level: float) -> Differe
     if not _enough(a, b):
         return Difference(value, None, None, float(test.pvalue), "seeds")
     ends = test.confidence_interval(level)
-    return _bounded(value, float(ends.low), float(ends.high), float(test.pvalue), "seeds")
+    whole = Difference(value, float(ends.low), float(ends.high), float(test.pvalue), "seeds")
+    return _bounded(whole, is_fraction=a_runs.is_fraction)
 
 
 def _enough(a: Sequence[float], b: Sequence[float]) -> bool:
@@ -219,8 +239,15 @@ def _apart(a: Sequence[float], b: Sequence[float]) -> float:
     return round(fmean(a) - fmean(b), _DIGITS)
 
 
-def _bounded(value: float, low: float, high: float, p_value: float, over: Chance) -> Difference:
-    return Difference(value, max(low, -1.0), min(high, 1.0), p_value, over)
+def _bounded(difference: Difference, *, is_fraction: bool) -> Difference:
+    low, high = difference.low, difference.high
+    if not is_fraction or low is None or high is None:
+        return difference
+    return difference._replace(low=max(low, -1.0), high=min(high, 1.0))
+
+
+def _are_hits(runs: Runs) -> bool:
+    return runs.shares is not None and bool(np.isin(runs.shares, (0.0, 1.0)).all())
 
 
 def _seed_error(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
@@ -237,7 +264,7 @@ def _welch(a: Sequence[float], b: Sequence[float]) -> Any:
 
 
 def _mcnemar(a: Runs, b: Runs) -> float:
-    right = [np.asarray(r.hits) > 0 for r in (a, b)]
+    right = [np.asarray(r.shares) > 0 for r in (a, b)]
     table = [
         [np.count_nonzero((right[0] == x) & (right[1] == y)) for y in (True, False)]
         for x in (True, False)

@@ -10,24 +10,25 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from search.files import write_text
-from search.report.evidence import Predictions
+from search.report.evidence import LabelPredictions, Predictions
 from search.text import csv_safe
 
 N_ROWS = 1000
 AVERAGES = ("accuracy", "macro avg", "weighted avg")
+LABEL_AVERAGES = ("micro avg", "macro avg", "weighted avg")
 
 
-def class_table(predictions: Predictions, class_names: Sequence[str]) -> pd.DataFrame:
-    """Precision, recall, F1 (fractions) and support (images) per class, then `AVERAGES`.
+def class_table(
+    predictions: Predictions | LabelPredictions, class_names: Sequence[str]
+) -> pd.DataFrame:
+    """Precision, recall, F1 (fractions) and support (images) per class or label, then `AVERAGES`
+    or `LABEL_AVERAGES`.
 
     As scikit-learn's `classification_report` with `zero_division=0` over all of `class_names`: a
     class that was never predicted has precision 0, one without images recall 0. The row `accuracy`
     has its value under `f1`.
     """
-    n = len(class_names)
-    support = np.bincount(predictions.true, minlength=n)
-    claimed = np.bincount(predictions.predicted, minlength=n)
-    hits = np.bincount(predictions.true[predictions.true == predictions.predicted], minlength=n)
+    support, claimed, hits = _counts(predictions, len(class_names))
     scores = pd.DataFrame(
         {
             "precision": shares(hits, claimed),
@@ -36,15 +37,36 @@ def class_table(predictions: Predictions, class_names: Sequence[str]) -> pd.Data
         }
     )
     total = int(support.sum())
-    weights = support / total
+    weights = shares(support, np.array(total))
+    first = {"f1": hits.sum() / total}
+    names = AVERAGES
+    if isinstance(predictions, LabelPredictions):
+        names = LABEL_AVERAGES
+        wholes = np.array([claimed.sum(), total, total + claimed.sum()])
+        micro = shares(np.array([hits.sum(), hits.sum(), 2 * hits.sum()]), wholes)
+        first = dict(zip(scores.columns, micro, strict=True))
     averages = pd.DataFrame(
-        [{"f1": hits.sum() / total}, scores.mean(), scores.mul(weights, axis=0).sum()],
-        columns=scores.columns,
+        [first, scores.mean(), scores.mul(weights, axis=0).sum()], columns=scores.columns
     )
     table = pd.concat([scores, averages], ignore_index=True)
-    table.insert(0, "class", pd.Series([*class_names, *AVERAGES], dtype=object))
+    table.insert(0, "class", pd.Series([*class_names, *names], dtype=object))
     table["support"] = [*support.tolist(), total, total, total]
     return table
+
+
+def _counts(
+    predictions: Predictions | LabelPredictions, n: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """How many examples are of each of `n` classes, were taken for it, and both."""
+    true, predicted = predictions.true, predictions.predicted
+    if isinstance(predictions, LabelPredictions):
+        return true.sum(axis=0), predicted.sum(axis=0), (true * predicted).sum(axis=0)
+    hits = true[true == predicted]
+    return (
+        np.bincount(true, minlength=n),
+        np.bincount(predicted, minlength=n),
+        np.bincount(hits, minlength=n),
+    )
 
 
 def write_classes(table: pd.DataFrame, path: Path) -> None:

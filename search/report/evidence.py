@@ -1,7 +1,7 @@
 """What is kept of a trial for people to look at: samples, predictions, its network. Pure."""
 
-from dataclasses import dataclass
-from typing import Annotated
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,20 +16,48 @@ class Samples:
     """A few training images of each class."""
 
     images: NDArray[np.uint8]
-    """(n_classes, m, height, width, channels), 0–255."""
+    """(n_classes, m, height, width, channels), 0–255; m is 0 where examples are no images."""
     class_names: tuple[str, ...]
     counts: tuple[int, ...]
-    """Training images of each class."""
+    """Training examples of each class, or of each label or number."""
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
-    """What a trial's network said of every image of one split."""
+class Answers:
+    """What a trial's network said of every example of one split."""
 
     split: str
     """One of `SPLITS`."""
     step: int
     """The epoch whose weights made them."""
+    true: NDArray[Any]
+    predicted: NDArray[Any]
+    """Of the shape of `true`."""
+    shares: NDArray[np.float64] | None = field(default=None, kw_only=True)
+    """What each example, or group of them, has to the objective's value; None for accuracy, and of
+    a trial of the search.
+    """
+
+    @property
+    def n(self) -> int:
+        """Examples."""
+        return len(self.true)
+
+
+@dataclass(frozen=True, eq=False)
+class NumberPredictions(Answers):
+    """Of numbers: float64 (n, width)."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelPredictions(Answers):
+    """Of several labels: int64 (n, n_labels), 1 where a label holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions(Answers):
+    """Of classes."""
+
     true: NDArray[np.int64]
     """(n,) labels."""
     predicted: NDArray[np.int64]
@@ -37,13 +65,13 @@ class Predictions:
     confidence: NDArray[np.float64]
     """(n,) probability of the predicted class."""
     wrong_index: NDArray[np.int64]
-    """(k,) places in the split of some misclassified images, the most confident first."""
-    wrong_images: NDArray[np.uint8]
-    """(k, height, width, channels), 0–255."""
+    """(k,) places in the split of some misclassified examples, the most confident first."""
+    wrong_images: NDArray[np.uint8] | None = None
+    """(k, height, width, channels), 0–255; None where they are no images."""
 
     @property
     def n_wrong(self) -> int:
-        """How many images were misclassified."""
+        """How many examples were misclassified."""
         return int(np.count_nonzero(self.true != self.predicted))
 
 
@@ -75,19 +103,32 @@ class Evidence:
     """What was kept of a study beside its numbers; None for what was not."""
 
     samples: Samples | None = None
-    predictions: Predictions | None = None
+    predictions: Answers | None = None
     network: Network | None = None
-    exported: Predictions | None = None
+    exported: Answers | None = None
     """Of the test set, by the champion's network."""
     is_out_of_reach: bool = False
     """Whether there may be more: the store doesn't answer, or a share isn't mounted."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """A name for every label of predictions and samples; its number where none was kept."""
+        """A name for every class, label or number that is predicted; its place where none was
+        kept.
+        """
         names = self.samples.class_names if self.samples else ()
-        labels = []
-        for predictions in filter(None, (self.predictions, self.exported)):
-            labels += [predictions.true.max(), predictions.predicted.max()]
-        n = max(len(names), int(max(labels, default=-1)) + 1)
-        return names + tuple(str(label) for label in range(len(names), n))
+        counts = [len(names)]
+        for answers in filter(None, (self.predictions, self.exported)):
+            if isinstance(answers, Predictions):
+                counts.append(int(max(answers.true.max(), answers.predicted.max())) + 1)
+            else:
+                counts.append(answers.true.shape[1])
+        return names + tuple(str(label) for label in range(len(names), max(counts)))
+
+    @property
+    def noun(self) -> str:
+        """What an example is called: image, unless it is known that there are none."""
+        if self.samples:
+            return "image" if self.samples.images.shape[1] else "example"
+        answers = self.predictions or self.exported
+        is_image = answers is None or getattr(answers, "wrong_images", None) is not None
+        return "image" if is_image else "example"

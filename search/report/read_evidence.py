@@ -9,7 +9,7 @@ import logging
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -20,8 +20,17 @@ from pydantic import TypeAdapter
 
 from search.analysis.judging import test_score
 from search.artifacts import exists, join, reading
-from search.records import StudyRecord
-from search.report.evidence import SPLITS, Evidence, Network, Predictions, Samples
+from search.records import ACCURACY, Objective, StudyRecord
+from search.report.evidence import (
+    SPLITS,
+    Answers,
+    Evidence,
+    LabelPredictions,
+    Network,
+    NumberPredictions,
+    Predictions,
+    Samples,
+)
 from search.secret import masked
 
 logger = logging.getLogger(__name__)
@@ -39,6 +48,9 @@ _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
 )
+
+_OTHERS = ("confidence", "wrong_index", "wrong_images", "shares")
+"""Arrays that only some predictions have: of classes, of images, of replicates."""
 
 
 def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
@@ -63,7 +75,7 @@ def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
     return replace(evidence, is_out_of_reach=is_empty and not is_there(folder))
 
 
-def read_predictions(folder: str | Path, trial: int) -> Predictions | None:
+def read_predictions(folder: str | Path, trial: int) -> Answers | None:
     """What was kept of the predictions of trial number `trial`.
 
     Raises OSError when the store is out of reach.
@@ -105,35 +117,50 @@ def _samples(file: IO[bytes]) -> Samples:
     )
 
 
-def _predictions(file: IO[bytes]) -> Predictions:
-    names = ("split", "step", "true", "predicted", "confidence", "wrong_index", "wrong_images")
-    arrays = _arrays(file, *names)
+def _predictions(file: IO[bytes]) -> Answers:
+    arrays = _arrays(file, "split", "step", "true", "predicted", others=_OTHERS)
     split = str(_checked(arrays["split"], "U", 0))
     step = int(_checked(arrays["step"], "iu", 0))
+    true, predicted = arrays["true"], arrays["predicted"]
+    if split not in SPLITS or len(true) == 0 or true.shape != predicted.shape:
+        raise ValueError("the arrays do not belong together")
+    shares = arrays.get("shares")
+    if shares is not None:
+        shares = _checked(shares, "f", 1).astype(np.float64)
+    if true.dtype.kind == "f":
+        numbers = (_checked(array, "f", 2).astype(np.float64) for array in (true, predicted))
+        return NumberPredictions(split, step, *numbers, shares=shares)
+    if true.ndim == 2:
+        labels = (_checked(array, "iub", 2).astype(np.int64) for array in (true, predicted))
+        return LabelPredictions(split, step, *labels, shares=shares)
+    return _of_classes(split, step, arrays, shares)
+
+
+def _of_classes(
+    split: str, step: int, arrays: Mapping[str, NDArray[Any]], shares: NDArray[np.float64] | None
+) -> Predictions:
     true, predicted = (_checked(arrays[k], "iu", 1).astype(np.int64) for k in ("true", "predicted"))
     confidence = _checked(arrays["confidence"], "f", 1).astype(np.float64)
     wrong = _checked(arrays["wrong_index"], "iu", 1).astype(np.int64)
-    images = _images(_checked(arrays["wrong_images"], "u", 4))
+    images = arrays.get("wrong_images")
+    if images is not None:
+        images = _images(_checked(images, "u", 4))
     n = len(true)
-    if (
-        split not in SPLITS
-        or n == 0
-        or not n == len(predicted) == len(confidence)
-        or len(wrong) != len(images)
-    ):
+    if len(confidence) != n or (images is not None and len(wrong) != len(images)):
         raise ValueError("the arrays do not belong together")
     if min(true.min(), predicted.min()) < 0 or not np.all((wrong >= 0) & (wrong < n)):
         raise ValueError("labels and places must not be negative, places must lie in the split")
     if np.any(true[wrong] == predicted[wrong]):
         raise ValueError("an image counted as misclassified is not")
-    return Predictions(split, step, true, predicted, confidence, wrong, images)
+    return Predictions(split, step, true, predicted, confidence, wrong, images, shares=shares)
 
 
 def _network(file: IO[bytes]) -> Network:
     return TypeAdapter(Network).validate_json(file.read())
 
 
-def _arrays(file: IO[bytes], *names: str) -> dict[str, NDArray[Any]]:
+def _arrays(file: IO[bytes], *names: str, others: Sequence[str] = ()) -> dict[str, NDArray[Any]]:
+    """The arrays `names`, and those of `others` that are there."""
     # NumPy reads an array's header before the archive's checksum is compared, and trips over it in
     # many ways.
     with zipfile.ZipFile(file) as archive:
@@ -141,7 +168,8 @@ def _arrays(file: IO[bytes], *names: str) -> dict[str, NDArray[Any]]:
             raise ValueError("the checksums differ")
     file.seek(0)
     with np.load(file, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in names}
+        present = [name for name in others if name in arrays]
+        return {name: arrays[name] for name in (*names, *present)}
 
 
 def _checked(array: NDArray[Any], kinds: str, ndim: int) -> NDArray[Any]:
@@ -158,14 +186,16 @@ def _images(array: NDArray[Any]) -> NDArray[np.uint8]:
     return array
 
 
-def read_correct(folder: str | Path, finalists: StudyRecord | None) -> dict[int, NDArray[np.bool_]]:
-    """Which test images each finished replicate of `finalists` got right.
+def read_shares(folder: str | Path, finalists: StudyRecord | None) -> dict[int, NDArray[Any]]:
+    """What each test image has to the value of each finished replicate of `finalists`: for
+    accuracy, bool (n,) whether it was right; else as `objectives.shares` has it.
 
     `folder` is its evidence, a path or URL.
 
     Left out, with a warning in the log where there is one to give: files that are missing or
-    damaged, that hold another split, and those whose labels are not in the order of most others
-    (they can't be paired with them). Raises InputError when the store's package is missing.
+    damaged, that hold another split or no shares, and those whose labels are not in the order of
+    most others (they can't be paired with them). Raises InputError when the store's package is
+    missing.
     """
     done = [t.number for t in finalists.trials if test_score(t)] if finalists else []
     try:
@@ -185,4 +215,14 @@ def read_correct(folder: str | Path, finalists: StudyRecord | None) -> dict[int,
             "the predictions of replicates %s are of other images than the rest and are left out",
             odd,
         )
-    return {number: p.true == p.predicted for number, p in kept.items() if number not in odd}
+    objective = finalists.objective if finalists else ACCURACY
+    shares = {number: _shares(p, objective) for number, p in kept.items() if number not in odd}
+    return {number: parts for number, parts in shares.items() if parts is not None}
+
+
+def _shares(answers: Answers, objective: Objective) -> NDArray[Any] | None:
+    if objective == ACCURACY and isinstance(answers, Predictions):
+        return np.asarray(answers.true == answers.predicted)
+    if answers.shares is None or not np.isfinite(answers.shares).all():
+        return None
+    return answers.shares

@@ -16,15 +16,15 @@ from search.files import locked, unwritable
 from search.paths import artifacts
 from search.records import Search, StudyRecord, as_trained
 from search.report.champion_network import keep_model, older
+from search.report.charts.answers import answers_chart
 from search.report.charts.chart import Chart
-from search.report.charts.confusion import confusion_chart
 from search.report.classes import class_table, write_classes
 from search.report.contents import Contents, contents
-from search.report.evidence import Evidence
+from search.report.evidence import Evidence, LabelPredictions, Predictions
 from search.report.leaderboard.frame import write_leaderboard
 from search.report.outcome import outcome
 from search.report.page import page, write_figures, write_page
-from search.report.read_evidence import read_correct, read_evidence, read_predictions
+from search.report.read_evidence import read_evidence, read_predictions, read_shares
 from search.report.text.majority_class import cautions
 from search.study.finalists import champion
 from search.study.storage.due_reports import due_reports, note_report
@@ -145,7 +145,7 @@ def gather(search: Search, evidence: str | Path, finalists_evidence: str | Path 
     best = best_trial(search.study)
     kept = read_evidence(evidence, best.number if best else None)
     kept = _with_exported(kept, champion(search), finalists_evidence)
-    judgement = judge(search, read_correct(finalists_evidence, search.finalists))
+    judgement = judge(search, read_shares(finalists_evidence, search.finalists))
     return contents(search, kept, judgement)
 
 
@@ -153,7 +153,7 @@ def _with_exported(kept: Evidence, replicate: int | None, folder: str | Path) ->
     """`kept` with what the champion's network, that of a `replicate`, said of the test set."""
     try:
         predictions = None if replicate is None else read_predictions(folder, replicate)
-    except OSError:  # `read_correct` asks there, too, and says so
+    except OSError:  # `read_shares` asks there, too, and says so
         return replace(kept, is_out_of_reach=True)
     if predictions and predictions.split == "test":
         return replace(kept, exported=predictions)
@@ -192,19 +192,23 @@ def write_report(
 
 
 def _matrices(kept: Evidence, folder: Path) -> list[Chart]:
-    """The confusion matrices to write; none over an older file whose source is out of reach."""
-    sources = {"confusion": kept.predictions, "confusion_test": kept.exported}
+    """The confusion matrices or residuals to write; none over an older file whose source is out of
+    reach.
+    """
+    sources = {"": kept.predictions, "_test": kept.exported}
     charts = []
-    for key, predictions in sources.items():
-        is_stale = kept.is_out_of_reach and (folder / "figures" / f"{key}.html").exists()
-        if predictions or not is_stale:
-            charts.append(confusion_chart(predictions, kept.class_names, key))
-    return charts
+    for suffix, answers in sources.items():
+        is_stale = (
+            kept.is_out_of_reach and (folder / "figures" / f"confusion{suffix}.html").exists()
+        )
+        if answers or not is_stale:
+            charts.append(answers_chart(answers, kept.class_names, suffix))
+    return [chart for chart in charts if chart]
 
 
 def _write_classes(kept: Evidence, path: Path) -> Path | None:
     """Write the figures per class of the best trial to `path`; where they are."""
-    if kept.predictions:
+    if isinstance(kept.predictions, Predictions | LabelPredictions):
         write_classes(class_table(kept.predictions, kept.class_names), path)
         return path
     if kept.is_out_of_reach:

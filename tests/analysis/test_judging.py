@@ -9,7 +9,7 @@ from search.analysis.statistics import Runs, compare_all, holm, mean_interval
 from search.errors import InputError
 from search.records import Evaluation, Search, StudyRecord
 from search.report.leaderboard.columns import FINALIST_COLUMNS, Row
-from search.report.read_evidence import read_correct
+from search.report.read_evidence import read_shares
 from search.report.text.finalists import finalist_rows, judgement_words
 from search.study.spec import Replicate
 from tests.report.conftest import trial
@@ -90,7 +90,7 @@ def test_finalists_are_listed_by_validation_and_judged_by_their_replicates():
     ]
     assert [r.values for r in found.rows] == list(SCORES.values())
     assert [r.interval for r in found.rows] == [mean_interval(v) for v in SCORES.values()]
-    assert [r.search_accuracy for r in found.rows] == [0.95, 0.93, 0.80]
+    assert [r.search_value for r in found.rows] == [0.95, 0.93, 0.80]
     assert [r.optimism for r in found.rows] == pytest.approx([0.04, 0.01, 0.10])
     assert (found.n_test, found.is_complete) == (N, True)
     assert found.champion.trial == 1
@@ -300,13 +300,13 @@ def test_predictions_are_read_from_the_evidence_and_what_is_missing_or_strange_i
     (tmp_path / "e" / "trial-0001.npz").unlink()
     (tmp_path / "e" / "trial-0003.npz").write_bytes(b"PK damaged")
     with caplog.at_level(logging.WARNING):
-        found = read_correct(tmp_path / "e", record)
+        found = read_shares(tmp_path / "e", record)
     assert sorted(found) == [0, 4, 6, 7, 8]
     assert all(np.array_equal(found[n], hits(record)[n]) for n in found)
     assert "trial-0003.npz can't be read" in caplog.text
     assert "replicates [5] are of other images" in caplog.text
     assert judge(Search(search(), record), found).gain.over == "images and seeds"
-    assert read_correct(tmp_path / "e", None) == {}
+    assert read_shares(tmp_path / "e", None) == {}
 
 
 def test_the_words_say_what_was_chosen_gained_and_tied():

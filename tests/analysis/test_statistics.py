@@ -105,7 +105,7 @@ def test_single_replicates_are_compared_by_mcnemars_exact_test():
     assert found.value == pytest.approx(7 / 44)
     assert found.over == "images"
     # Paired: had the images been drawn apart for the two, the interval would be 1.7 times as wide.
-    assert (found.high - found.low) / 2 == pytest.approx(1.96 * sem(a.hits - b.hits), rel=0.07)
+    assert (found.high - found.low) / 2 == pytest.approx(1.96 * sem(a.shares - b.shares), rel=0.07)
     assert two(b, a)[:4] == pytest.approx((-found.value, -found.high, -found.low, found.p_value))
 
 
@@ -143,9 +143,9 @@ def test_degrees_of_freedom_of_a_sum_are_those_of_the_guides_example():
 
 
 def test_hits_on_other_images_and_settings_without_runs_are_refused():
-    with pytest.raises(ValueError, match="hits on the same images"):
+    with pytest.raises(ValueError, match="shares of the same images"):
         compare_all((single([1, 0]), single([1, 0, 1])))
-    with pytest.raises(ValueError, match="an accuracy of each setting"):
+    with pytest.raises(ValueError, match="a value of each setting"):
         compare_all((single([1, 0]), Runs(())))
 
 

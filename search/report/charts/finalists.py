@@ -91,7 +91,7 @@ def _replicates(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
 def _promised(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
     return scatter(
         "markers",
-        [100 * row.search_accuracy for row in rows],
+        [100 * row.search_value for row in rows],
         [at[row.trial] - _APART for row in rows],
         name="validation, in the search",
         marker={

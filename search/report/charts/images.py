@@ -69,7 +69,7 @@ def picture(image: NDArray[np.uint8]) -> Picture:
 def class_samples(evidence: Evidence) -> tuple[ClassSamples, ...]:
     """Training images of the first `N_CLASSES` classes, fewer of each where classes are many."""
     samples = evidence.samples
-    if samples is None:
+    if samples is None or not samples.images.shape[1]:
         return ()
     rows = list(zip(samples.class_names, samples.counts, samples.images, strict=True))[:N_CLASSES]
     most = max(1, _N_IMAGES // max(1, len(rows)))
@@ -80,6 +80,8 @@ def class_samples(evidence: Evidence) -> tuple[ClassSamples, ...]:
 
 def mistakes(predictions: Predictions, names: Sequence[str]) -> tuple[Mistake, ...]:
     """The misclassified images that were kept, the most confident first."""
+    if predictions.wrong_images is None:
+        return ()
     return tuple(
         Mistake(
             names[predictions.true[i]],

@@ -1,29 +1,23 @@
 """Entrants of a comparison, with what their workers kept → its contenders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
-
-import numpy as np
-from numpy.typing import NDArray
 
 from search.analysis.comparison import Contender, labelled
 from search.analysis.cost import cost
 from search.analysis.finalists import Judgement
-from search.analysis.judging import judge, mean_hits
+from search.analysis.judging import Shares, judge, mean_shares
 from search.analysis.ranking import started_trials
 from search.artifacts import join
 from search.errors import InputError
 from search.paths import artifacts
 from search.records import Search, State, StudyRecord, TrialRecord, has_rank
 from search.report.comparison.entrants import Entrant, differences, label
-from search.report.read_evidence import read_correct
+from search.report.read_evidence import read_shares
 from search.study.finalist_costs import Rule
 from search.study.finalists import sources
 from search.study.settings import FINAL
 from search.study.suite import System
-
-Correct = Mapping[int, NDArray[np.bool_]]
-"""By number of the replicate trial: which test images it got right."""
 
 
 def contenders(entrants: Sequence[Entrant]) -> list[Contender]:
@@ -36,7 +30,7 @@ def contenders(entrants: Sequence[Entrant]) -> list[Contender]:
     if problems := differences(records, [e.study for e in entrants if e.is_search]):
         raise InputError(problems)
     contenders = [
-        _contender(e, read_correct(join(artifacts(e.study + FINAL), "evidence"), e.replicates))
+        _contender(e, read_shares(join(artifacts(e.study + FINAL), "evidence"), e.replicates))
         for e in entrants
     ]
     if not any(c.values for c in contenders):
@@ -49,7 +43,7 @@ def contenders(entrants: Sequence[Entrant]) -> list[Contender]:
     return labelled(contenders)
 
 
-def _contender(entrant: Entrant, correct: Correct) -> Contender:
+def _contender(entrant: Entrant, shares: Shares) -> Contender:
     system = entrant.system
     record = entrant.record
     split = system.evaluate if system else "test"
@@ -63,14 +57,14 @@ def _contender(entrant: Entrant, correct: Correct) -> Contender:
             entrant.study, entrant.model, entrant.data, is_search=entrant.is_search, missing=missing
         )
     if system and system.search is None:
-        return _fixed(system, record, correct)
-    return searched(Search(record, entrant.replicates), correct, system=system)
+        return _fixed(system, record, shares)
+    return searched(Search(record, entrant.replicates), shares, system=system)
 
 
-def searched(search: Search, correct: Correct, *, system: System | None = None) -> Contender:
-    """The champion of `search`, from which test images its replicates got right."""
+def searched(search: Search, shares: Shares, *, system: System | None = None) -> Contender:
+    """The champion of `search`, with the shares of its replicates."""
     study = search.study
-    judgement = judge(search, correct)
+    judgement = judge(search, shares)
     champion = judgement.champion if judgement and judgement.champion.interval else None
     replicates = [] if champion is None else _replicates_of(search, champion.trial)
     spent = cost(search)
@@ -79,12 +73,12 @@ def searched(search: Search, correct: Correct, *, system: System | None = None) 
         model=label(system) if system else study.model,
         data=study.data,
         values=champion.values if champion else (),
-        hits=mean_hits(replicates, correct),
+        shares=mean_shares(replicates, shares),
         n_test=judgement.n_test if judgement else None,
         n_wanted=champion.n_wanted if champion else 0,
         n_failed=champion.n_failed if champion else 0,
         trial=champion.trial if champion else None,
-        search_accuracy=champion.search_accuracy if champion else None,
+        search_value=champion.search_value if champion else None,
         gain=judgement.gain if judgement else None,
         document=(
             next((r for r in judgement.rows[1:] if r.is_baseline and r.interval), None)
@@ -99,17 +93,18 @@ def searched(search: Search, correct: Correct, *, system: System | None = None) 
         device=", ".join(dict.fromkeys(t.device for t in replicates if t.device)) or None,
         missing="" if champion else _missing(study, judgement),
         note=_later(judgement, champion is not None) if system is None else system.note,
+        objective=study.objective,
     )
 
 
-def _fixed(system: System, final: StudyRecord, correct: Correct) -> Contender:
+def _fixed(system: System, final: StudyRecord, shares: Shares) -> Contender:
     done = [t for t in final.trials if _is_scored(t)]
     return Contender(
         study=system.study,
         model=label(system),
         data=system.data,
         values=tuple(t.final_value for t in done if t.final_value is not None),
-        hits=mean_hits(done, correct),
+        shares=mean_shares(done, shares),
         n_test=next((t.evaluation.n for t in done if t.evaluation), None),
         n_wanted=system.seeds,
         n_failed=sum(t.state == State.FAIL for t in final.trials),
@@ -120,6 +115,7 @@ def _fixed(system: System, final: StudyRecord, correct: Correct) -> Contender:
         device=", ".join(dict.fromkeys(t.device for t in done if t.device)) or None,
         missing="" if done else "no replicate of it is finished",
         note="; ".join(text for text in ("fixed setting, not searched", system.note) if text),
+        objective=final.objective,
     )
 
 

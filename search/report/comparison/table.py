@@ -189,7 +189,7 @@ def _record(name: str, row: Row) -> dict[str, Any]:
         "gain_ci_low": gain and gain.low,
         "gain_ci_high": gain and gain.high,
         "trial": contender.trial,
-        "val_accuracy": contender.search_accuracy,
+        "val_accuracy": contender.search_value,
         "n_params": contender.n_params,
         "train_s": contender.train_s,
         "n_trials": contender.n_trials,

@@ -1,17 +1,17 @@
 """What the page shows of the data and of the best trial's network. Pure."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from search.analysis.ranking import best_trial
 from search.records import StudyRecord
+from search.report.charts.answers import answers_chart
 from search.report.charts.chart import Chart
-from search.report.charts.confusion import confusion_chart
 from search.report.charts.images import Mistake, class_samples, mistakes
 from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram, is_frozen, network_words
 from search.report.classes import class_rows, class_table
-from search.report.evidence import Evidence, Predictions
+from search.report.evidence import Answers, Evidence, LabelPredictions, Predictions
+from search.report.worst import Worst, achievement, worst_answers
 from search.words import count, percent
 
 _ORIGIN = {
@@ -33,12 +33,15 @@ class Side:
     """One network on one split."""
 
     split: str
-    """As a word: validation, test or training."""
+    """As words: validation images, test examples …"""
     origin: tuple[str, ...]
-    """How many images it recognised, and what that says."""
-    confusion: Chart
+    """How many examples it recognised, and what that says."""
+    chart: Chart | None
     mistakes: tuple[Mistake, ...]
+    mistakes_title: str
     mistakes_words: str
+    worst: Worst | None
+    """Of what is no image."""
 
 
 def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
@@ -47,53 +50,65 @@ def chosen(study: StudyRecord, evidence: Evidence) -> dict[str, Any]:
     names = evidence.class_names
     best = best_trial(study)
     networks = (
-        (evidence.exported, "the exported network", "confusion_test"),
-        (evidence.predictions, f"trial {best.number}" if best else "the best trial", "confusion"),
+        (evidence.exported, "the exported network", "_test"),
+        (evidence.predictions, f"trial {best.number}" if best else "the best trial", ""),
     )
-    tables = [class_table(p, names) for p, _, _ in networks if p]
+    tables = [
+        class_table(answers, names)
+        for answers, _, _ in networks
+        if isinstance(answers, Predictions | LabelPredictions)
+    ]
     table = class_rows(tables) if tables else None
     return {
         "is_out_of_reach": evidence.is_out_of_reach,
+        "noun": evidence.noun,
         "samples": class_samples(evidence),
         "n_classes": len(names),
         "diagram": diagram(network) if network else None,
         "box_size": (BOX_WIDTH, BOX_HEIGHT),
         "any_frozen": any(is_frozen(layer) for layer in network.layers) if network else False,
         "network_words": network_words(network) if network else "",
-        "sides": [_side(p, names, who, key) for p, who, key in networks if p],
+        "sides": [_side(a, evidence, who, suffix) for a, who, suffix in networks if a],
         "table": table,
+        "are_labels": isinstance(evidence.exported or evidence.predictions, LabelPredictions),
         "worst": min(table.rows, key=lambda row: row.scores[0].f1) if table else None,
     }
 
 
-def _side(predictions: Predictions, names: Sequence[str], who: str, key: str) -> Side:
-    wrong = mistakes(predictions, names)
-    split = _IN_WORDS[predictions.split]
-    n = len(predictions.true)
-    right = n - predictions.n_wrong
-    first = (
-        f"After epoch {predictions.step}, {who} recognises {right:,} of {n:,} {split} images,"
-        f" {percent(right / n)}."
-    )
-    words = _mistakes_words(predictions, len(wrong))
+def _side(answers: Answers, evidence: Evidence, who: str, suffix: str) -> Side:
+    names = evidence.class_names
+    split = f"{_IN_WORDS[answers.split]} {evidence.noun}"
+    origin = _ORIGIN[answers.split].replace("image", evidence.noun)
+    first = f"After epoch {answers.step}, {who} {achievement(answers, split)}."
+    pictures = mistakes(answers, names) if isinstance(answers, Predictions) else ()
+    title = f"Misclassified {split}s"
+    if isinstance(answers, Predictions):
+        words = _mistakes_words(answers, split, len(pictures))
+    else:
+        title = f"The worst {split}s"
+        words = f"The {split}s that it is farthest from, the worst first:"
     return Side(
-        split,
-        (first, _ORIGIN[predictions.split]),
-        confusion_chart(predictions, names, key),
-        wrong,
+        f"{split}s",
+        (first, origin),
+        answers_chart(answers, names, suffix),
+        pictures,
+        title,
         words,
+        worst_answers(answers, names) if evidence.noun != "image" or not pictures else None,
     )
 
 
-def _mistakes_words(predictions: Predictions, n_shown: int) -> str:
-    n = len(predictions.true)
+def _mistakes_words(predictions: Predictions, split: str, n_shown: int) -> str:
+    n = predictions.n
     wrong = predictions.n_wrong
     if not wrong:
-        return f"None of the {n:,} {_IN_WORDS[predictions.split]} images was misclassified."
+        return f"None of the {n:,} {split}s was misclassified."
     text = (
-        f"{wrong:,} of {count(n, f'{_IN_WORDS[predictions.split]} image')} ({percent(wrong / n)}) "
+        f"{wrong:,} of {count(n, split)} ({percent(wrong / n)}) "
         f"{'was' if wrong == 1 else 'were'} misclassified."
     )
+    if predictions.wrong_images is None:
+        return f"{text} Those that the network was most sure of, the surest first:"
     if not n_shown:
         return f"{text} No picture of them was kept."
     which = (

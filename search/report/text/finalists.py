@@ -3,8 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from search.analysis.finalists import Finalist, Judgement, mean_of
-from search.words import count, listing, percent, points
+from search.analysis.finalists import Finalist, Judgement
+from search.records import ACCURACY
+from search.words import (
+    count,
+    difference_text,
+    ends_text,
+    listing,
+    percent,
+    side,
+    signed_text,
+    unit,
+    value_text,
+)
 
 
 @dataclass(frozen=True)
@@ -16,19 +27,19 @@ class FinalistRow:
     note: str
     """What it is beside a finalist; empty for most."""
     search: str
-    """Its validation accuracy in the search."""
+    """Its value on validation images, in the search."""
     test: str
-    """Mean test accuracy."""
+    """Its mean on the test set."""
     interval: str
     """95 % interval of the mean, or why there is none."""
     replicates: str
     """Finished ones, of how many where some are missing."""
     optimism: str
-    """Search score minus mean test accuracy, in points."""
+    """By how much the search saw it better than the test set, of fractions in points."""
     p_value: str
     """Corrected, against the best on the test set."""
     verdict: str
-    """best on the test set, tied, lower; a dash where untold."""
+    """best on the test set, tied, lower or, of losses, worse; a dash where untold."""
 
 
 def finalist_rows(judgement: Judgement) -> list[FinalistRow]:
@@ -49,6 +60,7 @@ def judgement_words(judgement: Judgement) -> list[str]:
 
 def _row(judgement: Judgement, row: Finalist) -> FinalistRow:
     interval = row.interval
+    objective = judgement.objective
     done = (
         f"{len(row.values)}"
         if len(row.values) == row.n_wanted
@@ -61,11 +73,11 @@ def _row(judgement: Judgement, row: Finalist) -> FinalistRow:
             ["chosen by the search"] * (row is judgement.champion)
             + [_named(judgement, row)] * row.is_document
         ),
-        search=percent(row.search_accuracy),
-        test=percent(interval.mean if interval else None),
-        interval=(_ends(interval.low, interval.high) or "too few seeds") if interval else "–",
+        search=value_text(objective, row.search_value),
+        test=value_text(objective, interval.mean if interval else None),
+        interval=(_ends(judgement, row) or "too few seeds") if interval else "–",
         replicates=f"{done}, {row.n_failed} failed" if row.n_failed else done,
-        optimism="–" if row.optimism is None else f"{100 * row.optimism:+z.2f}",
+        optimism="–" if row.optimism is None else signed_text(objective, row.optimism),
         p_value="–" if row.p_value is None else _p(row.p_value),
         verdict=_verdict(judgement, row),
     )
@@ -85,7 +97,11 @@ def _verdict(judgement: Judgement, row: Finalist) -> str:
         return "–"
     if row is judgement.best:
         return "best on the test set"
-    return "tied with the best" if row.tied_with_best else "lower"
+    return "tied with the best" if row.tied_with_best else _lower(judgement)
+
+
+def _lower(judgement: Judgement) -> str:
+    return "lower" if judgement.objective.is_maximized else "worse"
 
 
 def _progress(judgement: Judgement) -> list[str]:
@@ -124,13 +140,17 @@ def _chosen(judgement: Judgement) -> str:
             f"{which};"
             f" {'all its replicates failed' if ended else 'no replicate of it is finished'}."
         )
-    right = f"it gets {percent(test.mean)} of {count(judgement.n_test, 'test image')} right"
+    objective = judgement.objective
+    images = count(judgement.n_test, "test image")
+    right = f"its {objective.title} on {images} is {value_text(objective, test.mean)}"
+    if objective == ACCURACY:
+        right = f"it gets {percent(test.mean)} of {images} right"
     if test.n == 1:
         return (
             f"{which}: trained again on one fresh seed, {right}. A single replicate has no"
             " interval."
         )
-    ends = _ends(test.low, test.high)
+    ends = _ends(judgement, row)
     interval = f"95 % interval over seeds {ends}" if ends else "too few seeds for an interval"
     return f"{which}: trained again on {test.n} fresh seeds, {right} on average ({interval})."
 
@@ -140,17 +160,18 @@ def _gain(judgement: Judgement) -> list[str]:
     baseline = next((row for row in judgement.rows if row.is_document and row.interval), None)
     if gain is None or baseline is None or baseline.interval is None:
         return [judgement.no_gain] if judgement.no_gain else []
-    side = "above" if gain.value > 0 else "below"
-    apart = f"{points(gain.value)} {side}" if round(gain.value, 6) else "the same as"
+    objective = judgement.objective
+    difference = difference_text(objective, gain.value)
+    apart = f"{difference} {side(objective, gain.value)}"
+    apart = apart if round(gain.value, 6 if objective.is_fraction else 12) else "the same as"
+    mean = value_text(objective, baseline.interval.mean)
     epochs = f", trained for its {count(baseline.trained[1], 'epoch')}" if baseline.trained else ""
-    text = (
-        f"That is {apart} {judgement.baseline} (trial 0, {percent(baseline.interval.mean)}{epochs})"
-    )
+    text = f"That is {apart} {judgement.baseline} (trial 0, {mean}{epochs})"
     if gain.low is None or gain.high is None:
         return [f"{text}; too few replicates for an interval."]
     text = (
-        f"{text}, with a 95 % interval from {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f}"
-        " points"
+        f"{text}, with a 95 % interval from {signed_text(objective, gain.low)} to"
+        f" {signed_text(objective, gain.high)}{unit(objective)}"
     )
     text += {
         "images": " over the images only (one replicate can’t speak for other seeds)",
@@ -172,10 +193,12 @@ def _standings(judgement: Judgement) -> list[str]:
     if best is None or not others:
         return []
     sentences = []
-    if best is not chosen:
+    if best is not chosen and best.interval:
+        objective = judgement.objective
+        extreme = "highest" if objective.is_maximized else "lowest"
         sentences.append(
-            f"{_trials(judgement, [best])} has the highest mean on the test set,"
-            f" {percent(mean_of(best))}."
+            f"{_trials(judgement, [best])} has the {extreme} mean on the test set,"
+            f" {value_text(objective, best.interval.mean)}."
         )
         if chosen.tied_with_best is False:
             sentences.append(
@@ -185,7 +208,7 @@ def _standings(judgement: Judgement) -> list[str]:
     at_once = f"with {len(others)} compared to it at once, " if len(others) > 1 else ""
     for verdict, text in (
         (True, f"tied with trial {best.trial}: {at_once}chance alone can explain the difference"),
-        (False, f"lower than trial {best.trial} by more than chance explains"),
+        (False, f"{_lower(judgement)} than trial {best.trial} by more than chance explains"),
         (
             None,
             f"not comparable with trial {best.trial}: too few replicates, and no predictions kept",
@@ -201,30 +224,23 @@ def _standings(judgement: Judgement) -> list[str]:
 def _optimism(judgement: Judgement) -> list[str]:
     row = judgement.champion
     mean = judgement.optimism
+    objective = judgement.objective
     if row.optimism is None:
         return []
-    text = (
-        f"The search had scored trial {row.trial} at {percent(row.search_accuracy)} on validation"
-        " images, "
-    )
+    apart = f"{difference_text(objective, row.optimism)} {side(objective, row.optimism)}"
+    why = "a replicate learns from the validation images, too"
     if row.optimism > 0:
-        text += (
-            f"{points(row.optimism)} above its test accuracy: the best of many tries is partly"
-            " lucky."
-        )
-    else:
-        text += (
-            f"{points(row.optimism)} below its test accuracy: a replicate learns from the"
-            " validation images, too."
-        )
+        why = "the best of many tries is partly lucky"
+    text = (
+        f"The search had scored trial {row.trial} at {value_text(objective, row.search_value)} on"
+        f" validation images, {apart} its test {objective.title}: {why}."
+    )
     if mean is None:
         return [text]
     n = sum(r.optimism is not None and not r.is_extra for r in judgement.rows)
-    side = "above" if mean > 0 else "below"
-    return [
-        text,
-        f"Over {n} finalists search scores lie {points(mean)} {side} test accuracies on average.",
-    ]
+    apart = f"{difference_text(objective, mean)} {side(objective, mean)}"
+    values = "test accuracies" if objective == ACCURACY else "test values"
+    return [text, f"Over {n} finalists search scores lie {apart} {values} on average."]
 
 
 def _trials(judgement: Judgement, rows: Sequence[Finalist]) -> str:
@@ -234,8 +250,11 @@ def _trials(judgement: Judgement, rows: Sequence[Finalist]) -> str:
     return f"{'Trial' if len(rows) == 1 else 'Trials'} {listing(names)}"
 
 
-def _ends(low: float | None, high: float | None) -> str:
-    return "" if low is None or high is None else f"{100 * low:.2f} to {100 * high:.2f}\u00a0%"
+def _ends(judgement: Judgement, row: Finalist) -> str:
+    interval = row.interval
+    if interval is None or interval.low is None or interval.high is None:
+        return ""
+    return ends_text(judgement.objective, interval.low, interval.high)
 
 
 def _p(p_value: float) -> str:

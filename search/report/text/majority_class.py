@@ -21,12 +21,16 @@ def cautions(study: StudyRecord, evidence: Evidence) -> list[str]:
         (evidence.exported, "The exported network"),
     )
     sentences = [
-        caution(predictions, evidence.class_names, who) for predictions, who in both if predictions
+        caution(answers, evidence.class_names, who, evidence.noun)
+        for answers, who in both
+        if isinstance(answers, Predictions)
     ]
     return [text for text in sentences if text]
 
 
-def caution(predictions: Predictions, class_names: Sequence[str], who: str) -> str:
+def caution(
+    predictions: Predictions, class_names: Sequence[str], who: str, noun: str = "image"
+) -> str:
     """That `who` answers with one class only, or nearly, or is right no more often than always
     naming the largest class would be: with that class's share beside it. Empty where none of it
     holds, or where the images are of one class.
@@ -41,23 +45,18 @@ def caution(predictions: Predictions, class_names: Sequence[str], who: str) -> s
     named_otherwise = float(np.mean(predictions.predicted[predictions.true != top] != top))
     right = percent(1 - predictions.n_wrong / n)
     split = {"train": "training"}.get(predictions.split, predictions.split)
+    whole = count(n, f"{split} {noun}")
     if answers[top] == n:
-        text = (
-            f"{who} calls every one of {count(n, f'{split} image')} “{class_names[top]}” and is"
-            f" right on {right}"
-        )
+        text = f"{who} calls every one of {whole} “{class_names[top]}” and is right on {right}"
     elif named_otherwise < _NEARLY:
         share = percent(float(answers[top]) / n)
-        text = (
-            f"{who} calls {share} of {count(n, f'{split} image')} “{class_names[top]}” and is right"
-            f" on {right}"
-        )
+        text = f"{who} calls {share} of {whole} “{class_names[top]}” and is right on {right}"
     elif n - predictions.n_wrong <= images[largest]:
-        text = f"{who} is right on {right} of {count(n, f'{split} image')}"
+        text = f"{who} is right on {right} of {whole}"
     else:
         return ""
     share = percent(float(images[largest]) / n)
     return (
-        f"{text}; naming the largest class, “{class_names[largest]}”, whatever the image, gets"
+        f"{text}; naming the largest class, “{class_names[largest]}”, whatever the {noun}, gets"
         f" {share}."
     )

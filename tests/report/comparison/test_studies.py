@@ -92,24 +92,24 @@ def test_a_study_is_represented_by_what_its_validation_chose_even_if_another_doe
         1,
         "",
     )
-    assert (found.values, found.search_accuracy, found.document.values) == (
+    assert (found.values, found.search_value, found.document.values) == (
         SCORES[1],
         0.95,
         SCORES[0],
     )
     assert found.gain.value == pytest.approx(0.21)
     assert (found.n_params, found.train_s, found.n_trials, found.n_wanted) == (1000, 1.0, 4, 3)
-    assert np.array_equal(found.hits, np.mean([kept[0], kept[1], kept[2]], axis=0))
+    assert np.array_equal(found.shares, np.mean([kept[0], kept[1], kept[2]], axis=0))
     stale = searched(
         Search(search(), record), kept | {0: ~kept[0]}
     )  # predictions that are not those of the score
-    assert np.array_equal(stale.hits, np.mean([kept[1], kept[2]], axis=0))
+    assert np.array_equal(stale.shares, np.mean([kept[1], kept[2]], axis=0))
 
 
 def test_studies_are_told_apart_by_the_paired_test_corrected_for_all_pairs_of_a_data_set():
     found = compare_studies(ROWS)
     assert [r.contender.model for r in found.rows] == ["conv", "lenet", "mlp", "vgg"]
-    pairs = compare_all([Runs(c.values, c.hits) for c in (BEST, NEAR, LOW)])
+    pairs = compare_all([Runs(c.values, c.shares) for c in (BEST, NEAR, LOW)])
     corrected = holm([pairs[0, 1].p_value, pairs[0, 2].p_value, pairs[1, 2].p_value])
     assert [r.p_value for r in found.rows] == [
         None,

@@ -30,13 +30,13 @@ def judgement():
         3,
         1,
         False,
-        search_accuracy=0.9125,
+        search_value=0.9125,
         interval=mean_interval([0.9, 0.85, 0.8]),
         values=(0.9, 0.85, 0.8),
         **common,
     )
     own = Finalist(
-        0, 2, True, search_accuracy=0.9, interval=mean_interval([0.7]), values=(0.7,), **common
+        0, 2, True, search_value=0.9, interval=mean_interval([0.7]), values=(0.7,), **common
     )
     return Judgement((replace(best, tied_with_best=True), own), None, 10, True, "")
 
