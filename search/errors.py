@@ -31,6 +31,10 @@ class TrialError(GridlessError):
         super().__init__(reason)
 
 
+class UnfitError(TrialError):
+    """This trial's network breaks a bound of its study, as `reason` says, and isn't trained."""
+
+
 class ClaimLostError(GridlessError):
     """The worker should drop this trial without a word: another worker owns it now."""
 

@@ -44,6 +44,8 @@ class Ending(StrEnum):
     """The strategy prunes it."""
     CANCEL = "cancel"
     """Its study was cancelled."""
+    UNFIT = "unfit"
+    """Its network breaks a bound of the study, and isn't trained."""
     INTERRUPTED = "interrupted"
     """Its worker stops, or its study was paused: it goes on from its last epoch."""
     FAIL = "fail"
@@ -93,6 +95,15 @@ class Objective:
 
 
 ACCURACY = Objective()
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The most that a network may have, take or hold to be ranked."""
+
+    fact: str
+    """The name of a column: n_params, model_mb, latency_ms, train_s, peak_device_mb …"""
+    limit: float
 
 
 @dataclass(frozen=True)
@@ -202,6 +213,26 @@ class TrialRecord:
     """When it ended for good, UTC."""
     objective: Objective = ACCURACY
     """What its study searches for."""
+    bounds: tuple[Bound, ...] = ()
+    """What its study demands."""
+    latency_ms: float | None = None
+    """Median milliseconds of a prediction of one example; None where nobody asks."""
+
+    @property
+    def model_mb(self) -> float | None:
+        """Its weights in float32, MB (2**20 bytes)."""
+        return None if self.n_params is None else self.n_params * 4 / 2**20
+
+    @property
+    def broken(self) -> tuple[str, ...]:
+        """The facts by which it breaks bounds of its study, as far as they are known."""
+        facts = [(bound, getattr(self, bound.fact)) for bound in self.bounds]
+        return tuple(b.fact for b, value in facts if value is not None and value > b.limit)
+
+    @property
+    def is_infeasible(self) -> bool:
+        """Whether it can't win by its setting: it could not be trained, or breaks a bound."""
+        return self.state == State.FAIL or bool(self.broken)
 
     @property
     def trained_params(self) -> Mapping[str, Any]:
@@ -299,6 +330,8 @@ class StudyRecord:
     """The document's own figure on this data: {value, split, source}; None where it has none."""
     objective: Objective = ACCURACY
     """What it searches for."""
+    bounds: tuple[Bound, ...] = ()
+    """What it demands beside."""
 
     @property
     def document(self) -> TrialRecord | None:
@@ -357,8 +390,10 @@ def epochs_of(trials: Iterable[TrialRecord]) -> Iterator[Epoch]:
 
 
 def has_rank(trial: TrialRecord) -> bool:
-    """Whether `trial` has a value to be ranked by: any state but FAIL, one epoch or more."""
-    return trial.state != State.FAIL and trial.value is not None and math.isfinite(trial.value)
+    """Whether `trial` has a value to be ranked by: any state but FAIL, no broken bound, one epoch
+    or more.
+    """
+    return not trial.is_infeasible and trial.value is not None and math.isfinite(trial.value)
 
 
 def rank_key(trial: TrialRecord) -> tuple[float, int]:

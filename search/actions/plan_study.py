@@ -7,6 +7,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from search.actions.check_bounds import check_bounds
 from search.actions.check_study import Checked, study_file
 from search.actions.space_source import (
     DEFAULT_EPOCHS,
@@ -15,6 +16,7 @@ from search.actions.space_source import (
 )
 from search.actions.warm_start import warmed
 from search.artifacts import join
+from search.bounds import early_bounds
 from search.datasets import data_source
 from search.datasets.samples import write_samples
 from search.datasets.split import Prepared
@@ -84,7 +86,9 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
         notices.append(
             f"the code of model {spec.model} has changed since the study began ({changes})"
         )
-    if stored is not None:
+    if stored is None:
+        check_bounds(usable, early_bounds(spec.bounds), checked.data)
+    else:
         check_goes_on(stored, spec, other_code=other_code)
     return Plan(
         spec,
@@ -124,6 +128,8 @@ def _as_begun(resolved: StudySpec, stored: StudySpec, checked: Checked) -> Study
         kept["strategy"] = stored.strategy  # whatever has become the default since
     if not checked.settings.objective:
         kept["objective"] = stored.objective
+    if not checked.settings.at_most:
+        kept["at_most"] = stored.at_most
     if resolved.data_digest == stored.data_digest:
         kept["data"] = stored.data  # the same images by another name
     return resolved.model_copy(update=kept)

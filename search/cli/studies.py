@@ -16,6 +16,7 @@ from search.errors import StudyError
 if TYPE_CHECKING:
     from search.actions.check_study import Checked, Request
     from search.actions.plan_study import Plan
+    from search.study.spec import StudySpec
     from search.worker.engines.protocol import Workers
 
 _EPILOG = """\b
@@ -165,6 +166,11 @@ def _search(
     return 0 if is_sound else 1
 
 
+def _goal(spec: "StudySpec") -> str:
+    objective = spec.first_objective
+    return f"the {'largest' if objective.is_maximized else 'smallest'} {objective.title}"
+
+
 def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
     from search.space.setting import n_trained
     from search.words import count
@@ -185,6 +191,7 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
             f"{spec.data}: {data.n_train:,} training, {data.n_val:,} validation and {data.n_test:,}"
             f" test images of {shape}, {data.n_classes} classes"
         ),
+        "objective": ", ".join([_goal(spec), *(f"{b.fact} ≤ {b.limit:g}" for b in spec.bounds)]),
         "space": f"{count(n_params, 'parameter')}, {n_settings:,} combinations in a full grid",
         "budget": ", ".join(limits),
         "finalists": finalists_words(spec),

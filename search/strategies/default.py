@@ -154,7 +154,7 @@ class DefaultStrategy:
         return [
             t
             for t in trials
-            if t.state != State.FAIL
+            if not t.is_infeasible
             and (t.total_epochs or self._max_epochs) > rung
             and not self._is_document(t)
         ]
@@ -183,7 +183,7 @@ class DefaultStrategy:
         key = (
             required,
             [
-                (t.number, t.state == State.FAIL, t.epochs, t.curve and t.best_so_far[-1])
+                (t.number, t.is_infeasible, t.epochs, t.curve and t.best_so_far[-1])
                 for t in instructive
             ],
         )

@@ -95,7 +95,7 @@ def _as_optuna(record: TrialRecord, kinds: Mapping[str, BaseDistribution]) -> Fr
             if (value := record.value_at(e)) is not None
         },
         user_attrs={},
-        system_attrs={FAILED_CONSTRAINT: 1.0 if record.state == State.FAIL else 0.0},
+        system_attrs={FAILED_CONSTRAINT: 1.0 if record.is_infeasible else 0.0},
         datetime_start=begun,
         datetime_complete=(record.ended or begun) if state.is_finished() else None,
     )

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from search.records import State, TrialRecord
+from search.records import TrialRecord
 from search.strategies.protocol import Decision, derive_seed, is_paused
 
 REDUCTION = 3
@@ -121,7 +121,7 @@ class HalvingStrategy:
         here = (
             t
             for t in trials
-            if t.epochs >= rung and t.state != State.FAIL and self._bracket(t.number) == bracket
+            if t.epochs >= rung and not t.is_infeasible and self._bracket(t.number) == bracket
         )
         reached = sorted((-t.best_so_far[rung - 1], t.number) for t in here)
         return [number for _, number in reached[: int(len(reached) * self._keep)]]

@@ -53,8 +53,8 @@ def derive_seed(seed: int, number: int) -> int:
 
 
 def is_paused(trial: TrialRecord) -> bool:
-    """Whether `trial` waits at a rung for promotion."""
-    return trial.state == State.WAITING and trial.paused
+    """Whether `trial` waits at a rung for a promotion that may come: it breaks no bound."""
+    return trial.state == State.WAITING and trial.paused and not trial.broken
 
 
 def identity(params: Mapping[str, Any], max_epochs: int) -> tuple[tuple[str, str], ...]:

@@ -80,7 +80,6 @@ def _explain(error: Any, origin: Mapping[str, str]) -> str:
             f"must be {words} {context[end]}" for end, words in _BOUND.items() if end in context
         ]
         rule = bounds[0] if bounds else _RULE.get(kind, error["msg"])
-    return (
-        f"{origin[key]}: {key} = {error['input']!r}"
-        f" {'is wrong: ' if kind == 'value_error' else ''}{rule}"
-    )
+    value = error["input"]
+    shown = ", ".join(map(str, value)) if isinstance(value, tuple) else repr(value)
+    return f"{origin[key]}: {key} = {shown} {'is wrong: ' if kind == 'value_error' else ''}{rule}"

@@ -9,6 +9,7 @@ _FIXED = (
     "data",
     "task",
     "objective",
+    "at_most",
     "epochs",
     "seed",
     "strategy",

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from search.bounds import bound_of, bound_text
 from search.errors import InputError
 from search.files import plain_name
 from search.objectives import objective_of, text_of
@@ -71,6 +72,14 @@ class Lasting(BaseModel):
         ),
     ] = ()
     """A spec has the names resolved; none of them in those of earlier versions: accuracy."""
+    at_most: Annotated[
+        tuple[str, ...],
+        Flag(
+            "A bound to be kept: n_params, model_mb, latency_ms, train_s or peak_device_mb;"
+            " repeatable.",
+            metavar="NAME=NUMBER",
+        ),
+    ] = ()
     timeout_s: Annotated[
         Seconds | None,
         Flag("Pause after this many seconds; the same command goes on.", make="TIMEOUT"),
@@ -187,6 +196,24 @@ class Settings(Lasting):
             return tuple(text_of(objective_of(text)) for text in texts)
         except InputError as error:
             raise ValueError(str(error).removeprefix("objective: ")) from error
+
+    @field_validator("at_most", mode="before")
+    @classmethod
+    def _bounds_are_numbers(cls, given: Any) -> Any:
+        texts = [given] if isinstance(given, str) else [*map(str, given or ())]
+        bounds, problems = {}, []
+        for text in texts:
+            try:
+                bound = bound_of(text)
+            except InputError as error:
+                problems += [problem.removeprefix("at_most: ") for problem in error.problems]
+            else:
+                bounds[bound.fact] = bound
+        if problems:
+            raise ValueError("; ".join(problems))
+        if len(bounds) < len(texts):
+            raise ValueError(f"give one bound for each, not {', '.join(texts)}")
+        return tuple(bound_text(bound) for bound in bounds.values())
 
     @field_validator("tracker", mode="before")
     @classmethod

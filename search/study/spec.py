@@ -5,9 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
+from search.bounds import bound_of
 from search.errors import InputError
 from search.objectives import default_objective, objective_of, text_of
-from search.records import Objective, Task
+from search.records import Bound, Objective, Task
 from search.space.space import Space
 from search.study.settings import Lasting
 from search.study.user_code import without_ours
@@ -80,6 +81,11 @@ class StudySpec(Lasting, _Subject):
     def first_objective(self) -> Objective:
         """What its trials are ranked by."""
         return objective_of(self.objective[0])
+
+    @property
+    def bounds(self) -> tuple[Bound, ...]:
+        """What it demands of networks."""
+        return tuple(map(bound_of, self.at_most))
 
     @property
     def search_space(self) -> Space:

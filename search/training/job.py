@@ -3,14 +3,14 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from search.records import Task
 
 _LATER = {"pixel_max": 255, "task": Task.CLASSIFICATION, "objective": "accuracy"}
-_PLACES = ("checkpoint", "evidence", "cache", "test_data", "model_file")
+_PLACES = ("at_most", "checkpoint", "evidence", "cache", "test_data", "model_file")
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Job:
     task: Task = Task.CLASSIFICATION
     objective: str = "accuracy"
     """What is measured on validation examples beside loss and accuracy."""
+    at_most: Mapping[str, float] = field(default_factory=dict)
+    """Bounds on what is known once the network is built; beyond them it isn't trained."""
     deterministic: bool = False
     """Whether each operation repeats its bits, on a GPU too, at the price of some speed."""
     train_on: str = "train"

@@ -12,7 +12,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from search.errors import TrialError
+from search.bounds import broken_text, early_facts
+from search.errors import TrialError, UnfitError
 from search.objectives import METRICS, Floats, objective_of
 from search.records import Ending
 from search.strategies.protocol import Decision
@@ -60,15 +61,20 @@ def train(
     called before the first epoch. Epochs that a checkpoint holds are reported again, since whoever
     listens may have missed the last.
 
-    Raises TrialError when the loss is not finite, InputError when the network can't be built, and
+    Raises TrialError when the loss is not finite, UnfitError when the network breaks a bound,
+    InputError when the network can't be built, and
     OSError when a checkpoint can't be read or the disk is full. A store that is out of reach while
     writing raises nothing.
     """
     network = build_network(job)
+    n_params = int(network.whole.count_params())
+    if broken := broken_text(job.at_most, early_facts(n_params)):
+        on_built(n_params)
+        raise UnfitError(broken)
     feed = read_feed(job)
     run = _Run(job, network, feed)
     history = run.restore()
-    on_built(int(network.whole.count_params()))
+    on_built(n_params)
     with _going_on_without("the network's layers"):
         write_network(job.evidence, job.number, network.whole)
     for metrics in history:

@@ -31,6 +31,9 @@ def store_end(ledger: Ledger, claim: Claim, outcome: Outcome, log: Path) -> Stat
         case Ending.STOP:
             ledger.prune(claim, trial.value, "stopped by the strategy", epochs, **facts)
             return State.PRUNED
+        case Ending.UNFIT:
+            ledger.prune(claim, None, outcome.reason, epochs, **facts)
+            return State.PRUNED
         case Ending.CANCEL:
             ledger.prune(claim, trial.value, CANCELLED_REASON, epochs, **facts)
             return State.PRUNED

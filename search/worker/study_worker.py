@@ -134,8 +134,10 @@ class StudyWorker:
         trials: Sequence[TrialRecord] = ()
         if not claim.new or self._strategy.looks:
             trials = self._outages.call(self._ledger.trials)
-        objective = self._ledger.spec.first_objective
-        unknown = TrialRecord(claim.number, State.RUNNING, {}, objective=objective)
+        spec = self._ledger.spec
+        unknown = TrialRecord(
+            claim.number, State.RUNNING, {}, objective=spec.first_objective, bounds=spec.bounds
+        )
         trial = next((t for t in trials if t.number == claim.number), unknown)
         here = self._environment(code)
         if trial.environments and self._is_other_code(trial.environments[-1], code):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from search.records import ACCURACY, Epoch, Objective, TrialRecord
+from search.records import ACCURACY, Bound, Epoch, Objective, TrialRecord
 from search.space.space import Space
 from search.strategies import Decision, Strategy
 from tests.study.helpers import epoch
@@ -22,9 +22,10 @@ def study(
     fails: int = 0,
     max_epochs: int = 9,
     objective: Objective = ACCURACY,
+    bounds: tuple[Bound, ...] = (),
 ) -> list[TrialRecord]:
     """A whole study with one worker, as a worker runs it. Every `fails`-th trial can't be
-    trained.
+    trained; a network has as many parameters as its setting has units.
     """
     trials: list[TrialRecord] = []
     while True:
@@ -36,7 +37,7 @@ def study(
             params = strategy.ask(trials, number) if number else space.document
             total = min(params.get("epochs", max_epochs), max_epochs)
             trial = TrialRecord(number, "RUNNING", params, total_epochs=total, objective=objective)
-            trials.append(trial)
+            trials.append(replace(trial, bounds=bounds, n_params=params.get("units")))
         elif not (trials[number].state == "WAITING" and trials[number].paused):
             raise AssertionError(f"trial {number} is not paused")
         trials[number] = train(
@@ -49,6 +50,8 @@ def train(
 ) -> TrialRecord:
     """The trial after a segment."""
     trial = replace(trials[number], state="RUNNING", paused=False)
+    if trial.broken:
+        return replace(trial, state="PRUNED")
     if fails:
         return replace(trial, state="FAIL", untrainable=True)
     while trial.epochs < (trial.total_epochs or 0):

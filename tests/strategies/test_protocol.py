@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from search.objectives import objective_of
+from search.records import Bound
 from search.space.space import Space
 from search.strategies import STRATEGIES, Strategy, derive_seed, make_strategy
 from search.strategies.protocol import identity
@@ -61,6 +62,21 @@ def distance(params: Mapping[str, Any], step: int) -> float:
     """Best at lr 0.01 and 64 units; the better, the longer it trains."""
     lr = abs(float(params.get("lr", 0.01)) - 0.01)
     return max(0.0, 0.9 - lr - abs(float(params.get("units", 64)) - 64) / 300) * (1 - 0.5 / step)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_networks_that_break_a_bound_count_and_are_learnt_from(name: str) -> None:
+    bounds = (Bound("n_params", 40),)
+    strategy = make(name, n_trials=40)
+    trials = study(strategy, SPACE, 40, lambda params, step: params["units"] / 300, bounds=bounds)
+    assert len(trials) == 40
+    broken = [t for t in trials if t.broken]
+    assert broken
+    assert all(t.state == "PRUNED" and not t.curve for t in broken)
+    assert max(t.params["units"] for t in trials if t.curve) <= 40
+    if name == "default":
+        # More units are better, and beyond the bound there is nothing.
+        assert sum(bool(t.broken) for t in trials[20:]) < sum(bool(t.broken) for t in trials[:20])
 
 
 def flat(params: Mapping[str, Any], step: int) -> float:

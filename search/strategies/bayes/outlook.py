@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from search.records import State, TrialRecord
+from search.records import TrialRecord
 from search.strategies.bayes.acquisition import log_improvement
 from search.strategies.bayes.curve_ends import extrapolate, unit
 from search.strategies.bayes.gaussian_process import GaussianProcess
@@ -39,7 +39,7 @@ class Outlook:
         self._points = encoding.features(self.rows)
         self._unit = unit(self.trials, steps[0]) if self.trials else 1.0
         ends, self._doubts = extrapolate(self.trials, steps, self._points, self._unit)
-        failed = np.array([t.state == State.FAIL for t in self.trials], dtype=bool)
+        failed = np.array([t.is_infeasible for t in self.trials], dtype=bool)
         valued = np.isfinite(ends) & ~failed
         self.n_valued = int(valued.sum())
         self.means = np.zeros(len(self.trials))
@@ -62,7 +62,7 @@ class Outlook:
         self._process = GaussianProcess(self._points[have], groups, scores[have], noise[have])
         self.means, variances = self._process.predict(self._points)
         self._best_mean = float(self.means[valued].max())
-        scores_shown = [t.score for t in self.trials if t.state != State.FAIL]
+        scores_shown = [t.score for t in self.trials if not t.is_infeasible]
         best = max(score for score in scores_shown if score is not None) / self._unit
         gains = log_improvement(self.means, np.sqrt(variances), (best - mean) / spread)
         numbers = [t.number for t in self.trials]

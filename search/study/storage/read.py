@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
 from pydantic import TypeAdapter
 
+from search.bounds import bound_of
 from search.errors import InputError
 from search.objectives import objective_of
-from search.records import ACCURACY, Objective, State, StudyRecord, TrialRecord, epoch_fields
+from search.records import ACCURACY, Bound, Objective, State, StudyRecord, TrialRecord, epoch_fields
 from search.registry import nearest
 from search.secret import masked
 from search.study.settings import FINAL, name_problem
@@ -30,6 +31,16 @@ _STUDY, _TRIAL = TypeAdapter(StudyRecord), TypeAdapter(TrialRecord)
 CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
 
 
+class Goal(NamedTuple):
+    """What a study is for."""
+
+    objective: Objective = ACCURACY
+    bounds: tuple[Bound, ...] = ()
+
+
+NO_GOAL = Goal()
+
+
 def read_study(storage: LedgerStorage, name: str, *, with_trials: bool = True) -> StudyRecord:
     """Study `name` with all its trials, or with none.
 
@@ -40,8 +51,8 @@ def read_study(storage: LedgerStorage, name: str, *, with_trials: bool = True) -
     rows = storage.read_trials(study_id, set(), -1) if with_trials else ()
     with decoding(name):
         spec = checked_spec(attrs["spec"])
-        objective = objective_in(spec)
-    trials = tuple(record_of(name, row, objective) for row in rows)
+        goal = goal_in(spec)
+    trials = tuple(record_of(name, row, goal) for row in rows)
     with decoding(name):
         environments = {
             k.removeprefix(ENVIRONMENT): v for k, v in attrs.items() if k.startswith(ENVIRONMENT)
@@ -62,18 +73,22 @@ def read_study(storage: LedgerStorage, name: str, *, with_trials: bool = True) -
                 "uid": attrs.get("uid", ""),
                 "made": attrs.get("made"),
                 "published": published,
-                "objective": objective,
+                "objective": goal.objective,
+                "bounds": goal.bounds,
             }
         )
 
 
-def objective_in(spec: Mapping[str, Any]) -> Objective:
+def goal_in(spec: Mapping[str, Any]) -> Goal:
     """What a study is for, by its stored `spec`; those of earlier versions for accuracy.
 
     Raises LookupError where it can't be read.
     """
     try:
-        return objective_of(spec["objective"][0]) if spec.get("objective") else ACCURACY
+        bounds = tuple(map(bound_of, spec.get("at_most", ())))
+        if not spec.get("objective"):
+            return Goal(bounds=bounds)
+        return Goal(objective_of(spec["objective"][0]), bounds)
     except InputError as error:
         raise LookupError(str(error)) from error
 
@@ -103,12 +118,10 @@ def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
 class TrialReader:
     """Reads one study's trials again and again, each time only rows that may have changed."""
 
-    def __init__(
-        self, storage: LedgerStorage, study_id: int, objective: Objective = ACCURACY
-    ) -> None:
+    def __init__(self, storage: LedgerStorage, study_id: int, goal: Goal = NO_GOAL) -> None:
         self._storage = storage
         self._study_id = study_id
-        self._objective = objective
+        self._goal = goal
         self._records: dict[int, TrialRecord] = {}
         """By row, in the order of their numbers: one transaction at a time starts trials."""
         self._pending: dict[int, tuple[TrialState, str | None] | None] = {}
@@ -125,7 +138,7 @@ class TrialReader:
             if m is None or m != marks.get(i) or m[0] == TrialState.RUNNING
         }
         for row in self._storage.read_trials(self._study_id, changed, self._newest):
-            self._records[row.trial_id] = record_of(row.study, row, self._objective)
+            self._records[row.trial_id] = record_of(row.study, row, self._goal)
             self._newest = max(self._newest, row.trial_id)
             if row.state.is_finished():
                 self._pending.pop(row.trial_id, None)
@@ -134,18 +147,18 @@ class TrialReader:
         return list(self._records.values())
 
 
-def record_of(study: str, row: StoredTrial, objective: Objective) -> TrialRecord:
+def record_of(study: str, row: StoredTrial, goal: Goal = NO_GOAL) -> TrialRecord:
     """A row of `study` as a record. Raises DamagedError when it can't be read."""
     with decoding(study, row.number):
-        return as_record(row, objective)
+        return as_record(row, goal)
 
 
 _MEASURED = {"loss", "accuracy", "lr"}
 """What every epoch has; what begins with val_ is missing where nothing validates."""
 
 
-def as_record(row: StoredTrial, objective: Objective = ACCURACY) -> TrialRecord:
-    """A storage row as a record of a study for `objective`."""
+def as_record(row: StoredTrial, goal: Goal = NO_GOAL) -> TrialRecord:
+    """A storage row as a record of a study for `goal`."""
     attrs = row.attrs
     untrainable = bool(attrs.get("untrainable", False))
     state = State(row.state.name)
@@ -175,7 +188,9 @@ def as_record(row: StoredTrial, objective: Objective = ACCURACY) -> TrialRecord:
             "peak_device_mb": attrs.get("peak_device_mb"),
             "started": _time(attrs.get("started"), row.started),
             "ended": _time(attrs.get("ended"), row.ended),
-            "objective": objective,
+            "objective": goal.objective,
+            "bounds": goal.bounds,
+            "latency_ms": attrs.get("latency_ms"),
         }
     )
     for epoch in record.curve:

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from sqlalchemy.orm import Session, aliased
 
 from search.errors import InputError, RetryLaterError
-from search.records import ACCURACY, Reported, TrialRecord
+from search.records import Reported, TrialRecord
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QUEUE, Place
@@ -150,7 +150,7 @@ def _read(
 ) -> list[tuple[int, TrialRecord]]:
     after = _LAST if newest is None else newest
     rows = storage.read_trials(study.study_id, chosen, after, limit=_CHUNK)
-    return [(row.trial_id, record_of(study.name, row, ACCURACY)) for row in rows]
+    return [(row.trial_id, record_of(study.name, row)) for row in rows]
 
 
 def put_cursor(

@@ -14,7 +14,7 @@ from typing import Any
 # had not.
 import tensorflow  # noqa: F401
 
-from search.errors import StudyError, TrialError
+from search.errors import StudyError, TrialError, UnfitError
 from search.records import Ending
 from search.strategies.protocol import Decision
 from search.text import cut, visible
@@ -44,6 +44,8 @@ def main(job: Job, worker: WorkerPipe, log: str) -> None:
 def as_failure(error: BaseException) -> Ended:
     """What to tell a worker of an `error` that ended the training."""
     match error:
+        case UnfitError():
+            return Ended(Ending.UNFIT, error.reason)
         case TrialError():
             return Ended(Ending.FAIL, error.reason, untrainable=True)
         case StudyError():

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from search.artifacts import join
+from search.bounds import early_bounds
 from search.datasets.split import Prepared
 from search.records import TrialRecord
 from search.space.hyper_choices import for_builder
@@ -46,7 +47,7 @@ def job_for(
     )
     replicate = spec.replicate(trial.number)
     if replicate is None:
-        return job
+        return replace(job, at_most=early_bounds(spec.bounds))
     return replace(
         job,
         total_epochs=replicate.epochs,
