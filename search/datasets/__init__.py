@@ -10,6 +10,7 @@ from search import registry
 from search.datasets import folder, npz
 from search.datasets.dataset import Dataset, from_arrays
 from search.datasets.examples import some
+from search.datasets.options import FILES, TABLES, Options, options_of
 from search.datasets.resize import Size, resized, size_of
 from search.errors import InputError
 from search.files import plain_name
@@ -19,25 +20,37 @@ from search.text import text_problem
 log = logging.getLogger(__name__)
 
 
-def load(data: str, task: Task | None = None) -> Dataset:
-    """Load a data set: a registered name, the path of an .npz file, or the path of a folder of
-    images by class.
+def load(
+    data: str,
+    task: Task | None = None,
+    *,
+    label: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+) -> Dataset:
+    """Load a data set: a registered name, or the path of an .npz file, of a table (.csv, .tsv,
+    .parquet) or of a folder of images by class.
 
-    What is no registered name is a path if it ends in .npz, has a path separator or exists:
-    `digits` is the registered set, `./digits` a folder. After an @ may stand a size that images are
-    brought to: `photos@64x64`. The file holds x_train and y_train, and may hold x_test, y_test,
-    x_val, y_val and class_names, as `from_arrays` takes them; `task` says what targets are where
-    they don't. The folder is laid out as `folder` says.
+    What is no registered name is a path if it ends so, has a path separator or exists: `digits` is
+    the registered set, `./digits` a folder. After an @ may stand a size that images are brought to:
+    `photos@64x64`; after a # of a file what `with_options` says, or a table's label:
+    `table.csv#price`; what is given here goes before it.
+
+    An .npz file holds x_train and y_train, and may hold x_test, y_test, x_val, y_val and
+    class_names, as `from_arrays` takes them; `task` says what targets are where they don't. A table
+    is read as `table.from_frame` says, a folder as `folder` does.
 
     Raises InputError with everything that is wrong: an unknown name, no source reachable, an
     unreadable file, or arrays that break a rule. A class without test examples is told in the log.
     """
-    source, text = _apart(data)
+    named, text = _options_apart(data)
+    options = Options(label, group, time, task).over(options_of(text))
+    source, text = _apart(named)
     size = size_of(text) if text else None
     if _is_path(source):
-        loaded = _load_path(source, data_name(data), size, task)
+        loaded = _load_path(source, data_name(named), size, options)
     else:
-        loaded = _load_registered(source, data, size, task)
+        loaded = _load_registered(source, data_name(named), size, options.task)
     if untested := _untested(loaded):
         log.warning(
             "%s: the test set has no %s of %s: what it measures says nothing of them",
@@ -61,26 +74,51 @@ def sized(data: str, size: str | None) -> str:
     return data if size is None else f"{data}@{size}"
 
 
+def with_options(data: str, options: Options) -> str:
+    """What names `data` read by `options`, which go before those that it names already.
+
+    Whoever loads the data by this name, or its `data_source`, needs nothing else. Raises InputError
+    for options of what is no file.
+    """
+    if not options.text:
+        return data
+    source, text = _options_apart(data)
+    if not source.lower().endswith(FILES):
+        raise InputError(f"DATA: {data}: --label, --group, --time and --task are for files alone")
+    return f"{source}#{options.over(options_of(text)).text}"
+
+
 def data_name(data: str) -> str:
-    """Give the short name that studies and folders use: a path's last part without .npz, fit for a
-    path; and the size.
+    """Give the short name that studies and folders use: a path's last part without .npz, .csv
+    …, fit for a path; and the size.
 
     A path never gets a registered name: what was found on that data says nothing about the user's
     own.
     """
-    source, size = _apart(data)
+    source, size = _apart(_options_apart(data)[0])
     if not _is_path(source):
         return _clean(f"{source}-{size}" if size else source)
     path = _absolute(source)
-    name = _clean(path.stem if _is_npz(source) else path.name)
+    name = _clean(path.stem if _is_file(source) else path.name)
     name = f"{name}-own" if name in registry.names(registry.DATASETS) else name
     return _clean(f"{name}-{size}") if size else name
 
 
 def data_source(data: str) -> str:
     """Give what loads the data from any working folder: a registered name, or an absolute path."""
-    source, size = _apart(data)
-    return sized(str(_absolute(source)), size or None) if _is_path(source) else data
+    named, text = _options_apart(data)
+    source, size = _apart(named)
+    if not _is_path(source):
+        return data
+    return with_options(sized(str(_absolute(source)), size or None), options_of(text))
+
+
+def _options_apart(data: str) -> tuple[str, str]:
+    """What names the data, and what is said of it after a #, if anything; a path may have a #."""
+    source, mark, text = data.rpartition("#")
+    if not mark or not _is_file(source) or _absolute(data).exists():
+        return data, ""
+    return source, text
 
 
 def _apart(data: str) -> tuple[str, str]:
@@ -92,38 +130,52 @@ def _apart(data: str) -> tuple[str, str]:
         or data in registry.names(registry.DATASETS)
         or _absolute(data).exists()
     )
-    return (data, "") if is_whole or _is_npz(size) else (source, size)
+    return (data, "") if is_whole or _is_file(size) else (source, size)
 
 
-def _load_registered(name: str, data: str, size: Size | None, task: Task | None) -> Dataset:
-    loaded = registry.load_loader(name)()
+def _load_registered(source: str, name: str, size: Size | None, task: Task | None) -> Dataset:
+    loaded = registry.load_loader(source)()
     if not isinstance(loaded, Dataset):
         raise InputError(
-            f"{name}: its loader must return search.datasets.dataset.Dataset, not {type(loaded)}"
+            f"{source}: its loader must return search.datasets.dataset.Dataset, not {type(loaded)}"
         )
-    checked = from_arrays(data_name(data), loaded.arrays, loaded.class_names, task or loaded.task)
+    checked = from_arrays(name, loaded.arrays, loaded.class_names, task or loaded.task)
     return resized(checked, size) if size else checked
 
 
-def _load_path(data: str, name: str, size: Size | None, task: Task | None) -> Dataset:
+def _load_path(data: str, name: str, size: Size | None, options: Options) -> Dataset:
     path = _absolute(data)
     if problem := text_problem(str(path)):
         raise InputError(f"DATA: {data!r}: a path {problem}, or rename it")
-    if path.is_dir() and not _is_npz(data):
+    if path.is_dir() and not _is_file(data):
         return folder.load(path, name, size)
-    if path.is_file() and _is_npz(data):
-        arrays = npz.load(path, name, task=task)
-        return resized(arrays, size) if size else arrays
+    if path.is_file() and _is_file(data):
+        load_file = _load_table if data.lower().endswith(TABLES) else _load_npz
+        read = load_file(path, name, options)
+        return resized(read, size) if size else read
     if path.is_file():
         raise InputError(
-            f"DATA: {data}: neither an .npz file nor a folder; unpack an archive and give its"
-            " folder"
+            f"DATA: {data}: neither an .npz file, a table ({', '.join(TABLES)}) nor a folder;"
+            " unpack an archive and give its folder"
         )
     near = registry.nearest(path.stem, registry.names(registry.DATASETS))
-    kind = "file" if _is_npz(data) else "folder"
+    kind = "file" if _is_file(data) else "folder"
     raise InputError(
         f"DATA: {data}: no such {kind}; check the path, or give a registered name: {near}"
     )
+
+
+def _load_table(path: Path, name: str, options: Options) -> Dataset:
+    from search.datasets import table  # noqa: PLC0415  pandas takes a second, for tables only
+
+    return table.load(path, name, options)
+
+
+def _load_npz(path: Path, name: str, options: Options) -> Dataset:
+    columns = [key for key in ("label", "group", "time") if getattr(options, key)]
+    if columns:
+        raise InputError(f"{path}: --{columns[0]} names a column of a table, which this is not")
+    return npz.load(path, name, task=options.task)
 
 
 def _is_path(data: str) -> bool:
@@ -131,14 +183,14 @@ def _is_path(data: str) -> bool:
         return False
     separators = {os.sep, os.altsep or os.sep}
     return (
-        _is_npz(data)
+        _is_file(data)
         or not separators.isdisjoint(data)
         or (data != "" and _absolute(data).exists())
     )
 
 
-def _is_npz(data: str) -> bool:
-    return data.lower().endswith(".npz")
+def _is_file(data: str) -> bool:
+    return data.lower().endswith(FILES)
 
 
 def _absolute(data: str) -> Path:

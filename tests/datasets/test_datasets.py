@@ -126,7 +126,7 @@ def test_names_and_sources_of_paths(tmp_path):
         ("./fashon", "DATA: ./fashon: no such folder; .*did you mean 'fashion'"),
         ("~nobody/photos", "DATA: ~nobody/photos: no such folder; .*known: cifar10, digits"),
         ("mnits.npz", "DATA: mnits.npz: no such file; .*did you mean 'mnist'"),
-        ("photos.zip", "photos.zip: neither an .npz file nor a folder; unpack"),
+        ("photos.zip", "photos.zip: neither an .npz file, a table .* nor a folder; unpack"),
     ],
 )
 def test_a_name_or_path_of_nothing(data, message, tmp_path):

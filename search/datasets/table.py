@@ -1,0 +1,204 @@
+"""A table as a data set: its columns as numbers, one of them or more to be predicted.
+
+Numeric and boolean columns are taken as they are; each text of a column of texts is a column of 0
+and 1, as far as training rows have it.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api import types
+
+from search.datasets.dataset import Array, Dataset, from_arrays
+from search.datasets.examples import some
+from search.datasets.options import Options
+from search.datasets.table_columns import column_problems
+from search.datasets.table_split import split_rows
+from search.errors import InputError
+from search.records import Task
+from search.registry import nearest
+from search.untrusted import check_memory, opened
+
+log = logging.getLogger(__name__)
+
+MOST_CLASSES = 20
+"""Whole numbers of a label column are classes as long as there are no more of them."""
+_SEPARATORS = ",;\t|"
+_GROWTH = {".csv": 4, ".tsv": 4, ".parquet": 10}
+"""How many times its size a file takes once it is read."""
+
+
+def load(path: Path, name: str, options: Options) -> Dataset:
+    """Load the table in a .csv, .tsv or .parquet file. Raises InputError as `from_frame` does, and
+    when it can't be read.
+    """
+    return from_frame(name, _read(path), options, place=str(path))
+
+
+def from_frame(
+    name: str,
+    frame: pd.DataFrame,
+    options: Options,
+    *,
+    place: str | None = None,
+) -> Dataset:
+    """The data set whose examples are the rows of `frame`, float32 (n, width).
+
+    A column `split` of train, test and val says which part a row is of; else a sixth of the rows is
+    to test on: by `group` or `time` of the `options`, or drawn by a fixed seed, the same share of
+    every class. Floats to be predicted are a regression, and so are whole numbers of more than
+    MOST_CLASSES values; texts, truth values and few whole numbers are classes; several columns of 0
+    and 1 are labels. `task` says otherwise. Which it is, is told in the log.
+
+    Raises InputError with all columns that can't be used: absent, of dates, of missing values.
+    """
+    place = place or name
+    labels = _label_columns(frame, options, place)
+    problems = column_problems(frame, labels, [c for c in (options.group, options.time) if c])
+    if problems:
+        raise InputError([f"{place}: {problem}" for problem in problems])
+    targets = frame[labels[0]] if len(labels) == 1 else frame[labels]
+    task = options.task or _task_of(targets, place)
+    try:
+        _check_numbers(frame[labels], task)
+        parts, others = split_rows(frame, targets, task, group=options.group, time=options.time)
+        features = frame.drop(columns=[*labels, *others])
+        examples, strange = _numbers(features, parts["train"])
+    except InputError as error:
+        raise InputError([f"{place}: {problem}" for problem in error.problems]) from error
+    if strange:
+        log.warning("%s: texts that no training row has count as none: %s", place, some(strange))
+    y = _targets(targets, task)
+    arrays: dict[str, Array] = {}
+    for part, rows in parts.items():
+        arrays |= {f"x_{part}": examples[rows], f"y_{part}": y[rows]}
+    is_named = len(labels) > 1 or task is Task.REGRESSION
+    return from_arrays(name, arrays, labels if is_named else None, task, place=place)
+
+
+def _read(path: Path) -> pd.DataFrame:
+    kind = path.suffix.lower()
+    check_memory(_GROWTH[kind] * path.stat().st_size, f"{path}: read as a table, it")
+    try:
+        with opened(path) as file:
+            if kind == ".parquet":
+                frame = pd.read_parquet(file)
+            else:
+                header = file.readline().decode("utf-8-sig", errors="replace")
+                file.seek(0)
+                separator = max(_SEPARATORS, key=header.count)
+                frame = pd.read_csv(file, sep=separator, low_memory=False, encoding="utf-8-sig")
+    except Exception as error:  # pandas and pyarrow have an error of their own for each fault
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(
+            f"{path}: not a readable table ({reason[0]}); write it with pandas.DataFrame.to_csv or"
+            " to_parquet"
+        ) from error
+    frame.columns = [str(column).strip() for column in frame.columns]
+    nameless = [column for column in frame.columns if column.startswith("Unnamed: ")]
+    if nameless:
+        log.warning("%s: %d columns without a name are left out", path, len(nameless))
+    return frame.drop(columns=nameless)
+
+
+def _label_columns(frame: pd.DataFrame, options: Options, place: str) -> list[str]:
+    """The columns to predict. Raises InputError for columns that are not there."""
+    columns = list(frame.columns)
+    if options.label is None:
+        raise InputError(
+            f"{place}: which column is to be predicted? give --label NAME, one of {some(columns)}"
+        )
+    labels = [options.label]
+    if options.label not in columns and "," in options.label:
+        labels = [label.strip() for label in options.label.split(",")]
+    asked = {"--group": options.group, "--time": options.time}
+    problems = []
+    for flag, column in [*(("--label", label) for label in labels), *asked.items()]:
+        if column is not None and column not in columns:
+            problems.append(f"{flag}: there is no column {column!r}; {nearest(column, columns)}")
+    if doubled := sorted({c for c in columns if columns.count(c) > 1}):
+        problems.append(f"columns must have names of their own, but several are {some(doubled)}")
+    if len(columns) == len(labels):
+        problems.append("there are no columns beside the label; what is it to be told by?")
+    if problems:
+        raise InputError([f"{place}: {problem}" for problem in problems])
+    return labels
+
+
+def _task_of(targets: "pd.Series[Any] | pd.DataFrame", place: str) -> Task:
+    if isinstance(targets, pd.DataFrame):
+        is_bits = bool(targets.isin([0, 1]).all(axis=None))
+        return Task.MULTILABEL if is_bits else Task.REGRESSION
+    n_values = targets.nunique()
+    if types.is_float_dtype(targets):
+        task, reason = Task.REGRESSION, "it holds floats"
+    elif types.is_bool_dtype(targets) or not types.is_numeric_dtype(targets):
+        task, reason = Task.CLASSIFICATION, f"it holds {n_values} names"
+    elif n_values <= MOST_CLASSES:
+        task, reason = Task.CLASSIFICATION, f"it holds {n_values} whole numbers"
+    else:
+        reason = f"it holds {n_values} whole numbers, more than {MOST_CLASSES}"
+        task = Task.REGRESSION
+    log.info("%s: label %s: %s, so the task is %s", place, targets.name, reason, task)
+    return task
+
+
+def _check_numbers(labels: pd.DataFrame, task: Task) -> None:
+    """Raise InputError for columns that must be numbers and are not."""
+    if task is Task.REGRESSION or labels.shape[1] > 1:
+        others = [name for name in labels if not types.is_numeric_dtype(labels[name])]
+        if others:
+            reason = "several columns" if labels.shape[1] > 1 else f"the task {task}"
+            raise InputError(f"--label: {reason} must be numbers, but {some(others)} holds texts")
+
+
+def _targets(targets: "pd.Series[Any] | pd.DataFrame", task: Task) -> Array:
+    if isinstance(targets, pd.DataFrame):
+        return np.asarray(targets.astype(np.float64))
+    is_numeric = types.is_numeric_dtype(targets) and not types.is_bool_dtype(targets)
+    if not is_numeric:
+        return np.asarray(targets.astype(str), dtype=str)
+    dtype = np.float64 if task is Task.REGRESSION or types.is_float_dtype(targets) else np.int64
+    return np.asarray(targets, dtype=dtype)
+
+
+def _numbers(
+    features: pd.DataFrame, train: NDArray[np.bool_]
+) -> tuple[NDArray[np.float32], list[str]]:
+    """All rows as numbers, and the texts, each with its column, that no row in `train` has."""
+    columns: dict[str, Sequence[str] | None] = {}
+    for column in features.columns:
+        if types.is_numeric_dtype(features[column]):
+            columns[column] = None
+        else:
+            columns[column] = sorted(set(features.loc[train, column].astype(str)))
+    width = sum(1 if texts is None else len(texts) for texts in columns.values())
+    check_memory(len(features) * width * 4 * 2, f"{width:,} columns for each text or number")
+    numbers = np.zeros((len(features), width), np.float32)
+    return numbers, _fill(numbers, features, columns)
+
+
+def _fill(
+    numbers: NDArray[np.float32],
+    features: pd.DataFrame,
+    columns: Mapping[str, Sequence[str] | None],
+) -> list[str]:
+    strange = []
+    at = 0
+    for column, texts in columns.items():
+        if texts is None:
+            numbers[:, at] = features[column].to_numpy(np.float32)
+            at += 1
+            continue
+        values = features[column].astype(str)
+        codes = pd.Index(texts).get_indexer(pd.Index(values))
+        rows = np.flatnonzero(codes >= 0)
+        numbers[rows, at + codes[rows]] = 1
+        strange += [f"{column} = {text}" for text in sorted(set(values[codes < 0]))]
+        at += len(texts)
+    return strange
