@@ -186,19 +186,21 @@ _OF_KERAS = {
     " binary_accuracy categorical_accuracy sparse_categorical_accuracy top_k_categorical_accuracy"
     " sparse_top_k_categorical_accuracy precision_at_recall recall_at_precision"
     " sensitivity_at_specificity specificity_at_sensitivity mean_io_u one_hot_io_u"
-    " concordance_correlation pearson_correlation",
+    " concordance_correlation pearson_correlation true_positives true_negatives",
     False: "loss binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy hinge"
-    " squared_hinge categorical_hinge kl_divergence poisson log_cosh mae mse mape msle rmse"
-    " mean_absolute_error mean_squared_error root_mean_squared_error mean_absolute_percentage_error"
-    " mean_squared_logarithmic_error false_positives false_negatives",
+    " squared_hinge categorical_hinge kl_divergence poisson log_cosh log_cosh_error mae mse mape"
+    " msle rmse mean_absolute_error mean_squared_error root_mean_squared_error"
+    " mean_absolute_percentage_error mean_squared_logarithmic_error false_positives"
+    " false_negatives",
 }
 OF_KERAS = {name: is_more for is_more, names in _OF_KERAS.items() for name in names.split()}
 """Keras' metrics by the names that it logs them under, and whether more is better."""
-_OF_NUMBERS = """loss poisson log_cosh mae mse mape msle rmse mean_absolute_error
-    mean_squared_error root_mean_squared_error mean_absolute_percentage_error
+_OF_NUMBERS = """loss poisson log_cosh log_cosh_error mae mse mape msle rmse
+    mean_absolute_error mean_squared_error root_mean_squared_error mean_absolute_percentage_error
     mean_squared_logarithmic_error r2_score cosine_similarity concordance_correlation
     pearson_correlation"""
 """Those of them that compare numbers; the others want classes."""
+_CLASSES_OF_KERAS = {name.replace("_", ""): name for name in OF_KERAS}
 _LOGGED = {f"val_{name}" for name in OF_KERAS}
 DEFAULTS = {Task.REGRESSION: "mse"}
 """What a search of each task is for unless it says; of the others, accuracy."""
@@ -220,6 +222,8 @@ def objective_of(text: str) -> Objective:
     name, _, way = text.strip().rpartition(":")
     if not name or way not in _WAYS:
         name, way = text.strip(), ""
+    if not name.islower():  # Keras' class, AUC or MeanSquaredError
+        name = _CLASSES_OF_KERAS.get(name.lower(), name)
     direction = _direction(name)
     if direction is not None and way and _WAYS[way] is not direction:
         rule = f"objective: {name} is made {'larger' if direction else 'smaller'}, not :{way}"

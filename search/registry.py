@@ -32,6 +32,8 @@ _BUILDER = (
 )
 _HP = ("hp", "hps", "hyperparameters", "hyper_parameters")
 """What the one argument of a function for KerasTuner is called."""
+_MEASURE = "function(y_true, y_pred) -> float"
+_OBJECTIVES = "gridless.objectives"
 _LOADER = "load() -> Dataset"
 _SAFE_PATH, _BY_US = "PYTHONSAFEPATH", "gridless"
 
@@ -83,6 +85,14 @@ def load_loader(name: str) -> Callable[[], Any]:
     return _load(DATASETS, name, _LOADER, lambda source: _fits(source, 0, ()))
 
 
+def load_function(name: str) -> Callable[..., Any]:
+    """The function `package.module:function` of two arguments. Raises as `load_builder`."""
+    if not EntryPoint.pattern.fullmatch(name):
+        raise InputError(f"objective: {name!r} must be written as package.module:function")
+    point = EntryPoint(name, name, _OBJECTIVES)
+    return _loaded(point, _MEASURE, lambda source: _fits(source, 2, ()))
+
+
 def is_hypermodel(source: object) -> bool:
     """Whether `source` is a HyperModel, class or instance; told without loading KerasTuner."""
     return callable(getattr(source, "build", None)) and hasattr(source, "declare_hyperparameters")
@@ -103,7 +113,9 @@ def takes_hp(source: object) -> bool:
 
 
 def _is_builder(source: object) -> bool:
-    return takes_hp(source) or _fits(source, 1, ("input_shape", "n_classes"))
+    facts = ("input_shape", "n_classes")
+    fits = _fits(source, 1, facts) or _fits(source, 1, (*facts, "task"))
+    return fits or takes_hp(source)
 
 
 def _load(
@@ -111,7 +123,10 @@ def _load(
 ) -> Callable[..., Any]:
     if problem := check_name(group, name):
         raise InputError(problem)
-    point = _entry_point(group, name)
+    return _loaded(_entry_point(group, name), contract, fits)
+
+
+def _loaded(point: EntryPoint, contract: str, fits: Callable[[object], bool]) -> Callable[..., Any]:
     try:
         with _importing():
             function = point.load()
@@ -123,7 +138,8 @@ def _load(
     if not fits(function):
         hidden = _hidden(point.module)
         raise InputError(
-            f"{name}: {point.value} must be callable as {contract}{f'; {hidden}' if hidden else ''}"
+            f"{point.name}: {point.value} must be callable as {contract}"
+            f"{f'; {hidden}' if hidden else ''}"
         )
     return function  # type: ignore[no-any-return]
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from search.records import Task
 from search.space.conditions import learned
 from search.space.from_kerastuner import space_from
 from search.space.hyper_choices import FOUND, Hyper, fits
@@ -26,13 +27,20 @@ class FoundSpace:
     notices: tuple[str, ...]
 
 
-def find(model: str, *, input_shape: tuple[int, ...], n_classes: int) -> FoundSpace | None:
+def find(
+    model: str,
+    *,
+    input_shape: tuple[int, ...],
+    n_classes: int,
+    task: Task = Task.CLASSIFICATION,
+) -> FoundSpace | None:
     """The space of a model for KerasTuner, built in a fresh process; None for a model that is none.
 
     Raises InputError when it can't be loaded or built, or asks for what a space can't hold, and
     StudyError when the process breaks.
     """
-    answer = ask({"discover": {"model": model, "input_shape": input_shape, "n_classes": n_classes}})
+    facts = {"input_shape": input_shape, "n_classes": n_classes, "task": task}
+    answer = ask({"discover": {"model": model, **facts}})
     if answer["hyperparameters"] is None:
         return None
     hypers = hypers_of(answer)
@@ -80,10 +88,12 @@ def explore(question: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(builder, HyperBuilder):
         return {"hyperparameters": None}
     shape, n_classes = tuple(question["input_shape"]), question["n_classes"]
+    task = Task(question["task"])
 
     def build(hp: Any) -> bool:
         try:
-            return bool(fitted(builder.build(hp, shape, n_classes), shape, n_classes).compiled)
+            model = builder.build(hp, shape, n_classes)
+            return bool(fitted(model, shape, n_classes, task).compiled)
         finally:
             keras.backend.clear_session()
 

@@ -1,6 +1,7 @@
 """What is kept of a trial for people to look at: layers, predictions and mistakes."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,51 +10,97 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.artifacts import join, whole
-from search.training.train_loop import Images, Labels
+from search.objectives import METRICS, Floats, Truth, decided
+from search.records import Task
+from search.training.feed import Part
 
+_MAX_VALUES = 1000
+"""A row of more numbers says nothing to anybody."""
 MAX_WRONG = 48
 """Misclassified images that are kept, the most confident first."""
-_LEAST = 1e-7
 
 
-def scores(probabilities: NDArray[np.float32], labels: Labels) -> dict[str, float]:
-    """Mean cross-entropy (nats) and accuracy (a fraction) of probabilities (n, n_classes)."""
-    of_labels = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    accuracy = float((probabilities.argmax(axis=1) == labels).mean())
-    # Not by clipping with NumPy's clip, which would turn a NaN into a number.
-    return {"loss": float(-np.log(np.maximum(of_labels, _LEAST)).mean()), "accuracy": accuracy}
+def scores(predicted: Floats, labels: Truth, task: Task) -> dict[str, float]:
+    """The mean loss of predictions (n, n_classes), and of classes the accuracy, a fraction.
 
-
-def write_predictions(
-    folder: str | Path,
-    number: int,
-    *,
-    split: str,
-    step: int,
-    probabilities: NDArray[np.float32],
-    labels: Labels,
-    images: Images,
-) -> None:
-    """Keep what trial `number` predicted after epoch `step` as trial-NNNN.npz, its worst mistakes
-    with their images.
-
-    `probabilities` (n, n_classes), `labels` (n,), `images` uint8 (n, h, w, c); `folder` is a path
-    or a store's URL. Raises OSError.
+    The loss of classes and labels is the cross-entropy in nats, of numbers the squared error.
     """
-    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
-    wrong = np.flatnonzero(predicted != labels)
-    worst = wrong[np.argsort(-confidence[wrong], kind="stable")[:MAX_WRONG]]
+    if task is Task.REGRESSION:
+        return {"loss": METRICS["mse"].measure(labels, predicted)}
+    return {
+        "loss": METRICS["log_loss"].measure(labels, predicted),
+        "accuracy": METRICS["accuracy"].measure(labels, predicted),
+    }
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What a network said of every example of one split, and what that is worth."""
+
+    split: str
+    step: int
+    """The epoch whose weights made it."""
+    task: Task
+    predicted: Floats
+    """Probabilities (n, n_classes), of a regression numbers (n, width)."""
+    part: Part
+    """The examples, with labels as they are stored."""
+    shares: NDArray[np.float32] | None = None
+    """What each example, or group of them, has to the objective's value; None where nobody asks, or
+    where labels and decisions say it.
+    """
+    keeps_probabilities: bool = False
+
+
+def write_predictions(folder: str | Path, number: int, judged: Judged) -> None:
+    """Keep what trial `number` said as trial-NNNN.npz. Raises OSError.
+
+    `folder` is a path or a store's URL. Kept are `true` and `predicted`, of classes (n,) with
+    `confidence` and the worst mistakes, of labels rows of 0 and 1, of numbers float32 (n, width).
+    """
+    match judged.task:
+        case Task.REGRESSION:
+            said: dict[str, Any] = {
+                "true": judged.part.labels.astype(np.float32),
+                "predicted": judged.predicted.astype(np.float32),
+            }
+        case Task.MULTILABEL:
+            said = {
+                "true": judged.part.labels.astype(np.uint8),
+                "predicted": decided(judged.predicted, judged.task).astype(np.uint8),
+            }
+        case _:
+            said = _of_classes(judged.predicted, judged.part)
+    others: dict[str, Any] = {}
+    if judged.keeps_probabilities and judged.task is not Task.REGRESSION:
+        others["probabilities"] = judged.predicted.astype(np.float16)
+    if judged.shares is not None:
+        others["shares"] = judged.shares.astype(np.float32)
     with whole(join(folder, f"trial-{number:04d}.npz")) as file:
         np.savez_compressed(
-            file,
-            split=np.array(split),
-            step=np.array(step),
-            true=np.asarray(labels, dtype=np.uint16),
-            predicted=predicted.astype(np.uint16),
-            confidence=confidence.astype(np.float32),
-            wrong_index=worst,
-            wrong_images=np.asarray(images[worst]),
+            file, split=np.array(judged.split), step=np.array(judged.step), **said, **others
         )
+
+
+def _of_classes(probabilities: Floats, part: Part) -> dict[str, NDArray[Any]]:
+    """What is kept of probabilities (n, n_classes): decisions, and mistakes, the most confident
+    first, with their images or, where these are small rows of numbers, their values.
+    """
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    wrong = np.flatnonzero(predicted != part.labels)
+    worst = wrong[np.argsort(-confidence[wrong], kind="stable")[:MAX_WRONG]]
+    said: dict[str, NDArray[Any]] = {
+        "true": np.asarray(part.labels, dtype=np.uint16),
+        "predicted": predicted.astype(np.uint16),
+        "confidence": confidence.astype(np.float32),
+        "wrong_index": worst,
+    }
+    examples = part.images
+    if examples.ndim == 4 and examples.dtype == np.uint8:
+        said["wrong_images"] = np.asarray(examples[worst])
+    elif examples.ndim == 2 and examples.shape[1] <= _MAX_VALUES:
+        said["wrong_values"] = np.asarray(examples[worst])
+    return said
 
 
 def write_network(folder: str | Path, number: int, model: keras.Model) -> None:

@@ -39,6 +39,11 @@ def reason_of(error: BaseException) -> str:
     return visible(place + what.strip().rstrip(":"))
 
 
+def place_of(file: str, line: int) -> str | None:
+    """`file:line` of the user's code; None of others'."""
+    return _shown(file, line) if _is_users(file) else None
+
+
 def _statement(lines: list[str]) -> str:
     """The line of an exception's text that says what happened, without the framework's words."""
     if end := [i for i, line in enumerate(lines) if _END.match(line)]:

@@ -14,6 +14,7 @@ from typing import Any
 import keras
 
 from search.errors import InputError
+from search.records import Task
 from search.registry import is_hypermodel, load_builder, takes_hp
 from search.space.from_kerastuner import LOOSE, names_of
 from search.space.hyper_choices import (
@@ -39,22 +40,28 @@ class Builder:
         self._source = source
 
     def __call__(
-        self, params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int
+        self,
+        params: Mapping[str, Any],
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        task: Task = Task.CLASSIFICATION,
     ) -> keras.Model:
-        """The network of a setting, built. Raises InputError when it is none for such images."""
+        """The network of a setting, built. Raises InputError when it is none for such examples.
+
+        A builder that has an argument `task` is told it.
+        """
         reader = params if isinstance(params, Params) else Params(params)
-        return shaped(
-            self._source(reader, input_shape=input_shape, n_classes=n_classes),
-            input_shape,
-            n_classes,
-        )
+        facts: dict[str, Any] = {"input_shape": input_shape, "n_classes": n_classes}
+        if "task" in inspect.signature(self._source).parameters:
+            facts["task"] = task
+        return shaped(self._source(reader, **facts), input_shape, n_classes, task)
 
 
 class HyperBuilder:
     """What KerasTuner builds by, callable as every builder is.
 
-    A model that it compiled stays compiled, with a loss that takes labels as numbers: its optimizer
-    and loss are kept.
+    A model that it compiled stays compiled: its optimizer, loss and metrics are kept.
     """
 
     def __init__(self, source: Any) -> None:
@@ -62,14 +69,18 @@ class HyperBuilder:
         self._source = source
 
     def __call__(
-        self, params: Mapping[str, Any], *, input_shape: tuple[int, int, int], n_classes: int
+        self,
+        params: Mapping[str, Any],
+        *,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        task: Task = Task.CLASSIFICATION,
     ) -> keras.Model:
-        """A setting's network. Raises InputError when it, or its loss, is none for such images."""
-        return fitted(
-            self.build(setting_hp(params), input_shape, n_classes), input_shape, n_classes
-        )
+        """A setting's network. Raises InputError when it, or its loss, is none for such data."""
+        model = self.build(setting_hp(params), input_shape, n_classes)
+        return fitted(model, input_shape, n_classes, task)
 
-    def build(self, hp: Any, input_shape: tuple[int, int, int], n_classes: int) -> Any:
+    def build(self, hp: Any, input_shape: tuple[int, ...], n_classes: int) -> Any:
         """What KerasTuner would get for `hp`."""
         if not is_hypermodel(self._source):
             return self._source(hp)
@@ -81,7 +92,7 @@ class HyperBuilder:
         model.declare_hyperparameters(hp)
         return model.build(hp)
 
-    def _facts(self, input_shape: tuple[int, int, int], n_classes: int) -> dict[str, Any]:
+    def _facts(self, input_shape: tuple[int, ...], n_classes: int) -> dict[str, Any]:
         """What the class can be told of the data: arguments of the usual names."""
         facts = dict.fromkeys(_SHAPE_NAMES, input_shape) | dict.fromkeys(_CLASS_NAMES, n_classes)
         return {

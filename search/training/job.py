@@ -25,6 +25,7 @@ class Job:
     data: str
     """A folder with training and validation arrays only."""
     input_shape: tuple[int, ...]
+    """Of one example: (height, width, channels) of an image."""
     n_classes: int
     checkpoint: str
     """A file, by its path or a store's URL."""

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.errors import InputError
+from search.objectives import objective_of
 from search.processes import loading_for_good, stay_kept
+from search.records import Task
 from search.registry import become_users
 from search.space.from_kerastuner import COMPILED
 from search.space.hyper_choices import for_builder
@@ -21,11 +23,13 @@ from search.training.model_process import MARK
 from search.training.params_read import Recorder
 from search.training.probe import Question
 
+_FACTS = ("input_shape", "n_classes", "task")
+
 
 def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:
     """What is answered to one of the questions that `probe`, `discovery` and `kept` ask."""
     if "build" in question:
-        networks = [Question(**row) for row in question["build"]]
+        networks = [Question(**{**row, "task": Task(row["task"])}) for row in question["build"]]
         return {"built": [_build(network, weights=question["weights"]) for network in networks]}
     if "verify" in question:
         from search.training.inference import verified  # noqa: PLC0415  # loads Keras
@@ -46,9 +50,9 @@ def _build(network: Question, *, weights: bool) -> tuple[int | None, str | None]
 
     try:
         model, _ = build_whole(
-            network.model, network.setting, network.input_shape, network.n_classes
+            network.model, network.setting, network.input_shape, network.n_classes, network.task
         )
-        outputs_of(model, network.input_shape)
+        outputs_of(model, network.input_shape, network.task)
         if weights:
             load_weights(model, network.setting)
         return int(model.count_params()), None
@@ -59,13 +63,19 @@ def _build(network: Question, *, weights: bool) -> tuple[int | None, str | None]
 
 
 def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
+    from search.training.measure import check_objectives, is_logged  # noqa: PLC0415  loads Keras
+
     space = Space.from_dict(question["space"])
+    shape, n_classes = tuple(question["input_shape"]), question["n_classes"]
+    task = Task(question["task"])
     if question["weights"] and space.document.get("weights", "none") != "none":
-        facts = {"input_shape": question["input_shape"], "n_classes": question["n_classes"]}
-        _, error = _build(Question.of(space, space.document, **facts), weights=True)
+        document = Question.of(space, space.document, shape, n_classes, task)
+        _, error = _build(document, weights=True)
         if error:
             raise InputError(error)
-    builds = _Builds(space, tuple(question["input_shape"]), question["n_classes"])
+    objectives = [objective_of(text) for text in question["objectives"]]
+    logs = task is Task.REGRESSION or any(is_logged(objective) for objective in objectives)
+    builds = _Builds(space, shape, n_classes, task, question["targets"], logs=logs)
     settings = space.corners() if question["corners"] else [space.document]
     corners = [builds.corner(setting) for setting in settings]
     sound = next((c["setting"] for c in corners if c["error"] is None), None)
@@ -73,6 +83,8 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
         # The document's own setting can't be built here: look for one that can among all corners.
         return _probe({**question, "corners": True})
     unbuildable = {} if sound is None else _unbuildable(space, sound, builds)
+    if sound is not None:
+        check_objectives(objectives, builds.logged, task, n_classes)
     unread = [n for n in space.params if n not in builds.names_read]
     return {
         "corners": corners,
@@ -98,15 +110,33 @@ class _Build(NamedTuple):
 class _Builds:
     """Networks of one model, one for all settings that agree in what its builder reads."""
 
-    def __init__(self, space: Space, input_shape: tuple[int, ...], n_classes: int) -> None:
+    def __init__(
+        self,
+        space: Space,
+        input_shape: tuple[int, ...],
+        n_classes: int,
+        task: Task,
+        targets: tuple[float, float] | None,
+        *,
+        logs: bool,
+    ) -> None:
+        """`logs`: whether what the networks log of validation data is asked for."""
         from search.training.hypermodel import HyperBuilder, builder_of  # noqa: PLC0415
         from search.training.recipe import training_params  # noqa: PLC0415
 
         self._build = builder_of(space.model)
-        self._facts: dict[str, Any] = {"input_shape": input_shape, "n_classes": n_classes}
+        self._facts: dict[str, Any] = {
+            "input_shape": input_shape,
+            "n_classes": n_classes,
+            "task": task,
+        }
+        self._targets = targets
         self._space = space
         self._builds: list[_Build] = []
         self._remarks: list[list[str]] = []
+        self._logs = logs
+        self.logged: list[tuple[str, ...]] = []
+        """What each network logs of validation data, where that is asked for."""
         self._is_hp = isinstance(self._build, HyperBuilder)
         self.names_read = set(training_params()) - set(COMPILED if self._is_hp else ())
 
@@ -127,6 +157,15 @@ class _Builds:
             lines.append(remark if is_of_all else f"with some settings, {remark}")
         return lines
 
+    def _names_logged(self, model: Any) -> tuple[str, ...]:
+        from search.training.classifier_outputs import outputs_of  # noqa: PLC0415
+        from search.training.own_log import logged_names  # noqa: PLC0415
+
+        shape, n_classes, task = (self._facts[name] for name in _FACTS)
+        outputs = outputs_of(model, shape, task, self._targets)
+        is_kept = self._is_hp and bool(model.compiled)
+        return logged_names(model, outputs, n_classes, is_kept=is_kept)
+
     def _try(self, setting: Mapping[str, Any]) -> _Build:
         import keras  # noqa: PLC0415  only the probe's own process loads it
 
@@ -140,7 +179,17 @@ class _Builds:
             n_params = int(model.count_params())
             if not model.compiled:
                 self.names_read |= set(COMPILED)
-            self._remarks.append(remarks(model, self._facts["input_shape"], is_hp=self._is_hp))
+            if self._logs:
+                self.logged.append(self._names_logged(model))
+            self._remarks.append(
+                remarks(
+                    model,
+                    self._facts["input_shape"],
+                    is_hp=self._is_hp,
+                    task=self._facts["task"],
+                    targets=self._targets,
+                )
+            )
         except BaseException as problem:  # whatever a builder raises, the setting can't be built
             n_params, error = None, reason_of(problem)
         finally:

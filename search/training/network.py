@@ -9,13 +9,20 @@ import keras
 import numpy as np
 
 from search.datasets.split import read_split
+from search.records import Task
 from search.training.augment import augmentation
-from search.training.classifier_outputs import Outputs, is_random, last_operation, outputs_of
+from search.training.classifier_outputs import (
+    Outputs,
+    Range,
+    is_random,
+    last_operation,
+    outputs_of,
+)
 from search.training.determinism import be_deterministic
 from search.training.features import cached_features, split_frozen
 from search.training.hypermodel import HyperBuilder, builder_of
 from search.training.job import Job
-from search.training.own_compile import matching
+from search.training.own_compile import matching, only_loss
 from search.training.pretrained import load_weights
 from search.training.scaling import Scaling, standard
 from search.training.train_loop import Images, Prepare
@@ -73,7 +80,7 @@ def build_network(job: Job) -> Network:
     keras.utils.set_random_seed(job.seed)
     if job.deterministic:
         be_deterministic()
-    whole, compiled = build_whole(job.model, job.params, job.input_shape, job.n_classes)
+    whole, compiled = build_whole(job.model, job.params, job.input_shape, job.n_classes, job.task)
     weights = load_weights(whole, job.params)
     augment = augmentation(job.params, job.input_shape)
     scaling = _scaling_of(job)
@@ -88,19 +95,22 @@ def build_network(job: Job) -> Network:
         weights,
         scaling,
         compiled,
-        outputs_of(whole, job.input_shape),
+        outputs_of(whole, job.input_shape, job.task),
     )
 
 
 def build_whole(
-    model: str, params: Mapping[str, Any], input_shape: Sequence[int], n_classes: int
+    model: str,
+    params: Mapping[str, Any],
+    input_shape: Sequence[int],
+    n_classes: int,
+    task: Task = Task.CLASSIFICATION,
 ) -> tuple[keras.Model, bool]:
     """The network that the builder of `model` makes, under Keras' dtype policy of now, and whether
-    it compiled itself in a way that counts. Raises InputError when it is none for such images.
+    it compiled itself in a way that counts. Raises InputError when it is none for such data.
     """
     build = builder_of(model)
-    height, width, channels = input_shape
-    whole = build(params, input_shape=(height, width, channels), n_classes=n_classes)
+    whole = build(params, input_shape=tuple(input_shape), n_classes=n_classes, task=task)
     last = last_operation(whole)
     if (
         keras.config.dtype_policy().name != "float32"
@@ -112,18 +122,27 @@ def build_whole(
     return whole, isinstance(build, HyperBuilder) and bool(whole.compiled)
 
 
-def remarks(whole: keras.Model, input_shape: tuple[int, int, int], *, is_hp: bool) -> list[str]:
+def remarks(
+    whole: keras.Model,
+    input_shape: tuple[int, ...],
+    *,
+    is_hp: bool,
+    task: Task = Task.CLASSIFICATION,
+    targets: Range | None = None,
+) -> list[str]:
     """What a user should know of the network `whole`, of a builder for KerasTuner if `is_hp`,
     before it is trained.
 
-    Raises InputError when its outputs are neither probabilities nor logits.
+    `targets` is the range of a regression's. Raises InputError when its outputs are nothing of the
+    `task`.
     """
-    outputs, remarked = outputs_of(whole, input_shape), []
+    outputs, remarked = outputs_of(whole, input_shape, task, targets), []
     is_kept = is_hp and whole.compiled
-    if outputs is Outputs.LOGITS:
+    if outputs.is_logits:
+        function = "softmax" if outputs is Outputs.LOGITS else "sigmoid"
         remarked.append(
-            "the outputs are logits: softmax makes probabilities of them wherever these are scored"
-            " or kept"
+            f"the outputs are logits: {function} makes probabilities of them wherever these are"
+            " scored or kept"
         )
     if outputs is Outputs.SCORES:
         rule = (
@@ -140,8 +159,8 @@ def remarks(whole: keras.Model, input_shape: tuple[int, int, int], *, is_hp: boo
             "the builder's compile() is replaced by the setting's optimizer, rate and loss;"
             f" {remedy}"
         )
-    if is_kept and matching(whole.loss, outputs) is not whole.loss:
-        value = outputs is Outputs.LOGITS
+    if is_kept and matching(only_loss(whole.loss), outputs) is not only_loss(whole.loss):
+        value = outputs.is_logits
         remarked.append(
             f"compile() has a loss with from_logits={not value}, but the outputs are {outputs}:"
             f" {value} is taken"

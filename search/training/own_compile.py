@@ -9,8 +9,11 @@ import numpy as np
 
 from search.errors import InputError
 from search.training.classifier_outputs import Outputs
+from search.training.recipe import training_metrics
 
 _N_TRIED = 3
+_BY_LABELS = {"crossentropy", "ce"}
+"""Losses that Keras chooses by the shape of labels."""
 
 
 class RowsOfLabels(keras.losses.Loss):  # type: ignore[misc]  # keras has no types
@@ -42,15 +45,8 @@ def loss_of_numbers(loss: Any, n_classes: int) -> Any:
     probabilities, the sparse ones take numbers. Raises InputError for a model without a loss, with
     several, or with one that takes neither.
     """
-    if isinstance(loss, list | tuple) and len(loss) == 1:
-        loss = loss[0]
-    if loss is None or isinstance(loss, dict | list | tuple):
-        what = "no loss" if loss is None else "several losses"
-        raise InputError(
-            f"the model compiles itself with {what}; give compile() one loss for class"
-            " probabilities"
-        )
-    if str(loss).lower() in {"crossentropy", "ce"}:
+    loss = only_loss(loss)
+    if str(loss).lower() in _BY_LABELS:
         return "sparse_categorical_crossentropy"  # Keras' own choice for labels that are numbers
     loss_function = keras.losses.get(loss)
     probabilities = np.full((_N_TRIED, n_classes), 1 / n_classes, np.float32)
@@ -59,9 +55,8 @@ def loss_of_numbers(loss: Any, n_classes: int) -> Any:
         return RowsOfLabels(loss, n_classes)
     if _is_loss(loss_function, numbers, probabilities):
         return loss
-    name = getattr(loss_function, "name", None) or getattr(loss_function, "__name__", str(loss))
     rule = (
-        f"its loss {name} takes neither labels as numbers (n,) nor as rows of 0 and 1 (n,"
+        f"its loss {_name(loss)} takes neither labels as numbers (n,) nor as rows of 0 and 1 (n,"
         f" {n_classes})"
     )
     raise InputError(
@@ -70,16 +65,60 @@ def loss_of_numbers(loss: Any, n_classes: int) -> Any:
     )
 
 
+def loss_of_columns(loss: Any, width: int) -> Any:
+    """The loss that a model was compiled with, for targets that are numbers (n, width) as its
+    outputs are.
+
+    Raises InputError for a model without a loss, with several, or with one that can't take these or
+    is blind to them.
+    """
+    loss = only_loss(loss)
+    if str(loss).lower() in _BY_LABELS:
+        return loss
+    targets = np.zeros((_N_TRIED, width), np.float32)
+    outputs = np.full((_N_TRIED, width), 0.25, np.float32)
+    zeros = _losses(keras.losses.get(loss), targets, outputs)
+    ones = _losses(keras.losses.get(loss), targets + 1, outputs)
+    if zeros is not None and ones is not None and not np.allclose(zeros, ones):
+        return loss
+    rule = f"its loss {_name(loss)} can't compare outputs (n, {width}) with targets (n, {width})"
+    remedy = "binary_crossentropy is for sigmoids, mse for numbers"
+    raise InputError(f"{rule}; {remedy}; or leave out compile()")
+
+
+def only_loss(loss: Any) -> Any:
+    """The one loss of what compile() was given. Raises InputError where there is none, or more."""
+    if isinstance(loss, dict):
+        loss = list(loss.values())
+    if isinstance(loss, list | tuple) and len(loss) == 1:
+        loss = loss[0]
+    if loss is None or isinstance(loss, list | tuple):
+        what = "no loss" if loss is None else "several losses"
+        raise InputError(f"the model compiles itself with {what}; give compile() one")
+    return loss
+
+
+def _name(loss: Any) -> str:
+    function = keras.losses.get(loss)
+    return str(getattr(function, "name", None) or getattr(function, "__name__", loss))
+
+
 def _is_loss(loss: Callable[..., Any], labels: Any, probabilities: Any) -> bool:
+    return _losses(loss, labels, probabilities) is not None
+
+
+def _losses(loss: Callable[..., Any], labels: Any, outputs: Any) -> Any:
+    """What `loss` says, an array () or (n,); None where it is no loss of these."""
     try:
         losses = keras.ops.convert_to_numpy(
-            loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(probabilities))
+            loss(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(outputs))
         )
     except (
         Exception
     ):  # whatever a loss, or the framework below it, says of shapes that it can't take
-        return False
-    return losses.shape in {(), (_N_TRIED,)} and bool(np.isfinite(losses).all())
+        return None
+    is_sound = losses.shape in {(), (_N_TRIED,)} and np.isfinite(losses).all()
+    return losses if is_sound else None
 
 
 def matching(loss: Any, outputs: Outputs) -> Any:
@@ -88,7 +127,7 @@ def matching(loss: Any, outputs: Outputs) -> Any:
     if isinstance(resolved, RowsOfLabels):
         inner = matching(resolved.loss, outputs)
         return resolved if inner is resolved.loss else RowsOfLabels(inner, resolved.n_classes)
-    logits = outputs is Outputs.LOGITS
+    logits = outputs.is_logits
     if isinstance(resolved, keras.losses.Loss):
         config = resolved.get_config() if type(resolved).__module__.startswith("keras.") else {}
         mended = config.get("from_logits", logits) != logits
@@ -105,12 +144,24 @@ def matching(loss: Any, outputs: Outputs) -> Any:
     )
 
 
-def compile_again(model: keras.Model, *, outputs: Outputs, steps_per_execution: int) -> None:
+def compile_again(
+    model: keras.Model, *, outputs: Outputs, n_classes: int, steps_per_execution: int
+) -> None:
     """Compile with the model's own optimizer and loss, with the metrics of all models here."""
     model.compile(
         optimizer=model.optimizer,
-        loss=matching(model.loss, outputs),
-        metrics=["accuracy"],
+        loss=matching(own_loss(model.loss, outputs, n_classes), outputs),
+        metrics=training_metrics(outputs),
         steps_per_execution=steps_per_execution,
         jit_compile=keras.backend.backend() == "jax",
     )
+
+
+def own_loss(loss: Any, outputs: Outputs, n_classes: int) -> Any:
+    """A model's own `loss` for targets as `Outputs.targets` makes them.
+
+    Raises InputError where it can't take them.
+    """
+    if outputs.is_by_class:
+        return loss_of_numbers(loss, n_classes)
+    return loss_of_columns(loss, outputs.width(n_classes))

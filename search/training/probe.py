@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
 from search.errors import InputError
+from search.records import Task
 from search.space.hyper_choices import for_builder
 from search.space.space import Space
 from search.training.model_process import ask
@@ -62,18 +63,24 @@ def probe(
     *,
     input_shape: tuple[int, ...],
     n_classes: int,
+    task: Task = Task.CLASSIFICATION,
+    targets: tuple[float, float] | None = None,
+    objectives: Sequence[str] = (),
     corners: bool = True,
     weights: bool = False,
 ) -> ProbeReport:
     """Build every choice, and every corner if `corners`, in a fresh process; with `weights`, load
     starting weights.
 
+    `targets` is the range of a regression's. `objectives` are tried on made-up predictions.
+
     Raises InputError when the model can't be loaded, or the starting weights that the document's
-    setting asks for can't be found or don't fit, and StudyError when the probe breaks.
+    setting asks for can't be found or don't fit, or an objective can't be measured, and StudyError
+    when the probe breaks.
     """
-    facts = {"input_shape": input_shape, "n_classes": n_classes}
-    question = {"space": space.as_dict(), "corners": corners, "weights": weights, **facts}
-    answer = ask({"probe": question})
+    facts = {"input_shape": input_shape, "n_classes": n_classes, "task": task, "targets": targets}
+    switches = {"corners": corners, "weights": weights, "objectives": list(objectives)}
+    answer = ask({"probe": {"space": space.as_dict(), **switches, **facts}})
     return ProbeReport(
         corners=tuple(Corner(**c) for c in answer["corners"]),
         unbuildable=answer["unbuildable"],
@@ -89,6 +96,7 @@ class Question(NamedTuple):
     setting: Mapping[str, Any]
     input_shape: tuple[int, ...]
     n_classes: int
+    task: Task = Task.CLASSIFICATION
 
     @classmethod
     def of(
@@ -97,9 +105,10 @@ class Question(NamedTuple):
         setting: Mapping[str, Any],
         input_shape: tuple[int, ...],
         n_classes: int,
+        task: Task = Task.CLASSIFICATION,
     ) -> Self:
         """The network of a setting of `space`, built as training builds it."""
-        return cls(space.model, for_builder(setting, space.source), input_shape, n_classes)
+        return cls(space.model, for_builder(setting, space.source), input_shape, n_classes, task)
 
 
 class Answer(NamedTuple):

@@ -79,8 +79,8 @@ def compile_model(
     assigned: bool = False,
     outputs: Outputs = Outputs.PROBABILITIES,
 ) -> None:
-    """Compile the built `model`, which gives `outputs`, for integer labels with cross-entropy and
-    accuracy.
+    """Compile the built `model`, which gives `outputs`, with cross-entropy and accuracy, or for
+    numbers with the squared error; targets are as `Outputs.targets` makes them.
 
     Read are label_smoothing (0 by default), max_norm (of all kernels, unless the builder
     constrained some itself) and what `make_optimizer` reads. Several steps run per call where
@@ -91,14 +91,35 @@ def compile_model(
         _constrain(model, float(max_norm))
     model.compile(
         optimizer=make_optimizer(params, total_updates=total_updates, assigned=assigned),
-        loss=_cross_entropy(float(params.get("label_smoothing", 0.0)), outputs),
-        metrics=["accuracy"],
+        loss=_loss(float(params.get("label_smoothing", 0.0)), outputs),
+        metrics=training_metrics(outputs),
         steps_per_execution=steps_per_execution(int(params.get("batch_size", 32))),
         jit_compile=keras.backend.backend() == "jax",
     )
 
 
-def _cross_entropy(smoothing: float, outputs: Outputs) -> Any:
+def training_metrics(outputs: Outputs) -> list[Any]:
+    """What is measured of `outputs` while they are trained, beside the loss: accuracy, of numbers
+    nothing.
+    """
+    if outputs.is_by_class:
+        return ["accuracy"]
+    if outputs is Outputs.NUMBERS:
+        return []
+    boundary = 0.0 if outputs.is_logits else 0.5
+
+    def accuracy(y_true: Any, y_pred: Any) -> Any:
+        hits = keras.ops.equal(y_true >= 0.5, y_pred >= boundary)
+        return keras.ops.mean(keras.ops.cast(hits, "float32"), axis=-1)
+
+    return [keras.metrics.MeanMetricWrapper(accuracy, name="accuracy")]
+
+
+def _loss(smoothing: float, outputs: Outputs) -> Any:
+    if outputs is Outputs.NUMBERS:
+        return "mse"
+    if not outputs.is_by_class:
+        return keras.losses.BinaryCrossentropy(outputs.is_logits, smoothing)
     if outputs is Outputs.PROBABILITIES and not smoothing:
         return "sparse_categorical_crossentropy"
     logits = outputs is Outputs.LOGITS

@@ -1,27 +1,64 @@
 """What a builder returned, made to fit images and classes, or refused with the reason."""
 
-from typing import Any
+import math
+from typing import Any, NamedTuple
 
 import keras
 
 from search.errors import InputError
-from search.training.own_compile import loss_of_numbers
+from search.records import Task
+from search.training.own_compile import loss_of_columns, loss_of_numbers
+from search.training.own_log import own_metrics
 
 _ONE_TO_ONE = "the model must take one image and give one output"
+_OF_CLASSES = (Task.CLASSIFICATION, Task.BINARY)
 
 
-def fitted(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """`shaped`, its own loss made to take labels as numbers. Raises InputError if it can't."""
-    ready = shaped(model, input_shape, n_classes)
-    if model.compiled:
-        ready.compile(optimizer=model.optimizer, loss=loss_of_numbers(model.loss, n_classes))
+class _Kind(NamedTuple):
+    """What there is an output for."""
+
+    one: str
+    many: str
+
+
+_KINDS = {
+    Task.CLASSIFICATION: _Kind("class", "classes"),
+    Task.BINARY: _Kind("class", "classes"),
+    Task.MULTILABEL: _Kind("label", "labels"),
+    Task.REGRESSION: _Kind("target", "targets"),
+}
+
+
+def fitted(
+    model: Any, input_shape: tuple[int, ...], n_classes: int, task: Task = Task.CLASSIFICATION
+) -> keras.Model:
+    """`shaped`, compiled as `model` is. Raises InputError if its own loss can't take the labels."""
+    ready = shaped(model, input_shape, n_classes, task)
+    if not model.compiled:
+        return ready
+    is_one = task in _OF_CLASSES and _shapes(model, input_shape)[1][-1] == 1
+    if task in _OF_CLASSES and not is_one:
+        loss_of_numbers(model.loss, n_classes)
+    else:
+        loss_of_columns(model.loss, 1 if is_one else n_classes)
+    if ready is not model:
+        own = own_metrics(model)
+        ready.compile(
+            optimizer=model.optimizer,
+            loss=model.loss,
+            metrics=own.metrics,
+            weighted_metrics=own.weighted,
+        )
     return ready
 
 
-def shaped(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> keras.Model:
-    """`model`, built, as one from images of `input_shape` to `n_classes` outputs.
+def shaped(
+    model: Any, input_shape: tuple[int, ...], n_classes: int, task: Task = Task.CLASSIFICATION
+) -> keras.Model:
+    """`model`, built, as one from examples of `input_shape` to `n_classes` outputs, or one for two
+    classes.
 
-    Images are flattened, or lose their one channel, for a model that takes them so. Raises
+    Examples are flattened, or lose their one channel, for a model that takes them so. Raises
     InputError when it takes or gives anything else.
     """
     if not isinstance(model, keras.Model):
@@ -30,13 +67,18 @@ def shaped(model: Any, input_shape: tuple[int, int, int], n_classes: int) -> ker
         )
     model = _out_of_lists(model)
     takes, gives = _shapes(model, input_shape)
-    if gives != (None, n_classes):
-        rule = f"its outputs have the shape {gives}, but the data have {n_classes} classes"
-        flat = "" if len(gives) == 2 else "flatten or pool what comes before, and "
-        raise InputError(
-            f"{rule}: {flat}end with {n_classes} units, one for each class, of one output"
-        )
+    is_one = task in _OF_CLASSES and n_classes == 2 and gives == (None, 1)
+    if gives != (None, n_classes) and not is_one:
+        raise InputError(_width_problem(gives, n_classes, task))
     return model if _takes(takes, input_shape) else _behind_reshape(model, takes, input_shape)
+
+
+def _width_problem(gives: tuple[int | None, ...], n_classes: int, task: Task) -> str:
+    kind = _KINDS[task]
+    rule = f"its outputs have the shape {gives}, but the data have {n_classes} {kind.many}"
+    flat = "" if len(gives) == 2 else "flatten or pool what comes before, and "
+    one = ", or with one sigmoid unit" if task in _OF_CLASSES and n_classes == 2 else ""
+    return f"{rule}: {flat}end with {n_classes} units, one for each {kind.one}, of one output{one}"
 
 
 def _out_of_lists(model: keras.Model) -> keras.Model:
@@ -52,7 +94,7 @@ def _out_of_lists(model: keras.Model) -> keras.Model:
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
 
 
-def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]:
+def _shapes(model: keras.Model, images: tuple[int, ...]) -> tuple[Any, Any]:
     """The shapes of one image and of all outputs; a model that does not say is built for images."""
     if model.built and getattr(model, "inputs", None):
         return model.input_shape[1:], model.output_shape
@@ -72,17 +114,18 @@ def _shapes(model: keras.Model, images: tuple[int, int, int]) -> tuple[Any, Any]
     return images, tuple(outputs.shape)
 
 
-def _takes(shape: tuple[int | None, ...], images: tuple[int, int, int]) -> bool:
+def _takes(shape: tuple[int | None, ...], images: tuple[int, ...]) -> bool:
     return len(shape) == len(images) and all(
         a in {None, b} for a, b in zip(shape, images, strict=True)
     )
 
 
 def _behind_reshape(
-    model: keras.Model, takes: tuple[int | None, ...], images: tuple[int, int, int]
+    model: keras.Model, takes: tuple[int | None, ...], images: tuple[int, ...]
 ) -> keras.Model:
-    height, width, channels = images
-    sizes = {(height * width * channels,)} | ({(height, width)} if channels == 1 else set())
+    sizes: set[tuple[int | None, ...]] = {(math.prod(images),), (*images, 1)}
+    if images[-1] == 1:
+        sizes.add(images[:-1])
     if takes not in sizes:
         shown, expected = ("×".join(map(str, shape)) for shape in (takes, images))
         raise InputError(
@@ -91,7 +134,8 @@ def _behind_reshape(
         )
     if type(model).train_step is not keras.Model.train_step:
         raise InputError(
-            "a model with its own train_step must take images as they are (height, width, channels)"
+            "a model with its own train_step must take examples as they are,"
+            f" {'×'.join(map(str, images))}"
         )
     start = [keras.Input(images), keras.layers.Reshape(takes)]
     if isinstance(model, keras.Sequential):

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Images = NDArray[Any]
-"""uint8 pixels (n, h, w, c), or float32 features (n, …)."""
-Labels = NDArray[np.int64]
+"""uint8 pixels (n, h, w, c), or numbers (n, …) of any kind."""
+Labels = NDArray[Any]
+"""int64 (n,) of classes, else numbers (n, width)."""
 Chunk = tuple[Images, Labels]
 Prepare = Callable[[Any], Any]
 """A batch of images → what the network takes, by Keras operations."""
@@ -25,23 +26,23 @@ class TrainLoop(Protocol):
     """Trains and asks one compiled network."""
 
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
-        """One epoch over `chunks` in order; mean loss and accuracy of the network as it trained."""
+        """One epoch over `chunks` in order; mean loss and metrics of the network as it trained."""
         ...
 
     def predict(self, images: Images) -> NDArray[np.float32]:
-        """Class probabilities (n, n_classes) in inference mode."""
+        """The network's outputs (n, width) in inference mode."""
         ...
 
 
 def make_train_loop(
     model: keras.Model,
     *,
-    sample: Images,
+    sample: Chunk,
     batch_size: int,
     prepare: Prepare,
     augment: Prepare | None,
 ) -> TrainLoop:
-    """The loop for the backend at hand, for images like `sample`.
+    """The loop for the backend at hand, for examples and targets like `sample`.
 
     `prepare` is applied to every batch, and then `augment` to those that are trained on.
     """
@@ -56,7 +57,7 @@ class _GraphLoop:
     def __init__(
         self,
         model: keras.Model,
-        sample: Images,
+        sample: Chunk,
         batch_size: int,
         prepare: Prepare,
         augment: Prepare | None,
@@ -69,9 +70,11 @@ class _GraphLoop:
         changed = tf.autograph.experimental.do_not_convert(augment or (lambda images: images))
         ready = tf.autograph.experimental.do_not_convert(prepare)
 
-        images_spec = tf.TensorSpec((None, *sample.shape[1:]), sample.dtype)
+        images_spec, labels_spec = (
+            tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in sample
+        )
 
-        @tf.function(input_signature=(images_spec, tf.TensorSpec((None,), tf.int64)))
+        @tf.function(input_signature=(images_spec, labels_spec))
         def train(images: Any, labels: Any) -> None:
             n = tf.shape(labels)[0]
             for begin in tf.range(0, n, batch_size):

@@ -14,11 +14,10 @@ import numpy as np
 
 from search.bounds import broken_text, early_facts
 from search.errors import TrialError, UnfitError
-from search.objectives import METRICS, Floats, objective_of
 from search.records import Ending
 from search.strategies.protocol import Decision
 from search.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from search.training.evidence import scores, write_network, write_predictions
+from search.training.evidence import Judged, write_network, write_predictions
 from search.training.export import save_network
 from search.training.feed import (
     Feed,
@@ -35,10 +34,10 @@ from search.training.network import Network, build_network
 from search.training.own_compile import compile_again
 from search.training.recipe import compile_model, steps_per_execution
 from search.training.schedule import rate_of, stops_early
-from search.training.train_loop import Labels, TrainLoop, make_train_loop
+from search.training.scorer import NAN_REASON, Scorer
+from search.training.train_loop import TrainLoop, make_train_loop
 
 logger = logging.getLogger(__name__)
-NAN_REASON = "the loss became NaN or infinite"
 History = list[Mapping[str, Any]]
 OnEpoch = Callable[[int, Mapping[str, Any]], Decision]
 """Called with (step, metrics) after each epoch; answers what comes next."""
@@ -100,7 +99,6 @@ class _Run:
 
     def __init__(self, job: Job, network: Network, feed: Feed) -> None:
         self._job = job
-        self._objective = objective_of(job.objective)
         self._network = network
         self._images = feed
         self._batch_size = int(job.params.get("batch_size", 32))
@@ -109,10 +107,12 @@ class _Run:
         updates = n_updates(n_images, self._batch_size, drop=self._drop)
         model = network.trained
         replayed = job.rates is not None
+        self._scorer = Scorer(job, network)
         if network.compiled:
             compile_again(
                 model,
                 outputs=network.outputs,
+                n_classes=job.n_classes,
                 steps_per_execution=steps_per_execution(self._batch_size),
             )
         else:
@@ -126,7 +126,8 @@ class _Run:
         model.optimizer.build(model.trainable_variables)
         name = Path(job.data).name
         train = Part(
-            network.features(feed.train.images, job, f"{name}/{job.train_on}"), feed.train.labels
+            network.features(feed.train.images, job, f"{name}/{job.train_on}"),
+            network.outputs.targets(feed.train.labels),
         )
         validation = feed.validation and Part(
             network.features(feed.validation.images, job, f"{name}/validation"),
@@ -135,7 +136,7 @@ class _Run:
         self._feed = Feed(train, validation)
         self._loop: TrainLoop = make_train_loop(
             model,
-            sample=train.images[:1],
+            sample=(train.images[:1], train.labels[:1]),
             batch_size=self._batch_size,
             prepare=network.prepare,
             augment=None if network.augment is None else _in_training(network.augment),
@@ -180,21 +181,17 @@ class _Run:
             len(labels), self._batch_size, seed=self._job.seed, step=step, drop=self._drop
         )
         measured = self._loop.train(chunks(self._feed.train, order, self._batch_size))
-        if missing := [name for name in ("loss", "accuracy") if name not in measured]:
+        names = ("loss", "accuracy") if self._scorer.has_accuracy else ("loss",)
+        if missing := [name for name in names if name not in measured]:
             raise TrialError(
                 f"training reported no {', '.join(missing)}: the model must leave compile() and"
                 " metrics alone"
             )
-        metrics = {
-            "loss": measured["loss"],
-            "accuracy": measured["accuracy"],
-            **self._validate(history, step),
-        }
-        if not all(
-            math.isfinite(v) for v in (metrics["loss"], metrics["val_loss"]) if v is not None
-        ):
+        if not math.isfinite(measured["loss"]):
             raise TrialError(f"{NAN_REASON} in epoch {step}")
-        return metrics | {
+        return {
+            **{name: measured[name] for name in names},
+            **self._validate(history, step),
             "step": step,
             "lr": lr,
             "seconds": time.perf_counter() - began,
@@ -212,40 +209,28 @@ class _Run:
     def _validate(self, history: Sequence[Mapping[str, Any]], step: int) -> dict[str, Any]:
         validation, images = self._feed.validation, self._images.validation
         if validation is None or images is None:
-            return {"val_loss": None, "val_accuracy": None}
-        probabilities = self._predict(validation.images)
-        measured = self._scores(probabilities, validation.labels)
-        values = {f"val_{name}": value for name, value in measured.items()}
-        objective = self._objective
+            return self._scorer.none()
+        outputs = self._loop.predict(validation.images)
+        values = self._scorer.validate(images.labels, outputs, step)
+        objective = self._scorer.objective
         earlier = [objective.score(m[objective.key]) for m in history]
         if objective.score(values[objective.key]) > max(earlier, default=-math.inf):
-            self._keep("validation", step, probabilities, images)
+            self._keep("validation", step, outputs, images, None)
         return values
 
-    def _scores(self, probabilities: Floats, labels: Labels) -> dict[str, float]:
-        """Loss, accuracy and the objective’s value."""
-        measured = scores(probabilities, labels)
-        name = self._objective.name
-        if name in METRICS and name not in measured:
-            measured[name] = METRICS[name].measure(labels, probabilities)
-        return measured
-
     def evaluate(self, step: int) -> dict[str, Any]:
-        """Score the network on the images that the job names: {split, accuracy, loss, n}.
+        """Score the network on the examples that the job names: {split, accuracy, loss, n}, and
+        `values` where there is more.
 
         Raises TrialError when the last update left a network that answers with NaN.
         """
         split = str(self._job.evaluate)
         images = read_evaluation(self._job, self._images)
         name = f"{Path(self._job.data).name}/{self._job.train_on if split == 'train' else split}"
-        probabilities = self._predict(self._network.features(images.images, self._job, name))
-        measured = self._scores(probabilities, images.labels)
-        if not math.isfinite(measured["loss"]):
-            raise TrialError(f"{NAN_REASON} in epoch {step}")
-        self._keep(split, step, probabilities, images)
-        facts = {name: measured.pop(name) for name in ("loss", "accuracy")}
-        others = {"values": measured} if measured else {}
-        return {"split": split, "n": len(images.labels), **facts, **others}
+        outputs = self._loop.predict(self._network.features(images.images, self._job, name))
+        facts = self._scorer.evaluate(images.labels, outputs, step)
+        self._keep(split, step, outputs, images, self._scorer.shares(images.labels, outputs))
+        return {"split": split, "n": len(images.labels), **facts}
 
     def kept(self) -> Kept:
         """What shows of a copy of the network that it is the same."""
@@ -268,17 +253,18 @@ class _Run:
     def _predict(self, images: Any) -> Any:
         return self._network.outputs.probabilities(self._loop.predict(images))
 
-    def _keep(self, split: str, step: int, probabilities: Any, part: Part) -> None:
+    def _keep(self, split: str, step: int, outputs: Any, part: Part, shares: Any) -> None:
+        judged = Judged(
+            split,
+            step,
+            self._job.task,
+            self._network.outputs.probabilities(outputs),
+            part,
+            shares,
+            keeps_probabilities=self._job.evaluate is not None,
+        )
         with _going_on_without(f"the predictions of epoch {step}"):
-            write_predictions(
-                self._job.evidence,
-                self._job.number,
-                split=split,
-                step=step,
-                probabilities=probabilities,
-                labels=np.asarray(part.labels),
-                images=part.images,
-            )
+            write_predictions(self._job.evidence, self._job.number, judged)
 
 
 @contextlib.contextmanager

@@ -61,7 +61,9 @@ def job(digits: Prepared, tmp_path: Path) -> Callable[..., Job]:
 
 def space_found(model: str) -> Space:
     """As `gridless study` finds it, but in this process."""
-    answer = explore({"model": MODELS + model, "input_shape": SHAPE, "n_classes": 10})
+    answer = explore(
+        {"model": MODELS + model, "input_shape": SHAPE, "n_classes": 10, "task": "classification"}
+    )
     return space_from(MODELS + model, hypers_of(answer), compiles=answer["compiles"])
 
 
@@ -217,9 +219,14 @@ def test_a_hypermodel_without_a_build_and_what_a_fit_of_its_own_would_do_are_nam
         InputError, match=r"hypers:Unbuilt is a HyperModel without a build\(hp\) of its own"
     ):
         builder_of(MODELS + "Unbuilt")
-    (notice,) = explore({"model": MODELS + "Weighing", "input_shape": SHAPE, "n_classes": 10})[
-        "notices"
-    ]
+    (notice,) = explore(
+        {
+            "model": MODELS + "Weighing",
+            "input_shape": SHAPE,
+            "n_classes": 10,
+            "task": "classification",
+        }
+    )["notices"]
     assert "fit() is not called" in notice
     assert "not used: shuffle, class_weight, hyperparameter 'shuffle'" in notice
 

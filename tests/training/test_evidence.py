@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,8 +10,17 @@ import pytest
 from keras import layers
 from sklearn.metrics import accuracy_score, log_loss
 
+from search.records import Task
 from search.report.read_evidence import read_evidence
-from search.training.evidence import MAX_WRONG, describe, scores, write_network, write_predictions
+from search.training.evidence import (
+    MAX_WRONG,
+    Judged,
+    describe,
+    scores,
+    write_network,
+    write_predictions,
+)
+from search.training.feed import Part
 
 RNG = np.random.default_rng(4)
 LABELS = RNG.integers(0, 5, 400)
@@ -18,8 +28,12 @@ PROBABILITIES = RNG.dirichlet(np.ones(5), 400).astype(np.float32)
 IMAGES = RNG.integers(0, 256, (400, 4, 3, 1), np.uint8)
 
 
+def judged(split: str, step: int, probabilities: Any) -> Judged:
+    return Judged(split, step, Task.CLASSIFICATION, probabilities, Part(IMAGES, LABELS))
+
+
 def test_scores_are_plain_cross_entropy_and_accuracy() -> None:
-    measured = scores(PROBABILITIES, LABELS)
+    measured = scores(PROBABILITIES, LABELS, Task.CLASSIFICATION)
     assert measured["loss"] == pytest.approx(
         log_loss(LABELS, PROBABILITIES / PROBABILITIES.sum(1, keepdims=True)), rel=1e-5
     )
@@ -28,20 +42,18 @@ def test_scores_are_plain_cross_entropy_and_accuracy() -> None:
 
 def test_a_class_held_impossible_costs_much_but_not_infinity_and_nan_stays_nan() -> None:
     wrong = np.array([[1, 0], [1, 0]], np.float32)
-    assert scores(wrong, np.array([0, 1])) == {
+    assert scores(wrong, np.array([0, 1]), Task.CLASSIFICATION) == {
         "loss": pytest.approx(-math.log(1e-7) / 2),
         "accuracy": 0.5,
     }
     wrong[1] = np.nan
-    assert math.isnan(scores(wrong, np.array([0, 1]))["loss"])
+    assert math.isnan(scores(wrong, np.array([0, 1]), Task.CLASSIFICATION)["loss"])
 
 
 @pytest.mark.parametrize("root", ["", "memory://"])
 def test_predictions_are_kept_with_the_worst_mistakes_first(tmp_path: Path, root: str) -> None:
     folder = f"{root}{tmp_path}"
-    write_predictions(
-        folder, 7, split="test", step=3, probabilities=PROBABILITIES, labels=LABELS, images=IMAGES
-    )
+    write_predictions(folder, 7, judged("test", 3, PROBABILITIES))
     predictions = read_evidence(folder, 7).predictions
     assert predictions is not None
     assert (predictions.split, predictions.step) == ("test", 3)
@@ -63,15 +75,7 @@ def test_later_predictions_replace_earlier_ones_and_no_mistake_is_no_trouble(
 ) -> None:
     sure = np.eye(5, dtype=np.float32)[LABELS]
     for step, probabilities in ((1, PROBABILITIES), (2, sure)):
-        write_predictions(
-            tmp_path,
-            0,
-            split="validation",
-            step=step,
-            probabilities=probabilities,
-            labels=LABELS,
-            images=IMAGES,
-        )
+        write_predictions(tmp_path, 0, judged("validation", step, probabilities))
     predictions = read_evidence(tmp_path, 0).predictions
     assert predictions is not None
     assert (predictions.step, predictions.n_wrong, len(predictions.wrong_index)) == (2, 0, 0)

@@ -40,7 +40,7 @@ def make(
         model = network(digits)
         if request.param != "tensorflow":
             monkeypatch.setattr("keras.backend.backend", lambda: "another")
-        sample = np.zeros((1, *digits.input_shape), np.uint8)
+        sample = np.zeros((1, *digits.input_shape), np.uint8), np.zeros(1, np.int64)
         return (
             make_train_loop(
                 model, sample=sample, batch_size=50, prepare=scale_in_graph, augment=augment

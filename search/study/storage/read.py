@@ -153,8 +153,10 @@ def record_of(study: str, row: StoredTrial, goal: Goal = NO_GOAL) -> TrialRecord
         return as_record(row, goal)
 
 
-_MEASURED = {"loss", "accuracy", "lr"}
-"""What every epoch has; what begins with val_ is missing where nothing validates."""
+_MEASURED = {"loss", "lr"}
+"""What every epoch has: a regression's has no accuracy, and what begins with val_ is missing where
+nothing validates.
+"""
 
 
 def as_record(row: StoredTrial, goal: Goal = NO_GOAL) -> TrialRecord:
