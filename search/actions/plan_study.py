@@ -109,6 +109,9 @@ def _usable_space(checked: Checked) -> tuple[Space, list[str]]:
     )
     usable, dropped = report.usable(checked.space)
     notices = [*checked.notices, *dropped]
+    if not checked.data.has_test:
+        rule = "the data have no test set: no finalists are trained again"
+        notices.append(f"{rule}, and no gain over the baseline is claimed")
     # What was found by building has been read; one more build may go another way.
     unread = () if checked.notices else report.unread
     notices += [
@@ -165,6 +168,8 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
     first = [space.document, *(space.complete(typed_pairs(space, [t])) for t in request.tries)]
     finalists, n_replicates = settings.finalists, settings.n_replicates
+    if not data.has_test:
+        finalists = 0
     if (
         stored is not None
     ):  # a study goes on as it began; one that had no finalists may have some now
@@ -175,6 +180,7 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
         model=request.model,
         data=data.name,
         data_source=data_source(request.data),
+        task=data.task,
         epochs=epochs,
         workers=len(checked.crew.devices),
         threads=checked.crew.threads,

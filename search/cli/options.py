@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from search.records import Task
 from search.study.settings import FLAGS, Settings, option_of
 from search.study.trackers import NONE
 from search.worker.engines import ENGINES
@@ -38,6 +39,10 @@ class StudyOptions:
     model: str
     data: str
     resize: str | None
+    label: str | None
+    group: str | None
+    time: str | None
+    task: str | None
     space_file: Path | None
     tries: tuple[str, ...]
     fixes: tuple[str, ...]
@@ -51,11 +56,14 @@ class StudyOptions:
     def request(self, crew: CrewOptions | None = None) -> "Request":
         """The same, to be checked."""
         from search.actions.check_study import Request
-        from search.datasets import sized
+        from search.datasets import sized, with_options
+        from search.datasets.options import Options
 
+        task = None if self.task is None else Task(self.task)
+        options = Options(self.label, self.group, self.time, task)
         return Request(
             self.model,
-            sized(self.data, self.resize),
+            with_options(sized(self.data, self.resize), options),
             {**self.settings, **(crew.settings if crew else {})},
             self.space_file,
             self.tries,
@@ -126,6 +134,17 @@ resize_option = click.option(
     metavar="WIDTHxHEIGHT",
     help="Bring all images to one size, such as 64x64; the same as DATA@64x64.",
 )
+_data_options = (
+    resize_option,
+    click.option("--label", metavar="COLUMN", help="Of a table: the column to predict."),
+    click.option("--group", metavar="COLUMN", help="Of a table: rows of a group stay together."),
+    click.option("--time", metavar="COLUMN", help="Of a table: the latest rows are tested on."),
+    click.option(
+        "--task",
+        type=click.Choice([task.value for task in Task]),
+        help="Of a file: what targets are [told from them].",
+    ),
+)
 _STUDY_SETTINGS = _keys(
     "n_trials", "epochs", "timeout_s", "trial_timeout_s", "budget", "seed", "name", of_workers=False
 )
@@ -138,7 +157,7 @@ study_options = _giving(
     click.argument("model"),
     click.argument("data"),
     *(setting_option(key) for key in _STUDY_SETTINGS),
-    resize_option,
+    *_data_options,
     click.option(
         "--space",
         "space_file",

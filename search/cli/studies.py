@@ -172,6 +172,7 @@ def _goal(spec: "StudySpec") -> str:
 
 
 def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
+    from search.records import Task
     from search.space.setting import n_trained
     from search.words import count
 
@@ -182,14 +183,17 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
     limits = [count(spec.n_trials, "trial"), f"up to {count(spec.epochs, 'epoch')} each"]
     limits += [f"{spec.timeout_s:g} s"] if spec.timeout_s else []
     limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
+    noun = "images" if data.is_images else "examples"
     shape = "×".join(map(str, data.input_shape))
+    targets = "numbers" if data.task is Task.REGRESSION else "labels"
+    targets = "classes" if data.task in {Task.CLASSIFICATION, Task.BINARY} else targets
     here = f"{spec.workers} × {plan.crew.devices[0].name}, {count(spec.threads, 'thread')} each"
     rows = {
         "study": f"{spec.name} ({'goes on' if plan.resumes else 'new'}) in {plan.folder}",
         "model": spec.model,
         "data": (
             f"{spec.data}: {data.n_train:,} training, {data.n_val:,} validation and {data.n_test:,}"
-            f" test images of {shape}, {data.n_classes} classes"
+            f" test {noun} of {shape}, {data.n_classes} {targets}"
         ),
         "objective": ", ".join([_goal(spec), *(f"{b.fact} ≤ {b.limit:g}" for b in spec.bounds)]),
         "space": f"{count(n_params, 'parameter')}, {n_settings:,} combinations in a full grid",

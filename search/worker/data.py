@@ -31,7 +31,10 @@ def data_for(spec: StudySpec) -> Prepared:
     if prepared is None:
         logger.info("preparing %s for study %s", spec.data_source, spec.name)
         prepared = prepare(
-            load(spec.data_source), seed=seed, validation_fraction=fraction, cache=cache()
+            load(spec.data_source),
+            seed=seed,
+            validation_fraction=fraction,
+            cache=cache(),
         )
         prepared = replace(prepared, use=None)  # each trial uses it on its own
     if prepared.digest != spec.data_digest:
