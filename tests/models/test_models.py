@@ -29,6 +29,7 @@ COUNTS = {
     "convNN_6": (FASHION, 541_983),
     "convNN_7": (FASHION, 1_995),
     "convNN_8": (FASHION, 721_430),
+    "dense": (FASHION, 118_282),
     "digits_cnn": (FASHION, 2_782_090),
     "lab_cnn": (CIFAR, 4_293_194),
     "lenet5": ((32, 32, 1), 61_706),

@@ -26,6 +26,7 @@ PUBLISHED = {
     "lenet5": None,
     "small_cnn": None,
     "backbone": None,
+    "dense": None,
 }
 DATA = {
     "alexnet": "cifar10",
@@ -35,6 +36,7 @@ DATA = {
     "digits_cnn": "mnist",
     "lenet5": "mnist",
     "small_cnn": "mnist",
+    "dense": "digits",
 }  # the others: fashion
 CONVNN = {
     "filters": 32,
