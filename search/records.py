@@ -217,6 +217,8 @@ class TrialRecord:
     """What its study demands."""
     latency_ms: float | None = None
     """Median milliseconds of a prediction of one example; None where nobody asks."""
+    batch_latency_ms: float | None = None
+    """The same of 32 examples at once."""
 
     @property
     def model_mb(self) -> float | None:

@@ -34,7 +34,7 @@ from search.worker.engines.devices import Crew, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew
 from search.worker.segment import crash_reason, limit_reason
 from search.worker.trial.job_for import job_for
-from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started
+from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Measured, Started
 from search.worker.trial.sandbox import CrashedError, Sandbox, Segment
 from search.worker.trial_files import log_tail
 
@@ -221,10 +221,10 @@ class _Listener:
         finally:
             segment.close()
 
-    def _note(self, message: Built | Evaluated) -> None:
+    def _note(self, message: Built | Measured | Evaluated) -> None:
         if isinstance(message, Built):
             self._again = replace(self._again, n_params=message.n_params)
-        else:
+        elif isinstance(message, Evaluated):
             self._again = replace(self._again, evaluation=Evaluation(**message.evaluation))
 
     def _on_epoch(self, epoch: Epoch) -> str:

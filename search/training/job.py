@@ -10,7 +10,7 @@ from typing import Any
 from search.records import Task
 
 _LATER = {"pixel_max": 255, "task": Task.CLASSIFICATION, "objective": "accuracy"}
-_PLACES = ("at_most", "checkpoint", "evidence", "cache", "test_data", "model_file")
+_PLACES = ("at_most", "measures", "checkpoint", "evidence", "cache", "test_data", "model_file")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,8 @@ class Job:
     """What is measured on validation examples beside loss and accuracy."""
     at_most: Mapping[str, float] = field(default_factory=dict)
     """Bounds on what is known once the network is built; beyond them it isn't trained."""
+    measures: tuple[str, ...] = ()
+    """What is measured once a segment of it is over: latency_ms or nothing."""
     deterministic: bool = False
     """Whether each operation repeats its bits, on a GPU too, at the price of some speed."""
     train_on: str = "train"

@@ -30,6 +30,7 @@ from search.training.feed import (
 )
 from search.training.job import Job
 from search.training.kept_network import N_IMAGES, Facts, Kept
+from search.training.latency import latencies
 from search.training.network import Network, build_network
 from search.training.own_compile import compile_again
 from search.training.recipe import compile_model, steps_per_execution
@@ -41,6 +42,8 @@ logger = logging.getLogger(__name__)
 History = list[Mapping[str, Any]]
 OnEpoch = Callable[[int, Mapping[str, Any]], Decision]
 """Called with (step, metrics) after each epoch; answers what comes next."""
+OnMeasured = Callable[[Mapping[str, float]], None]
+"""Called with what the job's `measures` are, by the names of facts."""
 OnEvaluated = Callable[[Mapping[str, Any]], None]
 """Called with {split, accuracy, loss, n} of a job that evaluates."""
 
@@ -50,6 +53,7 @@ def train(
     *,
     on_built: Callable[[int], None],
     on_epoch: OnEpoch,
+    on_measured: OnMeasured = lambda _facts: None,
     on_evaluated: OnEvaluated = lambda _evaluation: None,
 ) -> Ending:
     """Train `job` from its checkpoint on; DONE, or PAUSE or STOP as `on_epoch` decided.
@@ -57,7 +61,8 @@ def train(
     Repeats bit for bit on the same CPU type, threads, versions and backend, however it was cut into
     segments: the weights start from the trial's seed, each epoch's order of images from (seed,
     epoch), and rates and early stopping are functions of the epochs so far. `on_built(n_params)` is
-    called before the first epoch. Epochs that a checkpoint holds are reported again, since whoever
+    called before the first epoch, `on_measured` after the last one here if the job asks for it.
+    Epochs that a checkpoint holds are reported again, since whoever
     listens may have missed the last.
 
     Raises TrialError when the loss is not finite, UnfitError when the network breaks a bound,
@@ -76,6 +81,21 @@ def train(
     on_built(n_params)
     with _going_on_without("the network's layers"):
         write_network(job.evidence, job.number, network.whole)
+    ending = _train_on(job, run, history, on_epoch)
+    if "latency_ms" in job.measures:
+        on_measured(latencies(network, feed.train))
+    if ending is not Ending.DONE:
+        return ending
+    if job.model_file is not None:
+        with _going_on_without("the network"):
+            save_network(network.whole, network.scaling, run.kept(), job.model_file)
+    if job.evaluate is not None:
+        on_evaluated(run.evaluate(len(history)))
+    return Ending.DONE
+
+
+def _train_on(job: Job, run: "_Run", history: History, on_epoch: OnEpoch) -> Ending:
+    """Report the epochs of `history`, and train and report those to come, until one ends it."""
     for metrics in history:
         if (decision := on_epoch(metrics["step"], metrics)) != Decision.GO_ON:
             return Ending(decision)
@@ -86,11 +106,6 @@ def train(
         run.save(history)
         if (decision := on_epoch(len(history), history[-1])) != Decision.GO_ON:
             return Ending(decision)
-    if job.model_file is not None:
-        with _going_on_without("the network"):
-            save_network(network.whole, network.scaling, run.kept(), job.model_file)
-    if job.evaluate is not None:
-        on_evaluated(run.evaluate(len(history)))
     return Ending.DONE
 
 

@@ -15,7 +15,7 @@ from search.study.storage.queue import QueueState
 from search.training.memory import Memory, address_space_note
 from search.worker.outages import Outages
 from search.worker.reporter import Reporter, Unsent
-from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started
+from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Measured, Started
 from search.worker.trial.oom import KILLED
 from search.worker.trial.sandbox import CrashedError, Segment
 
@@ -99,12 +99,18 @@ class SegmentRunner:
                     return ended
 
     def _take(
-        self, segment: Segment, reporter: Reporter, message: Built | Evaluated | EpochDone
+        self,
+        segment: Segment,
+        reporter: Reporter,
+        message: Built | Measured | Evaluated | EpochDone,
     ) -> Outcome | None:
         """Pass a message on; how the segment ends, if it should end here."""
         match message:
             case Built(n_params):
                 reporter.put(facts={"n_params": n_params})
+            case Measured(facts):
+                self._trial = replace(self._trial, latency_ms=facts["latency_ms"])
+                reporter.put(facts=dict(facts))
             case Evaluated(evaluation):
                 self._evaluated(reporter, evaluation)
             case EpochDone(metrics, memory):

@@ -14,6 +14,7 @@ from keras import layers
 from search.datasets.split import Prepared, read_test
 from search.errors import InputError, TrialError
 from search.report.read_evidence import read_evidence
+from search.strategies.protocol import Decision
 from search.training.job import Job
 from search.training.network import build_network
 from search.training.trainer import train
@@ -386,3 +387,19 @@ def test_the_features_of_a_frozen_base_are_computed_once_and_only_the_head_is_tr
     assert scored[0] == scored[1]
     assert scored[0]["loss"] == pytest.approx(scored[2]["loss"], rel=1e-4)
     assert set(n_params) == {4 * 9 + 4 + 4 * 4 + 1440 + 10}
+
+
+def test_latency_is_measured_where_it_is_asked_for_however_a_segment_ends(
+    job: Callable[..., Job],
+) -> None:
+    facts: dict[str, float] = {}
+    for name, measures in (("a", ()), ("b", ("latency_ms",))):
+        train(
+            job(name=name, measures=measures),
+            on_built=lambda _n: None,
+            on_epoch=lambda _step, _metrics: Decision.PAUSE,
+            on_measured=facts.update,
+        )
+        assert bool(facts) == bool(measures)
+    assert set(facts) == {"latency_ms", "batch_latency_ms"}
+    assert 0 < facts["latency_ms"] < 1000

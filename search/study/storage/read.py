@@ -193,6 +193,7 @@ def as_record(row: StoredTrial, goal: Goal = NO_GOAL) -> TrialRecord:
             "objective": goal.objective,
             "bounds": goal.bounds,
             "latency_ms": attrs.get("latency_ms"),
+            "batch_latency_ms": attrs.get("batch_latency_ms"),
         }
     )
     for epoch in record.curve:

@@ -22,7 +22,15 @@ from search.training.failure_reason import reason_of
 from search.training.job import Job
 from search.training.memory import limit_device_memory, out_of_memory, peak_memory
 from search.training.trainer import train
-from search.worker.trial.messages import Built, Ended, EpochDone, Evaluated, Started, WorkerPipe
+from search.worker.trial.messages import (
+    Built,
+    Ended,
+    EpochDone,
+    Evaluated,
+    Measured,
+    Started,
+    WorkerPipe,
+)
 
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
 _DISK_FULL_SIGNS = ("No space left on device", "Disk quota exceeded")
@@ -74,6 +82,7 @@ def _train(job: Job, worker: WorkerPipe, log: str) -> Ended:
             job,
             on_built=on_built,
             on_epoch=on_epoch,
+            on_measured=lambda facts: worker.send(Measured(facts)),
             on_evaluated=lambda scores: worker.send(Evaluated(scores)),
         )
         return Ended(ending, memory=peak_memory())

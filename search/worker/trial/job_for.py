@@ -47,10 +47,11 @@ def job_for(
     )
     replicate = spec.replicate(trial.number)
     if replicate is None:
-        return replace(job, at_most=early_bounds(spec.bounds))
+        return replace(job, at_most=early_bounds(spec.bounds), measures=_measures(spec))
     return replace(
         job,
         total_epochs=replicate.epochs,
+        measures=_measures(spec),
         stop_at=replicate.stop_at,
         rates=replicate.rates,
         train_on=replicate.train_on,
@@ -62,3 +63,8 @@ def job_for(
             else None
         ),
     )
+
+
+def _measures(spec: StudySpec) -> tuple[str, ...]:
+    """What takes time to be measured, and only where the study asks for it."""
+    return ("latency_ms",) if any(b.fact == "latency_ms" for b in spec.bounds) else ()

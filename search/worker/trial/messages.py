@@ -33,6 +33,13 @@ class EpochDone:
 
 
 @dataclass(frozen=True)
+class Measured:
+    """What was asked for beside values of epochs, by the names of facts: latency_ms …"""
+
+    facts: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class Evaluated:
     """A replicate was scored: {split, accuracy, loss, n}."""
 
@@ -52,7 +59,7 @@ class Ended:
     """The most that the process has held."""
 
 
-Message = Started | Built | EpochDone | Evaluated | Ended
+Message = Started | Built | EpochDone | Measured | Evaluated | Ended
 
 
 class WorkerPipe:
