@@ -50,6 +50,6 @@ def _varied(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _sizes(space: Space, settings: list[dict[str, Any]], data: Prepared) -> list[int | None]:
     """The parameters of each network; None for one that can't be built."""
-    facts = data.input_shape, data.n_classes
+    facts = data.input_shape, data.n_classes, data.task
     questions = [Question.of(space, setting, *facts) for setting in settings]
     return [answer.n_params for answer in build_all(questions)]

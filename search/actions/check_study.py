@@ -15,7 +15,9 @@ from search.datasets import data_name, load
 from search.datasets.dataset import Dataset
 from search.datasets.split import Prepared, prepare
 from search.errors import InputError
+from search.objectives import default_objective, objective_of, objective_problem, text_of
 from search.paths import cache, check_artifacts, check_home, home, storage_url
+from search.records import Task
 from search.retry_limits import limit_problems
 from search.space.space import Space
 from search.study.read_settings import read_settings, settings_for
@@ -60,6 +62,13 @@ class Checked:
     crew: Crew
     notices: tuple[str, ...] = ()
     """What to tell of the space, if it was found by building."""
+    targets: tuple[float, float] | None = None
+    """The smallest and the largest number to be predicted; None where none is."""
+
+    @property
+    def objective(self) -> tuple[str, ...]:
+        """What to search for, by the settings or by the task."""
+        return self.settings.objective or (text_of(default_objective(self.data.task)),)
 
     @property
     def folder(self) -> Path:
@@ -78,11 +87,25 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
         raise InputError(f"NAME: {name!r}: {problem}")
+    if problem := _objective_problem(settings, data):
+        raise InputError(problem)
     prepared = prepare(
         data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache()
     )
     fixed = space.fix(typed_pairs(space, request.fixes)) if request.fixes else space
-    return Checked(request, name, settings, fixed, prepared, storage, crew, discovery.notices)
+    targets = None
+    if data.task is Task.REGRESSION:
+        targets = float(data.y_train.min()), float(data.y_train.max())
+    return Checked(
+        request, name, settings, fixed, prepared, storage, crew, discovery.notices, targets
+    )
+
+
+def _objective_problem(settings: Settings, data: Dataset) -> str | None:
+    """Why what is searched for can't be measured on `data`, as far as that shows."""
+    for text in settings.objective:
+        return objective_problem(objective_of(text), data.task, data.n_classes)
+    return None
 
 
 def _check_parts(

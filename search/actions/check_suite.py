@@ -117,7 +117,9 @@ def _check_networks(
     for system in systems:
         split = data[system.study]
         space = spaces[system.study]
-        questions.append(Question.of(space, system.setting, split.input_shape, split.n_classes))
+        questions.append(
+            Question.of(space, system.setting, split.input_shape, split.n_classes, split.task)
+        )
     answers = build_all(questions, weights=True)
     bad = [(s, a.error) for s, a in zip(systems, answers, strict=True) if a.error]
     if bad:

@@ -103,9 +103,15 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
 
 def _usable_space(checked: Checked) -> tuple[Space, list[str]]:
     """What of the space can be built on the data, and what to tell of it and of the rest."""
-    shape, n_classes = checked.data.input_shape, checked.data.n_classes
     report = probe(
-        checked.space, input_shape=shape, n_classes=n_classes, corners=False, weights=True
+        checked.space,
+        input_shape=checked.data.input_shape,
+        n_classes=checked.data.n_classes,
+        task=checked.data.task,
+        targets=checked.targets,
+        objectives=checked.objective,
+        corners=False,
+        weights=True,
     )
     usable, dropped = report.usable(checked.space)
     notices = [*checked.notices, *dropped]

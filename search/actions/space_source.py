@@ -31,7 +31,9 @@ def space_for(
         if data is None:
             raise InputError([]) from None  # what is wrong with the data is told already
         say("building the model to find its hyperparameters …")
-        discovery = find(model, input_shape=data.input_shape, n_classes=data.n_classes)
+        discovery = find(
+            model, input_shape=data.input_shape, n_classes=data.n_classes, task=data.task
+        )
         if discovery is None:
             raise
         return discovery
