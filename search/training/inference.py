@@ -89,8 +89,11 @@ def load_network(path: Path, model: str) -> keras.Model:
         raise InputError(
             f"{rule}; write it again by `gridless report`, with the module of its model in reach"
         ) from error
-    if len(takes) != 4 or None in takes[1:] or len(gives) != 2:
-        raise InputError(f"{path} is no classifier of images: it takes {takes} and gives {gives}")
+    shapes = (takes, gives)
+    is_one_each = all(isinstance(shape, tuple) for shape in shapes) and len(gives) == 2
+    if not is_one_each or len(takes) < 2 or None in takes[1:]:
+        rule = f"{path} is no network from examples of one shape to a row of numbers each"
+        raise InputError(f"{rule}: it takes {takes} and gives {gives}")
     return network
 
 

@@ -85,12 +85,13 @@ def test_weights_that_are_damaged_in_a_sound_file(tmp_path: Path) -> None:
             load_network(tmp_path / "damaged.keras", "mlp")
 
 
-def test_a_file_that_is_torn_or_no_classifier_of_images(tmp_path: Path) -> None:
+def test_a_file_that_is_torn_or_takes_several_inputs(tmp_path: Path) -> None:
     whole = save(tmp_path / "model.keras").read_bytes()
     for content in (whole[: len(whole) // 2], b"", b"text"):
         (tmp_path / "torn.keras").write_bytes(content)
         with pytest.raises(InputError, match="can't be loaded"):
             load_network(tmp_path / "torn.keras", "mlp")
-    keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)]).save(tmp_path / "other.keras")
-    with pytest.raises(InputError, match="no classifier of images: it takes"):
+    pair = [keras.Input((3,)), keras.Input((2,))]
+    keras.Model(pair, keras.layers.Concatenate()(pair)).save(tmp_path / "other.keras")
+    with pytest.raises(InputError, match=r"no network from examples of one shape .*: it takes"):
         load_network(tmp_path / "other.keras", "mlp")

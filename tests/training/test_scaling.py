@@ -8,6 +8,7 @@ import pytest
 
 from search.training.classifier_outputs import Outputs
 from search.training.export import standalone
+from search.training.inference import load_network
 from search.training.scaling import Scaling, standard
 
 RNG = np.random.default_rng(0)
@@ -50,6 +51,6 @@ def test_a_network_s_file_scales_as_training_does(
     assert scaled.dtype == np.float32
     assert largest / 10 < np.abs(scaled).max() <= largest
     standalone(network, shape, scaling, Outputs.SCORES).save(tmp_path / "network.keras")
-    kept = keras.saving.load_model(tmp_path / "network.keras", safe_mode=True)
+    kept = load_network(tmp_path / "network.keras", "")
     expected = Outputs.SCORES.in_graph(network(scaled))
     np.testing.assert_allclose(kept(examples.astype(np.float32)), expected, atol=1e-3)
