@@ -33,9 +33,12 @@ Classes = Mapping[str, Sequence[Path]]
 _LEAST = {
     "train": (2, "one of them to validate on"),
     "test": (0, ""),
+    "val": (0, ""),
     "all": (3, "one of them to test and one to validate on"),
 }
-"""Images that each class must have, and why."""
+"""Images that each class must have, and why; one is enough to train on beside val."""
+_ROOTS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
+"""Names of folders of the parts, in lower case → the part."""
 
 
 class _Listing(NamedTuple):
@@ -47,7 +50,9 @@ class _Listing(NamedTuple):
 
 
 def parts_of(folder: Path) -> dict[str, Classes]:
-    """The classes of each part: "train" and "test", or "all" where they are not apart."""
+    """The classes of each part: "train" with "test" or "val" or both, or "all" where they are not
+    apart.
+    """
     top = _list(folder)
     roots = _roots(folder, top)
     parts: dict[str, Classes] = {}
@@ -62,9 +67,9 @@ def parts_of(folder: Path) -> dict[str, Classes]:
         if roots:
             left += [*listing.images, *listing.others]
         parts[part] = {label: each.images for label, each in inside.items()}
-    if roots:  # labels are numbered by all classes, whether or not there are images to test them on
-        untested = {label: () for label in parts["train"] if label not in parts["test"]}
-        parts["test"] = dict(sorted({**parts["test"], **untested}.items()))
+    for part in roots:  # labels are numbered by all classes, with images to test them on or not
+        absent = {label: () for label in parts["train"] if label not in parts[part]}
+        parts[part] = dict(sorted({**parts[part], **absent}.items()))
     if left:
         is_linked = any(path.is_symlink() and path.is_dir() for path in left)
         links = "; links to folders are not followed" if is_linked else ""
@@ -74,13 +79,15 @@ def parts_of(folder: Path) -> dict[str, Classes]:
 
 
 def _roots(folder: Path, top: _Listing) -> dict[str, Path]:
-    """The folders "train" and "test"; none without them, where one may be a class's name."""
+    """The folders "train" and "test", "val" or both; none without them, where one may be a class's
+    name.
+    """
     named = {path.name.lower(): path for path in top.folders}
-    roots: dict[str, Path] = {part: named[part] for part in ("train", "test") if part in named}
-    if len(roots) == 2:
+    roots: dict[str, Path] = {part: named[name] for name, part in _ROOTS.items() if name in named}
+    if "train" in roots and len(roots) > 1:
         return roots
     for part, root in roots.items():
-        if _list(root).folders:
+        if part != "val" and _list(root).folders:
             other = {"train": "test", "test": "train"}[part]
             raise InputError(
                 f"{folder}: it has {root.name} but no {other}; add {other}/<class>/ with the same"
@@ -115,13 +122,15 @@ def class_problems(folder: Path, parts: Mapping[str, Classes]) -> list[str]:
         " are not read"
     )
     problems = []
-    if "all" not in parts and (missing := sorted(set(parts["test"]) - set(parts["train"]))):
-        problems.append(
-            f"{folder}: train must have the classes of test, but lacks {some(missing)}; "
-            "add images of them, or remove them from test"
-        )
-    if "all" not in parts and not any(parts["test"].values()):
-        problems.append(f"{folder}: test has no images; {layout}")
+    others = [part for part in parts if part not in {"all", "train"}]
+    for part in others:
+        if missing := sorted(set(parts[part]) - set(parts["train"])):
+            problems.append(
+                f"{folder}: train must have the classes of {part}, but lacks {some(missing)}; "
+                f"add images of them, or remove them from {part}"
+            )
+        if not any(parts[part].values()):
+            problems.append(f"{folder}: {part} has no images; {layout}")
     for part, classes in parts.items():
         where = folder if part == "all" else folder / part
         if len(classes) < 2:
@@ -129,7 +138,9 @@ def class_problems(folder: Path, parts: Mapping[str, Classes]) -> list[str]:
                 f"{where}: {len(classes)} class folders, but a classifier needs at least 2;"
                 f" {layout}"
             )
-        least, reason = _LEAST[part]
+        least, reason = (1, "to train on") if "val" in parts else _LEAST["train"]
+        if part != "train":
+            least, reason = _LEAST[part]
         if few := [
             f"{label} ({len(images)})" for label, images in classes.items() if len(images) < least
         ]:
@@ -141,7 +152,7 @@ def class_problems(folder: Path, parts: Mapping[str, Classes]) -> list[str]:
 
 
 def split_files(parts: Mapping[str, Classes]) -> dict[str, tuple[list[Path], NDArray[np.int64]]]:
-    """Files and labels of the training and the test part."""
+    """Files and labels of the training part and the others."""
     flat = {part: _labelled(classes) for part, classes in parts.items()}
     if "all" not in flat:
         return flat

@@ -86,11 +86,11 @@ def test_order_comes_from_names_and_hidden_and_other_files_are_passed_over(tmp_p
 
 
 def test_other_folders_beside_train_and_test_are_left_out_with_a_warning(tmp_path, caplog):
-    for part in ("train", "test", "val"):
+    for part in ("train", "test", "extra"):
         pictures(tmp_path / "x" / part, {"a": numbered(2), "b": numbered(2)})
     with caplog.at_level(logging.WARNING):
         assert len(datasets.load("x").y_train) == 4
-    assert caplog.text.rstrip().endswith("left out, being no image of a class: val")
+    assert caplog.text.rstrip().endswith("left out, being no image of a class: extra")
 
 
 COLOURS = np.zeros((4, 6, 3), np.uint8)
@@ -195,7 +195,7 @@ def test_everything_wrong_comes_at_once(tmp_path):
         "0.png (",
         "1.png (not an image)",
         "2.png (",
-        "3.png (more than 8 bits",
+        "3.png (16 bits a pixel; save all with 8",
         "4.png (not an",
         "gone.png (No ",
     ):
@@ -232,7 +232,7 @@ def test_many_broken_files_are_counted(tmp_path):
             ["with fewer: Testing (0), Training (0)", "deeper"],
         ),
         (
-            {"train/a": numbered(3), "val/a": numbered(3)},
+            {"train/a": numbered(3)},
             ["it has train but no test", "DATA=", "/x/train"],
         ),
         ({"test/a": numbered(3)}, ["it has test but no train"]),
@@ -277,6 +277,32 @@ def test_resizing_keeps_proportions_and_names_what_it_can_not_read(tmp_path):
     (tmp_path / "x/a/bad.jpg").write_bytes(b"")
     with pytest.raises(InputError, match=r"bad\.jpg \(not an image"):
         datasets.load("x@2x2")
+
+
+def test_a_folder_of_validation_images_is_kept_as_it_is(tmp_path):
+    for part, n in {"train": 1, "valid": 3, "test": 2}.items():
+        pictures(tmp_path / "x" / part, {"a": numbered(n), "b": numbered(n, 10)})
+    data = datasets.load("x")
+    assert [len(y) for y in (data.y_train, data.y_val, data.y_test)] == [2, 6, 4]
+    assert data.x_val[:, 0, 0, 0].tolist() == [0, 1, 2, 10, 11, 12]
+    shutil.rmtree(tmp_path / "x" / "test")
+    assert not datasets.load("x").has_test
+
+
+def test_16_bit_files_keep_their_bits(tmp_path):
+    ramp = np.linspace(0, 65535, 24).astype(np.uint16).reshape(4, 6)
+    for label in "ab":
+        (tmp_path / "x" / label).mkdir(parents=True)
+        for name in ("0.png", "1.tif", "2.tiff"):
+            Image.fromarray(ramp).save(tmp_path / "x" / label / name)
+    data = datasets.load("x")
+    assert (data.x_train.dtype, data.input_shape, data.pixel_max) == (np.uint16, (4, 6, 1), 65535)
+    np.testing.assert_array_equal(data.x_train[1, ..., 0], ramp)
+    assert datasets.load("x@3x2").input_shape == (2, 3, 1)
+    pictures(tmp_path / "x", {"a": numbered(1)})
+    (problem,) = problems(tmp_path / "x")
+    assert "5 files can't be read" in problem
+    assert "16 bits a pixel; save all with 8, or all with 16 in grey" in problem
 
 
 def test_litter_of_archivers_is_no_class(tmp_path):
