@@ -1,18 +1,20 @@
-"""What a study's network says of images: its file, its classes' names and the images."""
+"""What a study's network says of examples: its file, its classes' names and the examples."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from search.artifacts import join
-from search.datasets.batch import Batch, Shape, read_batch
+from search.datasets.batch import Batch, read_batch
 from search.paths import artifacts
+from search.records import Task
 from search.report.champion_network import builder_name, model_file
 from search.report.evidence import Samples
 from search.report.read_evidence import read_evidence
+from search.training.kept_network import Kept, kept_in
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,14 @@ class Guess:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the network says of one image, the most probable class first."""
+    """What the network says of one example."""
 
     image: str
-    guesses: tuple[Guess, ...]
+    """Where it is from."""
+    guesses: tuple[Guess, ...] = ()
+    """Of classes, the most probable first."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Of several labels the probability of each, of a regression the numbers, by their names."""
 
 
 def load(study: str) -> Any:
@@ -40,32 +46,53 @@ def load(study: str) -> Any:
 
 
 def predict(study: str, files: Sequence[str], *, top: int) -> tuple[list[Answer], list[str]]:
-    """The `top` most probable classes of every image in `files`, and notices of what was done to
-    images.
+    """What the network says of every example in `files`, of classes the `top` most probable, and
+    notices of what was done to images.
 
     Files are read as `search.datasets.batch` says. Raises InputError with everything that is wrong
     with any file.
     """
-    model_file(study)
+    kept = kept_in(model_file(study).parent)
     samples = read_evidence(join(artifacts(study), "evidence"), None).samples
-    # The framework takes seconds to load: where the images' shape is known without it, they are
+    dtype = np.dtype(np.uint8) if kept is None else kept.pixels.dtype
+    # The framework takes seconds to load: where the examples' shape is known without it, they are
     # looked at before.
-    batch = read_batch(files, samples.images.shape[2:]) if samples else None
+    shape = _shape(kept, samples)
+    batch = read_batch(files, shape, dtype) if shape else None
     network = load(study)
-    shape: Shape = network.input_shape[1:]
-    if batch is None or batch.images[0].shape != shape:
-        batch = read_batch(files, shape)
-    probabilities = _probabilities(network, batch)
-    names = _class_names(samples, probabilities.shape[1])
+    if batch is None or shape != network.input_shape[1:]:
+        batch = read_batch(files, network.input_shape[1:], dtype)
+    predicted = _predicted(network, batch)
+    names = _class_names(samples, predicted.shape[1])
+    task = kept.facts.task if kept else Task.CLASSIFICATION
+    if task in {Task.REGRESSION, Task.MULTILABEL}:
+        answers = [
+            Answer(image, values=dict(zip(names, row.tolist(), strict=True)))
+            for image, row in zip(batch.names, predicted, strict=True)
+        ]
+    else:
+        answers = _guesses(batch.names, predicted, names, top)
+    return answers, batch.notices(batch.images[0].shape)
+
+
+def _shape(kept: Kept | None, samples: Samples | None) -> tuple[int, ...] | None:
+    """The shape of an example as far as files say it."""
+    if kept is not None:
+        return kept.facts.input_shape
+    return samples.images.shape[2:] if samples else None
+
+
+def _guesses(
+    images: Sequence[str], probabilities: NDArray[np.float32], names: Sequence[str], top: int
+) -> list[Answer]:
     order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-    answers = [
+    return [
         Answer(image, tuple(Guess(int(i), names[i], float(row[i])) for i in best))
-        for image, row, best in zip(batch.names, probabilities, order, strict=True)
+        for image, row, best in zip(images, probabilities, order, strict=True)
     ]
-    return answers, batch.notices(shape)
 
 
-def _probabilities(network: Any, batch: Batch) -> NDArray[np.float32]:
+def _predicted(network: Any, batch: Batch) -> NDArray[np.float32]:
     from search.training.inference import probabilities  # noqa: PLC0415  # loads the framework
 
     return probabilities(network, batch.pixels)

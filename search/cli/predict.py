@@ -30,11 +30,11 @@ Examples:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
     """Say what the best finalist of STUDY takes each image for: CSV lines of image, class and
-    probability.
+    probability; of several labels the probability of each, of a regression the numbers.
 
     An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n,
-    height, width [, channels]). Pictures are brought to the size and colours of the study's own
-    images.
+    height, width [, channels]), or other examples as the study's data has them. Pictures are
+    brought to the size and colours of the study's own images.
     """
     from search.actions.predict import predict as answer
 
@@ -49,6 +49,8 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
 
 
 def _as_dict(answer: "Answer") -> dict[str, Any]:
+    if answer.values:
+        return {"image": answer.image, "values": dict(answer.values)}
     guesses = [
         {"label": g.label, "class": g.name, "probability": g.probability} for g in answer.guesses
     ]
@@ -58,11 +60,17 @@ def _as_dict(answer: "Answer") -> dict[str, Any]:
 def _print_csv(answers: "Sequence[Answer]") -> None:
     from search.text import csv_safe
 
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if answers[0].values:
+        writer.writerow(["image", *map(csv_safe, answers[0].values)])
+        for answer in answers:
+            numbers = [f"{value:.6g}" for value in answer.values.values()]
+            writer.writerow([csv_safe(answer.image), *numbers])
+        return
     n = max(len(a.guesses) for a in answers)
     head = ["class", "probability"]
     for i in range(2, n + 1):
         head += [f"class_{i}", f"probability_{i}"]
-    writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(["image", *head])
     for answer in answers:
         cells: list[str] = []

@@ -1,8 +1,9 @@
-"""Images that somebody wants classified → pixels in the form of a data set's images."""
+"""Examples that somebody wants predicted → arrays in the form of a data set's examples."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -16,23 +17,23 @@ from search.untrusted import opened
 
 KEYS = ("x", "x_test")
 """What a file of arrays calls its images; the first that is there counts."""
-Shape = tuple[int, int, int]
+Shape = tuple[int, ...]
 
 
 @dataclass(eq=False)
 class Batch:
-    """Images to be classified."""
+    """Examples to be predicted."""
 
     names: list[str] = field(default_factory=list)
     """Where each is from: a file, or a file and the place in it."""
-    images: list[NDArray[np.uint8]] = field(default_factory=list)
-    """Each uint8 (height, width, channels), 0–255."""
+    images: list[NDArray[Any]] = field(default_factory=list)
+    """Each of the data set's own shape and type: of an image uint8 (height, width, channels)."""
     resized: list[str] = field(default_factory=list)
     greyed: list[str] = field(default_factory=list)
 
     @property
-    def pixels(self) -> NDArray[np.uint8]:
-        """All of them: (n, height, width, channels)."""
+    def pixels(self) -> NDArray[Any]:
+        """All of them, (n, …)."""
         return np.stack(self.images)
 
     def notices(self, shape: Shape) -> list[str]:
@@ -42,13 +43,16 @@ class Batch:
         return [f"{some(names)}: {change}" for change, names in changes.items() if names]
 
 
-def read_batch(files: Sequence[str], shape: Shape) -> Batch:
-    """Read `files` as images of `shape`, (height, width, channels), in their order.
+def read_batch(files: Sequence[str], shape: Shape, dtype: np.dtype[Any] | type = np.uint8) -> Batch:
+    """Read `files` as examples of `shape`, in their order: images are uint8 (height, width,
+    channels).
 
     A picture is decoded and brought to the size as those of a folder are
-    (`search.datasets.pictures`). An .npz file holds `x` or `x_test`, uint8 (n, height, width[,
-    channels]) of just this shape. Raises InputError with everything that is wrong with any file.
+    (`search.datasets.pictures`). An .npz file holds `x` or `x_test`, numbers of `dtype` of just
+    this shape, or without a channel axis; floats take any numbers. Raises InputError with
+    everything that is wrong with any file.
     """
+    dtype = np.dtype(dtype)
     batch = Batch()
     problems: list[str] = []
     for file in files:
@@ -59,7 +63,10 @@ def read_batch(files: Sequence[str], shape: Shape) -> Batch:
             if not path.exists():
                 raise InputError("no such file")
             if path.suffix.lower() == ".npz":
-                _add_arrays(batch, file, path, shape)
+                _add_arrays(batch, file, path, shape, dtype)
+            elif len(shape) != 3 or dtype != np.uint8:
+                rule = f"the network takes {dtype} numbers of the shape {shape}, no pictures"
+                raise InputError(f"{rule}; give an .npz file")
             else:
                 _add_picture(batch, file, path, shape)
         except InputError as error:
@@ -86,7 +93,7 @@ def _add_picture(batch: Batch, file: str, path: Path, shape: Shape) -> None:
     batch.images.append(image)
 
 
-def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape) -> None:
+def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape, dtype: np.dtype[Any]) -> None:
     try:
         # Not numpy.load: given a path, it leaves the file open when the archive is broken.
         with opened(path) as raw, NpzFile(raw, allow_pickle=False) as arrays:
@@ -100,12 +107,14 @@ def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape) -> None:
         raise InputError(
             f"not a readable .npz file ({error}); write it with numpy.savez"
         ) from error
-    images = array[..., np.newaxis] if array.ndim == 3 else array
+    images = array[..., np.newaxis] if array.ndim == len(shape) else array
     problems = []
-    if images.dtype != np.uint8:
+    if dtype == np.uint8 and images.dtype != np.uint8:
         problems.append(
             f"{key} must be uint8, 0–255, not {images.dtype}; the network scales by itself"
         )
+    elif images.dtype != dtype and (images.dtype.kind not in "iuf" or dtype.kind != "f"):
+        problems.append(f"{key} must be {dtype}, as the study's data, not {images.dtype}")
     if images.shape[1:] != shape or not len(images):
         size = "(n, " + ", ".join(map(str, shape)) + ")"
         problems.append(
@@ -115,4 +124,4 @@ def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape) -> None:
     if problems:
         raise InputError(problems)
     batch.names += [f"{file}[{i}]" for i in range(len(images))]
-    batch.images += list(images)
+    batch.images += list(images.astype(dtype, copy=False))

@@ -5,6 +5,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from search.training import augment, recipe
 from search.training.classifier_outputs import Outputs, is_random
 from search.training.export import standalone
 from search.training.failure_reason import reason_of
-from search.training.kept_network import FACTS, FILE, WEIGHTS, Kept, Verdict, read_kept
+from search.training.kept_network import FACTS, FILE, WEIGHTS, Kept, Verdict, kept_in, read_kept
 from search.training.network import build_whole
 from search.training.scaling import Scaling
 
@@ -41,18 +42,14 @@ _UNREADABLE = (
 
 
 def open_network(folder: Path, model: str) -> keras.Model:
-    """The network whose files are in `folder`: raw pixels (n, height, width, channels) → class
-    probabilities.
+    """The network whose files are in `folder`: examples (n, …) as data sets have them, pixels
+    unscaled → probabilities, of a regression numbers.
 
     From its .keras file, else built again by `model`, the name of its builder. Raises InputError
     when neither works, or when it does not repeat what it said as it was trained.
     """
     network = _opened(folder, model)
-    facts = folder / f"model{FACTS}"
-    try:
-        kept = read_kept(facts.read_bytes()) if facts.is_file() else None
-    except (*_UNREADABLE, EOFError) as error:
-        raise InputError(f"{facts} is damaged; write it again by `gridless report`") from error
+    kept = kept_in(folder)
     if kept is not None and not _is_itself(network, kept):
         raise InputError(
             f"the network in {folder} does not repeat what it said as it was trained: the code of"
@@ -71,8 +68,8 @@ def _opened(folder: Path, model: str) -> keras.Model:
 
 
 def load_network(path: Path, model: str) -> keras.Model:
-    """The network in the .keras file at `path`: raw pixels (n, height, width, channels) → class
-    probabilities.
+    """The network in the .keras file at `path`: examples (n, …) as data sets have them, pixels
+    unscaled → probabilities, of a regression numbers.
 
     It is loaded in Keras' safe mode: what a file brings along is never run as code. `model` is the
     name of its builder, which is imported for the layers that it may have registered. Raises
@@ -108,7 +105,9 @@ def rebuild(folder: Path, model: str) -> keras.Model:
     try:
         facts = read_kept((folder / f"model{FACTS}").read_bytes()).facts
         keras.config.set_dtype_policy(facts.precision)
-        network, _ = build_whole(model, facts.params, facts.input_shape, facts.n_classes)
+        network, _ = build_whole(
+            model, facts.params, facts.input_shape, facts.n_classes, facts.task
+        )
         network.optimizer = None  # Keras would warn that its state is not in the file
         network.load_weights(weights)
         scaling = Scaling(**(facts.scaling or {"how": facts.params.get("scaling", "unit")}))
@@ -158,6 +157,6 @@ def _is_itself(network: keras.Model, kept: Kept | None) -> bool:
     return bool(np.abs(probabilities(network, noise).sum(axis=1) - 1).max() < 0.02)
 
 
-def probabilities(network: keras.Model, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Class probabilities (n, n_classes) of images uint8 (n, height, width, channels), 0–255."""
-    return np.asarray(network.predict(pixels, batch_size=_BATCH, verbose=0), dtype=np.float32)
+def probabilities(network: keras.Model, examples: NDArray[Any]) -> NDArray[np.float32]:
+    """What `network` says of examples (n, …): probabilities (n, n_classes), or numbers."""
+    return np.asarray(network.predict(examples, batch_size=_BATCH, verbose=0), dtype=np.float32)

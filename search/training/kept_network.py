@@ -8,6 +8,7 @@ them.
 
 import io
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,11 +18,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.artifacts import whole
+from search.errors import InputError
+from search.records import Task
 from search.training.model_process import ask
 
 FILE, WEIGHTS, FACTS = ".keras", ".weights.h5", ".npz"
 """What the names of its files end with."""
 N_IMAGES = 64
+_DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RuntimeError,
+    EOFError,
+    zipfile.BadZipFile,
+)
+"""What reading a file raises that is damaged."""
 _SHARE = 0.05
 """How far predictions may differ between devices, as a share of their own spread."""
 
@@ -36,6 +51,7 @@ class Facts:
     outputs: str
     """One of `search.training.classifier_outputs.Outputs`."""
     precision: str
+    task: Task = Task.CLASSIFICATION
     scaling: Mapping[str, Any] | None = None
     """The fields of `search.training.scaling.Scaling`; None in files of earlier versions, which
     scaled bytes as params say.
@@ -47,10 +63,10 @@ class Kept:
     """Facts, and what the network said as it was trained."""
 
     facts: Facts
-    pixels: NDArray[np.uint8]
-    """(n, height, width, channels), at most 64 training images."""
+    pixels: NDArray[Any]
+    """(n, …), at most 64 training examples, as the data set has them."""
     probabilities: NDArray[np.float32]
-    """(n, n_classes)."""
+    """(n, n_classes), of a regression the numbers (n, width)."""
 
     def is_repeated_by(self, probabilities: NDArray[np.float32]) -> bool:
         """Whether these are the same, but for the rounding of another device."""
@@ -80,9 +96,22 @@ def read_kept(content: bytes) -> Kept:
             int(raw["n_classes"]),
             outputs,
             precision,
+            task=Task(raw.get("task", Task.CLASSIFICATION)),
             scaling=raw.get("scaling"),
         )
         return Kept(facts, arrays["pixels"], arrays["probabilities"])
+
+
+def kept_in(folder: Path) -> Kept | None:
+    """What was kept of the network whose files are in `folder`; None of one of earlier versions.
+
+    Raises InputError where it is damaged.
+    """
+    facts = folder / f"model{FACTS}"
+    try:
+        return read_kept(facts.read_bytes()) if facts.is_file() else None
+    except _DAMAGE as error:
+        raise InputError(f"{facts} is damaged; write it again by `gridless report`") from error
 
 
 class Verdict(NamedTuple):

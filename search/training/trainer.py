@@ -257,6 +257,7 @@ class _Run:
             job.n_classes,
             self._network.outputs,
             job.precision,
+            job.task,
             scaling=asdict(self._network.scaling),
         )
         return Kept(

@@ -18,9 +18,11 @@ from PIL import Image
 import search
 from search.cli import main
 from search.cli.views.quiet import without_chatter
+from search.records import Task
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import QueueState
-from search.training.evidence import write_predictions
+from search.training.evidence import Judged, write_predictions
+from search.training.feed import Part
 from search.training.kept_network import Verdict
 from tests.kept import ME, SHAPE, keep, samples
 from tests.study.helpers import begin, store_place
@@ -186,8 +188,8 @@ def test_the_screen_says_that_a_network_answers_with_one_class_only(
     keep(storage, own_home)
     labels, pixels = np.array([0] * 9 + [1]), np.zeros((10, *SHAPE), np.uint8)
     always = np.tile(np.float32([0.8, 0.2]), (10, 1))
-    where = {"split": "validation", "step": 1, "labels": labels, "images": pixels}
-    write_predictions(own_home / "mine" / "evidence", 1, probabilities=always, **where)
+    judged = Judged("validation", 1, Task.CLASSIFICATION, always, Part(pixels, labels))
+    write_predictions(own_home / "mine" / "evidence", 1, judged)
     out = " ".join(run("report", "mine")[1].split())
     assert "caution: Trial 1 calls every one of 10 validation images" in out
     assert "gets 90.00 %." in out

@@ -122,3 +122,15 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
 def test_no_picture_has_two_channels(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"2 channels, which no picture has; give an \.npz"):
         read_batch([picture(tmp_path / "a.png")], (4, 6, 2))
+
+
+def test_rows_of_numbers_are_read_as_the_data_has_them_and_pictures_refused(
+    tmp_path: Path,
+) -> None:
+    np.savez(tmp_path / "new.npz", x=np.arange(12).reshape(2, 6))
+    batch = read_batch([str(tmp_path / "new.npz")], (6,), np.float32)
+    assert (batch.pixels.dtype, batch.pixels.shape) == (np.float32, (2, 6))
+    with pytest.raises(InputError, match="must have the shape"):
+        read_batch([str(tmp_path / "new.npz")], (5,), np.float32)
+    with pytest.raises(InputError, match="no pictures; give an"):
+        read_batch([picture(tmp_path / "a.png")], (6,), np.float32)

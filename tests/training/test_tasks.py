@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 from sklearn import metrics as sk
 
 from search.errors import InputError, TrialError
-from search.objectives import objective_of
+from search.objectives import METRICS, objective_of
 from search.records import Task
 from search.space.space import Space
 from search.training.classifier_outputs import Outputs, outputs_of
+from search.training.inference import open_network, probabilities, verified
 from search.training.job import Job
+from search.training.kept_network import Verdict
 from search.training.measure import measure_of, tried
 from search.training.network import build_whole
 from search.training.probe import probe
@@ -257,3 +259,36 @@ def test_objectives_are_tried_before_a_search() -> None:
     assert "val_precision is not what the network logs" in unlogged
     assert "take val_loss, val_accuracy, val_AUC" in unlogged
     assert "nothing returned None" in function
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "objective", "width"),
+    [
+        ("one_unit", Task.CLASSIFICATION, "roc_auc", 2),
+        ("linear", Task.BINARY, "log_loss", 2),
+        ("linear", Task.MULTILABEL, "accuracy", 3),
+        ("numbers", Task.REGRESSION, "mae", 2),
+    ],
+)
+def test_a_kept_network_answers_by_itself_and_its_answers_are_kept(
+    trained: Any, tmp_path: Path, model: str, task: Task, objective: str, width: int
+) -> None:
+    trained(
+        model,
+        task,
+        objective=objective,
+        train_on="all",
+        evaluate="train",
+        model_file=str(tmp_path / "model.keras"),
+        total_epochs=1,
+    )
+    assert verified(tmp_path, HERE + model) == Verdict("alone", "")
+    network = open_network(tmp_path, HERE + model)
+    answers = probabilities(network, X)
+    assert answers.shape == (N, width)
+    with np.load(tmp_path / "trial-0000.npz") as kept:
+        said = kept["predicted"] if task is Task.REGRESSION else kept["probabilities"]
+        assert said.dtype == (np.float32 if task is Task.REGRESSION else np.float16)
+        np.testing.assert_allclose(answers, said, atol=2e-3)
+        value = METRICS[objective].measure(TARGETS[task], answers)
+        assert kept["shares"].mean() == pytest.approx(value, abs=0.01)
