@@ -23,6 +23,7 @@ FACTS: Mapping[str, Fact] = {
     "model_mb": Fact("MB of weights in float32", is_early=True),
     "latency_ms": Fact("ms per prediction of one example"),
     "train_s": Fact("s of training"),
+    "epoch_s": Fact("s of an epoch"),
     "peak_host_mb": Fact("MB of memory"),
     "peak_device_mb": Fact("MB of memory on the device"),
 }

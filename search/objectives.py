@@ -4,13 +4,14 @@ Those that scikit-learn has are measured by scikit-learn, which is imported once
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.bounds import FACTS
 from search.errors import InputError
 from search.records import Objective, Task
 from search.registry import nearest
@@ -202,6 +203,9 @@ _OF_NUMBERS = """loss poisson log_cosh log_cosh_error mae mse mape msle rmse
 """Those of them that compare numbers; the others want classes."""
 _CLASSES_OF_KERAS = {name.replace("_", ""): name for name in OF_KERAS}
 _LOGGED = {f"val_{name}" for name in OF_KERAS}
+OF_NETWORKS = ("n_params", "model_mb", "latency_ms", "epoch_s", "peak_device_mb")
+"""Facts of networks that may be searched for beside a metric, the less the better."""
+MOST_OBJECTIVES = 4
 DEFAULTS = {Task.REGRESSION: "mse"}
 """What a search of each task is for unless it says; of the others, accuracy."""
 _WAYS = {"max": True, "min": False}
@@ -232,6 +236,8 @@ def objective_of(text: str) -> Objective:
         rule = f"objective: whether more of {name} is better isn't known"
         raise InputError(f"{rule}; write {name}:max or {name}:min")
     is_maximized = _WAYS[way] if direction is None else direction
+    if name in FACTS:
+        return Objective(name, is_maximized, FACTS[name].title, is_fraction=False, is_fact=True)
     metric = METRICS.get(name)
     if metric is None:
         return Objective(name, is_maximized, _title(name), is_fraction=False)
@@ -261,6 +267,33 @@ def objective_problem(objective: Objective, task: Task, n_classes: int) -> str |
     return None
 
 
+def objectives_of(texts: Sequence[str]) -> tuple[Objective, ...]:
+    """The objectives that `texts` name, the first one to rank by.
+
+    Raises InputError with every problem: of a name, of one that comes twice, of a first one that no
+    epoch shows, and of more than MOST_OBJECTIVES.
+    """
+    objectives: list[Objective] = []
+    problems: list[str] = []
+    for text in texts:
+        try:
+            objectives.append(objective_of(text))
+        except InputError as error:
+            problems += error.problems
+    names = [objective.name for objective in objectives]
+    if len(set(names)) < len(names):
+        problems.append(f"objective: {', '.join(names)} has one twice; give each once")
+    if len(texts) > MOST_OBJECTIVES:
+        rule = f"objective: {len(texts)} are more than {MOST_OBJECTIVES}"
+        problems.append(f"{rule}; make bounds of some, with at_most")
+    if objectives and objectives[0].is_fact:
+        rule = f"objective: {names[0]} comes first, but epochs don't show it"
+        problems.append(f"{rule}; begin with a metric, such as accuracy")
+    if problems:
+        raise InputError(problems)
+    return tuple(objectives)
+
+
 def text_of(objective: Objective) -> str:
     """What `objective_of` makes `objective` of."""
     if _direction(objective.name) is not None:
@@ -272,14 +305,15 @@ def _direction(name: str) -> bool | None:
     """Whether more of `name` is better; None where only its user knows."""
     if name in METRICS:
         return METRICS[name].is_maximized
+    if name in OF_NETWORKS:
+        return False
     if is_function(name) or (name.startswith("val_") and name not in _LOGGED):
         return None
     if name in OF_KERAS or name in _LOGGED:
         return OF_KERAS[name.removeprefix("val_")]
-    raise InputError(
-        f"objective: {name!r} is not known; {nearest(name, [*METRICS, *OF_KERAS, *_LOGGED])} or"
-        " your own as package.module:function"
-    )
+    nearby = nearest(name, [*METRICS, *OF_NETWORKS, *OF_KERAS, *_LOGGED])
+    rule = f"objective: {name!r} is not known; {nearby}"
+    raise InputError(f"{rule} or your own as package.module:function")
 
 
 def is_function(name: str) -> bool:

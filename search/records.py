@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from functools import cached_property
 from itertools import accumulate, chain
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from pydantic import Field
 
@@ -78,11 +78,14 @@ class Objective:
     """As sentences and axes have it."""
     is_fraction: bool = True
     """Whether it lies in 0…1 and is shown in percent."""
+    is_fact: bool = False
+    """Whether it is known of the network or its training, not measured on validation examples."""
 
     @property
     def key(self) -> str:
         """What it is called among an epoch's values: val_accuracy."""
-        return self.name if self.name.startswith("val_") else f"val_{self.name}"
+        is_whole = self.is_fact or self.name.startswith("val_")
+        return self.name if is_whole else f"val_{self.name}"
 
     @property
     def best_key(self) -> str:
@@ -104,6 +107,18 @@ class Bound:
     fact: str
     """The name of a column: n_params, model_mb, latency_ms, train_s, peak_device_mb …"""
     limit: float
+
+
+class Goal(NamedTuple):
+    """What a study is for."""
+
+    objective: Objective = ACCURACY
+    """What its trials are ranked by."""
+    others: tuple[Objective, ...] = ()
+    bounds: tuple[Bound, ...] = ()
+
+
+ACCURATE = Goal()
 
 
 @dataclass(frozen=True)
@@ -213,6 +228,8 @@ class TrialRecord:
     """When it ended for good, UTC."""
     objective: Objective = ACCURACY
     """What its study searches for."""
+    others: tuple[Objective, ...] = ()
+    """What its study searches for beside, in the order of their importance."""
     bounds: tuple[Bound, ...] = ()
     """What its study demands."""
     latency_ms: float | None = None
@@ -224,6 +241,27 @@ class TrialRecord:
     def model_mb(self) -> float | None:
         """Its weights in float32, MB (2**20 bytes)."""
         return None if self.n_params is None else self.n_params * 4 / 2**20
+
+    @property
+    def epoch_s(self) -> float | None:
+        """Wall-clock seconds of an epoch, their mean; None before the first."""
+        return self.train_s / self.epochs if self.epochs else None
+
+    def value_of(self, objective: Objective) -> float | None:
+        """What it comes to by `objective`: a fact, or what `best_epoch` has; None where unknown."""
+        if objective.is_fact:
+            value: float | None = getattr(self, objective.name)
+            return value
+        return self.best.values.get(objective.key) if self.best else None
+
+    @property
+    def scores(self) -> tuple[float, ...] | None:
+        """A score for each objective, of which more is better; None unless all are known."""
+        objectives = (self.objective, *self.others)
+        values = [self.value_of(objective) for objective in objectives]
+        if any(value is None for value in values):
+            return None
+        return tuple(o.score(v or 0.0) for o, v in zip(objectives, values, strict=True))
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -332,8 +370,15 @@ class StudyRecord:
     """The document's own figure on this data: {value, split, source}; None where it has none."""
     objective: Objective = ACCURACY
     """What it searches for."""
+    others: tuple[Objective, ...] = ()
+    """What it searches for beside."""
     bounds: tuple[Bound, ...] = ()
     """What it demands beside."""
+
+    @property
+    def goal(self) -> Goal:
+        """All that it is for."""
+        return Goal(self.objective, self.others, self.bounds)
 
     @property
     def document(self) -> TrialRecord | None:

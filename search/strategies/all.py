@@ -10,6 +10,7 @@ from search.strategies.grid import GridSettings
 from search.strategies.pausing import REDUCTION, HalvingStrategy, hyperband_brackets, rungs
 from search.strategies.protocol import Strategy
 from search.strategies.random_tpe import RandomSettings, TPESettings
+from search.strategies.several import SeveralObjectives
 
 First = Sequence[Mapping[str, Any]]
 
@@ -126,14 +127,16 @@ def make_strategy(
     max_epochs: int,
     n_trials: int | None = None,
     first: First = (),
+    is_single: bool = True,
 ) -> Strategy:
-    """The strategy called `name`. Raises ValueError for an unknown name.
+    """The strategy called `name`, for one objective or, unless `is_single`, for several.
 
     `n_trials` is how many settings the study may start: once it has, `default` spends what is left
     on paused trials; None for no limit. `first` are the settings of the first trials, which nobody
     asks a strategy for, the document's before what was given with `--try` and `--warm-start`: they
-    are not asked again.
+    are not asked again. Raises ValueError for an unknown name.
     """
     if name not in STRATEGIES:
         raise ValueError(f"strategy: {name!r} is not known; {nearest(name, STRATEGIES)}")
-    return STRATEGIES[name](Request(space, seed, max_epochs, n_trials, first))
+    strategy = STRATEGIES[name](Request(space, seed, max_epochs, n_trials, first))
+    return strategy if is_single else SeveralObjectives(strategy, seed=seed)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from search.records import State, TrialRecord, has_rank, rank_key
+from search.strategies.front import spread_of
 from search.study.settings import N_REPLICATES
 from search.study.spec import Replicate, watches
 
@@ -56,7 +57,8 @@ def choose(
     left_s: float | None = None,
     keeps_baseline: bool = False,
 ) -> Choice:
-    """The finalists of a search with `trials`: the best by validation, and the baseline.
+    """The finalists of a search with `trials`: the best by validation, and the baseline. Of several
+    objectives the best are members of the front, in the order of what they add to it.
 
     Where the rule names no number, there are as many, up to MOST, as can be trained in the seconds
     that the search itself trained, at the recorded pace of their epochs: the first always, then the
@@ -69,6 +71,7 @@ def choose(
     if rule.finalists == 0 or not order:
         return Choice((), has_baseline=False)
     searched_s = sum(t.train_s for t in trials)
+    pool = spread_of(order) if order[0].others else order
     baseline = _baseline(rule, order)
     if (
         baseline
@@ -78,8 +81,8 @@ def choose(
         baseline = None
     n = rule.finalists
     if n is None:
-        n = _n_paid(rule, order, baseline, min(searched_s, math.inf if left_s is None else left_s))
-    best = order[:n]
+        n = _n_paid(rule, pool, baseline, min(searched_s, math.inf if left_s is None else left_s))
+    best = pool[:n]
     extra = [baseline] if baseline and baseline not in best else []
     return Choice((*best, *extra), has_baseline=baseline is not None)
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from search.bounds import bound_of, bound_text
 from search.errors import InputError
 from search.files import plain_name
-from search.objectives import objective_of, text_of
+from search.objectives import objectives_of, text_of
 from search.registry import nearest
 from search.space.yaml_file import typed
 from search.study.trackers import chosen_trackers
@@ -66,7 +66,7 @@ class Lasting(BaseModel):
         tuple[str, ...],
         Flag(
             "What to search for: accuracy, f1_macro, log_loss, val_loss, package.module:function …"
-            " [accuracy; mse for numbers].",
+            " [accuracy; mse for numbers]; repeatable, then also n_params, latency_ms …",
             metavar="NAME[:min|:max]",
             make="OBJECTIVE",
         ),
@@ -190,12 +190,11 @@ class Settings(Lasting):
     @classmethod
     def _objective_exists(cls, given: Any) -> Any:
         texts = [given] if isinstance(given, str) else [*map(str, given or ())]
-        if len(texts) > 1:
-            raise ValueError(f"give one, not {', '.join(texts)}")
         try:
-            return tuple(text_of(objective_of(text)) for text in texts)
+            return tuple(map(text_of, objectives_of(texts)))
         except InputError as error:
-            raise ValueError(str(error).removeprefix("objective: ")) from error
+            rules = [problem.removeprefix("objective: ") for problem in error.problems]
+            raise ValueError("; ".join(rules)) from error
 
     @field_validator("at_most", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, mo
 from search.bounds import bound_of
 from search.errors import InputError
 from search.objectives import default_objective, objective_of, text_of
-from search.records import Bound, Objective, Task
+from search.records import Bound, Goal, Objective, Task
 from search.space.space import Space
 from search.study.settings import Lasting
 from search.study.user_code import without_ours
@@ -81,6 +81,12 @@ class StudySpec(Lasting, _Subject):
     def first_objective(self) -> Objective:
         """What its trials are ranked by."""
         return objective_of(self.objective[0])
+
+    @property
+    def goal(self) -> Goal:
+        """All that it is for."""
+        first, *others = map(objective_of, self.objective)
+        return Goal(first, tuple(others), self.bounds)
 
     @property
     def bounds(self) -> tuple[Bound, ...]:

@@ -226,7 +226,7 @@ class Mirror:
                 turn.holder = self._holder()
                 if turn.holder or stop():
                     break
-                judged = replace(trial, objective=header.objective, bounds=header.bounds)
+                judged = replace(trial, **header.goal._asdict())
                 self._bring_trial(header, trial_id, judged, pending.get(trial_id, 0), turn)
                 pending[trial_id] = trial.epochs
                 if trial.state.is_final:

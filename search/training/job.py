@@ -9,7 +9,7 @@ from typing import Any
 
 from search.records import Task
 
-_LATER = {"pixel_max": 255, "task": Task.CLASSIFICATION, "objective": "accuracy"}
+_LATER = {"pixel_max": 255, "task": Task.CLASSIFICATION, "objective": "accuracy", "others": ()}
 _PLACES = ("at_most", "measures", "checkpoint", "evidence", "cache", "test_data", "model_file")
 
 
@@ -41,6 +41,8 @@ class Job:
     """The largest value that a pixel can have; None where examples are no images."""
     task: Task = Task.CLASSIFICATION
     objective: str = "accuracy"
+    others: tuple[str, ...] = ()
+    """What is measured beside it."""
     """What is measured on validation examples beside loss and accuracy."""
     at_most: Mapping[str, float] = field(default_factory=dict)
     """Bounds on what is known once the network is built; beyond them it isn't trained."""

@@ -30,6 +30,11 @@ class Scorer:
         self._outputs = network.outputs
         is_own = is_logged(self.objective)
         self._measure = None if is_own else measure_of(self.objective, job.task, job.n_classes)
+        self._others = {
+            other.name: measure_of(other, job.task, job.n_classes)
+            for other in map(objective_of, job.others)
+            if not is_logged(other)
+        }
         judges_itself = network.compiled and (is_own or not self.has_accuracy)
         self._log = OwnLog(network.whole, network.outputs, job.n_classes) if judges_itself else None
 
@@ -96,6 +101,9 @@ class Scorer:
             measured |= finite | accuracy
         if self._measure is not None and self.objective.name not in measured:
             measured[self.objective.name] = self._measure(labels, predicted)
+        for name, measure in self._others.items():
+            if name not in measured:
+                measured[name] = measure(labels, predicted)
         return measured
 
 

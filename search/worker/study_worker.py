@@ -61,6 +61,7 @@ class StudyWorker:
             max_epochs=spec.epochs,
             n_trials=spec.n_trials,
             first=spec.first,
+            is_single=len(spec.objective) == 1,
         )
         self._claiming = Claiming(
             ledger,
@@ -134,10 +135,8 @@ class StudyWorker:
         trials: Sequence[TrialRecord] = ()
         if not claim.new or self._strategy.looks:
             trials = self._outages.call(self._ledger.trials)
-        spec = self._ledger.spec
-        unknown = TrialRecord(
-            claim.number, State.RUNNING, {}, objective=spec.first_objective, bounds=spec.bounds
-        )
+        goal = self._ledger.spec.goal._asdict()
+        unknown = TrialRecord(claim.number, State.RUNNING, {}, **goal)
         trial = next((t for t in trials if t.number == claim.number), unknown)
         here = self._environment(code)
         if trial.environments and self._is_other_code(trial.environments[-1], code):

@@ -22,6 +22,7 @@ def study(
     fails: int = 0,
     max_epochs: int = 9,
     objective: Objective = ACCURACY,
+    others: tuple[Objective, ...] = (),
     bounds: tuple[Bound, ...] = (),
 ) -> list[TrialRecord]:
     """A whole study with one worker, as a worker runs it. Every `fails`-th trial can't be
@@ -37,7 +38,9 @@ def study(
             params = strategy.ask(trials, number) if number else space.document
             total = min(params.get("epochs", max_epochs), max_epochs)
             trial = TrialRecord(number, "RUNNING", params, total_epochs=total, objective=objective)
-            trials.append(replace(trial, bounds=bounds, n_params=params.get("units")))
+            trials.append(
+                replace(trial, others=others, bounds=bounds, n_params=params.get("units"))
+            )
         elif not (trials[number].state == "WAITING" and trials[number].paused):
             raise AssertionError(f"trial {number} is not paused")
         trials[number] = train(

@@ -22,7 +22,7 @@ from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.database import models
 from search.study.storage.optuna_storage import N_SEGMENTS, LedgerStorage, database_time
 from search.study.storage.queue import Place, QueueState, n_started, opened, put_place
-from search.study.storage.read import ENVIRONMENT, Goal, TrialReader, find_study
+from search.study.storage.read import ENVIRONMENT, TrialReader, find_study
 from search.study.storage.trial_rows import decoding
 
 TIME_OVER = "time limit"
@@ -51,9 +51,7 @@ class Ledger:
         """Tells this study from others of its name, in other storages or times."""
         self._stored = ""
         self._distributions = distributions(self.spec.search_space)
-        self._reader = TrialReader(
-            storage, self.study_id, Goal(self.spec.first_objective, self.spec.bounds)
-        )
+        self._reader = TrialReader(storage, self.study_id, self.spec.goal)
 
     @classmethod
     def open(

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from optuna.trial import TrialState
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from search.bounds import bound_of
 from search.errors import InputError
 from search.objectives import objective_of
-from search.records import ACCURACY, Bound, Objective, State, StudyRecord, TrialRecord, epoch_fields
+from search.records import ACCURATE, Goal, State, StudyRecord, TrialRecord, epoch_fields
 from search.registry import nearest
 from search.secret import masked
 from search.study.settings import FINAL, name_problem
@@ -29,16 +29,6 @@ ENVIRONMENT = "environment:"
 """What the names of the study's attributes begin with that hold what its workers ran on."""
 _STUDY, _TRIAL = TypeAdapter(StudyRecord), TypeAdapter(TrialRecord)
 CLAIM_LOST_REASON = "its worker was lost {n} times in a row"
-
-
-class Goal(NamedTuple):
-    """What a study is for."""
-
-    objective: Objective = ACCURACY
-    bounds: tuple[Bound, ...] = ()
-
-
-NO_GOAL = Goal()
 
 
 def read_study(storage: LedgerStorage, name: str, *, with_trials: bool = True) -> StudyRecord:
@@ -73,8 +63,7 @@ def read_study(storage: LedgerStorage, name: str, *, with_trials: bool = True) -
                 "uid": attrs.get("uid", ""),
                 "made": attrs.get("made"),
                 "published": published,
-                "objective": goal.objective,
-                "bounds": goal.bounds,
+                **goal._asdict(),
             }
         )
 
@@ -85,10 +74,8 @@ def goal_in(spec: Mapping[str, Any]) -> Goal:
     Raises LookupError where it can't be read.
     """
     try:
-        bounds = tuple(map(bound_of, spec.get("at_most", ())))
-        if not spec.get("objective"):
-            return Goal(bounds=bounds)
-        return Goal(objective_of(spec["objective"][0]), bounds)
+        first, *others = map(objective_of, spec.get("objective") or ("accuracy",))
+        return Goal(first, tuple(others), tuple(map(bound_of, spec.get("at_most", ()))))
     except InputError as error:
         raise LookupError(str(error)) from error
 
@@ -118,7 +105,7 @@ def find_study(storage: LedgerStorage, name: str) -> tuple[int, dict[str, Any]]:
 class TrialReader:
     """Reads one study's trials again and again, each time only rows that may have changed."""
 
-    def __init__(self, storage: LedgerStorage, study_id: int, goal: Goal = NO_GOAL) -> None:
+    def __init__(self, storage: LedgerStorage, study_id: int, goal: Goal = ACCURATE) -> None:
         self._storage = storage
         self._study_id = study_id
         self._goal = goal
@@ -147,7 +134,7 @@ class TrialReader:
         return list(self._records.values())
 
 
-def record_of(study: str, row: StoredTrial, goal: Goal = NO_GOAL) -> TrialRecord:
+def record_of(study: str, row: StoredTrial, goal: Goal = ACCURATE) -> TrialRecord:
     """A row of `study` as a record. Raises DamagedError when it can't be read."""
     with decoding(study, row.number):
         return as_record(row, goal)
@@ -159,7 +146,7 @@ nothing validates.
 """
 
 
-def as_record(row: StoredTrial, goal: Goal = NO_GOAL) -> TrialRecord:
+def as_record(row: StoredTrial, goal: Goal = ACCURATE) -> TrialRecord:
     """A storage row as a record of a study for `goal`."""
     attrs = row.attrs
     untrainable = bool(attrs.get("untrainable", False))
@@ -190,8 +177,7 @@ def as_record(row: StoredTrial, goal: Goal = NO_GOAL) -> TrialRecord:
             "peak_device_mb": attrs.get("peak_device_mb"),
             "started": _time(attrs.get("started"), row.started),
             "ended": _time(attrs.get("ended"), row.ended),
-            "objective": goal.objective,
-            "bounds": goal.bounds,
+            **goal._asdict(),
             "latency_ms": attrs.get("latency_ms"),
             "batch_latency_ms": attrs.get("batch_latency_ms"),
         }

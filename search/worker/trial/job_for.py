@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from search.artifacts import join
-from search.bounds import early_bounds
+from search.bounds import FACTS, early_bounds
 from search.datasets.split import Prepared
 from search.records import TrialRecord
 from search.space.hyper_choices import for_builder
@@ -43,6 +43,7 @@ def job_for(
         precision=spec.precision,
         task=spec.task,
         objective=spec.objective[0],
+        others=tuple(text for text in spec.objective[1:] if text not in FACTS),
         deterministic=spec.deterministic,
     )
     replicate = spec.replicate(trial.number)
@@ -67,4 +68,5 @@ def job_for(
 
 def _measures(spec: StudySpec) -> tuple[str, ...]:
     """What takes time to be measured, and only where the study asks for it."""
-    return ("latency_ms",) if any(b.fact == "latency_ms" for b in spec.bounds) else ()
+    facts = {*(bound.fact for bound in spec.bounds), *spec.objective}
+    return ("latency_ms",) if "latency_ms" in facts else ()
