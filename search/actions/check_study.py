@@ -19,6 +19,7 @@ from search.objectives import default_objective, objective_of, objective_problem
 from search.paths import cache, check_artifacts, check_home, home, storage_url
 from search.records import Task
 from search.retry_limits import limit_problems
+from search.space.params import ends
 from search.space.space import Space
 from search.study.read_settings import read_settings, settings_for
 from search.study.settings import Settings, name_problem
@@ -87,8 +88,9 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
         raise InputError(f"NAME: {name!r}: {problem}")
-    if problem := _objective_problem(settings, data):
-        raise InputError(problem)
+    problems = [_objective_problem(settings, data), _weights_problem(space, data)]
+    if mistakes := [problem for problem in problems if problem]:
+        raise InputError(mistakes)
     prepared = prepare(
         data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache()
     )
@@ -99,6 +101,14 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
     return Checked(
         request, name, settings, fixed, prepared, storage, crew, discovery.notices, targets
     )
+
+
+def _weights_problem(space: Space, data: Dataset) -> str | None:
+    param = space.params.get("class_weight")
+    if param is None or "balanced" not in ends(param) or data.task is Task.CLASSIFICATION:
+        return None
+    rule = f"class_weight: balanced is for examples of one class each; {data.name} is {data.task}"
+    return f"{rule}: leave it out"
 
 
 def _objective_problem(settings: Settings, data: Dataset) -> str | None:

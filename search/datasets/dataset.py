@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.datasets.examples import example_problems, pixel_max, to_examples
+from search.datasets.examples import example_problems, not_finite, pixel_max, to_examples
 from search.datasets.targets import to_targets
 from search.errors import InputError
 from search.records import Task
@@ -19,6 +19,7 @@ Arrays = Mapping[str, Any]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION = ("x_val", "y_val")
+WEIGHTS = "sample_weight_train"
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,8 @@ class Dataset:
     task: Task = Task.CLASSIFICATION
     x_val: Array | None = None
     y_val: Array | None = None
+    sample_weight_train: Array | None = None
+    """float32 (n,), 0 or more: what each training example's loss counts; None: all the same."""
 
     @property
     def n_classes(self) -> int:
@@ -70,8 +73,9 @@ class Dataset:
     @property
     def arrays(self) -> dict[str, Array]:
         """All arrays that it has, by the names that files have for them."""
-        keys = ARRAYS if self.x_val is None else ARRAYS + VALIDATION
-        return {key: getattr(self, key) for key in keys}
+        keys = (*ARRAYS, *VALIDATION, WEIGHTS)
+        arrays = {key: getattr(self, key) for key in keys}
+        return {key: array for key, array in arrays.items() if array is not None}
 
     @cached_property
     def digest(self) -> str:
@@ -93,7 +97,8 @@ def from_arrays(
 ) -> Dataset:
     """Check `arrays` and bring them to Dataset's form.
 
-    Keys are x_train and y_train, and x_test, y_test, x_val, y_val where there are such parts.
+    Keys are x_train and y_train, and x_test, y_test, x_val, y_val where there are such parts, and
+    sample_weight_train (n,) where training examples' losses are to count differently.
     Images may lack the channel axis; numbers that are neither uint8 nor uint16 become float32.
     Targets may be labels (n,) of any integers or texts, rows of 0 and 1 with one 1 each (classes)
     or any number of them (labels), or floats, (n,) or (n, width) (a regression); `task` says it
@@ -107,9 +112,14 @@ def from_arrays(
     raw = {key: array for key, array in ready.items() if key.startswith("x")}
     targets, target_problems = to_targets(labels, class_names, task)
     problems += [*example_problems(raw), *target_problems, *_length_problems(ready)]
+    weights = ready.get(WEIGHTS)
+    if weights is not None:
+        problems += _weight_problems(weights, len(ready.get("y_train", weights)))
     if targets is None or problems:
         raise InputError([f"{place or name}: {problem}" for problem in problems])
     parts = {**to_examples(raw), **targets.parts}
+    if weights is not None:
+        parts[WEIGHTS] = weights.astype(np.float32)
     parts.setdefault("x_test", parts["x_train"][:0])
     parts.setdefault("y_test", parts["y_train"][:0])
     return Dataset(name, class_names=targets.class_names, task=targets.task, **parts)
@@ -119,7 +129,7 @@ def _as_arrays(arrays: Arrays) -> tuple[dict[str, Array], list[str]]:
     """Those that data sets have, as arrays; and what is missing, or is no array."""
     problems = []
     ready: dict[str, Array] = {}
-    for key in (*ARRAYS, *VALIDATION):
+    for key in (*ARRAYS, *VALIDATION, WEIGHTS):
         if key in arrays:
             try:
                 ready[key] = np.asarray(arrays[key])
@@ -139,6 +149,19 @@ def _as_arrays(arrays: Arrays) -> tuple[dict[str, Array], list[str]]:
             remedy = f"save {' and '.join(keys)}" + (", or neither" if part != "train" else "")
             problems += [f"array {key} is missing; {remedy}" for key in missing]
     return ready, problems
+
+
+def _weight_problems(weights: Array, n: int) -> list[str]:
+    if weights.shape != (n,) or weights.dtype.kind not in "buif":
+        return [
+            f"{WEIGHTS} must be a number for each of the {n:,} training examples, not"
+            f" {weights.dtype} {weights.shape}"
+        ]
+    if problem := not_finite(WEIGHTS, weights):
+        return [problem]
+    if weights.min() < 0 or not weights.any():
+        return [f"{WEIGHTS} must be 0 or more, and above 0 for some; the least is {weights.min()}"]
+    return []
 
 
 def _length_problems(arrays: Mapping[str, Array]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from search.datasets.dataset import ARRAYS, VALIDATION, Array, Dataset, from_arrays
+from search.datasets.dataset import ARRAYS, VALIDATION, WEIGHTS, Array, Dataset, from_arrays
 from search.datasets.examples import some
 from search.errors import InputError
 from search.files import whole_file
@@ -19,7 +19,7 @@ from search.records import Task
 from search.untrusted import check_memory, opened
 
 log = logging.getLogger(__name__)
-_READ = (*ARRAYS, *VALIDATION, "class_names")
+_READ = (*ARRAYS, *VALIDATION, WEIGHTS, "class_names")
 _WEIGHTS = re.compile(r"(sample|class)_?weight")
 _COPIES = 2
 """How often the images are in memory while they are split."""
@@ -40,7 +40,7 @@ def read(path: Path) -> dict[str, Array]:
     others are named in the log.
 
     Nothing is unpickled. Raises InputError when the file is missing, is no .npz, is damaged or
-    needs pickle, or weighs images or classes, which no training here does. An array that the file
+    needs pickle, or has weights by a name that is not read. An array that the file
     lacks is left out: `from_arrays` reports it with all else that is wrong.
     """
     if not path.exists():
@@ -56,8 +56,9 @@ def read(path: Path) -> dict[str, Array]:
             f"{path}: not a readable .npz file ({error}); write it with numpy.savez"
         ) from error
     if weights := [k for k in others if _WEIGHTS.search(k.lower())]:
-        rule = f"{path}: {', '.join(weights)} can't be used: all images weigh the same here"
-        raise InputError(f"{rule}; leave it out, and repeat images that are to count for more")
+        rule = f"{path}: {', '.join(weights)} can't be used"
+        remedy = f"training examples' weights are called {WEIGHTS}"
+        raise InputError(f"{rule}; {remedy}, and those of classes are a setting, class_weight")
     if others:
         log.warning(
             "%s: not read: %s; images and labels are %s",

@@ -21,6 +21,7 @@ from search.errors import InputError, StudyError
 from search.records import Task
 
 _SPLIT = ("x_train", "y_train", "x_val", "y_val")
+_WEIGHTS = ("w_train", "w_val")
 _META = "meta.json"
 
 _Parts = Mapping[str, tuple[Array, NDArray[np.bool_]]]
@@ -35,6 +36,10 @@ class Split:
     y_train: Array
     x_val: Array
     y_val: Array
+    w_train: Array | None = None
+    """float32 (n,): what each example's loss counts; None: all the same."""
+    w_val: Array | None = None
+    """The same of validation examples, where these are trained on, too."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,8 @@ def _folders(name: str, digest: str, seed: int, fraction: float, cache: Path) ->
 def read_split(folder: Path) -> Split:
     """Map the training and validation arrays of a folder. Raises StudyError when it can't."""
     try:
-        return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in _SPLIT})
+        keys = [*_SPLIT, *(key for key in _WEIGHTS if (folder / f"{key}.npy").exists())]
+        return Split(**{key: open_memmap(folder / f"{key}.npy", mode="r") for key in keys})
     except (OSError, ValueError) as error:
         raise _gone(folder, error) from error
 
@@ -174,12 +180,17 @@ def _split(data: Dataset, seed: int, fraction: float) -> _Parts:
         val = stratified(strata_of(data.y_train, fraction, data.task), fraction, seed=seed)
         train = ~val
         x_val, y_val = data.x_train, data.y_train
-    return {
+    parts = {
         "x_train": (data.x_train, train),
         "y_train": (data.y_train, train),
         "x_val": (x_val, val),
         "y_val": (y_val, val),
     }
+    weights = data.sample_weight_train
+    if weights is not None:
+        of_val = weights if data.y_val is None else np.ones(len(data.y_val), np.float32)
+        parts |= {"w_train": (weights, train), "w_val": (of_val, val)}
+    return parts
 
 
 def _meta(data: Dataset, parts: _Parts, seed: int, fraction: float) -> dict[str, Any]:

@@ -163,6 +163,7 @@ TRAINING: Mapping[str, Rule] = {
     "lr_min": _FROM_0,
     "early_stopping": Whole(0),
     "label_smoothing": _BELOW_1,
+    "class_weight": OneOf(("none", "balanced")),
     "max_norm": Real(0, open_low=True, or_null=True),
     "rotate": Real(0, 180),
     "shift": _FRACTION,

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from search.datasets.in_use import Use
 from search.datasets.split import read_split, read_test
-from search.errors import StudyError
+from search.errors import InputError, StudyError
+from search.records import Task
 from search.training.job import Job
 from search.training.train_loop import Chunk, Images, Labels
 
@@ -23,6 +24,8 @@ class Part:
 
     images: Images
     labels: Labels
+    weights: NDArray[np.float32] | None = None
+    """(n,): what each example's loss counts in training; None: all the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +44,33 @@ def read_feed(job: Job) -> Feed:
     use = Use(*(Path(folder) for folder in (job.data, job.test_data) if folder))
     split = read_split(Path(job.data))
     if job.train_on == "train":
-        return Feed(Part(split.x_train, split.y_train), Part(split.x_val, split.y_val), use)
+        weights = _weights(job, split.y_train, split.w_train)
+        train = Part(split.x_train, split.y_train, weights)
+        return Feed(train, Part(split.x_val, split.y_val), use)
     images, labels = (
         np.concatenate([split.x_train, split.x_val]),
         np.concatenate([split.y_train, split.y_val]),
     )
-    return Feed(Part(images, labels), None, use)
+    of_examples = None
+    if split.w_train is not None and split.w_val is not None:
+        of_examples = np.concatenate([split.w_train, split.w_val])
+    return Feed(Part(images, labels, _weights(job, labels, of_examples)), None, use)
+
+
+def _weights(
+    job: Job, labels: Labels, of_examples: NDArray[np.float32] | None
+) -> NDArray[np.float32] | None:
+    """What each example's loss counts: its own weight, by that of its class where params say so.
+
+    Balanced classes count the same in all, and an example 1 on average, as scikit-learn has it.
+    """
+    if job.params.get("class_weight", "none") == "none":
+        return of_examples
+    if job.task not in {Task.CLASSIFICATION, Task.BINARY}:
+        raise InputError(f"class_weight: classes can't be balanced in a task of {job.task}")
+    counts = np.bincount(labels, minlength=job.n_classes)
+    of_classes = (len(labels) / (job.n_classes * np.maximum(counts, 1)))[labels]
+    return (of_classes if of_examples is None else of_classes * of_examples).astype(np.float32)
 
 
 def read_evaluation(job: Job, feed: Feed) -> Part:
@@ -83,4 +107,5 @@ def chunks(
     size = batch_size * max(1, chunk_bytes // n_bytes)
     for begin in range(0, len(order), size):
         rows = order[begin : begin + size]
-        yield part.images[rows], part.labels[rows]
+        chunk = part.images[rows], part.labels[rows]
+        yield chunk if part.weights is None else (*chunk, part.weights[rows])

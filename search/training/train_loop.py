@@ -16,7 +16,8 @@ Images = NDArray[Any]
 """uint8 pixels (n, h, w, c), or numbers (n, …) of any kind."""
 Labels = NDArray[Any]
 """int64 (n,) of classes, else numbers (n, width)."""
-Chunk = tuple[Images, Labels]
+Chunk = tuple[Images, Labels] | tuple[Images, Labels, NDArray[np.float32]]
+"""Examples, targets and, where these differ, what each example's loss counts (n,)."""
 Prepare = Callable[[Any], Any]
 """A batch of images → what the network takes, by Keras operations."""
 PREDICT_BATCH = 500
@@ -70,16 +71,17 @@ class _GraphLoop:
         changed = tf.autograph.experimental.do_not_convert(augment or (lambda images: images))
         ready = tf.autograph.experimental.do_not_convert(prepare)
 
-        images_spec, labels_spec = (
+        images_spec, *others_spec = (
             tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in sample
         )
 
-        @tf.function(input_signature=(images_spec, labels_spec))
-        def train(images: Any, labels: Any) -> None:
-            n = tf.shape(labels)[0]
+        @tf.function(input_signature=(images_spec, tuple(others_spec)))
+        def train(images: Any, others: Any) -> None:
+            n = tf.shape(images)[0]
             for begin in tf.range(0, n, batch_size):
                 end = tf.minimum(begin + batch_size, n)
-                step((changed(ready(images[begin:end])), labels[begin:end]))
+                batch = [array[begin:end] for array in others]
+                step((changed(ready(images[begin:end])), *batch))
 
         @tf.function(input_signature=(images_spec,))
         def predict(images: Any) -> Any:
@@ -91,8 +93,8 @@ class _GraphLoop:
 
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
         self._model.reset_metrics()
-        for images, labels in chunks:
-            self._train(self._as_tensor(images), self._as_tensor(labels))
+        for images, *others in chunks:
+            self._train(self._as_tensor(images), tuple(self._as_tensor(o) for o in others))
         return {name: float(value) for name, value in self._model.get_metrics_result().items()}
 
     def predict(self, images: Images) -> NDArray[np.float32]:
@@ -115,10 +117,16 @@ class _FitLoop:
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
         totals: dict[str, float] = {}
         n = 0
-        for images, labels in chunks:
+        for images, labels, *weights in chunks:
             ready = keras.ops.convert_to_numpy(self._augment(self._prepare(images)))
             history = self._model.fit(
-                ready, labels, batch_size=self._batch_size, shuffle=False, epochs=1, verbose=0
+                ready,
+                labels,
+                sample_weight=weights[0] if weights else None,
+                batch_size=self._batch_size,
+                shuffle=False,
+                epochs=1,
+                verbose=0,
             ).history
             n += len(labels)
             for name, values in history.items():

@@ -143,6 +143,7 @@ class _Run:
         train = Part(
             network.features(feed.train.images, job, f"{name}/{job.train_on}"),
             network.outputs.targets(feed.train.labels),
+            feed.train.weights,
         )
         validation = feed.validation and Part(
             network.features(feed.validation.images, job, f"{name}/validation"),
@@ -151,7 +152,7 @@ class _Run:
         self._feed = Feed(train, validation)
         self._loop: TrainLoop = make_train_loop(
             model,
-            sample=(train.images[:1], train.labels[:1]),
+            sample=next(chunks(train, np.arange(1), 1)),
             batch_size=self._batch_size,
             prepare=network.prepare,
             augment=None if network.augment is None else _in_training(network.augment),

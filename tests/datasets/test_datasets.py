@@ -196,7 +196,15 @@ BAD = {
         "x_train": np.zeros((60, 3, 28, 28), np.uint8),
         "x_test": np.zeros((30, 3, 28, 28), np.uint8),
     },
-    "sample_weight can't be used: all images weigh the same here": {"sample_weight": np.ones(60)},
+    "sample_weight can't be used; .* are called sample_weight_train": {
+        "sample_weight": np.ones(60)
+    },
+    "sample_weight_train must be a number for each of the 60 training examples, not float64": {
+        "sample_weight_train": np.ones(59)
+    },
+    "sample_weight_train must be 0 or more, .* the least is -1.0": {
+        "sample_weight_train": -np.ones(60)
+    },
     "array y_train can't be read: Object arrays cannot be loaded": {
         "y_train": np.array([str(y) for y in ARRAYS["y_train"]], dtype=object)
     },

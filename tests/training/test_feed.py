@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from search.datasets.dataset import from_arrays
 from search.datasets.in_use import unused
-from search.datasets.split import Prepared, read_split, read_test
-from search.errors import StudyError
+from search.datasets.split import Prepared, prepare, read_split, read_test
+from search.errors import InputError, StudyError
+from search.records import Task
 from search.training.feed import Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
 from search.training.job import Job
 
@@ -162,3 +164,37 @@ def test_nobody_removes_the_data_of_a_job_while_it_trains(
 def is_unused(folder: Path) -> bool:
     with unused(folder) as answer:
         return answer
+
+
+@pytest.fixture
+def weighed(tmp_path: Path) -> Prepared:
+    """Of two classes, 30 and 90 training examples; the first 20 of all count twice."""
+    rows = np.arange(120.0)[:, None]
+    data = from_arrays(
+        "own",
+        {
+            "x_train": rows,
+            "y_train": rows[:, 0] >= 30,
+            "sample_weight_train": np.where(rows[:, 0] < 20, 2, 1),
+        },
+    )
+    return prepare(data, seed=0, validation_fraction=1 / 3, cache=tmp_path)
+
+
+def test_weights_are_those_of_examples_and_of_balanced_classes(
+    job: Callable[..., Job], weighed: Prepared
+) -> None:
+    places = {"data": str(weighed.folder), "n_classes": 2}
+    given = read_feed(job(**places)).train
+    assert given.weights is not None
+    np.testing.assert_array_equal(given.weights, np.where(given.images[:, 0] < 20, 2, 1))
+    for train_on in ("train", "all"):
+        balanced = job(**places, params={"class_weight": "balanced"}, train_on=train_on)
+        part = read_feed(balanced).train
+        assert part.weights is not None
+        own = np.where(part.images[:, 0] < 20, 2, 1)
+        of_classes = part.weights / own
+        np.testing.assert_allclose(of_classes, np.where(part.labels == 0, 2, 2 / 3), rtol=1e-6)
+    with pytest.raises(InputError, match="can't be balanced in a task of regression"):
+        read_feed(replace(balanced, task=Task.REGRESSION))
+    assert read_feed(job()).train.weights is None

@@ -36,11 +36,11 @@ def network(digits: Prepared) -> keras.Model:
 def make(
     request: pytest.FixtureRequest, digits: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeLoop]:
-    def one(augment: Any = None) -> tuple[TrainLoop, keras.Model]:
+    def one(augment: Any = None, *more: Any) -> tuple[TrainLoop, keras.Model]:
         model = network(digits)
         if request.param != "tensorflow":
             monkeypatch.setattr("keras.backend.backend", lambda: "another")
-        sample = np.zeros((1, *digits.input_shape), np.uint8), np.zeros(1, np.int64)
+        sample = np.zeros((1, *digits.input_shape), np.uint8), np.zeros(1, np.int64), *more
         return (
             make_train_loop(
                 model, sample=sample, batch_size=50, prepare=scale_in_graph, augment=augment
@@ -71,6 +71,24 @@ def test_an_epoch_is_that_of_fit(make: MakeLoop, digits: Prepared, part: Part) -
     for ours, theirs in zip(model.variables, plain.variables, strict=True):
         np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-5, atol=1e-6)
     assert int(np.asarray(model.optimizer.iterations)) == 6
+
+
+def test_weights_count_in_the_loss_as_in_fit_and_not_in_the_accuracy(
+    make: MakeLoop, digits: Prepared, part: Part
+) -> None:
+    weights = np.random.default_rng(0).random(130).astype(np.float32)
+    loop, model = make(None, weights[:1])
+    weighted = Part(part.images, part.labels, weights)
+    seen = loop.train(chunks(weighted, order(), 50, chunk_bytes=1))
+    plain = network(digits)
+    images, labels = scale(part.images[order()]), part.labels[order()]
+    history = plain.fit(
+        *(images, labels), sample_weight=weights[order()], batch_size=50, shuffle=False, verbose=0
+    ).history
+    assert seen == {name: pytest.approx(values[0], rel=1e-5) for name, values in history.items()}
+    assert seen["loss"] < 0.7 * make()[0].train(chunks(part, order(), 50))["loss"]
+    for ours, theirs in zip(model.variables, plain.variables, strict=True):
+        np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-5, atol=1e-6)
 
 
 def test_where_an_epoch_is_cut_into_chunks_does_not_show(make: MakeLoop, part: Part) -> None:

@@ -24,6 +24,7 @@ _NEUTRAL: Mapping[str, Any] = {
     "schedule": "constant",
     "early_stopping": 0,
     "weights": "none",
+    "class_weight": "none",
     "rotate": 0,
     "shift": 0,
     "zoom": 0,
