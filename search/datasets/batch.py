@@ -38,6 +38,8 @@ class Batch:
 
     def notices(self, shape: Shape) -> list[str]:
         """What was done to images that were not of `shape`."""
+        if not self.resized and not self.greyed:
+            return []
         size = f"{shape[1]}×{shape[0]} pixels, what is too long cut at both ends"
         changes = {f"brought to {size}": self.resized, "turned from colour to grey": self.greyed}
         return [f"{some(names)}: {change}" for change, names in changes.items() if names]

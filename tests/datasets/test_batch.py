@@ -130,6 +130,7 @@ def test_rows_of_numbers_are_read_as_the_data_has_them_and_pictures_refused(
     np.savez(tmp_path / "new.npz", x=np.arange(12).reshape(2, 6))
     batch = read_batch([str(tmp_path / "new.npz")], (6,), np.float32)
     assert (batch.pixels.dtype, batch.pixels.shape) == (np.float32, (2, 6))
+    assert batch.notices((6,)) == []
     with pytest.raises(InputError, match="must have the shape"):
         read_batch([str(tmp_path / "new.npz")], (5,), np.float32)
     with pytest.raises(InputError, match="no pictures; give an"):
