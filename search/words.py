@@ -64,8 +64,23 @@ def plotted(objective: Objective, value: float | None) -> float:
 
 
 def axis_title(objective: Objective, split: str = "validation") -> str:
-    """The title of an axis, `validation macro F1, %`."""
-    return f"{split} {objective.title}{', %' if objective.is_fraction else ''}"
+    """The title of an axis, `validation macro F1 (%)`."""
+    return f"{split} {objective.title}{per_cent(objective)}"
+
+
+def per_cent(objective: Objective) -> str:
+    """What the name of a charted objective is followed by: ` (%)` of fractions, else nothing."""
+    return " (%)" if objective.is_fraction else ""
+
+
+def number_text(objective: Objective, value: float) -> str:
+    """A value without its unit, as tables have it: `91.30` of fractions, else `0.2134`."""
+    return f"{100 * value:.2f}" if objective.is_fraction else f"{value:.4g}"
+
+
+def hover_format(objective: Objective, axis: str = "y") -> str:
+    """How Plotly shows what is under the pointer: `%{y:.2f} %` of fractions, else `%{y:.4g}`."""
+    return f"%{{{axis}:.2f}} %" if objective.is_fraction else f"%{{{axis}:.4g}}"
 
 
 def duration(seconds: float) -> str:

@@ -38,6 +38,8 @@ class Finalist:
     """Whether it has the highest mean, or only chance parts it from that; None where untold."""
     trained: tuple[int, int] | None = None
     """Of a baseline: the epochs that its replicates train, and those of its document."""
+    accuracy: Interval | None = None
+    """Of its test accuracy, where the objective is something else."""
 
     @property
     def is_baseline(self) -> bool:

@@ -1,12 +1,12 @@
 """What more compute may still gain, by the search's curve. Pure.
 
-The best of a search is the largest of its trials' values, so what it will become is a question of
+The best of a search is the largest of its trials' scores, so what it will become is a question of
 their upper tail. The best fifth of the values, beyond a threshold, is taken for a sample of a
-generalized Pareto distribution with an end (its shape from −1 to 0: no accuracy passes 1), and the
-times at which they came, in seconds of training, for a power-law Poisson process, so that a sampler
-that finds good settings more and more often is expected to go on so. Shape and scale are averaged
-over their posterior (flat in the shape and in the logarithm of the scale), the number of values to
-come over its own. benchmarks/forecast.py compares such forecasts with what came
+generalized Pareto distribution with an end (its shape from −1 to 0: no accuracy passes 1, no loss
+0), and the times at which they came, in seconds of training, for a power-law Poisson process, so
+that a sampler that finds good settings more and more often is expected to go on so. Shape and scale
+are averaged over their posterior (flat in the shape and in the logarithm of the scale), the number
+of values to come over its own. benchmarks/forecast.py compares such forecasts with what came
 (docs/measurements.md).
 
 Sources: Pickands, "Statistical inference using extreme order statistics", Ann. Statist. 3 (1975),
@@ -23,7 +23,8 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from search.records import TrialRecord, epochs_of, has_rank
+from search.objectives import METRICS, is_mean
+from search.records import ACCURACY, Objective, TrialRecord, epochs_of, has_rank
 
 MIN_TRIALS = 10
 """Trials with a value that a forecast needs."""
@@ -40,8 +41,12 @@ _SHAPES = np.linspace(-1.0, 0.0, 11)
 _SCALES = np.geomspace(0.2, 20.0, 56)
 """In units of the mean excess."""
 _STEPS = np.concatenate([[0.0], np.geomspace(1e-3, 1.0, 60)])
-"""Gains at which the forecast is computed, in units of what is left to 1."""
+"""Gains at which the forecast is computed, in units of what is left to the best possible."""
 
+_LEAST = 1e-3
+"""Of the spread of values that are no fractions: a mean excess below it is taken for it."""
+_FAR = 10.0
+"""How many times their spread values without a bound are followed."""
 _TINY = 1e-6
 _HUGE = 50.0
 _NOTHING = (0.0, 0.0, 0.0, 0.0)
@@ -51,7 +56,7 @@ Floats = NDArray[np.float64]
 
 
 class Gain(NamedTuple):
-    """By how much the best validation accuracy will grow, in fractions."""
+    """By how much better the best validation value will get."""
 
     horizon_s: float
     """In so many seconds, in which all workers train."""
@@ -74,9 +79,11 @@ class Forecast:
     spent_s: float
     """Seconds of training so far, summed over trials, failed ones too."""
     best: float | None = None
-    """The best validation accuracy, a fraction; None before the first."""
+    """The best validation value; None before the first."""
     noise: float | None = None
-    """The noise floor: the standard error of `best`, or the spread over seeds if that is larger."""
+    """The noise floor: the standard error of `best` where that can be told from it, or the spread
+    over seeds if that is larger; None where neither is known.
+    """
     noise_from: Literal["images", "seeds"] = "images"
     gain: Gain | None = None
     """Over the horizon asked for; None where there is too little to say."""
@@ -84,6 +91,15 @@ class Forecast:
     """Over FURTHER of what has been spent, or over the horizon if that is longer."""
     why: Why | None = None
     """Why there is no gain to tell."""
+    objective: Objective = ACCURACY
+    """What the values are of."""
+
+    @property
+    def is_perfect(self) -> bool:
+        """Whether `best` is as good as a value can be."""
+        if self.best is None or self.objective.name not in METRICS:
+            return False
+        return self.best >= 1 if self.objective.is_maximized else self.best <= 0
 
     @property
     def is_flat(self) -> bool:
@@ -118,11 +134,11 @@ def forecast(
     """What `trials` promise for the next `horizon_s` seconds of `n_workers` that only train.
 
     Time is counted in seconds of training, so pauses of a study don't matter. `n_validation` is the
-    number of validation images, `seed_spread` the standard deviation of accuracy over seeds where
-    it is known (a fraction). There is no gain, and `why` says so, without a value, with fewer than
+    number of validation images, `seed_spread` the standard deviation of values over seeds where it
+    is known. There is no gain, and `why` says so, without a value, with fewer than
     MIN_TRIALS, where all are the same, and where the horizon is more than FARTHEST times what has
-    been spent. At an accuracy of 1 nothing can be gained. Raises ValueError for counts below 1 and
-    a horizon that is not above 0.
+    been spent. At the best value that there can be, nothing can be gained. Raises ValueError for
+    counts below 1 and a horizon that is not above 0.
     """
     if n_validation < 1 or n_workers < 1 or not 0 < horizon_s < math.inf:
         raise ValueError(
@@ -130,21 +146,27 @@ def forecast(
             f" {horizon_s}"
         )
     valued = [t for t in trials if has_rank(t)]
-    values = np.array([t.val_accuracy for t in valued])
+    values = np.array([t.score for t in valued])
     came, spent_s = _came(trials, valued)
     if not valued:
-        return Forecast(0, n_workers, n_validation, spent_s, why="no value")
-    best = float(values.max())
-    noise, source = _noise(best, n_validation, seed_spread)
-    facts = Forecast(len(valued), n_workers, n_validation, spent_s, best, noise, source)
+        objective = trials[0].objective if trials else ACCURACY
+        return Forecast(0, n_workers, n_validation, spent_s, why="no value", objective=objective)
+    objective = valued[0].objective
+    score = float(values.max())
+    best = objective.score(score)
+    noise, source = _noise(objective, best, n_validation, seed_spread)
+    facts = Forecast(
+        len(valued), n_workers, n_validation, spent_s, best, noise, source, objective=objective
+    )
     further_s = max(horizon_s, FURTHER * spent_s / n_workers)
-    if best >= 1:
+    if facts.is_perfect:
         return replace(facts, gain=Gain(horizon_s, *_NOTHING), further=Gain(further_s, *_NOTHING))
     if why := _too_little(values, horizon_s * n_workers, spent_s):
         return replace(facts, why=why)
-    tail = _tail(values, came, spent_s, one_image=1 / n_validation)
+    least = 1 / n_validation if objective.is_fraction else _LEAST * float(np.ptp(values))
+    tail = _tail(values, came, spent_s, least=least)
     gain, further = (
-        Gain(seconds, *_gain(tail, seconds * n_workers / spent_s, most=1 - best))
+        Gain(seconds, *_gain(tail, seconds * n_workers / spent_s, most=_most(objective, values)))
         for seconds in (horizon_s, further_s)
     )
     return replace(facts, gain=gain, further=further)
@@ -163,9 +185,21 @@ def _came(trials: Sequence[TrialRecord], valued: Sequence[TrialRecord]) -> tuple
     return gains, float(spent[-1]) if len(spent) else 0.0
 
 
+def _most(objective: Objective, values: Floats) -> float:
+    """How much better than the best of `values`, which are scores, any value can be."""
+    score = float(values.max())
+    if objective.is_maximized and objective.name in METRICS:
+        return 1 - score
+    if not objective.is_maximized and score < 0:
+        return -score  # a loss that was never below 0
+    return _FAR * float(np.ptp(values))
+
+
 def _noise(
-    best: float, n_validation: int, seed_spread: float | None
-) -> tuple[float, Literal["images", "seeds"]]:
+    objective: Objective, best: float, n_validation: int, seed_spread: float | None
+) -> tuple[float | None, Literal["images", "seeds"]]:
+    if not (objective.is_fraction and is_mean(objective)):
+        return seed_spread, "seeds"
     from scipy.stats import binom  # noqa: PLC0415  # a second to load
 
     # Near 0 and 1 the formula knows less than an image, and no measurement does.
@@ -185,7 +219,7 @@ def _too_little(values: Floats, ahead_s: float, spent_s: float) -> Why | None:
     return "early" if ahead_s > FARTHEST * spent_s else None
 
 
-def _tail(values: Floats, came: Floats, spent_s: float, *, one_image: float) -> _Tail:
+def _tail(values: Floats, came: Floats, spent_s: float, *, least: float) -> _Tail:
     from scipy.stats import genpareto  # noqa: PLC0415  # a second to load
 
     n = min(max(MIN_TRIALS, math.ceil(_TAIL * len(values))), _MOST, len(values) - 1)
@@ -194,7 +228,7 @@ def _tail(values: Floats, came: Floats, spent_s: float, *, one_image: float) -> 
     ages = np.log(spent_s / np.clip(came[order[:n]], _TINY * spent_s, spent_s))
     shape, scale = (
         grid.ravel()
-        for grid in np.meshgrid(_SHAPES, _SCALES * max(excess.mean(), one_image), indexing="ij")
+        for grid in np.meshgrid(_SHAPES, _SCALES * max(excess.mean(), least), indexing="ij")
     )
     fit = genpareto.logpdf(excess[:, None], shape, scale=scale).sum(axis=0)
     weight = np.exp(fit - fit.max())

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata, t
 
-from search.analysis.ranking import accuracy_of, space_params
+from search.analysis.ranking import space_params
 from search.records import StudyRecord, TrialRecord
 from search.words import show
 
@@ -51,7 +51,7 @@ class Importance(NamedTuple):
 def compared(trials: Sequence[TrialRecord]) -> tuple[int, list[TrialRecord]]:
     """The largest epoch that nine of ten `trials` completed, and those that did as they were then.
 
-    By its last accuracy a trial that was stopped early would rank low whatever its setting.
+    By its last value a trial that was stopped early would rank low whatever its setting.
     """
     lengths = sorted(t.epochs for t in trials)
     step = lengths[len(lengths) // 10] if lengths else 0
@@ -63,7 +63,7 @@ def measure(
 ) -> tuple[Importance, list[Importance]]:
     """What a forest explains of the ranks of `trials`, and by which `names`, the most first.
 
-    The target is the rank of val_accuracy, so that a few trials that diverged don't outweigh the
+    The target is the rank of their scores, so that a few trials that diverged don't outweigh the
     rest. Each fold's forest never sees the trials that it is judged by. Always the same for the
     same trials.
     """
@@ -72,7 +72,7 @@ def measure(
     columns = [_column(name, trials, space_params(study).get(name)) for name in names]
     groups = np.repeat(np.arange(len(names)), [c.shape[1] for c in columns])
     x = np.hstack(columns)
-    y = rankdata([accuracy_of(trial) for trial in trials]) / len(trials)
+    y = rankdata([trial.score for trial in trials]) / len(trials)
     folds = RepeatedKFold(n_splits=FOLDS, n_repeats=ROUNDS, random_state=0)
     losses = (
         np.array(

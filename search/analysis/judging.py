@@ -16,6 +16,7 @@ from search.analysis.ranking import ranking
 from search.analysis.statistics import (
     RESAMPLES,
     Difference,
+    Interval,
     Runs,
     compare_all,
     holm,
@@ -208,7 +209,15 @@ def _finalist(
         # A pilot that came to a good end has replicates soon.
         n_failed=sum(t.state in _ENDED and t.evaluation is None for t in begun),
         optimism=objective.score(search - interval.mean) if interval else None,
+        accuracy=_accuracy(begun) if objective != ACCURACY else None,
     )
+
+
+def _accuracy(replicates: Sequence[TrialRecord]) -> Interval | None:
+    """The mean accuracy of those that are scored, on the test set; None of numbers."""
+    evaluations = [t.evaluation for t, _, _ in _scored(replicates)]
+    accuracies = [e.accuracy for e in evaluations if e and e.accuracy is not None]
+    return mean_interval(accuracies) if accuracies else None
 
 
 def _runs(replicates: Sequence[TrialRecord], shares: Shares, n_test: int | None) -> Runs:

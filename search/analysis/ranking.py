@@ -66,11 +66,6 @@ def varied_params(study: StudyRecord, trials: Iterable[TrialRecord] | None = Non
     ]
 
 
-def accuracy_of(trial: TrialRecord) -> float:
-    """The trial's validation accuracy in percent (0 when it has none)."""
-    return 100 * (trial.val_accuracy or 0.0)
-
-
 def ranked_document(study: StudyRecord) -> TrialRecord | None:
     """Trial 0 with the document's setting, if it has a rank."""
     return study.document if study.document and has_rank(study.document) else None

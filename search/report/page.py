@@ -24,7 +24,7 @@ from search.report.text.headline import headline
 from search.report.text.status import as_of, status
 from search.report.text.summary import story
 from search.text import cut, visible
-from search.words import duration, percent, show
+from search.words import duration, number_text, per_cent, percent, plotted, show, unit
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MAX_TEXT = 20_000
@@ -100,6 +100,10 @@ def jinja() -> Environment:
         "duration": duration,
         "as_json": _as_json,
         "shape": shape_text,
+        "plotted": plotted,
+        "number_text": number_text,
+        "per_cent": per_cent,
+        "unit": unit,
     }
     looks = {name: template(dark=name == "dark") for name in ("light", "dark")}
     environment.globals |= {

@@ -6,10 +6,9 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 from search.analysis.cost import hours_by_second
-from search.analysis.ranking import accuracy_of, started_trials
-from search.records import Epoch, Search, StudyRecord, TrialRecord, has_rank
+from search.analysis.ranking import started_trials
+from search.records import Epoch, Objective, Search, StudyRecord, TrialRecord, has_rank
 from search.report.charts.chart import (
-    ACCURACY,
     HEIGHT,
     N_POINTS,
     Chart,
@@ -19,13 +18,14 @@ from search.report.charts.chart import (
     hover,
     marks,
     notable,
+    plotted_value,
     reference_lines,
     scatter,
     thin,
     thinned_note,
 )
-from search.report.charts.style import BEST, STATES, Window, accuracy_window, figure
-from search.words import count
+from search.report.charts.style import BEST, STATES, Window, figure, value_window
+from search.words import axis_title, count, plotted
 
 
 class _Paid(NamedTuple):
@@ -37,11 +37,12 @@ class _Paid(NamedTuple):
 
 
 def accuracy_by_compute(search: Search) -> Chart:
-    """The best validation accuracy so far against the compute spent; finalists are marked.
+    """The best validation value so far against the compute spent; finalists are marked.
 
     Each trial is where it came to its best.
     """
     study = search.study
+    objective = study.objective
     paid, unit = _paid(study)
     last = paid[-1].spent if paid else 0.0
     came = {p.trial.number: p.spent for p in paid if p.epoch is p.trial.best}
@@ -49,10 +50,11 @@ def accuracy_by_compute(search: Search) -> Chart:
     finalists = [t for t in valued if t.number in _sources(search.finalists)]
     shown = thin(valued, N_POINTS, [*notable(study), *finalists])
     lines = reference_lines(study, 0.0, last)
-    window = _window([accuracy_of(t) for t in valued], [line["y"][0] for line in lines])
+    levels = [line["y"][0] for line in lines]
+    window = _window(objective, [plotted_value(t) for t in valued], levels)
     groups = [(s, [t for t in shown if t.state == s]) for s in STATES]
     traces = [
-        marks(g, s, [came[t.number] for t in g], [accuracy_of(t) for t in g])
+        marks(g, s, [came[t.number] for t in g], [plotted_value(t) for t in g])
         for s, g in groups
         if g
     ]
@@ -64,15 +66,15 @@ def accuracy_by_compute(search: Search) -> Chart:
             "rangemode": "tozero",
             "exponentformat": "power",
         },
-        "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+        "yaxis": {"title": {"text": axis_title(objective)}, "range": [window.low, window.high]},
         "height": HEIGHT,
     }
     caption = (
-        "The line is the best validation accuracy so far against the compute that the whole search"
-        " had spent by then, failed trials included. Each mark is a trial at the epoch of its"
-        " largest."
+        f"The line is the best validation {objective.title} so far against the compute that the"
+        " whole search had spent by then, failed trials included. Each mark is a trial at the epoch"
+        f" of its {objective.best}."
         + (" Rings are the finalists." if finalists else "")
-        + below_note(window, "trial")
+        + below_note(objective, window, "trial")
         + thinned_note(
             len(shown),
             len(valued),
@@ -80,11 +82,11 @@ def accuracy_by_compute(search: Search) -> Chart:
         )
     )
     alt = (
-        f"Best validation accuracy of {count(len(valued), 'trial')} against compute, {last:.3g}"
-        f" {unit} in all."
+        f"Best validation {objective.title} of {count(len(valued), 'trial')} against compute,"
+        f" {last:.3g} {unit} in all."
     )
     panels = (Panel(alt, figure(traces, **layout)),) if valued else ()
-    return Chart("cost", f"Best validation accuracy (%) by compute spent ({unit})", caption, panels)
+    return Chart("cost", f"Best {axis_title(objective)} by compute spent ({unit})", caption, panels)
 
 
 def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:
@@ -107,17 +109,21 @@ def _paid(study: StudyRecord) -> tuple[list[_Paid], str]:
     return [_Paid(t, e, total) for (t, e), total in zip(epochs, spent, strict=True)], unit
 
 
-def _window(values: list[float], also: list[float]) -> Window:
+def _window(objective: Objective, values: list[float], also: list[float]) -> Window:
     """A window over the better half: the line is what the chart is about."""
-    window = accuracy_window(sorted(values)[len(values) // 2 :], also)
-    return replace(window, n_below=sum(v < window.low for v in values))
+    better = sorted(values, key=objective.score)[len(values) // 2 :]
+    window = value_window(objective, better, also)
+    worst = objective.score(window.low if objective.is_maximized else window.high)
+    return replace(window, n_worse=sum(objective.score(v) < worst for v in values))
 
 
 def _best_so_far(paid: list[_Paid]) -> dict[str, Any]:
     steps: list[tuple[float, float]] = []
     for trial, epoch, spent in paid:
-        value = 100 * (math.nan if epoch.val_accuracy is None else epoch.val_accuracy)
-        if has_rank(trial) and value > (steps[-1][1] if steps else -1):
+        objective = trial.objective
+        value = plotted(objective, trial.value_at(epoch))
+        score = objective.score(value)
+        if has_rank(trial) and score > (objective.score(steps[-1][1]) if steps else -math.inf):
             steps.append((spent, value))
     return best_so_far(steps, paid[-1].spent if paid else 0.0)
 
@@ -126,7 +132,7 @@ def _rings(trials: list[TrialRecord], x: list[float]) -> dict[str, Any]:
     return scatter(
         "markers",
         x,
-        [accuracy_of(t) for t in trials],
+        [plotted_value(t) for t in trials],
         name="finalists",
         marker={"color": BEST, "symbol": "circle-open", "size": 17, "line": {"width": 2.5}},
         hover_text=[f"finalist<br>{hover(t)}" for t in trials],

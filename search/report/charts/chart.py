@@ -8,11 +8,10 @@ import plotly.graph_objects as go
 
 from search.analysis.baseline import baseline_cut, baseline_name
 from search.analysis.ranking import best_trial
-from search.records import State, StudyRecord, TrialRecord, has_rank
+from search.records import ACCURACY, Objective, State, StudyRecord, TrialRecord, has_rank
 from search.report.charts.style import BEST, REFERENCE, STATES, Window, literal
-from search.words import count, percent, settings
+from search.words import count, plotted, settings, value_text
 
-ACCURACY = "validation accuracy (%)"
 HEIGHT = 310
 """Pixels of a figure that shares the page's width with another."""
 N_LINES = 150
@@ -62,7 +61,8 @@ def hover(trial: TrialRecord) -> str:
     """What is shown over a trial's mark: its number, state, value and parameters."""
     lines = [f"<b>trial {trial.number}</b> · {trial.state.lower()}"]
     if trial.best:
-        lines.append(f"{percent(trial.val_accuracy)} at epoch {trial.best_epoch} of {trial.epochs}")
+        value = value_text(trial.objective, trial.value)
+        lines.append(f"{value} at epoch {trial.best_epoch} of {trial.epochs}")
     if trial.state == State.FAIL and trial.reason:
         lines.append(literal(trial.reason[:80]))
     lines += [literal(settings({name: value})) for name, value in trial.params.items()]
@@ -84,9 +84,9 @@ def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[
     """Level lines from `first` to `last`: the document's setting and the published figure."""
     document = study.document
     marks = []
-    if document and has_rank(document) and document.val_accuracy is not None:
+    if document and has_rank(document) and document.value is not None:
         cut = f", {cut}" if (cut := baseline_cut(study)) else ""
-        marks.append((document.val_accuracy, f"{baseline_name(study)} (trial 0{cut})", "dash"))
+        marks.append((document.value, f"{baseline_name(study)} (trial 0{cut})", "dash"))
     if (value := published_value(study)) is not None:
         split = literal(dict(study.published or {}).get("split", "unknown"))
         marks.append((value, f"published, {split} split", "dot"))
@@ -94,8 +94,8 @@ def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[
         scatter(
             "lines",
             [first, last],
-            [100 * value, 100 * value],
-            name=f"{name}: {percent(value)}",
+            [plotted(study.objective, value)] * 2,
+            name=f"{name}: {value_text(study.objective, value)}",
             line={"color": REFERENCE, "width": 1.6, "dash": dash},
             hoverinfo="name",
             hoverlabel={"namelength": -1},
@@ -105,7 +105,11 @@ def reference_lines(study: StudyRecord, first: float, last: float) -> list[dict[
 
 
 def published_value(study: StudyRecord) -> float | None:
-    """The document's published accuracy, a fraction; None when there is none."""
+    """The document's published accuracy, a fraction; None when there is none, and in a study for
+    something else.
+    """
+    if study.objective != ACCURACY:
+        return None
     published: Mapping[str, Any] = study.published or {}
     value = published.get("value")
     return float(value) if isinstance(value, int | float) else None
@@ -145,15 +149,24 @@ def whole(n: int) -> dict[str, Any]:
     return {"dtick": 1} if n <= 12 else {"tickformat": ",d"}
 
 
-def below_note(window: Window, noun: str) -> str:
-    """The caption's sentence on values under the axis; empty when there are none."""
-    if not window.n_below:
+def below_note(objective: Objective, window: Window, noun: str) -> str:
+    """The caption's sentence on values off the axis; empty when there are none."""
+    if not window.n_worse:
         return ""
-    lie = "lies" if window.n_below == 1 else "lie"
-    return (
-        f" {count(window.n_below, noun)} below {window.low:.1f} % {lie} off the axis; double-click"
-        " to see all."
-    )
+    lie = "lies" if window.n_worse == 1 else "lie"
+    end = f"above {window.high:.4g}"
+    if objective.is_maximized:
+        end = f"below {_end_text(objective, window)}"
+    return f" {count(window.n_worse, noun)} {end} {lie} off the axis; double-click to see all."
+
+
+def _end_text(objective: Objective, window: Window) -> str:
+    return f"{window.low:.1f} %" if objective.is_fraction else f"{window.low:.4g}"
+
+
+def plotted_value(trial: TrialRecord) -> float:
+    """The trial's value as charts have it: fractions in percent; NaN while it has none."""
+    return plotted(trial.objective, trial.value)
 
 
 def thinned_note(n_shown: int, n_all: int, what: str) -> str:

@@ -5,10 +5,10 @@ from typing import Any
 
 from search.analysis.baseline import DOCUMENT
 from search.analysis.finalists import Finalist, Judgement
-from search.records import State
+from search.records import ACCURACY, Objective, State
 from search.report.charts.chart import Chart, Panel, scatter
 from search.report.charts.style import BEST, REFERENCE, STATES, figure
-from search.words import count, percent
+from search.words import count, hover_format, per_cent, plotted, value_text
 
 _ROW = 58
 _APART = 0.24
@@ -16,8 +16,9 @@ _APART = 0.24
 
 
 def finalists_chart(judgement: Judgement | None) -> Chart:
-    """Test accuracy per finalist: replicates, mean and 95 % interval, and validation's promise."""
-    title = "Finalists: accuracy on the test set (%)"
+    """Test values per finalist: replicates, mean and 95 % interval, and validation's promise."""
+    objective = judgement.objective if judgement else ACCURACY
+    title = f"Finalists: {objective.title} on the test set{per_cent(objective)}"
     rows = [row for row in judgement.rows if row.values] if judgement else []
     if judgement is None or not rows:
         return Chart("finalists", title, "", (), "No replicate of a finalist is finished yet.")
@@ -28,13 +29,14 @@ def finalists_chart(judgement: Judgement | None) -> Chart:
         " images."
     )
     means = [
-        f"trial {row.trial} {percent(row.interval.mean if row.interval else None)}" for row in rows
+        f"trial {row.trial} {value_text(objective, row.interval.mean if row.interval else None)}"
+        for row in rows
     ]
     alt = (
-        f"Mean test accuracy by finalist, in the order of validation: {', '.join(means)}. The table"
-        " has the intervals."
+        f"Mean test {objective.title} by finalist, in the order of validation:"
+        f" {', '.join(means)}. The table has the intervals."
     )
-    drawing = _drawn(rows, judgement.champion, judgement.baseline)
+    drawing = _drawn(rows, judgement)
     return Chart("finalists", title, caption, (Panel(alt, drawing),))
 
 
@@ -42,24 +44,27 @@ def _alone(rows: Sequence[Finalist]) -> str:
     return " (none for a single replicate)" if any(len(row.values) == 1 for row in rows) else ""
 
 
-def _drawn(rows: Sequence[Finalist], champion: Finalist, baseline: str) -> Any:
+def _drawn(rows: Sequence[Finalist], judgement: Judgement) -> Any:
+    champion = judgement.champion
+    objective = judgement.objective
     at = {row.trial: i for i, row in enumerate(rows)}
     others = [row for row in rows if row is not champion]
     traces = [
-        _replicates(rows, at),
-        _promised(rows, at),
-        _means([champion], at, "mean of the chosen", BEST, "diamond"),
+        _replicates(rows, at, objective),
+        _promised(rows, at, objective),
+        _means([champion], at, "mean of the chosen", BEST, "diamond", objective),
     ]
     if others:
-        traces.append(_means(others, at, "mean", STATES[State.COMPLETE].color, "circle"))
+        color = STATES[State.COMPLETE].color
+        traces.append(_means(others, at, "mean", color, "circle", objective))
     return figure(
         [t for t in traces if t["x"]],
         height=130 + _ROW * len(rows),
         showlegend=True,
-        xaxis={"title": {"text": "accuracy (%)"}},
+        xaxis={"title": {"text": f"{objective.title}{per_cent(objective)}"}},
         yaxis={
             "tickvals": list(at.values()),
-            "ticktext": [_name(row, baseline) for row in rows],
+            "ticktext": [_name(row, judgement.baseline) for row in rows],
             "range": [len(rows) - 0.4, -0.6],
             "showgrid": False,
             "ticks": "",
@@ -74,24 +79,26 @@ def _name(row: Finalist, baseline: str) -> str:
     return f"trial {row.trial}<br>{'document’s' if baseline == DOCUMENT else 'baseline'}{of}"
 
 
-def _replicates(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
+def _replicates(
+    rows: Sequence[Finalist], at: dict[int, int], objective: Objective
+) -> dict[str, Any]:
     pairs = []
     for row in rows:
-        pairs += [(100 * value, at[row.trial] + _APART) for value in row.values]
+        pairs += [(plotted(objective, value), at[row.trial] + _APART) for value in row.values]
     return scatter(
         "markers",
         [x for x, _ in pairs],
         [y for _, y in pairs],
         name="one replicate",
         marker={"color": REFERENCE, "symbol": "circle", "size": 8, "opacity": 0.75},
-        hovertemplate="one replicate: %{x:.2f} %<extra></extra>",
+        hovertemplate=f"one replicate: {hover_format(objective, 'x')}<extra></extra>",
     )
 
 
-def _promised(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
+def _promised(rows: Sequence[Finalist], at: dict[int, int], objective: Objective) -> dict[str, Any]:
     return scatter(
         "markers",
-        [100 * row.search_value for row in rows],
+        [plotted(objective, row.search_value) for row in rows],
         [at[row.trial] - _APART for row in rows],
         name="validation, in the search",
         marker={
@@ -100,12 +107,17 @@ def _promised(rows: Sequence[Finalist], at: dict[int, int]) -> dict[str, Any]:
             "size": 9,
             "line": {"width": 2},
         },
-        hovertemplate="validation, in the search: %{x:.2f} %<extra></extra>",
+        hovertemplate=f"validation, in the search: {hover_format(objective, 'x')}<extra></extra>",
     )
 
 
 def _means(
-    rows: Sequence[Finalist], at: dict[int, int], name: str, color: str, symbol: str
+    rows: Sequence[Finalist],
+    at: dict[int, int],
+    name: str,
+    color: str,
+    symbol: str,
+    objective: Objective,
 ) -> dict[str, Any]:
     valued = [(row, row.interval) for row in rows if row.interval]
     ends = [
@@ -118,18 +130,18 @@ def _means(
     ]
     return scatter(
         "markers",
-        [100 * mean for _, mean, _ in ends],
+        [plotted(objective, mean) for _, mean, _ in ends],
         [at[row.trial] for row, _ in valued],
         name=name,
         marker={"color": color, "symbol": symbol, "size": 13},
         error_x={
             "type": "data",
             "symmetric": False,
-            "array": [100 * (high - mean) for _, mean, high in ends],
-            "arrayminus": [100 * (mean - low) for low, mean, _ in ends],
+            "array": [plotted(objective, high - mean) for _, mean, high in ends],
+            "arrayminus": [plotted(objective, mean - low) for low, mean, _ in ends],
             "thickness": 2.5,
             "width": 7,
             "color": color,
         },
-        hovertemplate=f"{name}: %{{x:.2f}} %<extra></extra>",
+        hovertemplate=f"{name}: {hover_format(objective, 'x')}<extra></extra>",
     )

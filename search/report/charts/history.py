@@ -3,10 +3,9 @@
 import math
 from typing import Any
 
-from search.analysis.ranking import accuracy_of, started_trials
+from search.analysis.ranking import started_trials
 from search.records import State, StudyRecord, TrialRecord, has_rank
 from search.report.charts.chart import (
-    ACCURACY,
     HEIGHT,
     N_BARS,
     N_PATTERNED,
@@ -17,17 +16,19 @@ from search.report.charts.chart import (
     best_so_far,
     marks,
     notable,
+    plotted_value,
     reference_lines,
     thin,
     thinned_note,
     whole,
 )
-from search.report.charts.style import STATES, accuracy_window, figure
-from search.words import count, duration
+from search.report.charts.style import STATES, figure, value_window
+from search.words import axis_title, count, duration
 
 
 def accuracy_by_trial(study: StudyRecord) -> Chart:
-    """Each trial's best validation accuracy by number, the best so far and reference lines."""
+    """Each trial's best validation value by number, the best so far and reference lines."""
+    objective = study.objective
     trials = started_trials(study)
     valued = [t for t in trials if has_rank(t)]
     failed = [t for t in trials if t.state == State.FAIL]
@@ -35,10 +36,11 @@ def accuracy_by_trial(study: StudyRecord) -> Chart:
     shown = thin(valued, N_POINTS, [*notable(study), *records])
     last = max((t.number for t in trials), default=0)
     lines = reference_lines(study, -0.5, last + 0.5)
-    window = accuracy_window([accuracy_of(t) for t in valued], [line["y"][0] for line in lines])
+    levels = [line["y"][0] for line in lines]
+    window = value_window(objective, [plotted_value(t) for t in valued], levels)
     groups = [(s, [t for t in shown if t.state == s]) for s in STATES]
     traces = [
-        marks(g, s, [t.number for t in g], [accuracy_of(t) for t in g]) for s, g in groups if g
+        marks(g, s, [t.number for t in g], [plotted_value(t) for t in g]) for s, g in groups if g
     ]
     layout: dict[str, Any] = {
         "xaxis": {
@@ -46,29 +48,29 @@ def accuracy_by_trial(study: StudyRecord) -> Chart:
             "range": [-0.5, last + 0.5],
             **whole(last + 1),
         },
-        "yaxis": {"title": {"text": ACCURACY}, "range": [window.low, window.high]},
+        "yaxis": {"title": {"text": axis_title(objective)}, "range": [window.low, window.high]},
         "height": HEIGHT,
     }
     if failed:
         traces.append(_add_strip(layout, thin(failed, N_POINTS, [])))
     caption = (
-        "Each mark is a trial at the largest validation accuracy of its epochs; the line is the"
-        " best so far."
+        f"Each mark is a trial at the {objective.best} validation {objective.title} of its epochs;"
+        " the line is the best so far."
         + (" Failed trials have no rank and lie in the strip below." if failed else "")
-        + below_note(window, "trial")
+        + below_note(objective, window, "trial")
         + thinned_note(
             len(shown), len(valued), "trials with a value, evenly spaced, all records among them"
         )
     )
     alt = (
-        f"Validation accuracy of {count(len(valued), 'trial')} by trial number, with the best so"
-        " far."
+        f"Validation {objective.title} of {count(len(valued), 'trial')} by trial number, with the"
+        " best so far."
     )
-    line = best_so_far([(t.number, accuracy_of(t)) for t in records], last)
+    line = best_so_far([(t.number, plotted_value(t)) for t in records], last)
     panel = Panel(alt, figure([*traces, *lines, line], **layout))
     return Chart(
         "accuracy",
-        "Search history: validation accuracy (%) by trial",
+        f"Search history: {axis_title(objective)} by trial",
         caption,
         (panel,) if trials else (),
     )
@@ -134,7 +136,7 @@ def _records(trials: list[TrialRecord]) -> list[TrialRecord]:
     """The trials that were better than all before them."""
     records: list[TrialRecord] = []
     for t in trials:
-        if not records or accuracy_of(t) > accuracy_of(records[-1]):
+        if not records or (t.score or 0.0) > (records[-1].score or 0.0):
             records.append(t)
     return records
 

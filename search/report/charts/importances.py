@@ -26,12 +26,14 @@ def importances(study: StudyRecord) -> Chart:
     """How much worse a forest predicts ranks when one parameter's values are shuffled."""
     step, valued = compared([t for t in started_trials(study) if has_rank(t)])
     names = varied_params(study, valued)
-    if len(valued) < MIN_TRIALS or len(names) < 2 or len({t.val_accuracy for t in valued}) < 2:
+    if len(valued) < MIN_TRIALS or len(names) < 2 or len({t.value for t in valued}) < 2:
         why = (
             f"{count(len(valued), 'trial')} with a value and {count(len(names), 'parameter')} that"
             " vary so far"
         )
-        needed = f"{MIN_TRIALS} trials of different accuracy and 2 parameters are needed"
+        needed = (
+            f"{MIN_TRIALS} trials of different {study.objective.title} and 2 parameters are needed"
+        )
         return Chart(
             "importances", _TITLE, "", (), f"Too little to tell what matters: {why}; {needed}."
         )
@@ -46,13 +48,14 @@ def importances(study: StudyRecord) -> Chart:
         return Chart("importances", _TITLE, "", (), why)
     caption = (
         f"A forest of {TREES} randomised trees predicts from a trial’s setting how it ranks by"
-        f" validation accuracy up to epoch {step}. Nine of ten trials trained so long, so none is"
-        " judged by when it was stopped; what matters only later is not seen. It explains"
-        f" {_range(whole)} of the variation among trials that it has not seen. A bar is the part of"
-        " the variation that is due to a parameter, alone and along with others: half of what the"
-        " squared error grows by when its values are shuffled among those trials (permutation"
-        f" importance), with a 95 % interval over {FOLDS * ROUNDS} folds. Grey bars can’t be told"
-        " from none. Parameters that the search moved together share what they explain."
+        f" validation {study.objective.title} up to epoch {step}. Nine of ten trials trained so"
+        " long, so none is judged by when it was stopped; what matters only later is not seen. It"
+        f" explains {_range(whole)} of the variation among trials that it has not seen. A bar is"
+        " the part of the variation that is due to a parameter, alone and along with others: half"
+        " of what the squared error grows by when its values are shuffled among those trials"
+        f" (permutation importance), with a 95 % interval over {FOLDS * ROUNDS} folds. Grey bars"
+        " can’t be told from none. Parameters that the search moved together share what they"
+        " explain."
         + (
             f" Used: {len(shown)} of {len(valued):,} trials, evenly spaced."
             if len(shown) < len(valued)

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from search.analysis.ranking import accuracy_of, best_trial, ranking, space_params, varied_params
-from search.records import State, StudyRecord, TrialRecord, has_rank
+from search.analysis.ranking import best_trial, ranking, space_params, varied_params
+from search.records import State, StudyRecord, TrialRecord, has_rank, rank_key
 from search.report.charts.chart import N_LINES, Chart, Panel, notable, scatter, thin, thinned_note
 from search.report.charts.style import BEST, REFERENCE, STATES, figure, literal, narrow, short
-from search.words import count, percent, show
+from search.words import axis_title, count, number_text, show, value_text
 
 _GOLDEN = 0.6180339887498949
 _UNSET = -0.14
@@ -35,8 +35,8 @@ class _Axis:
 
 
 def parallel_coordinates(study: StudyRecord) -> Chart:
-    """Every trial's setting as a line over the parameters to its accuracy; the best in colour."""
-    title = "Whole settings: parallel coordinates, down to validation accuracy (%)"
+    """Every trial's setting as a line over the parameters to its value; the best in colour."""
+    title = f"Whole settings: parallel coordinates, down to {axis_title(study.objective)}"
     valued = [t for t in ranking(study) if has_rank(t)]
     names = varied_params(study, valued)
     if len(valued) < 2 or not names:
@@ -50,7 +50,7 @@ def parallel_coordinates(study: StudyRecord) -> Chart:
     top = valued[: max(1, round(len(valued) / 10))]
     shown = thin(valued, N_LINES, [*notable(study), *top[:_N_TOP]])
     axes = [_param_axis(name, shown, space_params(study).get(name)) for name in names] + [
-        _accuracy_axis(shown)
+        _value_axis(shown)
     ]
     some_unset = any(len(axis.places) < len(shown) for axis in axes)
     caption = (
@@ -127,13 +127,15 @@ def _param_axis(name: str, trials: Sequence[TrialRecord], declared: Any) -> _Axi
     return _Axis(name, *_scaled(by_trial, min(values), max(values), log=log))
 
 
-def _accuracy_axis(trials: Sequence[TrialRecord]) -> _Axis:
+def _value_axis(trials: Sequence[TrialRecord]) -> _Axis:
     """Evenly by rank: by value, the many good trials of a search would all lie on one spot."""
-    order = sorted(trials, key=lambda t: (accuracy_of(t), -t.number))
+    objective = trials[0].objective
+    order = sorted(trials, key=rank_key, reverse=True)
     last = len(order) - 1
-    labels = [(i / last, f"{accuracy_of(order[i]):.2f}") for i in sorted({0, last // 2, last})]
+    values = [number_text(objective, t.value or 0.0) for t in order]
+    labels = [(i / last, values[i]) for i in sorted({0, last // 2, last})]
     return _Axis(
-        "validation accuracy (%), by rank",
+        f"{axis_title(objective)}, by rank",
         {t.number: i / last for i, t in enumerate(order)},
         labels,
     )
@@ -190,7 +192,7 @@ def _label(trial: TrialRecord, name: str) -> str:
     value = (
         f"{name} = {show(trial.params[name])}"
         if name in trial.params
-        else percent(trial.val_accuracy)
+        else value_text(trial.objective, trial.value)
     )
     return f"trial {trial.number}: {literal(value)}"
 

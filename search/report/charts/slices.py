@@ -1,4 +1,4 @@
-"""Study → one small figure per varied parameter: validation accuracy against its value. Pure."""
+"""Study → one small figure per varied parameter: the validation value against its value. Pure."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -7,20 +7,19 @@ from typing import Any
 import plotly.graph_objects as go
 
 from search.analysis.ranking import (
-    accuracy_of,
     best_trial,
     space_params,
     started_trials,
     varied_params,
 )
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import Objective, StudyRecord, TrialRecord, has_rank
 from search.report.charts.chart import (
-    ACCURACY,
     Chart,
     Panel,
     below_note,
     marks,
     notable,
+    plotted_value,
     scatter,
     thin,
     thinned_note,
@@ -30,13 +29,13 @@ from search.report.charts.style import (
     REFERENCE,
     STATES,
     Window,
-    accuracy_window,
     figure,
     literal,
     narrow,
     short,
+    value_window,
 )
-from search.words import percent, show
+from search.words import axis_title, show, value_text
 
 _N_POINTS = 500
 """Of each panel: a search has many parameters."""
@@ -46,24 +45,25 @@ _GOLDEN = 0.6180339887498949
 
 
 def parameters(study: StudyRecord) -> Chart:
-    """A panel per parameter that varies among trials with a value, all on one accuracy axis."""
+    """A panel per parameter that varies among trials with a value, all on one axis of values."""
+    objective = study.objective
     valued = [t for t in started_trials(study) if has_rank(t)]
     shown = thin(valued, _N_POINTS, notable(study))
     names = varied_params(study, valued)
-    window = accuracy_window([accuracy_of(t) for t in valued])
+    window = value_window(objective, [plotted_value(t) for t in valued])
     best = best_trial(study)
     panels = tuple(
         _panel(name, [t for t in shown if name in t.params], study, window, best) for name in names
     )
     caption = (
-        "Validation accuracy against each parameter that was varied, on the same scale; the star is"
-        " the best trial, a short bar the median of a choice. The search itself chose where to"
-        " look, so a crowd of marks shows its interest, and a slope may belong to another parameter"
-        " that changed along."
-        + below_note(window, "trial")
+        f"Validation {objective.title} against each parameter that was varied, on the same scale;"
+        " the star is the best trial, a short bar the median of a choice. The search itself chose"
+        " where to look, so a crowd of marks shows its interest, and a slope may belong to another"
+        " parameter that changed along."
+        + below_note(objective, window, "trial")
         + thinned_note(len(shown), len(valued), "trials with a value, evenly spaced")
     )
-    return Chart("parameters", "Slices: validation accuracy (%) by parameter", caption, panels)
+    return Chart("parameters", f"Slices: {axis_title(objective)} by parameter", caption, panels)
 
 
 def _panel(
@@ -87,17 +87,24 @@ def _panel(
         if picked:
             rows = [trials[i] for i in picked]
             text = [_label(t, name) for t in rows]
-            trace = marks(rows, state, [x[i] for i in picked], [accuracy_of(t) for t in rows], text)
+            trace = marks(
+                rows, state, [x[i] for i in picked], [plotted_value(t) for t in rows], text
+            )
             trace["marker"] |= {"size": 7 if len(trials) <= 200 else 5, "opacity": 0.8}
             traces.append(trace)
     star = next((i for i, t in enumerate(trials) if t is best), None)
     if star is not None:
         traces.append(_star(trials[star], x[star], name))
-    return Panel(f"Validation accuracy against {name}.", _small(traces, name, axis, window))
+    alt = f"Validation {study.objective.title} against {name}."
+    return Panel(alt, _small(traces, name, axis, window, study.objective))
 
 
 def _small(
-    traces: list[dict[str, Any]], name: str, axis: dict[str, Any], window: Window
+    traces: list[dict[str, Any]],
+    name: str,
+    axis: dict[str, Any],
+    window: Window,
+    objective: Objective,
 ) -> go.Figure:
     return figure(
         traces,
@@ -111,7 +118,7 @@ def _small(
             **axis,
         },
         yaxis={
-            "title": {"text": ACCURACY, "font": {"size": 12}},
+            "title": {"text": axis_title(objective), "font": {"size": 12}},
             "range": [window.low, window.high],
             "nticks": 6,
         },
@@ -154,7 +161,9 @@ def _strips(
     bars_x: list[float | None] = []
     bars_y: list[float | None] = []
     for n, i in place.items():
-        middle = median(accuracy_of(t) for t, v in zip(trials, values, strict=True) if show(v) == n)
+        middle = median(
+            plotted_value(t) for t, v in zip(trials, values, strict=True) if show(v) == n
+        )
         bars_x += [i - 0.32, i + 0.32, None]
         bars_y += [middle, middle, None]
     line = scatter(
@@ -175,7 +184,7 @@ def _star(best: TrialRecord, x: float, name: str) -> dict[str, Any]:
     return scatter(
         "markers",
         [x],
-        [accuracy_of(best)],
+        [plotted_value(best)],
         marker={"color": BEST, "symbol": "star", "size": 14},
         hover_text=[f"{_label(best, name)}<br>the best"],
     )
@@ -185,5 +194,5 @@ def _label(trial: TrialRecord, name: str) -> str:
     value = literal(f"{name}={show(trial.params[name])}")
     return (
         f"<b>trial {trial.number}</b> ·"
-        f" {trial.state.lower()}<br>{value}<br>{percent(trial.val_accuracy)}"
+        f" {trial.state.lower()}<br>{value}<br>{value_text(trial.objective, trial.value)}"
     )

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
 
-from search.records import State
+from search.records import Objective, State
 
 
 @dataclass(frozen=True)
@@ -122,23 +122,37 @@ def narrow(text: str, letters: int = 8) -> str:
 
 @dataclass(frozen=True)
 class Window:
-    """The part of an accuracy axis shown at first, in percent, and how many values lie below."""
+    """The part of an axis shown at first, and how many worse values lie off it."""
 
     low: float
     high: float
-    n_below: int
+    n_worse: int
 
 
-def accuracy_window(
-    values: Iterable[float], also: Iterable[float] = (), reach: float = 1.5
+def value_window(
+    objective: Objective, values: Iterable[float], also: Iterable[float] = (), reach: float = 1.5
 ) -> Window:
-    """A window over `values` (percent) that tells the good ones apart, `also` inside.
+    """A window over plotted `values` that tells the good ones apart, `also` inside.
 
     Where few poor values would squeeze the rest into a line, the axis starts nearer the rest, and
-    they are counted: those further below the first quartile than `reach` times the way from there
+    they are counted: those further from the worse quartile than `reach` times the way from there
     to the best.
     """
-    kept = np.sort([v for v in values if np.isfinite(v)])
+    if objective.is_fraction:
+        window = _window(values, also, reach, least_pad=0.1)
+        return replace(window, low=max(window.low, -1.0), high=min(window.high, 101.0))
+    scores = [objective.score(value) for value in values]
+    window = _window(scores, [objective.score(value) for value in also], reach)
+    if objective.is_maximized:
+        return window
+    return Window(-window.high, -window.low, window.n_worse)
+
+
+def _window(
+    scores: Iterable[float], also: Iterable[float], reach: float, least_pad: float = 0.0
+) -> Window:
+    """`value_window` of numbers of which more is better."""
+    kept = np.sort([v for v in scores if np.isfinite(v)])
     if not len(kept):
         return Window(0.0, 100.0, 0)
     marks = [v for v in also if np.isfinite(v)]
@@ -149,6 +163,6 @@ def accuracy_window(
         low = float(kept[kept >= quarter - reach * (high - quarter)][0])
     low = min([low, *marks])
     high = max([high, *marks])
-    pad = max(0.06 * (high - low), 0.1)
-    floor = max(low - pad, -1.0)
-    return Window(floor, min(high + pad, 101.0), int(np.sum(kept < floor)))
+    spread = high - low or abs(high) or 1.0
+    pad = max(0.06 * (high - low), least_pad) or 0.06 * spread
+    return Window(low - pad, high + pad, int(np.sum(kept < low - pad)))

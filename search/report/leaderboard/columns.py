@@ -4,7 +4,9 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from search.analysis.finalists import Finalist
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.analysis.statistics import Interval
+from search.objectives import text_of
+from search.records import ACCURACY, StudyRecord, TrialRecord, has_rank
 
 Kind = Literal["Int64", "float64", "boolean", "object"]
 """A pandas type whose blanks are missing values."""
@@ -34,6 +36,18 @@ def of_finalists(name: str, kind: Kind, value: Callable[[Finalist], Any]) -> Col
     return Column(name, kind, lambda row: None if row.finalist is None else value(row.finalist))
 
 
+def _accuracy(row: Row) -> Interval | None:
+    """The test accuracy of a finalist."""
+    if row.finalist is None:
+        return None
+    is_objective = row.study.objective == ACCURACY
+    return row.finalist.interval if is_objective else row.finalist.accuracy
+
+
+def _end(interval: Interval | None, name: Literal["mean", "low", "high"]) -> float | None:
+    return None if interval is None else getattr(interval, name)
+
+
 COLUMNS = (
     Column("rank", "Int64", lambda row: row.place if has_rank(row.trial) else None),
     Column("study", "object", lambda row: row.study.name),
@@ -46,14 +60,19 @@ COLUMNS = (
     Column("epochs", "Int64", lambda row: row.trial.epochs),
     Column("train_s", "float64", lambda row: round(row.trial.train_s, 3)),
     Column("n_params", "Int64", lambda row: row.trial.n_params),
+    Column("objective", "object", lambda row: text_of(row.study.objective)),
+    Column("value", "float64", lambda row: row.trial.value),
 )
 """Before the parameters, `param.*`."""
 
 FINALIST_COLUMNS = (
-    of_finalists("test_accuracy_mean", "float64", lambda f: f.interval and f.interval.mean),
-    of_finalists("test_accuracy_ci_low", "float64", lambda f: f.interval and f.interval.low),
-    of_finalists("test_accuracy_ci_high", "float64", lambda f: f.interval and f.interval.high),
+    Column("test_accuracy_mean", "float64", lambda row: _end(_accuracy(row), "mean")),
+    Column("test_accuracy_ci_low", "float64", lambda row: _end(_accuracy(row), "low")),
+    Column("test_accuracy_ci_high", "float64", lambda row: _end(_accuracy(row), "high")),
     of_finalists("n_replicates", "Int64", lambda f: len(f.values)),
     of_finalists("tied_with_best", "boolean", lambda f: f.tied_with_best),
+    of_finalists("test_value_mean", "float64", lambda f: _end(f.interval, "mean")),
+    of_finalists("test_value_ci_low", "float64", lambda f: _end(f.interval, "low")),
+    of_finalists("test_value_ci_high", "float64", lambda f: _end(f.interval, "high")),
 )
 """After the parameters; a single finished replicate leaves the interval's ends blank."""

@@ -19,11 +19,12 @@ def trial_frame(study: StudyRecord, judgement: Judgement | None = None) -> pd.Da
     """One row per started trial, by number.
 
     Columns: study, model, data, trial, state; val_accuracy (fraction), best_epoch and epochs
-    (completed), train_s (seconds), n_params; `param.*` in the space's order; then, in the rows of
-    finalists, test_accuracy_mean, test_accuracy_ci_low and test_accuracy_ci_high (fractions, 95 %),
-    n_replicates (finished ones) and tied_with_best. Where trials ran with different code of the
-    user's, `code` names it at the end. Integer columns are Int64, tied_with_best is boolean, blanks
-    are missing values.
+    (completed), train_s (seconds), n_params, objective and its value; `param.*` in the space's
+    order; then, in the rows of finalists, test_accuracy_mean, test_accuracy_ci_low and
+    test_accuracy_ci_high (fractions, 95 %), n_replicates (finished ones), tied_with_best and, of
+    the objective, test_value_mean, test_value_ci_low and test_value_ci_high. Where trials ran with
+    different code of the user's, `code` names it at the end. Integer columns are Int64,
+    tied_with_best is boolean, blanks are missing values.
     """
     return _frame(study, started_trials(study), judgement).drop(columns="rank")
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from search.analysis.baseline import DOCUMENT, baseline_cut, baseline_name, printed_name
 from search.analysis.finalists import Finalist, Judgement
 from search.analysis.ranking import best_trial, ranking, varied_params
-from search.records import StudyRecord, TrialRecord, has_rank
+from search.records import ACCURACY, Objective, StudyRecord, TrialRecord, has_rank
 
 N_SHOWN = 200
 
@@ -41,6 +41,11 @@ class Board:
     """Rows that are seen at first: a browser takes seconds to lay out a thousand."""
     example: str
     """A filter that finds something in this table."""
+    objective: Objective
+    column: str
+    """What filters call the column of its values."""
+    has_accuracy: bool
+    """Whether the validation accuracy has a column beside it."""
 
 
 def board(study: StudyRecord, judgement: Judgement | None) -> Board:
@@ -64,17 +69,34 @@ def board(study: StudyRecord, judgement: Judgement | None) -> Board:
         judgement=judgement,
         n_shown=N_SHOWN,
         example=_example(study, varied),
+        objective=study.objective,
+        column=_column(study),
+        has_accuracy=study.objective != ACCURACY
+        and any(t.val_accuracy is not None for t in trials),
     )
 
 
 def _example(study: StudyRecord, varied: list[str]) -> str:
     best = best_trial(study)
-    if best is None or best.val_accuracy is None:
+    if best is None or best.value is None:
         return "state=running"
-    words = [f"accuracy>{int(100 * best.val_accuracy) - 1}"]
+    words = [f"{_column(study)}{_bound(study.objective, best.value)}"]
     choices = [
         n
         for n in varied
         if isinstance(best.params.get(n), str) and " " not in f"{n}{best.params[n]}"
     ]
     return " ".join(words + [f"{n}={best.params[n]}" for n in choices[:1]])
+
+
+def _column(study: StudyRecord) -> str:
+    return "accuracy" if study.objective == ACCURACY else "value"
+
+
+def _bound(objective: Objective, value: float) -> str:
+    """A comparison that holds for values near the best."""
+    if objective.is_fraction:
+        return f">{int(100 * value) - 1}"
+    if objective.is_maximized:
+        return f">{value - abs(value) / 10:.3g}"
+    return f"<{value + abs(value) / 10:.3g}"

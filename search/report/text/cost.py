@@ -2,8 +2,16 @@
 
 from search.analysis.cost import Cost, Grid, Hours
 from search.analysis.forecast import FURTHER, MIN_TRIALS, Forecast, Gain
+from search.records import ACCURACY, Objective
 from search.space.params import GRID_POINTS
-from search.words import count, duration, listing, percent, points
+from search.words import (
+    count,
+    difference_text,
+    duration,
+    listing,
+    number_text,
+    value_text,
+)
 
 _HOUR_S = 3600.0
 _YEAR_H = 8766.0
@@ -36,26 +44,34 @@ def cost_words(cost: Cost) -> list[str]:
 
 def advice_words(forecast: Forecast) -> list[str]:
     """Whether going on is worth it, as far as the search's curve tells, in sentences."""
-    if forecast.best is not None and forecast.best >= 1:
-        return [
-            "The best setting gets every validation image right: there is nothing more to gain on"
-            " them, stop here."
-        ]
-    if forecast.gain is None or forecast.further is None or forecast.noise is None:
+    objective = forecast.objective
+    if forecast.is_perfect:
+        perfect = f"has the best {objective.title} that there can be"
+        if objective == ACCURACY:
+            perfect = "gets every validation image right"
+        return [f"The best setting {perfect}: there is nothing more to gain on them, stop here."]
+    if forecast.gain is None or forecast.further is None:
         return [_why(forecast)]
     gain = forecast.gain
     further = forecast.further
     images = count(forecast.n_validation, "validation image")
-    noise = f"the noise of its {images} ({points(forecast.noise)})"
+    shown_noise = difference_text(objective, forecast.noise or 0.0)
+    noise = f"the noise of its {images} ({shown_noise})"
     if forecast.noise_from == "seeds":
-        noise = f"what a setting varies by from seed to seed ({points(forecast.noise)})"
-    text = f"Another {_span(gain.horizon_s)} of this search is expected to gain {_gain(gain)}, "
-    if forecast.is_flat:
+        noise = f"what a setting varies by from seed to seed ({shown_noise})"
+    shown_gain = _gain(objective, gain)
+    text = f"Another {_span(gain.horizon_s)} of this search is expected to gain {shown_gain}, "
+    if forecast.noise is None:
+        text += (
+            "of which nobody knows what is luck: no setting was trained on two seeds, so it isn’t"
+            " known by how much its value varies."
+        )
+    elif forecast.is_flat:
         text += f"less than {noise}: stop here."
     elif gain.high < forecast.noise:
         text += (
             f"less than {noise}. But another {_span(further.horizon_s)}, {100 * FURTHER:.0f} % more"
-            f" of what it has spent, may gain {_gain(further)}: too early to stop."
+            f" of what it has spent, may gain {_gain(objective, further)}: too early to stop."
         )
     elif gain.expected < forecast.noise:
         text += (
@@ -85,6 +101,7 @@ def _grid_words(grid: Grid) -> list[str]:
 
 
 def _why(forecast: Forecast) -> str:
+    objective = forecast.objective
     unknown = "What going on would gain can’t be told"
     match forecast.why:
         case "few trials":
@@ -92,15 +109,16 @@ def _why(forecast: Forecast) -> str:
             trials = count(forecast.n_trials, "trial")
             return f"{unknown} yet: {trials} {have} a value, and {MIN_TRIALS} are needed."
         case "all the same":
-            best = percent(forecast.best)
+            best = value_text(objective, forecast.best)
             return f"{unknown}: all {forecast.n_trials:,} trials reached the same {best}."
         case "early":
             return f"{unknown} yet, after {duration(forecast.spent_s)} of training."
-    return f"{unknown} yet: no trial has a validation accuracy."
+    return f"{unknown} yet: no trial has a validation {objective.title}."
 
 
-def _gain(gain: Gain) -> str:
-    return f"{points(gain.expected)} ({100 * gain.low:.2f} to {100 * gain.high:.2f})"
+def _gain(objective: Objective, gain: Gain) -> str:
+    ends = f"{number_text(objective, gain.low)} to {number_text(objective, gain.high)}"
+    return f"{difference_text(objective, gain.expected)} ({ends})"
 
 
 def _span(seconds: float) -> str:

@@ -8,7 +8,7 @@ from search.analysis.ranking import best_trial, ranked_document, started_trials
 from search.report.contents import Contents
 from search.report.text.status import state_counts
 from search.report.text.wall_clock import clocks
-from search.words import duration, percent, points
+from search.words import difference_text, duration, number_text, signed_text, unit, value_text
 
 
 class Tile(NamedTuple):
@@ -20,7 +20,7 @@ class Tile(NamedTuple):
 
 
 def headline(contents: Contents) -> list[Tile]:
-    """The key numbers: accuracy, gains so far and to come, trials, training time."""
+    """The key numbers: the value, gains so far and to come, trials, training time."""
     trials = started_trials(contents.study)
     spent = contents.cost.replicates if contents.cost else None
     ahead = contents.forecast.gain if contents.forecast else None
@@ -29,10 +29,11 @@ def headline(contents: Contents) -> list[Tile]:
         Tile("trials started", f"{len(trials):,}", ", ".join(state_counts(trials))),
     ]
     if ahead:
-        ends = f"90 % interval {100 * ahead.low:.2f} to {100 * ahead.high:.2f}"
-        tiles.append(
-            Tile(f"may still come in {_span(ahead.horizon_s)}", f"+{points(ahead.expected)}", ends)
-        )
+        objective = contents.study.objective
+        low, high = (number_text(objective, end) for end in (ahead.low, ahead.high))
+        gain = difference_text(objective, ahead.expected)
+        label = f"may still come in {_span(ahead.horizon_s)}"
+        tiles.append(Tile(label, f"+{gain}", f"90 % interval {low} to {high}"))
     again = f", and {duration(spent.train_s)} for replicates" if spent and spent.n_trials else ""
     clock, clock_again = clocks(contents.search)
     both = f"and {duration(clock_again.seconds)} for replicates" if clock_again.seconds else ""
@@ -46,26 +47,26 @@ def headline(contents: Contents) -> list[Tile]:
 
 
 def _scores(contents: Contents) -> list[Tile]:
-    """Accuracy and gain: on validation images until the champion was scored on the test set."""
+    """Value and gain: on validation images until the champion was scored on the test set."""
+    objective = contents.study.objective
     judgement = contents.judgement
     best = best_trial(contents.study)
     document = ranked_document(contents.study)
-    label = f"over {printed_name(contents.study)}"
+    over = "over" if objective.is_maximized else "better than"
+    label = f"{over} {printed_name(contents.study)}"
     if judgement and judgement.champion.interval:
         return _test_scores(judgement, label)
     gain = "–"
     cut = baseline_cut(contents.study)
-    if (
-        best
-        and document
-        and best.val_accuracy is not None
-        and document.val_accuracy is not None
-        and not cut
-    ):
-        gain = f"{100 * (best.val_accuracy - document.val_accuracy):+.2f} points"
+    if best and document and best.score is not None and document.score is not None and not cut:
+        gain = signed_text(objective, best.score - document.score) + unit(objective)
     where = f"trial {best.number}, epoch {best.best_epoch}" if best else ""
     return [
-        Tile("best validation accuracy", percent(best.val_accuracy if best else None), where),
+        Tile(
+            f"best validation {objective.title}",
+            value_text(objective, best.value if best else None),
+            where,
+        ),
         Tile(label, gain, f"not claimed: it had {cut}" if cut else "on validation images"),
     ]
 
@@ -74,21 +75,21 @@ def _test_scores(judgement: Judgement, label: str) -> list[Tile]:
     row = judgement.champion
     gain = judgement.gain
     interval = row.interval
+    objective = judgement.objective
     note = "too few seeds for an interval"
     if interval and interval.low is not None and interval.high is not None:
-        note = f"95 % interval over seeds {100 * interval.low:.2f} to {100 * interval.high:.2f}"
-    tiles = [
-        Tile(
-            f"test accuracy, trial {row.trial}", percent(interval.mean if interval else None), note
-        )
-    ]
+        low, high = (number_text(objective, end) for end in (interval.low, interval.high))
+        note = f"95 % interval over seeds {low} to {high}"
+    value = value_text(objective, interval.mean if interval else None)
+    tiles = [Tile(f"test {objective.title}, trial {row.trial}", value, note)]
     if gain is None:
         itself = "it is that setting itself" if row.is_document else ""
         return [*tiles, Tile(label, "–", "not claimed, see below" if judgement.no_gain else itself)]
     ends = "too few replicates for an interval"
     if gain.low is not None and gain.high is not None:
-        ends = f"95 % interval {100 * gain.low:+z.2f} to {100 * gain.high:+z.2f}"
-    return [*tiles, Tile(label, f"{100 * gain.value:+z.2f} points", ends)]
+        low, high = (signed_text(objective, end) for end in (gain.low, gain.high))
+        ends = f"95 % interval {low} to {high}"
+    return [*tiles, Tile(label, signed_text(objective, gain.value) + unit(objective), ends)]
 
 
 def _span(seconds: float) -> str:

@@ -15,7 +15,16 @@ from search.report.text.majority_class import cautions
 from search.report.text.status import state_counts, status
 from search.report.text.wall_clock import clocks, elapsed_words
 from search.study.finalist_costs import Rule
-from search.words import count, duration, listing, percent, points, show
+from search.words import (
+    count,
+    difference_text,
+    duration,
+    listing,
+    percent,
+    show,
+    side,
+    value_text,
+)
 
 OPTIMISM = (
     "These are validation scores of a search. The best of many tries is an optimist’s number: some"
@@ -67,7 +76,10 @@ def story(contents: Contents) -> list[Passage]:
                 elapsed_words(*clocks(contents.search)),
             ],
         ),
-        Passage("Going on", advice_words(contents.forecast) if contents.forecast else []),
+        Passage(
+            "Going on",
+            advice_words(contents.forecast) if contents.forecast else [],
+        ),
     ]
     return [p for p in passages if p.sentences]
 
@@ -94,21 +106,23 @@ def _unopened(contents: Contents) -> list[str]:
 def _result(study: StudyRecord, contents: Contents) -> list[str]:
     best = best_trial(study)
     document = ranked_document(study)
-    if best is None or best.val_accuracy is None:
-        return ["No trial has a validation accuracy yet."]
+    objective = study.objective
+    if best is None or best.score is None:
+        return [f"No trial has a validation {objective.title} yet."]
     word = "so far " if status(contents)[0] != "finished" else ""
     text = (
-        f"The best setting {word}reached {percent(best.val_accuracy)} validation accuracy, at epoch"
-        f" {best.best_epoch} of trial {best.number}."
+        f"The best setting {word}reached {value_text(objective, best.value)} validation"
+        f" {objective.title}, at epoch {best.best_epoch} of trial {best.number}."
     )
     name = printed_name(study)
-    if document is None or document.val_accuracy is None:
+    if document is None or document.score is None:
         return [f"{text} {name.capitalize()} (trial 0) has no value to compare it with."]
     if best is document:
         return [f"{text} That is {name}: no other trial has beaten it."]
-    gain = best.val_accuracy - document.val_accuracy
+    gain = best.score - document.score
+    reached = value_text(objective, document.value)
     if cut := baseline_cut(study):
-        reached = f"{percent(document.val_accuracy)} in {cut}, to which the study’s limit cut it"
+        reached = f"{reached} in {cut}, to which the study’s limit cut it"
         claims = (
             f": no gain over it is claimed. To train it in full takes {full_cost(study, document)}"
         )
@@ -116,9 +130,8 @@ def _result(study: StudyRecord, contents: Contents) -> list[str]:
         return [text, f"{name.capitalize()} (trial 0) reached {reached}{claims}."]
     if gain == 0:
         return [f"{text} {name.capitalize()} (trial 0) reached the same."]
-    return [
-        f"{text} That is {points(gain)} above {name} (trial 0, {percent(document.val_accuracy)})."
-    ]
+    apart = f"{difference_text(objective, gain)} {side(objective, gain)}"
+    return [f"{text} That is {apart} {name} (trial 0, {reached})."]
 
 
 def _setting(contents: Contents) -> list[str]:

@@ -61,13 +61,26 @@ def as_csv(study, judgement, folder):
 INTEGERS = ["rank", "trial", "best_epoch", "epochs", "n_params", "param.units", "n_replicates"]
 NUMBERS = [
     "val_accuracy",
+    "value",
     "train_s",
     "param.lr",
     "test_accuracy_mean",
     "test_accuracy_ci_low",
     "test_accuracy_ci_high",
+    "test_value_mean",
+    "test_value_ci_low",
+    "test_value_ci_high",
 ]
-TEXTS = ["study", "model", "data", "state", "param.size", "param.text", "param.optimizer"]
+TEXTS = [
+    "study",
+    "model",
+    "data",
+    "state",
+    "objective",
+    "param.size",
+    "param.text",
+    "param.optimizer",
+]
 TYPES = (
     dict.fromkeys(INTEGERS, "int64")
     | dict.fromkeys(NUMBERS, "double")

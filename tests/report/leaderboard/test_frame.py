@@ -19,16 +19,17 @@ from tests.report.conftest import trial
 NAMES = [column.name for column in FINALIST_COLUMNS]
 
 EXPECTED = """\
-rank,study,model,data,trial,state,val_accuracy,best_epoch,epochs,train_s,n_params,\
+rank,study,model,data,trial,state,val_accuracy,best_epoch,epochs,train_s,n_params,objective,value,\
 param.optimizer,param.momentum,param.lr,param.units,\
-test_accuracy_mean,test_accuracy_ci_low,test_accuracy_ci_high,n_replicates,tied_with_best
-1,mlp-digits,mlp,digits,3,RUNNING,0.9125,2,2,3.0,1003,adam,,0.02,32,,,,,
-2,mlp-digits,mlp,digits,0,COMPLETE,0.9,2,3,4.5,1000,adam,,0.001,64,,,,,
-3,mlp-digits,mlp,digits,4,WAITING,0.9,1,1,1.5,1004,adam,,0.001,64,,,,,
-4,mlp-digits,mlp,digits,2,PRUNED,0.30000000000000004,1,1,1.5,1002,sgd,0.9,1e-05,128,,,,,
-,mlp-digits,mlp,digits,5,RUNNING,,,0,0.0,1005,adam,,0.001,64,,,,,
-,mlp-digits,mlp,digits,1,FAIL,0.99,1,1,1.5,1001,adam,,0.001,64,,,,,
-,mlp-digits,mlp,digits,6,FAIL,,,0,0.0,1006,adam,,0.001,64,,,,,
+test_accuracy_mean,test_accuracy_ci_low,test_accuracy_ci_high,n_replicates,tied_with_best,\
+test_value_mean,test_value_ci_low,test_value_ci_high
+1,mlp-digits,mlp,digits,3,RUNNING,0.9125,2,2,3.0,1003,accuracy,0.9125,adam,,0.02,32,,,,,,,,
+2,mlp-digits,mlp,digits,0,COMPLETE,0.9,2,3,4.5,1000,accuracy,0.9,adam,,0.001,64,,,,,,,,
+3,mlp-digits,mlp,digits,4,WAITING,0.9,1,1,1.5,1004,accuracy,0.9,adam,,0.001,64,,,,,,,,
+4,mlp-digits,mlp,digits,2,PRUNED,0.30000000000000004,1,1,1.5,1002,accuracy,0.30000000000000004,sgd,0.9,1e-05,128,,,,,,,,
+,mlp-digits,mlp,digits,5,RUNNING,,,0,0.0,1005,accuracy,,adam,,0.001,64,,,,,,,,
+,mlp-digits,mlp,digits,1,FAIL,0.99,1,1,1.5,1001,accuracy,0.99,adam,,0.001,64,,,,,,,,
+,mlp-digits,mlp,digits,6,FAIL,,,0,0.0,1006,accuracy,,adam,,0.001,64,,,,,,,,
 """
 
 
@@ -70,8 +71,8 @@ def test_parameters_that_the_space_does_not_name_come_last_and_numbers_stay_what
         "param.optimizer,param.momentum,param.lr,param.units,param.a,param.flag,param.z,test_accu"
         in lines[0]
     )
-    assert lines[1].endswith(",,,1e-07,,2.5,True,3,,,,,")
-    assert lines[2].endswith(",,,-0.1,,-2,,,,,,,")
+    assert lines[1].endswith(",,,1e-07,,2.5,True,3,,,,,,,,")
+    assert lines[2].endswith(",,,-0.1,,-2,,,,,,,,,,")
 
 
 def test_a_value_that_is_no_number_has_no_rank(study):
@@ -88,7 +89,9 @@ def test_frames_keep_their_types_and_a_study_without_trials_still_has_its_column
     assert list(empty.columns) == EXPECTED.splitlines()[0].split(",")
     assert empty.empty
     for name, dtype in zip(
-        ("rank", *NAMES), ("Int64", *["float64"] * 3, "Int64", "boolean"), strict=True
+        ("rank", *NAMES),
+        ("Int64", *["float64"] * 3, "Int64", "boolean", *["float64"] * 3),
+        strict=True,
     ):
         assert leaderboard(study)[name].dtype == empty[name].dtype == dtype
 
@@ -122,10 +125,10 @@ def test_finalists_show_what_they_reached_on_the_test_set_and_keep_their_rank(st
             r["trial"]: [r["rank"], *(r[name] for name in NAMES)] for r in csv.DictReader(file)
         }
     # t(0.975, 2) = 4.302653 · 0.25 / √3 is more than half, and no accuracy is below 0 or above 1.
-    assert found["3"] == ["1", "0.5", "0.0", "1.0", "3", "True"]
-    assert found["0"] == ["2", "0.875", "", "", "1", "False"]
-    assert found["2"] == ["4", "0.5", "", "", "1", ""]
-    assert found["4"] == ["3", *[""] * 5]
+    assert found["3"] == ["1", "0.5", "0.0", "1.0", "3", "True", "0.5", "0.0", "1.0"]
+    assert found["0"] == ["2", "0.875", "", "", "1", "False", "0.875", "", ""]
+    assert found["2"] == ["4", "0.5", "", "", "1", "", "0.5", "", ""]
+    assert found["4"] == ["3", *[""] * 8]
     table = trial_frame(study, judgement)
     assert table["n_replicates"].tolist() == [1, pd.NA, 1, 3, pd.NA, pd.NA, pd.NA]
     assert table["tied_with_best"].tolist() == [False, pd.NA, pd.NA, True, pd.NA, pd.NA, pd.NA]
