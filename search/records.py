@@ -92,11 +92,6 @@ class Objective:
         """What the best value of a trial is called by trackers: best_val_accuracy."""
         return f"best_{self.key}"
 
-    @property
-    def best(self) -> str:
-        """What the best of several values is: the largest, or the smallest."""
-        return "largest" if self.is_maximized else "smallest"
-
     def score(self, value: float) -> float:
         """`value` as a number of which more is better, and back."""
         return value if self.is_maximized else -value

@@ -50,6 +50,11 @@ def ends_text(objective: Objective, low: float, high: float) -> str:
     return f"{low:.4g} to {high:.4g}"
 
 
+def extreme(objective: Objective) -> str:
+    """What the best of several values is: the largest, or the smallest."""
+    return "largest" if objective.is_maximized else "smallest"
+
+
 def side(objective: Objective, gain: float) -> str:
     """How a value lies that is better by `gain`: above, below; of losses better, worse than."""
     words = ("above", "below") if objective.is_maximized else ("better than", "worse than")

@@ -24,7 +24,7 @@ from search.report.text.headline import headline
 from search.report.text.status import as_of, status
 from search.report.text.summary import story
 from search.text import cut, visible
-from search.words import duration, number_text, per_cent, percent, plotted, show, unit
+from search.words import duration, extreme, number_text, per_cent, percent, plotted, show
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MAX_TEXT = 20_000
@@ -103,7 +103,7 @@ def jinja() -> Environment:
         "plotted": plotted,
         "number_text": number_text,
         "per_cent": per_cent,
-        "unit": unit,
+        "extreme": extreme,
     }
     looks = {name: template(dark=name == "dark") for name in ("light", "dark")}
     environment.globals |= {

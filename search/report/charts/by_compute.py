@@ -25,7 +25,7 @@ from search.report.charts.chart import (
     thinned_note,
 )
 from search.report.charts.style import BEST, STATES, Window, figure, value_window
-from search.words import axis_title, count, plotted
+from search.words import axis_title, count, extreme, plotted
 
 
 class _Paid(NamedTuple):
@@ -72,7 +72,7 @@ def accuracy_by_compute(search: Search) -> Chart:
     caption = (
         f"The line is the best validation {objective.title} so far against the compute that the"
         " whole search had spent by then, failed trials included. Each mark is a trial at the epoch"
-        f" of its {objective.best}."
+        f" of its {extreme(objective)}."
         + (" Rings are the finalists." if finalists else "")
         + below_note(objective, window, "trial")
         + thinned_note(

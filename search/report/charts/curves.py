@@ -149,11 +149,13 @@ class _Part(NamedTuple):
 _ACCURACY = _Part("accuracy", "accuracy", "accuracy (%)", "accuracy (%)", 100.0, ".2f")
 _CROSS_ENTROPY = _Part("loss", "loss", "loss (nats)", "loss (cross-entropy, nats)")
 _LOSS = _Part("loss", "loss", "loss", "loss")
+_DRAWN = ("log_loss", "mse")
+"""Objectives that are the validation loss by another name."""
 
 
 def _parts(objective: Objective, best: TrialRecord | None) -> list[_Part]:
     parts = [_ACCURACY, _CROSS_ENTROPY] if best is None or _has_classes(best) else [_LOSS]
-    if objective.key in {f"val_{part.key}" for part in parts}:
+    if objective.name in _DRAWN or objective.key in {f"val_{part.key}" for part in parts}:
         return parts
     title = f"{objective.title}{per_cent(objective)}"
     scale = 100.0 if objective.is_fraction else 1.0

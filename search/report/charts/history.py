@@ -23,7 +23,7 @@ from search.report.charts.chart import (
     whole,
 )
 from search.report.charts.style import STATES, figure, value_window
-from search.words import axis_title, count, duration
+from search.words import axis_title, count, duration, extreme
 
 
 def accuracy_by_trial(study: StudyRecord) -> Chart:
@@ -54,8 +54,8 @@ def accuracy_by_trial(study: StudyRecord) -> Chart:
     if failed:
         traces.append(_add_strip(layout, thin(failed, N_POINTS, [])))
     caption = (
-        f"Each mark is a trial at the {objective.best} validation {objective.title} of its epochs;"
-        " the line is the best so far."
+        f"Each mark is a trial at the {extreme(objective)} validation {objective.title} of its"
+        " epochs; the line is the best so far."
         + (" Failed trials have no rank and lie in the strip below." if failed else "")
         + below_note(objective, window, "trial")
         + thinned_note(
