@@ -52,6 +52,8 @@ def check_objectives(
     """
     problems: list[str] = []
     for objective in objectives:
+        if objective.is_fact:
+            continue
         if not is_logged(objective):
             problems += _problems(objective, task, n_classes)
             continue

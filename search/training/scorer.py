@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from search.errors import TrialError
 from search.objectives import METRICS, Truth, objective_of, shares
-from search.records import Task
+from search.records import Objective, Task
 from search.training.evidence import scores
 from search.training.job import Job
 from search.training.measure import is_logged, measure_of
@@ -28,13 +28,13 @@ class Scorer:
         self.has_accuracy = job.task is not Task.REGRESSION
         self._task = job.task
         self._outputs = network.outputs
-        is_own = is_logged(self.objective)
-        self._measure = None if is_own else measure_of(self.objective, job.task, job.n_classes)
-        self._others = {
-            other.name: measure_of(other, job.task, job.n_classes)
-            for other in map(objective_of, job.others)
-            if not is_logged(other)
+        self._objectives = [self.objective, *map(objective_of, job.others)]
+        self._measures = {
+            objective.name: measure_of(objective, job.task, job.n_classes)
+            for objective in self._objectives
+            if not is_logged(objective)
         }
+        is_own = len(self._measures) < len(self._objectives)
         judges_itself = network.compiled and (is_own or not self.has_accuracy)
         self._log = OwnLog(network.whole, network.outputs, job.n_classes) if judges_itself else None
 
@@ -50,38 +50,37 @@ class Scorer:
         objective is no finite number.
         """
         measured = self._measured(labels, outputs, step)
-        if self.objective.key.removeprefix("val_") not in measured:
-            logged = ", ".join(f"val_{name}" for name in measured)
-            raise TrialError(f"objective {self.objective.name}: the network logs {logged}")
         return {f"val_{name}": value for name, value in measured.items()}
 
     def evaluate(self, labels: Truth, outputs: NDArray[np.float32], step: int) -> dict[str, Any]:
         """The fields accuracy, loss and values of an `Evaluation`; else as `validate`."""
         measured = self._measured(labels, outputs, step)
-        values = {f"val_{n}": v for n, v in measured.items() if n not in _BASIC}
-        name, value = self.objective.name, measured[self.objective.key.removeprefix("val_")]
-        if name != "accuracy":
-            values.pop(self.objective.key, None)
-            values[name] = value
-        facts: dict[str, Any] = {name: measured.get(name) for name in _BASIC}
+        values = {f"val_{name}": value for name, value in measured.items() if name not in _BASIC}
+        for objective in self._objectives:
+            value = measured[_plain(objective)]
+            if objective.name != "accuracy":
+                values.pop(objective.key, None)
+                values[objective.name] = value
+        facts: dict[str, Any] = {basic: measured.get(basic) for basic in _BASIC}
         return facts | ({"values": values} if values else {})
 
     def shares(self, labels: Truth, outputs: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """What examples, or groups of them, have to the objective's value, as
         `search.objectives.shares` says; None for the accuracy of classes, which labels tell.
         """
-        name = self.objective.key.removeprefix("val_")
+        name = _plain(self.objective)
         if name == "accuracy" and self._task is not Task.MULTILABEL:
             return None
-        metric = METRICS.get(self._plain_name(name))
+        metric = METRICS.get(self._metric_of(name))
         if metric is not None and metric.examples is not None:
             predicted = self._outputs.probabilities(outputs)
             return shares(metric.measure, labels, predicted, metric.examples)
-        if self._measure is not None:
-            return shares(self._measure, labels, self._outputs.probabilities(outputs))
+        measure = self._measures.get(self.objective.name)
+        if measure is not None:
+            return shares(measure, labels, self._outputs.probabilities(outputs))
         return None if self._log is None else shares(self._log.of(name), labels, outputs)
 
-    def _plain_name(self, name: str) -> str:
+    def _metric_of(self, name: str) -> str:
         """The metric of ours that a value is; a loss of its own is none."""
         if name != "loss":
             return name
@@ -99,12 +98,19 @@ class Scorer:
             finite = {name: value for name, value in logged.items() if math.isfinite(value)}
             accuracy = {n: v for n, v in measured.items() if n == "accuracy"}
             measured |= finite | accuracy
-        if self._measure is not None and self.objective.name not in measured:
-            measured[self.objective.name] = self._measure(labels, predicted)
-        for name, measure in self._others.items():
-            if name not in measured:
+        for name, measure in self._measures.items():
+            if name not in _BASIC:
                 measured[name] = measure(labels, predicted)
+        for objective in self._objectives:
+            if _plain(objective) not in measured:
+                names = ", ".join(f"val_{other}" for other in measured)
+                raise TrialError(f"objective {objective.name}: no finite one among {names}")
         return measured
+
+
+def _plain(objective: Objective) -> str:
+    """What its value is called among an epoch's, without val_."""
+    return objective.key.removeprefix("val_")
 
 
 def _check_loss(measured: dict[str, float], step: int) -> None:

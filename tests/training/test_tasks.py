@@ -292,3 +292,11 @@ def test_a_kept_network_answers_by_itself_and_its_answers_are_kept(
         np.testing.assert_allclose(answers, said, atol=2e-3)
         value = METRICS[objective].measure(TARGETS[task], answers)
         assert kept["shares"].mean() == pytest.approx(value, abs=0.01)
+
+
+def test_every_objective_is_measured_by_its_name(trained: Any) -> None:
+    epochs, scored = trained(
+        "one_unit", Task.BINARY, objective="f1_macro", others=("val_AUC:max", "log_loss")
+    )
+    assert {"val_f1_macro", "val_AUC", "val_log_loss", "val_accuracy"} <= set(epochs[0])
+    assert {"f1_macro", "val_AUC", "log_loss"} <= set(scored["values"])
