@@ -4,13 +4,14 @@ import errno
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
@@ -23,6 +24,8 @@ from search.records import Task
 _SPLIT = ("x_train", "y_train", "x_val", "y_val")
 _WEIGHTS = ("w_train", "w_val")
 _META = "meta.json"
+_PIECE = 2**26
+"""Bytes that are copied at once."""
 
 _Parts = Mapping[str, tuple[Array, NDArray[np.bool_]]]
 """Array to write → (where it is taken from, mask of the rows taken)."""
@@ -243,7 +246,7 @@ def _ensure(folder: Path, parts: _Parts, meta: Mapping[str, Any] | None) -> None
         new = Path(scratch, "new")
         new.mkdir()
         for key, (source, rows) in parts.items():
-            np.save(new / f"{key}.npy", source[rows])
+            _write(new / f"{key}.npy", source, rows)
         if meta is not None:
             (new / _META).write_text(
                 json.dumps(meta, indent=2, ensure_ascii=False), encoding="utf-8"
@@ -253,6 +256,25 @@ def _ensure(folder: Path, parts: _Parts, meta: Mapping[str, Any] | None) -> None
             attempt += 1
             with suppress(FileNotFoundError):  # another process has just moved it away
                 os.rename(folder, Path(scratch, f"old-{attempt}"))
+
+
+def _pieces(source: Array, rows: NDArray[np.bool_]) -> Iterator[Array]:
+    """The rows of `source` taken, about _PIECE bytes at once: it may be mapped, and all of it more
+    than fits into memory.
+    """
+    step = max(1, _PIECE // max(1, source[:1].nbytes))
+    for begin in range(0, len(source), step):
+        yield source[begin : begin + step][rows[begin : begin + step]]
+
+
+def _write(path: Path, source: Array, rows: NDArray[np.bool_]) -> None:
+    """Write the rows of `source` taken as .npy, byte for byte as numpy.save would."""
+    shape = (int(rows.sum()), *source.shape[1:])
+    with path.open("wb") as file:
+        header = {"descr": npy.dtype_to_descr(source.dtype), "fortran_order": False, "shape": shape}
+        npy.write_array_header_1_0(file, header)
+        for piece in _pieces(source, rows):
+            np.ascontiguousarray(piece).tofile(file)
 
 
 def _moved(new: Path, folder: Path) -> bool:
@@ -273,8 +295,14 @@ def _holds(folder: Path, parts: _Parts, meta: Mapping[str, Any] | None) -> bool:
             return False
         for key, (source, rows) in parts.items():
             array = open_memmap(folder / f"{key}.npy", mode="r")
-            if array.dtype != source.dtype or not np.array_equal(array, source[rows]):
+            shape = (int(rows.sum()), *source.shape[1:])
+            if (array.dtype, array.shape) != (source.dtype, shape):
                 return False
+            at = 0
+            for piece in _pieces(source, rows):
+                if not np.array_equal(array[at : at + len(piece)], piece):
+                    return False
+                at += len(piece)
     except (OSError, ValueError):
         return False
     return True

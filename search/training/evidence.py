@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.artifacts import join, whole
+from search.datasets.samples import to_8_bits
 from search.objectives import METRICS, Floats, Truth, decided
 from search.records import Task
 from search.training.feed import Part
@@ -96,9 +97,10 @@ def _of_classes(probabilities: Floats, part: Part) -> dict[str, NDArray[Any]]:
         "wrong_index": worst,
     }
     examples = part.images
-    if examples.ndim == 4 and examples.dtype == np.uint8:
-        said["wrong_images"] = np.asarray(examples[worst])
-    elif examples.ndim == 2 and examples.shape[1] <= _MAX_VALUES:
+    rank = len(examples.shape)
+    if rank == 4 and examples.dtype in {np.dtype(np.uint8), np.dtype(np.uint16)}:
+        said["wrong_images"] = to_8_bits(examples[worst])
+    elif rank == 2 and examples.shape[1] <= _MAX_VALUES:
         said["wrong_values"] = np.asarray(examples[worst])
     return said
 

@@ -15,6 +15,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from search.files import locked, whole_file
+from search.training.train_loop import Images
 
 log = logging.getLogger(__name__)
 _N_COMPARED = 4
@@ -55,7 +56,7 @@ def _is_fixed(layer: keras.Layer) -> bool:
 
 def cached_features(
     prefix: keras.Model,
-    images: NDArray[np.uint8],
+    images: Images,
     *,
     cache: Path,
     key: Mapping[str, str],
@@ -88,7 +89,7 @@ def cached_features(
 
 
 def _sound(
-    path: Path, prefix: keras.Model, images: NDArray[np.uint8], shape: tuple[int, ...]
+    path: Path, prefix: keras.Model, images: Images, shape: tuple[int, ...]
 ) -> NDArray[np.float32] | None:
     """What the file holds, if that is what `prefix` makes of a few of the images."""
     features = _read(path, shape)
@@ -127,7 +128,7 @@ def _read(path: Path, shape: tuple[int, ...]) -> NDArray[np.float32] | None:
 def _write(
     file: IO[bytes],
     prefix: keras.Model,
-    images: NDArray[np.uint8],
+    images: Images,
     shape: tuple[int, ...],
     batch_size: int,
 ) -> None:

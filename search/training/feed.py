@@ -1,8 +1,9 @@
 """Which images a job trains on, validates on and evaluates on, and in which order."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,31 @@ class Part:
     """(n,): what each example's loss counts in training; None: all the same."""
 
 
+class Joined:
+    """Arrays of examples one after the other, read by rows as one array is: nothing is copied, as
+    they may be more than fits into memory.
+    """
+
+    def __init__(self, parts: Sequence[NDArray[Any]]) -> None:
+        self._parts = parts
+        self._starts = np.cumsum([0, *(len(part) for part in parts)])
+        self.dtype = parts[0].dtype
+        self.shape = (int(self._starts[-1]), *parts[0].shape[1:])
+
+    def __len__(self) -> int:
+        return int(self._starts[-1])
+
+    def __getitem__(self, rows: Any) -> NDArray[Any]:
+        chosen = np.arange(len(self))[rows]
+        if chosen.ndim == 0:
+            return np.asarray(self[chosen[None]][0])
+        examples = np.empty((len(chosen), *self.shape[1:]), self.dtype)
+        for part, start in zip(self._parts, self._starts[:-1], strict=True):
+            inside = (chosen >= start) & (chosen < start + len(part))
+            examples[inside] = part[chosen[inside] - start]
+        return examples
+
+
 @dataclass(frozen=True, eq=False)
 class Feed:
     """The parts that a job may see."""
@@ -47,10 +73,8 @@ def read_feed(job: Job) -> Feed:
         weights = _weights(job, split.y_train, split.w_train)
         train = Part(split.x_train, split.y_train, weights)
         return Feed(train, Part(split.x_val, split.y_val), use)
-    images, labels = (
-        np.concatenate([split.x_train, split.x_val]),
-        np.concatenate([split.y_train, split.y_val]),
-    )
+    images = Joined([split.x_train, split.x_val])
+    labels = np.concatenate([split.y_train, split.y_val])
     of_examples = None
     if split.w_train is not None and split.w_val is not None:
         of_examples = np.concatenate([split.w_train, split.w_val])

@@ -12,11 +12,34 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-Images = NDArray[Any]
-"""uint8 pixels (n, h, w, c), or numbers (n, …) of any kind."""
+
+class Images(Protocol):
+    """Examples that are read by rows, as an array is, mapped or not: uint8 pixels (n, h, w, c), or
+    numbers (n, …) of any kind.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, …)."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy's."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        ...
+
+    def __getitem__(self, rows: Any, /) -> Any:
+        """Return one example, or an array of those of a slice or of an array of numbers."""
+        ...
+
+
 Labels = NDArray[Any]
 """int64 (n,) of classes, else numbers (n, width)."""
-Chunk = tuple[Images, Labels] | tuple[Images, Labels, NDArray[np.float32]]
+Chunk = tuple[NDArray[Any], Labels] | tuple[NDArray[Any], Labels, NDArray[np.float32]]
 """Examples, targets and, where these differ, what each example's loss counts (n,)."""
 Prepare = Callable[[Any], Any]
 """A batch of images → what the network takes, by Keras operations."""

@@ -14,7 +14,15 @@ from search.datasets.in_use import unused
 from search.datasets.split import Prepared, prepare, read_split, read_test
 from search.errors import InputError, StudyError
 from search.records import Task
-from search.training.feed import Part, chunks, epoch_order, n_updates, read_evaluation, read_feed
+from search.training.feed import (
+    Joined,
+    Part,
+    chunks,
+    epoch_order,
+    n_updates,
+    read_evaluation,
+    read_feed,
+)
 from search.training.job import Job
 
 LABELS = np.arange(130)
@@ -44,7 +52,7 @@ def job(digits: Prepared) -> Callable[..., Job]:
 def same(part: Part | None, images: Any, labels: Any) -> bool:
     return (
         part is not None
-        and np.array_equal(part.images, images)
+        and np.array_equal(part.images[:], images)
         and np.array_equal(part.labels, labels)
     )
 
@@ -192,9 +200,17 @@ def test_weights_are_those_of_examples_and_of_balanced_classes(
         balanced = job(**places, params={"class_weight": "balanced"}, train_on=train_on)
         part = read_feed(balanced).train
         assert part.weights is not None
-        own = np.where(part.images[:, 0] < 20, 2, 1)
+        own = np.where(part.images[:][:, 0] < 20, 2, 1)
         of_classes = part.weights / own
         np.testing.assert_allclose(of_classes, np.where(part.labels == 0, 2, 2 / 3), rtol=1e-6)
     with pytest.raises(InputError, match="can't be balanced in a task of regression"):
         read_feed(replace(balanced, task=Task.REGRESSION))
     assert read_feed(job()).train.weights is None
+
+
+def test_joined_arrays_are_read_by_rows_as_one() -> None:
+    whole = np.arange(60).reshape(20, 3)
+    joined = Joined([whole[:13], whole[13:14], whole[14:]])
+    assert (joined.shape, joined.dtype, len(joined)) == (whole.shape, whole.dtype, 20)
+    for rows in (np.array([19, 0, 13, 12, 0]), slice(11, 16), slice(-2, None), np.arange(0), 13):
+        np.testing.assert_array_equal(joined[rows], whole[rows])
