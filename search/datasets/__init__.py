@@ -37,8 +37,9 @@ def load(
     `table.csv#price`; what is given here goes before it.
 
     An .npz file holds x_train and y_train, and may hold x_test, y_test, x_val, y_val and
-    class_names, as `from_arrays` takes them; `task` says what targets are where they don't. A table
-    is read as `table.from_frame` says, a folder as `folder` does.
+    class_names, as `from_arrays` takes them; `task` says what targets are where they don't. A
+    folder may hold the same as .npy files, which may be larger than memory. A table is read as
+    `table.from_frame` says, another folder as `folder` does.
 
     Raises InputError with everything that is wrong: an unknown name, no source reachable, an
     unreadable file, or arrays that break a rule. A class without test examples is told in the log.
@@ -83,8 +84,10 @@ def with_options(data: str, options: Options) -> str:
     if not options.text:
         return data
     source, text = _options_apart(data)
-    if not source.lower().endswith(FILES):
-        raise InputError(f"DATA: {data}: --label, --group, --time and --task are for files alone")
+    if not _takes_options(source):
+        raise InputError(
+            f"DATA: {data}: --label, --group, --time and --task are for tables and arrays alone"
+        )
     return f"{source}#{options.over(options_of(text)).text}"
 
 
@@ -116,7 +119,7 @@ def data_source(data: str) -> str:
 def _options_apart(data: str) -> tuple[str, str]:
     """What names the data, and what is said of it after a #, if anything; a path may have a #."""
     source, mark, text = data.rpartition("#")
-    if not mark or not _is_file(source) or _absolute(data).exists():
+    if not mark or not _takes_options(source) or _absolute(data).exists():
         return data, ""
     return source, text
 
@@ -148,7 +151,10 @@ def _load_path(data: str, name: str, size: Size | None, options: Options) -> Dat
     if problem := text_problem(str(path)):
         raise InputError(f"DATA: {data!r}: a path {problem}, or rename it")
     if path.is_dir() and not _is_file(data):
-        return folder.load(path, name, size)
+        if not npz.is_folder_of_arrays(path):
+            return folder.load(path, name, size)
+        mapped = npz.load_folder(path, name, options.task)
+        return resized(mapped, size) if size else mapped
     if path.is_file() and _is_file(data):
         load_file = _load_table if data.lower().endswith(TABLES) else _load_npz
         read = load_file(path, name, options)
@@ -176,6 +182,10 @@ def _load_npz(path: Path, name: str, options: Options) -> Dataset:
     if columns:
         raise InputError(f"{path}: --{columns[0]} names a column of a table, which this is not")
     return npz.load(path, name, task=options.task)
+
+
+def _takes_options(source: str) -> bool:
+    return _is_file(source) or npz.is_folder_of_arrays(_absolute(source))
 
 
 def _is_path(data: str) -> bool:

@@ -1,7 +1,7 @@
 """Arrays of examples: the rules that they must keep, and the form in which they are kept."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ log = logging.getLogger(__name__)
 _PIXELS = (np.dtype(np.uint8), np.dtype(np.uint16))
 _EXACT = 2**24
 """Whole numbers up to here differ in float32."""
-_ROWS = 2**12
-"""Rows that are looked at together, so that no second array of all of them is made."""
+_PIECE = 2**24
+"""Bytes that are looked at together, so that no second array of all examples is made."""
 
 
 def pixel_max(examples: Array) -> int | None:
@@ -69,8 +69,7 @@ def not_finite(key: str, array: Array) -> str | None:
         return None
     n_nan = n_infinite = 0
     first = None
-    for begin in range(0, len(array), _ROWS):
-        rows = array[begin : begin + _ROWS]
+    for begin, rows in pieces(array):
         with np.errstate(over="ignore"):
             bad = ~np.isfinite(rows.astype(np.float32))
         if bad.any():
@@ -86,6 +85,13 @@ def not_finite(key: str, array: Array) -> str | None:
         f"{key} has {' and '.join(counts)} of {array.size:,} values, the first in row {first};"
         " fill them in, or leave these rows out"
     )
+
+
+def pieces(array: Array) -> Iterator[tuple[int, Array]]:
+    """Pairs of where it begins and a few megabytes of `array`, which may be mapped."""
+    step = max(1, _PIECE // max(1, array[:1].nbytes))
+    for begin in range(0, len(array), step):
+        yield begin, array[begin : begin + step]
 
 
 def _kept_type(array: Array) -> np.dtype[Any]:

@@ -1,4 +1,4 @@
-"""Reading and writing data sets as .npz files."""
+"""Reading and writing data sets as .npz files, and reading them from folders of .npy files."""
 
 import logging
 import re
@@ -100,7 +100,41 @@ def load(
     `class_names` are used where the file holds none and their number fits. Raises InputError as
     `read` does, and with every problem of the arrays.
     """
-    arrays = read(path)
+    return _made(path, name, read(path), class_names, task)
+
+
+def is_folder_of_arrays(path: Path) -> bool:
+    """Whether the folder at `path` is laid out as `load_folder` reads it."""
+    return (path / "x_train.npy").is_file()
+
+
+def load_folder(path: Path, name: str, task: Task | None = None) -> Dataset:
+    """Load the data set in a folder of x_train.npy, y_train.npy and whatever else an .npz may hold.
+
+    Arrays are mapped, so that they may be larger than memory. Raises InputError as `load` does.
+    """
+    arrays = {}
+    problems = []
+    for key in _READ:
+        file = path / f"{key}.npy"
+        if file.exists():
+            try:
+                with opened(file):
+                    arrays[key] = np.load(file, mmap_mode="r", allow_pickle=False)
+            except UNREADABLE as error:
+                problems.append(f"{file} can't be read ({error}); write it with numpy.save")
+    if problems:
+        raise InputError(problems)
+    return _made(path, name, arrays, None, task)
+
+
+def _made(
+    path: Path,
+    name: str,
+    arrays: dict[str, Array],
+    class_names: Sequence[str] | None,
+    task: Task | None,
+) -> Dataset:
     array = arrays.pop("class_names", None)
     names = None if array is None else [_text(n) for n in array.ravel().tolist()]
     data = from_arrays(name, arrays, names, task, place=str(path))

@@ -2,7 +2,7 @@
 others as they are, or standardised by what training saw.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +10,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from search.datasets.examples import pieces
+
 _UNIT = np.float32(1 / 255)
-_ROWS = 2**12
-"""Examples whose statistics are taken together, so that no copy of all of them is made."""
 
 
 @dataclass(frozen=True)
@@ -68,14 +68,19 @@ def standard(parts: Sequence[NDArray[Any]], pixel_max: int | None) -> Scaling:
     What never changes is only shifted to 0.
     """
     axes = tuple(range(parts[0].ndim - 1))
-    batches = [(part, at) for part in parts for at in range(0, len(part), _ROWS)]
     n = sum(part.size for part in parts) // parts[0].shape[-1]
-    total = sum(part[at : at + _ROWS].sum(axis=axes, dtype=np.float64) for part, at in batches)
+    total = sum(rows.sum(axis=axes, dtype=np.float64) for rows in _pieces(parts))
     mean = total / n
-    squares = sum(np.square(part[at : at + _ROWS] - mean).sum(axis=axes) for part, at in batches)
+    squares = sum(np.square(rows - mean).sum(axis=axes) for rows in _pieces(parts))
     deviation = np.sqrt(squares / n)
     deviation = np.where(deviation > 0, deviation, 1.0)
     return Scaling("standard", pixel_max, tuple(mean.tolist()), tuple(deviation.tolist()))
+
+
+def _pieces(parts: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:
+    for part in parts:
+        for _, rows in pieces(part):
+            yield rows
 
 
 def scale(images: NDArray[np.uint8], how: str = "unit") -> NDArray[np.float32]:

@@ -92,6 +92,21 @@ def test_arrays_that_are_not_read_are_named(tmp_path, caplog):
     assert not caplog.text
 
 
+def test_a_folder_of_arrays_is_mapped_and_the_same_as_their_file(tmp_path):
+    path = saved(tmp_path / "own.npz", class_names=list("abcdefghij"))
+    (tmp_path / "own").mkdir()
+    for key, array in np.load(path).items():
+        np.save(tmp_path / "own" / f"{key}.npy", array)
+    data = datasets.load(str(tmp_path / "own"))
+    assert (data.digest, data.class_names[1]) == (datasets.load(path).digest, "b")
+    base = data.x_train
+    while not isinstance(base, np.memmap):
+        base = base.base  # an array in memory has none
+    (tmp_path / "own" / "y_train.npy").write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"own/y_train.npy can't be read"):
+        datasets.load(str(tmp_path / "own"))
+
+
 def test_digest_sees_every_array(tmp_path):
     arrays = some_arrays()
     digests = {datasets.load(saved(tmp_path / "a.npz")).digest}

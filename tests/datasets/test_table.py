@@ -159,5 +159,5 @@ def test_options_are_read_back_whatever_columns_are_called():
     assert datasets.data_source("fashion") == "fashion"
     with pytest.raises(InputError, match="#labl: is not known; did you mean 'label'"):
         options_of("labl=a")
-    with pytest.raises(InputError, match="are for files alone"):
+    with pytest.raises(InputError, match="are for tables and arrays alone"):
         datasets.with_options("digits", options)
