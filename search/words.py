@@ -25,17 +25,22 @@ def value_text(objective: Objective, value: float | None) -> str:
     """A value of `objective`: fractions in percent, `91.30 %`, others to four digits, `0.2134`."""
     if objective.is_fraction:
         return percent(value)
-    return "–" if value is None or math.isnan(value) else f"{value:.4g}"
+    return "–" if value is None or math.isnan(value) else _digits(value, 4)
+
+
+def _digits(value: float, n: int, sign: str = "") -> str:
+    """A number to `n` digits, from 1,000 to a billion in full; `sign` as formats have it."""
+    return f"{value:{sign},.0f}" if 1000 <= abs(value) < 1e9 else f"{value:{sign}.{n}g}"
 
 
 def difference_text(objective: Objective, difference: float) -> str:
     """The size of a difference of two values: `1.25 points` of fractions, else `0.0213`."""
-    return points(difference) if objective.is_fraction else f"{abs(difference):.3g}"
+    return points(difference) if objective.is_fraction else _digits(abs(difference), 3)
 
 
 def signed_text(objective: Objective, difference: float) -> str:
     """A difference with its sign, without a unit: `+1.25` points of fractions, else `-0.0213`."""
-    return f"{100 * difference:+z.2f}" if objective.is_fraction else f"{difference:+z.3g}"
+    return f"{100 * difference:+z.2f}" if objective.is_fraction else _digits(difference, 3, "+z")
 
 
 def unit(objective: Objective) -> str:
@@ -47,7 +52,7 @@ def ends_text(objective: Objective, low: float, high: float) -> str:
     """The ends of an interval: `88.52 to 93.48 %` of fractions, else `0.21 to 0.2315`."""
     if objective.is_fraction:
         return f"{100 * low:.2f} to {100 * high:.2f}\u00a0%"
-    return f"{low:.4g} to {high:.4g}"
+    return f"{_digits(low, 4)} to {_digits(high, 4)}"
 
 
 def extreme(objective: Objective) -> str:
@@ -80,12 +85,12 @@ def per_cent(objective: Objective) -> str:
 
 def number_text(objective: Objective, value: float) -> str:
     """A value without its unit, as tables have it: `91.30` of fractions, else `0.2134`."""
-    return f"{100 * value:.2f}" if objective.is_fraction else f"{value:.4g}"
+    return f"{100 * value:.2f}" if objective.is_fraction else _digits(value, 4)
 
 
 def hover_format(objective: Objective, axis: str = "y") -> str:
     """How Plotly shows what is under the pointer: `%{y:.2f} %` of fractions, else `%{y:.4g}`."""
-    return f"%{{{axis}:.2f}} %" if objective.is_fraction else f"%{{{axis}:.4g}}"
+    return f"%{{{axis}:.2f}} %" if objective.is_fraction else f"%{{{axis}:,.4~g}}"
 
 
 def duration(seconds: float) -> str:

@@ -63,7 +63,7 @@ class Judgement:
     same, one has no value or the baseline was cut short.
     """
     n_test: int | None
-    """Images in the test set; None while no replicate was scored."""
+    """Examples in the test set; None while no replicate was scored."""
     is_complete: bool
     """Every replicate has ended, well or not."""
     how: str
@@ -74,6 +74,8 @@ class Judgement:
     """Why no gain over the baseline is claimed, a sentence; empty where one is, or may come yet."""
     objective: Objective = ACCURACY
     """What the values are of."""
+    noun: str = "image"
+    """What an example is called."""
 
     @property
     def optimism(self) -> float | None:

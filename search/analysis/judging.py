@@ -73,8 +73,8 @@ the order of the test set; for accuracy, whether it was right.
 """
 
 
-def judge(search: Search, shares: Shares) -> Judgement | None:
-    """Compare the finalists of `search` by their replicates.
+def judge(search: Search, shares: Shares, noun: str = "image") -> Judgement | None:
+    """Compare the finalists of `search` by their replicates; an example is called `noun`.
 
     Of `shares`, those whose length or mean is not that of the recorded score are not used; a
     setting without any is judged by seeds alone. Differences from the best mean are corrected by
@@ -106,7 +106,13 @@ def judge(search: Search, shares: Shares) -> Judgement | None:
     )
     order = sorted(range(len(rows)), key=lambda i: rows[i].is_extra)
     judgement = Judgement(
-        tuple(rows[i] for i in order), None, n_test, is_complete, "", objective=study.objective
+        tuple(rows[i] for i in order),
+        None,
+        n_test,
+        is_complete,
+        "",
+        objective=study.objective,
+        noun=noun,
     )
     compared = _compared(judgement, [runs[i] for i in order])
     name = baseline_name(study)
@@ -307,11 +313,15 @@ def _how(judgement: Judgement, pairs: Sequence[Difference], n_told: int) -> str:
     sentences = [_MEANS, *(text for name, text in _OVER.items() if name in over)]
     if over & {"images", "images and seeds"} and not is_mean(objective):
         sentences.append(_GROUPS)
-    text = " ".join(sentences).format(
-        title=objective.title,
-        values="accuracies" if objective == ACCURACY else "values",
-        n=min(judgement.n_test or N_GROUPS, N_GROUPS),
-        single=_SINGLE if objective.is_fraction and is_mean(objective) else "",
+    text = (
+        " ".join(sentences)
+        .replace("image", judgement.noun)
+        .format(
+            title=objective.title,
+            values="accuracies" if objective == ACCURACY else "values",
+            n=min(judgement.n_test or N_GROUPS, N_GROUPS),
+            single=_SINGLE if objective.is_fraction and is_mean(objective) else "",
+        )
     )
     if not n_told:
         return text

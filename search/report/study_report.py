@@ -145,7 +145,7 @@ def gather(search: Search, evidence: str | Path, finalists_evidence: str | Path 
     best = best_trial(search.study)
     kept = read_evidence(evidence, best.number if best else None)
     kept = _with_exported(kept, champion(search), finalists_evidence)
-    judgement = judge(search, read_shares(finalists_evidence, search.finalists))
+    judgement = judge(search, read_shares(finalists_evidence, search.finalists), kept.noun)
     return contents(search, kept, judgement)
 
 
@@ -202,7 +202,7 @@ def _matrices(kept: Evidence, folder: Path) -> list[Chart]:
             kept.is_out_of_reach and (folder / "figures" / f"confusion{suffix}.html").exists()
         )
         if answers or not is_stale:
-            charts.append(answers_chart(answers, kept.class_names, suffix))
+            charts.append(answers_chart(answers, kept.class_names, suffix, kept.noun))
     return [chart for chart in charts if chart]
 
 

@@ -17,12 +17,14 @@ N_NUMBERS = 3
 """Numbers of an example that are drawn; classes.csv and the page's table have none of them."""
 
 
-def answers_chart(answers: Answers | None, names: Sequence[str], suffix: str = "") -> Chart | None:
+def answers_chart(
+    answers: Answers | None, names: Sequence[str], suffix: str = "", noun: str = "image"
+) -> Chart | None:
     """The confusion matrix of classes, an empty one without answers; predicted against true and
     residuals of numbers; None of several labels.
     """
     if answers is None or isinstance(answers, Predictions):
-        return confusion_chart(answers, names, f"confusion{suffix}")
+        return confusion_chart(answers, names, f"confusion{suffix}", noun)
     if isinstance(answers, NumberPredictions):
         return residuals_chart(answers, names, f"residuals{suffix}")
     return None
@@ -36,9 +38,9 @@ def residuals_chart(numbers: NumberPredictions, names: Sequence[str], key: str) 
         true, predicted = numbers.true[shown, i], numbers.predicted[shown, i]
         panels += [_against(true, predicted, name), _left_over(true, predicted, name)]
     caption = (
-        "Each mark is an example: its predicted number against the true one, on the line where both"
-        " are the same, and beside it what the true number is above (or below zero: under) the"
-        " predicted one. A bow or a funnel there says that something is still to be learned."
+        "Each mark is an example. On the dashed line predicted and true numbers are the same. What"
+        " is left over, true minus predicted, should lie around zero: a bow or a funnel says that"
+        " something is still to be learned."
     )
     if len(names) > N_NUMBERS:
         caption += f" Drawn: the first {N_NUMBERS} of {count(len(names), 'number')}."

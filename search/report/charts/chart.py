@@ -10,7 +10,7 @@ from search.analysis.baseline import baseline_cut, baseline_name
 from search.analysis.ranking import best_trial
 from search.records import ACCURACY, Objective, State, StudyRecord, TrialRecord, has_rank
 from search.report.charts.style import BEST, REFERENCE, STATES, Window, literal
-from search.words import count, plotted, settings, value_text
+from search.words import count, number_text, plotted, settings, value_text
 
 HEIGHT = 310
 """Pixels of a figure that shares the page's width with another."""
@@ -154,14 +154,14 @@ def below_note(objective: Objective, window: Window, noun: str) -> str:
     if not window.n_worse:
         return ""
     lie = "lies" if window.n_worse == 1 else "lie"
-    end = f"above {window.high:.4g}"
+    end = f"above {number_text(objective, window.high)}"
     if objective.is_maximized:
         end = f"below {_end_text(objective, window)}"
     return f" {count(window.n_worse, noun)} {end} {lie} off the axis; double-click to see all."
 
 
 def _end_text(objective: Objective, window: Window) -> str:
-    return f"{window.low:.1f} %" if objective.is_fraction else f"{window.low:.4g}"
+    return f"{window.low:.1f} %" if objective.is_fraction else number_text(objective, window.low)
 
 
 def plotted_value(trial: TrialRecord) -> float:

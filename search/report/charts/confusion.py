@@ -49,10 +49,13 @@ def most_confused(
 
 
 def confusion_chart(
-    predictions: Predictions | None, names: Sequence[str], key: str = "confusion"
+    predictions: Predictions | None,
+    names: Sequence[str],
+    key: str = "confusion",
+    noun: str = "image",
 ) -> Chart:
     """The confusion matrix as a heat map, of the `N_CLASSES` most confused classes."""
-    title = "Confusion matrix (images)"
+    title = f"Confusion matrix ({noun}s)"
     if predictions is None:
         return Chart(key, title, "", ())
     classes = most_confused(predictions, len(names))
@@ -79,20 +82,26 @@ def confusion_chart(
     panel = Panel(
         alt,
         figure(
-            _traces(matrix, share, worst, shown), height=_height(len(classes)), **_layout(shown)
+            _traces(matrix, share, worst, shown, noun),
+            height=_height(len(classes)),
+            **_layout(shown),
         ),
     )
     return Chart(key, title, caption, (panel,))
 
 
 def _traces(
-    matrix: NDArray[np.int64], share: NDArray[np.float64], worst: float, names: list[str]
+    matrix: NDArray[np.int64],
+    share: NDArray[np.float64],
+    worst: float,
+    names: list[str],
+    noun: str,
 ) -> list[dict[str, object]]:
     right = np.eye(len(names), dtype=bool)
     hover = [
         [
             f"true {literal(names[i])}<br>predicted {literal(names[j])}<br>"
-            f"<b>{count(int(matrix[i, j]), 'image')}</b>, {100 * share[i, j]:.1f} % of the class"
+            f"<b>{count(int(matrix[i, j]), noun)}</b>, {100 * share[i, j]:.1f} % of the class"
             for j in range(len(names))
         ]
         for i in range(len(names))

@@ -24,9 +24,9 @@ def finalists_chart(judgement: Judgement | None) -> Chart:
         return Chart("finalists", title, "", (), "No replicate of a finalist is finished yet.")
     caption = (
         "Each small circle is one replicate, trained again on a fresh seed and scored once on the"
-        f" {count(judgement.n_test or 0, 'test image')}. The large mark is their mean, its bar the"
+        f" {count(judgement.n_test or 0, f'test {judgement.noun}')}. The large mark is their mean, its bar the"
         f" 95 % interval{_alone(rows)}. The open square is what the search had seen on validation"
-        " images."
+        f" {judgement.noun}s."
     )
     means = [
         f"trial {row.trial} {value_text(objective, row.interval.mean if row.interval else None)}"

@@ -90,7 +90,7 @@ def _side(answers: Answers, evidence: Evidence, who: str, suffix: str) -> Side:
     return Side(
         f"{split}s",
         (first, origin),
-        answers_chart(answers, names, suffix),
+        answers_chart(answers, names, suffix, evidence.noun),
         pictures,
         title,
         words,

@@ -42,19 +42,19 @@ def cost_words(cost: Cost) -> list[str]:
     return [*words, *_grid_words(cost.grid)] if cost.grid else words
 
 
-def advice_words(forecast: Forecast) -> list[str]:
+def advice_words(forecast: Forecast, noun: str = "image") -> list[str]:
     """Whether going on is worth it, as far as the search's curve tells, in sentences."""
     objective = forecast.objective
     if forecast.is_perfect:
         perfect = f"has the best {objective.title} that there can be"
         if objective == ACCURACY:
-            perfect = "gets every validation image right"
+            perfect = f"gets every validation {noun} right"
         return [f"The best setting {perfect}: there is nothing more to gain on them, stop here."]
     if forecast.gain is None or forecast.further is None:
         return [_why(forecast)]
     gain = forecast.gain
     further = forecast.further
-    images = count(forecast.n_validation, "validation image")
+    images = count(forecast.n_validation, f"validation {noun}")
     shown_noise = difference_text(objective, forecast.noise or 0.0)
     noise = f"the noise of its {images} ({shown_noise})"
     if forecast.noise_from == "seeds":

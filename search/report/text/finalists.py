@@ -141,7 +141,7 @@ def _chosen(judgement: Judgement) -> str:
             f" {'all its replicates failed' if ended else 'no replicate of it is finished'}."
         )
     objective = judgement.objective
-    images = count(judgement.n_test, "test image")
+    images = count(judgement.n_test, f"test {judgement.noun}")
     right = f"its {objective.title} on {images} is {value_text(objective, test.mean)}"
     if objective == ACCURACY:
         right = f"it gets {percent(test.mean)} of {images} right"
@@ -174,7 +174,7 @@ def _gain(judgement: Judgement) -> list[str]:
         f" {signed_text(objective, gain.high)}{unit(objective)}"
     )
     text += {
-        "images": " over the images only (one replicate can’t speak for other seeds)",
+        "images": f" over the {judgement.noun}s only (one replicate can’t speak for other seeds)",
         "seeds": " over the seeds only (no predictions kept)",
     }.get(gain.over, "")
     return [
@@ -228,12 +228,12 @@ def _optimism(judgement: Judgement) -> list[str]:
     if row.optimism is None:
         return []
     apart = f"{difference_text(objective, row.optimism)} {side(objective, row.optimism)}"
-    why = "a replicate learns from the validation images, too"
+    why = f"a replicate learns from the validation {judgement.noun}s, too"
     if row.optimism > 0:
         why = "the best of many tries is partly lucky"
     text = (
         f"The search had scored trial {row.trial} at {value_text(objective, row.search_value)} on"
-        f" validation images, {apart} its test {objective.title}: {why}."
+        f" validation {judgement.noun}s, {apart} its test {objective.title}: {why}."
     )
     if mean is None:
         return [text]

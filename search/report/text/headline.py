@@ -49,6 +49,7 @@ def headline(contents: Contents) -> list[Tile]:
 def _scores(contents: Contents) -> list[Tile]:
     """Value and gain: on validation images until the champion was scored on the test set."""
     objective = contents.study.objective
+    noun = contents.evidence.noun
     judgement = contents.judgement
     best = best_trial(contents.study)
     document = ranked_document(contents.study)
@@ -67,7 +68,7 @@ def _scores(contents: Contents) -> list[Tile]:
             value_text(objective, best.value if best else None),
             where,
         ),
-        Tile(label, gain, f"not claimed: it had {cut}" if cut else "on validation images"),
+        Tile(label, gain, f"not claimed: it had {cut}" if cut else f"on validation {noun}s"),
     ]
 
 

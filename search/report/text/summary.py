@@ -78,7 +78,7 @@ def story(contents: Contents) -> list[Passage]:
         ),
         Passage(
             "Going on",
-            advice_words(contents.forecast) if contents.forecast else [],
+            advice_words(contents.forecast, contents.evidence.noun) if contents.forecast else [],
         ),
     ]
     return [p for p in passages if p.sentences]
