@@ -68,6 +68,8 @@ class Predictions(Answers):
     """(k,) places in the split of some misclassified examples, the most confident first."""
     wrong_images: NDArray[np.uint8] | None = None
     """(k, height, width, channels), 0–255; None where they are no images."""
+    wrong_values: NDArray[np.float64] | None = None
+    """(k, width) where they are rows of numbers."""
 
     @property
     def n_wrong(self) -> int:

@@ -49,8 +49,8 @@ _DAMAGE = (
     zlib.error,
 )
 
-_OTHERS = ("confidence", "wrong_index", "wrong_images", "shares")
-"""Arrays that only some predictions have: of classes, of images, of replicates."""
+_OTHERS = ("confidence", "wrong_index", "wrong_images", "wrong_values", "shares")
+"""Arrays that only some predictions have: of classes, of images, of rows, of replicates."""
 
 
 def read_evidence(folder: str | Path, trial: int | None) -> Evidence:
@@ -145,14 +145,20 @@ def _of_classes(
     images = arrays.get("wrong_images")
     if images is not None:
         images = _images(_checked(images, "u", 4))
+    values = arrays.get("wrong_values")
+    if values is not None:
+        values = _checked(values, "fiub", 2).astype(np.float64)
     n = len(true)
-    if len(confidence) != n or (images is not None and len(wrong) != len(images)):
+    kept = [array for array in (images, values) if array is not None]
+    if len(confidence) != n or any(len(array) != len(wrong) for array in kept):
         raise ValueError("the arrays do not belong together")
     if min(true.min(), predicted.min()) < 0 or not np.all((wrong >= 0) & (wrong < n)):
         raise ValueError("labels and places must not be negative, places must lie in the split")
     if np.any(true[wrong] == predicted[wrong]):
         raise ValueError("an image counted as misclassified is not")
-    return Predictions(split, step, true, predicted, confidence, wrong, images, shares=shares)
+    return Predictions(
+        split, step, true, predicted, confidence, wrong, images, values, shares=shares
+    )
 
 
 def _network(file: IO[bytes]) -> Network:

@@ -47,16 +47,21 @@ def worst_answers(answers: Answers, names: Sequence[str]) -> Worst | None:
 
 
 def _classes(answers: Predictions, names: Sequence[str]) -> Worst | None:
-    rows = tuple(
-        (
+    head = ["no.", "true", "predicted", "sure (%)"]
+    rows = [
+        [
             str(i),
             names[answers.true[i]],
             names[answers.predicted[i]],
             f"{100 * answers.confidence[i]:.1f}",
-        )
+        ]
         for i in answers.wrong_index[:N_WORST]
-    )
-    return Worst(("no.", "true", "predicted", "sure (%)"), rows) if rows else None
+    ]
+    if answers.wrong_values is not None:
+        head.append("values")
+        for row, values in zip(rows, answers.wrong_values, strict=False):
+            row.append(_shown(values))
+    return Worst(tuple(head), tuple(map(tuple, rows))) if rows else None
 
 
 def _labels(answers: LabelPredictions, names: Sequence[str]) -> Worst | None:

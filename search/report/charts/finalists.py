@@ -22,11 +22,11 @@ def finalists_chart(judgement: Judgement | None) -> Chart:
     rows = [row for row in judgement.rows if row.values] if judgement else []
     if judgement is None or not rows:
         return Chart("finalists", title, "", (), "No replicate of a finalist is finished yet.")
+    examples = count(judgement.n_test or 0, f"test {judgement.noun}")
     caption = (
         "Each small circle is one replicate, trained again on a fresh seed and scored once on the"
-        f" {count(judgement.n_test or 0, f'test {judgement.noun}')}. The large mark is their mean, its bar the"
-        f" 95 % interval{_alone(rows)}. The open square is what the search had seen on validation"
-        f" {judgement.noun}s."
+        f" {examples}. The large mark is their mean, its bar the 95 % interval{_alone(rows)}. The"
+        f" open square is what the search had seen on validation {judgement.noun}s."
     )
     means = [
         f"trial {row.trial} {value_text(objective, row.interval.mean if row.interval else None)}"
