@@ -15,6 +15,7 @@ from search.records import Task
 from search.registry import become_users
 from search.space.from_kerastuner import COMPILED
 from search.space.hyper_choices import for_builder
+from search.space.params import ends
 from search.space.space import ChoiceParam, Space
 from search.text import message_of
 from search.training.discovery import explore
@@ -90,8 +91,22 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
         "corners": corners,
         "unbuildable": unbuildable,
         "unread": unread,
-        "remarks": builds.remarks(),
+        "remarks": [*builds.remarks(), *_without_effect(space, task)],
     }
+
+
+def _without_effect(space: Space, task: Task) -> list[str]:
+    """What training reads of `space` and a regression has no use for."""
+    if task is not Task.REGRESSION:
+        return []
+    lines = []
+    if "label_smoothing" in space.params:
+        lines.append("label_smoothing does nothing to a regression: leave it out")
+    metric = space.params.get("plateau_metric")
+    if metric is not None and "val_accuracy" in ends(metric):
+        rule = "plateau_metric = val_accuracy never lowers a rate: a regression has no accuracy"
+        lines.append(f"{rule}; write val_loss")
+    return lines
 
 
 class _Build(NamedTuple):

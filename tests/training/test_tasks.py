@@ -14,6 +14,7 @@ from sklearn import metrics as sk
 from search.errors import InputError, TrialError
 from search.objectives import METRICS, objective_of
 from search.records import Task
+from search.space.params import ends
 from search.space.space import Space
 from search.training.classifier_outputs import Outputs, outputs_of
 from search.training.inference import open_network, probabilities, verified
@@ -300,3 +301,31 @@ def test_every_objective_is_measured_by_its_name(trained: Any) -> None:
     )
     assert {"val_f1_macro", "val_AUC", "val_log_loss", "val_accuracy"} <= set(epochs[0])
     assert {"f1_macro", "val_AUC", "log_loss"} <= set(scored["values"])
+
+
+def test_ends_that_can_not_reach_the_targets_are_dropped_before_a_search() -> None:
+    choices = ["linear", "relu", "softmax"]
+    space = Space.from_dict(
+        {
+            "model": HERE + "linear",
+            "params": {
+                "activation": {"type": "choice", "choices": choices},
+                "label_smoothing": {"type": "constant", "value": 0.1},
+            },
+            "document": {"activation": "linear", "label_smoothing": 0.1},
+        }
+    )
+    report = probe(
+        space,
+        input_shape=(6,),
+        n_classes=2,
+        task=Task.REGRESSION,
+        targets=(-3.0, 2.0),
+        objectives=["rmse", "n_params:min"],
+    )
+    usable, notices = report.usable(space)
+    assert ends(usable.params["activation"]) == ("linear",)
+    text = " ".join(notices)
+    assert "relu, which gives numbers from 0 to inf, but the targets go from -3 to 2" in text
+    assert "the task is regression: end with no activation" in text
+    assert "label_smoothing does nothing to a regression" in text
