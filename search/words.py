@@ -43,6 +43,11 @@ def signed_text(objective: Objective, difference: float) -> str:
     return f"{100 * difference:+z.2f}" if objective.is_fraction else _digits(difference, 3, "+z")
 
 
+def difference_number(objective: Objective, difference: float) -> str:
+    """A difference with a minus where it has one: `1.25` of fractions, else `-0.0213`."""
+    return signed_text(objective, difference).removeprefix("+")
+
+
 def unit(objective: Objective) -> str:
     """What a `signed_text` is followed by: ` points` of fractions, else nothing."""
     return " points" if objective.is_fraction else ""
@@ -71,6 +76,11 @@ def plotted(objective: Objective, value: float | None) -> float:
     if value is None:
         return math.nan
     return 100 * value if objective.is_fraction else value
+
+
+def sentence_case(objective: Objective) -> str:
+    """Its title at the start of a sentence: `Log loss`."""
+    return objective.title[:1].upper() + objective.title[1:]
 
 
 def axis_title(objective: Objective, split: str = "validation") -> str:

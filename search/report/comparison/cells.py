@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from search.analysis.statistics import Interval
+from search.records import ACCURACY, Objective
 from search.report.tables import markdown, to_markdown
-from search.words import percent
+from search.words import number_text, value_text
 
 R = TypeVar("R")
 
@@ -60,12 +61,13 @@ def paragraphs(sentences: Sequence[str]) -> list[str]:
     return [f"{markdown(sentence)}\n" for sentence in sentences]
 
 
-def interval_text(interval: Interval) -> str:
-    """A mean with its interval, if it has one, in percent: `91.30 % [90.80, 91.80]`."""
-    mean = percent(interval.mean)
+def interval_text(interval: Interval, objective: Objective = ACCURACY) -> str:
+    """A mean with its interval, if it has one: `91.30 % [90.80, 91.80]`, `0.213 [0.2, 0.226]`."""
+    mean = value_text(objective, interval.mean)
     if interval.low is None or interval.high is None:
         return mean
-    return f"{mean} [{100 * interval.low:.2f},\u00a0{100 * interval.high:.2f}]"
+    low, high = (number_text(objective, end) for end in (interval.low, interval.high))
+    return f"{mean} [{low},\u00a0{high}]"
 
 
 def counts_text(n: int, n_wanted: int, n_failed: int) -> str:

@@ -5,26 +5,32 @@ from itertools import chain
 from typing import Literal
 
 from search.analysis.comparison import Comparison, Contender, Row
+from search.records import ACCURACY, Objective
 from search.report.charts.drawing import Axis, Drawing, Marks, Note, Picture, Steps
 from search.report.charts.style import BEST, REFERENCE, literal
 from search.report.comparison.marks import FRAME, Mean, mean_marks, replicate_marks
 from search.report.comparison.table import (
-    accuracy_text,
     gain_text,
     hours_text,
+    result_text,
     standing,
     standing_text,
+    worse,
 )
-from search.words import duration, percent
+from search.words import duration, per_cent, plotted, sentence_case, value_text
 
 _ROW = 34
 """Pixels of a row."""
-_ACCURACY = "test accuracy (%)"
-_GROUPS = (
-    (("best, or tied with it", "circle"), ("best", "tied")),
-    (("lower than the best", "circle-open"), ("lower",)),
-    (("can’t be told from the best", "square-open"), ("",)),
-)
+
+
+def _groups(objective: Objective) -> tuple[tuple[tuple[str, str], tuple[str, ...]], ...]:
+    """Names and marks of how studies stand to the best, and those standings."""
+    lower = worse(objective)
+    return (
+        (("best, or tied with it", "circle"), ("best", "tied")),
+        ((f"{lower} than the best", "circle-open"), (lower,)),
+        (("can’t be told from the best", "square-open"), ("",)),
+    )
 
 
 def comparison_pictures(comparison: Comparison) -> tuple[Picture, ...]:
@@ -37,21 +43,24 @@ def comparison_pictures(comparison: Comparison) -> tuple[Picture, ...]:
 
 
 def accuracy_per_study(comparison: Comparison) -> Picture:
-    """Test accuracies with intervals, best first, beside the document's setting, by data set."""
+    """Means with intervals, best first, beside the document's setting, by data set."""
+    objective = comparison.objective
+    values = "accuracies" if objective == ACCURACY else f"values of {objective.title}"
     caption = (
-        "Dots are mean test accuracies of the settings that the searches chose, their whiskers 95 %"
+        f"Dots are mean test {values} of the settings that the searches chose, their whiskers 95 %"
         " intervals over seeds, the small marks below them single replicates; filled dots are the"
         " best or tied with it. "
     )
     if any(row.contender.document for row in comparison.rows):
         caption += "Diamonds are the documents’ own settings, trained again in the same way. "
     caption += "The axis need not start at zero."
-    drawings = [_per_study(data, comparison.on(data)) for data in comparison.data]
-    return Picture("accuracy-per-model", "Accuracy per model", caption, tuple(drawings))
+    drawings = [_per_study(data, comparison.on(data), objective) for data in comparison.data]
+    title = f"{sentence_case(objective)} per model"
+    return Picture("accuracy-per-model", title, caption, tuple(drawings))
 
 
 def accuracy_by_training(comparison: Comparison) -> Picture:
-    """Test accuracy against the seconds of one training, with the Pareto front."""
+    """Means against the seconds of one training, with the Pareto front."""
     fronts = [
         _front(data, comparison.on(data), "training time", "s", lambda c: c.train_s)
         for data in comparison.data
@@ -64,12 +73,15 @@ def accuracy_by_training(comparison: Comparison) -> Picture:
         " comparable."
     )
     return Picture(
-        "accuracy-by-training", "Accuracy against training time", caption, tuple(drawings)
+        "accuracy-by-training",
+        f"{sentence_case(comparison.objective)} against training time",
+        caption,
+        tuple(drawings),
     )
 
 
 def accuracy_by_search(comparison: Comparison) -> Picture:
-    """Test accuracy against the search's compute, core- or GPU-hours, with the Pareto front."""
+    """Means against the search's compute, core- or GPU-hours, with the Pareto front."""
     drawings = []
     for data in comparison.data:
         for unit, kind in (("core-hours", 0), ("GPU-hours", 1)):
@@ -81,7 +93,10 @@ def accuracy_by_search(comparison: Comparison) -> Picture:
         " setting has cost. The stepped line is the Pareto front; the axis of hours is logarithmic."
     )
     return Picture(
-        "accuracy-by-search", "Accuracy against the search’s cost", caption, tuple(drawings)
+        "accuracy-by-search",
+        f"{sentence_case(comparison.objective)} against the search’s cost",
+        caption,
+        tuple(drawings),
     )
 
 
@@ -106,24 +121,24 @@ def _spent(contender: Contender) -> float | None:
     return contender.search and (contender.search.gpu or contender.search.core)
 
 
-def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
+def _per_study(data: str, rows: Sequence[Row], objective: Objective) -> Drawing:
     places = list(enumerate(rows))
     done = [(i, row) for i, row in places if row.contender.values]
-    extent = [100 * v for v in chain.from_iterable(_drawn(row) for _, row in done)]
-    low = min(extent, default=0.0)
-    high = max(extent, default=100.0)
-    pad = max(0.06 * (high - low), 0.1)
+    values = chain.from_iterable(_drawn(row) for _, row in done)
+    extent = [plotted(objective, value) for value in values] or [0.0, plotted(objective, 1.0)]
+    low = min(extent)
+    high = max(extent)
     marks = [
-        _means([(i, r) for i, r in done if standing(r) in words], *look) for look, words in _GROUPS
+        _means([(i, r) for i, r in done if standing(r) in words], *look)
+        for look, words in _groups(objective)
     ]
-    marks.append(
-        replicate_marks([(i, row.contender.model, row.contender.values) for i, row in done])
-    )
+    replicates = [(i, row.contender.model, row.contender.values) for i, row in done]
+    marks.append(replicate_marks(replicates, objective))
     marks.append(_documents(done))
-    text = [f"{r.contender.model} {accuracy_text(r)} ({standing_text(r)})" for r in rows]
+    text = [f"{r.contender.model} {result_text(r)} ({standing_text(r)})" for r in rows]
     return Drawing(
-        alt=f"Test accuracy per model on {data}, best first: {'; '.join(text)}.",
-        x=Axis(_ACCURACY, max(low - pad, -1.0), min(high + pad, 101.0)),
+        alt=f"Test {objective.title} per model on {data}, best first: {'; '.join(text)}.",
+        x=_value_axis(objective, extent, part=0.06, least=0.1),
         y=Axis("", len(rows) - 0.4, -0.6, names=tuple(row.contender.model for row in rows)),
         marks=tuple(m for m in marks if m.points),
         notes=tuple(
@@ -137,31 +152,45 @@ def _per_study(data: str, rows: Sequence[Row]) -> Drawing:
 
 
 def _drawn(row: Row) -> list[float]:
-    """All accuracies that are drawn of a row."""
+    """All values that are drawn of a row."""
     contender = row.contender
-    accuracies = [*contender.values, *_ends(row)]
+    values = [*contender.values, *_ends(row)]
     if contender.document and contender.document.interval:
-        accuracies.append(contender.document.interval.mean)
-    return accuracies
+        values.append(contender.document.interval.mean)
+    return values
+
+
+def _value_axis(
+    objective: Objective, extent: Sequence[float], *, part: float, least: float
+) -> Axis:
+    """An axis around plotted values, with room of a part of their extent on both sides."""
+    title = f"test {objective.title}{per_cent(objective)}"
+    low, high = min(extent), max(extent)
+    if objective.is_fraction:
+        pad = max(part * (high - low), least)
+        return Axis(title, max(low - pad, -1.0), min(high + pad, 101.0))
+    pad = part * (high - low) or part * (abs(high) or 1.0)
+    return Axis(title, low - pad, high + pad)
 
 
 def _means(
     rows: Sequence[tuple[float, Row]], name: str, symbol: str, along: Literal["x", "y"] = "x"
 ) -> Marks:
-    """Mean accuracies of `rows` at these places on the other axis."""
+    """Means of `rows` at these places on the other axis."""
     means = []
     for at, row in rows:
         if interval := row.contender.interval:
-            means.append(Mean(at, interval, _hover(row), symbol))
+            means.append(Mean(at, interval, _hover(row), symbol, row.contender.objective))
     return mean_marks(name, means, along)
 
 
 def _documents(rows: Sequence[tuple[int, Row]]) -> Marks:
     documents = [(i, row, row.contender.document) for i, row in rows]
     means = [(i, row, d.interval.mean) for i, row, d in documents if d and d.interval]
-    points = tuple((100 * mean, i - 0.2) for i, _, mean in means)
+    points = tuple((plotted(r.contender.objective, mean), i - 0.2) for i, r, mean in means)
     hover = tuple(
-        f"{literal(r.contender.model)}, the document’s setting: {percent(mean)}"
+        f"{literal(r.contender.model)}, the document’s setting:"
+        f" {value_text(r.contender.objective, mean)}"
         for _, r, mean in means
     )
     return Marks("the document’s setting, mean", points, hover, BEST, "diamond-open", size=9)
@@ -174,13 +203,14 @@ def _front(
     unit: str,
     cost_of: Callable[[Contender], float | None],
 ) -> Drawing | None:
-    """Accuracy against a cost on a logarithmic axis; None with fewer than two models."""
+    """Means against a cost on a logarithmic axis; None with fewer than two models."""
     costs = [(cost_of(row.contender), row) for row in rows if row.contender.values]
     priced = [(cost, row) for cost, row in costs if cost]
     if len(priced) < 2:
         return None
-    points = [(cost, 100 * row.contender.mean) for cost, row in priced]
-    best = pareto(points)
+    objective = priced[0][1].contender.objective
+    points = [(cost, plotted(objective, row.contender.mean)) for cost, row in priced]
+    best = pareto([(cost, objective.score(value)) for cost, value in points])
     axes = _axes(f"{title} ({unit})", priced)
     line = (*(points[i] for i in best), (axes[0].high, points[best[-1]][1]))
     groups = (
@@ -192,11 +222,11 @@ def _front(
         ),
     )
     text = [
-        f"{row.contender.model} {accuracy_text(row)} for {cost:.3g} {unit}" for cost, row in priced
+        f"{row.contender.model} {result_text(row)} for {cost:.3g} {unit}" for cost, row in priced
     ]
     return Drawing(
         alt=(
-            f"Test accuracy on {data} against {title}: {'; '.join(text)}. "
+            f"Test {objective.title} on {data} against {title}: {'; '.join(text)}. "
             f"On the Pareto front: {', '.join(priced[i][1].contender.model for i in best)}."
         ),
         x=axes[0],
@@ -217,11 +247,11 @@ def _axes(title: str, priced: Sequence[tuple[float, Row]]) -> tuple[Axis, Axis]:
     costs = [cost for cost, _ in priced]
     extent = []
     for _, row in priced:
-        extent += [100 * v for v in (row.contender.mean, *_ends(row))]
+        objective = row.contender.objective
+        extent += [plotted(objective, v) for v in (row.contender.mean, *_ends(row))]
     spread = max((max(costs) / min(costs)) ** 0.15, 1.4)
-    pad = max(0.12 * (max(extent) - min(extent)), 0.2)
     across = Axis(title, min(costs) / spread, max(costs) * spread, is_log=True)
-    return across, Axis(_ACCURACY, max(min(extent) - pad, -1.0), min(max(extent) + pad, 101.0))
+    return across, _value_axis(objective, extent, part=0.12, least=0.2)
 
 
 def _ends(row: Row) -> tuple[float, ...]:
@@ -237,7 +267,7 @@ def _hover(row: Row) -> str:
     contender = row.contender
     lines = [
         f"<b>{literal(contender.model)}</b> on {literal(contender.data)}",
-        f"{accuracy_text(row)}, n = {len(contender.values)}",
+        f"{result_text(row)}, n = {len(contender.values)}",
         f"against the best: {standing_text(row)}",
         f"over the document’s setting: {literal(gain_text(row))}" if contender.gain else "",
         f"training once: {duration(contender.train_s)}" if contender.train_s is not None else "",

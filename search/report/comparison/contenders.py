@@ -36,7 +36,7 @@ def contenders(entrants: Sequence[Entrant]) -> list[Contender]:
     if not any(c.values for c in contenders):
         raise InputError(
             [
-                "nothing to compare yet: no test accuracy",
+                f"nothing to compare yet: no test {contenders[0].objective.title}",
                 *(f"{c.study}: {c.missing}" for c in contenders),
             ]
         )
@@ -122,8 +122,8 @@ def _fixed(system: System, final: StudyRecord, shares: Shares) -> Contender:
 def _missing(study: StudyRecord, judgement: Judgement | None) -> str:
     if not any(has_rank(t) for t in study.trials):
         return (
-            "no trial has a validation accuracy yet; the command that began the study goes on"
-            " with it"
+            f"no trial has a validation {study.objective.title} yet; the command that began the"
+            " study goes on with it"
         )
     if judgement is None and Rule.of(study.spec).finalists == 0:
         return (

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.errors import InputError
+from search.objectives import text_of
 from search.records import StudyRecord
 from search.study.settings import FINAL
 from search.study.storage.optuna_storage import LedgerStorage
@@ -88,11 +89,12 @@ def suite_entrants(storage: LedgerStorage, systems: Iterable[System]) -> list[En
 
 
 def differences(studies: Sequence[StudyRecord], searches: Sequence[str] | None = None) -> list[str]:
-    """Why `studies` on one data set can't be compared, a line each: other images or splits.
+    """Why `studies` can't be compared, a line each: for other objectives or, on one data set, with
+    other images or splits.
 
     Only those named in `searches` (all by default) have used the split.
     """
-    problems = []
+    problems = _objectives(studies)
     for data, key in itertools.product(
         dict.fromkeys(s.data for s in studies), ("data_digest", *_SPLIT)
     ):
@@ -111,6 +113,17 @@ def differences(studies: Sequence[StudyRecord], searches: Sequence[str] | None =
                 f" {_OTHER_IMAGES if key == 'data_digest' else _OTHER_SPLIT}"
             )
     return problems
+
+
+def _objectives(studies: Sequence[StudyRecord]) -> list[str]:
+    groups: dict[str, list[str]] = {}
+    for study in studies:
+        groups.setdefault(text_of(study.objective), []).append(study.name)
+    if len(groups) < 2:
+        return []
+    who = listing([f"{name} in {listing(names)}" for name, names in groups.items()])
+    rule = f"studies for different objectives can’t be compared: {who}"
+    return [f"{rule}; compare those of one objective"]
 
 
 def facts(studies: Iterable[StudyRecord]) -> dict[str, str]:

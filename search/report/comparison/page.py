@@ -13,11 +13,11 @@ from search.report.comparison.cells import markdown_page, paragraphs
 from search.report.comparison.charts import comparison_pictures
 from search.report.comparison.files import ComparisonPaths, Texts, write_files
 from search.report.comparison.table import (
-    ACCURACY,
-    GAIN,
-    LAYOUT,
     Cell,
     cross_table,
+    gain_heading,
+    layout,
+    result_heading,
     standing,
     studies_frame,
 )
@@ -25,8 +25,6 @@ from search.report.comparison.words import summary, tiles
 from search.report.page import jinja
 from search.report.tables import markdown, to_latex, to_markdown
 from search.words import listing
-
-_IN_PAPERS = ("model", "data", ACCURACY, GAIN, "parameters", "training once (s)", "search")
 
 
 def write_studies(
@@ -54,7 +52,10 @@ def studies_markdown(name: str, comparison: Comparison, facts: Mapping[str, str]
     if matrix := cross_table(comparison):
         body = [[model, *(_cross_cell(cell) for cell in cells)] for model, cells in matrix]
         lines += [*to_markdown(["model", *comparison.data], body, ("model",)), ""]
-    lines += [*LAYOUT.markdown(comparison.rows), *paragraphs([comparison.how])]
+    lines += [
+        *layout(comparison.objective).markdown(comparison.rows),
+        *paragraphs([comparison.how]),
+    ]
     return markdown_page(f"{markdown(name)}: studies compared", lines, facts)
 
 
@@ -63,23 +64,30 @@ def _cross_cell(cell: Cell) -> str:
 
 
 def studies_latex(name: str, comparison: Comparison) -> str:
-    r"""The table with booktabs, for \input in a paper; each data set's highest mean is bold."""
+    r"""The table with booktabs, for \input in a paper; each data set's best mean is bold."""
     data = comparison.data
-    names = [n for n in _IN_PAPERS if n != "data" or len(data) > 1]
+    objective = comparison.objective
+    result = result_heading(objective)
+    columns = ("parameters", "training once (s)", "search")
+    names = ["model", "data", result, gain_heading(objective), *columns]
+    names = [n for n in names if n != "data" or len(data) > 1]
+    extreme = "highest" if objective.is_maximized else "lowest"
+    where = "" if len(data) > 1 else f" on {data[0]}"
     caption = (
-        f"{name}: mean test accuracy{'' if len(data) > 1 else f' on {data[0]}'} over replicates"
-        " with 95 % intervals; the highest in bold, with an asterisk what is tied with it"
+        f"{name}: mean test {objective.title}{where} over replicates with 95 % intervals; the"
+        f" {extreme} in bold, with an asterisk what is tied with it"
         " (Holm-corrected p of at least 0.05)."
     )
-    body = LAYOUT.texts(comparison.rows, names)
-    column = names.index(ACCURACY)
+    table = layout(objective)
+    body = table.texts(comparison.rows, names)
+    column = names.index(result)
     for cells, row in zip(body, comparison.rows, strict=True):
         cells[column] += "*" if standing(row) == "tied" else ""
     rows = comparison.rows
     rules = [i for i in range(1, len(rows)) if rows[i].contender.data != rows[i - 1].contender.data]
     bold = [(i, column) for i, row in enumerate(rows) if standing(row) == "best"]
     return to_latex(
-        names, body, LAYOUT.left, caption=caption, label=f"tab:{name}", bold=bold, rules=rules
+        names, body, table.left, caption=caption, label=f"tab:{name}", bold=bold, rules=rules
     )
 
 
@@ -87,8 +95,9 @@ def studies_page(
     name: str, comparison: Comparison, pictures: Sequence[Picture], facts: Mapping[str, str]
 ) -> str:
     """The comparison as HTML, one file. Every word that comes from studies or facts is escaped."""
+    table = layout(comparison.objective)
     rows = [
-        LAYOUT.html(row, is_empty=not row.contender.values, standing=standing(row))
+        table.html(row, is_empty=not row.contender.values, standing=standing(row))
         for row in comparison.rows
     ]
     template = jinja().get_template("comparison_studies.html.j2")
@@ -100,7 +109,8 @@ def studies_page(
         matrix=cross_table(comparison),
         data=comparison.data,
         rows=rows,
-        columns=LAYOUT.columns,
+        columns=table.columns,
+        title=comparison.objective.title,
         ranks=comparison.ranks,
         charts=[as_chart(picture) for picture in pictures],
         how=comparison.how,

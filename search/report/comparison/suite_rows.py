@@ -53,9 +53,9 @@ def _row(system: System, study: StudyRecord | None, first: StudyRecord | None) -
         published_source=published.source if published else None,
         split=split,
         values=tuple(
-            t.final_value
+            t.evaluation.accuracy
             for t in done
-            if t.final_value is not None and t.evaluation and t.evaluation.split == split
+            if t.evaluation and t.evaluation.split == split and t.evaluation.accuracy is not None
         ),
         n_wanted=system.seeds,
         n_failed=system.seeds if untried else sum(t.state == State.FAIL for t in trials),

@@ -4,8 +4,18 @@ from collections.abc import Sequence
 
 from search.analysis.comparison import MIN_DATA_SETS, MIN_MODELS, Comparison, Contender, Ranks, Row
 from search.analysis.cost import Hours
-from search.report.comparison.table import hours_text, p_text, standing
-from search.words import count, duration, listing, percent
+from search.records import ACCURACY
+from search.report.comparison.table import hours_text, p_text, standing, worse
+from search.words import (
+    count,
+    duration,
+    ends_text,
+    listing,
+    percent,
+    signed_text,
+    unit,
+    value_text,
+)
 
 MANY = 6
 """Names in a sentence."""
@@ -34,9 +44,11 @@ def tiles(comparison: Comparison) -> list[tuple[str, str]]:
     for data in comparison.data:
         if best := next((row for row in comparison.on(data) if row.is_best), None):
             n_tied = sum(standing(row) == "tied" for row in comparison.on(data))
+            objective = comparison.objective
+            extreme = "highest" if objective.is_maximized else "lowest"
             tiles += [
-                (f"highest on {data}", best.contender.model),
-                ("its test accuracy", percent(best.contender.mean)),
+                (f"{extreme} on {data}", best.contender.model),
+                (f"its test {objective.title}", value_text(objective, best.contender.mean)),
                 ("tied with it", f"{n_tied}"),
             ]
     return [*tiles, ("all searches", spent)]
@@ -53,22 +65,29 @@ def _on(data: str, rows: Sequence[Row]) -> str:
     if not valued:
         return f"On {data}, nothing has been scored yet."
     best = valued[0].contender
-    right = f"{percent(best.mean)} of {count(best.n_test or 0, 'test image')} right{_ends(best)}"
+    objective = best.objective
+    title = objective.title
+    lower = worse(objective)
+    images = count(best.n_test or 0, "test image")
+    right = f"{value_text(objective, best.mean)} on {images}{_ends(best)}"
+    if objective == ACCURACY:
+        right = f"{percent(best.mean)} of {images} right{_ends(best)}"
     if len(valued) == 1:
-        return f"On {data}, only {best.model} has a test accuracy: {right}."
+        return f"On {data}, only {best.model} has a test {title}: {right}."
     groups = {
         word: [r.contender.model for r in valued[1:] if standing(r) == word]
-        for word in ("tied", "lower", "")
+        for word in ("tied", lower, "")
     }
     if not groups["tied"] and not groups[""]:
         return (
-            f"On {data}, {best.model} is best: {right}. All others are lower by more than chance"
+            f"On {data}, {best.model} is best: {right}. All others are {lower} by more than chance"
             " explains."
         )
-    sentences = [f"On {data}, {best.model} has the highest test accuracy: {right}."]
+    extreme = "highest" if objective.is_maximized else "lowest"
+    sentences = [f"On {data}, {best.model} has the {extreme} test {title}: {right}."]
     for word, text in (
         ("tied", "tied with it: chance alone can explain the difference"),
-        ("lower", "lower by more than chance explains"),
+        (lower, f"{lower} by more than chance explains"),
         ("", "not comparable with it: too few replicates, and no predictions kept"),
     ):
         if groups[word]:
@@ -84,8 +103,8 @@ def _ends(contender: Contender) -> str:
     if interval is None or interval.low is None or interval.high is None:
         return f" with {count(interval.n if interval else 1, 'seed')}, too few for an interval"
     return (
-        f" on average over {interval.n} seeds (95 % interval {100 * interval.low:.2f} to"
-        f" {100 * interval.high:.2f}\u00a0%)"
+        f" on average over {interval.n} seeds (95 % interval"
+        f" {ends_text(contender.objective, interval.low, interval.high)})"
     )
 
 
@@ -144,10 +163,12 @@ def _gains(rows: Sequence[Row]) -> list[str]:
         name = f"{contender.model} on {contender.data}" if many else contender.model
         if gain is None or gain.low is None or gain.high is None:
             continue
+        objective = contender.objective
+        size = f"{signed_text(objective, gain.value)}{unit(objective)}"
         if gain.low > 0:
-            gained.append(f"{name} ({100 * gain.value:+z.2f} points)")
+            gained.append(f"{name} ({size})")
         elif gain.high < 0:
-            lost.append(f"{name} ({100 * gain.value:+z.2f} points)")
+            lost.append(f"{name} ({size})")
         else:
             unsure.append(name)
     sentences = []
@@ -183,7 +204,7 @@ def _spent(rows: Sequence[Row]) -> list[str]:
 
 def _missing(rows: Sequence[Row]) -> list[str]:
     return [
-        f"{r.contender.study} has no test accuracy: {r.contender.missing}."
+        f"{r.contender.study} has no test {r.contender.objective.title}: {r.contender.missing}."
         for r in rows
         if r.contender.missing
     ]

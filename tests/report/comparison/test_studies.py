@@ -15,6 +15,7 @@ from search.analysis.cost import Hours
 from search.analysis.statistics import Difference, Runs, compare_all, holm
 from search.errors import InputError
 from search.files import write_text
+from search.objectives import objective_of
 from search.records import Search, StudyRecord
 from search.report.charts.drawing import Axis, log_ticks, tick_text
 from search.report.charts.label_places import place
@@ -129,6 +130,38 @@ def test_studies_are_told_apart_by_the_paired_test_corrected_for_all_pairs_of_a_
     # Other data sets are other families of tests.
     apart = compare_studies([*ROWS, contender("mlp", "digits"), contender("conv", "digits", 0.5)])
     assert of(apart, "lenet").p_value == of(found, "lenet").p_value
+
+
+def test_the_lowest_of_losses_is_the_best():
+    loss = objective_of("mse")
+
+    def losing(model, level):
+        values = (level, level + 10, level - 10)
+        shares = np.linspace(-100, 100, N) + level
+        return replace(contender(model), values=values, shares=shares, objective=loss)
+
+    comparison = compare_studies([losing("poor", 2000.0), losing("good", 1000.0)])
+    assert [(row.contender.model, row.rank, standing(row)) for row in comparison.rows] == [
+        ("good", 1.0, "best"),
+        ("poor", 2.0, "worse"),
+    ]
+    assert summary(comparison)[0] == (
+        "On fashion, good is best: 1,000 on 400 test images on average over 3 seeds (95 % interval"
+        " 975.2 to 1,025). All others are worse by more than chance explains."
+    )
+    assert "a little too low" in comparison.how
+    axis = accuracy_per_study(comparison).drawings[0].x
+    assert axis.title == "test mean squared error"
+    assert axis.low < 990
+    assert axis.high > 2010
+
+
+def test_studies_for_different_objectives_are_not_compared():
+    others = replace(record("b"), objective=objective_of("log_loss"))
+    assert differences([record("a"), others]) == [
+        "studies for different objectives can’t be compared: accuracy in a and log_loss in b;"
+        " compare those of one objective"
+    ]
 
 
 def test_mean_ranks_are_those_of_models_with_a_value_everywhere_and_tested_from_three_data_sets_on():
