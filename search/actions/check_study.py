@@ -95,12 +95,8 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
         data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache()
     )
     fixed = space.fix(typed_pairs(space, request.fixes)) if request.fixes else space
-    targets = None
-    if data.task is Task.REGRESSION:
-        targets = float(data.y_train.min()), float(data.y_train.max())
-    return Checked(
-        request, name, settings, fixed, prepared, storage, crew, discovery.notices, targets
-    )
+    facts = request, name, settings, fixed, prepared, storage, crew
+    return Checked(*facts, discovery.notices, data.target_range)
 
 
 def _weights_problem(space: Space, data: Dataset) -> str | None:

@@ -66,6 +66,13 @@ class Dataset:
         return self.pixel_max is not None
 
     @property
+    def target_range(self) -> tuple[float, float] | None:
+        """The smallest and the largest number that training has to predict; None of other tasks."""
+        if self.task is not Task.REGRESSION:
+            return None
+        return float(self.y_train.min()), float(self.y_train.max())
+
+    @property
     def has_test(self) -> bool:
         """Whether there are examples to test on."""
         return len(self.y_test) > 0

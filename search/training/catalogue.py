@@ -7,6 +7,7 @@ from search import registry
 from search.datasets import load
 from search.datasets.facts import Facts, facts_of
 from search.errors import InputError
+from search.records import Task
 from search.space.load import find_space, load_space
 from search.space.space import Space
 from search.space.training_params import hint
@@ -52,22 +53,27 @@ def dataset_rows() -> list[dict[str, Any]]:
 def check_space(file: Path, data: str | None) -> tuple[list[str], bool]:
     """Lines about the space in `file`, and whether it is sound. Raises InputError."""
     space = load_space(file)
+    shape: tuple[int, ...]
+    task, targets = Task.CLASSIFICATION, None
     if data is None:
         shape, n_classes = _shape(space.data)
     else:
-        images = load(data)
-        shape, n_classes = images.input_shape, images.n_classes
-    report = probe(space, input_shape=shape, n_classes=n_classes)
+        dataset = load(data)
+        shape, n_classes, task = dataset.input_shape, dataset.n_classes, dataset.task
+        targets = dataset.target_range
+    report = probe(space, input_shape=shape, n_classes=n_classes, task=task, targets=targets)
     sizes = [c.n_params for c in report.corners if c.n_params is not None]
     n = len(report.corners)
     built = f"{n}" if len(sizes) == n else f"{len(sizes)} of {n}"
+    noun = "images" if len(shape) == 3 else "examples"
+    outputs = {Task.REGRESSION: "numbers", Task.MULTILABEL: "labels"}.get(task, "classes")
     lines = [
         (
             f"{file}: model {space.model}, {len(space.params)} parameters, {space.n_combinations:,}"
             " combinations in a grid"
         ),
         f"digest {space.digest}",
-        (f"{built} corners built on {'×'.join(map(str, shape))} images with {n_classes} classes"),
+        f"{built} corners built on {'×'.join(map(str, shape))} {noun} with {n_classes} {outputs}",
     ]
     if sizes:
         lines.append(f"{min(sizes):,} to {max(sizes):,} network parameters")

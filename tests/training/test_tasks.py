@@ -51,7 +51,9 @@ def fresh_names() -> Iterator[None]:
 def trained(tmp_path: Path) -> Callable[..., tuple[list[dict[str, Any]], dict[str, Any]]]:
     """Trains a model on the targets of a task: its epochs, and what it scored at the end."""
 
-    def of(model: str, task: Task, **changes: Any) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    def of(
+        model: str, task: Task, *, pause_at: int | None = None, **changes: Any
+    ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         y = TARGETS[task]
         parts = {"train": slice(0, 200), "val": slice(200, N)}
         for part, rows in parts.items():
@@ -77,9 +79,9 @@ def trained(tmp_path: Path) -> Callable[..., tuple[list[dict[str, Any]], dict[st
         epochs: list[dict[str, Any]] = []
         scored: dict[str, Any] = {}
 
-        def on_epoch(_step: int, metrics: Any) -> Any:
+        def on_epoch(step: int, metrics: Any) -> Any:
             epochs.append(dict(metrics))
-            return "go on"
+            return "pause" if step == pause_at else "go on"
 
         train(job, on_built=lambda _n: None, on_epoch=on_epoch, on_evaluated=scored.update)
         return epochs, scored
@@ -329,3 +331,19 @@ def test_ends_that_can_not_reach_the_targets_are_dropped_before_a_search() -> No
     assert "relu, which gives numbers from 0 to inf, but the targets go from -3 to 2" in text
     assert "the task is regression: end with no activation" in text
     assert "label_smoothing does nothing to a regression" in text
+
+
+@pytest.mark.parametrize(("model", "task"), [("linear", Task.BINARY), ("numbers", Task.REGRESSION)])
+def test_a_training_that_was_cut_goes_on_bit_for_bit(
+    trained: Any, tmp_path: Path, model: str, task: Task
+) -> None:
+    files = [str(tmp_path / name) for name in ("whole.npz", "cut.npz")]
+    whole, _ = trained(model, task, objective="val_loss", checkpoint=files[0])
+    for pause_at in (1, None):
+        keras.backend.clear_session()
+        parts, _ = trained(
+            model, task, objective="val_loss", checkpoint=files[1], pause_at=pause_at
+        )
+    clocks = {"seconds", "at"}
+    same = [[{k: e[k] for k in e.keys() - clocks} for e in epochs] for epochs in (whole, parts)]
+    assert same[0] == same[1]
