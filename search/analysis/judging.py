@@ -254,8 +254,8 @@ def _fit(shares: NDArray[Any], replicate: TrialRecord) -> bool:
     evaluation, value = replicate.evaluation, replicate.final_value
     if evaluation is None or value is None:
         return False
-    if not is_mean(replicate.objective):
-        return len(shares) == min(evaluation.n, N_GROUPS)
+    if not is_mean(replicate.objective) and len(shares) == min(evaluation.n, N_GROUPS):
+        return True
     if len(shares) != evaluation.n:
         return False
     if shares.dtype == bool:
@@ -286,7 +286,9 @@ def _compared(judgement: Judgement, runs: Sequence[Runs]) -> Judgement:
     baseline = next((row.trial for row in rows[1:] if row.is_baseline), None)
     gain = None if baseline is None else by_trial.get(frozenset((rows[0].trial, baseline)))
     gain = gain and _better(gain, judgement.objective)
-    how = _how(judgement, list(pairs.values()), len(p_values))
+    sizes = {len(r.shares) for r in runs if r.shares is not None}
+    are_groups = not is_mean(judgement.objective) and min(sizes, default=N_GROUPS) <= N_GROUPS
+    how = _how(judgement, list(pairs.values()), len(p_values), are_groups=are_groups)
     return replace(judgement, rows=judged, gain=gain, how=how)
 
 
@@ -307,11 +309,13 @@ def _judged(row: Finalist, best: int, p_value: float | None) -> Finalist:
     )
 
 
-def _how(judgement: Judgement, pairs: Sequence[Difference], n_told: int) -> str:
+def _how(
+    judgement: Judgement, pairs: Sequence[Difference], n_told: int, *, are_groups: bool
+) -> str:
     objective = judgement.objective
     over = {pair.over for pair in pairs if pair.p_value is not None}
     sentences = [_MEANS, *(text for name, text in _OVER.items() if name in over)]
-    if over & {"images", "images and seeds"} and not is_mean(objective):
+    if over & {"images", "images and seeds"} and are_groups:
         sentences.append(_GROUPS)
     text = (
         " ".join(sentences)

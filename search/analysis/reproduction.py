@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
-from search.records import Epoch, State, TrialRecord
+from search.records import Epoch, Evaluation, State, TrialRecord
 
 TOLERANCE_POINTS = 0.5
 """What rounding alone may add up to over a training, in points (docs/measurements.md)."""
@@ -15,6 +15,7 @@ _GROWTH = 10
 _ROUNDING = 1e-9
 """Of one image in 200, too, the difference must be 0.5 points."""
 _METRICS = ("loss", "accuracy", "val_loss", "val_accuracy", "lr")
+"""Of every epoch, in this order; others come after them."""
 
 
 class Verdict(StrEnum):
@@ -105,7 +106,8 @@ class Change:
 def points(metric: str, recorded: float | None, again: float | None) -> float:
     """How far apart two values of `metric` are, in points: hundredths.
 
-    Of an accuracy, of a loss (relative where it is above 1 nat), or of the learning rate itself.
+    Of an accuracy, of a loss and of any other value (relative where it is above 1), or of the
+    learning rate itself.
     Infinite where one of them is missing or no number.
     """
     if recorded is None or again is None:
@@ -113,7 +115,7 @@ def points(metric: str, recorded: float | None, again: float | None) -> float:
     gap = abs(recorded - again)
     if metric == "lr":
         gap = gap / max(abs(recorded), abs(again)) if gap else 0.0
-    elif metric.endswith("loss"):
+    else:
         gap /= max(1.0, abs(recorded))
     return 100 * gap if math.isfinite(gap) else math.inf
 
@@ -121,6 +123,10 @@ def points(metric: str, recorded: float | None, again: float | None) -> float:
 def compare_epoch(recorded: Epoch, again: Epoch, *, tolerance: float) -> Compared:
     """An epoch against its record, all metrics but times. `tolerance` is in points."""
     return _compared(f"epoch {recorded.step}", _METRICS, recorded.values, again.values, tolerance)
+
+
+def _scores(evaluation: Evaluation) -> dict[str, float | None]:
+    return {"accuracy": evaluation.accuracy, "loss": evaluation.loss, **evaluation.values}
 
 
 def compare(
@@ -137,8 +143,8 @@ def compare(
             _compared(
                 split,
                 ("accuracy", "loss"),
-                asdict(recorded.evaluation),
-                asdict(again.evaluation),
+                _scores(recorded.evaluation),
+                _scores(again.evaluation),
                 tolerance,
             )
         )
@@ -158,12 +164,13 @@ def changes(recorded: Mapping[str, str], here: Mapping[str, str]) -> tuple[Chang
 def _compared(
     what: str,
     metrics: Sequence[str],
-    recorded: Mapping[str, float],
-    again: Mapping[str, float],
+    recorded: Mapping[str, float | None],
+    again: Mapping[str, float | None],
     tolerance: float,
 ) -> Compared:
+    """All values against their record, those of `metrics` first."""
     deviations = []
-    for metric in metrics:
+    for metric in dict.fromkeys([*metrics, *recorded, *again]):
         then = recorded.get(metric)
         now = again.get(metric)
         if then != now:

@@ -105,6 +105,22 @@ def test_what_is_no_mean_over_images_is_judged_by_pseudo_values() -> None:
     assert judge(Search(study, finalists), too_few).gain.over == "seeds"
 
 
+def test_a_loss_that_a_model_logs_has_a_share_of_every_example() -> None:
+    logged = objective_of("val_loss")
+    study, finalists = of(search(), logged, thousands), of(final(SCORES, n=900), logged, thousands)
+    trials = tuple(
+        replace(t, evaluation=replace(t.evaluation, loss=t.evaluation.values["val_loss"]))
+        for t in finalists.trials
+    )
+    finalists = replace(finalists, trials=trials)
+    noise = np.linspace(-50, 50, 900)
+    judgement = judge(Search(study, finalists), {t.number: t.final_value + noise for t in trials})
+    assert judgement
+    assert judgement.gain
+    assert judgement.gain.over == "images and seeds"
+    assert "jackknife" not in judgement.how
+
+
 def test_pseudo_values_tell_as_much_of_other_images_as_the_images_themselves() -> None:
     """For a metric that is a mean, both ways must come to the same interval."""
     rng = np.random.default_rng(1)

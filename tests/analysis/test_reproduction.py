@@ -43,12 +43,15 @@ def test_the_same_numbers_at_another_time_are_bit_equal() -> None:
             0.4,
         ),  # of itself, for rates are small: 0.04 points would pass for anything
         ({"val_accuracy": 0.749, "loss": 0.498}, 0.2),
+        ({"val_f1_macro": 0.746}, 0.4),
+        ({"val_mse": 2008.0}, 0.4),  # of itself, as losses
     ],
 )
 def test_whatever_metric_is_off_decides_by_how_far(
     metrics: dict[str, float], points: float
 ) -> None:
-    found = compare(RECORDED, again(**metrics), tolerance=points * 1.01)
+    recorded = again(RECORDED, val_f1_macro=0.75, val_mse=2000.0)
+    found = compare(recorded, again(recorded, **metrics), tolerance=points * 1.01)
     assert found.verdict is Verdict.WITHIN
     assert [p.verdict for p in found.parts] == ["bit-equal", "equal within tolerance", "bit-equal"]
     assert found.largest is not None
@@ -56,7 +59,8 @@ def test_whatever_metric_is_off_decides_by_how_far(
     assert what == "epoch 2"
     assert largest.metric == list(metrics)[-1]
     assert largest.points == pytest.approx(points, rel=0.01)
-    assert compare(RECORDED, again(**metrics), tolerance=points * 0.99).verdict is Verdict.DIFFERENT
+    strict = compare(recorded, again(recorded, **metrics), tolerance=points * 0.99)
+    assert strict.verdict is Verdict.DIFFERENT
 
 
 @pytest.mark.parametrize(

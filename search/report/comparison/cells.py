@@ -67,7 +67,12 @@ def interval_text(interval: Interval, objective: Objective = ACCURACY) -> str:
     if interval.low is None or interval.high is None:
         return mean
     low, high = (number_text(objective, end) for end in (interval.low, interval.high))
-    return f"{mean} [{low},\u00a0{high}]"
+    return f"{mean} [{ends(objective, low, high)}]"
+
+
+def ends(objective: Objective, low: str, high: str) -> str:
+    """The ends of an interval as texts, which have commas themselves where they may be large."""
+    return f"{low},\u00a0{high}" if objective.is_fraction else f"{low} to {high}"
 
 
 def counts_text(n: int, n_wanted: int, n_failed: int) -> str:

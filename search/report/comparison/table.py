@@ -8,7 +8,7 @@ from search.analysis.comparison import Comparison, Row
 from search.analysis.cost import Hours
 from search.objectives import text_of
 from search.records import ACCURACY, Objective
-from search.report.comparison.cells import Layout, counts_text, interval_text
+from search.report.comparison.cells import Layout, counts_text, ends, interval_text
 from search.report.tables import typed_frame
 from search.words import difference_number, signed_text
 
@@ -126,7 +126,7 @@ def gain_text(row: Row) -> str:
     if gain.low is None or gain.high is None:
         return text
     low, high = (difference_number(objective, end) for end in (gain.low, gain.high))
-    return f"{text} [{low},\u00a0{high}]"
+    return f"{text} [{ends(objective, low, high)}]"
 
 
 def hours_text(hours: Hours | None) -> str:
