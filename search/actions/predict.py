@@ -58,10 +58,11 @@ def predict(study: str, files: Sequence[str], *, top: int) -> tuple[list[Answer]
     # The framework takes seconds to load: where the examples' shape is known without it, they are
     # looked at before.
     shape = _shape(kept, samples)
-    batch = read_batch(files, shape, dtype) if shape else None
+    columns = samples.columns if samples else None
+    batch = read_batch(files, shape, dtype, columns) if shape else None
     network = load(study)
     if batch is None or shape != network.input_shape[1:]:
-        batch = read_batch(files, network.input_shape[1:], dtype)
+        batch = read_batch(files, network.input_shape[1:], dtype, columns)
     predicted = _predicted(network, batch)
     names = _class_names(samples, predicted.shape[1])
     task = kept.facts.task if kept else Task.CLASSIFICATION

@@ -18,12 +18,13 @@ _EPILOG = """\b
 Examples:
   gridless predict mlp-digits seven.png three.jpg
   gridless predict mlp-digits new.npz --top 3 > classes.csv
+  gridless predict dense-wine new.csv
 """
 
 
 @click.command(epilog=_EPILOG)
 @click.argument("name", metavar="STUDY")
-@click.argument("files", nargs=-1, required=True, metavar="IMAGE…|FILE.npz")
+@click.argument("files", nargs=-1, required=True, metavar="IMAGE…|FILE")
 @click.option(
     "--top", type=click.IntRange(min=1), default=1, show_default=True, help="Classes per image."
 )
@@ -33,8 +34,9 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
     probability; of several labels the probability of each, of a regression the numbers.
 
     An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n,
-    height, width [, channels]), or other examples as the study's data has them. Pictures are
-    brought to the size and colours of the study's own images.
+    height, width [, channels]), or other examples as the study's data has them; of a table, FILE
+    may be one with the same columns. Pictures are brought to the size and colours of the study's
+    own images.
     """
     from search.actions.predict import predict as answer
 

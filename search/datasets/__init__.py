@@ -2,6 +2,7 @@
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -143,7 +144,7 @@ def _load_registered(source: str, name: str, size: Size | None, task: Task | Non
             f"{source}: its loader must return search.datasets.dataset.Dataset, not {type(loaded)}"
         )
     checked = from_arrays(name, loaded.arrays, loaded.class_names, task or loaded.task)
-    return resized(checked, size) if size else checked
+    return resized(checked, size) if size else replace(checked, columns=loaded.columns)
 
 
 def _load_path(data: str, name: str, size: Size | None, options: Options) -> Dataset:

@@ -10,8 +10,10 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
 from search.datasets import pictures
+from search.datasets.dataset import Columns
 from search.datasets.examples import some
 from search.datasets.npz import UNREADABLE, check_fits
+from search.datasets.options import TABLES
 from search.errors import InputError
 from search.untrusted import opened
 
@@ -30,6 +32,8 @@ class Batch:
     """Each of the data set's own shape and type: of an image uint8 (height, width, channels)."""
     resized: list[str] = field(default_factory=list)
     greyed: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    """Texts of a table, each with its column, that the study's has not."""
 
     @property
     def pixels(self) -> NDArray[Any]:
@@ -38,21 +42,27 @@ class Batch:
 
     def notices(self, shape: Shape) -> list[str]:
         """What was done to images that were not of `shape`."""
+        unknown = [f"{some(self.unknown)}: no training row has this: taken as none"]
         if not self.resized and not self.greyed:
-            return []
+            return unknown if self.unknown else []
         size = f"{shape[1]}×{shape[0]} pixels, what is too long cut at both ends"
         changes = {f"brought to {size}": self.resized, "turned from colour to grey": self.greyed}
         return [f"{some(names)}: {change}" for change, names in changes.items() if names]
 
 
-def read_batch(files: Sequence[str], shape: Shape, dtype: np.dtype[Any] | type = np.uint8) -> Batch:
+def read_batch(
+    files: Sequence[str],
+    shape: Shape,
+    dtype: np.dtype[Any] | type = np.uint8,
+    columns: Columns | None = None,
+) -> Batch:
     """Read `files` as examples of `shape`, in their order: images are uint8 (height, width,
     channels).
 
     A picture is decoded and brought to the size as those of a folder are
     (`search.datasets.pictures`). An .npz file holds `x` or `x_test`, numbers of `dtype` of just
-    this shape, or without a channel axis; floats take any numbers. Raises InputError with
-    everything that is wrong with any file.
+    this shape, or without a channel axis; floats take any numbers. Of a table with `columns` every
+    row of another table is one. Raises InputError with everything that is wrong with any file.
     """
     dtype = np.dtype(dtype)
     batch = Batch()
@@ -66,9 +76,11 @@ def read_batch(files: Sequence[str], shape: Shape, dtype: np.dtype[Any] | type =
                 raise InputError("no such file")
             if path.suffix.lower() == ".npz":
                 _add_arrays(batch, file, path, shape, dtype)
+            elif path.suffix.lower() in TABLES and columns is not None:
+                _add_rows(batch, file, path, columns)
             elif len(shape) != 3 or dtype != np.uint8:
                 rule = f"the network takes {dtype} numbers of the shape {shape}, no pictures"
-                raise InputError(f"{rule}; give an .npz file")
+                raise InputError(f"{rule}; give {'a table' if columns else 'an .npz file'}")
             else:
                 _add_picture(batch, file, path, shape)
         except InputError as error:
@@ -93,6 +105,15 @@ def _add_picture(batch: Batch, file: str, path: Path, shape: Shape) -> None:
         batch.greyed.append(file)
     batch.names.append(file)
     batch.images.append(image)
+
+
+def _add_rows(batch: Batch, file: str, path: Path, columns: Columns) -> None:
+    from search.datasets import table  # noqa: PLC0415  pandas takes a second, for tables only
+
+    rows, unknown = table.read_rows(path, columns)
+    batch.names += [f"{file}[{i}]" for i in range(len(rows))]
+    batch.images += list(rows)
+    batch.unknown += unknown
 
 
 def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape, dtype: np.dtype[Any]) -> None:

@@ -17,6 +17,9 @@ from search.records import Task
 Array = NDArray[Any]
 Arrays = Mapping[str, Any]
 
+Columns = Mapping[str, Sequence[str] | None]
+"""Each column of a table, and the texts of which it holds one; None where it holds numbers."""
+
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 VALIDATION = ("x_val", "y_val")
 WEIGHTS = "sample_weight_train"
@@ -44,6 +47,8 @@ class Dataset:
     y_val: Array | None = None
     sample_weight_train: Array | None = None
     """float32 (n,), 0 or more: what each training example's loss counts; None: all the same."""
+    columns: Columns | None = None
+    """Of a table: what an example's numbers are."""
 
     @property
     def n_classes(self) -> int:
@@ -124,7 +129,7 @@ def from_arrays(
         problems += _weight_problems(weights, len(ready.get("y_train", weights)))
     if targets is None or problems:
         raise InputError([f"{place or name}: {problem}" for problem in problems])
-    parts = {**to_examples(raw), **targets.parts}
+    parts: dict[str, Any] = {**to_examples(raw), **targets.parts}
     if weights is not None:
         parts[WEIGHTS] = weights.astype(np.float32)
     parts.setdefault("x_test", parts["x_train"][:0])

@@ -1,6 +1,8 @@
 """A few training images of each class, kept with a study for people to look at, and names."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +21,8 @@ def write_samples(data: Prepared, location: str | Path) -> None:
 
     images: uint8 (n_classes, m, h, w, c), m ≤ PER_CLASS as the smallest class allows, 0 where
     examples are no images; class_names: text (n_classes,); counts: int64 (n_classes,) training
-    examples of each class or label. Raises OSError, and StudyError when the data is gone.
+    examples of each class or label; of a table columns: its `Columns` as JSON. Raises OSError, and
+    StudyError when the data is gone.
     """
     if exists(location):
         return
@@ -30,13 +33,15 @@ def write_samples(data: Prepared, location: str | Path) -> None:
         images = to_8_bits(np.stack([split.x_train[r[:m]] for r in rows]))
     else:
         images = np.empty((len(rows), 0, 1, 1, 1), np.uint8)
+    arrays: dict[str, Any] = {
+        "images": images,
+        "class_names": np.array(data.class_names),
+        "counts": np.array([len(r) for r in rows]),
+    }
+    if data.columns is not None:
+        arrays["columns"] = np.array(json.dumps(data.columns))
     with whole(location) as file:
-        np.savez_compressed(
-            file,
-            images=images,
-            class_names=np.array(data.class_names),
-            counts=np.array([len(r) for r in rows]),
-        )
+        np.savez_compressed(file, **arrays)
 
 
 def to_8_bits(images: Array) -> NDArray[np.uint8]:

@@ -15,7 +15,7 @@ from numpy.lib import format as npy
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from search.datasets.dataset import Array, Dataset
+from search.datasets.dataset import Array, Columns, Dataset
 from search.datasets.in_use import Use
 from search.datasets.stratify import strata_of, stratified
 from search.errors import InputError, StudyError
@@ -64,6 +64,8 @@ class Prepared:
     task: Task = Task.CLASSIFICATION
     pixel_max: int | None = 255
     """The largest value that a pixel can have; None where examples are no images."""
+    columns: Columns | None = field(default=None, compare=False)
+    """Of a table: what an example's numbers are."""
     use: Use | None = field(default=None, compare=False, repr=False)
     """Keeps others from removing the folders for as long as it lives; None when read back."""
 
@@ -203,6 +205,8 @@ def _meta(data: Dataset, parts: _Parts, seed: int, fraction: float) -> dict[str,
         later["task"] = data.task.value
     if data.pixel_max != 255:
         later["pixel_max"] = data.pixel_max
+    if data.columns is not None:
+        later["columns"] = dict(data.columns)
     return {
         "name": data.name,
         "digest": data.digest,
@@ -227,6 +231,7 @@ def _prepared(folder: Path, test_folder: Path | None, meta: Mapping[str, Any]) -
         class_names=tuple(meta["class_names"]),
         task=Task(meta.get("task", Task.CLASSIFICATION)),
         pixel_max=meta.get("pixel_max", 255),
+        columns=meta.get("columns"),
         **{key: meta[key] for key in plain},
     )
 

@@ -5,7 +5,8 @@ and 1, as far as training rows have it.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types
 
-from search.datasets.dataset import Array, Dataset, from_arrays
+from search.datasets.dataset import Array, Columns, Dataset, from_arrays
 from search.datasets.examples import some
 from search.datasets.options import Options
 from search.datasets.table_columns import column_problems
@@ -37,7 +38,7 @@ def load(path: Path, name: str, options: Options) -> Dataset:
     """Load the table in a .csv, .tsv or .parquet file. Raises InputError as `from_frame` does, and
     when it can't be read.
     """
-    return from_frame(name, _read(path), options, place=str(path))
+    return from_frame(name, read(path), options, place=str(path))
 
 
 def from_frame(
@@ -68,7 +69,8 @@ def from_frame(
         _check_numbers(frame[labels], task)
         parts, others = split_rows(frame, targets, task, group=options.group, time=options.time)
         features = frame.drop(columns=[*labels, *others])
-        examples, strange = _numbers(features, parts["train"])
+        columns = _columns(features, parts["train"])
+        examples, strange = numbers_of(features, columns)
     except InputError as error:
         raise InputError([f"{place}: {problem}" for problem in error.problems]) from error
     if strange:
@@ -78,10 +80,12 @@ def from_frame(
     for part, rows in parts.items():
         arrays |= {f"x_{part}": examples[rows], f"y_{part}": y[rows]}
     is_named = len(labels) > 1 or task is Task.REGRESSION
-    return from_arrays(name, arrays, labels if is_named else None, task, place=place)
+    data = from_arrays(name, arrays, labels if is_named else None, task, place=place)
+    return replace(data, columns=columns)
 
 
-def _read(path: Path) -> pd.DataFrame:
+def read(path: Path) -> pd.DataFrame:
+    """The table in a file, its columns' names without blanks around them. Raises InputError."""
     kind = path.suffix.lower()
     check_memory(_GROWTH[kind] * path.stat().st_size, f"{path}: read as a table, it")
     try:
@@ -167,27 +171,25 @@ def _targets(targets: "pd.Series[Any] | pd.DataFrame", task: Task) -> Array:
     return np.asarray(targets, dtype=dtype)
 
 
-def _numbers(
-    features: pd.DataFrame, train: NDArray[np.bool_]
-) -> tuple[NDArray[np.float32], list[str]]:
-    """All rows as numbers, and the texts, each with its column, that no row in `train` has."""
+def _columns(features: pd.DataFrame, train: NDArray[np.bool_]) -> Columns:
+    """The columns, and the texts that rows in `train` have."""
     columns: dict[str, Sequence[str] | None] = {}
     for column in features.columns:
         if types.is_numeric_dtype(features[column]):
             columns[column] = None
         else:
             columns[column] = sorted(set(features.loc[train, column].astype(str)))
+    return columns
+
+
+def numbers_of(features: pd.DataFrame, columns: Columns) -> tuple[NDArray[np.float32], list[str]]:
+    """All rows as numbers (n, width), and the texts, each with its column, that `columns` lacks.
+
+    Raises InputError when they need too much memory.
+    """
     width = sum(1 if texts is None else len(texts) for texts in columns.values())
     check_memory(len(features) * width * 4 * 2, f"{width:,} columns for each text or number")
     numbers = np.zeros((len(features), width), np.float32)
-    return numbers, _fill(numbers, features, columns)
-
-
-def _fill(
-    numbers: NDArray[np.float32],
-    features: pd.DataFrame,
-    columns: Mapping[str, Sequence[str] | None],
-) -> list[str]:
     strange = []
     at = 0
     for column, texts in columns.items():
@@ -201,4 +203,23 @@ def _fill(
         numbers[rows, at + codes[rows]] = 1
         strange += [f"{column} = {text}" for text in sorted(set(values[codes < 0]))]
         at += len(texts)
-    return strange
+    return numbers, strange
+
+
+def read_rows(path: Path, columns: Columns) -> tuple[NDArray[np.float32], list[str]]:
+    """The rows of another table as those of the one that `columns` are of; see `numbers_of`.
+
+    Raises InputError for columns that it lacks, or that hold something else.
+    """
+    frame = read(path)
+    if missing := [column for column in columns if column not in frame]:
+        raise InputError(f"it lacks columns that the study's table has: {some(missing)}; add them")
+    features = frame[list(columns)]
+    problems = column_problems(features, list(columns), [])
+    kinds = {column: types.is_numeric_dtype(features[column]) for column in columns}
+    texts = [column for column in columns if columns[column] is None and not kinds[column]]
+    if texts:
+        problems.append(f"{some(texts)}: the study's table has numbers there, not texts")
+    if problems:
+        raise InputError(problems)
+    return numbers_of(features, columns)

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from search.datasets.dataset import Columns
+
 SPLITS = ("validation", "test", "train")
 _Count = Annotated[int, Field(ge=0)]
 
@@ -20,6 +22,8 @@ class Samples:
     class_names: tuple[str, ...]
     counts: tuple[int, ...]
     """Training examples of each class, or of each label or number."""
+    columns: Columns | None = None
+    """Of a table: what an example's numbers are."""
 
 
 @dataclass(frozen=True, eq=False)

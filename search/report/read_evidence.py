@@ -32,6 +32,7 @@ from search.report.evidence import (
     Samples,
 )
 from search.secret import masked
+from search.untrusted import parse_json
 
 logger = logging.getLogger(__name__)
 _Kept = TypeVar("_Kept")
@@ -106,14 +107,22 @@ def _read(location: str, load: Callable[[IO[bytes]], _Kept]) -> _Kept | None:
 
 
 def _samples(file: IO[bytes]) -> Samples:
-    arrays = _arrays(file, "images", "class_names", "counts")
+    arrays = _arrays(file, "images", "class_names", "counts", others=("columns",))
     n = len(_checked(arrays["images"], "u", 5))
     names = _checked(arrays["class_names"], "U", 1)
     counts = _checked(arrays["counts"], "iu", 1)
     if not len(names) == len(counts) == n:
         raise ValueError("the arrays must have one entry per class")
+    columns = None
+    if "columns" in arrays:
+        columns = parse_json(str(_checked(arrays["columns"], "U", 0)))
+        if not isinstance(columns, dict):
+            raise ValueError("columns must be a mapping")
     return Samples(
-        _images(arrays["images"]), tuple(str(name) for name in names), tuple(int(c) for c in counts)
+        _images(arrays["images"]),
+        tuple(str(name) for name in names),
+        tuple(int(c) for c in counts),
+        columns,
     )
 
 

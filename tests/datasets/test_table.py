@@ -8,9 +8,13 @@ import pytest
 
 from search import datasets
 from search.datasets import table
+from search.datasets.batch import read_batch
 from search.datasets.options import Options, options_of
+from search.datasets.samples import write_samples
+from search.datasets.split import prepare
 from search.errors import InputError
 from search.records import Task
+from search.report.read_evidence import read_evidence
 
 N = 120
 FRAME = pd.DataFrame(
@@ -150,6 +154,27 @@ def test_files_that_are_no_tables(content, tmp_path):
         path.write_bytes(content)
         with pytest.raises(InputError, match=f"own.{kind}: "):
             datasets.load(f"{path}#a")
+
+
+def test_another_table_is_read_as_the_study_s_was(tmp_path):
+    data = made()
+    prepared = prepare(data, seed=0, validation_fraction=0.2, cache=tmp_path)
+    write_samples(prepared, tmp_path / "samples.npz")
+    columns = read_evidence(tmp_path, None).samples.columns
+    new = FRAME[["city", "weight", "smokes", "age"]].head(60).replace({"city": {"Graz": "Bern"}})
+    path = tmp_path / "new.csv"
+    new.to_csv(path, index=False)
+    batch = read_batch([str(path)], data.input_shape, np.float32, columns)
+    assert batch.names[59] == f"{path}[59]"
+    np.testing.assert_allclose(batch.pixels[:, 1], FRAME["weight"][:60], rtol=1e-6)
+    np.testing.assert_array_equal(batch.pixels[:, 3:].sum(axis=1), FRAME["city"][:60] != "Graz")
+    assert batch.notices((6,)) == ["city = Bern: no training row has this: taken as none"]
+    new.drop(columns="age").assign(weight="heavy").to_csv(path)
+    with pytest.raises(InputError, match="it lacks columns that the study's table has: age"):
+        read_batch([str(path)], data.input_shape, np.float32, columns)
+    new.assign(weight="heavy").to_csv(path)
+    with pytest.raises(InputError, match="weight: the study's table has numbers there, not texts"):
+        read_batch([str(path)], data.input_shape, np.float32, columns)
 
 
 def test_options_are_read_back_whatever_columns_are_called():
