@@ -45,8 +45,8 @@ _MEANS = (
 )
 _SINGLE = "by McNemar’s exact test between two single replicates, else "
 _GROUPS = (
-    "Since {title} is no mean over images, jackknife pseudo-values over {n} groups of them stand in"
-    " the bootstrap’s place for the images (Efron & Stein 1981)."
+    "Since {title} is no mean over images, the bootstrap draws the jackknife’s pseudo-values of"
+    " {n} groups of them in the place of images (Efron & Stein 1981)."
 )
 _OVER = {
     "images and seeds": (

@@ -100,7 +100,7 @@ def test_what_is_no_mean_over_images_is_judged_by_pseudo_values() -> None:
     assert judgement
     assert judgement.gain
     assert judgement.gain.over == "images and seeds"
-    assert "jackknife pseudo-values over 200 groups" in judgement.how
+    assert "the jackknife’s pseudo-values of 200 groups" in judgement.how
     too_few = {number: values[:150] for number, values in parts.items()}
     assert judge(Search(study, finalists), too_few).gain.over == "seeds"
 
