@@ -443,6 +443,14 @@ def has_rank(trial: TrialRecord) -> bool:
     return not trial.is_infeasible and trial.value is not None and math.isfinite(trial.value)
 
 
-def rank_key(trial: TrialRecord) -> tuple[float, int]:
-    """What trials are sorted by, the best first: the score, and the number among equals."""
-    return -(trial.score if trial.score is not None else -math.inf), trial.number
+def rank_key(trial: TrialRecord) -> tuple[float, ...]:
+    """What trials are sorted by, the best first: the score, among equals the scores by the study's
+    other objectives, and the number.
+    """
+    values = [(objective, trial.value_of(objective)) for objective in trial.others]
+    scores = [None if value is None else objective.score(value) for objective, value in values]
+    return (*(_descending(score) for score in (trial.score, *scores)), trial.number)
+
+
+def _descending(score: float | None) -> float:
+    return math.inf if score is None else -score

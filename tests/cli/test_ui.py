@@ -9,7 +9,8 @@ from threading import Thread
 
 import pytest
 
-from search.tracking.mlflow.pages import VIEW_TAG
+from search.records import ACCURACY
+from search.tracking.mlflow.pages import VIEW_TAG, view_of
 
 Command = Callable[..., tuple[int, str, str]]
 ACCOUNT = b64encode(b"user:s3cret").decode()
@@ -17,7 +18,7 @@ EXPERIMENT = {
     "experiment_id": "7",
     "name": "mine",
     "lifecycle_stage": "active",
-    "tags": [{"key": VIEW_TAG, "value": "{}"}],
+    "tags": [{"key": VIEW_TAG, "value": view_of(ACCURACY, [])}],
 }
 
 
