@@ -324,7 +324,13 @@ class TrialRecord:
     @property
     def final_value(self) -> float | None:
         """What its network scored by the objective, once it was evaluated."""
-        return self.evaluation.value(self.objective) if self.evaluation else None
+        return self.final_value_of(self.objective)
+
+    def final_value_of(self, objective: Objective) -> float | None:
+        """The same by another `objective` of its study, or a fact of its network."""
+        if objective.is_fact:
+            return self.value_of(objective)
+        return self.evaluation.value(objective) if self.evaluation else None
 
     @property
     def best_epoch(self) -> int | None:

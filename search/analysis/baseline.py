@@ -45,3 +45,9 @@ def full_cost(study: StudyRecord, baseline: TrialRecord) -> str:
     return (
         f"{n} × {count(rule.baseline_epochs or 0, 'epoch')}, about {duration(cost_s)} of training"
     )
+
+
+def why_unranked(baseline: TrialRecord | None) -> str:
+    """Why a baseline without a rank has none, after its name."""
+    broken = baseline.broken if baseline else ()
+    return f"breaks a bound ({', '.join(broken)})" if broken else "has no value"

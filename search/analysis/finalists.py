@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from statistics import fmean
 
+import numpy as np
+
 from search.analysis.baseline import DOCUMENT
 from search.analysis.statistics import Difference, Interval
 from search.records import ACCURACY, Objective
+from search.strategies.front import nondominated
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,8 @@ class Finalist:
     """Of a baseline: the epochs that its replicates train, and those of its document."""
     accuracy: Interval | None = None
     """Of its test accuracy, where the objective is something else."""
+    others: tuple[Interval | None, ...] = ()
+    """Of its values by the study's other objectives, in their order; None of an unknown one."""
 
     @property
     def is_baseline(self) -> bool:
@@ -76,6 +81,8 @@ class Judgement:
     """What the values are of."""
     noun: str = "image"
     """What an example is called."""
+    others: tuple[Objective, ...] = ()
+    """What else the study is for; where there is any, no finalist is best or tied."""
 
     @property
     def optimism(self) -> float | None:
@@ -84,6 +91,25 @@ class Judgement:
             row.optimism for row in self.rows if row.optimism is not None and not row.is_extra
         ]
         return fmean(values) if len(values) > 1 else None
+
+    @property
+    def beaten(self) -> tuple[Finalist, ...]:
+        """Those that another one's means on the test set beat by all objectives."""
+        rows = [(row, self._scores(row)) for row in self.rows]
+        valued = [(row, scores) for row, scores in rows if scores]
+        if not self.others or not valued:
+            return ()
+        is_on = nondominated(np.array([scores for _, scores in valued]))
+        return tuple(row for (row, _), on in zip(valued, is_on.tolist(), strict=True) if not on)
+
+    def _scores(self, row: Finalist) -> list[float]:
+        """Of `row`, by each objective, of which more is better; empty unless all are known."""
+        intervals = [row.interval, *row.others]
+        means = [interval.mean for interval in intervals if interval]
+        objectives = (self.objective, *self.others)
+        if len(means) < len(objectives):
+            return []
+        return [o.score(mean) for o, mean in zip(objectives, means, strict=True)]
 
     @property
     def champion(self) -> Finalist:

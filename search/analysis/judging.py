@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.analysis.baseline import baseline_name, full_cost
+from search.analysis.baseline import baseline_name, full_cost, why_unranked
 from search.analysis.finalists import Finalist, Judgement
 from search.analysis.ranking import ranking
 from search.analysis.statistics import (
@@ -113,6 +113,7 @@ def judge(search: Search, shares: Shares, noun: str = "image") -> Judgement | No
         "",
         objective=study.objective,
         noun=noun,
+        others=study.others,
     )
     compared = _compared(judgement, [runs[i] for i in order])
     name = baseline_name(study)
@@ -158,7 +159,7 @@ def _no_gain(name: str, rule: Rule, judgement: Judgement, study: StudyRecord) ->
             " ended well."
         )
     if first is None or not has_rank(first):
-        return f"No gain over {name} can be told: trial 0 has no value."
+        return f"No gain over {name} can be told: trial 0 {why_unranked(first)}."
     why = "it was left out"
     if baseline and baseline.trained:
         why = "it was cut to {} of its {} epochs".format(*baseline.trained)
@@ -216,7 +217,15 @@ def _finalist(
         n_failed=sum(t.state in _ENDED and t.evaluation is None for t in begun),
         optimism=objective.score(search - interval.mean) if interval else None,
         accuracy=_accuracy(begun) if objective != ACCURACY else None,
+        others=tuple(_other(begun, other) for other in source.others),
     )
+
+
+def _other(replicates: Sequence[TrialRecord], objective: Objective) -> Interval | None:
+    """The mean of another objective over those that are scored: of the test set, or a fact."""
+    values = [t.final_value_of(objective) for t, _, _ in _scored(replicates)]
+    known = [value for value in values if value is not None]
+    return mean_interval(known, is_fraction=objective.is_fraction) if known else None
 
 
 def _accuracy(replicates: Sequence[TrialRecord]) -> Interval | None:
@@ -282,7 +291,11 @@ def _compared(judgement: Judgement, runs: Sequence[Runs]) -> Judgement:
     if judgement.best is None:
         return judgement
     best = judgement.best.trial
-    judged = tuple(_judged(row, best, corrected.get(frozenset((row.trial, best)))) for row in rows)
+    judged = rows
+    if not judgement.others:
+        judged = tuple(
+            _judged(row, best, corrected.get(frozenset((row.trial, best)))) for row in rows
+        )
     baseline = next((row.trial for row in rows[1:] if row.is_baseline), None)
     gain = None if baseline is None else by_trial.get(frozenset((rows[0].trial, baseline)))
     gain = gain and _better(gain, judgement.objective)

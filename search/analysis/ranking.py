@@ -1,10 +1,14 @@
 """Which trials a report shows, in which order, and which parameters vary among them. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from itertools import chain
 from typing import Any
 
-from search.records import State, StudyRecord, TrialRecord, has_rank, rank_key
+from search.objectives import objective_of
+from search.records import Goal, Objective, State, StudyRecord, TrialRecord, has_rank, rank_key
+from search.strategies.front import front_of
+
+_HAVE_COLUMNS = ("accuracy", "n_params", "train_s")
 
 
 def started_trials(study: StudyRecord) -> list[TrialRecord]:
@@ -40,6 +44,23 @@ def best_trial(study: StudyRecord) -> TrialRecord | None:
     """The trial of rank 1; None while no trial has a value."""
     first = next(iter(ranking(study)), None)
     return first if first and has_rank(first) else None
+
+
+def front(study: StudyRecord) -> frozenset[int] | None:
+    """The numbers of the trials that no other beats by all objectives; None where there is one."""
+    if not study.others:
+        return None
+    return frozenset(trial.number for trial in front_of(started_trials(study)))
+
+
+def further_values(goal: Goal, beside: Container[str] = _HAVE_COLUMNS) -> list[Objective]:
+    """What trials come to `beside` the first objective and what is shown of all trials: by other
+    objectives, and the facts that have bounds.
+    """
+    names = [other.name for other in goal.others]
+    bounded = [bound.fact for bound in goal.bounds if bound.fact not in names]
+    further = [*goal.others, *map(objective_of, bounded)]
+    return [objective for objective in further if objective.name not in beside]
 
 
 def space_params(study: StudyRecord) -> Mapping[str, Mapping[str, Any]]:

@@ -37,6 +37,9 @@ def finalists_words(spec: "StudySpec") -> str:
     best = "the best setting" if rule.finalists == 1 else f"the {rule.finalists} best settings"
     if rule.finalists is None:
         best = "as many of the best settings as take about as long again as the search"
+    if len(spec.objective) > 1:
+        best = best.replace("the best setting", "the best setting of the front")
+        best = best.replace("best settings", "best settings of the front")
     epochs = f" for its {count(rule.baseline_epochs, 'epoch')}" if rule.baseline_epochs else ""
     return f"{best}, and the baseline{epochs}: {count(rule.n_replicates, 'fresh seed')} each"
 

@@ -5,7 +5,8 @@ same names for all trackers.
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from search.records import Reported, Search, State, StudyRecord, TrialRecord
+from search.analysis.ranking import front, further_values
+from search.records import Goal, Reported, Search, State, StudyRecord, TrialRecord
 from search.study.finalist_costs import Rule, choose, ranked
 from search.study.finalists import replicates_of, sources
 
@@ -33,7 +34,8 @@ def time_of_last(search: Search) -> float:
 def of_search(search: Search) -> dict[int | None, Summary]:
     """The summary of each started trial of a search, and of the search itself under None.
 
-    Tags `rank` (by validation, from 1, as in the leaderboard), `finalist` and, where its report
+    Tags `rank` (by validation, from 1, as in the leaderboard), `finalist`, `on_front` of several
+    objectives, `broken_bounds` and, where its report
     says so, `champion` and `tied_with_best`; metrics named as the leaderboard's columns,
     the best value as `best_val_accuracy`, or what else the study is for: trackers show the last
     epoch's under the name of the curve.
@@ -45,12 +47,15 @@ def of_search(search: Search) -> dict[int | None, Summary]:
     places = {trial.number: place for place, trial in enumerate(order, start=1)}
     best = choose(Rule.of(study.spec), study.trials).trials
     chosen = {trial.number for trial, by_rank in zip(best, order, strict=False) if trial is by_rank}
+    members = front(study)
     summaries: dict[int | None, Summary] = {}
     for trial in study.trials:
         if not trial.curve:
             continue
         tags = {"finalist": _YES_NO[trial.number in chosen]}
         tags |= {"rank": str(places[trial.number])} if trial.number in places else {}
+        tags |= {} if members is None else {"on_front": _YES_NO[trial.number in members]}
+        tags |= {"broken_bounds": " ".join(trial.broken)} if trial.broken else {}
         values = measured(trial)
         if reported:
             tags |= reported.tags.get(f"{trial.number}", {})
@@ -104,6 +109,8 @@ def measured(trial: TrialRecord) -> dict[str, float]:
         "train_s": trial.train_s,
         "n_params": trial.n_params,
     }
+    for other in further_values(Goal(trial.objective, trial.others, trial.bounds)):
+        values[f"value.{other.name}"] = trial.value_of(other)
     if score := trial.evaluation:
         values |= {f"{score.split}_accuracy": score.accuracy}
         values |= {f"{score.split}_{name}": value for name, value in score.values.items()}

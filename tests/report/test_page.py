@@ -312,7 +312,7 @@ def test_the_page_is_sound_for_those_who_do_not_see_it(study):
         ),
         (
             (trial(0, "FAIL"), trial(1, "COMPLETE", (0.4,))),
-            "(trial 0) has no value to compare it with",
+            "(trial 0) has no value: nothing to compare",
         ),
         (
             (trial(0, "COMPLETE", (0.5,)), trial(1, "WAITING", (0.4,), paused=True)),

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from search.analysis.baseline import baseline_cut, baseline_name
 from search.analysis.finalists import Judgement
-from search.analysis.ranking import ranking, varied_params
+from search.analysis.ranking import front, further_values, ranking, varied_params
 from search.cli.views.live import value_cell, value_column
-from search.records import State, StudyRecord, TrialRecord, has_rank
+from search.records import Objective, State, StudyRecord, TrialRecord, has_rank
 from search.report.text.finalists import finalist_rows
 from search.words import show
 
@@ -39,16 +39,19 @@ def leaderboard_table(study: StudyRecord, top: int = 10) -> Table:
     for name in ("rank", "trial"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("state", no_wrap=True)
-    for name in (value_column(study.objective), "epoch", "train s"):
+    further = further_values(study.goal, beside=("train_s",))
+    names = [value_column(study.objective), *(objective.key for objective in further)]
+    for name in (*names, *["front"] * bool(study.others), "epoch", "train s"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("params", ratio=1, overflow="fold")
-    for t in order[:top]:
-        table.add_row(
-            *_cells(t, ranks[t.number], varied, t is study.document), end_section=bool(document)
-        )
-    for t in document:
-        table.add_row("…")
-        table.add_row(*_cells(t, ranks[t.number], varied, True))
+    members = front(study)
+    for t in [*order[:top], *document]:
+        if document and t is document[0]:
+            table.add_row("…")
+        number = f"*{t.number}" if t is study.document else f"{t.number}"
+        values = [_further_cell(t, objective) for objective in further]
+        marks = [] if members is None else ["yes" if t.number in members else "–"]
+        table.add_row(ranks[t.number], number, *_cells(t, [*values, *marks], varied))
     return table
 
 
@@ -87,15 +90,18 @@ def _table(title: str, caption: str | None = None) -> Table:
     )
 
 
-def _cells(trial: TrialRecord, rank: str, varied: list[str], is_document: bool) -> list[Text]:
-    mark = "*" if is_document else ""
+def _further_cell(trial: TrialRecord, objective: Objective) -> str:
+    mark = "!" if objective.name in trial.broken else ""
+    return f"{value_cell(objective, trial.value_of(objective))}{mark}"
+
+
+def _cells(trial: TrialRecord, further: list[str], varied: list[str]) -> list[Text]:
     value = value_cell(trial.objective, trial.value)
     state = Text(trial.state.lower(), style=_COLORS.get(trial.state, ""))
     return [
-        Text(rank),
-        Text(f"{mark}{trial.number}"),
         state,
-        Text(value, style="bold" if rank == "1" else ""),
+        Text(value),
+        *map(Text, further),
         Text("–" if trial.best_epoch is None else str(trial.best_epoch)),
         Text(f"{trial.train_s:.1f}"),
         _params(trial.params, varied),
@@ -122,6 +128,8 @@ def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | No
         notes.append(
             escape(f"did not vary: {' '.join(f'{n}={_short(v)}' for n, v in fixed.items())}")
         )
+    if any(trial.broken for trial in order):
+        notes.append("! breaks a bound of the study")
     if len(order) > top:
         notes.append(f"{len(order) - top:,} more in leaderboard.csv")
     failed = sum(t.state == State.FAIL for t in order)

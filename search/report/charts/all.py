@@ -9,6 +9,7 @@ from search.report.charts.by_compute import accuracy_by_compute
 from search.report.charts.chart import Chart
 from search.report.charts.curves import best_trial_epochs, learning_curves
 from search.report.charts.finalists import finalists_chart
+from search.report.charts.front import front_chart
 from search.report.charts.history import accuracy_by_trial, compute
 from search.report.charts.importances import importances
 from search.report.charts.parallel import parallel_coordinates
@@ -23,6 +24,7 @@ class Subject(NamedTuple):
 
 
 CHARTS: tuple[Callable[[Subject], Chart | None], ...] = (
+    lambda of: front_chart(of.search.study, of.judgement),
     lambda of: finalists_chart(of.judgement) if of.judgement else None,
     lambda of: accuracy_by_trial(of.search.study),
     lambda of: accuracy_by_compute(of.search),

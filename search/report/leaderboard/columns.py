@@ -4,9 +4,10 @@ from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 from search.analysis.finalists import Finalist
+from search.analysis.ranking import further_values
 from search.analysis.statistics import Interval
 from search.objectives import text_of
-from search.records import ACCURACY, StudyRecord, TrialRecord, has_rank
+from search.records import ACCURACY, Objective, StudyRecord, TrialRecord, has_rank
 
 Kind = Literal["Int64", "float64", "boolean", "object"]
 """A pandas type whose blanks are missing values."""
@@ -21,6 +22,8 @@ class Row(NamedTuple):
     trial: TrialRecord
     finalist: Finalist | None
     """What it came to when it was trained again; None for a trial that was not."""
+    on_front: bool | None = None
+    """Whether no trial beats it by all objectives; None where there is one objective."""
 
 
 class Column(NamedTuple):
@@ -62,8 +65,10 @@ COLUMNS = (
     Column("n_params", "Int64", lambda row: row.trial.n_params),
     Column("objective", "object", lambda row: text_of(row.study.objective)),
     Column("value", "float64", lambda row: row.trial.value),
+    Column("on_front", "boolean", lambda row: row.on_front),
+    Column("broken_bounds", "object", lambda row: " ".join(row.trial.broken) or None),
 )
-"""Before the parameters, `param.*`."""
+"""Before `value.*` and the parameters, `param.*`."""
 
 FINALIST_COLUMNS = (
     Column("test_accuracy_mean", "float64", lambda row: _end(_accuracy(row), "mean")),
@@ -75,4 +80,30 @@ FINALIST_COLUMNS = (
     of_finalists("test_value_ci_low", "float64", lambda f: _end(f.interval, "low")),
     of_finalists("test_value_ci_high", "float64", lambda f: _end(f.interval, "high")),
 )
-"""After the parameters; a single finished replicate leaves the interval's ends blank."""
+"""After the parameters, before `test_value_mean.*`; a single finished replicate leaves the ends of
+intervals blank.
+"""
+
+
+def value_columns(study: StudyRecord) -> list[Column]:
+    """What else the study is for, or has bounds for, of each trial."""
+    return [
+        Column(f"value.{objective.name}", "float64", _value_of(objective))
+        for objective in further_values(study.goal)
+    ]
+
+
+def _value_of(objective: Objective) -> Callable[[Row], float | None]:
+    return lambda row: row.trial.value_of(objective)
+
+
+def test_value_columns(study: StudyRecord) -> list[Column]:
+    """The means of other objectives over a finalist's replicates."""
+    return [
+        of_finalists(f"test_value_mean.{objective.name}", "float64", _mean_of(place))
+        for place, objective in enumerate(study.others)
+    ]
+
+
+def _mean_of(place: int) -> Callable[[Finalist], float | None]:
+    return lambda finalist: _end(finalist.others[place], "mean")

@@ -7,10 +7,17 @@ from typing import Any
 import pandas as pd
 
 from search.analysis.finalists import Judgement
-from search.analysis.ranking import param_names, ranking, started_trials
+from search.analysis.ranking import front, param_names, ranking, started_trials
 from search.files import write_text
 from search.records import StudyRecord, TrialRecord
-from search.report.leaderboard.columns import COLUMNS, FINALIST_COLUMNS, Column, Row
+from search.report.leaderboard.columns import (
+    COLUMNS,
+    FINALIST_COLUMNS,
+    Column,
+    Row,
+    test_value_columns,
+    value_columns,
+)
 from search.report.text.code_changes import code_names
 from search.text import csv_safe, visible
 
@@ -19,12 +26,14 @@ def trial_frame(study: StudyRecord, judgement: Judgement | None = None) -> pd.Da
     """One row per started trial, by number.
 
     Columns: study, model, data, trial, state; val_accuracy (fraction), best_epoch and epochs
-    (completed), train_s (seconds), n_params, objective and its value; `param.*` in the space's
-    order; then, in the rows of finalists, test_accuracy_mean, test_accuracy_ci_low and
-    test_accuracy_ci_high (fractions, 95 %), n_replicates (finished ones), tied_with_best and, of
-    the objective, test_value_mean, test_value_ci_low and test_value_ci_high. Where trials ran with
-    different code of the user's, `code` names it at the end. Integer columns are Int64,
-    tied_with_best is boolean, blanks are missing values.
+    (completed), train_s (seconds), n_params, objective and its value, on_front (blank unless there
+    are several objectives), broken_bounds; `value.*` of other objectives and bounded facts;
+    `param.*` in the space's order; then, in the rows of finalists, test_accuracy_mean,
+    test_accuracy_ci_low and test_accuracy_ci_high (fractions, 95 %), n_replicates (finished ones),
+    tied_with_best and, of the objective, test_value_mean, test_value_ci_low and test_value_ci_high,
+    and `test_value_mean.*` of other objectives. Where trials ran with different code of the user's,
+    `code` names it at the end. Integer columns are Int64, tied_with_best and on_front are boolean,
+    blanks are missing values.
     """
     return _frame(study, started_trials(study), judgement).drop(columns="rank")
 
@@ -60,18 +69,25 @@ def _frame(
     study: StudyRecord, trials: Sequence[TrialRecord], judgement: Judgement | None
 ) -> pd.DataFrame:
     finalists = {finalist.trial: finalist for finalist in judgement.rows} if judgement else {}
+    members = front(study)
     rows = [
-        Row(place, study, trial, finalists.get(trial.number))
+        Row(place, study, trial, finalists.get(trial.number), _is_on(members, trial))
         for place, trial in enumerate(trials, start=1)
     ]
     frame = pd.DataFrame({column.name: _column(column, rows) for column in COLUMNS})
+    for column in value_columns(study):
+        frame[column.name] = _column(column, rows)
     for name in param_names(study):
         frame[f"param.{visible(name)}"] = _values([trial.params.get(name) for trial in trials])
-    for column in FINALIST_COLUMNS:
+    for column in (*FINALIST_COLUMNS, *test_value_columns(study)):
         frame[column.name] = _column(column, rows)
     if codes := code_names(study):
         frame["code"] = _values([codes.get(trial.number) for trial in trials])
     return frame
+
+
+def _is_on(front: frozenset[int] | None, trial: TrialRecord) -> bool | None:
+    return None if front is None else trial.number in front
 
 
 def _column(column: Column, rows: Sequence[Row]) -> "pd.Series[Any]":

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from search.analysis.baseline import DOCUMENT, baseline_cut, baseline_name, printed_name
 from search.analysis.finalists import Finalist, Judgement
-from search.analysis.ranking import best_trial, ranking, varied_params
+from search.analysis.ranking import best_trial, front, further_values, ranking, varied_params
 from search.records import ACCURACY, Objective, StudyRecord, TrialRecord, has_rank
 
 N_SHOWN = 200
@@ -18,6 +18,7 @@ class Row(NamedTuple):
     rank: int | None
     trial: TrialRecord
     finalist: Finalist | None
+    on_front: bool
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,11 @@ class Board:
     """What filters call the column of its values."""
     has_accuracy: bool
     """Whether the validation accuracy has a column beside it."""
+    further: tuple[Objective, ...]
+    """What else has a column: other objectives, and facts that have bounds."""
+    has_front: bool
+    """Whether there are several objectives."""
+    has_bounds: bool
 
 
 def board(study: StudyRecord, judgement: Judgement | None) -> Board:
@@ -54,9 +60,10 @@ def board(study: StudyRecord, judgement: Judgement | None) -> Board:
     varied = varied_params(study)
     params = chain.from_iterable(trial.params.items() for trial in trials)
     finalists = {row.trial: row for row in judgement.rows} if judgement else {}
+    members = front(study) or frozenset()
     return Board(
         rows=tuple(
-            Row(i if has_rank(t) else None, t, finalists.get(t.number))
+            Row(i if has_rank(t) else None, t, finalists.get(t.number), t.number in members)
             for i, t in enumerate(trials, start=1)
         ),
         varied=tuple(varied),
@@ -73,6 +80,9 @@ def board(study: StudyRecord, judgement: Judgement | None) -> Board:
         column=_column(study),
         has_accuracy=study.objective != ACCURACY
         and any(t.val_accuracy is not None for t in trials),
+        further=tuple(further_values(study.goal)),
+        has_front=bool(study.others),
+        has_bounds=bool(study.bounds),
     )
 
 

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from search.analysis.finalists import Finalist, Judgement
-from search.records import ACCURACY
+from search.analysis.statistics import Interval
+from search.records import ACCURACY, Objective
 from search.words import (
     count,
     difference_text,
@@ -39,7 +40,11 @@ class FinalistRow:
     p_value: str
     """Corrected, against the best on the test set."""
     verdict: str
-    """best on the test set, tied, lower or, of losses, worse; a dash where untold."""
+    """best on the test set, tied, lower or, of losses, worse; of several objectives whether it is
+    on the front; a dash where untold.
+    """
+    others: tuple[str, ...] = ()
+    """Its means on the test set by other objectives, with their intervals."""
 
 
 def finalist_rows(judgement: Judgement) -> list[FinalistRow]:
@@ -52,7 +57,7 @@ def judgement_words(judgement: Judgement) -> list[str]:
     sentences = [
         _chosen(judgement),
         *_gain(judgement),
-        *_standings(judgement),
+        *(_front(judgement) if judgement.others else _standings(judgement)),
         *_optimism(judgement),
     ]
     return [*_progress(judgement), *sentences]
@@ -80,7 +85,18 @@ def _row(judgement: Judgement, row: Finalist) -> FinalistRow:
         optimism="–" if row.optimism is None else signed_text(objective, row.optimism),
         p_value="–" if row.p_value is None else _p(row.p_value),
         verdict=_verdict(judgement, row),
+        others=tuple(map(_mean_text, judgement.others, row.others)),
     )
+
+
+def _mean_text(objective: Objective, interval: Interval | None) -> str:
+    """`0.2134 (0.2012 to 0.2256)`; the mean alone where it has no interval or one of no width."""
+    if interval is None:
+        return "–"
+    mean = value_text(objective, interval.mean)
+    if interval.low is None or interval.high is None or interval.low == interval.high:
+        return mean
+    return f"{mean} ({ends_text(objective, interval.low, interval.high)})"
 
 
 def _named(judgement: Judgement, row: Finalist) -> str:
@@ -93,6 +109,8 @@ def _named(judgement: Judgement, row: Finalist) -> str:
 
 
 def _verdict(judgement: Judgement, row: Finalist) -> str:
+    if judgement.others and row.interval:
+        return "beaten by another" if row in judgement.beaten else "on the front"
     if row.tied_with_best is None:
         return "–"
     if row is judgement.best:
@@ -219,6 +237,23 @@ def _standings(judgement: Judgement) -> list[str]:
                 f"{_trials(judgement, rows)} {'is' if len(rows) == 1 else 'are'} {text}."
             )
     return sentences
+
+
+def _front(judgement: Judgement) -> list[str]:
+    """Which finalists are beaten on the test set; all were on the front by validation."""
+    scored = [row for row in judgement.rows if row.interval]
+    if len(scored) < 2:
+        return []
+    beaten = judgement.beaten
+    titles = listing([judgement.objective.title, *(other.title for other in judgement.others)])
+    text = f"Of {len(scored)} finalists by {titles}"
+    if not beaten:
+        return [f"{text}, no one’s means on the test set are beaten by another’s in all of these."]
+    be = "is" if len(beaten) == 1 else "are"
+    return [
+        f"{text}, {_trials(judgement, beaten).lower()} {be} beaten on the test set: the means of"
+        " another are no worse by any of these and better by one. All others are on the front."
+    ]
 
 
 def _optimism(judgement: Judgement) -> list[str]:

@@ -4,11 +4,19 @@ from typing import NamedTuple
 
 from search.analysis.baseline import baseline_cut, printed_name
 from search.analysis.finalists import Judgement
-from search.analysis.ranking import best_trial, ranked_document, started_trials
+from search.analysis.ranking import best_trial, front, ranked_document, started_trials
 from search.report.contents import Contents
 from search.report.text.status import state_counts
 from search.report.text.wall_clock import clocks
-from search.words import difference_text, duration, number_text, signed_text, unit, value_text
+from search.words import (
+    difference_text,
+    duration,
+    listing,
+    number_text,
+    signed_text,
+    unit,
+    value_text,
+)
 
 
 class Tile(NamedTuple):
@@ -26,6 +34,7 @@ def headline(contents: Contents) -> list[Tile]:
     ahead = contents.forecast.gain if contents.forecast else None
     tiles = [
         *_scores(contents),
+        *_front(contents),
         Tile("trials started", f"{len(trials):,}", ", ".join(state_counts(trials))),
     ]
     if ahead:
@@ -44,6 +53,16 @@ def headline(contents: Contents) -> list[Tile]:
             "training time", duration(sum(t.train_s for t in trials)), f"summed over trials{again}"
         ),
     ]
+
+
+def _front(contents: Contents) -> list[Tile]:
+    """How many trials are on the front, where there are several objectives."""
+    study = contents.study
+    members = front(study)
+    if members is None:
+        return []
+    titles = listing([study.objective.title, *(other.title for other in study.others)])
+    return [Tile("trials on the front", f"{len(members):,}", f"by {titles}")]
 
 
 def _scores(contents: Contents) -> list[Tile]:

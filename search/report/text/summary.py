@@ -3,8 +3,15 @@
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from search.analysis.baseline import baseline_cut, full_cost, printed_name
-from search.analysis.ranking import best_trial, param_names, ranked_document, started_trials
+from search.analysis.baseline import baseline_cut, full_cost, printed_name, why_unranked
+from search.analysis.ranking import (
+    best_trial,
+    front,
+    param_names,
+    ranked_document,
+    ranking,
+    started_trials,
+)
 from search.records import StudyRecord, TrialRecord
 from search.report.charts.chart import published_value
 from search.report.contents import Contents
@@ -30,6 +37,7 @@ OPTIMISM = (
     "These are validation scores of a search. The best of many tries is an optimist’s number: some"
     " of its lead is luck."
 )
+_N_NAMED = 8
 UNOPENED = "The test set has not been opened."
 
 
@@ -64,6 +72,8 @@ def story(contents: Contents) -> list[Passage]:
             "Search",
             [
                 *result,
+                *_front(study),
+                *_broken(study),
                 _states(trials),
                 *code_words(study),
                 *_published(study),
@@ -114,12 +124,21 @@ def _result(study: StudyRecord, contents: Contents) -> list[str]:
         f"The best setting {word}reached {value_text(objective, best.value)} validation"
         f" {objective.title}, at epoch {best.best_epoch} of trial {best.number}."
     )
-    name = printed_name(study)
     if document is None or document.score is None:
-        return [f"{text} {name.capitalize()} (trial 0) has no value to compare it with."]
+        why = why_unranked(study.document)
+        return [f"{text} {printed_name(study).capitalize()} (trial 0) {why}: nothing to compare."]
+    return _beside(study, contents, text, best, document)
+
+
+def _beside(
+    study: StudyRecord, contents: Contents, text: str, best: TrialRecord, document: TrialRecord
+) -> list[str]:
+    """`text` of the `best` trial, and how it stands to trial 0."""
+    name = printed_name(study)
+    objective = study.objective
     if best is document:
         return [f"{text} That is {name}: no other trial has beaten it."]
-    gain = best.score - document.score
+    gain = (best.score or 0.0) - (document.score or 0.0)
     reached = value_text(objective, document.value)
     if cut := baseline_cut(study):
         reached = f"{reached} in {cut}, to which the study’s limit cut it"
@@ -132,6 +151,30 @@ def _result(study: StudyRecord, contents: Contents) -> list[str]:
         return [f"{text} {name.capitalize()} (trial 0) reached the same."]
     apart = f"{difference_text(objective, gain)} {side(objective, gain)}"
     return [f"{text} That is {apart} {name} (trial 0, {reached})."]
+
+
+def _front(study: StudyRecord) -> list[str]:
+    """Which trials no other beats by all objectives."""
+    numbers = front(study)
+    if not numbers:
+        return []
+    members = [str(t.number) for t in ranking(study) if t.number in numbers]
+    titles = listing([study.objective.title, *(other.title for other in study.others)])
+    named = f"{listing(members[:_N_NAMED])}{' …' if len(members) > _N_NAMED else ''}"
+    if len(members) == 1:
+        return [f"Trial {named} is best by {titles} at once: the front has no other."]
+    return [f"On the front of {titles} are {count(len(members), 'trial')}: {named}."]
+
+
+def _broken(study: StudyRecord) -> list[str]:
+    """How many trials a bound leaves without a rank."""
+    n = sum(bool(trial.broken) for trial in study.trials)
+    if not study.bounds:
+        return []
+    bounds = listing([f"{b.fact} ≤ {b.limit:g}" for b in study.bounds])
+    if not n:
+        return [f"All keep the bounds: {bounds}."]
+    return [f"Without a rank for a broken bound ({bounds}): {count(n, 'trial')}."]
 
 
 def _setting(contents: Contents) -> list[str]:

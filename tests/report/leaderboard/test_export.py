@@ -14,6 +14,7 @@ import pytest
 from search.analysis.finalists import Finalist, Judgement
 from search.analysis.statistics import mean_interval
 from search.errors import InputError
+from search.objectives import objective_of
 from search.report.leaderboard.export import SCHEMA, write_export
 from search.report.leaderboard.frame import leaderboard
 from tests.report.conftest import trial
@@ -77,6 +78,7 @@ TEXTS = [
     "data",
     "state",
     "objective",
+    "broken_bounds",
     "param.size",
     "param.text",
     "param.optimizer",
@@ -86,7 +88,7 @@ TYPES = (
     | dict.fromkeys(NUMBERS, "double")
     | dict.fromkeys(TEXTS, "string")
 )
-TYPES |= dict.fromkeys(["param.flag", "tied_with_best"], "bool")
+TYPES |= dict.fromkeys(["param.flag", "tied_with_best", "on_front"], "bool")
 
 
 def test_parquet_has_a_type_per_column_and_the_values_of_the_csv(mixed, judgement, tmp_path):
@@ -166,9 +168,10 @@ def test_the_documentation_names_every_column_and_no_other(study, judgement):
     documented = re.findall(
         r"^\| `([^`]+)` \| (\w+)", DOCS.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
-    columns = [
-        name if not name.startswith("param.") else "param.<name>"
-        for name in leaderboard(study, judgement)
-    ]
+    losses = (objective_of("val_loss"),)
+    trials = tuple(replace(trial, others=losses) for trial in study.trials)
+    several = replace(study, trials=trials, others=losses)
+    again = replace(judgement, rows=tuple(replace(r, others=(None,)) for r in judgement.rows))
+    columns = [re.sub(r"\..*", ".<name>", name) for name in leaderboard(several, again)]
     assert [name for name, _ in documented] == list(dict.fromkeys(columns))
     assert SCHEMA in DOCS.read_text(encoding="utf-8")

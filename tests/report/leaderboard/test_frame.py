@@ -20,16 +20,16 @@ NAMES = [column.name for column in FINALIST_COLUMNS]
 
 EXPECTED = """\
 rank,study,model,data,trial,state,val_accuracy,best_epoch,epochs,train_s,n_params,objective,value,\
-param.optimizer,param.momentum,param.lr,param.units,\
+on_front,broken_bounds,param.optimizer,param.momentum,param.lr,param.units,\
 test_accuracy_mean,test_accuracy_ci_low,test_accuracy_ci_high,n_replicates,tied_with_best,\
 test_value_mean,test_value_ci_low,test_value_ci_high
-1,mlp-digits,mlp,digits,3,RUNNING,0.9125,2,2,3.0,1003,accuracy,0.9125,adam,,0.02,32,,,,,,,,
-2,mlp-digits,mlp,digits,0,COMPLETE,0.9,2,3,4.5,1000,accuracy,0.9,adam,,0.001,64,,,,,,,,
-3,mlp-digits,mlp,digits,4,WAITING,0.9,1,1,1.5,1004,accuracy,0.9,adam,,0.001,64,,,,,,,,
-4,mlp-digits,mlp,digits,2,PRUNED,0.30000000000000004,1,1,1.5,1002,accuracy,0.30000000000000004,sgd,0.9,1e-05,128,,,,,,,,
-,mlp-digits,mlp,digits,5,RUNNING,,,0,0.0,1005,accuracy,,adam,,0.001,64,,,,,,,,
-,mlp-digits,mlp,digits,1,FAIL,0.99,1,1,1.5,1001,accuracy,0.99,adam,,0.001,64,,,,,,,,
-,mlp-digits,mlp,digits,6,FAIL,,,0,0.0,1006,accuracy,,adam,,0.001,64,,,,,,,,
+1,mlp-digits,mlp,digits,3,RUNNING,0.9125,2,2,3.0,1003,accuracy,0.9125,,,adam,,0.02,32,,,,,,,,
+2,mlp-digits,mlp,digits,0,COMPLETE,0.9,2,3,4.5,1000,accuracy,0.9,,,adam,,0.001,64,,,,,,,,
+3,mlp-digits,mlp,digits,4,WAITING,0.9,1,1,1.5,1004,accuracy,0.9,,,adam,,0.001,64,,,,,,,,
+4,mlp-digits,mlp,digits,2,PRUNED,0.30000000000000004,1,1,1.5,1002,accuracy,0.30000000000000004,,,sgd,0.9,1e-05,128,,,,,,,,
+,mlp-digits,mlp,digits,5,RUNNING,,,0,0.0,1005,accuracy,,,,adam,,0.001,64,,,,,,,,
+,mlp-digits,mlp,digits,1,FAIL,0.99,1,1,1.5,1001,accuracy,0.99,,,adam,,0.001,64,,,,,,,,
+,mlp-digits,mlp,digits,6,FAIL,,,0,0.0,1006,accuracy,,,,adam,,0.001,64,,,,,,,,
 """
 
 
