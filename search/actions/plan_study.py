@@ -116,8 +116,8 @@ def _usable_space(checked: Checked) -> tuple[Space, list[str]]:
     usable, dropped = report.usable(checked.space)
     notices = [*checked.notices, *dropped]
     if not checked.data.has_test:
-        rule = "the data have no test set: no finalists are trained again"
-        notices.append(f"{rule}, and no gain over the baseline is claimed")
+        rule = "the data have no test set: no test accuracy and no gain over the baseline are told"
+        notices.append(rule)
     # What was found by building has been read; one more build may go another way.
     unread = () if checked.notices else report.unread
     notices += [
@@ -174,8 +174,8 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
         raise InputError("epochs: the space has none; give EPOCHS, the most that a trial may train")
     first = [space.document, *(space.complete(typed_pairs(space, [t])) for t in request.tries)]
     finalists, n_replicates = settings.finalists, settings.n_replicates
-    if not data.has_test:
-        finalists = 0
+    if not data.has_test and finalists != 0:
+        finalists, n_replicates = 1, 1
     if (
         stored is not None
     ):  # a study goes on as it began; one that had no finalists may have some now
@@ -187,6 +187,7 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
         data=data.name,
         data_source=data_source(request.data),
         task=data.task,
+        has_test=data.has_test,
         epochs=epochs,
         workers=len(checked.crew.devices),
         threads=checked.crew.threads,

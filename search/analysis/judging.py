@@ -79,10 +79,12 @@ def judge(search: Search, shares: Shares, noun: str = "image") -> Judgement | No
     Of `shares`, those whose length or mean is not that of the recorded score are not used; a
     setting without any is judged by seeds alone. Differences from the best mean are corrected by
     Holm over all pairs, not only those with the best: which one that is was read from the same
-    values. None where nothing was replicated. Raises InputError when another version wrote the
-    replicates.
+    values. None where nothing was replicated, or there is no test set. Raises InputError when
+    another version wrote the replicates.
     """
     study = search.study
+    if not study.spec.get("has_test", True):
+        return None
     trials = {t.number: t for t in search.finalists.trials} if search.finalists else {}
     n_test = _n_test(list(trials.values()))
     rule = Rule.of(study.spec)

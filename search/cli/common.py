@@ -34,6 +34,8 @@ def finalists_words(spec: "StudySpec") -> str:
     rule = Rule.of(dict(spec))
     if rule.finalists == 0:
         return "none are trained again: no test accuracy, and no gain over the baseline is claimed"
+    if not spec.has_test:
+        return "the best setting is trained again once on all examples, for its network"
     best = "the best setting" if rule.finalists == 1 else f"the {rule.finalists} best settings"
     if rule.finalists is None:
         best = "as many of the best settings as take about as long again as the search"

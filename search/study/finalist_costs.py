@@ -27,13 +27,16 @@ class Rule:
     n_replicates: int
     baseline_epochs: int | None
     """The baseline's own epochs, whatever the study's limit; None without a baseline."""
+    has_test: bool = True
+    """Whether there is a test set to compare the baseline on."""
 
     @classmethod
     def of(cls, spec: Mapping[str, Any]) -> "Rule":
         """The rule of a study, from its spec as it is stored."""
         first = spec.get("first", ({},))
         epochs = first[0].get("epochs", spec.get("epochs")) if first else None
-        return cls(spec.get("finalists", 0), spec.get("n_replicates") or N_REPLICATES, epochs)
+        n_replicates = spec.get("n_replicates") or N_REPLICATES
+        return cls(spec.get("finalists", 0), n_replicates, epochs, spec.get("has_test", True))
 
 
 class Choice(NamedTuple):
@@ -88,7 +91,9 @@ def choose(
 
 
 def _baseline(rule: Rule, order: Sequence[TrialRecord]) -> TrialRecord | None:
-    return next((t for t in order if t.number == 0 and rule.baseline_epochs), None)
+    if not rule.has_test or not rule.baseline_epochs:
+        return None
+    return next((t for t in order if t.number == 0), None)
 
 
 def _is_allowed(

@@ -27,7 +27,7 @@ def final_spec(
     left_s: float | None = None,
 ) -> StudySpec | None:
     """The study `<name>.final` that trains the finalists of `spec` again, on all images but the
-    test set.
+    test set. Without a test set, the best one is, on all images, for its network.
 
     Each is trained on n_replicates fresh seeds and scored on the test set once. Replicates of the
     `stored` study, of which `made` were begun, stay what they are and come first. `left_s` seconds
@@ -48,7 +48,8 @@ def final_spec(
         if trial.number == 0 and chosen.has_baseline and epochs:
             of_each.append(of_baseline(trial, epochs=epochs, n=n, seed=seed, validated=validated))
         else:
-            of_each.append(of_trial(trial, n=n, seed=seed, evaluate="test"))
+            split: Split = "test" if spec.has_test else "train"
+            of_each.append(of_trial(trial, n=n, seed=seed, evaluate=split))
     # Each finalist's first seed before any one's second: cut short, all are known equally well.
     in_turn = chain.from_iterable(zip_longest(*of_each))
     candidates = sorted(filter(None, in_turn), key=lambda r: not r.is_pilot)

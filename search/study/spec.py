@@ -55,6 +55,10 @@ class _Subject(BaseModel):
     data_source: str
     """What loads it: a registered name or the path of a file."""
     task: Task = Task.CLASSIFICATION
+    has_test: bool = True
+    """Whether its data have a test set; if not, its best setting is trained again once, for its
+    network.
+    """
 
 
 class StudySpec(Lasting, _Subject):

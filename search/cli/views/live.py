@@ -225,7 +225,9 @@ class LiveView(_View):
                 f"the best settings again, {n} {'training' if n == 1 else 'trainings'}{left}",
                 "finalists",
             )
-            self._say_row("finalists on the test set", *row, after=left)
+            trained = "its network, on its training examples"
+            where = "finalists on the test set" if spec.has_test else trained
+            self._say_row(where, *row, after=left)
 
 
 class SuiteView(_View):

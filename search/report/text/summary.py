@@ -38,6 +38,7 @@ OPTIMISM = (
     " of its lead is luck."
 )
 _N_NAMED = 8
+NO_TEST = "The data have no test set that could tell more."
 UNOPENED = "The test set has not been opened."
 
 
@@ -100,6 +101,8 @@ def _unopened(contents: Contents) -> list[str]:
     if contents.is_test_set_opened:
         return [OPTIMISM]
     rule = Rule.of(contents.study.spec)
+    if not contents.study.spec.get("has_test", True):
+        return [OPTIMISM, NO_TEST]
     if rule.finalists == 0:
         return [OPTIMISM, UNOPENED]
     which = {
