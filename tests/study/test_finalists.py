@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from search.records import Search, StudyRecord, TrialRecord
+from search.analysis.judging import judge
+from search.records import Search, State, StudyRecord, TrialRecord
 from search.study.finalist_costs import MOST, Rule, choose, expected_s, left_to_train_s
 from search.study.finalists import champion, final_spec, keeps_model, sources, whole_baseline
 from search.study.resume import differences
@@ -45,6 +46,18 @@ def made_of(
     made = final_spec(search, trials, stored, **options)
     assert made is not None
     return made
+
+
+def test_without_a_test_set_the_best_is_trained_once_more_for_its_network() -> None:
+    search = spec(finalists=1, n_replicates=1, has_test=False)
+    (replicate,) = made_of(search, TRIALS).replicates
+    assert (replicate.source, replicate.train_on, replicate.evaluate) == (1, "all", "train")
+    assert keeps_model([replicate], 0)
+    made = replace(TRIALS[1], number=0, state=State.COMPLETE)
+    finalists = record(made_of(search, TRIALS), [made])
+    searched = Search(record(search, TRIALS), finalists)
+    assert champion(searched) == 0
+    assert judge(searched, {}) is None
 
 
 def test_finalists_are_the_best_by_validation_and_the_baseline() -> None:
