@@ -20,7 +20,7 @@ from search.report.charts.chart import (
     thinned_note,
 )
 from search.report.charts.style import BEST, REFERENCE, STATES, figure, value_window
-from search.words import axis_title, count, per_cent, plotted, value_text
+from search.words import axis_title, count, listing, per_cent, plotted, value_text
 
 _WIDE = 10.0
 """The axis of a fact is logarithmic where its values span more than this."""
@@ -34,7 +34,7 @@ def front_chart(study: StudyRecord, judgement: Judgement | None) -> Chart | None
     first = study.objective
     valued = [t for t in started_trials(study) if has_rank(t) and t.scores is not None]
     members = [t for t in valued if t.number in numbers]
-    title = f"Pareto front: {first.title} and {' and '.join(o.title for o in study.others)}"
+    title = f"Pareto front: {listing([first.title, *(o.title for o in study.others)])}"
     if not members:
         return Chart("front", title, "", (), "No trial is known by all objectives yet.")
     shown = thin(valued, N_POINTS, members)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from html import escape
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ STATES = {
 }
 BEST = "#c4539a"
 REFERENCE = "#858b95"
+_LETTER = 12.0
+"""Pixels along the vertical axis for each letter of its title."""
+_SLACK = 4
 CARDS = ("#ffffff", "#1a1e24")
 """What figures are drawn on, light and dark: `--card` of style.css."""
 FONT = 'system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif'
@@ -88,7 +92,13 @@ def template(dark: bool) -> go.layout.Template:
 
 
 def figure(traces: list[dict[str, Any]], *, height: int = 440, **layout: Any) -> go.Figure:
-    """A figure in the light template, `height` pixels tall and as wide as its place."""
+    """A figure in the light template, `height` pixels tall and as wide as its place.
+
+    The title of its vertical axis is broken in two where it is too long for that.
+    """
+    title = layout.get("yaxis", {}).get("title", {})
+    if len(title.get("text", "")) > height / _LETTER:
+        title["text"] = "<br>".join(wrap(title["text"], len(title["text"]) // 2 + _SLACK))
     return go.Figure(
         traces,
         {
