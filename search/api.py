@@ -21,7 +21,8 @@ from search.study.settings import FINAL
 from search.study.storage.archive import SUFFIXES, read_archive
 from search.study.storage.read import open_library, read_study, search_names, stored_studies
 
-_EPOCH = ("step", "loss", "accuracy", "val_loss", "val_accuracy", "lr", "seconds", "at")
+_EPOCH = ("step", "loss", "accuracy", "val_loss", "val_accuracy", "lr")
+_CLOCK = ("seconds", "at")
 
 
 def list_studies() -> list[str]:
@@ -105,16 +106,17 @@ class Study:
     def curves(self) -> pd.DataFrame:
         """One row per completed epoch.
 
-        Columns: trial, step (from 1), loss, accuracy, val_loss, val_accuracy, lr, seconds, at.
-
-        `lr` is the rate at the epoch's start, `seconds` its wall-clock time, `at` when it ended
-        (UTC).
+        Columns: trial, step (from 1), loss, accuracy, val_loss, val_accuracy, lr, what else was
+        measured (`val_<objective>`, by name), seconds, at. `lr` is the rate at the epoch's start,
+        `seconds` its wall-clock time, `at` when it ended (UTC).
         """
         rows = []
         for trial in self._record.trials:
             rows += [{"trial": trial.number} | epoch.report for epoch in trial.curve]
-        frame = pd.DataFrame(rows, columns=["trial", *_EPOCH])
-        types = dict.fromkeys(_EPOCH, "float64") | {"trial": "int64", "step": "int64"}
+        further = sorted({name for row in rows for name in row} - {"trial", *_EPOCH, *_CLOCK})
+        names = [*_EPOCH, *further, *_CLOCK]
+        frame = pd.DataFrame(rows, columns=["trial", *names])
+        types = dict.fromkeys(names, "float64") | {"trial": "int64", "step": "int64"}
         frame = frame.astype(types)
         return frame.assign(at=pd.to_datetime(frame["at"], unit="s", utc=True))
 
@@ -124,22 +126,20 @@ class Study:
 
         Columns: trial, rank, is_document; val_accuracy as the search saw it; test_accuracy_mean,
         its 95 % interval test_accuracy_ci_low and test_accuracy_ci_high, over n_replicates finished
-        of n_wanted; optimism, which is val_accuracy minus that mean; p_value (Holm) of no
-        difference from the highest mean, and tied_with_best.
+        of n_wanted; optimism, by how much the search saw the objective better than its mean on the
+        test set; p_value (Holm) of no difference from the best mean, and tied_with_best; then
+        value, test_value_mean, test_value_ci_low, test_value_ci_high: the same of the objective,
+        and `value.*` and `test_value_mean.*` of others.
         """
-        rows = [
-            (
-                *(f.trial, f.rank, f.is_document, f.search_value),
-                *(
-                    (f.interval.mean, f.interval.low, f.interval.high)
-                    if f.interval
-                    else (None, None, None)
-                ),
-                *(len(f.values), f.n_wanted, f.optimism, f.p_value, f.tied_with_best),
-            )
+        judged = [
+            (f.trial, f.is_document, f.n_wanted, f.optimism, f.p_value)
             for f in (self._judgement.rows if self._judgement else ())
         ]
-        return pd.DataFrame(rows, columns=list(_FINALISTS)).astype(_FINALISTS)
+        frame = pd.DataFrame(judged, columns=list(_JUDGED)).astype(_JUDGED)
+        board = self.leaderboard
+        further = [name for name in map(str, board) if name.startswith(("value.", "test_value_"))]
+        columns = [*_FINALISTS, "value", *further]
+        return frame.merge(board, on="trial", how="left")[columns]
 
     def export(self, folder: str | Path, format: str = "csv") -> Path:  # noqa: A002  # as pandas calls it
         """Write `folder`/leaderboard.<format>, csv, parquet or json, and return that path.
@@ -174,17 +174,24 @@ class Study:
         return judge(self._search, read_shares(evidence, finalists))
 
 
-_FINALISTS = {
-    "trial": "int64",
-    "rank": "Int64",
+_JUDGED = {
+    "trial": "Int64",
     "is_document": "bool",
-    "val_accuracy": "float64",
-    "test_accuracy_mean": "float64",
-    "test_accuracy_ci_low": "float64",
-    "test_accuracy_ci_high": "float64",
-    "n_replicates": "int64",
     "n_wanted": "int64",
     "optimism": "float64",
     "p_value": "float64",
-    "tied_with_best": "boolean",
 }
+_FINALISTS = (
+    "trial",
+    "rank",
+    "is_document",
+    "val_accuracy",
+    "test_accuracy_mean",
+    "test_accuracy_ci_low",
+    "test_accuracy_ci_high",
+    "n_replicates",
+    "n_wanted",
+    "optimism",
+    "p_value",
+    "tied_with_best",
+)

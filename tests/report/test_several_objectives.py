@@ -8,6 +8,7 @@ import pytest
 
 from search.analysis.judging import judge
 from search.analysis.ranking import ranking
+from search.api import Study
 from search.objectives import objective_of
 from search.records import Bound, Search, StudyRecord
 from search.report.charts.front import front_chart
@@ -138,3 +139,12 @@ def test_trackers_get_the_front_as_a_tag_and_further_values(searched: Search) ->
     summary = of_search(Search(bounded))[1]
     assert summary.tags["broken_bounds"] == "n_params"
     assert summary.values["value.val_loss"] == 1.1
+
+
+def test_python_has_what_was_measured_by_all_objectives(searched: Search) -> None:
+    losses = several(search(), SIZES, others=(SIZE, LOSS))
+    study = Study(Search(losses, searched.finalists), is_archived=True)
+    assert study.finalists["trial"].tolist() == [1, 3]
+    assert study.finalists["test_value_mean"].tolist() == pytest.approx([0.91, 0.9333], abs=1e-4)
+    assert study.leaderboard["on_front"].sum() == 2
+    assert "val_loss" in study.curves
