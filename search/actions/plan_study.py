@@ -35,8 +35,8 @@ from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
-from search.study.user_code import user_code
 from search.training.probe import probe
+from search.user_code import user_code
 from search.worker.engines.devices import Crew
 
 

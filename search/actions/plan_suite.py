@@ -20,7 +20,7 @@ from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study
 from search.study.suite import Suite, System, stored_systems, write_suite
 from search.study.suite_file import SuiteFile
-from search.study.user_code import user_code
+from search.user_code import user_code
 from search.worker.engines.devices import Crew
 
 

@@ -28,7 +28,7 @@ from search.records import Ending, Epoch, Evaluation, State, TrialRecord
 from search.secret import without_secrets
 from search.strategies.protocol import Decision
 from search.study.environment import backend, environment
-from search.study.user_code import user_code
+from search.user_code import user_code
 from search.worker.data import model_problem
 from search.worker.engines.devices import Crew, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew

@@ -121,7 +121,7 @@ def _print(done: "Reproduced", *, as_json: bool) -> None:
 
 
 def _verdict(done: "Reproduced") -> list[str]:
-    from search.study.user_code import code_difference, code_in
+    from search.user_code import code_difference, code_in
 
     comparison = done.comparison
     recorded = done.recorded

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from scipy.stats import qmc
 
 from search.records import State, TrialRecord
 from search.space.space import Space
@@ -96,6 +95,8 @@ class DefaultStrategy:
 
     def _even(self, number: int, *, is_early: bool) -> Floats:
         """Row `number` of Sobol's shuffled sequence; early, learning rates are customary."""
+        from scipy.stats import qmc  # noqa: PLC0415  # half a second to load
+
         sobol = qmc.Sobol(max(1, self._encoding.width), rng=np.random.default_rng(self._seed))
         if number:
             sobol.fast_forward(number)

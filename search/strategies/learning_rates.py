@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import truncnorm
 
 from search.space.optimizers import OPTIMIZERS
 from search.space.space import ChoiceParam, ConstantParam, FloatParam, Param, Space
@@ -66,6 +65,8 @@ class Rates:
 
     def drawn(self, rows: Floats, uniform: Floats) -> Floats:
         """Places near those customary for `rows`, normal within the range, by `uniform`."""
+        from scipy.stats import truncnorm  # noqa: PLC0415  # half a second to load
+
         spread = _SPREAD / self._range
         centre = np.clip(self.customary(rows), 0.0, 1.0)
         places: Floats = truncnorm.ppf(

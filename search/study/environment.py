@@ -12,7 +12,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from search.study.user_code import code_facts
+from search.user_code import code_facts
 
 _PACKAGES = (
     "gridless",

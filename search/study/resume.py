@@ -2,7 +2,7 @@
 
 from search.errors import InputError
 from search.study.spec import StudySpec
-from search.study.user_code import code_difference
+from search.user_code import code_difference
 
 _FIXED = (
     "model",

@@ -11,7 +11,7 @@ from search.objectives import default_objective, objective_of, text_of
 from search.records import Bound, Goal, Objective, Task
 from search.space.space import Space
 from search.study.settings import Lasting
-from search.study.user_code import without_ours
+from search.user_code import without_ours
 
 Split = Literal["test", "validation", "train"]
 

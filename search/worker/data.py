@@ -10,7 +10,7 @@ from search.datasets.split import Prepared, find_prepared, prepare
 from search.errors import StudyError
 from search.paths import cache
 from search.study.spec import StudySpec
-from search.study.user_code import code_difference, user_code
+from search.user_code import code_difference, user_code
 
 logger = logging.getLogger(__name__)
 

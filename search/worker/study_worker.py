@@ -16,8 +16,8 @@ from search.study.environment import environment
 from search.study.storage.claim import Claim, WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.trial_rows import DamagedError
-from search.study.user_code import code_in, user_code
 from search.training.job import Job
+from search.user_code import code_in, user_code
 from search.worker.claiming import Claiming
 from search.worker.data import code_problem
 from search.worker.outages import Outages

@@ -13,8 +13,8 @@ from search.study.storage.lost_trials import requeue_lost
 from search.study.storage.queue import QueueState
 from search.study.storage.read import read_study
 from search.study.storage.study_state import cancel, pause, resume
-from search.study.user_code import user_code
 from search.training.job import Job
+from search.user_code import user_code
 from search.worker.trial_files import TrialFiles
 from tests.study.helpers import forget_beats
 from tests.worker.helpers import Sandbox, wait_until

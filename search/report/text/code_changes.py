@@ -2,7 +2,7 @@
 
 from search.records import StudyRecord
 from search.study.environment import environment_digest
-from search.study.user_code import code_difference, code_in
+from search.user_code import code_difference, code_in
 from search.words import listing
 
 

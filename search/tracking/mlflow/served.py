@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.study.user_code import top_files
 from search.training.kept_network import FACTS, read_kept
+from search.user_code import top_files
 
 _BUILDER = "builder"
 """A file with the builder's name, beside the weights."""
