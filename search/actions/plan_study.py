@@ -29,11 +29,13 @@ from search.study.environment import environment
 from search.study.resume import changed_code, check_goes_on
 from search.study.settings import (
     DEFAULT_STRATEGY,
+    FINAL,
     N_REPLICATES,
 )
 from search.study.spec import StudySpec
 from search.study.storage.ledger import Ledger, stored_spec
 from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import QueueState, places
 from search.study.storage.read import read_study
 from search.training.probe import probe
 from search.user_code import user_code
@@ -99,6 +101,30 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
         other_code=other_code,
         trackers=checked.settings.tracker,
     )
+
+
+def is_over(checked: Checked) -> bool:
+    """Whether the study was searched to its end, with its finalists, as far as its queue says."""
+    stored = places(checked.storage)
+    parts = [stored[n] for n in (checked.name, checked.name + FINAL) if n in stored]
+    return checked.name in stored and all(
+        place.state is QueueState.DONE and not place.reason for place in parts
+    )
+
+
+def changes_nothing(plan: Plan, storage: LedgerStorage) -> bool:
+    """Whether all that `plan` asks for was done before: the same study, all of its trials ended."""
+    stored = stored_spec(storage, plan.spec.name)
+    kept = places(storage).get(plan.spec.name)
+    if stored is None or kept is None or stored.n_trials < plan.spec.n_trials:
+        return False
+    if plan.trackers not in {None, kept.trackers} or not study_file(plan.spec.name).exists():
+        return False
+    free = dict.fromkeys(("workers", "threads", "n_trials"))
+    if stored.model_copy(update=free) != plan.spec.model_copy(update=free):
+        return False
+    trials = read_study(storage, plan.spec.name).trials
+    return len(trials) >= stored.n_trials and all(trial.state.is_final for trial in trials)
 
 
 def _usable_space(checked: Checked) -> tuple[Space, list[str]]:

@@ -46,6 +46,7 @@ def study(options: StudyOptions, crew: CrewOptions) -> int:
     It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
     from search.actions.check_study import check
+    from search.actions.plan_study import is_over
     from search.tracking.trackers import check_ready
     from search.worker.engines.started_workers import started_workers
 
@@ -55,6 +56,8 @@ def study(options: StudyOptions, crew: CrewOptions) -> int:
         return _show_plan(request, say, as_json=options.as_json)
     checked = check(request, say)
     check_ready(checked.settings.tracker or (), checked.storage)
+    if is_over(checked) and (shown := _show_done(checked, say, options)) is not None:
+        return shown
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill is a Ctrl-C
     with started_workers(
         checked.crew,
@@ -111,6 +114,30 @@ def _make_plan(checked: "Checked", say: Callable[[str], None]) -> "Plan":
     for notice in plan.notices:
         say(f"note: {notice}")
     return plan
+
+
+def _show_done(checked: "Checked", say: Callable[[str], None], options: StudyOptions) -> int | None:
+    """Show a study that is over, without loading a framework; None if this command adds to it, or
+    not everything has been told yet.
+    """
+    from search.actions.plan_study import changes_nothing, make_plan
+    from search.report.study_report import written_report
+    from search.study.storage.queue import places
+    from search.tracking.trackers import is_brought
+
+    plan = make_plan(checked, lambda _: None)
+    name, storage = plan.spec.name, checked.storage
+    if not changes_nothing(plan, storage):
+        return None
+    trackers = places(storage)[name].trackers
+    result = written_report(storage, name, plan.folder)
+    if result is None or trackers is None or not is_brought(name, trackers, storage):
+        return None
+    for notice in plan.notices:
+        say(f"note: {notice}")
+    say(_describe(plan))
+    print_result(result, as_json=options.as_json, again=False, trackers=trackers)
+    return 0
 
 
 def _search(

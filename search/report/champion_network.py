@@ -44,7 +44,7 @@ def keep_model(search: Search, evidence: str | Path, folder: Path) -> KeptModel:
     number = champion(search)
     model = str(search.study.spec.get("model", ""))
     if number is None and replicates:
-        return _seen(folder, model)
+        return kept_already(folder, model)
     if number is None:
         _remove(folder, (*_NAMES, _SEEN))
         return KeptModel()
@@ -57,7 +57,7 @@ def keep_model(search: Search, evidence: str | Path, folder: Path) -> KeptModel:
             logger.warning("the network of replicate %d can't be fetched: %s", number, error)
             is_out_of_reach = True
         if is_out_of_reach:
-            left = _seen(folder, model)
+            left = kept_already(folder, model)
             return left._replace(path=left.path and older(left.path))
         return _bring(Path(new), there, folder, model)
 
@@ -81,7 +81,7 @@ def _bring(new: Path, there: list[str], folder: Path, model: str) -> KeptModel:
         and seen["digest"] == digest
         and (folder / _main(seen["how"])).is_file()
     ):
-        return _seen(folder, model)
+        return kept_already(folder, model)
     try:
         verdict = verify(new, model)
     except GridlessError as error:
@@ -96,7 +96,7 @@ def _bring(new: Path, there: list[str], folder: Path, model: str) -> KeptModel:
     write_text(folder / _SEEN, json.dumps({"digest": digest, "how": verdict.how} | why_not))
     if verdict.how is None:
         return KeptModel(note=f"can't be used: {verdict.problem}")
-    return _seen(folder, model)
+    return kept_already(folder, model)
 
 
 def _fetch(location: str, path: Path) -> bool:
@@ -108,8 +108,8 @@ def _fetch(location: str, path: Path) -> bool:
     return True
 
 
-def _seen(folder: Path, model: str) -> KeptModel:
-    """What is in `folder` already."""
+def kept_already(folder: Path, model: str) -> KeptModel:
+    """The network that an earlier report left in `folder`."""
     seen = _read_seen(folder)
     if seen is None:
         return KeptModel(

@@ -15,7 +15,7 @@ from search.errors import InputError
 from search.files import locked, unwritable
 from search.paths import artifacts
 from search.records import Search, StudyRecord, as_trained
-from search.report.champion_network import keep_model, older
+from search.report.champion_network import keep_model, kept_already, older
 from search.report.charts.answers import answers_chart
 from search.report.charts.chart import Chart
 from search.report.classes import class_table, write_classes
@@ -30,6 +30,7 @@ from search.study.finalists import champion
 from search.study.storage.due_reports import due_reports, note_report
 from search.study.storage.ledger import finals_of
 from search.study.storage.optuna_storage import LedgerStorage
+from search.study.storage.queue import places
 from search.study.storage.read import TrialReader, find_study, read_study
 from search.study.storage.tracked import put_reported
 
@@ -101,8 +102,30 @@ def report_study(storage: LedgerStorage, name: str, folder: Path) -> Report:
         outcome(report.judgement, report.paths.files),
     )
     if is_last:
-        note_report(storage, name, f"{socket.gethostname()}:{folder}")
+        note_report(storage, name, _where(folder))
     return report
+
+
+def written_report(storage: LedgerStorage, name: str, folder: Path) -> Report | None:
+    """The report of study `name`, which is over, if it lies in `folder` as it was written since;
+    None if it is still to be written.
+    """
+    place = places(storage)[name]
+    paths = ReportPaths(folder / "leaderboard.csv", folder / "report.html", folder / "figures")
+    if place.due or place.report != _where(folder) or not all(p.exists() for p in paths.files):
+        return None
+    search, kept, judgement = _judged(*_read(storage, name))
+    classes = folder / "classes.csv"
+    model, note = kept_already(folder, search.study.model)
+    paths = paths._replace(
+        classes=classes if classes.exists() else None, model=model, model_note=note
+    )
+    return Report(search, judgement, cautions(search.study, kept), paths)
+
+
+def _where(folder: Path) -> str:
+    """What the storage keeps of where a report was written."""
+    return f"{socket.gethostname()}:{folder}"
 
 
 def page_of(storage: LedgerStorage, name: str) -> str:
@@ -141,12 +164,18 @@ def _read(storage: LedgerStorage, name: str) -> _Stored:
 
 def gather(search: Search, evidence: str | Path, finalists_evidence: str | Path = "") -> Contents:
     """All that the page of `search` shows, with what its workers kept in these two folders."""
+    return contents(*_judged(search, evidence, finalists_evidence))
+
+
+def _judged(
+    search: Search, evidence: str | Path, finalists_evidence: str | Path
+) -> tuple[Search, Evidence, Judgement | None]:
     search = replace(search, study=as_trained(search.study))
     best = best_trial(search.study)
     kept = read_evidence(evidence, best.number if best else None)
     kept = _with_exported(kept, champion(search), finalists_evidence)
     judgement = judge(search, read_shares(finalists_evidence, search.finalists), kept.noun)
-    return contents(search, kept, judgement)
+    return search, kept, judgement
 
 
 def _with_exported(kept: Evidence, replicate: int | None, folder: str | Path) -> Evidence:

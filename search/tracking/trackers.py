@@ -5,9 +5,11 @@ from importlib.metadata import entry_points
 
 from search.errors import InputError
 from search.registry import TRACKERS
+from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.tracked import Ids as StoredIds
 from search.study.trackers import tracker_problem
+from search.tracking.mirror import Mirror
 from search.tracking.protocol import Ids, NotReadyError, Tracker
 
 
@@ -22,6 +24,13 @@ def tracker_maker(name: str) -> Callable[[Ids], Tracker]:
         rule = f"the tracker {name} can't be imported from {point.value}"
         raise InputError(f"{rule} ({type(error).__name__}: {error}); mend its module") from error
     return make
+
+
+def is_brought(name: str, trackers: Iterable[str], storage: LedgerStorage) -> bool:
+    """Whether the `trackers` have everything of study `name` and its finalists."""
+    owner = WorkerIdentity.me()
+    mirrors = [Mirror(storage, each, tracker_maker(each), owner) for each in trackers]
+    return not any(mirror.left([name]) for mirror in mirrors)
 
 
 def check_ready(names: Iterable[str], storage: LedgerStorage) -> None:

@@ -84,18 +84,8 @@ def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> 
     assert finished(own_home, "mlp-digits.final") == ["COMPLETE"] * 2 * len(replicated)
 
     before = (own_home / "mlp-digits" / "leaderboard.csv").read_text()
-    again = gridless(
-        "study",
-        "mlp",
-        "digits",
-        "--n-trials",
-        "4",
-        "--json",
-        "--quiet",
-        "--no-mlflow",
-        *QUICK,
-        *finals,
-    )
+    quiet = ("--json", "--quiet", "--no-mlflow")
+    again = gridless("study", "mlp", "digits", "--n-trials", "4", *quiet, *QUICK, *finals)
     assert again.returncode == 0
     assert again.stderr == ""
     told = json.loads(again.stdout)
@@ -103,11 +93,23 @@ def test_a_study_runs_to_a_leaderboard_and_again_and_further(own_home: Path) -> 
     assert Path(told["model"]).is_file()
     assert (own_home / "mlp-digits" / "leaderboard.csv").read_text() == before
 
+    logs = written(own_home / "mlp-digits" / "logs")
+    once_more = gridless("study", "mlp", "digits", "--n-trials", "4", *quiet, *QUICK, *finals)
+    assert (once_more.returncode, once_more.stdout) == (0, again.stdout)
+    assert written(own_home / "mlp-digits" / "logs") == logs, "workers were started for nothing"
+
     refused = gridless("study", "mlp", "digits", "--n-trials", "5", "--seed", "9", *QUICK)
     assert refused.returncode == 2
     assert "seed" in refused.stderr
     assert "Traceback" not in refused.stderr
     assert (own_home / "mlp-digits" / "leaderboard.csv").read_text() == before
+
+
+def written(folder: Path) -> dict[Path, int]:
+    """When each file of `folder` was last written."""
+    files = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+    assert files
+    return files
 
 
 def table_epochs(table: list[dict[str, str]], trial: int) -> int:
