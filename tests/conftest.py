@@ -26,23 +26,32 @@ SLOW = {
     "cli/test_bench.py",
     "cli/test_bench_peers.py",
     "cli/test_delete.py",
+    "cli/test_goals.py",
     "cli/test_queue.py",
     "cli/test_study.py",
+    "docker/test_account.py",
     "lab/peers/test_systems.py",
     "models/test_families.py",
     "models/test_hypermodel.py",
+    "models/test_models.py",
     "test_earlier_version.py",
     "tracking/mlflow/test_register.py",
+    "tracking/mlflow/test_store.py",
+    "tracking/test_process.py",
+    "tracking/test_trackers.py",
     "training/test_export.py",
     "training/test_probe.py",
+    "training/test_tasks.py",
+    "training/test_train_loop.py",
     "training/test_trainer.py",
+    "worker/engines/test_slurm.py",
     "worker/test_final_report.py",
     "worker/test_service.py",
     "worker/test_studies.py",
     "worker/test_study_worker.py",
     "worker/trial/test_sandbox.py",
 }
-"""Modules that train in processes of their own, or for long."""
+"""Modules that train, start servers or processes of their own, or take long."""
 
 
 def pytest_configure() -> None:

@@ -10,7 +10,6 @@ from sklearn.datasets import load_diabetes
 
 from tests.cli.helpers import gridless, rows
 
-pytestmark = pytest.mark.slow
 BOUND = 3000
 
 
