@@ -19,19 +19,18 @@ from search.datasets.dataset import Array, Columns, Dataset, from_arrays
 from search.datasets.examples import some
 from search.datasets.options import Options
 from search.datasets.table_columns import column_problems
+from search.datasets.table_file import doubled, read
 from search.datasets.table_split import split_rows
 from search.errors import InputError
 from search.records import Task
 from search.registry import nearest
-from search.untrusted import check_memory, opened
+from search.untrusted import check_memory
 
 log = logging.getLogger(__name__)
 
 MOST_CLASSES = 20
 """Whole numbers of a label column are classes as long as there are no more of them."""
-_SEPARATORS = ",;\t|"
-_GROWTH = {".csv": 4, ".tsv": 4, ".parquet": 10}
-"""How many times its size a file takes once it is read."""
+_LEAST_ROWS = 3
 
 
 def load(path: Path, name: str, options: Options) -> Dataset:
@@ -61,6 +60,9 @@ def from_frame(
     place = place or name
     labels = _label_columns(frame, options, place)
     problems = column_problems(frame, labels, [c for c in (options.group, options.time) if c])
+    if 0 < len(frame) < _LEAST_ROWS:
+        rule = f"it has {len(frame)} of the {_LEAST_ROWS} rows that a table needs at least"
+        problems.append(f"{rule}: one each to train, to validate and to test on; add some")
     if problems:
         raise InputError([f"{place}: {problem}" for problem in problems])
     targets = frame[labels[0]] if len(labels) == 1 else frame[labels]
@@ -84,32 +86,6 @@ def from_frame(
     return replace(data, columns=columns)
 
 
-def read(path: Path) -> pd.DataFrame:
-    """The table in a file, its columns' names without blanks around them. Raises InputError."""
-    kind = path.suffix.lower()
-    check_memory(_GROWTH[kind] * path.stat().st_size, f"{path}: read as a table, it")
-    try:
-        with opened(path) as file:
-            if kind == ".parquet":
-                frame = pd.read_parquet(file)
-            else:
-                header = file.readline().decode("utf-8-sig", errors="replace")
-                file.seek(0)
-                separator = max(_SEPARATORS, key=header.count)
-                frame = pd.read_csv(file, sep=separator, low_memory=False, encoding="utf-8-sig")
-    except Exception as error:  # pandas and pyarrow have an error of their own for each fault
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise InputError(
-            f"{path}: not a readable table ({reason[0]}); write it with pandas.DataFrame.to_csv or"
-            " to_parquet"
-        ) from error
-    frame.columns = [str(column).strip() for column in frame.columns]
-    nameless = [column for column in frame.columns if column.startswith("Unnamed: ")]
-    if nameless:
-        log.warning("%s: %d columns without a name are left out", path, len(nameless))
-    return frame.drop(columns=nameless)
-
-
 def _label_columns(frame: pd.DataFrame, options: Options, place: str) -> list[str]:
     """The columns to predict. Raises InputError for columns that are not there."""
     columns = list(frame.columns)
@@ -125,8 +101,7 @@ def _label_columns(frame: pd.DataFrame, options: Options, place: str) -> list[st
     for flag, column in [*(("--label", label) for label in labels), *asked.items()]:
         if column is not None and column not in columns:
             problems.append(f"{flag}: there is no column {column!r}; {nearest(column, columns)}")
-    if doubled := sorted({c for c in columns if columns.count(c) > 1}):
-        problems.append(f"columns must have names of their own, but several are {some(doubled)}")
+    problems += doubled(columns)
     if len(columns) == len(labels):
         problems.append("there are no columns beside the label; what is it to be told by?")
     if problems:
@@ -159,6 +134,9 @@ def _check_numbers(labels: pd.DataFrame, task: Task) -> None:
         if others:
             reason = "several columns" if labels.shape[1] > 1 else f"the task {task}"
             raise InputError(f"--label: {reason} must be numbers, but {some(others)} holds texts")
+    elif types.is_float_dtype(numbers := labels.iloc[:, 0]) and (numbers % 1 != 0).any():
+        rule = f"--label: the task {task} must have texts or whole numbers, not the floats of"
+        raise InputError(f"{rule} {numbers.name}; for numbers to predict give --task regression")
 
 
 def _targets(targets: "pd.Series[Any] | pd.DataFrame", task: Task) -> Array:
@@ -212,8 +190,10 @@ def read_rows(path: Path, columns: Columns) -> tuple[NDArray[np.float32], list[s
     Raises InputError for columns that it lacks, or that hold something else.
     """
     frame = read(path)
-    if missing := [column for column in columns if column not in frame]:
-        raise InputError(f"it lacks columns that the study's table has: {some(missing)}; add them")
+    missing = [column for column in columns if column not in frame]
+    lacking = [f"it lacks columns that the study's table has: {some(missing)}; add them"]
+    if problems := lacking * bool(missing) + doubled(list(frame.columns)):
+        raise InputError(problems)
     features = frame[list(columns)]
     problems = column_problems(features, list(columns), [])
     kinds = {column: types.is_numeric_dtype(features[column]) for column in columns}

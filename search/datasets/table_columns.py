@@ -51,7 +51,11 @@ def _problem_of(values: "pd.Series[Any]", is_label: bool) -> str | None:
         with np.errstate(over="ignore"):
             is_infinite = bool(np.isinf(present.to_numpy(np.float32)).any())
         remedy = "fill them in, or leave out their rows"
-        return f"numbers beyond float32 can't be used; {remedy}" if is_infinite else None
+        return (
+            f"infinite numbers, and what float32 makes so, can't be used; {remedy}"
+            if is_infinite
+            else None
+        )
     if _are_dates(present):
         remedy = "leave them out, or give year, month, weekday … as columns of numbers"
         return f"dates can't be used; {remedy}; --time NAME splits by one"

@@ -57,7 +57,7 @@ def differences(stored: StudySpec, spec: StudySpec) -> list[str]:
     for key in _FIXED:
         old, new = getattr(stored, key), getattr(spec, key)
         if old != new:
-            lines.append(f"{key}: the study has {old!r}, this command asks for {new!r}")
+            lines.append(f"{key}: the study has {_shown(old)}, this command asks for {_shown(new)}")
     if stored.space_digest != spec.space_digest:
         lines += [f"space: {line}" for line in stored.search_space.difference(spec.search_space)]
     if stored.first != spec.first:
@@ -73,6 +73,10 @@ def differences(stored: StudySpec, spec: StudySpec) -> list[str]:
             f" {spec.n_trials}"
         )
     return lines
+
+
+def _shown(value: object) -> str:
+    return ", ".join(map(str, value)) or "none" if isinstance(value, tuple) else repr(value)
 
 
 def _replicates_lost(stored: StudySpec, spec: StudySpec) -> str | None:

@@ -210,6 +210,10 @@ def test_a_dry_run_says_what_an_older_study_refuses(fails, own_home: Path) -> No
     assert "strategy: the study has 'halving'" in fails(
         "study", "mlp", "digits", "--dry-run", "--strategy", "tpe"
     )
+    objective = ("--objective", "log_loss", "--objective", "n_params", "--at-most", "n_params=9")
+    told = fails("study", "mlp", "digits", "--dry-run", *objective)
+    assert "objective: the study has accuracy, this command asks for log_loss, n_params;" in told
+    assert "at_most: the study has none, this command asks for n_params=9;" in told
 
 
 DAMAGE = {

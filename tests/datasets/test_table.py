@@ -126,7 +126,11 @@ def test_groups_stay_together_and_the_latest_rows_test():
         ),
         ({"day": pd.date_range("2024", periods=N)}, {}, "own: day: dates can't be used; .*--time"),
         ({"day": ["31/12/2024"] * N, "at": ["2024-01-31 10:20"] * N}, {}, "own: day, at: dates"),
-        ({"age": [np.inf] + [1.0] * (N - 1)}, {}, "age: numbers beyond float32 can't be used"),
+        (
+            {"age": [np.inf] + [1.0] * (N - 1)},
+            {},
+            "age: infinite numbers, and what float32 makes so, can't",
+        ),
         ({"name": [f"n{i}" for i in range(N)]}, {}, "name: of 120 texts 120 differ, too many"),
         ({"list": [[1]] * N}, {}, "list: values must be numbers, texts or truth values, not list"),
         ({"kind": ["a"] * 118 + ["b"] * 2}, {}, r"at least 3 rows, .*with fewer: b \(2\)"),
@@ -140,11 +144,44 @@ def test_groups_stay_together_and_the_latest_rows_test():
             {"task": Task.REGRESSION},
             "--label: the task regression must be numbers, but kind holds texts",
         ),
+        (
+            {},
+            {"label": "weight", "task": Task.CLASSIFICATION},
+            "texts or whole numbers, not the floats of weight; .* give --task regression",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named_by_column(changes, options, message):
     with pytest.raises(InputError, match=message):
         made(FRAME.assign(**changes), **options)
+
+
+def test_a_table_of_one_row_is_too_short():
+    with pytest.raises(InputError, match="it has 1 of the 3 rows that a table needs at least"):
+        made(FRAME.head(1))
+
+
+def test_columns_of_one_name_are_refused_in_any_file(tmp_path):
+    """Pandas would rename the second one, and a label would be among the examples' numbers."""
+    path = tmp_path / "own.csv"
+    rows = "".join(f"{i},{i % 2},{i % 2}\n" for i in range(30))
+    path.write_text(f"\nage, kind,kind\n{rows}")
+    columns = {"age": None, "kind": None}
+    for read in (
+        lambda: datasets.load(f"{path}#kind"),
+        lambda: read_batch([str(path)], (2,), np.float32, columns),
+    ):
+        with pytest.raises(InputError, match="names of their own, but several are kind"):
+            read()
+    path.write_text(f"age,kind,kind.1\n{rows}")
+    assert datasets.load(f"{path}#kind").columns == {"age": None, "kind.1": None}
+
+
+def test_a_text_file_in_another_encoding_is_told_how_to_be_saved(tmp_path):
+    path = tmp_path / "own.csv"
+    path.write_bytes("city,kind\nKöln,1\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"own.csv: not a readable table .*; save it as UTF-8"):
+        datasets.load(f"{path}#kind")
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2,3\n4", b"\xff\xfe\x00", b"a,b\n"])

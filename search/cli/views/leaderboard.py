@@ -129,10 +129,13 @@ def _caption(study: StudyRecord, order: list[TrialRecord], top: int) -> str | No
             escape(f"did not vary: {' '.join(f'{n}={_short(v)}' for n, v in fixed.items())}")
         )
     if any(trial.broken for trial in order):
-        notes.append("! breaks a bound of the study")
+        kept = any(has_rank(trial) for trial in order)
+        remedy = "" if kept else ", which no trial keeps: raise it, or widen the space"
+        notes.append(f"! breaks a bound of the study{remedy}")
     if len(order) > top:
         notes.append(f"{len(order) - top:,} more in leaderboard.csv")
-    failed = sum(t.state == State.FAIL for t in order)
+    failed = [trial.reason or "" for trial in order if trial.state == State.FAIL]
     if failed:
-        notes.append(f"{failed:,} failed, see report.html")
+        alike = f": {escape(failed[0])}" if failed[0] and len(set(failed)) == 1 else ""
+        notes.append(f"{len(failed):,} failed{alike or ', see report.html'}")
     return "\n".join(notes) or None

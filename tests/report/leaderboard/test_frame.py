@@ -10,7 +10,7 @@ from search.analysis.finalists import Finalist, Judgement
 from search.analysis.statistics import mean_interval
 from search.cli.views.leaderboard import leaderboard_table
 from search.errors import InputError
-from search.records import Search
+from search.records import Bound, Search, State
 from search.report.leaderboard.columns import FINALIST_COLUMNS
 from search.report.leaderboard.frame import leaderboard, trial_frame, write_leaderboard
 from search.report.study_report import write_report
@@ -161,6 +161,19 @@ def test_the_terminal_table_fits_80_columns_and_always_shows_the_documents_setti
     assert "* the document's setting" in text
     assert "6 more in leaderboard.csv" in text
     assert "2 failed, see report.html" in text
+
+
+def test_the_terminal_table_says_why_all_failed_alike_and_what_no_trial_keeps(study):
+    reason = "objective own:cost failed: own.py:[13]: IndexError"
+    failed = tuple(replace(t, state=State.FAIL, reason=reason) for t in study.trials)
+    text = " ".join(printed(replace(study, trials=failed), top=10).split())
+    assert f"{len(failed)} failed: {reason}" in text
+    remedy = "which no trial keeps: raise it"
+    for limit, is_said in ((1, True), (10**9, False)):
+        bounds = (Bound("train_s", limit),)
+        held = tuple(replace(t, bounds=bounds) for t in study.trials)
+        text = " ".join(printed(replace(study, trials=held), top=10).split())
+        assert (remedy in text) is is_said
 
 
 def test_what_did_not_vary_is_below_the_terminal_table(study):
