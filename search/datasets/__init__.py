@@ -14,6 +14,7 @@ from search.datasets.examples import some
 from search.datasets.options import FILES, TABLES, Options, options_of
 from search.datasets.resize import Size, resized, size_of
 from search.errors import InputError
+from search.failure_reason import reason_of
 from search.files import plain_name
 from search.records import Task
 from search.text import text_problem
@@ -138,7 +139,13 @@ def _apart(data: str) -> tuple[str, str]:
 
 
 def _load_registered(source: str, name: str, size: Size | None, task: Task | None) -> Dataset:
-    loaded = registry.load_loader(source)()
+    loader = registry.load_loader(source)
+    try:
+        loaded = loader()
+    except InputError:
+        raise
+    except Exception as error:  # a user's loader may raise whatever it likes
+        raise InputError(f"{source}: its loader failed: {reason_of(error)}; mend it") from error
     if not isinstance(loaded, Dataset):
         raise InputError(
             f"{source}: its loader must return search.datasets.dataset.Dataset, not {type(loaded)}"

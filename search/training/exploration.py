@@ -15,11 +15,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from search.errors import InputError
+from search.failure_reason import reason_of
 from search.space.conditions import MAX_RANGES, Build
 from search.space.hyper_choices import Hyper, Raw, fits, nearest_value, parsed, values_of
 from search.space.params import ends
 from search.space.values import is_in, show, shown
-from search.training.failure_reason import reason_of
 
 MAX_BUILDS = 100
 """A space that is not known after so many has more ways than one can build."""

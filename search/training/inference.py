@@ -16,11 +16,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 
 from search.errors import InputError
+from search.failure_reason import reason_of
 from search.registry import load_builder
 from search.training import augment, recipe
 from search.training.classifier_outputs import Outputs, is_random
 from search.training.export import standalone
-from search.training.failure_reason import reason_of
 from search.training.kept_network import FACTS, FILE, WEIGHTS, Kept, Verdict, kept_in, read_kept
 from search.training.network import build_whole
 from search.training.scaling import Scaling

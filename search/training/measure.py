@@ -9,10 +9,10 @@ import keras
 import numpy as np
 
 from search.errors import InputError, TrialError
+from search.failure_reason import place_of, reason_of
 from search.objectives import METRICS, Floats, Measure, Truth, is_function
 from search.records import Objective, Task
 from search.registry import load_function
-from search.training.failure_reason import place_of, reason_of
 
 _BY_ROWS = ("categorical_", "f1_score", "f_beta_score", "top_k_", "kl_divergence", "one_hot_")
 """How Keras' metrics are called that compare rows of classes, where there are two, too."""

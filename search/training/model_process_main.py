@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.errors import InputError
+from search.failure_reason import reason_of
 from search.objectives import objective_of
 from search.processes import loading_for_good, stay_kept
 from search.records import Task
@@ -19,7 +20,6 @@ from search.space.params import ends
 from search.space.space import ChoiceParam, Space
 from search.text import message_of
 from search.training.discovery import explore
-from search.training.failure_reason import reason_of
 from search.training.model_process import MARK
 from search.training.params_read import Recorder
 from search.training.probe import Question

@@ -283,6 +283,18 @@ def test_a_users_loader_is_checked_too(monkeypatch):
     assert datasets.load("own").digest == good.digest
 
 
+def test_a_users_loader_that_fails_is_told_with_its_line(monkeypatch):
+    def load():
+        raise FileNotFoundError("photos.bin")
+
+    line = load.__code__.co_firstlineno + 1
+    monkeypatch.setattr(registry, "load_loader", lambda name: load)
+    with pytest.raises(InputError) as refused:
+        datasets.load("own")
+    where = f"{__file__}:{line}: FileNotFoundError: photos.bin"
+    assert str(refused.value) == f"own: its loader failed: {where}; mend it"
+
+
 def test_own_variant_of_a_named_set_is_used_and_remarked_on(tmp_path, monkeypatch, caplog):
     saved(tmp_path / "own" / "fashion.npz")
     saved(tmp_path / "own" / "cifar10.npz", **some_arrays(shape=(32, 32, 3)))

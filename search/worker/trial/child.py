@@ -15,10 +15,10 @@ from typing import Any
 import tensorflow  # noqa: F401
 
 from search.errors import StudyError, TrialError, UnfitError
+from search.failure_reason import reason_of
 from search.records import Ending
 from search.strategies.protocol import Decision
 from search.text import cut, visible
-from search.training.failure_reason import reason_of
 from search.training.job import Job
 from search.training.memory import limit_device_memory, out_of_memory, peak_memory
 from search.training.trainer import train

@@ -1,4 +1,4 @@
-"""Why building or training failed, in one line: where in the user's code, and what went wrong."""
+"""Why code of the user failed, in one line: where in the user's code, and what went wrong."""
 
 import re
 import sysconfig
@@ -9,7 +9,7 @@ from search.errors import InputError
 from search.text import cut, message_of, visible
 
 _OTHERS = (
-    Path(__file__).parents[1],
+    Path(__file__).parent,
     *(Path(sysconfig.get_path(n)) for n in ("stdlib", "platstdlib", "purelib", "platlib")),
 )
 """Folders of code that is not the user's: ours, Python's and what is installed."""

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from search.errors import InputError
+from search.failure_reason import reason_of
 from search.text import MAX_CHARS
-from search.training.failure_reason import reason_of
 from search.training.params_read import Params, Recorder
 
 IN_GRAPH = f"""in user code:
@@ -53,9 +53,7 @@ def line_of(text: str) -> int:
 
 def test_the_innermost_line_of_the_users_is_named() -> None:
     reason = raised(lambda: Bad()(np.zeros((2, 4))))
-    assert reason.startswith(
-        f"tests/training/test_failure_reason.py:{line_of('keras.ops.matmul')}: "
-    )
+    assert reason.startswith(f"tests/test_failure_reason.py:{line_of('keras.ops.matmul')}: ")
     assert "Exception encountered" not in reason
     assert "ncompatible" in reason or "Matrix size" in reason
 
@@ -68,7 +66,7 @@ def test_of_a_trace_in_the_text_the_end_and_the_users_line_are_told(
 ) -> None:
     reason = reason_of(ValueError(text))
     assert (
-        reason.startswith(f"tests/training/test_failure_reason.py:{line}: "),
+        reason.startswith(f"tests/test_failure_reason.py:{line}: "),
         what in reason,
         "\n" in reason,
     ) == (
@@ -99,10 +97,7 @@ def test_code_that_tensorflow_generated_is_not_the_users(tmp_path: Path) -> None
     generated = tmp_path / "__autograph_generated_file1a2b.py"
     generated.write_text("{}['path']")
     reason = raised(lambda: exec(compile(generated.read_text(), str(generated), "exec")))
-    assert (
-        reason
-        == f"tests/training/test_failure_reason.py:{line_of('exec(compile')}: KeyError: 'path'"
-    )
+    assert reason == f"tests/test_failure_reason.py:{line_of('exec(compile')}: KeyError: 'path'"
 
 
 @pytest.mark.parametrize(
@@ -110,7 +105,7 @@ def test_code_that_tensorflow_generated_is_not_the_users(tmp_path: Path) -> None
 )
 def test_a_parameter_that_is_not_there_is_named_with_the_nearest(params: Params) -> None:
     reason = raised(lambda: params["unit"])
-    assert reason.startswith("tests/training/test_failure_reason.py:")
+    assert reason.startswith("tests/test_failure_reason.py:")
     assert reason.endswith("params['unit'], which is not in this setting; did you mean 'units'?")
     with pytest.raises(KeyError):
         _ = params["unit"]
