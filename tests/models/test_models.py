@@ -12,7 +12,10 @@ from search import registry
 from search.datasets.facts import facts_of
 from search.errors import InputError
 from search.models import convnn
+from search.records import Task
 from search.space.load import find_space, load_space
+from search.training.classifier_outputs import Outputs, outputs_of
+from search.training.network import build_whole
 
 FASHION, DIGITS, CIFAR, IMAGENET = (28, 28, 1), (8, 8, 1), (32, 32, 3), (224, 224, 3)
 # At the document's data, as it prints them.
@@ -127,6 +130,29 @@ def test_one_step_trains(name, shape):
     )
     assert np.isfinite(loss)
     assert any((a != b).any() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+ENDS = {
+    Task.CLASSIFICATION: {Outputs.PROBABILITIES},
+    Task.BINARY: {Outputs.PROBABILITIES, Outputs.PROBABILITY},
+    Task.MULTILABEL: {Outputs.LABELS},
+    Task.REGRESSION: {Outputs.NUMBERS},
+}
+
+
+@pytest.mark.parametrize("task", Task)
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in BASED])
+def test_a_model_has_an_end_for_a_task_or_is_refused_before_a_search(name, task):
+    """Those of the documents end with a softmax over classes; what is ours has an end for each."""
+    model, _ = build_whole(name, {"units": 16, "filters": 4}, FASHION, 2, task)
+    remedies = {Task.MULTILABEL: "end with activation sigmoid", Task.REGRESSION: "no activation"}
+    if name != "dense" and task in remedies:
+        with pytest.raises(InputError, match=f"its outputs pass softmax.*{remedies[task]}"):
+            outputs_of(model, FASHION, task, (-3.0, 3.0))
+    else:
+        outputs = outputs_of(model, FASHION, task, (-3.0, 3.0))
+        assert outputs in ENDS[task]
+        assert outputs.width(2) == model.output_shape[-1]
 
 
 @pytest.mark.parametrize("name", TOO_SMALL)

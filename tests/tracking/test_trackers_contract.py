@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from search.records import Reported
+from search.records import Reported, Task
 from search.study.finalists import final_spec
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import QueueState
 from search.study.storage.tracked import put_reported
 from search.tracking.follow import Follower
 from tests.kept import replicate
-from tests.study.helpers import begin, epoch, spec, store_place
+from tests.study.helpers import begin, epoch, measured, spec, store_place
 from tests.tracking import readers
 from tests.tracking.helpers import ME, mirror
 
@@ -154,6 +154,22 @@ def test_each_point_arrives_once_whatever_happens_on_the_way(kind, ledger, stora
     assert done.values["best_val_accuracy"] == pytest.approx(0.6)
     assert (done.values["best_epoch"], done.values["epochs"], done.values["n_params"]) == (5, 5, 7)
     assert "best_val_accuracy" not in failed.values, "it has no rank"
+
+
+def test_numbers_and_what_is_made_small_have_their_own_names(kind, storage):
+    goal = {"task": Task.REGRESSION, "objective": ("mse", "n_params")}
+    ledger = Ledger.open(storage, spec(name="mlp-digits", **goal), {})
+    epochs = [
+        measured(epoch(step, 0.5), val_mse=value, val_accuracy=None, accuracy=None)
+        for step, value in curve(2.5, 0.5, 4.0)
+    ]
+    ledger.complete(begin(ledger, ME), 0.5, epochs, n_params=7)
+    bring(storage, kind)
+    [run] = kind.read().values()
+    assert run.curve("val_mse") == curve(2.5, 0.5, 4.0)
+    assert run.values["best_val_mse"] == pytest.approx(0.5)
+    assert (run.values["best_epoch"], run.values["n_params"]) == (2, 7)
+    assert not [name for name in (*run.points, *run.values) if "accuracy" in name]
 
 
 def test_a_trial_that_runs_is_there_with_its_epochs_so_far(kind, ledger, storage):

@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from search.analysis.ranking import front, ranking
 from search.errors import InputError
+from search.objectives import objective_of
+from search.records import Task
+from search.study.spec import StudySpec
 from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import TrialReader, read_study
 from search.study.storage.trial_rows import DamagedError, decoding
-from tests.study.helpers import SPACE, begin, epoch, spec
+from tests.study.helpers import SPACE, begin, epoch, measured, spec
 
 Open = Callable[[], LedgerStorage]
 
@@ -42,6 +46,40 @@ def test_a_reader_sees_every_change_of_every_trial(open_storage: Open) -> None:
     ledger.give_back(again, paused=True)
     assert [t.epochs for t in reader.read()] == [1, 2, 2]  # it waited before, and waits again
     assert tuple(reader.read()) == read_study(open_storage(), "s").trials
+
+
+GOALS = {
+    "the largest": (Task.CLASSIFICATION, ("f1_macro",), (), 1),
+    "the smallest": (Task.REGRESSION, ("mse",), (), 0),
+    "a function's": (Task.BINARY, ("own.costs:total:min",), (), 0),
+    "several, with a bound": (Task.MULTILABEL, ("log_loss", "n_params"), ("model_mb=5",), 0),
+}
+
+
+@pytest.mark.parametrize(("task", "objective", "at_most", "best"), GOALS.values(), ids=GOALS)
+def test_a_study_of_any_task_and_goal_is_read_as_it_was_stored(
+    open_storage: Open,
+    task: Task,
+    objective: tuple[str, ...],
+    at_most: tuple[str, ...],
+    best: int,
+) -> None:
+    changes = {"task": task, "objective": objective, "at_most": at_most}
+    ledger, me = Ledger.open(open_storage(), spec(**changes), {}), WorkerIdentity.me("me")
+    key = objective_of(objective[0]).key
+    for value in (0.25, 4.0):
+        epochs = [measured(epoch(1, 0.5), **{key: value})]
+        ledger.complete(begin(ledger, me), value, epochs, n_params=9, latency_ms=2.5)
+    study = read_study(open_storage(), "s")
+    assert StudySpec(**study.spec) == ledger.spec
+    assert study.goal == ledger.spec.goal
+    assert [trial.value for trial in study.trials] == [0.25, 4.0]
+    assert [trial.latency_ms for trial in study.trials] == [2.5, 2.5]
+    assert [trial.number for trial in ranking(study)] == [best, 1 - best]
+    assert len(front(study) or ()) == (1 if len(objective) > 1 else 0)
+    Ledger.open(open_storage(), spec(**changes), {})  # which goes on
+    with pytest.raises(InputError, match=r"objective: the study has .*asks for accuracy"):
+        Ledger.open(open_storage(), spec(**changes | {"objective": ("accuracy",)}), {})
 
 
 def test_trials_that_wait_at_their_rungs_are_not_read_again_and_again(
