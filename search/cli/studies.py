@@ -42,7 +42,7 @@ def study(options: StudyOptions, crew: CrewOptions) -> int:
     report.
 
     MODEL is a name of `gridless models` or your own package.module:function; DATA is a name of
-    `gridless datasets`, or the path of an .npz file or of a folder of images by class.
+    `gridless datasets`, or the path of an .npz file, a table, or a folder of images by class.
     It puts the study on the queue as `gridless submit` does, and serves it with workers of its own.
     """
     from search.actions.check_study import check

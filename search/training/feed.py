@@ -1,5 +1,7 @@
 """Which images a job trains on, validates on and evaluates on, and in which order."""
 
+import math
+import mmap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,22 @@ class Part:
     """(n,): what each example's loss counts in training; None: all the same."""
 
 
+def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[Any]:
+    """`images[rows]`. Of a mapped file just these rows are read, and all of them at once.
+
+    Page by page as they are copied, the kernel would read megabytes around each, which are gone
+    again before they are asked for, where the file is larger than memory.
+    """
+    file = getattr(images, "base", None)
+    is_long = images.dtype.itemsize * math.prod(images.shape) > CHUNK_BYTES
+    if is_long and isinstance(images, np.memmap) and isinstance(file, mmap.mmap):
+        size = images.strides[0]
+        for begin in (images.offset + rows * size).tolist():
+            page = begin - begin % mmap.PAGESIZE
+            file.madvise(mmap.MADV_WILLNEED, page, begin + size - page)
+    return np.asarray(images[rows])
+
+
 class Joined:
     """Arrays of examples one after the other, read by rows as one array is: nothing is copied, as
     they may be more than fits into memory.
@@ -50,7 +68,7 @@ class Joined:
         examples = np.empty((len(chosen), *self.shape[1:]), self.dtype)
         for part, start in zip(self._parts, self._starts[:-1], strict=True):
             inside = (chosen >= start) & (chosen < start + len(part))
-            examples[inside] = part[chosen[inside] - start]
+            examples[inside] = rows_of(part, chosen[inside] - start)
         return examples
 
 
@@ -131,5 +149,5 @@ def chunks(
     size = batch_size * max(1, chunk_bytes // n_bytes)
     for begin in range(0, len(order), size):
         rows = order[begin : begin + size]
-        chunk = part.images[rows], part.labels[rows]
+        chunk = rows_of(part.images, rows), part.labels[rows]
         yield chunk if part.weights is None else (*chunk, part.weights[rows])

@@ -1,5 +1,6 @@
 """Which images a job sees, in which order, and how they are handed over."""
 
+import mmap
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,6 +15,7 @@ from search.datasets.in_use import unused
 from search.datasets.split import Prepared, prepare, read_split, read_test
 from search.errors import InputError, StudyError
 from search.records import Task
+from search.training import feed
 from search.training.feed import (
     Joined,
     Part,
@@ -22,6 +24,7 @@ from search.training.feed import (
     n_updates,
     read_evaluation,
     read_feed,
+    rows_of,
 )
 from search.training.job import Job
 
@@ -214,3 +217,31 @@ def test_joined_arrays_are_read_by_rows_as_one() -> None:
     assert (joined.shape, joined.dtype, len(joined)) == (whole.shape, whole.dtype, 20)
     for rows in (np.array([19, 0, 13, 12, 0]), slice(11, 16), slice(-2, None), np.arange(0), 13):
         np.testing.assert_array_equal(joined[rows], whole[rows])
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (1500, 3)])
+def test_of_a_long_mapped_array_the_rows_are_read_and_not_what_is_around_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
+) -> None:
+    asked: list[tuple[int, int]] = []
+
+    class Watched(mmap.mmap):
+        def madvise(self, option: int, start: int = 0, length: int = 0) -> None:
+            super().madvise(option, start, length)
+            asked.append((start, start + length))
+
+    monkeypatch.setattr(mmap, "mmap", Watched)
+    whole = np.random.default_rng(0).normal(size=(50, *shape))
+    np.save(tmp_path / "x.npy", whole)
+    mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
+    rows = np.array([49, 0, 7, 7])
+    np.testing.assert_array_equal(rows_of(mapped, rows), whole[rows])
+    assert not asked  # all of it is no more than is handed over at once
+    monkeypatch.setattr(feed, "CHUNK_BYTES", 100)
+    np.testing.assert_array_equal(rows_of(mapped, rows), whole[rows])
+    joined = Joined([mapped, mapped])
+    np.testing.assert_array_equal(joined[rows], whole[rows])
+    begins = [mapped.offset + row * whole[0].nbytes for row in rows]
+    for (start, end), begin in zip(asked, [*begins, *begins], strict=True):
+        assert begin - mmap.PAGESIZE < start <= begin
+        assert end == begin + whole[0].nbytes
