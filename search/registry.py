@@ -93,6 +93,12 @@ def load_function(name: str) -> Callable[..., Any]:
     return _loaded(point, _MEASURE, lambda source: _fits(source, 2, ()))
 
 
+SHAPE_NAMES = ("input_shape",)
+CLASS_NAMES = ("classes", "n_classes", "num_classes")
+"""What users' functions and classes call the facts of their data."""
+_REST = {inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD}
+
+
 def is_hypermodel(source: object) -> bool:
     """Whether `source` is a HyperModel, class or instance; told without loading KerasTuner."""
     return callable(getattr(source, "build", None)) and hasattr(source, "declare_hyperparameters")
@@ -112,10 +118,24 @@ def takes_hp(source: object) -> bool:
     return _fits(source, 1, ())
 
 
-def _is_builder(source: object) -> bool:
+def takes_facts(source: object) -> bool:
+    """Whether `source` is a function that needs at most the data's facts: a network without
+    hyperparameters.
+    """
+    if not inspect.isfunction(source) or _takes_params(source):
+        return False
+    parameters = inspect.signature(source).parameters.values()
+    needed = {p.name for p in parameters if p.default is p.empty and p.kind not in _REST}
+    return needed <= {*SHAPE_NAMES, *CLASS_NAMES}
+
+
+def _takes_params(source: object) -> bool:
     facts = ("input_shape", "n_classes")
-    fits = _fits(source, 1, facts) or _fits(source, 1, (*facts, "task"))
-    return fits or takes_hp(source)
+    return _fits(source, 1, facts) or _fits(source, 1, (*facts, "task"))
+
+
+def _is_builder(source: object) -> bool:
+    return _takes_params(source) or takes_hp(source) or takes_facts(source)
 
 
 def _load(
@@ -137,10 +157,9 @@ def _loaded(point: EntryPoint, contract: str, fits: Callable[[object], bool]) ->
         raise InputError(f"{point.value} can't be imported ({_reason(error)}); {remedy}") from error
     if not fits(function):
         hidden = _hidden(point.module)
-        raise InputError(
-            f"{point.name}: {point.value} must be callable as {contract}"
-            f"{f'; {hidden}' if hidden else ''}"
-        )
+        name = "" if point.name == point.value else f"{point.name}: "
+        rule = f"{name}{point.value} must be callable as {contract}"
+        raise InputError(f"{rule}; {hidden}" if hidden else rule)
     return function  # type: ignore[no-any-return]
 
 

@@ -15,7 +15,14 @@ import keras
 
 from search.errors import InputError
 from search.records import Task
-from search.registry import is_hypermodel, load_builder, takes_hp
+from search.registry import (
+    CLASS_NAMES,
+    SHAPE_NAMES,
+    is_hypermodel,
+    load_builder,
+    takes_facts,
+    takes_hp,
+)
 from search.space.from_kerastuner import LOOSE, names_of
 from search.space.hyper_choices import (
     Hyper,
@@ -29,8 +36,6 @@ from search.training.params_read import Params
 from search.training.shaping import fitted, shaped
 
 logger = logging.getLogger(__name__)
-_SHAPE_NAMES = ("input_shape",)
-_CLASS_NAMES = ("classes", "n_classes", "num_classes")
 
 
 class Builder:
@@ -65,7 +70,9 @@ class HyperBuilder:
     """
 
     def __init__(self, source: Any) -> None:
-        """`source`: a function `build(hp)`, or a class or instance of HyperModel."""
+        """`source`: a function `build(hp)`, a class or instance of HyperModel, or a function that
+        needs no more than the facts of the data.
+        """
         self._source = source
 
     def __call__(
@@ -82,6 +89,8 @@ class HyperBuilder:
 
     def build(self, hp: Any, input_shape: tuple[int, ...], n_classes: int) -> Any:
         """What KerasTuner would get for `hp`."""
+        if takes_facts(self._source):
+            return self._source(**self._facts(input_shape, n_classes))
         if not is_hypermodel(self._source):
             return self._source(hp)
         model = (
@@ -93,8 +102,8 @@ class HyperBuilder:
         return model.build(hp)
 
     def _facts(self, input_shape: tuple[int, ...], n_classes: int) -> dict[str, Any]:
-        """What the class can be told of the data: arguments of the usual names."""
-        facts = dict.fromkeys(_SHAPE_NAMES, input_shape) | dict.fromkeys(_CLASS_NAMES, n_classes)
+        """What can be told of the data: arguments of the usual names."""
+        facts = dict.fromkeys(SHAPE_NAMES, input_shape) | dict.fromkeys(CLASS_NAMES, n_classes)
         return {
             name: facts[name]
             for name in inspect.signature(self._source).parameters
@@ -112,7 +121,7 @@ class HyperBuilder:
 def builder_of(name: str) -> Builder | HyperBuilder:
     """The builder of model `name`. Raises InputError as `load_builder` does."""
     source: Any = load_builder(name)
-    if not takes_hp(source):
+    if not takes_hp(source) and not takes_facts(source):
         return Builder(source)
     if (
         is_hypermodel(source)

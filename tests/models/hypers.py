@@ -105,3 +105,18 @@ for_five_classes = Hyper((8, 8, 1), 5)
 for_larger_images = Hyper((9, 9, 1), 10)
 with_two_losses = Hyper((8, 8, 1), 10, loss={"dense": "mse", "other": "mse"})
 without_a_loss = Hyper((8, 8, 1), 10, loss=None)
+
+
+def plain() -> keras.Model:
+    """A function without hyperparameters, as many programs have one."""
+    model = keras.Sequential([layers.Flatten(), layers.Dense(10, activation="softmax")])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    return model
+
+
+def of_shape(input_shape: tuple[int, ...], num_classes: int, width: int = 6) -> keras.Model:
+    """A function of the data's facts, whose other arguments have defaults."""
+    model = keras.Sequential([keras.Input(input_shape), layers.Flatten(), layers.Dense(width)])
+    model.add(layers.Dense(num_classes, activation="softmax"))
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
+    return model

@@ -243,6 +243,13 @@ def test_what_can_not_be_measured_is_refused(objective: str, problem: str) -> No
         measure_of(objective_of(objective), Task.CLASSIFICATION, 2)
 
 
+@pytest.mark.parametrize("n_labels", [2, 3, 6, 12])
+def test_any_number_of_labels_can_be_measured_by_every_metric_of_labels(n_labels: int) -> None:
+    for name, metric in METRICS.items():
+        if Task.MULTILABEL in metric.tasks:
+            tried(objective_of(name), Task.MULTILABEL, n_labels)
+
+
 def test_objectives_are_tried_before_a_search() -> None:
     space = Space.from_dict(
         {
