@@ -11,7 +11,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint, entry_points
@@ -124,9 +124,16 @@ def takes_facts(source: object) -> bool:
     """
     if not inspect.isfunction(source) or _takes_params(source):
         return False
-    parameters = inspect.signature(source).parameters.values()
-    needed = {p.name for p in parameters if p.default is p.empty and p.kind not in _REST}
-    return needed <= {*SHAPE_NAMES, *CLASS_NAMES}
+    return needed(inspect.signature(source).parameters) <= {*SHAPE_NAMES, *CLASS_NAMES}
+
+
+def needed(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
+    """The names of those that have no default."""
+    return {
+        name
+        for name, parameter in parameters.items()
+        if parameter.default is parameter.empty and parameter.kind not in _REST
+    }
 
 
 def _takes_params(source: object) -> bool:
@@ -153,7 +160,9 @@ def _loaded(point: EntryPoint, contract: str, fits: Callable[[object], bool]) ->
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's module may raise whatever it likes
-        remedy = _hidden(point.module) or _missing(point) or "check the name and PYTHONPATH"
+        is_absent = isinstance(error, ImportError | AttributeError)
+        check = "check the name and PYTHONPATH" if is_absent else "mend the module"
+        remedy = _hidden(point.module) or _missing(point) or check
         raise InputError(f"{point.value} can't be imported ({_reason(error)}); {remedy}") from error
     if not fits(function):
         hidden = _hidden(point.module)

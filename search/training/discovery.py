@@ -108,6 +108,7 @@ def explore(question: Mapping[str, Any]) -> dict[str, Any]:
         "notices": [
             *exploration.notices,
             *([_fit_notice(builder.fit_of_users)] if builder.fit_of_users else []),
+            *([_default_notice(builder.unsearched)] if builder.unsearched else []),
         ],
     }
 
@@ -130,6 +131,11 @@ def _range_notices(hypers: Sequence[Hyper]) -> Iterator[str]:
                 f"trial 0 has the nearest {name} in its range: its default,"
                 f" {show(twins[0].default)}, is beyond it"
             )
+
+
+def _default_notice(names: Sequence[str]) -> str:
+    keep = "keeps its default" if len(names) == 1 else "keep their defaults"
+    return f"{', '.join(names)} {keep}: what is to be searched is asked of an argument hp"
 
 
 def _fit_notice(fit: Any) -> str:

@@ -20,6 +20,7 @@ from search.registry import (
     SHAPE_NAMES,
     is_hypermodel,
     load_builder,
+    needed,
     takes_facts,
     takes_hp,
 )
@@ -104,11 +105,21 @@ class HyperBuilder:
     def _facts(self, input_shape: tuple[int, ...], n_classes: int) -> dict[str, Any]:
         """What can be told of the data: arguments of the usual names."""
         facts = dict.fromkeys(SHAPE_NAMES, input_shape) | dict.fromkeys(CLASS_NAMES, n_classes)
-        return {
-            name: facts[name]
-            for name in inspect.signature(self._source).parameters
-            if name in facts
-        }
+        parameters = inspect.signature(self._source).parameters
+        if unknown := needed(parameters) - facts.keys():
+            rule = (
+                f"{self._source.__name__} needs {', '.join(sorted(unknown))}, which data don't say"
+            )
+            raise InputError(f"{rule}: make an instance in its module, and name that")
+        return {name: facts[name] for name in parameters if name in facts}
+
+    @property
+    def unsearched(self) -> list[str]:
+        """The arguments of a function without hyperparameters that keep their defaults."""
+        if not takes_facts(self._source):
+            return []
+        parameters = inspect.signature(self._source).parameters
+        return [name for name in parameters if name not in {*SHAPE_NAMES, *CLASS_NAMES}]
 
     @property
     def fit_of_users(self) -> Any:

@@ -120,3 +120,14 @@ def of_shape(input_shape: tuple[int, ...], num_classes: int, width: int = 6) -> 
     model.add(layers.Dense(num_classes, activation="softmax"))
     model.compile(optimizer="adam", loss="sparse_categorical_crossentropy")
     return model
+
+
+class Named(keras_tuner.HyperModel):
+    """A class that is made with what no data set says."""
+
+    def __init__(self, label: str) -> None:
+        super().__init__(label, tunable=True)
+
+    def build(self, hp: Any) -> keras.Model:
+        """As `tutorial`."""
+        return tutorial(hp)

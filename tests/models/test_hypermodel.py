@@ -256,16 +256,26 @@ def test_a_model_that_can_not_be_built_at_all_has_no_space() -> None:
         space_found("for_five_classes")
 
 
-@pytest.mark.parametrize(("name", "n_params"), [("plain", 650), ("of_shape", 65 * 6 + 7 * 10)])
+def test_a_class_that_needs_more_than_the_data_say_is_refused_with_what_to_do() -> None:
+    with pytest.raises(InputError, match=r"Named needs label, which data don't say: make an inst"):
+        builder_of(MODELS + "Named")({}, input_shape=SHAPE, n_classes=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "n_params", "notices"),
+    [("plain", 650, []), ("of_shape", 65 * 6 + 7 * 10, ["width keeps its default: "])],
+)
 def test_a_function_of_no_more_than_the_datas_facts_is_a_model_without_hyperparameters(
-    name: str, n_params: int
+    name: str, n_params: int, notices: list[str]
 ) -> None:
     builder = builder_of(f"tests.models.hypers:{name}")
     model = builder({"batch_size": 8}, input_shape=(8, 8, 1), n_classes=10)
     assert model.count_params() == n_params
     assert model.optimizer is not None
     question = {"model": f"tests.models.hypers:{name}", "input_shape": (8, 8, 1), "n_classes": 10}
-    assert explore(question | {"task": "classification"})["hyperparameters"] == []
+    answer = explore(question | {"task": "classification"})
+    assert answer["hyperparameters"] == []
+    assert [notice[:25] for notice in answer["notices"]] == notices
 
 
 def test_a_function_that_is_neither_ours_nor_for_keras_tuner_is_refused(
