@@ -113,7 +113,9 @@ def is_over(checked: Checked) -> bool:
 
 
 def changes_nothing(plan: Plan, storage: LedgerStorage) -> bool:
-    """Whether all that `plan` asks for was done before: the same study, all of its trials ended."""
+    """Whether all that `plan` asks for was done before: the same study, all of its trials ended,
+    and not all in vain.
+    """
     stored = stored_spec(storage, plan.spec.name)
     kept = places(storage).get(plan.spec.name)
     if stored is None or kept is None or stored.n_trials < plan.spec.n_trials:
@@ -124,7 +126,9 @@ def changes_nothing(plan: Plan, storage: LedgerStorage) -> bool:
     if stored.model_copy(update=free) != plan.spec.model_copy(update=free):
         return False
     trials = read_study(storage, plan.spec.name).trials
-    return len(trials) >= stored.n_trials and all(trial.state.is_final for trial in trials)
+    has_value = any(trial.value is not None for trial in trials)
+    is_whole = len(trials) >= stored.n_trials and all(trial.state.is_final for trial in trials)
+    return has_value and is_whole
 
 
 def _usable_space(checked: Checked) -> tuple[Space, list[str]]:
