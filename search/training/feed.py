@@ -41,9 +41,13 @@ def rows_of(images: Images, rows: NDArray[np.int64]) -> NDArray[Any]:
     is_long = images.dtype.itemsize * math.prod(images.shape) > CHUNK_BYTES
     if is_long and isinstance(images, np.memmap) and isinstance(file, mmap.mmap):
         size = images.strides[0]
+        file.madvise(mmap.MADV_RANDOM)
         for begin in (images.offset + rows * size).tolist():
             page = begin - begin % mmap.PAGESIZE
             file.madvise(mmap.MADV_WILLNEED, page, begin + size - page)
+        chosen = np.asarray(images[rows])
+        file.madvise(mmap.MADV_NORMAL)
+        return chosen
     return np.asarray(images[rows])
 
 

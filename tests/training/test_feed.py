@@ -224,9 +224,14 @@ def test_of_a_long_mapped_array_the_rows_are_read_and_not_what_is_around_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, ...]
 ) -> None:
     asked: list[tuple[int, int]] = []
+    kinds: list[int] = []
 
     class Watched(mmap.mmap):
-        def madvise(self, option: int, start: int = 0, length: int = 0) -> None:
+        def madvise(self, option: int, start: int = 0, length: int | None = None) -> None:
+            if length is None:
+                super().madvise(option)
+                kinds.append(option)
+                return
             super().madvise(option, start, length)
             asked.append((start, start + length))
 
@@ -236,7 +241,7 @@ def test_of_a_long_mapped_array_the_rows_are_read_and_not_what_is_around_them(
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     rows = np.array([49, 0, 7, 7])
     np.testing.assert_array_equal(rows_of(mapped, rows), whole[rows])
-    assert not asked  # all of it is no more than is handed over at once
+    assert not asked + kinds  # all of it is no more than is handed over at once
     monkeypatch.setattr(feed, "CHUNK_BYTES", 100)
     np.testing.assert_array_equal(rows_of(mapped, rows), whole[rows])
     joined = Joined([mapped, mapped])
@@ -245,3 +250,5 @@ def test_of_a_long_mapped_array_the_rows_are_read_and_not_what_is_around_them(
     for (start, end), begin in zip(asked, [*begins, *begins], strict=True):
         assert begin - mmap.PAGESIZE < start <= begin
         assert end == begin + whole[0].nbytes
+    # Or the kernel would read ahead of each row.
+    assert kinds == [mmap.MADV_RANDOM, mmap.MADV_NORMAL] * 3
