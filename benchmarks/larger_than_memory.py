@@ -8,8 +8,6 @@ its processes, and compares every epoch's values and test scores. Exits 1 if any
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import threading
@@ -18,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import psutil
+from killed import run_killed
 from numpy.lib.format import open_memmap
 
 from search.study.storage.read import open_library, read_study
@@ -97,25 +95,9 @@ def run(data: Path, home: Path, kill_after: float | None, most_kills: int) -> in
     words = f"study dense {data} --space {space} --name large --n-trials 2 --finalists 1"
     flags = "--n-replicates 2 --workers 1 --threads 1 --seed 7 --tracker none --quiet"
     command = [sys.executable, "-c", "from search.cli import main; main()"]
-    n_kills = 0
-    while True:
-        process = subprocess.Popen(
-            [*command, *words.split(), *flags.split()],
-            env=os.environ | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url_of(home)},
-            stdout=subprocess.DEVNULL,
-        )
-        try:
-            code = process.wait(kill_after if n_kills < most_kills else None)
-        except subprocess.TimeoutExpired:
-            n_kills += 1
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.send_signal(signal.SIGKILL)
-            process.kill()
-            process.wait()
-            continue
-        if code:
-            sys.exit(f"the study ended with exit code {code}")
-        return n_kills
+    env = os.environ | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url_of(home)}
+    command += [*words.split(), *flags.split()]
+    return run_killed(command, env, every_s=kill_after, most=most_kills)
 
 
 def url_of(home: Path) -> str:

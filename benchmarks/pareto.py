@@ -25,7 +25,7 @@ from search.lab.simulation.lcbench import LCBench
 from search.objectives import objectives_of
 from search.records import Ending, Epoch, State, TrialRecord
 from search.strategies import Decision, make_strategy
-from search.strategies.front import hypervolume
+from search.strategies.front import hypervolume, nondominated
 from search.strategies.optuna_trials import suggest
 
 TASKS = ("7593", "34539", "126025", "126029", "167104", "167149", "168329", "168908")
@@ -139,14 +139,8 @@ class Yardstick:
             )
             for accuracy, seconds in points
         ]
-        return hypervolume(_front(np.array(rows))) / self._whole
-
-
-def _front(points: Any) -> Any:
-    """The front of two objectives, by one pass."""
-    ordered = points[np.lexsort((-points[:, 1], -points[:, 0]))]
-    best = np.maximum.accumulate(np.append(-np.inf, ordered[:-1, 1]))
-    return ordered[ordered[:, 1] > best]
+        scaled = np.array(rows)
+        return hypervolume(scaled[nondominated(scaled)]) / self._whole
 
 
 def main() -> None:

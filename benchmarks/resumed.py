@@ -6,13 +6,11 @@ One worker, one seed, digits. Prints what differs, trial by trial, and exits 1 i
 
 import argparse
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import psutil
+from killed import run_killed
 
 from search.records import TrialRecord
 from search.study.storage.read import open_library, read_study
@@ -50,26 +48,9 @@ def run(
 ) -> tuple[list[TrialRecord], int]:
     """The trials of the study in `home`, and how often it was killed."""
     url = f"sqlite:///{home}/studies.db"
-    n_kills = 0
-    while True:
-        process = subprocess.Popen(
-            command(arguments),
-            env=os.environ | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url},
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(kill_every if kill_every and n_kills < MOST_KILLS else None)
-        except subprocess.TimeoutExpired:
-            n_kills += 1
-            for child in psutil.Process(process.pid).children(recursive=True):
-                child.send_signal(signal.SIGKILL)
-            process.kill()
-            process.wait()
-            continue
-        if code:
-            sys.exit(f"the study ended with exit code {code}")
-        return list(read_study(open_library(url), "resumed").trials), n_kills
+    env = os.environ | {"GRIDLESS_HOME": str(home), "GRIDLESS_STORAGE": url}
+    n_kills = run_killed(command(arguments), env, every_s=kill_every or None, most=MOST_KILLS)
+    return list(read_study(open_library(url), "resumed").trials), n_kills
 
 
 def facts(trial: TrialRecord) -> tuple[object, ...]:

@@ -257,11 +257,14 @@ class TrialRecord:
     @property
     def scores(self) -> tuple[float, ...] | None:
         """A score for each objective, of which more is better; None unless all are known."""
-        objectives = (self.objective, *self.others)
-        values = [self.value_of(objective) for objective in objectives]
-        if any(value is None for value in values):
-            return None
-        return tuple(o.score(v or 0.0) for o, v in zip(objectives, values, strict=True))
+        scores = [self.score_of(objective) for objective in (self.objective, *self.others)]
+        measured = [score for score in scores if score is not None]
+        return tuple(measured) if len(measured) == len(scores) else None
+
+    def score_of(self, objective: Objective) -> float | None:
+        """`value_of` as a number of which more is better."""
+        value = self.value_of(objective)
+        return None if value is None else objective.score(value)
 
     @property
     def broken(self) -> tuple[str, ...]:
@@ -453,8 +456,7 @@ def rank_key(trial: TrialRecord) -> tuple[float, ...]:
     """What trials are sorted by, the best first: the score, among equals the scores by the study's
     other objectives, and the number.
     """
-    values = [(objective, trial.value_of(objective)) for objective in trial.others]
-    scores = [None if value is None else objective.score(value) for objective, value in values]
+    scores = map(trial.score_of, trial.others)
     return (*(_descending(score) for score in (trial.score, *scores)), trial.number)
 
 

@@ -1,7 +1,7 @@
 """Values as people read them: percent, points, durations and parameter values."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from search.records import Objective
@@ -76,6 +76,11 @@ def plotted(objective: Objective, value: float | None) -> float:
     if value is None:
         return math.nan
     return 100 * value if objective.is_fraction else value
+
+
+def titles(first: Objective, others: Iterable[Objective]) -> str:
+    """What is searched for at once: `accuracy, log loss and parameters`."""
+    return listing([first.title, *(other.title for other in others)])
 
 
 def sentence_case(objective: Objective) -> str:

@@ -112,23 +112,16 @@ def is_over(checked: Checked) -> bool:
     )
 
 
-def changes_nothing(plan: Plan, storage: LedgerStorage) -> bool:
-    """Whether all that `plan` asks for was done before: the same study, all of its trials ended,
-    and not all in vain.
+def changes_nothing(plan: Plan, ledger: Ledger, trackers: tuple[str, ...]) -> bool:
+    """Whether `plan` is the study of `ledger`, which is brought to `trackers`, as it is stored, and
+    asks for no more trials than that has.
     """
-    stored = stored_spec(storage, plan.spec.name)
-    kept = places(storage).get(plan.spec.name)
-    if stored is None or kept is None or stored.n_trials < plan.spec.n_trials:
-        return False
-    if plan.trackers not in {None, kept.trackers} or not study_file(plan.spec.name).exists():
+    stored = ledger.spec
+    if stored.n_trials < plan.spec.n_trials or not study_file(ledger.name).exists():
         return False
     free = dict.fromkeys(("workers", "threads", "n_trials"))
-    if stored.model_copy(update=free) != plan.spec.model_copy(update=free):
-        return False
-    trials = read_study(storage, plan.spec.name).trials
-    has_value = any(trial.value is not None for trial in trials)
-    is_whole = len(trials) >= stored.n_trials and all(trial.state.is_final for trial in trials)
-    return has_value and is_whole
+    is_same = stored.model_copy(update=free) == plan.spec.model_copy(update=free)
+    return is_same and plan.trackers in {None, trackers}
 
 
 def _usable_space(checked: Checked) -> tuple[Space, list[str]]:

@@ -226,8 +226,8 @@ def _finalist(
 def _other(replicates: Sequence[TrialRecord], objective: Objective) -> Interval | None:
     """The mean of another objective over those that are scored: of the test set, or a fact."""
     values = [t.final_value_of(objective) for t, _, _ in _scored(replicates)]
-    known = [value for value in values if value is not None]
-    return mean_interval(known, is_fraction=objective.is_fraction) if known else None
+    measured = [value for value in values if value is not None]
+    return mean_interval(measured, is_fraction=objective.is_fraction) if measured else None
 
 
 def _accuracy(replicates: Sequence[TrialRecord]) -> Interval | None:

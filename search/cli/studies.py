@@ -122,16 +122,21 @@ def _show_done(checked: "Checked", say: Callable[[str], None], options: StudyOpt
     """
     from search.actions.plan_study import changes_nothing, make_plan
     from search.report.study_report import written_report
-    from search.study.storage.queue import places
+    from search.study.storage.ledger import Ledger
     from search.tracking.trackers import is_brought
 
     plan = make_plan(checked, lambda _: None)
     name, storage = plan.spec.name, checked.storage
-    if not changes_nothing(plan, storage):
+    ledger = Ledger(storage, name)
+    trackers = ledger.place().trackers
+    if trackers is None or not changes_nothing(plan, ledger, trackers):
         return None
-    trackers = places(storage)[name].trackers
     result = written_report(storage, name, plan.folder)
-    if result is None or trackers is None or not is_brought(name, trackers, storage):
+    if result is None or not is_brought(name, trackers, storage):
+        return None
+    trials = result.study.trials
+    is_whole = len(trials) >= ledger.spec.n_trials and all(t.state.is_final for t in trials)
+    if not is_whole or not any(trial.value is not None for trial in trials):
         return None
     for notice in plan.notices:
         say(f"note: {notice}")

@@ -38,9 +38,11 @@ def spread_of(trials: Sequence[TrialRecord]) -> list[TrialRecord]:
 
 def nondominated(points: Floats) -> NDArray[np.bool_]:
     """Which `points` (n, n_objectives), of which more is better, no other one beats."""
-    is_on = np.ones(len(points), dtype=bool)
-    for i, point in enumerate(points):
-        beats = (points >= point).all(axis=1) & (points > point).any(axis=1)
+    is_on = np.zeros(len(points), dtype=bool)
+    # What beats a point comes before it in this order, and so does one of the front that does.
+    for i in np.lexsort(-points.T[::-1]):
+        front = points[is_on]
+        beats = (front >= points[i]).all(axis=1) & (front > points[i]).any(axis=1)
         is_on[i] = not beats.any()
     return is_on
 

@@ -81,10 +81,10 @@ def together(trials: Sequence[TrialRecord], weights: Floats) -> list[TrialRecord
     if not shown:
         return [_as_one(trial, np.empty(0)) for trial in trials]
     ends = np.array([np.where(np.isfinite(c), c, -np.inf).max(axis=0) for c in shown])
-    known = [column[np.isfinite(column)] for column in ends.T]
-    best = np.array([column.max() if len(column) else 0.0 for column in known])
-    low = np.array([np.quantile(column, _FLAT) if len(column) else 0.0 for column in known])
-    middle = np.array([np.median(column) if len(column) else 0.0 for column in known])
+    finite = [column[np.isfinite(column)] for column in ends.T]
+    best = np.array([column.max() if len(column) else 0.0 for column in finite])
+    low = np.array([np.quantile(column, _FLAT) if len(column) else 0.0 for column in finite])
+    middle = np.array([np.median(column) if len(column) else 0.0 for column in finite])
     spread = np.where(best > low, best - low, 1.0)
     made = []
     for trial, curve in zip(trials, curves, strict=True):

@@ -10,7 +10,7 @@ from typing import Any
 from search.errors import InputError, StudyError
 from search.secret import without_secrets
 from search.training.memory import address_space_note
-from search.training.remembered import recall, remember
+from search.training.remembered import answer_file, recall, remember
 
 MARK = "gridless-answer:"
 """What the line of output begins with that holds the answer."""
@@ -21,8 +21,9 @@ def ask(question: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises InputError with its problems, StudyError when it breaks.
     """
-    if remembered := recall(question):
-        return remembered
+    file = answer_file(question)
+    if file and (kept := recall(file)):
+        return kept
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
     variables = without_secrets(os.environ) | quiet
     done = subprocess.run(
@@ -40,5 +41,6 @@ def ask(question: Mapping[str, Any]) -> dict[str, Any]:
     answer: dict[str, Any] = json.loads(lines[-1].removeprefix(MARK))
     if "problems" in answer:
         raise InputError(answer["problems"])
-    remember(question, answer)
+    if file:
+        remember(file, answer)
     return answer

@@ -67,7 +67,7 @@ class OwnLog:
         self._n_classes = n_classes
         self._outputs = outputs
         self._weights = model.trainable_variables
-        own = own_metrics(model)
+        compiled = own_metrics(model)
         # What was predicted already need not be predicted again: a network that only passes it on.
         self._passing = keras.Sequential(
             [
@@ -79,8 +79,8 @@ class OwnLog:
             loss=matching(only_loss(model.loss), outputs)
             if self._takes_rows
             else matching(loss, outputs),
-            metrics=own.metrics,
-            weighted_metrics=own.weighted,
+            metrics=compiled.metrics,
+            weighted_metrics=compiled.weighted,
             jit_compile=False,
         )
 

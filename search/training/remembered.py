@@ -29,11 +29,8 @@ _OF_KERAS = ("KERAS_BACKEND", "KERAS_HOME", "TF_USE_LEGACY_KERAS", "TF_ENABLE_ON
 Question = Mapping[str, Any]
 
 
-def recall(question: Question) -> dict[str, Any] | None:
-    """What was answered to `question`, if nothing has changed since."""
-    file = _file(question)
-    if file is None:
-        return None
+def recall(file: Path) -> dict[str, Any] | None:
+    """The answer kept in `file`; None without one."""
     with suppress(OSError, ValueError):
         answer = json.loads(file.read_text(encoding="utf-8"))
         file.touch()  # it is of use
@@ -41,11 +38,8 @@ def recall(question: Question) -> dict[str, Any] | None:
     return None
 
 
-def remember(question: Question, answer: Mapping[str, Any]) -> None:
-    """Keep the `answer` to `question`, where it depends on nothing else."""
-    file = _file(question)
-    if file is None:
-        return
+def remember(file: Path, answer: Mapping[str, Any]) -> None:
+    """Keep the `answer` in `file`."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(answer))
@@ -56,8 +50,12 @@ def remember(question: Question, answer: Mapping[str, Any]) -> None:
         logger.debug("the answer can't be kept: %s", error)
 
 
-def _file(question: Question) -> Path | None:
-    """Where the answer is kept; None for a question about files, or about starting weights."""
+def answer_file(question: Question) -> Path | None:
+    """Where the answer to `question` is kept as long as nothing changes; None for a question about
+    files, or about starting weights.
+
+    To be asked before the question is put: code may change while it is answered.
+    """
     models = list(_models(question))
     if not models or _loads_weights(question):
         return None

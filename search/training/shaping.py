@@ -42,12 +42,12 @@ def fitted(
     else:
         loss_of_columns(model.loss, 1 if is_one else n_classes)
     if ready is not model:
-        own = own_metrics(model)
+        compiled = own_metrics(model)
         ready.compile(
             optimizer=model.optimizer,
             loss=model.loss,
-            metrics=own.metrics,
-            weighted_metrics=own.weighted,
+            metrics=compiled.metrics,
+            weighted_metrics=compiled.weighted,
         )
     return ready
 

@@ -20,7 +20,7 @@ from search.report.charts.chart import (
     thinned_note,
 )
 from search.report.charts.style import BEST, REFERENCE, STATES, figure, value_window
-from search.words import axis_title, count, listing, per_cent, plotted, value_text
+from search.words import axis_title, count, per_cent, plotted, titles, value_text
 
 _WIDE = 10.0
 """The axis of a fact is logarithmic where its values span more than this."""
@@ -34,7 +34,7 @@ def front_chart(study: StudyRecord, judgement: Judgement | None) -> Chart | None
     first = study.objective
     valued = [t for t in started_trials(study) if has_rank(t) and t.scores is not None]
     members = [t for t in valued if t.number in numbers]
-    title = f"Pareto front: {listing([first.title, *(o.title for o in study.others)])}"
+    title = f"Pareto front: {titles(first, study.others)}"
     if not members:
         return Chart("front", title, "", (), "No trial is known by all objectives yet.")
     shown = thin(valued, N_POINTS, members)
@@ -67,8 +67,8 @@ def _test_values(judgement: Judgement | None) -> list[float]:
     """What the vertical axis must reach."""
     intervals = [row.interval for row in judgement.rows if row.interval] if judgement else []
     ends = [(i.low, i.mean, i.high) for i in intervals]
-    known = [end for end in chain.from_iterable(ends) if end is not None]
-    return [plotted(judgement.objective, end) for end in known] if judgement else []
+    finite = [end for end in chain.from_iterable(ends) if end is not None]
+    return [plotted(judgement.objective, end) for end in finite] if judgement else []
 
 
 def _panel(

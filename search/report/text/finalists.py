@@ -14,6 +14,7 @@ from search.words import (
     percent,
     side,
     signed_text,
+    titles,
     unit,
     value_text,
 )
@@ -245,8 +246,7 @@ def _front(judgement: Judgement) -> list[str]:
     if len(scored) < 2:
         return []
     beaten = judgement.beaten
-    titles = listing([judgement.objective.title, *(other.title for other in judgement.others)])
-    text = f"Of {len(scored)} finalists by {titles}"
+    text = f"Of {len(scored)} finalists by {titles(judgement.objective, judgement.others)}"
     if not beaten:
         return [f"{text}, no one’s means on the test set are beaten by another’s in all of these."]
     be = "is" if len(beaten) == 1 else "are"

@@ -11,9 +11,9 @@ from search.report.text.wall_clock import clocks
 from search.words import (
     difference_text,
     duration,
-    listing,
     number_text,
     signed_text,
+    titles,
     unit,
     value_text,
 )
@@ -61,8 +61,8 @@ def _front(contents: Contents) -> list[Tile]:
     members = front(study)
     if members is None:
         return []
-    titles = listing([study.objective.title, *(other.title for other in study.others)])
-    return [Tile("trials on the front", f"{len(members):,}", f"by {titles}")]
+    note = f"by {titles(study.objective, study.others)}"
+    return [Tile("trials on the front", f"{len(members):,}", note)]
 
 
 def _scores(contents: Contents) -> list[Tile]:

@@ -30,6 +30,7 @@ from search.words import (
     percent,
     show,
     side,
+    titles,
     value_text,
 )
 
@@ -162,11 +163,11 @@ def _front(study: StudyRecord) -> list[str]:
     if not numbers:
         return []
     members = [str(t.number) for t in ranking(study) if t.number in numbers]
-    titles = listing([study.objective.title, *(other.title for other in study.others)])
+    goal = titles(study.objective, study.others)
     named = f"{listing(members[:_N_NAMED])}{' …' if len(members) > _N_NAMED else ''}"
     if len(members) == 1:
-        return [f"Trial {named} is best by {titles} at once: the front has no other."]
-    return [f"On the front of {titles} are {count(len(members), 'trial')}: {named}."]
+        return [f"Trial {named} is best by {goal} at once: the front has no other."]
+    return [f"On the front of {goal} are {count(len(members), 'trial')}: {named}."]
 
 
 def _broken(study: StudyRecord) -> list[str]:
