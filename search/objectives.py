@@ -248,9 +248,10 @@ def objective_problem(objective: Objective, task: Task, n_classes: int) -> str |
     """Why nothing of `task` can be searched for `objective`, as a sentence; None if it can.
 
     Nothing is said of `val_…` and of functions: the network, or a call, shows whether they fit.
+    Facts of networks are measured of every task.
     """
     name = objective.name
-    if is_function(name) or name.startswith("val_"):
+    if objective.is_fact or is_function(name) or name.startswith("val_"):
         return None
     metric = METRICS.get(name)
     if metric is not None:

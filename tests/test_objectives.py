@@ -159,6 +159,7 @@ def test_a_trial_is_worth_its_best_epoch_by_its_studys_objective() -> None:
         ("rmse", Task.REGRESSION, 1, None),
         ("auc", Task.CLASSIFICATION, 10, None),
         ("val_loss", Task.REGRESSION, 1, None),
+        ("n_params", Task.REGRESSION, 1, None),
         ("my.metrics:cost:min", Task.REGRESSION, 1, None),
         ("top_5_accuracy", Task.CLASSIFICATION, 6, None),
         ("top_5_accuracy", Task.CLASSIFICATION, 5, "1 for 5 classes"),

@@ -88,9 +88,9 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
         raise InputError(f"NAME: {name!r}: {problem}")
-    problems = [_objective_problem(settings, data), _weights_problem(space, data)]
-    if mistakes := [problem for problem in problems if problem]:
-        raise InputError(mistakes)
+    problems = [*_objective_problems(settings, data), *_weights_problems(space, data)]
+    if problems:
+        raise InputError(problems)
     prepared = prepare(
         data, seed=settings.seed, validation_fraction=settings.validation_fraction, cache=cache()
     )
@@ -99,19 +99,19 @@ def check(request: Request, say: Callable[[str], None]) -> Checked:
     return Checked(*facts, discovery.notices, data.target_range)
 
 
-def _weights_problem(space: Space, data: Dataset) -> str | None:
+def _weights_problems(space: Space, data: Dataset) -> list[str]:
     param = space.params.get("class_weight")
     if param is None or "balanced" not in ends(param) or data.task is Task.CLASSIFICATION:
-        return None
+        return []
     rule = f"class_weight: balanced is for examples of one class each; {data.name} is {data.task}"
-    return f"{rule}: leave it out"
+    return [f"{rule}: leave it out"]
 
 
-def _objective_problem(settings: Settings, data: Dataset) -> str | None:
+def _objective_problems(settings: Settings, data: Dataset) -> list[str]:
     """Why what is searched for can't be measured on `data`, as far as that shows."""
-    for text in settings.objective:
-        return objective_problem(objective_of(text), data.task, data.n_classes)
-    return None
+    objectives = map(objective_of, settings.objective)
+    problems = [objective_problem(each, data.task, data.n_classes) for each in objectives]
+    return [problem for problem in problems if problem]
 
 
 def _check_parts(

@@ -36,12 +36,12 @@ def finalists_words(spec: "StudySpec") -> str:
         return "none are trained again: no test accuracy, and no gain over the baseline is claimed"
     if not spec.has_test:
         return "the best setting is trained again once on all examples, for its network"
-    best = "the best setting" if rule.finalists == 1 else f"the {rule.finalists} best settings"
+    front = " of the front" if len(spec.objective) > 1 else ""
+    best = f"the {rule.finalists} best settings{front}"
+    if rule.finalists == 1:
+        best = f"the best setting{front}"
     if rule.finalists is None:
-        best = "as many of the best settings as take about as long again as the search"
-    if len(spec.objective) > 1:
-        best = best.replace("the best setting", "the best setting of the front")
-        best = best.replace("best settings", "best settings of the front")
+        best = f"as many of the best settings{front} as take about as long again as the search"
     epochs = f" for its {count(rule.baseline_epochs, 'epoch')}" if rule.baseline_epochs else ""
     return f"{best}, and the baseline{epochs}: {count(rule.n_replicates, 'fresh seed')} each"
 

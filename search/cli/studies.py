@@ -199,8 +199,10 @@ def _search(
 
 
 def _goal(spec: "StudySpec") -> str:
-    objective = spec.first_objective
-    return f"the {'largest' if objective.is_maximized else 'smallest'} {objective.title}"
+    from search.words import extreme, listing
+
+    objectives = (spec.goal.objective, *spec.goal.others)
+    return listing([f"the {extreme(each)} {each.title}" for each in objectives])
 
 
 def _describe(plan: "Plan", *, on_queue: bool = False) -> str:

@@ -52,6 +52,14 @@ def test_all_mistakes_are_told_at_once_with_the_nearest_right_name(fails) -> Non
         assert part in err
 
 
+def test_each_objective_that_does_not_measure_the_task_is_named(fails) -> None:  # type: ignore[no-untyped-def]
+    objectives = ("accuracy", "mae", "n_params", "r2")
+    flags = [word for name in objectives for word in ("--objective", name)]
+    err = fails("study", "mlp", "digits", *flags)
+    assert "mae does not measure classification" in err
+    assert "r2 does not measure classification" in err
+
+
 @pytest.mark.parametrize("value", ["0", "-3", "x", "1.5", ""])
 def test_n_trials_must_be_a_whole_number_from_1(fails, value: str) -> None:  # type: ignore[no-untyped-def]
     assert "n_trials" in fails("study", "mlp", "digits", "--n-trials", value)
