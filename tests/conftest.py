@@ -3,6 +3,7 @@
 import gc
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
@@ -55,8 +56,12 @@ SLOW = {
 
 
 def pytest_configure() -> None:
-    """Import the tests without the garbage collector, which takes a quarter of TensorFlow's import."""
+    """Import the tests without the garbage collector, which takes a quarter of TensorFlow's import.
+
+    And hear Ctrl-C: what a shell starts with `&` ignores it, and so would the commands under test.
+    """
     gc.disable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish() -> None:

@@ -133,9 +133,7 @@ def mlflow_runs(home: Path, name: str) -> dict[str, int]:
 
 def test_whatever_ends_a_study_the_same_command_goes_on_from_the_last_epoch(own_home: Path) -> None:
     """A worker that is killed, a Ctrl-C and a power cut, one after the other."""
-    # Long enough for a machine that is busy with other things, too.
-    long = (*SLOW, "--fix", "epochs=20", "--epochs", "20")
-    command = ("study", "mlp", "digits", "--n-trials", "2", "--workers", "1", "--no-mlflow", *long)
+    command = ("study", "mlp", "digits", "--n-trials", "2", "--workers", "1", "--no-mlflow", *SLOW)
     process = start(*command)
     wait_for(lambda: epochs_stored(own_home, "mlp-digits") >= 1, process)
     [worker] = workers_of(process.pid)
