@@ -6,6 +6,7 @@ Those that scikit-learn has are measured by scikit-learn, which is imported once
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import EntryPoint
 from typing import Any
 
 import numpy as np
@@ -308,6 +309,8 @@ def _direction(name: str) -> bool | None:
         return METRICS[name].is_maximized
     if name in OF_NETWORKS:
         return False
+    if is_function(name) and not EntryPoint.pattern.fullmatch(name):
+        raise InputError(f"objective: {name!r} must be written as package.module:function")
     if is_function(name) or (name.startswith("val_") and name not in _LOGGED):
         return None
     if name in OF_KERAS or name in _LOGGED:

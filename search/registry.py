@@ -87,9 +87,7 @@ def load_loader(name: str) -> Callable[[], Any]:
 
 def load_function(name: str) -> Callable[..., Any]:
     """The function `package.module:function` of two arguments. Raises as `load_builder`."""
-    if not EntryPoint.pattern.fullmatch(name):
-        raise InputError(f"objective: {name!r} must be written as package.module:function")
-    point = EntryPoint(name, name, _OBJECTIVES)
+    point = EntryPoint("objective", name, _OBJECTIVES)
     return _loaded(point, _MEASURE, lambda source: _fits(source, 2, ()))
 
 
@@ -154,6 +152,7 @@ def _load(
 
 
 def _loaded(point: EntryPoint, contract: str, fits: Callable[[object], bool]) -> Callable[..., Any]:
+    called = point.value if point.name == point.value else f"{point.name}: {point.value}"
     try:
         with _importing():
             function = point.load()
@@ -163,11 +162,10 @@ def _loaded(point: EntryPoint, contract: str, fits: Callable[[object], bool]) ->
         is_absent = isinstance(error, ImportError | AttributeError)
         check = "check the name and PYTHONPATH" if is_absent else "mend the module"
         remedy = _hidden(point.module) or _missing(point) or check
-        raise InputError(f"{point.value} can't be imported ({_reason(error)}); {remedy}") from error
+        raise InputError(f"{called} can't be imported ({_reason(error)}); {remedy}") from error
     if not fits(function):
         hidden = _hidden(point.module)
-        name = "" if point.name == point.value else f"{point.name}: "
-        rule = f"{name}{point.value} must be callable as {contract}"
+        rule = f"{called} must be callable as {contract}"
         raise InputError(f"{rule}; {hidden}" if hidden else rule)
     return function  # type: ignore[no-any-return]
 

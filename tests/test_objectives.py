@@ -121,6 +121,7 @@ def test_an_objective_is_known_by_its_name(
         ("log_loss:max", "log_loss is made smaller, not :max"),
         ("my.module:cost", "write my.module:cost:max or my.module:cost:min"),
         ("val_cost", "write val_cost:max or val_cost:min"),
+        ("my.module:cost:of:max", "'my.module:cost:of' must be written as package.module:function"),
         ("", "is not known"),
     ],
 )

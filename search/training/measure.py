@@ -94,8 +94,8 @@ def tried(objective: Objective, task: Task, n_classes: int) -> None:
     try:
         measure_of(objective, task, n_classes)(y_true, y_pred.astype(np.float32))
     except TrialError as error:
-        rule = f"objective: {objective.name} can't measure {n} made-up predictions: {error.reason}"
-        raise InputError(rule) from error
+        what = error.reason.removeprefix("objective ")
+        raise InputError(f"objective: of {n} made-up predictions, {what}") from error
 
 
 def _checked(measure: Callable[[Truth, Floats], Any], name: str) -> Measure:

@@ -226,15 +226,21 @@ def test_a_function_that_gives_no_number_says_so_with_its_line(function: str, re
     with pytest.raises(TrialError) as raised:
         measure_of(objective, Task.CLASSIFICATION, 2)(TWO, OF_TWO)
     assert function in raised.value.reason
-    with pytest.raises(InputError, match=reason):
+    with pytest.raises(InputError, match=reason) as refused:
         tried(objective, Task.CLASSIFICATION, 2)
+    [problem] = refused.value.problems
+    assert problem.startswith("objective: of 16 made-up predictions, ")
+    assert problem.count(objective.name) == 1
 
 
 @pytest.mark.parametrize(
     ("objective", "problem"),
     [
-        (HERE + "missing:max", "can't be imported"),
-        (HERE + "of_one:max", r"must be callable as function\(y_true, y_pred\)"),
+        (HERE + "missing:max", f"^objective: {HERE}missing can't be imported"),
+        (
+            HERE + "of_one:max",
+            f"^objective: {HERE}of_one " r"must be callable as function\(y_true, y_pred\)",
+        ),
         ("mean_io_u", "can't be made by its name alone"),
     ],
 )
