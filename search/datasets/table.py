@@ -19,8 +19,8 @@ from search.datasets.dataset import Array, Columns, Dataset, from_arrays
 from search.datasets.examples import some
 from search.datasets.options import Options
 from search.datasets.table_columns import column_problems
-from search.datasets.table_file import doubled, read
-from search.datasets.table_split import split_rows
+from search.datasets.table_file import read, undoubled
+from search.datasets.table_split import Split, drawn_split, split_by_columns
 from search.errors import InputError
 from search.records import Task
 from search.registry import nearest
@@ -58,18 +58,12 @@ def from_frame(
     Raises InputError with all columns that can't be used: absent, of dates, of missing values.
     """
     place = place or name
-    labels = _label_columns(frame, options, place)
-    problems = column_problems(frame, labels, [c for c in (options.group, options.time) if c])
-    if 0 < len(frame) < _LEAST_ROWS:
-        rule = f"it has {len(frame)} of the {_LEAST_ROWS} rows that a table needs at least"
-        problems.append(f"{rule}: one each to train, to validate and to test on; add some")
-    if problems:
-        raise InputError([f"{place}: {problem}" for problem in problems])
+    labels, split = _checked(frame, options, place)
     targets = frame[labels[0]] if len(labels) == 1 else frame[labels]
     task = options.task or _task_of(targets, place)
     try:
         _check_numbers(frame[labels], task)
-        parts, others = split_rows(frame, targets, task, group=options.group, time=options.time)
+        parts, others = split or (drawn_split(targets, task), [])
         features = frame.drop(columns=[*labels, *others])
         columns = _columns(features, parts["train"])
         examples, strange = numbers_of(features, columns)
@@ -86,27 +80,43 @@ def from_frame(
     return replace(data, columns=columns)
 
 
-def _label_columns(frame: pd.DataFrame, options: Options, place: str) -> list[str]:
-    """The columns to predict. Raises InputError for columns that are not there."""
-    columns = list(frame.columns)
+def _checked(frame: pd.DataFrame, options: Options, place: str) -> tuple[list[str], Split | None]:
+    """The columns to predict, and how columns split the rows. Raises InputError with all that is
+    wrong with either and with the columns.
+    """
+    frame, problems = undoubled(frame)
+    labels, mistakes = _label_columns(list(frame.columns), options)
+    group, time = (c if c in frame else None for c in (options.group, options.time))
+    problems += [*mistakes, *column_problems(frame, labels, [c for c in (group, time) if c])]
+    if 0 < len(frame) < _LEAST_ROWS:
+        rule = f"it has {len(frame)} of the {_LEAST_ROWS} rows that a table needs at least"
+        problems.append(f"{rule}: one each to train, to validate and to test on; add some")
+    try:
+        split = split_by_columns(frame, group=group, time=time)
+    except InputError as error:
+        problems += error.problems
+    if problems:
+        raise InputError([f"{place}: {problem}" for problem in problems])
+    return labels, split
+
+
+def _label_columns(columns: Sequence[str], options: Options) -> tuple[list[str], list[str]]:
+    """The columns to predict, and what is wrong with the `options`, a sentence each."""
+    labels, problems = [], []
     if options.label is None:
-        raise InputError(
-            f"{place}: which column is to be predicted? give --label NAME, one of {some(columns)}"
-        )
-    labels = [options.label]
-    if options.label not in columns and "," in options.label:
+        rule = "which column is to be predicted?"
+        problems.append(f"{rule} give --label NAME, one of {some(columns)}")
+    elif options.label not in columns and "," in options.label:
         labels = [label.strip() for label in options.label.split(",")]
+    else:
+        labels = [options.label]
     asked = {"--group": options.group, "--time": options.time}
-    problems = []
     for flag, column in [*(("--label", label) for label in labels), *asked.items()]:
         if column is not None and column not in columns:
             problems.append(f"{flag}: there is no column {column!r}; {nearest(column, columns)}")
-    problems += doubled(columns)
     if len(columns) == len(labels):
         problems.append("there are no columns beside the label; what is it to be told by?")
-    if problems:
-        raise InputError([f"{place}: {problem}" for problem in problems])
-    return labels
+    return labels, problems
 
 
 def _task_of(targets: "pd.Series[Any] | pd.DataFrame", place: str) -> Task:
@@ -189,15 +199,15 @@ def read_rows(path: Path, columns: Columns) -> tuple[NDArray[np.float32], list[s
 
     Raises InputError for columns that it lacks, or that hold something else.
     """
-    frame = read(path)
-    missing = [column for column in columns if column not in frame]
-    lacking = [f"it lacks columns that the study's table has: {some(missing)}; add them"]
-    if problems := lacking * bool(missing) + doubled(list(frame.columns)):
-        raise InputError(problems)
-    features = frame[list(columns)]
-    problems = column_problems(features, list(columns), [])
-    kinds = {column: types.is_numeric_dtype(features[column]) for column in columns}
-    texts = [column for column in columns if columns[column] is None and not kinds[column]]
+    frame, problems = undoubled(read(path))
+    if missing := [column for column in columns if column not in frame]:
+        rule = "it lacks columns that the study's table has"
+        problems.append(f"{rule}: {some(missing)}; add them")
+    names = [column for column in columns if column in frame]
+    features = frame[names]
+    problems += column_problems(features, names, [])
+    kinds = {column: types.is_numeric_dtype(features[column]) for column in names}
+    texts = [column for column in names if columns[column] is None and not kinds[column]]
     if texts:
         problems.append(f"{some(texts)}: the study's table has numbers there, not texts")
     if problems:

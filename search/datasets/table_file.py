@@ -1,7 +1,6 @@
 """The table in a file, as it stands there."""
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
@@ -29,7 +28,7 @@ def read(path: Path) -> pd.DataFrame:
             if kind == ".parquet":
                 frame = pd.read_parquet(file)
             else:
-                header = file.readline().decode(_UTF_8, errors="replace")
+                header = _first_line(file)
                 file.seek(0)
                 separator = max(_SEPARATORS, key=header.count)
                 frame = _read_csv(file, separator)
@@ -47,6 +46,12 @@ def read(path: Path) -> pd.DataFrame:
     return frame.loc[:, is_named]
 
 
+def _first_line(file: IO[bytes]) -> str:
+    """The first line that is not blank: pandas takes the columns' names from it."""
+    lines = (line.decode(_UTF_8, errors="replace") for line in file)
+    return next((line for line in lines if line.strip(" \r\n")), "")
+
+
 def _read_csv(file: IO[bytes], separator: str) -> pd.DataFrame:
     """The table with the names of its first row, of which pandas would make a second `a` `a.1`."""
     first = pd.read_csv(
@@ -59,7 +64,11 @@ def _read_csv(file: IO[bytes], separator: str) -> pd.DataFrame:
     return frame
 
 
-def doubled(columns: Sequence[str]) -> list[str]:
-    """What is wrong with columns of one name, as a sentence; none if each has its own."""
-    names = sorted({column for column in columns if columns.count(column) > 1})
-    return [f"columns must have names of their own, but several are {some(names)}"] * bool(names)
+def undoubled(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The first column of each name, and what is wrong with others of that name, as a sentence."""
+    again = frame.columns.duplicated()
+    if not again.any():
+        return frame, []
+    names = sorted(set(frame.columns[again]))
+    problem = f"columns must have names of their own, but several are {some(names)}"
+    return frame.loc[:, ~again], [problem]

@@ -16,6 +16,8 @@ from search.records import Task
 TEST_FRACTION = 1 / 6
 Parts = Mapping[str, NDArray[np.bool_]]
 """train, test and, where it is not split off later, val → mask of its rows."""
+Split = tuple[Parts, list[str]]
+"""The parts, and the columns that say which row is of which: they are no numbers of examples."""
 _SPLIT = "split"
 _PARTS = {
     "train": "train",
@@ -27,15 +29,8 @@ _PARTS = {
 }
 
 
-def split_rows(
-    frame: pd.DataFrame,
-    targets: "pd.Series[Any] | pd.DataFrame",
-    task: Task,
-    *,
-    group: str | None,
-    time: str | None,
-) -> tuple[Parts, list[str]]:
-    """The parts, and the columns that said which row is of which: they are no numbers of examples.
+def split_by_columns(frame: pd.DataFrame, *, group: str | None, time: str | None) -> Split | None:
+    """How columns split the rows; None where none does.
 
     Raises InputError when several columns say it, or it can't be done.
     """
@@ -49,8 +44,15 @@ def split_rows(
         return _by_group(frame[group]), [group]
     if time:
         return _by_time(frame[time]), [time]
+    return None
+
+
+def drawn_split(targets: "pd.Series[Any] | pd.DataFrame", task: Task) -> Parts:
+    """Parts drawn by a fixed seed, the same share of every class. Raises InputError for classes of
+    too few rows.
+    """
     test = stratified(_strata(targets, task), TEST_FRACTION, seed=0)
-    return {"train": ~test, "test": test}, []
+    return {"train": ~test, "test": test}
 
 
 def _words(frame: pd.DataFrame) -> list[str]:
@@ -84,7 +86,7 @@ def _by_group(groups: "pd.Series[Any]") -> Parts:
     """Whole groups, drawn by a fixed seed, until a sixth of the rows is to test on, and a sixth of
     the rest to validate.
     """
-    codes, names = pd.factorize(groups, sort=True)
+    codes, names = pd.factorize(groups, sort=True, use_na_sentinel=False)
     if len(names) < 3:
         raise InputError(
             f"--group: {groups.name} has {len(names)} groups, but one each is to train, to validate"
@@ -114,11 +116,12 @@ def _by_time(times: "pd.Series[Any]") -> Parts:
         try:
             order = pd.to_datetime(times, format="ISO8601")
         except (ValueError, TypeError) as error:
+            reason = str(error).partition(". ")[0]
             raise InputError(
-                f"--time: {times.name} holds neither numbers nor dates ({error}); write dates as"
+                f"--time: {times.name} holds neither numbers nor dates ({reason}); write dates as"
                 " 2024-12-31"
             ) from error
-    codes, moments = pd.factorize(order, sort=True)
+    codes, moments = pd.factorize(order, sort=True, use_na_sentinel=False)
     if len(moments) < 3:
         raise InputError(
             f"--time: {times.name} has {len(moments)} different times, but at least 3 are needed"
