@@ -83,7 +83,7 @@ def bench(
     """
     from search.actions.check_suite import prepare_suite
     from search.actions.plan_suite import open_suite
-    from search.tracking.trackers import check_ready
+    from search.tracking.load import check_ready
     from search.worker.engines.started_workers import started_workers
 
     say = sayer(quiet)

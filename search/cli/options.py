@@ -13,7 +13,7 @@ import click
 
 from search.records import Task
 from search.study.settings import FLAGS, Settings, option_of
-from search.study.trackers import NONE
+from search.study.tracker_choice import NONE
 from search.worker.engines import ENGINES
 
 if TYPE_CHECKING:

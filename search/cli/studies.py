@@ -47,7 +47,7 @@ def study(options: StudyOptions, crew: CrewOptions) -> int:
     """
     from search.actions.check_study import check
     from search.actions.plan_study import is_over
-    from search.tracking.trackers import check_ready
+    from search.tracking.load import check_ready
     from search.worker.engines.started_workers import started_workers
 
     say = sayer(options.quiet)
@@ -123,7 +123,7 @@ def _show_done(checked: "Checked", say: Callable[[str], None], options: StudyOpt
     from search.actions.plan_study import changes_nothing, make_plan
     from search.report.study_report import written_report
     from search.study.storage.ledger import Ledger
-    from search.tracking.trackers import is_brought
+    from search.tracking.load import is_brought
 
     plan = make_plan(checked, lambda _: None)
     name, storage = plan.spec.name, checked.storage

@@ -13,7 +13,7 @@ import numpy as np
 from search.datasets import fetch
 from search.datasets.dataset import Array, Dataset
 from search.datasets.facts import Facts
-from search.datasets.sources import Source, first, keras_home
+from search.datasets.lookup import Source, first, keras_home
 from search.errors import InputError
 
 NAME = "cifar10"

@@ -9,7 +9,7 @@ import numpy as np
 
 from search.datasets.dataset import Arrays, Dataset
 from search.datasets.facts import Facts
-from search.datasets.sources import Source, first
+from search.datasets.lookup import Source, first
 from search.datasets.stratify import stratified
 from search.errors import InputError
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from search.datasets import fetch, npz
 from search.datasets.dataset import Dataset
 from search.datasets.facts import Facts
-from search.datasets.sources import Source, first, keras_home
+from search.datasets.lookup import Source, first, keras_home
 
 NAME = "mnist"
 FACTS = Facts((28, 28, 1), 10, 60_000, 10_000, "Keras")

@@ -13,7 +13,7 @@ from search.files import plain_name
 from search.objectives import objectives_of, text_of
 from search.registry import nearest
 from search.space.yaml_file import typed
-from search.study.trackers import chosen_trackers
+from search.study.tracker_choice import chosen_trackers
 
 _LONGEST, _MOST_BYTES = 100, 200
 """Characters and bytes of a name: file systems allow 255 bytes, of which endings need some."""

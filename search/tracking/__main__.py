@@ -25,12 +25,12 @@ from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.queue import places
 from search.study.storage.tracked import Ids
-from search.study.trackers import tracker_problem
+from search.study.tracker_choice import tracker_problem
 from search.text import visible
 from search.tracking.follow import LATE, Finished, Follower
+from search.tracking.load import tracker_maker
 from search.tracking.mirror import Mirror
 from search.tracking.process import DRAIN_S, Request, answer_line
-from search.tracking.trackers import tracker_maker
 
 logger = logging.getLogger("search.tracking")
 _GRACE_S = 5.0

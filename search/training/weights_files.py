@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from search.datasets import fetch
-from search.datasets.sources import keras_home
+from search.datasets.lookup import keras_home
 from search.errors import InputError
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from search.errors import RetryLaterError
-from search.study.trackers import tracker_problem
+from search.study.tracker_choice import tracker_problem
 from search.tracking import __main__ as program
 from search.tracking.follow import Finished
 from search.tracking.process import Request, answer_line, bring_now, end_mirror, start_mirror

@@ -19,9 +19,9 @@ from search.study.storage.ledger import Ledger
 from search.study.storage.read import find_study
 from search.study.storage.removal import delete_rows
 from search.study.storage.tracked import Ids
+from search.tracking.load import check_ready
 from search.tracking.process import Request, bring_now
 from search.tracking.protocol import NotReadyError
-from search.tracking.trackers import check_ready
 from tests.study.helpers import begin, epoch, spec, store_place
 from tests.tracking.helpers import ME, mirror
 from tests.tracking.readers import read_tensorboard
@@ -289,7 +289,7 @@ def test_wandb_without_a_key_says_what_to_do_and_asks_nobody(online, storage, mo
     remedy = "wandb login.*WANDB_API_KEY.*WANDB_MODE=offline"
     with pytest.raises(NotReadyError, match=remedy):
         make(Ids(storage))
-    monkeypatch.setattr("search.tracking.trackers.tracker_maker", lambda _name: make)
+    monkeypatch.setattr("search.tracking.load.tracker_maker", lambda _name: make)
     with pytest.raises(InputError, match=f"--tracker wandb: .*{remedy}"):
         check_ready(("wandb",), storage)
 

@@ -8,7 +8,7 @@ from search.registry import TRACKERS
 from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.tracked import Ids as StoredIds
-from search.study.trackers import tracker_problem
+from search.study.tracker_choice import tracker_problem
 from search.tracking.mirror import Mirror
 from search.tracking.protocol import Ids, NotReadyError, Tracker
 
