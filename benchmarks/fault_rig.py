@@ -342,7 +342,7 @@ def words(process: psutil.Process) -> list[str]:
 
 def is_forked(process: psutil.Process) -> bool:
     """Whether it is a fork server, or was forked by one."""
-    return any("multiprocessing.forkserver" in word for word in words(process))
+    return "search.fork_server_main" in words(process)
 
 
 def after(seconds: float, act: Callable[[], object]) -> None:

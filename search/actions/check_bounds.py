@@ -9,7 +9,8 @@ from search.errors import InputError
 from search.space.params import ConstantParam, ends
 from search.space.space import Space
 from search.space.training_params import TRAINING
-from search.training.probe import Question, build_all
+from search.training.probe import build_all
+from search.training.question import Question
 
 
 def check_bounds(space: Space, limits: Mapping[str, float], data: Prepared) -> None:

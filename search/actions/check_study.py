@@ -77,13 +77,14 @@ class Checked:
         return home() / self.name
 
 
-def check(request: Request, say: Callable[[str], None]) -> Checked:
+def check(request: Request, say: Callable[[str], None], *, load_ahead: bool = False) -> Checked:
     """Check and prepare what needs no framework. Raises InputError with every problem of every
     part.
 
-    `say` is told what takes time. Nothing is stored but prepared data.
+    `say` is told what takes time. With `load_ahead` the framework is loaded beside, for workers.
+    Nothing is stored but prepared data.
     """
-    settings, discovery, data, storage, crew = _check_parts(request, say)
+    settings, discovery, data, storage, crew = _check_parts(request, say, load_ahead=load_ahead)
     space = discovery.space
     name = settings.name or _study_name(request)
     if problem := name_problem(name) or _torn_study_file(name):
@@ -115,7 +116,7 @@ def _objective_problems(settings: Settings, data: Dataset) -> list[str]:
 
 
 def _check_parts(
-    request: Request, say: Callable[[str], None]
+    request: Request, say: Callable[[str], None], *, load_ahead: bool
 ) -> tuple[Settings, FoundSpace, Dataset, LedgerStorage, Crew]:
     """The parts that don't need each other; every problem of every part in one error."""
     problems: list[str] = []
@@ -134,6 +135,8 @@ def _check_parts(
         problems.append(model_problem)
     problems += limit_problems()
     crew = attempt(lambda: engine(request.engine).crew(settings)) if settings else None
+    if load_ahead and crew and not problems:
+        engine(request.engine).load_ahead(crew)
     home_problem = check_home()
     problems += [p for p in (home_problem, None if home_problem else check_artifacts()) if p]
     store = None if home_problem else attempt(lambda: LedgerStorage(storage_url()))

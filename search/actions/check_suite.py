@@ -20,7 +20,8 @@ from search.study.settings import FLAGS
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.suite import Suite, System
 from search.study.suite_file import SuiteFile, read_suite, suite_name
-from search.training.probe import Question, build_all
+from search.training.probe import build_all
+from search.training.question import Question
 from search.worker.engines import engine as engine_called
 
 Say = Callable[[str], None]

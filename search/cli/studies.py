@@ -54,7 +54,7 @@ def study(options: StudyOptions, crew: CrewOptions) -> int:
     request = options.request(crew)
     if options.dry_run:
         return _show_plan(request, say, as_json=options.as_json)
-    checked = check(request, say)
+    checked = check(request, say, load_ahead=True)
     check_ready(checked.settings.tracker or (), checked.storage)
     if is_over(checked) and (shown := _show_done(checked, say, options)) is not None:
         return shown

@@ -18,7 +18,8 @@ from search.report.read_evidence import is_there
 from search.study.finalists import champion, replicate_file, replicates_of
 from search.study.read_settings import read_settings
 from search.study.storage.read import check_name, open_library, stored_studies
-from search.training.kept_network import FACTS, FILE, WEIGHTS, Verdict, verify
+from search.training.kept_network import FACTS, FILE, WEIGHTS, Verdict
+from search.training.verify import verify
 
 logger = logging.getLogger(__name__)
 _NAMES = tuple(f"model{kind}" for kind in (FILE, WEIGHTS, FACTS))

@@ -11,7 +11,8 @@ from search.records import Task
 from search.space.load import find_space, load_space
 from search.space.space import Space
 from search.space.training_params import hint
-from search.training.probe import Corner, ProbeReport, Question, build_all, probe
+from search.training.probe import Corner, ProbeReport, build_all, probe
+from search.training.question import Question
 
 DEFAULT_SHAPE = (28, 28, 1)
 

@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 from search.artifacts import whole
 from search.errors import InputError
 from search.records import Task
-from search.training.model_process import ask
 
 FILE, WEIGHTS, FACTS = ".keras", ".weights.h5", ".npz"
 """What the names of its files end with."""
@@ -123,12 +122,3 @@ class Verdict(NamedTuple):
     """
     problem: str
     """Why not, or why not alone."""
-
-
-def verify(folder: Path, model: str) -> Verdict:
-    """Load the network in `folder` in a fresh process and compare what it says with what it said as
-    it was trained.
-
-    `model` is the name of its builder. Raises StudyError when the process breaks.
-    """
-    return Verdict(**ask({"verify": {"folder": str(folder), "model": model}}))

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from search.errors import InputError
 from search.records import Task
-from search.space.hyper_choices import for_builder
 from search.space.space import Space
 from search.training.model_process import ask
+from search.training.question import Question
 
 
 @dataclass(frozen=True)
@@ -87,28 +87,6 @@ def probe(
         unread=tuple(answer["unread"]),
         remarks=tuple(answer["remarks"]),
     )
-
-
-class Question(NamedTuple):
-    """A network to build."""
-
-    model: str
-    setting: Mapping[str, Any]
-    input_shape: tuple[int, ...]
-    n_classes: int
-    task: Task = Task.CLASSIFICATION
-
-    @classmethod
-    def of(
-        cls,
-        space: Space,
-        setting: Mapping[str, Any],
-        input_shape: tuple[int, ...],
-        n_classes: int,
-        task: Task = Task.CLASSIFICATION,
-    ) -> Self:
-        """The network of a setting of `space`, built as training builds it."""
-        return cls(space.model, for_builder(setting, space.source), input_shape, n_classes, task)
 
 
 class Answer(NamedTuple):

@@ -21,7 +21,8 @@ from search.registry import load_builder
 from search.space.from_kerastuner import space_from, space_of
 from search.space.space import Space
 from search.training.classifier_outputs import Outputs
-from search.training.discovery import explore, hypers_of
+from search.training.discovery import hypers_of
+from search.training.explore import explore
 from search.training.hypermodel import builder_of, setting_hp
 from search.training.job import Job
 from search.training.network import build_network

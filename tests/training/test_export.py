@@ -17,9 +17,10 @@ from search.report.read_evidence import read_evidence
 from search.training.feed import read_evaluation, read_feed
 from search.training.inference import open_network, probabilities, verified
 from search.training.job import Job
-from search.training.kept_network import Verdict, read_kept, verify
-from search.training.model_process_main import answer_to
+from search.training.kept_network import Verdict, read_kept
+from search.training.model_answers import answer_to
 from search.training.trainer import train
+from search.training.verify import verify
 
 NETS = """
 import keras
@@ -145,7 +146,7 @@ def test_a_network_that_does_not_repeat_itself_or_has_lost_its_module_is_not_pas
     digits: Prepared, tmp_path: Path, own_nets: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run(job(digits, tmp_path, own_nets, {"kind": "plain"}))
-    monkeypatch.setattr("search.training.kept_network.ask", answer_to)
+    monkeypatch.setattr("search.training.verify.ask", answer_to)
     assert verify(tmp_path, own_nets).how == "weights"
     missing = verify(tmp_path, "kept_nots:build")
     assert (missing.how, "kept_nots" in missing.problem) == (None, True)

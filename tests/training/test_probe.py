@@ -15,7 +15,7 @@ from search.space.load import find_space, load_space
 from search.space.space import Space
 from search.training import probe as probe_module
 from search.training.catalogue import check_space, dataset_rows, model_rows
-from search.training.model_process_main import answer_to
+from search.training.model_answers import answer_to
 from search.training.probe import Question, build_all, probe
 
 FILE = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"

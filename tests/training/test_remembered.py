@@ -1,6 +1,6 @@
 """Questions about a model that are answered once."""
 
-import subprocess
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,8 @@ import pytest
 
 from search.paths import cache
 from search.training import remembered
-from search.training.model_process import MARK, ask
+from search.training.model_answers import MARK
+from search.training.model_process import ask
 
 ANSWER = {"corners": [], "unbuildable": {}, "unread": ["lr"], "remarks": []}
 
@@ -19,12 +20,11 @@ def processes(monkeypatch: pytest.MonkeyPatch, own_home: Path) -> list[str]:
     """The questions that a fresh process was asked; it takes no time and knows the answer."""
     asked: list[str] = []
 
-    def run(_command: Any, *, input: str, **_: Any) -> subprocess.CompletedProcess[str]:  # noqa: A002
-        asked.append(input)
-        line = f'{MARK}{{"corners": [], "unbuildable": {{}}, "unread": ["lr"], "remarks": []}}\n'
-        return subprocess.CompletedProcess([], 0, line, "")
+    def put(question: str) -> tuple[int, str]:
+        asked.append(question)
+        return 0, f"{MARK}{json.dumps(ANSWER)}\n"
 
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr("search.training.model_process.put", put)
     return asked
 
 

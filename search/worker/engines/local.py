@@ -11,9 +11,11 @@ from pathlib import Path
 
 from search.errors import InputError
 from search.files import last_line, unwritable
+from search.fork_server import shared, start
 from search.retry_limits import worker_restarts
 from search.secret import without_secrets
 from search.study.settings import Settings
+from search.training.model_process import PRELOAD
 from search.worker.engines.devices import Crew, Device, environment_for, plan_crew
 from search.worker.engines.gpu_locks import claim_crew
 from search.worker.engines.protocol import STOP_WAIT_S, Terms, Workers, no_options
@@ -87,7 +89,7 @@ class LocalWorkers:
             slot.device.name,
         ]
         bound = environment_for(slot.device, threads=self.threads, share=self.share)
-        variables = {"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | bound
+        variables = _environment(bound) | shared(bound)
         with self._log(slot).open("ab") as log:
             return subprocess.Popen(  # noqa: S603
                 command,
@@ -142,6 +144,10 @@ def _send(slot: _Slot, order: bytes) -> None:
             slot.process.stdin.flush()
 
 
+def _environment(bound: dict[str, str]) -> dict[str, str]:
+    return {"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | bound
+
+
 class LocalEngine:
     """This machine's devices; GPUs are claimed for the workers unless they share them."""
 
@@ -155,6 +161,12 @@ class LocalEngine:
             workers=settings.workers,
             threads=settings.threads,
         )
+
+    def load_ahead(self, crew: Crew) -> None:
+        """Start one fork server for all workers; those with GPUs have one each, bound to them."""
+        if all(device.gpu is None for device in crew.devices):
+            bound = environment_for(crew.devices[0], threads=crew.threads, share=crew.share)
+            start(PRELOAD, _environment(bound))
 
     @contextmanager
     def workers(self, crew: Crew, settings: Settings, terms: Terms) -> Iterator[Workers]:

@@ -60,6 +60,9 @@ class Engine(Protocol):
     def crew(self, settings: Settings) -> Crew:
         """The workers that `settings` ask for. Raises InputError with all that can't be had."""
 
+    def load_ahead(self, crew: Crew) -> None:
+        """Begin to load the framework where workers of `crew` can share it; else nothing."""
+
     def workers(
         self, crew: Crew, settings: Settings, terms: Terms
     ) -> AbstractContextManager[Workers]:

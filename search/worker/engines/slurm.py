@@ -249,6 +249,9 @@ class SlurmEngine:
         threads = settings.threads or options.get("cpus_per_task", 1) // crew.share or 1
         return replace(crew, devices=crew.pool * n_workers, threads=threads)
 
+    def load_ahead(self, crew: Crew) -> None:
+        """Nothing: workers on other machines load theirs."""
+
     @contextmanager
     def workers(self, crew: Crew, settings: Settings, terms: Terms) -> Iterator[Workers]:
         """A job for each GPU with the workers that share it, or for each worker."""

@@ -12,8 +12,6 @@ from typing import Any
 
 # Under JAX, too: Keras' seeding loads it, and every trial's process would again if the fork server
 # had not.
-import tensorflow  # noqa: F401
-
 from search.errors import StudyError, TrialError, UnfitError
 from search.failure_reason import reason_of
 from search.records import Ending

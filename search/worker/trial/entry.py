@@ -1,6 +1,5 @@
 """Where a trial's process begins: light to import, as its worker loads no framework."""
 
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -13,7 +12,7 @@ from search.worker.trial.messages import WorkerPipe
 from search.worker.trial.oom import volunteer
 
 
-def run(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+def run(job: Job, log: str, pipe: Connection, lifeline: Connection) -> None:
     """Train `job` as `search.worker.trial.child.main` does; end at once when `lifeline` closes."""
     settle_in(lifeline)
     become_users()
@@ -32,8 +31,6 @@ def settle_in(lifeline: Connection) -> None:
     # in good order.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _deaf(os.getpid()))
-    # A user's builder may feed itself by processes, and a daemon may start none.
-    multiprocessing.current_process().daemon = False
     volunteer()
 
 

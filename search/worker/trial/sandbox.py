@@ -5,18 +5,20 @@ a framework.
 """
 
 import logging
-import multiprocessing
 import os
+import signal
 import threading
-import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 from search.errors import StudyError
+from search.fork_server import fork
 from search.processes import end_descendants
 from search.training.job import Job
+from search.training.model_process import PRELOAD
 from search.worker.trial.entry import run
 from search.worker.trial.messages import Message
 from search.worker.trial.oom import count_kills, was_killed
@@ -27,12 +29,9 @@ END_WAIT_S = 2.0
 """How long the end of a process that ended by itself may take to be told."""
 CLOSE_WAIT_S = 6.0
 """How long a process's keeper may take to end all, and then the kernel to end the keeper."""
-MAX_STARTS = 5
-RESTART_WAIT_S = 0.2
-_SERVER_LOST = 255
-"""The exit code that multiprocessing gives when the fork server, which knows it, has died."""
 
-Main = Callable[[Job, Connection, Connection, str], None]
+Main = Callable[[Job, str, Connection, Connection], None]
+"""What a trial's process does, given its job, its log, its pipe and its lifeline."""
 
 
 class CrashedError(Exception):
@@ -51,15 +50,13 @@ class CrashedError(Exception):
 class Segment:
     """A running trial process."""
 
-    def __init__(self, context: ForkServerContext, job: Job, log: Path, main: Main) -> None:
+    def __init__(self, job: Job, log: Path, main: Main, preload: Sequence[str]) -> None:
         self._kills_before = count_kills()
-        self._pipe, their_pipe = context.Pipe(duplex=True)
-        their_end, self._lifeline = context.Pipe(duplex=False)
-        self._process = context.Process(
-            target=main, args=(job, their_pipe, their_end, str(log)), daemon=True
-        )
+        self._pipe, their_pipe = Pipe()
+        their_end, self._lifeline = Pipe(duplex=False)
         try:
-            self._process.start()
+            theirs = (their_pipe, their_end)
+            self._process = fork(main, (job, str(log)), theirs, preload=preload)
         except BaseException:
             self._pipe.close()
             self._lifeline.close()
@@ -81,7 +78,7 @@ class Segment:
             self._process.join(END_WAIT_S)
             code = self._process.exitcode
             killed = was_killed(code, self._kills_before, count_kills())
-            raise CrashedError(None if code == _SERVER_LOST else code, killed) from error
+            raise CrashedError(code, killed) from error
         return message
 
     def answer(self, decision: str) -> None:
@@ -95,17 +92,14 @@ class Segment:
         """End the process, with all that it started, and free what it held."""
         self._lifeline.close()
         self._pipe.close()
-        self._process.join(wait_s)
-        if self._process.is_alive() and self._process.pid is not None:  # its keeper is stopped
+        if not self._process.join(wait_s):  # its keeper is stopped
             end_descendants(self._process.pid)
-            self._process.kill()
-            self._process.join(wait_s)
-        if self._process.is_alive():
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, signal.SIGKILL)
+        if not self._process.join(wait_s):
             logger.warning(
                 "process %s of a trial does not end: a driver may hold on to it", self._process.pid
             )
-        else:
-            self._process.close()
 
 
 class Sandbox:
@@ -116,12 +110,8 @@ class Sandbox:
     inherits them.
     """
 
-    def __init__(
-        self, main: Main = run, preload: Sequence[str] = ("search.worker.trial.preload",)
-    ) -> None:
-        self._main = main
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(preload))
+    def __init__(self, main: Main = run, preload: Sequence[str] = PRELOAD) -> None:
+        self._main, self._preload = main, preload
 
     def warm_up(self) -> threading.Event:
         """Start loading the framework; the event is set once trials need not wait for it."""
@@ -131,11 +121,9 @@ class Sandbox:
 
     def _try(self, warm: threading.Event) -> None:
         try:
-            process = self._context.Process(target=os.getpid, daemon=True)
-            process.start()
-            process.join()
-        except (EOFError, OSError):
-            logger.warning("the fork server died while it loaded")  # the first trial starts another
+            fork(os.getpid, preload=self._preload).join(None)
+        except StudyError as error:
+            logger.warning("%s", error)  # the first trial starts another server
         warm.set()
 
     def start(self, job: Job, log: Path) -> Segment:
@@ -143,17 +131,4 @@ class Sandbox:
 
         Raises StudyError when the fork server dies again and again.
         """
-        attempt = 0
-        while True:
-            attempt += 1
-            try:
-                return Segment(self._context, job, log, self._main)
-            except (EOFError, ConnectionError) as error:
-                # The server was killed while it was asked; multiprocessing starts another for the
-                # next question.
-                logger.warning("the fork server died, attempt %d of %d", attempt, MAX_STARTS)
-                if attempt == MAX_STARTS:
-                    raise StudyError(
-                        "trials can't be started: their fork server dies again and again"
-                    ) from error
-                time.sleep(RESTART_WAIT_S)
+        return Segment(job, log, self._main, self._preload)

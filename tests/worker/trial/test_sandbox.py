@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import psutil
 import pytest
 
 from search.errors import InputError, StudyError, TrialError
+from search.fork_server import fork
 from search.records import Ending
 from search.training.job import Job
 from search.worker.trial.entry import settle_in
@@ -32,32 +34,32 @@ JOB = Job("none", {}, 0, 1, "", (1, 1, 1), 1, "", "")
 # What a trial's process may do, each after it has told its number. None of them loads a framework.
 
 
-def ends(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+def ends(job: Job, log: str, pipe: Connection, lifeline: Connection) -> None:
     settle_in(lifeline)
     pipe.send(Built(os.getpid()))
     pipe.send(Ended(Ending.DONE))
 
 
-def waits(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+def waits(job: Job, log: str, pipe: Connection, lifeline: Connection) -> None:
     settle_in(lifeline)
     pipe.send(Built(os.getpid()))
     pipe.recv()
     pipe.send(Ended(Ending.DONE))
 
 
-def hangs_in_foreign_code(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+def hangs_in_foreign_code(job: Job, log: str, pipe: Connection, lifeline: Connection) -> None:
     settle_in(lifeline)
     pipe.send(Built(os.getpid()))
     ctypes.PyDLL(None).sleep(60)  # with the interpreter's lock held: no other thread of it runs
 
 
-def stands_still(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+def stands_still(job: Job, log: str, pipe: Connection, lifeline: Connection) -> None:
     settle_in(lifeline)
     pipe.send(Built(os.getpid()))
     os.kill(os.getpid(), signal.SIGSTOP)
 
 
-def feeds_itself_by_a_process(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+def feeds_itself_by_a_process(job: Job, log: str, pipe: Connection, lifeline: Connection) -> None:
     settle_in(lifeline)
     feeder = subprocess.Popen(["sleep", "60"])
     pipe.send(Built(feeder.pid))
@@ -66,7 +68,7 @@ def feeds_itself_by_a_process(job: Job, pipe: Connection, lifeline: Connection, 
     WorkerPipe(pipe).hear()
 
 
-def leaves_a_daemon(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+def leaves_a_daemon(job: Job, log: str, pipe: Connection, lifeline: Connection) -> None:
     settle_in(lifeline)
     ours, theirs = multiprocessing.Pipe()
     if os.fork() == 0:
@@ -82,7 +84,7 @@ def leaves_a_daemon(job: Job, pipe: Connection, lifeline: Connection, log: str) 
     WorkerPipe(pipe).hear()
 
 
-def leaves_files(job: Job, pipe: Connection, lifeline: Connection, log: str) -> None:
+def leaves_files(job: Job, log: str, pipe: Connection, lifeline: Connection) -> None:
     settle_in(lifeline)
     Path(tempfile.mkdtemp(), "left").touch()
     subprocess.run(["mktemp"], check=True, capture_output=True)
@@ -211,12 +213,9 @@ def test_a_trial_leaves_no_temporary_files(end: str) -> None:
 
 
 def test_a_trial_that_hears_of_its_workers_end_first_takes_along_what_it_started() -> None:
-    context = multiprocessing.get_context("forkserver")
-    (pipe, theirs), (their_lifeline, lifeline) = context.Pipe(), context.Pipe(duplex=False)
-    trial = context.Process(
-        target=feeds_itself_by_a_process, args=(JOB, theirs, their_lifeline, "log")
-    )
-    trial.start()
+    (pipe, theirs), (their_lifeline, lifeline) = Pipe(), Pipe(duplex=False)
+    ours = (theirs, their_lifeline)
+    trial = fork(feeds_itself_by_a_process, (JOB, "log"), ours, preload=())
     theirs.close()
     feeder = pipe.recv().n_params
     pipe.close()
@@ -253,7 +252,7 @@ def test_a_killed_process_is_told_from_one_that_the_kernel_took(
 
 def test_trials_go_on_after_the_fork_server_dies(start: Callable[..., tuple[Segment, int]]) -> None:
     segment, pid = start(waits)
-    [server] = [p for p in psutil.Process().children() if "forkserver" in " ".join(p.cmdline())]
+    [server] = [p for p in psutil.Process().children() if "search.fork_server_main" in p.cmdline()]
     server.kill()
     other, _ = start(ends)
     assert other.receive(30) == Ended(Ending.DONE)

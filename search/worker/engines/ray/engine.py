@@ -214,6 +214,9 @@ class RayEngine:
         """As `cluster_crew` says."""
         return cluster_crew("Ray", settings, no_options("ray", settings))
 
+    def load_ahead(self, crew: Crew) -> None:
+        """Nothing: workers on other machines load theirs."""
+
     @contextmanager
     def workers(self, crew: Crew, settings: Settings, terms: protocol.Terms) -> Iterator[Workers]:
         """As many workers as `settings` ask for, or the cluster has room for."""

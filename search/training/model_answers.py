@@ -1,17 +1,18 @@
-"""Answers the questions of `model_process`: JSON in and out, in a process of its own."""
+"""Answers questions about a model by building it, in a process that has the framework loaded."""
 
 import itertools
 import json
 import signal
 import sys
 from collections.abc import Mapping
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from search.errors import InputError
 from search.failure_reason import reason_of
 from search.objectives import objective_of
-from search.processes import loading_for_good, stay_kept
+from search.processes import stay_kept
 from search.records import Task
 from search.registry import become_users
 from search.space.from_kerastuner import COMPILED
@@ -19,12 +20,28 @@ from search.space.hyper_choices import for_builder
 from search.space.params import ends
 from search.space.space import ChoiceParam, Space
 from search.text import message_of
-from search.training.discovery import explore
-from search.training.model_process import MARK
+from search.training.explore import explore
 from search.training.params_read import Recorder
-from search.training.probe import Question
+from search.training.question import Question
 
+MARK = "gridless-answer:"
+"""What the line of output begins with that holds the answer."""
 _FACTS = ("input_shape", "n_classes", "task")
+
+
+def answer(question: str, lifeline: Connection) -> None:
+    """Answer the `question`, one of those below; end at once when `lifeline` closes."""
+    stay_kept(lifeline)  # what a builder starts would keep whoever asks waiting
+    become_users()
+    # A KeyboardInterrupt is the builder's: whoever asks ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        reply = answer_to(json.loads(question))
+    except InputError as error:
+        reply = {"problems": list(error.problems)}
+    except KeyboardInterrupt as error:
+        reply = {"problems": [f"the model's module raised KeyboardInterrupt: {message_of(error)}"]}
+    sys.stdout.write(f"\n{MARK}{json.dumps(reply)}\n")
 
 
 def answer_to(question: Mapping[str, Any]) -> dict[str, Any]:
@@ -226,24 +243,3 @@ def _unbuildable(
             if error := builds.corner(setting)["error"]:
                 reasons.setdefault(name, {})[json.dumps(choice)] = error
     return reasons
-
-
-def main() -> None:
-    """Answer the question on stdin."""
-    become_users()
-    # A KeyboardInterrupt is the builder's: whoever asks ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    with loading_for_good():  # else each clear_session() takes as long as building a small network
-        import keras  # noqa: F401, PLC0415
-    try:
-        answer = answer_to(json.load(sys.stdin))
-    except InputError as error:
-        answer = {"problems": list(error.problems)}
-    except KeyboardInterrupt as error:
-        answer = {"problems": [f"the model's module raised KeyboardInterrupt: {message_of(error)}"]}
-    sys.stdout.write(f"\n{MARK}{json.dumps(answer)}\n")
-
-
-if __name__ == "__main__":
-    stay_kept()  # what a builder starts would keep whoever asks waiting
-    main()
