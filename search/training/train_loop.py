@@ -89,26 +89,28 @@ class _GraphLoop:
         import tensorflow as tf  # noqa: PLC0415  other backends run without it
 
         self._model = model
-        # Without this, every layer of Keras would be rewritten before it is traced.
-        step = tf.autograph.experimental.do_not_convert(model.train_step)
-        changed = tf.autograph.experimental.do_not_convert(augment or (lambda images: images))
-        ready = tf.autograph.experimental.do_not_convert(prepare)
-
+        changed = augment or (lambda images: images)
         images_spec, *others_spec = (
             tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in sample
         )
+        _make_metrics(model, *map(tf.convert_to_tensor, (prepare(sample[0]), *sample[1:])))
 
-        @tf.function(input_signature=(images_spec, tuple(others_spec)))
+        # Without autograph, which would rewrite all that is traced first.
+        @tf.function(input_signature=(images_spec, tuple(others_spec)), autograph=False)
         def train(images: Any, others: Any) -> None:
             n = tf.shape(images)[0]
-            for begin in tf.range(0, n, batch_size):
+
+            def step(begin: Any) -> tuple[Any]:
                 end = tf.minimum(begin + batch_size, n)
                 batch = [array[begin:end] for array in others]
-                step((changed(ready(images[begin:end])), *batch))
+                model.train_step((changed(prepare(images[begin:end])), *batch))
+                return (begin + batch_size,)
 
-        @tf.function(input_signature=(images_spec,))
+            tf.while_loop(lambda begin: begin < n, step, (0,))
+
+        @tf.function(input_signature=(images_spec,), autograph=False)
         def predict(images: Any) -> Any:
-            return model(ready(images), training=False)
+            return model(prepare(images), training=False)
 
         self._train = train
         self._predict = predict
@@ -124,6 +126,14 @@ class _GraphLoop:
         starts = range(0, len(images), PREDICT_BATCH)
         parts = [self._predict(self._as_tensor(images[i : i + PREDICT_BATCH])) for i in starts]
         return np.concatenate([np.asarray(p, dtype=np.float32) for p in parts])
+
+
+def _make_metrics(model: keras.Model, images: Any, targets: Any, *weights: Any) -> None:
+    """Let `model` make its metrics' variables: made while the epoch is traced, they would have it
+    traced again.
+    """
+    outputs = model(images, training=False)
+    model.compute_metrics(images, targets, outputs, *weights)
 
 
 class _FitLoop:
