@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 from search.analysis.cost import Hours
 from search.analysis.finalists import Finalist
@@ -175,7 +175,7 @@ def compare_studies(contenders: Sequence[Contender]) -> Comparison:
 def _judged(contenders: Sequence[Contender], pairs: dict[tuple[int, int], Difference]) -> list[Row]:
     p_values = {key: pair.p_value for key, pair in pairs.items() if pair.p_value is not None}
     corrected = dict(zip(p_values, holm(list(p_values.values())), strict=True))
-    places = rankdata([-c.score for c in contenders])
+    places = scipy.stats.rankdata([-c.score for c in contenders])
     rows = []
     for i, contender in enumerate(contenders):
         p_value = corrected.get((0, i))
@@ -196,14 +196,14 @@ def _ranks(rows: Sequence[Row]) -> Ranks | None:
     if len(data) < 2 or len(complete) < 2:
         return None
     scores = np.array([[-means[m, d] for m in complete] for d in data])
-    places = rankdata(scores, axis=1)
+    places = scipy.stats.rankdata(scores, axis=1)
     mean_ranks = sorted(
         zip(complete, places.mean(axis=0).tolist(), strict=True), key=lambda item: item[1]
     )
     left_out = tuple(m for m in models if m not in complete)
     if len(data) < MIN_DATA_SETS or len(complete) < MIN_MODELS or np.ptp(places) == 0:
         return Ranks(tuple(mean_ranks), tuple(data), left_out)
-    p_value = float(friedmanchisquare(*scores.T).pvalue)
+    p_value = float(scipy.stats.friedmanchisquare(*scores.T).pvalue)
     return Ranks(
         tuple(mean_ranks),
         tuple(data),
@@ -219,7 +219,7 @@ def critical_difference(n_models: int, n_data: int) -> float:
     Source: Demšar, "Statistical comparisons of classifiers over multiple data sets", JMLR 7 (2006),
     1–30.
     """
-    q = float(studentized_range.ppf(1 - SIGNIFICANCE, n_models, math.inf))
+    q = float(scipy.stats.studentized_range.ppf(1 - SIGNIFICANCE, n_models, math.inf))
     return q / math.sqrt(2) * math.sqrt(n_models * (n_models + 1) / (6 * n_data))
 
 

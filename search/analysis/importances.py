@@ -15,8 +15,8 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import rankdata, t
 
 from search.analysis.ranking import space_params
 from search.records import StudyRecord, TrialRecord
@@ -72,7 +72,7 @@ def measure(
     columns = [_column(name, trials, space_params(study).get(name)) for name in names]
     groups = np.repeat(np.arange(len(names)), [c.shape[1] for c in columns])
     x = np.hstack(columns)
-    y = rankdata([trial.score for trial in trials]) / len(trials)
+    y = scipy.stats.rankdata([trial.score for trial in trials]) / len(trials)
     folds = RepeatedKFold(n_splits=FOLDS, n_repeats=ROUNDS, random_state=0)
     losses = (
         np.array(
@@ -133,6 +133,6 @@ def _interval(name: str, values: Floats) -> Importance:
     """Nadeau and Bengio's corrected t interval, since the folds' trials overlap."""
     n = len(values)
     error = math.sqrt(float(values.var(ddof=1)) * (1 / n + 1 / (FOLDS - 1)))
-    half = float(t.ppf(0.975, n - 1)) * error
+    half = float(scipy.stats.t.ppf(0.975, n - 1)) * error
     mean = float(values.mean())
     return Importance(name, mean, mean - half, mean + half)

@@ -9,10 +9,8 @@ from statistics import fmean, stdev
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+import scipy  # which loads its parts when they are asked for
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, permutation_test, sem, t, ttest_ind
-from statsmodels.stats.contingency_tables import mcnemar
-from statsmodels.stats.multitest import multipletests
 
 RESAMPLES = 2000
 """Bootstrap resamples: the standard error that they give is good to 2 %."""
@@ -109,12 +107,14 @@ def _interval(
         same = float(values[0])
         return Interval(same, same, same, n)
     mean = fmean(values)
-    half = float(t.ppf((1 + level) / 2, n - 1)) * stdev(values) * spread(n)
+    half = float(scipy.stats.t.ppf((1 + level) / 2, n - 1)) * stdev(values) * spread(n)
     return Interval(mean, max(mean - half, least), min(mean + half, most), n)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """`p_values` corrected by Holm's step-down method (Scand. J. Statist. 6 (1979), 65–70)."""
+    from statsmodels.stats.multitest import multipletests  # noqa: PLC0415  half a second to load
+
     return [float(p) for p in multipletests(list(p_values), method="holm")[1]] if p_values else []
 
 
@@ -175,7 +175,7 @@ def _resampled_means(
     if not shares:
         return []
     stacked = np.stack(shares)
-    resampled = bootstrap(
+    resampled = scipy.stats.bootstrap(
         (stacked,),
         np.mean,
         axis=-1,
@@ -196,11 +196,11 @@ def _over_images(a: Runs, b: Runs, image_error: float, level: float) -> Differen
     seed_error, seed_df = _seed_error(a.values, b.values) if both else (0.0, 1.0)
     image_df = float(len(a.shares) - 1 if a.shares is not None else 1)
     error, df = pooled_error((image_error, image_df), (seed_error, seed_df))
-    p_value = 2 * float(t.sf(abs(value) / error, df)) if error else float(not value)
-    half = float(t.ppf((1 + level) / 2, df)) * error if error else 0.0
+    p_value = 2 * float(scipy.stats.t.sf(abs(value) / error, df)) if error else float(not value)
+    half = float(scipy.stats.t.ppf((1 + level) / 2, df)) * error if error else 0.0
     if seed_error:
-        p_value = max(p_value, 2 * float(t.sf(abs(value) / seed_error, seed_df)))
-        half = max(half, float(t.ppf((1 + level) / 2, seed_df)) * seed_error)
+        p_value = max(p_value, 2 * float(scipy.stats.t.sf(abs(value) / seed_error, seed_df)))
+        half = max(half, float(scipy.stats.t.ppf((1 + level) / 2, seed_df)) * seed_error)
     if len(a.values) == len(b.values) == 1 and _are_hits(a) and _are_hits(b):
         p_value = _mcnemar(a, b)
     if both and not _enough(a.values, b.values):
@@ -217,7 +217,7 @@ def _over_seeds(a_runs: Runs, b_runs: Runs, level: float) -> Difference:
     if min(len(a), len(b)) < 2:
         return Difference(value, None, None, None)
     if min(a) == max(a) and min(b) == max(b):
-        permuted = permutation_test(
+        permuted = scipy.stats.permutation_test(
             (a, b),
             lambda x, y, axis: np.mean(x, axis) - np.mean(y, axis),
             rng=np.random.default_rng(0),
@@ -251,7 +251,7 @@ def _are_hits(runs: Runs) -> bool:
 
 
 def _seed_error(a: Sequence[float], b: Sequence[float]) -> tuple[float, float]:
-    spread = [float(sem(x)) for x in (a, b) if min(x) < max(x)]
+    spread = [float(scipy.stats.sem(x)) for x in (a, b) if min(x) < max(x)]
     return (math.hypot(*spread), float(_welch(a, b).df)) if spread else (0.0, 1.0)
 
 
@@ -260,10 +260,12 @@ def _welch(a: Sequence[float], b: Sequence[float]) -> Any:
         # SciPy warns of cancellation where one side's values are all the same; their variance is
         # then rightly zero.
         warnings.simplefilter("ignore", RuntimeWarning)
-        return ttest_ind(a, b, equal_var=False)
+        return scipy.stats.ttest_ind(a, b, equal_var=False)
 
 
 def _mcnemar(a: Runs, b: Runs) -> float:
+    from statsmodels.stats.contingency_tables import mcnemar  # noqa: PLC0415  half a second to load
+
     right = [np.asarray(r.shares) > 0 for r in (a, b)]
     table = [
         [np.count_nonzero((right[0] == x) & (right[1] == y)) for y in (True, False)]
