@@ -24,6 +24,8 @@ def check_bounds(space: Space, limits: Mapping[str, float], data: Prepared) -> N
         return
     settings = list(_varied(space))
     sizes = _sizes(space, [setting for _, setting in settings], data)
+    if not _broken(limits, sizes):
+        return
     smallest: dict[str, tuple[int, Any]] = {}
     for (name, setting), size in zip(settings, sizes, strict=True):
         if name not in setting or size is None:
@@ -33,10 +35,16 @@ def check_bounds(space: Space, limits: Mapping[str, float], data: Prepared) -> N
     values = {name: value for name, (_, value) in smallest.items()}
     together = space.setting(lambda name: values.get(name, space.complete({})[name]))
     sizes += _sizes(space, [together], data)
-    built = [size for size in sizes if size is not None]
-    if built and (broken := broken_text(limits, early_facts(min(built)))):
-        rule = f"at_most: no network of the space keeps the bound: of the smallest of {len(built)}"
+    if broken := _broken(limits, sizes):
+        n_built = sum(size is not None for size in sizes)
+        rule = f"at_most: no network of the space keeps the bound: of the smallest of {n_built}"
         raise InputError(f"{rule} that were built, {broken}; raise the bound, or widen the space")
+
+
+def _broken(limits: Mapping[str, float], sizes: list[int | None]) -> str:
+    """Which of `limits` the smallest network breaks, in words; empty where none is built."""
+    built = [size for size in sizes if size is not None]
+    return broken_text(limits, early_facts(min(built))) if built else ""
 
 
 def _varied(space: Space) -> Iterator[tuple[str, dict[str, Any]]]:
