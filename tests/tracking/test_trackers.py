@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import InputError
-from search.study import trackers
+from search.study import tracker_choice
 from search.study.settings import Settings
 from search.study.storage.ledger import Ledger
 from search.study.storage.read import find_study
@@ -100,15 +100,15 @@ def test_a_tracker_that_can_not_be_imported_is_said_and_holds_up_no_other(
     ],
 )
 def test_an_unknown_tracker_is_refused_with_what_was_meant(monkeypatch, given, rule):
-    monkeypatch.setattr(trackers, "names", lambda _group: ["mlflow", "tensorboard", "wandb"])
+    monkeypatch.setattr(tracker_choice, "names", lambda _group: ["mlflow", "tensorboard", "wandb"])
     with pytest.raises(ValueError, match=rule):
-        trackers.chosen_trackers(given)
+        tracker_choice.chosen_trackers(given)
 
 
 def test_an_extra_that_is_not_installed_is_named_with_its_command(monkeypatch):
-    monkeypatch.setattr(trackers, "names", lambda _group: ["mlflow", "wandb"])
-    monkeypatch.setattr(trackers, "find_spec", lambda _name: None)
-    problem = trackers.tracker_problem("wandb")
+    monkeypatch.setattr(tracker_choice, "names", lambda _group: ["mlflow", "wandb"])
+    monkeypatch.setattr(tracker_choice, "find_spec", lambda _name: None)
+    problem = tracker_choice.tracker_problem("wandb")
     assert problem == "wandb is not installed; pip install 'gridless[wandb]' does that"
 
 
