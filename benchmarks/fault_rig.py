@@ -38,6 +38,7 @@ time.time = lambda: real() + 3600 * (time.monotonic() > until)
 KINDS = (
     "worker killed",
     "worker hung",
+    "fork server killed",
     "SIGTERM to trials",
     "launcher stopped",
     "launcher killed",
@@ -143,11 +144,14 @@ class Rig:
             if "search.worker" in words(p)
         ]
 
+    def fork_servers(self) -> list[psutil.Process]:
+        """The launcher's, and those of workers that lost it."""
+        starters = {self.launcher.pid, *(worker.pid for worker in self.workers())}
+        return [p for p in tree(self.launcher) if p.ppid() in starters and is_forked(p)]
+
     def trial_processes(self) -> list[psutil.Process]:
-        """Forked by a fork server, which a worker started."""
-        servers = {
-            p.pid for w in self.workers() for p in tree(w) if p.ppid() == w.pid and is_forked(p)
-        }
+        """Forked by a fork server, which the command started, or a worker that lost that one."""
+        servers = {p.pid for p in self.fork_servers()}
         keepers = {p.pid for p in tree(self.launcher) if p.ppid() in servers}
         return [p for p in tree(self.launcher) if p.ppid() in keepers and is_forked(p)]
 
@@ -258,6 +262,17 @@ class Rig:
             self.hits["worker hung"] += 1
             return True
         return False
+
+    def kill_fork_server(self) -> bool:
+        """Kill -9 of what forks trials, while some are trained: they go on."""
+        trials, servers = self.trial_processes(), self.fork_servers()
+        if not trials:
+            return False
+        for server in servers:
+            with suppress(psutil.NoSuchProcess):
+                server.kill()
+        self.hits["fork server killed"] += len(trials)
+        return True
 
     def ask_trials(self) -> bool:
         """SIGTERM to all trial processes: only their workers may end them."""

@@ -33,6 +33,7 @@ FAULTS: tuple[tuple[float, Callable[[Rig], bool]], ...] = (
     (0.05, lambda rig: rig.kill_database(8)),
     (0.15, Rig.ask_trials),
     (0.20, Rig.hang_worker),
+    (0.25, Rig.kill_fork_server),
     (0.35, Rig.stop_launcher),
     (0.50, Rig.hang_database),
     (0.65, Rig.kill_launcher),

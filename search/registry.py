@@ -11,8 +11,9 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
@@ -51,9 +52,19 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     return meant(name, choices) or f"known: {', '.join(choices) or 'none'}"
 
 
+def points(group: str) -> Sequence[EntryPoint]:
+    """The entry points of `group`, as installed on the path of now."""
+    return _points(group, tuple(sys.path))
+
+
+@cache
+def _points(group: str, _path: tuple[str, ...]) -> Sequence[EntryPoint]:
+    return tuple(entry_points(group=group))
+
+
 def names(group: str) -> list[str]:
     """The registered names of `group`, sorted."""
-    return sorted({e.name for e in entry_points(group=group)})
+    return sorted({point.name for point in points(group)})
 
 
 def check_name(group: str, name: str) -> str | None:
@@ -180,7 +191,7 @@ def _missing(point: EntryPoint) -> str | None:
 
 def _entry_point(group: str, name: str) -> EntryPoint:
     return next(
-        (e for e in entry_points(group=group) if e.name == name), EntryPoint(name, name, group)
+        (point for point in points(group) if point.name == name), EntryPoint(name, name, group)
     )
 
 

@@ -1,10 +1,9 @@
 """Making a tracker by its name."""
 
 from collections.abc import Callable, Iterable
-from importlib.metadata import entry_points
 
 from search.errors import InputError
-from search.registry import TRACKERS
+from search.registry import TRACKERS, points
 from search.study.storage.claim import WorkerIdentity
 from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.tracked import Ids as StoredIds
@@ -17,7 +16,7 @@ def tracker_maker(name: str) -> Callable[[Ids], Tracker]:
     """What makes the tracker `name`. Raises InputError when it can't be used here."""
     if problem := tracker_problem(name):
         raise InputError(problem)
-    point = next(point for point in entry_points(group=TRACKERS) if point.name == name)
+    point = next(point for point in points(TRACKERS) if point.name == name)
     try:
         make: Callable[[Ids], Tracker] = point.load()
     except Exception as error:  # a user's module may raise whatever it likes

@@ -175,6 +175,7 @@ class LocalEngine:
             raise InputError(
                 f"--address {terms.address}: workers of this machine have none; give --engine, too"
             )
+        self.load_ahead(crew)
         fds: tuple[int, ...] = ()
         notices: tuple[str, ...] = ()
         if not settings.share_gpus:
