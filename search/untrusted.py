@@ -1,6 +1,5 @@
 """Files and texts from elsewhere, which may be anything: bounds of kind, length and memory."""
 
-import contextlib
 import errno
 import json
 import os
@@ -10,12 +9,12 @@ from typing import IO, Any
 
 import psutil
 
+from search.control_group import ROOT, free_memory
 from search.errors import InputError
 
 MAX_VALUES = 10_000
 """Of a file that people write, with every alias written out."""
 MAX_YAML_BYTES = 2**20
-_CONTROL_GROUP = Path("/sys/fs/cgroup")
 _JSON_GROWTH = 10
 """How many times its size JSON takes once it is read."""
 
@@ -36,15 +35,13 @@ def check_memory(n_bytes: int, what: str) -> None:
         raise InputError(f"{rule}; make it smaller, or take a machine with more memory")
 
 
-def memory_problem(n_bytes: int, control_group: Path = _CONTROL_GROUP) -> str | None:
+def memory_problem(n_bytes: int, root: Path = ROOT) -> str | None:
     """Why `n_bytes` are too many, if they don't fit into half of the memory that is free.
 
-    Free is what the machine and the container, whose `control_group` limits it, both have left.
+    Free is what the machine and our container, as files under `root` tell, both have left.
     """
-    free = psutil.virtual_memory().available
-    with contextlib.suppress(OSError, ValueError):  # no control groups, or "max"
-        limit = int((control_group / "memory.max").read_text())
-        free = min(free, limit - int((control_group / "memory.current").read_text()))
+    of_machine, of_group = psutil.virtual_memory().available, free_memory(root)
+    free = of_machine if of_group is None else min(of_machine, of_group)
     if n_bytes <= free / 2:
         return None
     return f"{n_bytes / 1e9:,.1f} GB, more than half of the {free / 1e9:,.1f} GB of memory free"

@@ -132,12 +132,28 @@ def test_what_unpacks_to_more_than_memory_is_not_unpacked(
             read()
 
 
-def test_a_container_has_the_memory_that_it_may_take(tmp_path: Path) -> None:
+V2 = ("0::/run", "sys/fs/cgroup", "max", "current", "inactive_file")
+V1 = ("4:memory:/run", "sys/fs/cgroup/memory", "limit_in_bytes", "usage_in_bytes")
+V1 = (*V1, "total_inactive_file")
+
+
+@pytest.mark.parametrize(("line", "mount", "limit", "usage", "cached"), [V2, V1])
+@pytest.mark.parametrize("shown_as", ["run", ""])
+def test_a_container_has_the_memory_that_it_may_take(
+    line: str, mount: str, limit: str, usage: str, cached: str, shown_as: str, tmp_path: Path
+) -> None:
+    """Of either version, whether it sees its group by its path outside or as the root."""
     assert untrusted.memory_problem(2**20, tmp_path) is None
-    (tmp_path / "memory.current").write_text("1000000\n")
-    (tmp_path / "memory.max").write_text("max\n")
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(f"1:cpu:/else\n{line}\n")
+    group = tmp_path / mount / shown_as
+    group.mkdir(parents=True)
+    (group / f"memory.{usage}").write_text("1300000\n")
+    (group / "memory.stat").write_text(f"cache 400000\n{cached} 300000\n")
+    unlimited = "max" if limit == "max" else str(2**63 - 4096)
+    (group / f"memory.{limit}").write_text(unlimited)
     assert untrusted.memory_problem(2**20, tmp_path) is None
-    (tmp_path / "memory.max").write_text("2000000\n")
+    (group / f"memory.{limit}").write_text("2000000\n")
     assert untrusted.memory_problem(500_000, tmp_path) is None
     assert "more than half of the 0.0 GB" in str(untrusted.memory_problem(600_000, tmp_path))
 
