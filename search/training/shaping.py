@@ -1,16 +1,17 @@
 """What a builder returned, made to fit images and classes, or refused with the reason."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import keras
 
+from search.datasets.examples import some
 from search.errors import InputError
 from search.records import Task
 from search.training.own_compile import loss_of_columns, loss_of_numbers
 from search.training.own_log import own_metrics
 
-_ONE_TO_ONE = "the model must take one image and give one output"
 _OF_CLASSES = (Task.CLASSIFICATION, Task.BINARY)
 
 
@@ -86,12 +87,28 @@ def _out_of_lists(model: keras.Model) -> keras.Model:
     ends = (getattr(model, "input", None), getattr(model, "output", None)) if model.built else ()
     if not any(isinstance(end, list | tuple | dict) for end in ends):
         return model
-    if (
-        not len(model.inputs) == len(model.outputs) == 1
-        or type(model).train_step is not keras.Model.train_step
-    ):
-        raise InputError(_ONE_TO_ONE)
+    if len(model.inputs) > 1:
+        raise InputError(_inputs_problem(model.inputs))
+    if len(model.outputs) > 1:
+        raise InputError(_outputs_problem(model.outputs))
+    if type(model).train_step is not keras.Model.train_step:
+        rule = "a model with its own train_step must take and give a tensor"
+        raise InputError(f"{rule}, not a list or dict of one")
     return keras.Model(model.inputs[0], model.outputs[0], name=model.name)
+
+
+def _inputs_problem(inputs: Sequence[Any]) -> str:
+    """What is wrong with several `inputs`, each by its name and the shape of one example."""
+    shown = [f"{tensor.name} ({'×'.join(map(str, tensor.shape[1:]))})" for tensor in inputs]
+    rule = f"the network takes {len(inputs)} inputs, {some(shown)}, but the data give one"
+    remedy = "begin with one Input, and cut from it what each part of the network takes"
+    return f"{rule} for each example: {remedy}"
+
+
+def _outputs_problem(outputs: Any) -> str:
+    """What is wrong with `outputs`, a list or dict of other than one."""
+    n_outputs = len(keras.tree.flatten(outputs))
+    return f"the network gives {n_outputs} outputs, but one is scored: give that alone"
 
 
 def _shapes(model: keras.Model, images: tuple[int, ...]) -> tuple[Any, Any]:
@@ -105,11 +122,11 @@ def _shapes(model: keras.Model, images: tuple[int, ...]) -> tuple[Any, Any]:
         )
         raise InputError(f"{rule}: write one that returns its outputs")
     outputs = model(keras.Input(images))
-    if not hasattr(outputs, "shape"):
-        raise InputError(_ONE_TO_ONE)
+    if not hasattr(outputs, "shape"):  # a list or dict of them
+        raise InputError(_outputs_problem(outputs))
     has_train_step = type(model).train_step is not keras.Model.train_step
     if not has_train_step and not hasattr(model(keras.Input(images), training=True), "shape"):
-        rule = f"{_ONE_TO_ONE}, but while it trains it gives several"
+        rule = "the network gives several outputs while it trains"
         raise InputError(f"{rule}: give one there, too, or write its train_step")
     return images, tuple(outputs.shape)
 

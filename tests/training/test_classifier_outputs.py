@@ -63,6 +63,13 @@ def in_lists() -> keras.Model:
     return keras.Model([inputs], [layers.Dense(3)(layers.Flatten()(inputs))])
 
 
+def of_two(together: Callable[[Any], Any]) -> keras.Model:
+    """Two inputs, held together as a list, a tuple or a dict."""
+    view, age = keras.Input(SHAPE, name="view"), keras.Input((1,), name="age")
+    both = layers.Concatenate()([layers.Flatten()(view), age])
+    return keras.Model(together([view, age]), layers.Dense(3)(both))
+
+
 def by_operation() -> keras.Model:
     inputs = keras.Input(SHAPE)
     return keras.Model(inputs, keras.ops.softmax(layers.Dense(3)(layers.Flatten()(inputs))))
@@ -117,12 +124,13 @@ def test_outputs_are_what_they_are_however_a_network_ends(
             lambda: keras.Sequential([keras.Input((9, 9, 1)), layers.Flatten(), layers.Dense(3)]),
             "9×9×1.*4×4×1",
         ),
+        (lambda: of_two(list), r"takes 2 inputs, view \(4×4×1\), age \(1\), but the data give one"),
+        (lambda: of_two(tuple), "2 inputs"),
         (
-            lambda: keras.Model(
-                [keras.Input(SHAPE), x := keras.Input(SHAPE)], layers.Dense(3)(layers.Flatten()(x))
-            ),
-            "one image",
+            lambda: of_two(lambda tensors: {tensor.name: tensor for tensor in tensors}),
+            r"2 inputs, age \(1\), view \(4×4×1\).*begin with one Input",
         ),
+        (lambda: keras.Model(x := keras.Input(SHAPE), [x, x]), "gives 2 outputs, but one is"),
         (lambda: None, "keras.Model, not NoneType"),
         (lambda: ending(layers.Dense(3, "tanh")), "tanh.*softmax"),
         (lambda: Two(None), "while it trains"),
