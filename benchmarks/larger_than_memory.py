@@ -67,7 +67,7 @@ class ControlGroup:
 
     @property
     def n_killed(self) -> int:
-        """How many processes the kernel has killed for want of memory."""
+        """How many processes of the group the kernel has ever killed for want of memory."""
         file = self.folder / ("memory.oom_control" if self.is_v1 else "memory.events")
         return int(dict(row.split() for row in file.read_text().splitlines())["oom_kill"])
 
@@ -125,6 +125,7 @@ def main() -> None:
     if limit is None:
         sys.exit(f"{group.folder} has no limit of memory; start this in a group that has one")
     n_bytes = int(arguments.ratio * limit)
+    n_killed = group.n_killed
     threading.Thread(target=group.watch, daemon=True).start()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as scratch:
         data = Path(scratch, "arrays")
@@ -140,7 +141,7 @@ def main() -> None:
     n_epochs = sum(len(epochs) for _, epochs, _ in through.values())
     print(f"data {n_bytes / 1e6:,.0f} MB, limit {limit / 1e6:,.0f} MB")
     print(f"held by processes at most {group.most_anonymous / 1e6:,.0f} MB, the rest is cache")
-    print(f"killed for want of memory: {group.n_killed}")
+    print(f"killed for want of memory: {group.n_killed - n_killed}")
     print(f"{len(through)} trainings, {n_epochs} epochs in {seconds:,.0f} s; kill -9: {n_kills}")
     print(f"differing after them: {', '.join(differing) or 'none'} of {', '.join(through)}")
     sys.exit(bool(differing) or len(through) != len(killed))
