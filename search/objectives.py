@@ -107,13 +107,25 @@ def _of_classes(name: str, **options: Any) -> Measure:
     return measure
 
 
+def one_sided(y_true: Truth, n_classes: int) -> NDArray[np.int64]:
+    """The classes or labels that none of the examples are of, or all: they have no ROC curve."""
+    is_one_each = y_true.ndim == 1
+    counts = np.bincount(y_true, minlength=n_classes) if is_one_each else y_true.sum(axis=0)
+    return np.flatnonzero((counts == 0) | (counts == len(y_true)))
+
+
 def _roc_auc(y_true: Truth, y_pred: Floats) -> float:
+    """The mean over the classes or labels that have a curve; NaN where none has."""
     from sklearn.metrics import roc_auc_score  # noqa: PLC0415
 
-    if y_true.ndim == 1 and y_pred.shape[1] == 2:
+    n_classes = y_pred.shape[1]
+    curved = np.setdiff1d(np.arange(n_classes), one_sided(y_true, n_classes))
+    if not len(curved):
+        return math.nan
+    if y_true.ndim == 1 and n_classes == 2:
         return float(roc_auc_score(y_true, y_pred[:, 1]))
-    one_hot = y_true if y_true.ndim == 2 else np.eye(y_pred.shape[1], dtype=int)[y_true]
-    return float(roc_auc_score(one_hot, y_pred, average="macro"))
+    one_hot = y_true if y_true.ndim == 2 else np.eye(n_classes, dtype=int)[y_true]
+    return float(roc_auc_score(one_hot[:, curved], y_pred[:, curved], average="macro"))
 
 
 def _r2(y_true: Truth, y_pred: Floats) -> float:

@@ -54,6 +54,18 @@ def test_one_probability_of_two_classes_is_enough_for_auc() -> None:
     assert METRICS["roc_auc"].measure(labels, rows) == pytest.approx(expected)
 
 
+def test_auc_is_the_mean_over_classes_and_labels_that_can_be_told_apart() -> None:
+    labels = np.where(LABELS == 3, 2, LABELS)
+    of_each = [sk.roc_auc_score(labels == k, PROBABILITIES[:, k]) for k in range(CLASSES) if k != 3]
+    assert METRICS["roc_auc"].measure(labels, PROBABILITIES) == pytest.approx(np.mean(of_each))
+    several = SEVERAL.copy()
+    several[:, 0], several[:, 2], several[:, 3] = 0, 1, 1
+    expected = sk.roc_auc_score(several[:, 1], SIGMOIDS[:, 1])
+    assert METRICS["roc_auc"].measure(several, SIGMOIDS) == pytest.approx(expected)
+    ones = np.ones(N, dtype=int)
+    assert np.isnan(METRICS["roc_auc"].measure(ones, PROBABILITIES[:, :2]))
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -133,6 +133,8 @@ def _usable_space(checked: Checked) -> tuple[Space, list[str]]:
         task=checked.data.task,
         targets=checked.targets,
         objectives=checked.objective,
+        parts=_measured_parts(checked),
+        class_names=checked.data.class_names,
         corners=False,
         weights=True,
     )
@@ -151,6 +153,15 @@ def _usable_space(checked: Checked) -> tuple[Space, list[str]]:
             f"--fix epochs={pinned} is the baseline's epochs, too, whatever its document says"
         )
     return usable, notices
+
+
+def _measured_parts(checked: Checked) -> dict[str, Path]:
+    """The files of the targets by which trials and finalists are measured."""
+    data = checked.data
+    parts = {"validation": data.folder / "y_val.npy"}
+    if data.has_test and data.test_folder is not None and checked.settings.finalists != 0:
+        parts["test"] = data.test_folder / "y_test.npy"
+    return parts
 
 
 def _as_begun(resolved: StudySpec, stored: StudySpec, checked: Checked) -> StudySpec:

@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -38,64 +38,6 @@ def measure_of(objective: Objective, task: Task, n_classes: int) -> Measure:
     if is_function(name):
         return _checked(load_function(name), name)
     return _checked(_of_keras(name, task, n_classes), name)
-
-
-def check_objectives(
-    objectives: Sequence[Objective],
-    logged: Sequence[Sequence[str]],
-    task: Task,
-    n_classes: int,
-) -> None:
-    """Raise InputError with every one of `objectives` that can't be measured.
-
-    `logged` has for each network the names that it logs of validation data.
-    """
-    problems: list[str] = []
-    for objective in objectives:
-        if objective.is_fact:
-            continue
-        if not is_logged(objective):
-            problems += _problems(objective, task, n_classes)
-            continue
-        lacking = [names for names in logged if objective.key not in names]
-        if lacking:
-            rule = f"objective: {objective.name} is not what the network logs"
-            remedy = f"take {', '.join(lacking[0])}, or add it to metrics in compile()"
-            problems.append(f"{rule}; {remedy}")
-    if problems:
-        raise InputError(problems)
-
-
-def _problems(objective: Objective, task: Task, n_classes: int) -> Sequence[str]:
-    try:
-        tried(objective, task, n_classes)
-    except InputError as error:
-        return error.problems
-    return ()
-
-
-def tried(objective: Objective, task: Task, n_classes: int) -> None:
-    """Measure made-up predictions, so that what is wrong with a function is told before a search.
-
-    Raises InputError with the reason.
-    """
-    draw = np.random.default_rng(0)
-    n = 8 * max(2, n_classes)
-    y_pred = draw.random((n, n_classes))
-    match task:
-        case Task.REGRESSION:
-            y_true: Truth = draw.normal(size=(n, n_classes)).astype(np.float32)
-        case Task.MULTILABEL:
-            # Each label is there and is not, which some metrics need.
-            y_true = (np.arange(n)[:, None] + np.arange(n_classes)) % 2
-        case _:
-            y_true = np.arange(n) % n_classes
-            y_pred = y_pred / y_pred.sum(axis=1, keepdims=True)
-    try:
-        measure_of(objective, task, n_classes)(y_true, y_pred.astype(np.float32))
-    except TrialError as error:
-        what = error.reason.removeprefix("objective ")
-        raise InputError(f"objective: of {n} made-up predictions, {what}") from error
 
 
 def _checked(measure: Callable[[Truth, Floats], Any], name: str) -> Measure:

@@ -9,6 +9,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from search.errors import InputError
 from search.failure_reason import reason_of
 from search.objectives import objective_of
@@ -81,7 +83,8 @@ def _build(network: Question, *, weights: bool) -> tuple[int | None, str | None]
 
 
 def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
-    from search.training.measure import check_objectives, is_logged  # noqa: PLC0415  loads Keras
+    from search.training.measure import is_logged  # noqa: PLC0415  loads Keras
+    from search.training.objectives_tried import check_objectives  # noqa: PLC0415
 
     space = Space.from_dict(question["space"])
     shape, n_classes = tuple(question["input_shape"]), question["n_classes"]
@@ -101,14 +104,17 @@ def _probe(question: Mapping[str, Any]) -> dict[str, Any]:
         # The document's own setting can't be built here: look for one that can among all corners.
         return _probe({**question, "corners": True})
     unbuildable = {} if sound is None else _unbuildable(space, sound, builds)
+    remarks = [*builds.remarks(), *_without_effect(space, task)]
     if sound is not None:
-        check_objectives(objectives, builds.logged, task, n_classes)
+        parts = {part: np.load(file, mmap_mode="r") for part, file in question["parts"].items()}
+        names = question["class_names"] or [*map(str, range(n_classes))]
+        remarks += check_objectives(objectives, builds.logged, task, names, parts)
     unread = [n for n in space.params if n not in builds.names_read]
     return {
         "corners": corners,
         "unbuildable": unbuildable,
         "unread": unread,
-        "remarks": [*builds.remarks(), *_without_effect(space, task)],
+        "remarks": remarks,
     }
 
 

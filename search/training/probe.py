@@ -3,6 +3,8 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from search.errors import InputError
@@ -10,6 +12,8 @@ from search.records import Task
 from search.space.space import Space
 from search.training.model_process import ask
 from search.training.question import Question
+
+_NO_PARTS: Mapping[str, Path] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -66,21 +70,29 @@ def probe(
     task: Task = Task.CLASSIFICATION,
     targets: tuple[float, float] | None = None,
     objectives: Sequence[str] = (),
+    parts: Mapping[str, Path] = _NO_PARTS,
+    class_names: Sequence[str] = (),
     corners: bool = True,
     weights: bool = False,
 ) -> ProbeReport:
     """Build every choice, and every corner if `corners`, in a fresh process; with `weights`, load
     starting weights.
 
-    `targets` is the range of a regression's. `objectives` are tried on made-up predictions.
+    `targets` is the range of a regression's. `objectives` are tried on made-up predictions, also
+    for the targets in the .npy files of `parts`, validation and test.
 
     Raises InputError when the model can't be loaded, or the starting weights that the document's
     setting asks for can't be found or don't fit, or an objective can't be measured, and StudyError
     when the probe breaks.
     """
     facts = {"input_shape": input_shape, "n_classes": n_classes, "task": task, "targets": targets}
-    switches = {"corners": corners, "weights": weights, "objectives": list(objectives)}
-    answer = ask({"probe": {"space": space.as_dict(), **switches, **facts}})
+    switches = {"corners": corners, "weights": weights}
+    measured = {
+        "objectives": list(objectives),
+        "parts": {part: str(file) for part, file in parts.items()},
+        "class_names": list(class_names),
+    }
+    answer = ask({"probe": {"space": space.as_dict(), **switches, **facts, **measured}})
     return ProbeReport(
         corners=tuple(Corner(**c) for c in answer["corners"]),
         unbuildable=answer["unbuildable"],

@@ -20,8 +20,9 @@ from search.training.classifier_outputs import Outputs, outputs_of
 from search.training.inference import open_network, probabilities, verified
 from search.training.job import Job
 from search.training.kept_network import Verdict
-from search.training.measure import measure_of, tried
+from search.training.measure import measure_of
 from search.training.network import build_whole
+from search.training.objectives_tried import tried
 from search.training.probe import probe
 from search.training.shaping import shaped
 from search.training.trainer import train
