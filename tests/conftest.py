@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -18,6 +19,8 @@ os.environ["OPENBLAS_NUM_THREADS"] = "1"
 import pytest
 import sqlalchemy as sa
 
+from search.cli import main
+from search.files import locked
 from search.study.storage.optuna_storage import LedgerStorage
 
 SLOW = {
@@ -65,8 +68,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Keep the collector, which every `clear_session()` calls, to what the tests make."""
+    """Keep the collector, which every `clear_session()` calls, to what the tests make, and seldom."""
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
     gc.enable()
 
 
@@ -126,17 +130,61 @@ def own_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
             del sys.modules[name]
 
 
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
+    """Exit code, stdout and stderr of the command line, run in this process."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["gridless", *arguments])
+        with pytest.raises(SystemExit) as exit_:
+            main()
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return int(exit_.value.code or 0), out, err
+
+    return run
+
+
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[str]:
-    """The URL of a real PostgreSQL, started for this session."""
+def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[bool]]:
+    """Holds back the other workers of pytest-xdist from what they share."""
+    return lambda: locked(tmp_path_factory.getbasetemp().parent / "once.lock", wait=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_server(
+    once: Callable[[], AbstractContextManager[bool]], testrun_uid: str
+) -> Iterator[str]:
+    """The URL of a real PostgreSQL, one for all workers; what it writes is not forced to the disk."""
     pgserver = pytest.importorskip("pgserver", reason="no wheel of pgserver for this platform")
     # Not under pytest's folder, which only its owner may enter: root's server runs as another user.
-    folder = Path(tempfile.mkdtemp(prefix="gridless-pg-"))
-    folder.chmod(0o755)
-    server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+    folder = Path(tempfile.gettempdir(), f"gridless-pg-{testrun_uid}")
+    with once():
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o755)
+        server = pgserver.get_server(folder / "data", cleanup_mode="stop")
+        with admin_of(server.get_uri()) as connection:
+            connection.execute(sa.text("ALTER SYSTEM SET fsync = off"))
+            connection.execute(sa.text("SELECT pg_reload_conf()"))
     yield server.get_uri()
-    server.cleanup()
-    shutil.rmtree(folder, ignore_errors=True)
+    with once():
+        server.cleanup()
+        if not (folder / "data" / "postmaster.pid").exists():
+            shutil.rmtree(folder)
+
+
+@contextmanager
+def admin_of(server: str) -> Iterator[sa.Connection]:
+    """A connection that makes and drops databases."""
+    admin = sa.create_engine(with_driver(server), isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        yield connection
+    admin.dispose()
+
+
+def with_driver(server: str) -> sa.URL:
+    """The URL of PostgreSQL, with our driver."""
+    return sa.make_url(server).set(drivername="postgresql+psycopg")
 
 
 @pytest.fixture(scope="session")
@@ -148,16 +196,14 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty_postgres(postgres_server: str) -> str:
+def empty_postgres(postgres_server: str, once: Callable[[], AbstractContextManager[bool]]) -> str:
     """The name of the like on PostgreSQL."""
-    server = sa.make_url(postgres_server).set(drivername="postgresql+psycopg")
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(sa.text("CREATE DATABASE empty"))
-    admin.dispose()
-    LedgerStorage(
-        server.set(database="empty").render_as_string(hide_password=False)
-    ).engine.dispose()
+    with once(), admin_of(postgres_server) as connection:
+        names = connection.execute(sa.text("SELECT datname FROM pg_database")).scalars()
+        if "empty" not in set(names):
+            connection.execute(sa.text("CREATE DATABASE empty"))
+            url = with_driver(postgres_server).set(database="empty")
+            LedgerStorage(url.render_as_string(hide_password=False)).engine.dispose()
     return "empty"
 
 
@@ -168,17 +214,12 @@ def storage_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
         shutil.copy(request.getfixturevalue("empty_sqlite"), tmp_path / "studies.db")
         yield f"sqlite:///{tmp_path / 'studies.db'}"
         return
-    server = sa.make_url(request.getfixturevalue("postgres_server")).set(
-        drivername="postgresql+psycopg"
-    )
+    server = request.getfixturevalue("postgres_server")
     template, name = request.getfixturevalue("empty_postgres"), f"t{uuid4().hex}"
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
+    with admin_of(server) as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield server.set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
+        yield with_driver(server).set(database=name).render_as_string(hide_password=False)
         connection.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
 
 
 @pytest.fixture

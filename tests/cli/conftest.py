@@ -1,4 +1,4 @@
-"""The command line in this process, with trials that are only pretended."""
+"""Commands whose trials are only pretended."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,24 +8,8 @@ import pytest
 
 from search.actions import plan_study as prepare
 from search.actions import run
-from search.cli import main
 from search.training.probe import Corner, ProbeReport
 from tests.worker.helpers import Sandbox, pretend, serve
-
-
-@pytest.fixture
-def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):  # type: ignore[no-untyped-def]
-    """Exit code, stdout and stderr of the command line, run in this process."""
-
-    def run(*arguments: str) -> tuple[int, str, str]:
-        monkeypatch.setattr("sys.argv", ["gridless", *arguments])
-        with pytest.raises(SystemExit) as exit_:
-            main()
-        out, err = capsys.readouterr()
-        assert "Traceback" not in err
-        return int(exit_.value.code or 0), out, err
-
-    return run
 
 
 @pytest.fixture
