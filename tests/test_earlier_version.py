@@ -4,6 +4,7 @@ import json
 import shutil
 import sqlite3
 import tarfile
+from collections.abc import Callable
 from pathlib import Path
 
 import mlflow
@@ -11,11 +12,14 @@ import pandas as pd
 import pytest
 
 import search
+from search.paths import storage_url
 from search.report.study_report import report_study
 from search.study.storage.optuna_storage import LedgerStorage
-from tests.cli.helpers import gridless, rows, several
+from search.tracking.process import Request, bring_now
+from tests.cli.helpers import gridless, rows
 from tests.cli.test_study import finished, mlflow_runs
 
+Command = Callable[..., tuple[int, str, str]]
 STORED = Path(__file__).parent / "stored" / "version-0.1.0.tar.xz"
 MADE_IN = "file:///tmp/fx/home"
 """Where the stored home lay: MLflow keeps absolute paths."""
@@ -50,13 +54,12 @@ def curves(name: str) -> pd.DataFrame:
     return search.load_study(name).curves.sort_values(["trial", "step"], ignore_index=True)
 
 
-def test_every_study_and_the_archive_are_read(home: Path) -> None:
+def test_every_study_and_the_archive_are_read(home: Path, command: Command) -> None:
     assert set(search.list_studies()) == set(STATES)
     for name, states in STATES.items():
         assert search.load_study(name).trials["state"].tolist() == states
     listed = {
-        row["study"]: row["state"]
-        for row in json.loads(gridless("status", "--json").stdout)["studies"]
+        row["study"]: row["state"] for row in json.loads(command("status", "--json")[1])["studies"]
     }
     assert {name: listed[name].split(" ")[0] for name in STATES} == {
         "finished": "done",
@@ -89,15 +92,18 @@ def test_every_leaderboard_is_written_as_it_was(home: Path, name: str) -> None:
     }
 
 
-def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(home: Path) -> None:
+def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(
+    home: Path, command: Command
+) -> None:
     before = {name: curves(name) for name in STATES}
-    command = ("submit", "mlp", "digits", "--space", str(home.parent / "small.yaml"))
+    submit = ("submit", "mlp", "digits", "--space", str(home.parent / "small.yaml"))
     # The first keeps its one finalist on two seeds.
-    for code, _, err in several(
-        (*command, "--name", "finalists", "--n-trials", "4"),
-        (*command, "--name", "paused", "--n-trials", "8", "--finalists", "0"),
+    for arguments in (
+        (*submit, "--name", "finalists", "--n-trials", "4"),
+        (*submit, "--name", "paused", "--n-trials", "8", "--finalists", "0"),
         ("resume", "cancelled"),
     ):
+        code, _, err = command(*arguments)
         assert code == 0, err
     done = gridless("worker", "--until-idle", "--workers", "1")
     assert done.returncode == 0, done.stderr
@@ -114,8 +120,8 @@ def test_studies_go_on_from_where_they_were_and_nothing_reaches_mlflow_twice(hom
         6,
     }  # another best trial is trained again, too
 
-    sent = ("unsent", "paused")
-    for name, (code, _, err) in zip(sent, several(*[("sync", name) for name in sent]), strict=True):
+    for name in ("unsent", "paused"):
+        code, _, err = command("sync", name)
         assert code == 0, err
         n_points = curves(name).groupby("trial").size()
         assert mlflow_runs(home, name) == {
@@ -153,13 +159,16 @@ def test_what_workers_had_told_mlflow_themselves_goes_on_without_doubles_or_gaps
 ) -> None:
     before = mlflow_runs(later_home, "finalists")
     assert replicates(later_home, "finalists.final") == [("COMPLETE", 1)] * 4
-    command = ("study", "mlp", "digits", "--space", str(later_home.parent / "small.yaml"))
-    more = (*command, "--name", "paused", "--n-trials", "8", "--finalists", "0", "--workers", "1")
-    done = gridless(*more)
+    space = ("--space", str(later_home.parent / "small.yaml"))
+    more = ("--name", "paused", "--n-trials", "8", "--finalists", "0", "--workers", "1")
+    done = gridless("study", "mlp", "digits", *space, *more)
     assert done.returncode == 0, done.stderr
-    for name in ("finalists", "unsent", "paused"):
-        sent = gridless("sync", name)
-        assert sent.returncode == 0, sent.stderr
+    names = ("finalists", "unsent", "paused")
+    request = Request(storage_url(), names, is_thorough=True)
+    brought = bring_now(request, later_home / "logs" / "trackers.log")
+    assert brought is not None
+    assert (brought["mlflow"].left, brought["mlflow"].error) == ((), None)
+    for name in names:
         n_points = curves(name).groupby("trial").size()
         assert mlflow_runs(later_home, name) == {
             "study": 1,

@@ -1,7 +1,6 @@
 """Runs the installed command as a user does, and looks at what it left."""
 
 import csv
-import json
 import os
 import signal
 import sqlite3
@@ -19,22 +18,7 @@ from search.study.storage.read import read_study
 GRIDLESS = str(Path(sys.executable).parent / "gridless")
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("--fix", "units=32,depth=1,batch_size=100", "--epochs", "4", "--finalists", "0")
-SLOW = ("--fix", "units=1000,depth=5,batch_size=10", "--epochs", "24", "--finalists", "0")
-
-SEVERAL = """
-import contextlib, io, json, sys
-from search.cli import main
-
-done = []
-for arguments in json.loads(sys.argv[1]):
-    sys.argv = ["gridless", *arguments]
-    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
-        try:
-            main()
-        except SystemExit as end:
-            done.append((end.code, out.getvalue(), err.getvalue()))
-print(json.dumps(done))
-"""
+SLOW = ("--fix", "units=500,depth=3,batch_size=10", "--epochs", "40", "--finalists", "0")
 
 
 def gridless(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -42,18 +26,6 @@ def gridless(*arguments: str, folder: Path = ROOT) -> subprocess.CompletedProces
     return subprocess.run(
         [GRIDLESS, *arguments], capture_output=True, text=True, check=False, cwd=folder, timeout=900
     )
-
-
-def several(*commands: tuple[str, ...]) -> list[tuple[int, str, str]]:
-    """Exit code, stdout and stderr of each command; in one process, since starting one is what
-    takes time.
-    """
-    arguments = [sys.executable, "-c", SEVERAL, json.dumps(commands)]
-    done = subprocess.run(
-        arguments, capture_output=True, text=True, check=False, cwd=ROOT, timeout=900
-    )
-    assert done.returncode == 0, done.stderr
-    return [tuple(ending) for ending in json.loads(done.stdout)]
 
 
 def start(*arguments: str) -> subprocess.Popen[str]:

@@ -12,7 +12,6 @@ from tests.cli.helpers import (
     epochs_stored,
     gridless,
     kill_all,
-    several,
     start,
     study,
     wait_for,
@@ -37,18 +36,21 @@ def stored(home: Path, name: str) -> StudyRecord:
     return found
 
 
-def test_studies_are_submitted_steered_served_and_given_back(own_home: Path) -> None:
+def test_studies_are_submitted_steered_served_and_given_back(own_home: Path, command: Any) -> None:
     """From an empty queue to a service that is told to end in the middle of a trial."""
     verbs = ("pause", "pause", "cancel", "resume")
-    *submitted, listed = several(
-        submit("first", 3, *TINY),
-        submit("urgent", 1, "--priority", "3", "--json", *TINY),
-        submit("long", 1, "--priority", "-1", *LONG),
-        *[(verb, "long") for verb in verbs],
-        *[(verb, "nobody") for verb in ("pause", "resume", "cancel", "status")],
-        ("worker", "--study", "nobody", "--until-idle"),
-        ("status", "--json"),
-    )
+    submitted = [
+        command(*arguments)
+        for arguments in (
+            submit("first", 3, *TINY),
+            submit("urgent", 1, "--priority", "3", "--json", *TINY),
+            submit("long", 1, "--priority", "-1", *LONG),
+            *[(verb, "long") for verb in verbs],
+            *[(verb, "nobody") for verb in ("pause", "resume", "cancel", "status")],
+            ("worker", "--study", "nobody", "--until-idle"),
+        )
+    ]
+    listed = command("status", "--json")
     assert [code for code, _, _ in submitted] == [0] * 7 + [2] * 5, submitted
     first, urgent, _, *steered = [out for _, out, _ in submitted]
     assert (first, json.loads(urgent)) == ("first\n", {"study": "urgent", "n_trials": 1})
@@ -69,10 +71,7 @@ def test_studies_are_submitted_steered_served_and_given_back(own_home: Path) -> 
     [trial] = stored(own_home, "long").trials
     assert (trial.state, trial.paused, trial.n_retries) == ("WAITING", False, 1)
     assert [e.step for e in trial.curve] == list(range(1, trial.epochs + 1))
-    served, again, cancelled, ended = several(
-        ("status", "--json"), ("pause", "first"), ("cancel", "long"), ("status", "long", "--json")
-    )
-    after = by_study(served[1])
+    after = by_study(command("status", "--json")[1])
     assert {
         n: (s["state"], s["complete"] + s["pruned"], s["waiting"], s["failed"])
         for n, s in after.items()
@@ -88,10 +87,10 @@ def test_studies_are_submitted_steered_served_and_given_back(own_home: Path) -> 
     later = stored(own_home, "first").trials
     assert later
     assert all(t.started and t.started > urgent_trial.ended for t in later)
-    assert (again[0], again[1]) == (2, "first: done\n")
-    assert "nothing to pause" in again[2]
-    assert (cancelled[0], cancelled[1]) == (0, "long: cancelled\n")
-    assert by_study(ended[1])["long"]["pruned"] == 1
+    code, out, err = command("pause", "first")
+    assert (code, out, "nothing to pause" in err) == (2, "first: done\n", True)
+    assert command("cancel", "long")[:2] == (0, "long: cancelled\n")
+    assert by_study(command("status", "long", "--json")[1])["long"]["pruned"] == 1
     idle = gridless("worker", "--until-idle", "--workers", "1", "--no-mlflow")
     assert idle.returncode == 0, idle.stderr
     for name in ("first", "urgent", "long"):  # by the service, or by this one
