@@ -33,10 +33,10 @@ def predict(name: str, files: tuple[str, ...], top: int, as_json: bool) -> None:
     """Say what the best finalist of STUDY takes each image for: CSV lines of image, class and
     probability; of several labels the probability of each, of a regression the numbers.
 
-    An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, uint8 (n,
-    height, width [, channels]), or other examples as the study's data has them; of a table, FILE
-    may be one with the same columns. Pictures are brought to the size and colours of the study's
-    own images.
+    An IMAGE is any PNG, JPEG, BMP, GIF or WebP file; FILE.npz holds `x` or `x_test`, FILE.npy one
+    array: uint8 (n, height, width [, channels]), or other examples as the study's data has them; of
+    a table, FILE may be one with the same columns. Pictures are brought to the size and colours of
+    the study's own images.
     """
     from search.actions.predict import predict as answer
 

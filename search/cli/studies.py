@@ -219,15 +219,17 @@ def _describe(plan: "Plan", *, on_queue: bool = False) -> str:
     limits += [f"{spec.budget:g} full trainings"] if spec.budget else []
     noun = "images" if data.is_images else "examples"
     shape = "×".join(map(str, data.input_shape))
-    targets = "numbers" if data.task is Task.REGRESSION else "labels"
-    targets = "classes" if data.task in {Task.CLASSIFICATION, Task.BINARY} else targets
+    targets = {
+        Task.REGRESSION: count(data.n_classes, "number"),
+        Task.MULTILABEL: count(data.n_classes, "label"),
+    }.get(data.task, f"{data.n_classes} classes")
     here = f"{spec.workers} × {plan.crew.devices[0].name}, {count(spec.threads, 'thread')} each"
     rows = {
         "study": f"{spec.name} ({'goes on' if plan.resumes else 'new'}) in {plan.folder}",
         "model": spec.model,
         "data": (
             f"{spec.data}: {data.n_train:,} training, {data.n_val:,} validation and {data.n_test:,}"
-            f" test {noun} of {shape}, {data.n_classes} {targets}"
+            f" test {noun} of {shape}, {targets}"
         ),
         "objective": ", ".join([_goal(spec), *(f"{b.fact} ≤ {b.limit:g}" for b in spec.bounds)]),
         "space": f"{count(n_params, 'parameter')}, {n_settings:,} combinations in a full grid",

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
@@ -15,10 +16,12 @@ from search.datasets.examples import some
 from search.datasets.npz import UNREADABLE, check_fits
 from search.datasets.options import TABLES
 from search.errors import InputError
-from search.untrusted import opened
+from search.untrusted import check_memory, opened
 
 KEYS = ("x", "x_test")
 """What a file of arrays calls its images; the first that is there counts."""
+_WRITERS = {".npz": "savez", ".npy": "save"}
+"""Files of arrays, and NumPy's function that writes one."""
 Shape = tuple[int, ...]
 
 
@@ -60,9 +63,10 @@ def read_batch(
     channels).
 
     A picture is decoded and brought to the size as those of a folder are
-    (`search.datasets.pictures`). An .npz file holds `x` or `x_test`, numbers of `dtype` of just
-    this shape, or without a channel axis; floats take any numbers. Of a table with `columns` every
-    row of another table is one. Raises InputError with everything that is wrong with any file.
+    (`search.datasets.pictures`). An .npz file holds `x` or `x_test`, an .npy file one array:
+    numbers of `dtype` of just this shape, or without a channel axis; floats take any numbers. Of a
+    table with `columns` every row of another table is one. Raises InputError with everything that
+    is wrong with any file.
     """
     dtype = np.dtype(dtype)
     batch = Batch()
@@ -74,13 +78,13 @@ def read_batch(
                 raise InputError("is a folder; name the images in it")
             if not path.exists():
                 raise InputError("no such file")
-            if path.suffix.lower() == ".npz":
+            if path.suffix.lower() in _WRITERS:
                 _add_arrays(batch, file, path, shape, dtype)
             elif path.suffix.lower() in TABLES and columns is not None:
                 _add_rows(batch, file, path, columns)
             elif len(shape) != 3 or dtype != np.uint8:
                 rule = f"the network takes {dtype} numbers of the shape {shape}, no pictures"
-                raise InputError(f"{rule}; give {'a table' if columns else 'an .npz file'}")
+                raise InputError(f"{rule}; give {'a table' if columns else 'an .npz or .npy file'}")
             else:
                 _add_picture(batch, file, path, shape)
         except InputError as error:
@@ -116,20 +120,32 @@ def _add_rows(batch: Batch, file: str, path: Path, columns: Columns) -> None:
     batch.unknown += unknown
 
 
+def _array_in(path: Path) -> tuple[str, NDArray[Any]]:
+    """How the one array in an .npy file is called, and the array."""
+    check_memory(2 * path.stat().st_size, "read and stacked, it")
+    with opened(path) as raw:
+        return "the array", npy.read_array(raw, allow_pickle=False)
+
+
+def _array_among(path: Path) -> tuple[str, NDArray[Any]]:
+    """The name of the array of examples in an .npz file, and the array."""
+    # Not numpy.load: given a path, it leaves the file open when the archive is broken.
+    with opened(path) as raw, NpzFile(raw, allow_pickle=False) as arrays:
+        key = next((k for k in KEYS if k in arrays.files), None)
+        if key is None:
+            keys = some(arrays.files) or "nothing"
+            raise InputError(f"it holds {keys}, but neither x nor x_test; save the images as x")
+        check_fits(path, arrays, (key,))
+        return key, np.asarray(arrays[key])
+
+
 def _add_arrays(batch: Batch, file: str, path: Path, shape: Shape, dtype: np.dtype[Any]) -> None:
+    kind = path.suffix.lower()
     try:
-        # Not numpy.load: given a path, it leaves the file open when the archive is broken.
-        with opened(path) as raw, NpzFile(raw, allow_pickle=False) as arrays:
-            key = next((k for k in KEYS if k in arrays.files), None)
-            if key is None:
-                keys = some(arrays.files) or "nothing"
-                raise InputError(f"it holds {keys}, but neither x nor x_test; save the images as x")
-            check_fits(path, arrays, (key,))
-            array = np.asarray(arrays[key])
+        key, array = _array_in(path) if kind == ".npy" else _array_among(path)
     except UNREADABLE as error:
-        raise InputError(
-            f"not a readable .npz file ({error}); write it with numpy.savez"
-        ) from error
+        rule = f"not a readable {kind} file ({error})"
+        raise InputError(f"{rule}; write it with numpy.{_WRITERS[kind]}") from error
     images = array[..., np.newaxis] if array.ndim == len(shape) else array
     problems = []
     if dtype == np.uint8 and images.dtype != np.uint8:

@@ -11,6 +11,7 @@ from search.space.space import Space
 from search.space.values import show
 from search.training.exploration import MAX_BUILDS
 from search.training.model_process import ask
+from search.words import count
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ def find(
     )
     notices = [
         (
-            f"{len(names)} hyperparameters of {model} found by building it {answer['n_builds']}"
-            f" times; {compiling}"
+            f"{count(len(names), 'hyperparameter')} of {model} found by building it"
+            f" {count(answer['n_builds'], 'time')}; {compiling}"
         ),
         *answer["notices"],
         *_range_notices(hypers),

@@ -79,6 +79,10 @@ def test_arrays_are_taken_as_they_are_in_the_order_given(tmp_path: Path, key: st
     batch = read_batch([file, str(tmp_path / "new.npz")], GREY)
     assert batch.names == [file, f"{tmp_path / 'new.npz'}[0]", f"{tmp_path / 'new.npz'}[1]"]
     assert np.array_equal(batch.pixels[1:, :, :, 0], x)
+    np.save(tmp_path / "new.npy", x)
+    alone = read_batch([str(tmp_path / "new.npy")], GREY)
+    assert alone.names == [f"{tmp_path / 'new.npy'}[0]", f"{tmp_path / 'new.npy'}[1]"]
+    assert np.array_equal(alone.pixels, batch.pixels[1:])
 
 
 def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
@@ -86,6 +90,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no image")
     Path(tmp_path / "cut.png").write_bytes(Path(good).read_bytes()[:60])
     (tmp_path / "text.npz").write_text("no archive")
+    (tmp_path / "text.npy").write_text("no array")
+    np.save(tmp_path / "wrong.npy", np.zeros((1, 5, 5), np.uint8))
     np.savez(tmp_path / "other.npz", y=np.zeros(3))
     np.savez(tmp_path / "wrong.npz", x=np.zeros((0, 5, 5), np.float32))
     np.savez(tmp_path / "pickled.npz", x=np.array([{}], dtype=object))
@@ -97,12 +103,14 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "other.npz",
         "wrong.npz",
         "pickled.npz",
+        "text.npy",
+        "wrong.npy",
         ".",
     ]
     with pytest.raises(InputError) as error:
         read_batch([good, *(str(tmp_path / name) for name in names)], GREY)
     problems = error.value.problems
-    assert len(problems) == 9
+    assert len(problems) == 11
     parts = [
         "not an image",
         "cut.png: ",
@@ -114,6 +122,8 @@ def test_everything_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
         "x must be uint8, 0–255, not float32",
         "(n, 4, 6, 1), n at least 1",
         "pickled.npz: not a",
+        "not a readable .npy",
+        "the array must have the shape (n, 4, 6, 1)",
         "is a folder",
     ]
     assert all(part in problem for part, problem in zip(parts, problems, strict=True)), problems
