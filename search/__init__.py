@@ -1,6 +1,7 @@
 """Gridless: hyperparameter search and benchmarking for Keras image classifiers, without the grid.
 
-What a program may use of it is in docs/api.md: `load_study`, `list_studies` and what they return.
+What a program may use of it is in docs/api.md: `optimize`, `load_study`, `list_studies` and what
+they return.
 Nothing is loaded before it is asked for.
 """
 
@@ -8,9 +9,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from search.api import Study, list_studies, load_study
+    from search.api import Study, list_studies, load_study, optimize
 
-__all__ = ["Study", "list_studies", "load_study"]
+__all__ = ["Study", "list_studies", "load_study", "optimize"]
 
 
 def __getattr__(name: str) -> Any:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from search.errors import StudyError
+from search.registry import folder_last
 
 ADDRESS = "GRIDLESS_FORK_SERVER"
 """The environment variable that names the server of a worker's command."""
@@ -99,7 +100,7 @@ class ForkServer:
             # In a session of its own: a terminal's Ctrl-C is for whoever asked.
             server._process = subprocess.Popen(  # noqa: S603
                 command,
-                env=server.environment,
+                env=folder_last() | server.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -10,15 +10,16 @@ import difflib
 import importlib
 import inspect
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from search.errors import InputError
 from search.text import message_of
@@ -37,6 +38,15 @@ _MEASURE = "function(y_true, y_pred) -> float"
 _OBJECTIVES = "gridless.objectives"
 _LOADER = "load() -> Dataset"
 _SAFE_PATH, _BY_US = "PYTHONSAFEPATH", "gridless"
+
+
+_PICKLED = re.compile(r"pickled\.([0-9a-f]{12}):\w+")
+
+
+def pickled_digest(model: str) -> str | None:
+    """The digest of its source that the name of a pickled builder has; None for other models."""
+    match = _PICKLED.fullmatch(model)
+    return match[1] if match else None
 
 
 def meant(name: str, choices: Iterable[str]) -> str | None:
@@ -91,6 +101,12 @@ def load_builder(name: str) -> Callable[..., Any]:
     return _load(MODELS, name, _BUILDER, _is_builder)
 
 
+def check_builder(place: str, source: object) -> None:
+    """Raise InputError, which begins with `place`, when `source` is no builder."""
+    if not _is_builder(source):
+        raise InputError(f"{place}: it must be callable as {_BUILDER}")
+
+
 def load_loader(name: str) -> Callable[[], Any]:
     """The loader of data set `name`, its signature checked. Raises as `load_builder`."""
     return _load(DATASETS, name, _LOADER, lambda source: _fits(source, 0, ()))
@@ -117,7 +133,7 @@ def takes_hp(source: object) -> bool:
     """Whether `source` is a HyperModel or a function `build(hp)`, which KerasTuner's users know."""
     if is_hypermodel(source):
         return True
-    if not inspect.isfunction(source):
+    if not _is_function(source):
         return False
     parameters = list(inspect.signature(source).parameters.values())
     if not parameters or not (
@@ -131,9 +147,19 @@ def takes_facts(source: object) -> bool:
     """Whether `source` is a function that needs at most the data's facts: a network without
     hyperparameters.
     """
-    if not inspect.isfunction(source) or _takes_params(source):
+    if not _is_function(source) or _takes_params(source):
         return False
     return needed(inspect.signature(source).parameters) <= {*SHAPE_NAMES, *CLASS_NAMES}
+
+
+def _is_function(source: object) -> TypeGuard[Callable[..., Any]]:
+    """Whether `source` is a function of Python's, or an object that is called as one."""
+    if isinstance(source, partial):
+        return _is_function(source.func)
+    if isinstance(source, type):
+        return False
+    called = getattr(type(source), "__call__", None)  # noqa: B004  # written in Python, or not
+    return hasattr(source, "__code__") or inspect.isfunction(called)
 
 
 def needed(parameters: Mapping[str, inspect.Parameter]) -> set[str]:
@@ -215,7 +241,12 @@ def spec_of(top: str) -> ModuleSpec | None:
 
 def keep_folder_last() -> None:
     """Let no Python that this process starts put the working folder before all others."""
-    os.environ.setdefault(_SAFE_PATH, _BY_US)
+    os.environ |= folder_last()
+
+
+def folder_last() -> dict[str, str]:
+    """The variable that says so, for one process that is started."""
+    return {_SAFE_PATH: os.environ.get(_SAFE_PATH, _BY_US)}
 
 
 def become_users() -> None:

@@ -9,7 +9,7 @@ from importlib.util import resolve_name
 from pathlib import Path
 from typing import NamedTuple
 
-from search.registry import module_of, spec_of
+from search.registry import module_of, pickled_digest, spec_of
 
 CODE = "code "
 """What the names in an environment begin with that hold the digests of a user's files."""
@@ -30,8 +30,11 @@ class UserFile(NamedTuple):
 def user_code(model: str) -> dict[str, str]:
     """The beginning of the SHA-256 of each of `user_files`, by its path in its import folder.
 
-    An installed package is one entry; Gridless's own models have none, however it is installed.
+    An installed package is one entry; Gridless's own models have none, however it is installed. A
+    pickled builder has one, the digest of its source.
     """
+    if digest := pickled_digest(model):
+        return {model.rpartition(":")[2]: digest}
     digests = {path: file.digest for path, file in user_files(model).items()}
     top = _top(model)
     if top != OURS and _is_package_installed(top):
@@ -120,7 +123,7 @@ def _top(model: str) -> str:
 
 
 def _is_package_installed(top: str) -> bool:
-    return any(map(_is_installed, _folders(top)))
+    return any(map(is_installed, _folders(top)))
 
 
 def _folders(top: str) -> list[Path]:
@@ -134,10 +137,11 @@ def _folders(top: str) -> list[Path]:
 
 
 def _is_users(folder: Path, roots: list[Path]) -> bool:
-    return not _is_installed(folder) and any(folder.is_relative_to(root) for root in roots)
+    return not is_installed(folder) and any(folder.is_relative_to(root) for root in roots)
 
 
-def _is_installed(folder: Path) -> bool:
+def is_installed(folder: Path) -> bool:
+    """Whether what is in `folder` is a package's or Python's own, and nothing that a user wrote."""
     return bool(_INSTALLED.intersection(folder.parts)) or folder.is_relative_to(
         sysconfig.get_path("stdlib")
     )

@@ -39,6 +39,7 @@ SLOW = {
     "models/test_hypermodel.py",
     "models/test_models.py",
     "test_earlier_version.py",
+    "test_optimize.py",
     "tracking/mlflow/test_register.py",
     "tracking/mlflow/test_store.py",
     "tracking/test_process.py",

@@ -85,6 +85,6 @@ def test_each_change_is_named(folder: Path) -> None:
 def test_our_own_models_have_no_code_of_a_users_however_we_are_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("search.user_code._is_installed", lambda _folder: True)
+    monkeypatch.setattr("search.user_code.is_installed", lambda _folder: True)
     assert user_code("mlp") == {}
     assert spec(code={"search, installed": "0123"}).code == {}

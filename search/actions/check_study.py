@@ -39,7 +39,8 @@ class Request:
     data: str
     flags: Mapping[str, Any]
     """Settings given on the command line, as text; None where not given."""
-    space_file: Path | None = None
+    space: Path | Space | None = None
+    """What can vary, or the file that says it; None for what the model's own file does."""
     tries: Sequence[str] = ()
     """Settings to run first, each "name=value,name=value"."""
     fixes: Sequence[str] = ()
@@ -156,7 +157,7 @@ def _check_parts(
 
 
 def _space(request: Request, data: Dataset | None, say: Callable[[str], None]) -> FoundSpace:
-    discovery = space_for(request.model, request.space_file, data, say)
+    discovery = space_for(request.model, request.space, data, say)
     check_settings(discovery.space, request.tries, request.fixes)
     return discovery
 

@@ -49,7 +49,8 @@ def run(
     somebody asks for them again. Raises StudyError when workers ended before the studies were over.
     """
     names = tuple(ledger.name for ledger in ledgers)
-    workers.go(WorkOrder(storage=ledgers[0].storage.url, studies=names, until_idle=True))
+    order = WorkOrder(ledgers[0].storage.url, names, until_idle=True, allows_pickled=True)
+    workers.go(order)
     watch = _Watch(ledgers)
     try:
         while workers.check():

@@ -6,6 +6,7 @@ from typing import Any
 
 from search.datasets.dataset import Dataset
 from search.errors import InputError
+from search.registry import pickled_digest
 from search.space.hyper_choices import FOUND
 from search.space.load import find_space, load_space
 from search.space.space import Space
@@ -17,14 +18,19 @@ DEFAULT_EPOCHS = 10
 
 
 def space_for(
-    model: str, file: Path | None, data: Dataset | None, say: Callable[[str], None]
+    model: str, given: Path | Space | None, data: Dataset | None, say: Callable[[str], None]
 ) -> FoundSpace:
-    """The space of `file` or of `model`'s own file, else what a model for KerasTuner can vary.
+    """The space that is `given`, as it is or as a file, or of `model`'s own file, else what a model
+    for KerasTuner can vary.
 
     Raises InputError when there is neither, with every mistake.
     """
+    if isinstance(given, Space):
+        return FoundSpace(given.model_copy(update={"model": model}), ())
     try:
-        path = find_space(model, file)
+        if given is None and pickled_digest(model):  # no file is its own, whatever it is called
+            raise InputError("space: this builder needs one, such as space={'lr': {'type': …}}")
+        path = find_space(model, given)
     except InputError:
         if ":" not in model:
             raise

@@ -11,7 +11,6 @@ from search.cli.common import INTERRUPTED, echo, finalists_words, sayer
 from search.cli.options import CrewOptions, StudyOptions, crew_options, study_options
 from search.cli.reports import print_result
 from search.cli.trackers import tell_missing, title
-from search.errors import StudyError
 
 if TYPE_CHECKING:
     from search.actions.check_study import Checked, Request
@@ -117,31 +116,21 @@ def _make_plan(checked: "Checked", say: Callable[[str], None]) -> "Plan":
 
 
 def _show_done(checked: "Checked", say: Callable[[str], None], options: StudyOptions) -> int | None:
-    """Show a study that is over, without loading a framework; None if this command adds to it, or
-    not everything has been told yet.
+    """Show a study that is over, without loading a framework; None if this command goes on with
+    it.
     """
-    from search.actions.plan_study import changes_nothing, make_plan
-    from search.report.study_report import written_report
-    from search.study.storage.ledger import Ledger
-    from search.tracking.load import is_brought
+    from search.actions.plan_study import make_plan
+    from search.actions.search_study import done_already
 
     plan = make_plan(checked, lambda _: None)
-    name, storage = plan.spec.name, checked.storage
-    ledger = Ledger(storage, name)
-    trackers = ledger.place().trackers
-    if trackers is None or not changes_nothing(plan, ledger, trackers):
+    done = done_already(plan, checked.storage)
+    if done is None:
         return None
-    result = written_report(storage, name, plan.folder)
-    if result is None or not is_brought(name, trackers, storage):
-        return None
-    trials = result.study.trials
-    is_whole = len(trials) >= ledger.spec.n_trials and all(t.state.is_final for t in trials)
-    if not is_whole or not any(trial.value is not None for trial in trials):
-        return None
+    report, trackers = done
     for notice in plan.notices:
         say(f"note: {notice}")
     say(_describe(plan))
-    print_result(result, as_json=options.as_json, again=False, trackers=trackers)
+    print_result(report, as_json=options.as_json, again=False, trackers=trackers)
     return 0
 
 
@@ -152,49 +141,36 @@ def _search(
     options: StudyOptions,
 ) -> int:
     from search.actions.plan_study import open_study
-    from search.actions.run import End, run
+    from search.actions.run import End
+    from search.actions.search_study import search_study
     from search.cli.views.live import LiveView
-    from search.report.study_report import report_study
     from search.words import listing
-    from search.worker.engines.started_mirror import Mirroring
 
     plan = _make_plan(checked, say)
     ledger = open_study(plan, checked.storage)
     say(_describe(plan))
-    name, trackers = plan.spec.name, ledger.place().trackers
-    mirroring = Mirroring(ledger.storage.url, plan.folder, [name]) if trackers else None
-    end = None
-    trouble = None
-    try:
-        with LiveView(quiet=options.quiet) as view:
-            end = run([ledger], workers, show=view.update, warn=view.warn)
-    except KeyboardInterrupt:
-        echo("stopped", err=True)
-    except StudyError as error:
-        trouble = str(error)
-    result = report_study(ledger.storage, name, plan.folder)
+    view = LiveView(quiet=options.quiet)
+    searched = search_study(ledger, plan.folder, workers, view, lambda: echo("stopped", err=True))
+    end, trackers = searched.end, searched.trackers
     is_again = end in {None, End.TIMEOUT}
-    print_result(result, as_json=options.as_json, again=is_again, trackers=trackers or ())
-    if mirroring:
+    print_result(searched.report, as_json=options.as_json, again=is_again, trackers=trackers)
+    if searched.mirroring:
         if end:
-            say(f"bringing the rest to {listing([title(tracker) for tracker in trackers or ()])} …")
+            say(f"bringing the rest to {listing([title(tracker) for tracker in trackers])} …")
         # Whoever stops a study does not wait for a tracker, which is none of its failures.
-        tell_missing(name, mirroring.finish(in_haste=end is None))
-    if trouble:
-        echo(f"error: {trouble}", err=True)
+        tell_missing(ledger.name, searched.mirroring.finish(in_haste=end is None))
+    if searched.trouble:
+        echo(f"error: {searched.trouble}", err=True)
         return 1
     if end is None:
         return INTERRUPTED
     if end in {End.PAUSED, End.CANCELLED}:
         echo(f"the study was {end} by somebody else", err=True)
-    is_sound = end is End.TIMEOUT or any(t.value is not None for t in result.study.trials)
-    if end is End.DONE and (why := result.study.ended_by):
-        n_left = plan.spec.n_trials - len(result.study.trials)
-        rest = f"; {n_left} of {plan.spec.n_trials} trials are left" if n_left else ""
-        remedy = (
-            ": mend that, and the same command goes on with them" if rest and not is_sound else ""
-        )
-        echo(f"{'note' if is_sound else 'error'}: the study ended: {why}{rest}{remedy}", err=True)
+    is_sound = searched.is_sound
+    if why := searched.why_short:
+        goes_on = searched.n_left and not is_sound
+        remedy = ": mend that, and the same command goes on with them" if goes_on else ""
+        echo(f"{'note' if is_sound else 'error'}: {why}{remedy}", err=True)
     return 0 if is_sound else 1
 
 

@@ -42,6 +42,11 @@ TICK_S = 1.0
 )
 @click.option("--until-idle", is_flag=True, help="End once nothing is left to do.")
 @click.option("--no-mlflow", is_flag=True, help="Mirror no studies from here.")
+@click.option(
+    "--allow-pickled",
+    is_flag=True,
+    help="Run builders that Python programs stored with their studies: trust all that write there.",
+)
 @quiet_option
 def worker(
     options: CrewOptions,
@@ -49,6 +54,7 @@ def worker(
     studies: tuple[str, ...],
     until_idle: bool,
     no_mlflow: bool,
+    allow_pickled: bool,
     quiet: bool,
 ) -> int:
     """Serve the studies on the queue, with one worker process per GPU, until told to stop.
@@ -86,7 +92,14 @@ def worker(
             tell_ended = _teller(storage)
             mirrors = not no_mlflow
             workers.go(
-                WorkOrder(storage.url, studies or None, until_idle, reports=True, mirrors=mirrors)
+                WorkOrder(
+                    storage.url,
+                    studies or None,
+                    until_idle,
+                    reports=True,
+                    mirrors=mirrors,
+                    allows_pickled=allow_pickled,
+                )
             )
             device = crew.devices[0].name
             where = f"{len(crew.devices)} × {device}" if options.engine == "local" else device

@@ -1,6 +1,8 @@
 """Whether a command may go on with a study that is stored, and what keeps it from that. Pure."""
 
 from search.errors import InputError
+from search.pickled import same_name
+from search.registry import pickled_digest
 from search.study.spec import StudySpec
 from search.user_code import code_difference
 
@@ -19,6 +21,7 @@ _FIXED = (
     "deterministic",
 )
 """What a resumed study must not change; n_trials may only grow, and everything else is free."""
+_COMMAND = "gridless study … --allow-changed-code"
 
 
 def check_goes_on(stored: StudySpec, spec: StudySpec, *, other_code: bool = False) -> None:
@@ -36,9 +39,8 @@ def check_goes_on(stored: StudySpec, spec: StudySpec, *, other_code: bool = Fals
         for line in differences(stored, spec)
     ]
     if not other_code and (changes := changed_code(stored, spec)):
-        allow = (
-            "`gridless study … --allow-changed-code` goes on, and says which trials ran with what"
-        )
+        way = "search.optimize(…, allow_changes=True)" if pickled_digest(spec.model) else _COMMAND
+        allow = f"`{way}` goes on, and says which trials ran with what"
         problems.append(f"{rule} code of its model ({changes}); {remedy}; {allow}")
     if problems:
         raise InputError(problems)
@@ -56,7 +58,7 @@ def differences(stored: StudySpec, spec: StudySpec) -> list[str]:
     lines = []
     for key in _FIXED:
         old, new = getattr(stored, key), getattr(spec, key)
-        if old != new:
+        if old != new and not (key == "model" and same_name(old, new)):
             lines.append(f"{key}: the study has {_shown(old)}, this command asks for {_shown(new)}")
     if stored.space_digest != spec.space_digest:
         lines += [f"space: {line}" for line in stored.search_space.difference(spec.search_space)]

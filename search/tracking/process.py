@@ -1,12 +1,14 @@
 """The mirror's process: what it is asked, how it is started and ended, and what it answers."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from search.registry import folder_last
 from search.tracking.follow import Finished
 
 DRAIN_S = 45.0
@@ -69,6 +71,7 @@ def start_mirror(request: Request, log: Path) -> subprocess.Popen[bytes]:
             stdout=subprocess.PIPE,
             stderr=file,
             start_new_session=True,
+            env=os.environ | folder_last(),
         )
     if process.stdin:
         process.stdin.write(request.to_line())

@@ -14,12 +14,12 @@ from typing import Any
 import keras
 
 from search.errors import InputError
+from search.pickled import source_of
 from search.records import Task
 from search.registry import (
     CLASS_NAMES,
     SHAPE_NAMES,
     is_hypermodel,
-    load_builder,
     needed,
     takes_facts,
     takes_hp,
@@ -107,9 +107,8 @@ class HyperBuilder:
         facts = dict.fromkeys(SHAPE_NAMES, input_shape) | dict.fromkeys(CLASS_NAMES, n_classes)
         parameters = inspect.signature(self._source).parameters
         if unknown := needed(parameters) - facts.keys():
-            rule = (
-                f"{self._source.__name__} needs {', '.join(sorted(unknown))}, which data don't say"
-            )
+            name = getattr(self._source, "__name__", type(self._source).__name__)
+            rule = f"{name} needs {', '.join(sorted(unknown))}, which data don't say"
             raise InputError(f"{rule}: make an instance in its module, and name that")
         return {name: facts[name] for name in parameters if name in facts}
 
@@ -130,8 +129,8 @@ class HyperBuilder:
 
 
 def builder_of(name: str) -> Builder | HyperBuilder:
-    """The builder of model `name`. Raises InputError as `load_builder` does."""
-    source: Any = load_builder(name)
+    """The builder of model `name`. Raises InputError as `source_of` does."""
+    source: Any = source_of(name)
     if not takes_hp(source) and not takes_facts(source):
         return Builder(source)
     if (

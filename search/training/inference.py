@@ -17,7 +17,7 @@ import keras
 
 from search.errors import InputError
 from search.failure_reason import reason_of
-from search.registry import load_builder
+from search.pickled import source_of
 from search.training import augment, recipe
 from search.training.classifier_outputs import Outputs, is_random
 from search.training.export import standalone
@@ -76,7 +76,7 @@ def load_network(path: Path, model: str) -> keras.Model:
     InputError when the file can't be loaded, or takes or gives anything else.
     """
     with suppress(InputError):  # most networks need nothing but Keras
-        load_builder(model)
+        source_of(model)
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
         takes, gives = network.input_shape, network.output_shape

@@ -9,6 +9,7 @@ from search.datasets import load
 from search.datasets.split import Prepared, find_prepared, prepare
 from search.errors import StudyError
 from search.paths import cache
+from search.pickled import pickled_problem
 from search.study.spec import StudySpec
 from search.user_code import code_difference, user_code
 
@@ -53,6 +54,8 @@ def data_for(spec: StudySpec) -> Prepared:
 
 def code_problem(spec: StudySpec, here: Mapping[str, str]) -> str | None:
     """Why no trial of a study may be trained where its model's code is `here`, or None."""
+    if registry.pickled_digest(spec.model):  # whose name says what its code is
+        return pickled_problem(spec.model)
     if spec.code is None or not (changes := code_difference(spec.code, here)):
         return None
     remedy = (
@@ -66,6 +69,8 @@ def model_problem(model: str) -> str | None:
     module, colon, _ = model.partition(":")
     if (problem := registry.check_name(registry.MODELS, model)) or not colon:
         return problem
+    if registry.pickled_digest(model):
+        return pickled_problem(model)
     top = module.partition(".")[0]
     if registry.spec_of(top):
         return None

@@ -11,6 +11,7 @@ from search.errors import InputError, RetryLaterError, StudyError
 from search.paths import MIN_FREE_MB, home
 from search.records import Ending
 from search.retry_limits import grace_s
+from search.study.storage.builders import fetch_builder
 from search.study.storage.claim import WorkerIdentity
 from search.study.storage.ledger import Ledger
 from search.study.storage.optuna_storage import LedgerStorage
@@ -46,6 +47,7 @@ class Service:
         self._sandbox = sandbox
         self._outages = outages
         self._until_idle = order.until_idle
+        self._allows_pickled = order.allows_pickled
         self._studies = self._studies_of(order)
         self._final_reports = (
             FinalReports(storage, owner, order.studies, outages, mirrors=order.mirrors)
@@ -128,6 +130,8 @@ class Service:
 
     def _make_worker(self, study: str) -> StudyWorker:
         ledger = self._outages.call(lambda: Ledger(self._storage, study))
+        allowed = self._allows_pickled
+        self._outages.call(lambda: fetch_builder(self._storage, ledger.spec, is_allowed=allowed))
         data = data_for(ledger.spec)
         return StudyWorker(
             ledger,

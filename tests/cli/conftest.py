@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from search.actions import plan_study as prepare
-from search.actions import run
+from search.actions import run, search_study
 from search.training.probe import Corner, ProbeReport
 from tests.worker.helpers import Sandbox, pretend, serve
 
@@ -32,3 +32,4 @@ def pretending(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) 
     )
     monkeypatch.setattr("search.worker.engines.started_workers.started_workers", nobody)
     monkeypatch.setattr(run, "run", run_here)
+    monkeypatch.setattr(search_study, "run", run_here)

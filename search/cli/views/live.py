@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.cli.views.console import Console
+from search.cli.views.notebook import NotebookLive
 from search.records import ACCURACY, Objective, State, TrialRecord, has_rank, rank_key
 from search.study.finalist_costs import Rule, expected_s, left_to_train_s
 from search.study.spec import StudySpec
@@ -156,13 +157,16 @@ def duration(seconds: float) -> str:
 
 
 class _View:
-    """Shows something on stderr: live on a terminal, otherwise as lines, each once."""
+    """Shows something on stderr: live on a terminal or in a notebook, otherwise as lines, each
+    once.
+    """
 
     def __init__(self, *, quiet: bool) -> None:
         self._quiet = quiet
         self._console = Console(stderr=True)
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True)
-        self._is_live = self._console.is_terminal and not quiet
+        live = Live(console=self._console, refresh_per_second=4, transient=True)
+        self._live = NotebookLive() if self._console.is_jupyter else live
+        self._is_live = not quiet and (self._console.is_terminal or self._console.is_jupyter)
         self._printed: set[str] = set()
 
     def __enter__(self) -> Self:

@@ -180,6 +180,19 @@ class LedgerStorage(RDBStorage):
         """Set user attributes of a study inside `session`."""
         self._put_attrs(session, models.StudyUserAttributeModel, {"study_id": study_id}, attrs)
 
+    def put_large(self, session: Session, study_id: int, attrs: Mapping[str, Any]) -> None:
+        """Set attributes of a study inside `session` that are not read with the others."""
+        self._put_attrs(session, models.StudySystemAttributeModel, {"study_id": study_id}, attrs)
+
+    @staticmethod
+    def large_attr(session: Session, study_id: int, key: str) -> Any:
+        """One of these; None where there is none."""
+        table = models.StudySystemAttributeModel
+        text = session.scalar(
+            sa.select(table.value_json).where(table.study_id == study_id, table.key == key)
+        )
+        return None if text is None else json.loads(text)
+
     @staticmethod
     def study_attrs(session: Session, study_id: int) -> dict[str, str]:
         """The user attributes of a study, as the JSON that is stored."""

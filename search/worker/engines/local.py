@@ -12,6 +12,7 @@ from pathlib import Path
 from search.errors import InputError
 from search.files import last_line, unwritable
 from search.fork_server import shared, start
+from search.registry import folder_last
 from search.retry_limits import worker_restarts
 from search.secret import without_secrets
 from search.study.settings import Settings
@@ -145,7 +146,8 @@ def _send(slot: _Slot, order: bytes) -> None:
 
 
 def _environment(bound: dict[str, str]) -> dict[str, str]:
-    return {"TF_CPP_MIN_LOG_LEVEL": "2"} | without_secrets(os.environ) | bound
+    inherited = without_secrets(os.environ) | folder_last()
+    return {"TF_CPP_MIN_LOG_LEVEL": "2"} | inherited | bound
 
 
 class LocalEngine:

@@ -22,6 +22,8 @@ class WorkOrder:
     """Write the reports of studies that are over: nobody waits for them who would."""
     mirrors: bool = True
     """Bring those reports to the studies' trackers."""
+    allows_pickled: bool = False
+    """Run builders that are stored with their studies, which is code of whoever made these."""
 
     def to_line(self) -> bytes:
         """The order as one line of JSON, its end included."""
