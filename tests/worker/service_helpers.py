@@ -121,8 +121,9 @@ def a_day(
     stop: threading.Event,
     until_idle: bool = True,
     pace: Pace = HASTE,
+    allows_pickled: bool = False,
 ) -> Service:
-    order = WorkOrder(storage.url, names or None, until_idle)
+    order = WorkOrder(storage.url, names or None, until_idle, allows_pickled=allows_pickled)
     outages = Outages(stop, pace=pace)
     return Service(storage, order, ME, "CPU", sandbox, outages)  # type: ignore[arg-type]
 

@@ -11,6 +11,9 @@ import pytest
 from search.datasets.split import prepare
 from search.errors import GridlessError, InputError
 from search.paths import cache
+from search.pickled import Pickled, python_version
+from search.registry import pickled_digest
+from search.study.storage.builders import store_builder
 from search.study.storage.ledger import Ledger
 from search.study.storage.queue import QueueState
 from search.study.storage.study_state import cancel, pause, resume
@@ -88,6 +91,22 @@ def test_a_study_that_can_not_be_served_here_is_left_alone_until_it_can(
         images("other"), seed=3, validation_fraction=0.25, cache=cache()
     )  # somebody copied the data over
     wait_until(lambda: states(elsewhere) == ["COMPLETE"] * 2)
+
+
+def test_pickled_code_is_run_by_workers_that_were_told_to_alone(
+    put: Put,
+    serve: Callable[..., Stop],
+    storage: Flaky,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    builder = Pickled("build", {"build": "a lambda"}, python_version(), b"")
+    study = put("theirs", model=builder.model, code={"build": pickled_digest(builder.model)})
+    store_builder(storage, "theirs", builder)
+    serve(Sandbox(Training()))
+    assert states(study) == []
+    assert "`gridless worker --allow-pickled` runs it, if you trust them" in caplog.text
+    serve(Sandbox(Training()), allows_pickled=True)
+    assert states(study) == ["COMPLETE"] * 2
 
 
 def test_a_worker_kept_for_one_study_waits_while_that_is_paused(
