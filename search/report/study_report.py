@@ -25,7 +25,7 @@ from search.report.leaderboard.frame import write_leaderboard
 from search.report.outcome import outcome
 from search.report.page import page, write_figures, write_page
 from search.report.read_evidence import read_evidence, read_predictions, read_shares
-from search.report.text.majority_class import cautions
+from search.report.text.constant_answer import cautions
 from search.study.finalists import champion
 from search.study.storage.due_reports import due_reports, note_report
 from search.study.storage.ledger import finals_of
@@ -63,7 +63,7 @@ class Report(NamedTuple):
     search: Search
     judgement: Judgement | None
     cautions: list[str]
-    """What must be known before an accuracy is believed: see `report.text.majority_class`."""
+    """What must be known before an accuracy is believed: see `report.text.constant_answer`."""
     paths: ReportPaths
 
     @property

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 from PIL import Image
-from sklearn.metrics import classification_report, confusion_matrix
+from sklearn.metrics import classification_report, confusion_matrix, r2_score
 
 from search.records import Search
 from search.report.charts.confusion import confusion, confusion_chart, most_confused
 from search.report.charts.images import picture
 from search.report.charts.network import BOX_HEIGHT, BOX_WIDTH, diagram
 from search.report.classes import class_table
-from search.report.evidence import Evidence, Layer, Network, Predictions, Samples
+from search.report.evidence import Evidence, Layer, Network, NumberPredictions, Predictions, Samples
 from search.report.read_evidence import read_evidence
 from search.report.study_report import write_report
+from search.report.text.constant_answer import cautions
 from search.training.kept_network import Verdict
 from search.words import percent
 from tests.report.finished import final_of, finished
@@ -406,6 +407,18 @@ def test_a_network_no_better_than_a_constant_answer_is_said_to_be(
     assert caution.endswith(f"whatever the image, gets {percent(largest)}.")
     assert " ".join(caution.split()) in page
     assert page.index(caution.split(";")[0].replace("\u00a0", " ")) < page.index("Ranked by")
+
+
+def test_numbers_that_are_no_nearer_than_their_mean_are_said_to_be(study):
+    true = np.arange(20.0)[:, None]
+    nearer = NumberPredictions("validation", 2, true, true + 1)
+    farther = NumberPredictions("test", 2, true, true * 0)
+    (caution,) = cautions(study, Evidence(predictions=nearer, exported=farther))
+    r2 = r2_score(true, farther.predicted)
+    assert caution.startswith(f"The exported network has an R² of {r2:.3g} on 20 test ")
+    assert "naming the mean of their true numbers, whatever the" in caution
+    constant = NumberPredictions("test", 2, np.ones((20, 1)), true)
+    assert cautions(study, Evidence(exported=constant)) == []
 
 
 def test_labels_without_a_name_are_shown_by_number():

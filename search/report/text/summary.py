@@ -16,9 +16,9 @@ from search.records import StudyRecord, TrialRecord
 from search.report.charts.chart import published_value
 from search.report.contents import Contents
 from search.report.text.code_changes import code_words
+from search.report.text.constant_answer import cautions
 from search.report.text.cost import advice_words, cost_words
 from search.report.text.finalists import judgement_words
-from search.report.text.majority_class import cautions
 from search.report.text.status import state_counts, status
 from search.report.text.wall_clock import clocks, elapsed_words
 from search.study.finalist_costs import Rule

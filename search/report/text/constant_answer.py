@@ -6,7 +6,7 @@ import numpy as np
 
 from search.analysis.ranking import best_trial
 from search.records import StudyRecord
-from search.report.evidence import Evidence, Predictions
+from search.report.evidence import Answers, Evidence, NumberPredictions, Predictions
 from search.words import count, percent
 
 _NEARLY = 0.05
@@ -20,12 +20,31 @@ def cautions(study: StudyRecord, evidence: Evidence) -> list[str]:
         (evidence.predictions, f"Trial {best.number}" if best else "The best trial"),
         (evidence.exported, "The exported network"),
     )
-    sentences = [
-        caution(answers, evidence.class_names, who, evidence.noun)
-        for answers, who in both
-        if isinstance(answers, Predictions)
-    ]
+    sentences = []
+    for answers, who in both:
+        if isinstance(answers, Predictions):
+            sentences.append(caution(answers, evidence.class_names, who, evidence.noun))
+        elif isinstance(answers, NumberPredictions):
+            sentences.append(_of_numbers(answers, who, evidence.noun))
     return [text for text in sentences if text]
+
+
+def _of_numbers(answers: NumberPredictions, who: str, noun: str) -> str:
+    """That `who` is no nearer to the true numbers than their mean is, with its R²; else empty."""
+    spread = answers.true.var(axis=0)
+    if not spread.all():
+        return ""
+    errors = ((answers.true - answers.predicted) ** 2).mean(axis=0)
+    r2 = float((1 - errors / spread).mean())
+    if r2 > 0:
+        return ""
+    constant = f"naming the mean of their true numbers, whatever the {noun}, gets 0"
+    return f"{who} has an R² of {r2:.3g} on {_whole(answers, noun)}; {constant}."
+
+
+def _whole(answers: Answers, noun: str) -> str:
+    split = {"train": "training"}.get(answers.split, answers.split)
+    return count(answers.n, f"{split} {noun}")
 
 
 def caution(
@@ -44,8 +63,7 @@ def caution(
         return ""
     named_otherwise = float(np.mean(predictions.predicted[predictions.true != top] != top))
     right = percent(1 - predictions.n_wrong / n)
-    split = {"train": "training"}.get(predictions.split, predictions.split)
-    whole = count(n, f"{split} {noun}")
+    whole = _whole(predictions, noun)
     if answers[top] == n:
         text = f"{who} calls every one of {whole} “{class_names[top]}” and is right on {right}"
     elif named_otherwise < _NEARLY:
