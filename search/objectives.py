@@ -128,6 +128,12 @@ def _roc_auc(y_true: Truth, y_pred: Floats) -> float:
     return float(roc_auc_score(one_hot[:, curved], y_pred[:, curved], average="macro"))
 
 
+def _cohen_kappa(y_true: Truth, y_pred: Floats) -> float:
+    """NaN of examples of one class, which chance alone may tell as well, whatever is predicted."""
+    is_of_one = bool((y_true == y_true[0]).all())
+    return math.nan if is_of_one else _of_classes("cohen_kappa_score")(y_true, y_pred)
+
+
 def _r2(y_true: Truth, y_pred: Floats) -> float:
     from sklearn.metrics import r2_score  # noqa: PLC0415
 
@@ -182,9 +188,7 @@ METRICS: Mapping[str, Metric] = {
     "top_5_accuracy": _metric("top-5 accuracy", frozenset({Task.CLASSIFICATION}), _top_5),
     "log_loss": _metric("log loss", _LABELS, log_losses, is_maximized=False, is_fraction=False),
     "roc_auc": Metric("ROC AUC", _LABELS, _roc_auc, is_fraction=False),
-    "cohen_kappa": Metric(
-        "Cohen’s kappa", _CLASSES, _of_classes("cohen_kappa_score"), is_fraction=False
-    ),
+    "cohen_kappa": Metric("Cohen’s kappa", _CLASSES, _cohen_kappa, is_fraction=False),
     "mcc": Metric("MCC", _CLASSES, _of_classes("matthews_corrcoef"), is_fraction=False),
     "mse": _metric("mean squared error", _NUMBERS, _squared, is_maximized=False, is_fraction=False),
     "mae": _metric(

@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_diabetes
 
+from search.actions import plan_study
+from search.training.probe import Corner, ProbeReport
 from tests.cli.helpers import gridless, rows
 
 BOUND = 3000
@@ -75,3 +77,23 @@ def test_a_table_is_searched_for_two_objectives_within_a_bound(
     code, out, err = command("predict", "sugar", str(table))
     assert code == 0, err
     assert len(pd.read_csv(table)) == len(out.splitlines()) - 1
+
+
+def test_objectives_are_tried_on_the_targets_by_which_networks_will_be_measured(
+    own_home: Path, table: Path, command: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of the test set only where there are finalists."""
+    sizes = []
+
+    def probe(*_: Any, parts: Any, class_names: Any, **__: Any) -> ProbeReport:
+        assert list(class_names) == ["target"]
+        sizes.append({part: np.load(file).shape for part, file in parts.items()})
+        return ProbeReport((Corner({}, 1, None),), {}, ())
+
+    monkeypatch.setattr(plan_study, "probe", probe)
+    for n_finalists in ("0", "1"):
+        code, _, err = command(
+            "study", "dense", f"{table}#label=target", "--dry-run", "--finalists", n_finalists
+        )
+        assert code == 0, err
+    assert sizes == [{"validation": (40, 1)}, {"validation": (40, 1), "test": (60, 1)}]

@@ -34,11 +34,14 @@ def test_an_auc_without_a_class_is_noted() -> None:
 @pytest.mark.parametrize(
     ("part", "remedy"), [("validation", "give others as x_val"), ("test", "give --finalists 0")]
 )
-def test_an_auc_of_one_class_is_refused_with_the_remedy(part: str, remedy: str) -> None:
+@pytest.mark.parametrize("name", ["roc_auc", "cohen_kappa"])
+def test_what_examples_of_one_class_have_not_is_refused_with_the_remedy(
+    name: str, part: str, remedy: str
+) -> None:
     with pytest.raises(InputError) as refused:
-        checked("roc_auc", **{part: OF_ONE})
+        checked(name, **{part: OF_ONE})
     [problem] = refused.value.problems
-    rule = f"objective: of made-up predictions for the {part} examples, roc_auc returned nan"
+    rule = f"objective: of made-up predictions for the {part} examples, {name} returned nan"
     assert problem.startswith(rule)
     assert f"none or all of the {part} examples are ant, bee, cat" in problem
     assert remedy in problem
