@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 
 from search.user_code import OURS, is_installed
+from search.words import megabytes
 
 MAX_BYTES = 2**20
 """Of a builder with all that it uses: it is stored with the study, and read by each worker."""
 _PLAIN = (bool, int, float, complex, str, bytes, enum.Enum, type(None), type(...))
 _NUMBERED = re.compile(r"_\d+(?=[\"'/])")
 """What Keras counts up in names of layers that have none, from one cell to the next."""
-_ADDRESS = " at 0x"
+_READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _UNSAID = {"__main__", "builtins", "None"}
-_READS = {"LOAD_GLOBAL", "LOAD_NAME"}
 
 
 class BuilderSource:
@@ -90,17 +90,14 @@ class BuilderSource:
         with suppress(Exception):
             if hasattr(value, "dtype") and hasattr(value, "shape"):
                 content = np.asarray(value)
-                digest = _digest(
-                    pickle.dumps(content.tolist() if content.dtype == object else content)
-                )
-                return f"{content.dtype} {content.shape} {digest}"
+                return f"{content.dtype} {content.shape} {_digest(pickle.dumps(content))}"
             if callable(getattr(value, "get_config", None)):
                 config = json.dumps(value.get_config(), default=title_of, sort_keys=True)
                 return f"{kind} {_NUMBERED.sub('', config)}"
         if _is_users(type(value)):
             return f"{kind} {self._read(name, vars(value))}"
         text = repr(value)
-        return kind if _ADDRESS in text else text
+        return kind if " at 0x" in text else text
 
     def _code(self, value: Any) -> str:
         """The name of a module, class or function; a person's own goes into `texts`."""
@@ -160,11 +157,6 @@ def title_of(value: Any) -> str:
     module = _module_of(named)
     name = named.__qualname__.rpartition("<locals>.")[2]
     return name if module in _UNSAID else f"{module}.{name}"
-
-
-def megabytes(n_bytes: int) -> str:
-    """A size for people."""
-    return f"{n_bytes / 2**20:.1f} MB"
 
 
 def _problem(name: str, value: Any) -> str | None:

@@ -22,12 +22,13 @@ from typing import Any
 
 import cloudpickle
 
-from search.builder_source import MAX_BYTES, BuilderSource, megabytes, title_of
+from search.builder_source import MAX_BYTES, BuilderSource, title_of
 from search.errors import InputError
 from search.files import whole_file
 from search.paths import cache
 from search.registry import check_builder, load_builder, pickled_digest
 from search.text import message_of
+from search.words import megabytes
 
 ALLOW = "--allow-pickled"
 """The option of `gridless worker` for those who trust all that write to the storage."""
@@ -75,6 +76,8 @@ def python_version() -> str:
 
 def pickled(builder: Callable[..., Any]) -> Pickled:
     """A builder, to be stored. Raises InputError with all that is wrong with it."""
+    if hasattr(builder, "trainable_weights"):
+        raise InputError("build: it is a network; give a function that makes one for each trial")
     check_builder("build", builder)
     source = BuilderSource(builder)
     with ExitStack() as stack:

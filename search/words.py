@@ -143,6 +143,11 @@ def settings(params: Mapping[str, Any], separator: str = ", ") -> str:
     return separator.join(f"{visible(name)}={show(value)}" for name, value in params.items())
 
 
+def megabytes(n_bytes: int) -> str:
+    """A size for people, in units of 2^20 bytes."""
+    return f"{n_bytes / 2**20:.1f} MB"
+
+
 def listing(parts: list[str]) -> str:
     """Parts joined as in a sentence: `a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

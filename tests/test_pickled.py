@@ -161,6 +161,9 @@ def test_a_builder_that_is_too_large_is_told_with_what_makes_it_so(cell: Any) ->
 
 
 def test_what_is_no_builder_is_told() -> None:
+    network = SimpleNamespace(trainable_weights=[])
+    with pytest.raises(InputError, match="build: it is a network; give a function that makes one"):
+        pickled(network)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="build: it must be callable as build"):
         pickled(lambda rows: rows)
 
