@@ -6,6 +6,7 @@ Nothing is loaded before it is asked for.
 """
 
 import importlib
+import warnings
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ __all__ = ["Study", "list_studies", "load_study", "optimize"]
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        return getattr(importlib.import_module("search.api"), name)
+        with warnings.catch_warnings():
+            # In a notebook, Optuna's import misses widgets, with which nothing here draws.
+            warnings.filterwarnings("ignore", "IProgress not found")
+            api = importlib.import_module("search.api")
+        return getattr(api, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

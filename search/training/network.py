@@ -177,7 +177,8 @@ def remarks(
         )
     if _is_scaled_again(whole):
         remarked.append(
-            "its Rescaling layers divide pixels that come scaled to 0…1 already: leave them out"
+            "its Rescaling layers divide pixels, which come scaled to 0…1 already unless they are"
+            " floats: leave them out, or give floats, which come as they are"
         )
     return remarked
 

@@ -116,6 +116,8 @@ def render(shot: Snapshot) -> RenderableType:
             f"{trial.epochs}/{trial.total_epochs or '?'}",
             value_cell(shot.objective, last),
         )
+    if settled == shot.n_trials:
+        return head
     return Group(head, table if shot.active else Text("starting workers …", style="dim"))
 
 

@@ -50,6 +50,13 @@ def test_the_live_view_shows_what_each_worker_does() -> None:
     assert "70.00" in text
 
 
+def test_a_study_that_is_over_waits_for_no_workers() -> None:
+    console = Console(width=80, file=StringIO())
+    console.print(render(snapshot(TRIALS[:1], n_trials=1, workers=1)))
+    assert "1 done" in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "workers" not in console.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_durations_read_as_people_say_them() -> None:
     assert [duration(s) for s in (5, 600, 7500)] == ["5 s", "10 min", "2 h 05 min"]
 
