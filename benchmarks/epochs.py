@@ -41,7 +41,7 @@ def epoch_of(way: str, model_name: str, batch_size: int, n_images: int) -> Calla
         model.optimizer.build(model.trainable_variables)
         loop = make_train_loop(
             model,
-            sample=images[:1],
+            sample=(images[:1], labels[:1]),
             batch_size=batch_size,
             prepare=lambda x: scale_in_graph(x, "unit"),
             augment=None,

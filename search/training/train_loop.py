@@ -2,10 +2,11 @@
 
 On TensorFlow a whole stretch of an epoch is one call of one graph, which slices, scales and
 augments its batches: `fit` spends as much time on feeding small networks as on training them
-(docs/measurements.md). Other backends train by `fit`.
+(docs/measurements.md). On JAX networks of dense layers train so; others by `fit`, as on other
+backends, since XLA runs convolutions in a loop three times slower than outside on a CPU.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 import keras
@@ -64,7 +65,7 @@ def make_train_loop(
     sample: Chunk,
     batch_size: int,
     prepare: Prepare,
-    augment: Prepare | None,
+    augment: keras.Layer | None,
 ) -> TrainLoop:
     """The loop for the backend at hand, for examples and targets like `sample`.
 
@@ -72,7 +73,29 @@ def make_train_loop(
     """
     if keras.backend.backend() == "tensorflow":
         return _GraphLoop(model, sample, batch_size, prepare, augment)
+    if keras.backend.backend() == "jax" and _is_dense(model):
+        return _ScanLoop(model, sample, batch_size, prepare, augment)
     return _FitLoop(model, batch_size, prepare, augment)
+
+
+_DENSE = (
+    keras.layers.Activation,
+    keras.layers.BatchNormalization,
+    keras.layers.Dense,
+    keras.layers.Dropout,
+    keras.layers.Flatten,
+    keras.layers.InputLayer,
+    keras.layers.LayerNormalization,
+    keras.layers.ReLU,
+    keras.layers.Rescaling,
+    keras.layers.Softmax,
+)
+
+
+def _is_dense(model: keras.Model) -> bool:
+    """Whether `model` is made of Keras' dense layers, and trains as Keras has it."""
+    is_plain = type(model).train_step is keras.Model.train_step
+    return is_plain and all(type(layer) in _DENSE for layer in model.layers)
 
 
 class _GraphLoop:
@@ -84,16 +107,15 @@ class _GraphLoop:
         sample: Chunk,
         batch_size: int,
         prepare: Prepare,
-        augment: Prepare | None,
+        augment: keras.Layer | None,
     ) -> None:
         import tensorflow as tf  # noqa: PLC0415  other backends run without it
 
         self._model = model
-        changed = augment or (lambda images: images)
         images_spec, *others_spec = (
             tf.TensorSpec((None, *array.shape[1:]), array.dtype) for array in sample
         )
-        _make_metrics(model, *map(tf.convert_to_tensor, (prepare(sample[0]), *sample[1:])))
+        _make_metrics(model, sample, prepare)
 
         # Without autograph, which would rewrite all that is traced first.
         @tf.function(input_signature=(images_spec, tuple(others_spec)), autograph=False)
@@ -103,7 +125,7 @@ class _GraphLoop:
             def step(begin: Any) -> tuple[Any]:
                 end = tf.minimum(begin + batch_size, n)
                 batch = [array[begin:end] for array in others]
-                model.train_step((changed(prepare(images[begin:end])), *batch))
+                model.train_step((_augmented(augment, prepare(images[begin:end])), *batch))
                 return (begin + batch_size,)
 
             tf.while_loop(lambda begin: begin < n, step, (0,))
@@ -128,30 +150,106 @@ class _GraphLoop:
         return np.concatenate([np.asarray(p, dtype=np.float32) for p in parts])
 
 
-def _make_metrics(model: keras.Model, images: Any, targets: Any, *weights: Any) -> None:
+class _ScanLoop:
+    """JAX: `train_step` in a scan over the batches of a stretch."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        sample: Chunk,
+        batch_size: int,
+        prepare: Prepare,
+        augment: keras.Layer | None,
+    ) -> None:
+        import jax  # noqa: PLC0415  other backends run without it
+
+        _make_metrics(model, sample, prepare)
+        if not model.optimizer.built:
+            model.optimizer.build(model.trainable_variables)
+        self._model, self._batch_size = model, batch_size
+        self._variables: list[list[Any]] = [
+            model.trainable_variables,
+            model.non_trainable_variables,
+            model.optimizer.variables,
+            model.metrics_variables,
+            [] if augment is None else augment.variables,
+        ]
+        *_, of_augment = self._variables
+
+        def step(state: Any, batch: Any) -> tuple[Any, None]:
+            *of_model, values = state
+            images, *others = batch
+            with keras.StatelessScope(zip(of_augment, values, strict=True)) as scope:
+                changed = _augmented(augment, prepare(images))
+            _, of_model = model.train_step(tuple(of_model), (changed, *others))
+            return (*of_model, [scope.get_current_value(v) for v in of_augment]), None
+
+        def predict(values: Any, images: Any) -> Any:
+            outputs, _ = model.stateless_call(*values, prepare(images), training=False)
+            return outputs
+
+        self._train = jax.jit(lambda state, batches: jax.lax.scan(step, state, batches)[0])
+        self._ask = jax.jit(predict)
+
+    def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
+        self._model.reset_metrics()
+        state = self._state()
+        for chunk in chunks:
+            for batches in _batches(chunk, self._batch_size):
+                state = self._train(state, batches)
+        for variables, values in zip(self._variables, state, strict=True):
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+        return {name: float(value) for name, value in self._model.get_metrics_result().items()}
+
+    def predict(self, images: Images) -> NDArray[np.float32]:
+        values = self._state()[:2]
+        starts = range(0, len(images), PREDICT_BATCH)
+        parts = [self._ask(values, images[i : i + PREDICT_BATCH]) for i in starts]
+        return np.concatenate([np.asarray(p, dtype=np.float32) for p in parts])
+
+    def _state(self) -> tuple[list[Any], ...]:
+        return tuple([v.value for v in variables] for variables in self._variables)
+
+
+def _batches(chunk: Chunk, batch_size: int) -> Iterator[tuple[NDArray[Any], ...]]:
+    """The examples of `chunk` by whole batches (n, batch, …), then the rest as one batch."""
+    whole = len(chunk[0]) // batch_size * batch_size
+    if whole:
+        yield tuple(a[:whole].reshape(-1, batch_size, *a.shape[1:]) for a in chunk)
+    if whole < len(chunk[0]):
+        yield tuple(array[None, whole:] for array in chunk)
+
+
+def _augmented(augment: keras.Layer | None, images: Any) -> Any:
+    return images if augment is None else augment(images, training=True)
+
+
+def _make_metrics(model: keras.Model, sample: Chunk, prepare: Prepare) -> None:
     """Let `model` make its metrics' variables: made while the epoch is traced, they would have it
     traced again.
     """
-    outputs = model(images, training=False)
-    model.compute_metrics(images, targets, outputs, *weights)
+    images, *others = map(keras.ops.convert_to_tensor, (prepare(sample[0]), *sample[1:]))
+    targets, *weights = others
+    model.compute_metrics(images, targets, model(images, training=False), *weights)
 
 
 class _FitLoop:
     """Any backend: `fit` over one chunk at a time."""
 
     def __init__(
-        self, model: keras.Model, batch_size: int, prepare: Prepare, augment: Prepare | None
+        self, model: keras.Model, batch_size: int, prepare: Prepare, augment: keras.Layer | None
     ) -> None:
         self._model = model
         self._batch_size = batch_size
         self._prepare = prepare
-        self._augment = augment or (lambda images: images)
+        self._augment = augment
 
     def train(self, chunks: Iterable[Chunk]) -> dict[str, float]:
         totals: dict[str, float] = {}
         n = 0
         for images, labels, *weights in chunks:
-            ready = keras.ops.convert_to_numpy(self._augment(self._prepare(images)))
+            ready = keras.ops.convert_to_numpy(_augmented(self._augment, self._prepare(images)))
             history = self._model.fit(
                 ready,
                 labels,

@@ -155,7 +155,7 @@ class _Run:
             sample=next(chunks(train, np.arange(1), 1)),
             batch_size=self._batch_size,
             prepare=network.prepare,
-            augment=None if network.augment is None else _in_training(network.augment),
+            augment=network.augment,
         )
 
     def restore(self) -> History:
@@ -291,7 +291,3 @@ def _going_on_without(what: str) -> Iterator[None]:
         yield
     except (ConnectionError, TimeoutError) as error:
         logger.warning("%s could not be kept: %s", what, error)
-
-
-def _in_training(augment: keras.Model) -> Callable[[Any], Any]:
-    return lambda images: augment(images, training=True)

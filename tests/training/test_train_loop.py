@@ -1,5 +1,8 @@
 """Epochs by each loop: the same as Keras' own, however the images are handed over."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,13 +35,13 @@ def network(digits: Prepared) -> keras.Model:
     return model
 
 
-@pytest.fixture(params=["tensorflow", "any backend"])
+@pytest.fixture(params=["compiled", "by fit"])
 def make(
     request: pytest.FixtureRequest, digits: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[MakeLoop]:
     def one(augment: Any = None, *more: Any) -> tuple[TrainLoop, keras.Model]:
         model = network(digits)
-        if request.param != "tensorflow":
+        if request.param == "by fit":
             monkeypatch.setattr("keras.backend.backend", lambda: "another")
         sample = np.zeros((1, *digits.input_shape), np.uint8), np.zeros(1, np.int64), *more
         return (
@@ -106,7 +109,7 @@ def test_only_what_is_trained_on_is_augmented(make: MakeLoop, digits: Prepared, 
     """Images made black teach the first kernel nothing; what the network is asked about is as it
     was.
     """
-    loop, model = make(augment=lambda images: images * 0.0)
+    loop, model = make(augment=keras.layers.Rescaling(0.0))
     kernel, bias = (np.array(w) for w in model.layers[1].get_weights())
     loop.train(chunks(part, order(), 50))
     np.testing.assert_array_equal(model.layers[1].get_weights()[0], kernel)
@@ -128,3 +131,13 @@ def test_images_of_any_number_are_asked_about_once_each(make: MakeLoop, digits: 
     np.testing.assert_allclose(
         answers, model.predict(scale(images), verbose=0), rtol=1e-5, atol=1e-6
     )
+
+
+def test_all_of_this_holds_on_jax() -> None:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "compiled"]
+    variables = os.environ | {"KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [*command, __file__], check=False, env=variables, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.startswith("....."), done.stdout
