@@ -23,6 +23,7 @@ from search.cli import main
 from search.files import locked
 from search.study.storage.optuna_storage import LedgerStorage
 
+Once = Callable[[], AbstractContextManager[bool]]
 SLOW = {
     "actions/test_plan_suite.py",
     "actions/test_reproduce.py",
@@ -44,8 +45,12 @@ SLOW = {
     "tracking/mlflow/test_store.py",
     "tracking/test_process.py",
     "tracking/test_trackers.py",
+    "training/test_classifier_outputs.py",
     "training/test_export.py",
+    "training/test_features.py",
     "training/test_probe.py",
+    "training/test_recipe.py",
+    "training/test_schedule.py",
     "training/test_tasks.py",
     "training/test_train_loop.py",
     "training/test_trainer.py",
@@ -73,6 +78,15 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(10_000, 20, 20)
     gc.enable()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def kept_from_collector() -> None:
+    """What earlier modules imported and left is looked at no more: `clear_session()`, statsmodels
+    and others collect garbage again and again.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -147,15 +161,13 @@ def command(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture(scope="session")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], AbstractContextManager[bool]]:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     """Holds back the other workers of pytest-xdist from what they share."""
     return lambda: locked(tmp_path_factory.getbasetemp().parent / "once.lock", wait=True)
 
 
 @pytest.fixture(scope="session")
-def postgres_server(
-    once: Callable[[], AbstractContextManager[bool]], testrun_uid: str
-) -> Iterator[str]:
+def postgres_server(once: Once, testrun_uid: str) -> Iterator[str]:
     """The URL of a real PostgreSQL, one for all workers; what it writes is not forced to the disk."""
     pgserver = pytest.importorskip("pgserver", reason="no wheel of pgserver for this platform")
     # Not under pytest's folder, which only its owner may enter: root's server runs as another user.
@@ -197,7 +209,7 @@ def empty_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def empty_postgres(postgres_server: str, once: Callable[[], AbstractContextManager[bool]]) -> str:
+def empty_postgres(postgres_server: str, once: Once) -> str:
     """The name of the like on PostgreSQL."""
     with once(), admin_of(postgres_server) as connection:
         names = connection.execute(sa.text("SELECT datname FROM pg_database")).scalars()
