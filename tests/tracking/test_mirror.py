@@ -244,6 +244,7 @@ def test_a_mirror_that_was_taken_over_from_says_nothing_of_how_far_it_came(ledge
         first.turn()
 
 
+@pytest.mark.slow
 def test_the_process_ends_with_its_parent_and_brings_the_rest(ledger, uri, storage, tmp_path):
     claim = begin(ledger, ME, [0.1])
     process = start_mirror(Request(storage.url, ("mlp-digits",)), tmp_path / "logs" / "m.log")

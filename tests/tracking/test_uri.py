@@ -74,6 +74,7 @@ def test_no_password_reaches_a_result_or_a_log(ledger, storage, uri, monkeypatch
     )
 
 
+@pytest.mark.slow
 def test_the_process_keeps_its_password_to_itself(ledger, storage, monkeypatch, tmp_path):
     begin(ledger, ME, [0.1])
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://user:{SECRET}@127.0.0.1:1")

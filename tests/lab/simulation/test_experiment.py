@@ -18,6 +18,7 @@ class Failing(Toy):
         raise ValueError("no such curve")
 
 
+@pytest.mark.slow
 def test_the_same_command_writes_the_same_file_in_one_process_or_two(tmp_path: Path) -> None:
     experiment = Experiment(Toy(), ("random", "halving"), ("hill",), 1, 2, 1.0, n_samples=5)
     calls: list[int] = []
