@@ -20,8 +20,7 @@ def models(as_json: bool) -> None:
     """
     from search.training.catalogue import model_rows
 
-    echo("building every network to count its parameters …", err=True)
-    _print_rows(model_rows(), as_json)
+    _print_rows(model_rows(lambda text: echo(text, err=True)), as_json)
 
 
 @click.command()

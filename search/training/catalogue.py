@@ -1,5 +1,6 @@
 """What there is: models with their documents' facts, data sets, and checks of spaces."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ from search import registry
 from search.datasets import load
 from search.datasets.facts import Facts, facts_of
 from search.errors import InputError
+from search.models.sizes import size_of
 from search.records import Task
 from search.space.load import find_space, load_space
 from search.space.space import Space
@@ -17,25 +19,31 @@ from search.training.question import Question
 DEFAULT_SHAPE = (28, 28, 1)
 
 
-def model_rows() -> list[dict[str, Any]]:
-    """A mapping per model: name, n_params at the document's setting, data, published, source."""
+def model_rows(say: Callable[[str], None] = lambda _: None) -> list[dict[str, Any]]:
+    """A mapping per model: name, n_params at the document's setting, data, published, source.
+
+    `say` is told before networks are built, which takes seconds.
+    """
     spaces: dict[str, Space | None] = {}
     for name in registry.names(registry.MODELS):
         try:
             spaces[name] = load_space(find_space(name))
         except InputError:
             spaces[name] = None  # a user's model may have its space elsewhere, given by --space
-    questions = [
-        Question.of(space, space.document, *_shape(space.data))
-        for space in spaces.values()
-        if space
-    ]
-    answers = iter(build_all(questions))
+    shapes = {name: _shape(space.data) for name, space in spaces.items() if space}
+    sizes = {name: size_of(space, *shapes[name]) for name, space in spaces.items() if space}
+    unknown = {name: space for name, space in spaces.items() if space and sizes[name] is None}
+    if unknown:
+        say("building the networks whose size is not known …")
+        answers = build_all(
+            [Question.of(space, space.document, *shapes[n]) for n, space in unknown.items()]
+        )
+        sizes |= dict(zip(unknown, (answer.n_params for answer in answers), strict=True))
     rows = []
     for name, space in spaces.items():
         row = {"name": name, **dict.fromkeys(("n_params", "data", "published", "source"))}
         if space is not None:
-            row |= {"n_params": next(answers).n_params, "data": space.data, "source": space.source}
+            row |= {"n_params": sizes[name], "data": space.data, "source": space.source}
             row["published"] = space.published.model_dump() if space.published else None
         rows.append(row)
     return rows

@@ -214,3 +214,11 @@ def test_many_networks_are_built_at_once_and_each_says_why_it_can_not(wrong_weig
         for part, e in zip(parts, errors, strict=True)
     ] == [True] * 6
     assert not psutil.pid_exists(int(str(errors[3]).split()[-4]))
+
+
+def test_the_sizes_that_ship_are_those_of_the_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = {row["name"]: row["n_params"] for row in model_rows(pytest.fail)}
+    monkeypatch.setattr("search.training.catalogue.size_of", lambda *_: None)
+    built = {row["name"]: row["n_params"] for row in model_rows()}
+    assert shipped == built
+    assert len(built) > 15
