@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -16,7 +17,7 @@ from search.study.storage.optuna_storage import LedgerStorage
 from search.study.storage.read import read_study, stored_studies
 from tests.kept import ME, keep
 from tests.study.helpers import begin
-from tests.training.test_inference import save
+from tests.training.test_inference import grey, save
 
 DOCS = (Path(__file__).resolve().parents[1] / "docs" / "api.md").read_text(encoding="utf-8")
 
@@ -101,6 +102,49 @@ def test_frames_hold_what_was_stored(storage: LedgerStorage, own_home: Path) -> 
 def curves_row() -> str:
     [row] = re.findall(r"^\| `study\.curves` \|.*?: (.*) \|$", DOCS, flags=re.MULTILINE)
     return str(row)
+
+
+def test_a_study_shows_itself_predicts_and_is_drawn(storage: LedgerStorage, own_home: Path) -> None:
+    keep(storage, own_home, n_replicates=2)
+    save(own_home / "mine" / "model.keras")
+    study = search.load_study("mine")
+    assert study.best_params == study.best
+    assert "<p>mine: 2 trials for accuracy</p><table" in study._repr_html_()
+    images = grey(10, 120, 250)
+    assert study.predict(images).argmax(axis=1).tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(study.predict(images[..., 0]), study.predict(images))
+    with pytest.raises(InputError, match=r"x: must be of shape \(n, .*\), not \(3, 1\)"):
+        study.predict(np.zeros((3, 1)))
+    assert study.figure("curves").data
+    for name, panel, message in (
+        ("curve", 0, "did you mean 'curves'"),
+        ("curves", 9, "curves has .* from 0; not 9"),
+    ):
+        with pytest.raises(InputError, match=message):
+            study.figure(name, panel)
+
+
+def test_studies_are_compared_as_by_the_command(storage: LedgerStorage, own_home: Path) -> None:
+    keep(storage, own_home, "a", n_replicates=2)
+    keep(storage, own_home, "b", n_replicates=2)
+    study = search.load_study("a")
+    frame = study.compare(["b"])
+    assert set(frame["study"]) == {"a", "b"}
+    pd.testing.assert_frame_equal(frame, study.compare([search.load_study("b")]))
+    assert (own_home / "comparisons" / "a+b").is_dir()
+
+
+def test_a_study_without_its_builder_can_not_go_on_here(
+    storage: LedgerStorage, own_home: Path
+) -> None:
+    keep(storage, own_home, model="pickled.0123456789ab:build")
+    study = search.load_study("mine")
+    assert study.wait().name == "mine"
+    with pytest.raises(InputError) as caught:
+        study.resume(n_trials=0)
+    told = "\n".join(caught.value.problems)
+    assert "n_trials = 0 must be at least 1" in told
+    assert "is not on this machine: give it here, too" in told
 
 
 def test_a_study_without_finalists_or_trials_has_frames_all_the_same(
