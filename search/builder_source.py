@@ -11,7 +11,6 @@ import enum
 import functools
 import hashlib
 import inspect
-import io
 import json
 import pickle
 import re
@@ -25,7 +24,6 @@ from typing import Any
 import numpy as np
 
 from search.user_code import OURS, is_installed
-from search.words import megabytes
 
 MAX_BYTES = 2**20
 """Of a builder with all that it uses: it is stored with the study, and read by each worker."""
@@ -37,7 +35,7 @@ _UNSAID = {"__main__", "builtins", "None"}
 
 
 class BuilderSource:
-    """The texts of a builder, each by the name of what it is of, and what can't be stored of it."""
+    """The texts of a builder, each by the name of what it is of, and the values that it uses."""
 
     def __init__(self, builder: object) -> None:
         self.texts: dict[str, str] = {}
@@ -45,7 +43,6 @@ class BuilderSource:
         """What it uses that is neither code nor plain, with the name by which it does."""
         self.modules: set[ModuleType] = set()
         """A person's own, which no other process may find."""
-        self.problems: list[str] = []
         self._titles: dict[int, str] = {}
         """Of the code that was read, by the id of each object."""
         self._around: list[object] = []
@@ -78,14 +75,13 @@ class BuilderSource:
             parts = [self._read(name, part) for part in value]
             is_ordered = isinstance(value, list | tuple)
             return f"[{', '.join(parts if is_ordered else sorted(parts))}]"
-        if problem := _problem(name, value):
-            self.problems.append(problem)
-            return title_of(value)
         self.values.append((name, value))
         return self._of_object(name, value)
 
     def _of_object(self, name: str, value: Any) -> str:
         kind = self._read(name, type(value))
+        if size_of(value) > MAX_BYTES:  # it can't be stored
+            return kind
         # Either may fail: a symbolic tensor is no array, and not every layer has a configuration.
         with suppress(Exception):
             if hasattr(value, "dtype") and hasattr(value, "shape"):
@@ -95,7 +91,7 @@ class BuilderSource:
                 config = json.dumps(value.get_config(), default=title_of, sort_keys=True)
                 return f"{kind} {_NUMBERED.sub('', config)}"
         if _is_users(type(value)):
-            return f"{kind} {self._read(name, vars(value))}"
+            return f"{kind} {self._read(name, _state(value))}"
         text = repr(value)
         return kind if " at 0x" in text else text
 
@@ -159,21 +155,17 @@ def title_of(value: Any) -> str:
     return name if module in _UNSAID else f"{module}.{name}"
 
 
-def _problem(name: str, value: Any) -> str | None:
-    """Why `value`, which a builder uses as `name`, can't go with it."""
-    if isinstance(value, io.IOBase):
-        file = getattr(value, "name", "in memory")
-        rule = f"{name}, an open file ({file}), which no other process has"
-        return f"{rule}: open it in the builder"
-    device = str(getattr(value, "device", ""))
-    if re.search("gpu|cuda", device, flags=re.IGNORECASE):
-        rule = f"{name}, a tensor on a GPU ({device}), which no other process has"
-        return f"{rule}: make it a NumPy array, or make it in the builder"
+def size_of(value: object) -> int:
+    """The bytes of an array; 0 of anything else."""
     n_bytes = getattr(value, "nbytes", 0)
-    if isinstance(n_bytes, int) and n_bytes > MAX_BYTES:
-        rule = f"{name}, an array of {megabytes(n_bytes)}, which would be stored with it"
-        return f"{rule}, at most {megabytes(MAX_BYTES)} in all: leave data to the argument `data`"
-    return None
+    return n_bytes if isinstance(n_bytes, int) else 0
+
+
+def _state(value: object) -> dict[str, Any]:
+    """The attributes of an object, in slots or not."""
+    names = [slot for kind in type(value).__mro__ for slot in getattr(kind, "__slots__", ())]
+    slots = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    return slots | getattr(value, "__dict__", {})
 
 
 def _is_full(cell: Any) -> bool:

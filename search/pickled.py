@@ -8,6 +8,7 @@ them but the process that was given the builder, and workers that were told to t
 import base64
 import difflib
 import hashlib
+import io
 import json
 import pickle
 import platform
@@ -22,7 +23,7 @@ from typing import Any
 
 import cloudpickle
 
-from search.builder_source import MAX_BYTES, BuilderSource, title_of
+from search.builder_source import MAX_BYTES, BuilderSource, size_of, title_of
 from search.errors import InputError
 from search.files import whole_file
 from search.paths import cache
@@ -102,14 +103,33 @@ def pickled(builder: Callable[..., Any]) -> Pickled:
 def _sizes(source: BuilderSource) -> tuple[Counter[str], list[str]]:
     """The bytes of what a builder uses, by name, and what of it can't be stored."""
     sizes: Counter[str] = Counter()
-    problems = dict.fromkeys(source.problems)
+    problems: dict[str, None] = {}
     for name, value in source.values:
+        if problem := _problem(name, value):
+            problems[problem] = None
+            continue
         try:
             sizes[name] += len(cloudpickle.dumps(value))
         except Exception as error:  # whatever a value raises
             rule = f"{name}, a {title_of(value)}, which can't be stored ({message_of(error)})"
             problems[f"{rule}: make it in the builder"] = None
     return sizes, list(problems)
+
+
+def _problem(name: str, value: Any) -> str | None:
+    """Why `value`, which a builder uses as `name`, can't go with it."""
+    if isinstance(value, io.IOBase):
+        file = getattr(value, "name", "in memory")
+        rule = f"{name}, an open file ({file}), which no other process has"
+        return f"{rule}: open it in the builder"
+    device = str(getattr(value, "device", ""))
+    if re.search("gpu|cuda", device, flags=re.IGNORECASE):
+        rule = f"{name}, a tensor on a GPU ({device}), which no other process has"
+        return f"{rule}: make it a NumPy array, or make it in the builder"
+    if (n_bytes := size_of(value)) > MAX_BYTES:
+        rule = f"{name}, an array of {megabytes(n_bytes)}, which would be stored with it"
+        return f"{rule}, at most {megabytes(MAX_BYTES)} in all: leave data to the argument `data`"
+    return None
 
 
 def _name(builder: Any) -> str:

@@ -38,7 +38,15 @@ class Net:
     def __call__(self, params, *, input_shape, n_classes):
         return helper(self.depth)
 
+class Slots:
+    __slots__ = ("depth",)
+    def __init__(self, depth):
+        self.depth = depth
+    def __call__(self, hp):
+        return self.depth
+
 net = Net(3)
+slots = Slots(3)
 part = partial(Net.__call__, net)
 one, two = lambda hp: RATE, lambda hp: helper(1)
 """
@@ -59,7 +67,7 @@ def cell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     return run
 
 
-@pytest.mark.parametrize("name", ["build", "net", "part", "one", "two"])
+@pytest.mark.parametrize("name", ["build", "net", "slots", "part", "one", "two"])
 def test_a_cell_that_is_run_again_gives_the_same_builder(cell: Any, name: str) -> None:
     first = pickled(getattr(cell(CELL), name))
     again = pickled(getattr(cell("\n# moved\n" + CELL.replace("(units)", "(units)  ")), name))
@@ -74,6 +82,7 @@ def test_a_cell_that_is_run_again_gives_the_same_builder(cell: Any, name: str) -
         ("build", "RATE = 0.5", "RATE = 0.25"),
         ("build", "sizes = [1, 2]", "sizes = [1, 3]"),
         ("net", "Net(3)", "Net(4)"),
+        ("slots", "Slots(3)", "Slots(4)"),
         ("part", "Net(3)", "Net(4)"),
         ("one", "lambda hp: RATE", "lambda hp: -RATE"),
         ("two", "helper(1)", "helper(2)"),
@@ -92,7 +101,9 @@ def test_another_builder_is_told_with_what_changed(
     ]
     assert removed.startswith("-")
     assert added.startswith("+")
-    assert {"Net(3)": "'depth': 4"}.get(before, after.rpartition(" ")[2]) in added
+    assert {"Net(3)": "'depth': 4", "Slots(3)": "'depth': 4"}.get(
+        before, after.rpartition(" ")[2]
+    ) in added
 
 
 def test_lambdas_of_one_line_are_told_apart(cell: Any) -> None:
