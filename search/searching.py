@@ -97,6 +97,8 @@ class Searching:
             reasons = (trial.reason for trial in searched.report.study.trials if trial.reason)
             why = searched.why_short or next(reasons, "none was trained")
             raise StudyError(f"no trial of study {name!r} has a value: {why}")
+        if end is End.TIMEOUT:
+            self._say("paused: its time is over; the same call goes on")
         if searched.why_short:
             self._say(f"note: {searched.why_short}")
 

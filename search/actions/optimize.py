@@ -141,9 +141,8 @@ def _task(task: str | None) -> Task | None:
 
 def _source_of(data: Any, task: Task | None) -> str:
     """What loads `data`; arrays are kept in the cache, by their content."""
-    options = Options(task=task)
     if isinstance(data, str | Path):
-        return with_options(str(data), options)
+        return with_options(str(data), Options(task=task))
     dataset = _dataset(data, task)
     content = f"{dataset.digest}{dataset.class_names}".encode()
     path = cache() / "arrays" / f"arrays-{hashlib.sha256(content).hexdigest()[:8]}.npz"
@@ -152,7 +151,7 @@ def _source_of(data: Any, task: Task | None) -> str:
             npz.save(path, dataset)
     except OSError as error:
         raise InputError(unwritable(path.parent, error)) from error
-    return with_options(str(path), options)
+    return with_options(str(path), Options(task=dataset.task))
 
 
 def _dataset(data: Any, task: Task | None) -> Dataset:

@@ -10,6 +10,7 @@ from search.actions.optimize import Asked, Ready, ready
 from search.datasets import load
 from search.datasets.dataset import from_arrays
 from search.errors import InputError
+from search.records import Task
 from search.space.space import Space
 
 X = np.arange(240, dtype=np.uint8).reshape(20, 3, 4)
@@ -77,6 +78,8 @@ def test_tf_data_is_read(own_home: Path) -> None:
 
 
 def test_a_task_is_kept_with_the_data() -> None:
+    labels = from_arrays("any", {"x_train": X, "y_train": np.eye(2)[Y]}, task=Task.MULTILABEL)
+    assert load(asked(data=labels).request.data).task is Task.MULTILABEL
     assert load(asked(task="regression").request.data).task == "regression"
     assert (
         asked(data="mine.csv#price", task="binary").request.data
