@@ -61,6 +61,7 @@ def test_numbers_are_tried_as_they_are() -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_probe_measures_the_targets_at_hand(tmp_path: Path) -> None:
     file = tmp_path / "y_val.npy"
     np.save(file, WITHOUT_CAT)
