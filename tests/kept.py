@@ -26,13 +26,14 @@ def keep(
     name: str = "mine",
     *,
     n_replicates: int = 1,
+    trackers: tuple[str, ...] | None = None,
     **changes: object,
 ) -> Ledger:
     """Search, train the finalists again and write what people look at: 300 kB of it a
     checkpoint.
     """
     settings = {"name": name, "n_trials": 2, "finalists": 1, "n_replicates": n_replicates} | changes
-    ledger = Ledger.open(storage, spec(**settings), {"python": "3.11"})
+    ledger = Ledger.open(storage, spec(**settings), {"python": "3.11"}, trackers=trackers)
     for values in ([0.5, 0.7], [0.6, 0.9]):
         ledger.complete(begin(ledger, ME, values), values[-1], n_params=99)
     folder = home / name

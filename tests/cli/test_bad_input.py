@@ -246,7 +246,7 @@ def test_a_study_whose_record_is_damaged_can_be_deleted_and_nothing_else(  # typ
     keep(storage, own_home, finalists=0)
     with storage.session() as session:
         session.execute(sa.text(statement.replace("epoch:", r"epoch\:")))
-    keep(storage, own_home, "sound", finalists=0)
+    keep(storage, own_home, "sound", finalists=0, trackers=())
     storage.engine.dispose()
     for arguments in (
         ("report", "mine"),

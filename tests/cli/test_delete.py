@@ -168,7 +168,7 @@ def test_a_network_stays_until_a_new_best_was_trained_again(
     run: Run, storage: LedgerStorage, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("search.report.champion_network.verify", lambda *_: Verdict("alone", ""))
-    ledger = keep(storage, own_home, n_trials=3)
+    ledger = keep(storage, own_home, n_trials=3, trackers=())
     kept = own_home / "mine.final" / "evidence" / "model-0000.keras"
     kept.write_bytes(b"the network of trial 1")
     assert run("report", "mine")[0] == 0
@@ -217,7 +217,7 @@ def test_an_archive_that_was_cut_short_between_packing_and_deleting_goes_on(
 def test_an_archive_that_can_not_be_written_changes_nothing(
     run: Run, storage: LedgerStorage, own_home: Path
 ) -> None:
-    ledger = keep(storage, own_home)
+    ledger = keep(storage, own_home, trackers=())
     run("report", "mine")
     (own_home / "mine.tar.gz").write_text("something else")
     before = everything(own_home)
