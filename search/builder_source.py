@@ -5,13 +5,10 @@ Pickled bytes differ from one notebook cell to the next; this does not. Weights 
 part of it.
 """
 
-import ast
 import dis
 import enum
 import functools
-import hashlib
 import inspect
-import json
 import pickle
 import re
 import sys
@@ -23,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from search.source_code import digest, function_of, source_code
 from search.user_code import OURS, is_installed
 
 MAX_BYTES = 2**20
@@ -30,6 +28,9 @@ MAX_BYTES = 2**20
 _PLAIN = (bool, int, float, complex, str, bytes, enum.Enum, type(None), type(...))
 _NUMBERED = re.compile(r"_\d+(?=[\"'/])")
 """What Keras counts up in names of layers that have none, from one cell to the next."""
+_MADE_UP = {"seed", "build_config", "build_input_shape", "shared_object_id"}
+"""What Keras adds to configurations by chance, or once a layer was called."""
+_UNTOLD = {*_MADE_UP, "module", "registered_name"}
 _READS = {"LOAD_GLOBAL", "LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS"}
 _UNSAID = {"__main__", "builtins", "None"}
 
@@ -86,10 +87,9 @@ class BuilderSource:
         with suppress(Exception):
             if hasattr(value, "dtype") and hasattr(value, "shape"):
                 content = np.asarray(value)
-                return f"{content.dtype} {content.shape} {_digest(pickle.dumps(content))}"
+                return f"{content.dtype} {content.shape} {digest(pickle.dumps(content))}"
             if callable(getattr(value, "get_config", None)):
-                config = json.dumps(value.get_config(), default=title_of, sort_keys=True)
-                return f"{kind} {_NUMBERED.sub('', config)}"
+                return f"{kind} {_configuration(value.get_config())}"
         if _is_users(type(value)):
             return f"{kind} {self._read(name, _state(value))}"
         text = repr(value)
@@ -108,7 +108,7 @@ class BuilderSource:
             return title
         if value.__module__ != "__main__":
             self._module(sys.modules[value.__module__])
-        self.texts[title] = _source(value)
+        self.texts[title] = source_code(value)
         lines = self._of_class(value) if isinstance(value, type) else self._of_function(value)
         self.texts[title] = "\n".join([self.texts[title], *dict.fromkeys(lines)])
         return title
@@ -140,7 +140,7 @@ class BuilderSource:
         """What its bases and methods use from around it, a line each."""
         yield from (f"# from {self._read(base.__name__, base)}" for base in kind.__bases__)
         for member in vars(kind).values():
-            function = _function_of(member)
+            function = function_of(member)
             if function and _is_users(function):
                 yield from self._of_function(function)
 
@@ -153,6 +153,20 @@ def title_of(value: Any) -> str:
     module = _module_of(named)
     name = named.__qualname__.rpartition("<locals>.")[2]
     return name if module in _UNSAID else f"{module}.{name}"
+
+
+def _configuration(config: Any) -> str:
+    """What a layer, or a part of one, was made with."""
+    if isinstance(config, Mapping) and "class_name" in config:
+        return f"{config['class_name']}({_configuration(config.get('config') or {})})"
+    if isinstance(config, Mapping):
+        told = {key: value for key, value in config.items() if key not in _UNTOLD}
+        return ", ".join(f"{key}={_configuration(value)}" for key, value in sorted(told.items()))
+    if isinstance(config, list | tuple):
+        parts = [_configuration(part) for part in config]
+        # A network that was called has one more, of its inputs.
+        return f"[{', '.join(part for part in parts if not part.startswith('InputLayer('))}]"
+    return _NUMBERED.sub("", repr(config) if isinstance(config, _PLAIN) else title_of(config))
 
 
 def size_of(value: object) -> int:
@@ -194,48 +208,3 @@ def _is_users(value: Any) -> bool:
 
 def _module_of(value: object) -> str:
     return str(getattr(value, "__module__", ""))
-
-
-def _function_of(member: object) -> FunctionType | None:
-    """The function of a method, a property, or what is around one."""
-    inner = getattr(member, "__func__", getattr(member, "fget", member))
-    return inner if isinstance(inner, FunctionType) else None
-
-
-def _source(value: Any) -> str:
-    """The source of a function or class, without comments and in one layout."""
-    members = [value] if isinstance(value, FunctionType) else vars(value).values()
-    functions = [function for member in members if (function := _function_of(member))]
-    for code in (function.__code__ for function in functions):
-        try:
-            lines, _ = inspect.findsource(code)
-            node = next(_nodes(ast.parse("".join(lines)), value, code))
-        except (OSError, SyntaxError, StopIteration):
-            continue
-        return ast.unparse(node)
-    parts = [f"{f.__code__.co_code.hex()}{f.__code__.co_names}" for f in functions]
-    return f"# {title_of(value)}, whose source can't be found: {_digest(''.join(parts).encode())}"
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:12]
-
-
-def _nodes(tree: ast.AST, value: Any, code: CodeType) -> Iterator[ast.AST]:
-    """Where in `tree` a class that has `code`, or a function that is it, is written."""
-    first = code.co_firstlineno
-    last = max(((p[1] or 0, p[3] or 0) for p in code.co_positions()), default=(0, 0))
-    for node in ast.walk(tree):
-        if isinstance(value, type) and isinstance(node, ast.ClassDef):
-            is_it = node.name == value.__name__ and node.lineno <= first <= (node.end_lineno or 0)
-        elif isinstance(node, ast.Lambda):
-            # Several may begin in one line.
-            ends = (node.body.end_lineno, node.body.end_col_offset)
-            is_it = code.co_name == "<lambda>" and node.lineno == first and ends == last
-        elif isinstance(node, ast.FunctionDef):
-            lines = (node.lineno, *(decorator.lineno for decorator in node.decorator_list))
-            is_it = node.name == code.co_name and first in lines
-        else:
-            continue
-        if is_it:
-            yield node

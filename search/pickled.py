@@ -189,7 +189,8 @@ def _unpickled(model: str) -> Callable[..., Any]:
     except Exception as error:  # whatever imports raise that it needs
         reason = f"{type(error).__name__}: {message_of(error)}"
         raise InputError(
-            f"model {model} can't be unpickled ({reason}); install what it imports"
+            f"model {model} can't be unpickled ({reason}); install what it imports, and make"
+            " in the builder what it uses of layers of your own"
         ) from error
     return builder  # type: ignore[no-any-return]
 

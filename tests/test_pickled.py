@@ -106,6 +106,36 @@ def test_another_builder_is_told_with_what_changed(
     ) in added
 
 
+LAYERS = """
+import keras
+from keras import layers
+augment = keras.Sequential([layers.RandomCrop(8, 8), layers.RandomRotation(0.1)], name="augment")
+dense = layers.Dense(3, kernel_initializer=keras.initializers.HeNormal())
+def build(hp):
+    return augment, dense
+"""
+
+
+def test_layers_around_it_are_told_by_what_they_were_made_with(cell: Any) -> None:
+    first, again = cell(LAYERS), cell(LAYERS)
+    assert pickled(first.build).model == pickled(again.build).model
+    again.augment(np.zeros((1, 9, 9, 3)))  # looked at in between
+    assert difference(pickled(first.build), pickled(again.build)) == ""
+    other = cell(LAYERS.replace("RandomRotation(0.1)", "RandomRotation(0.2)"))
+    assert "factor=[-0.2, 0.2]" in difference(pickled(first.build), pickled(other.build))
+
+
+def test_code_without_a_file_is_told_by_its_bytecode() -> None:
+    def made(code: str) -> Any:
+        names: dict[str, Any] = {"__name__": "__main__"}
+        exec(f"def build(hp): return {code}", names)
+        return pickled(names["build"])
+
+    assert made("1 + hp").model == made("1 + hp").model
+    assert len({made(code).model for code in ("1 + hp", "hp + 1", "2 + hp")}) == 3
+    assert "whose source can't be found" in made("hp").texts["build"]
+
+
 def test_lambdas_of_one_line_are_told_apart(cell: Any) -> None:
     cells = cell(CELL)
     assert "helper(1)" not in str(pickled(cells.one).texts)
