@@ -28,12 +28,13 @@ from search.errors import InputError
 from search.files import whole_file
 from search.paths import cache
 from search.registry import check_builder, load_builder, pickled_digest
-from search.text import message_of
+from search.text import cut, message_of
 from search.words import megabytes
 
 ALLOW = "--allow-pickled"
 """The option of `gridless worker` for those who trust all that write to the storage."""
 _MOST_LINES = 40
+_MOST_CHARS = 160
 
 
 @dataclass(frozen=True)
@@ -187,11 +188,14 @@ def _unpickled(model: str) -> Callable[..., Any]:
     try:
         builder = pickle.loads(_file(model, python_version()).read_bytes())  # noqa: S301  # our own
     except Exception as error:  # whatever imports raise that it needs
-        reason = f"{type(error).__name__}: {message_of(error)}"
-        raise InputError(
-            f"model {model} can't be unpickled ({reason}); install what it imports, and make"
-            " in the builder what it uses of layers of your own"
-        ) from error
+        lines = str(error).splitlines() or [type(error).__name__]
+        # Keras has much to say, and what it misses somewhere in that.
+        reason = next((line for line in lines if "Could not locate" in line), lines[0])
+        rule = f"model {model} can't be unpickled ({cut(reason, _MOST_CHARS)})"
+        remedy = (
+            "install what it imports, and make layers of your own in the builder, not around it"
+        )
+        raise InputError(f"{rule}; {remedy}") from error
     return builder  # type: ignore[no-any-return]
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from search.errors import InputError
-from search.pickled import Pickled, difference, pickled, source_of
+from search.pickled import Pickled, difference, pickled, python_version, source_of
 from search.registry import takes_facts, takes_hp
 from search.user_code import user_code
 
@@ -157,6 +157,13 @@ def test_another_python_is_told(cell: Any) -> None:
     other.keep()
     with pytest.raises(InputError, match=r"was pickled by Python 3\.10, and this is 3\.1"):
         source_of(other.model)
+
+
+def test_what_another_machine_lacks_is_told() -> None:
+    stored = Pickled("build", {"build": "…"}, python_version(), b"cnowhere\nbuild\n.")
+    stored.keep()
+    with pytest.raises(InputError, match=r"unpickled \(No module named 'nowhere'\); install what"):
+        source_of(stored.model)
 
 
 def test_a_persons_own_modules_go_with_it(
