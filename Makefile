@@ -20,11 +20,23 @@ FLAGS = $(if $(TRIALS),--n-trials $(TRIALS)) $(if $(EPOCHS),--epochs $(EPOCHS)) 
 VARIABLES := AREA ARGS DATA EPOCHS GPU MODEL NAME OBJECTIVE PYTHON SEED STUDIES SUITE TIMEOUT TRIALS WORKERS
 UNREAD := $(firstword $(filter-out $(VARIABLES) MAKEFLAGS MAKEOVERRIDES SHELL,\
 	$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))))
-NEAREST = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1, 0.5))' $(UNREAD) $(VARIABLES))
-$(if $(UNREAD),$(error $(UNREAD) is no variable of any target; $(or $(NEAREST:%=did you mean %?),known: $(VARIABLES))))
+nearest = $(shell $(PYTHON) -c 'import difflib, sys; print(*difflib.get_close_matches(sys.argv[1], sys.argv[2:], 1, 0.5))' $1)
+meant = $(patsubst %,did you mean %?,$(call nearest,$1))
+$(if $(UNREAD),$(error $(UNREAD) is no variable of any target; $(or $(call meant,$(shell echo $(UNREAD) | tr a-z A-Z) $(VARIABLES)),known: $(VARIABLES))))
+# What a target can't do without is missed before anything is installed.
+demand = $(if $(filter $1,$(MAKECMDGOALS)),$(if $(strip $2),,$(error $3)))
+$(call demand,study submit,$(MODEL),MODEL is missing: make $(MAKECMDGOALS) MODEL=convNN DATA=fashion)
+$(call demand,study submit,$(DATA),DATA is missing: make $(MAKECMDGOALS) MODEL=$(MODEL) DATA=fashion)
+$(call demand,bench,$(SUITE),SUITE is missing: make bench SUITE=documents)
+$(call demand,compare,$(SUITE)$(STUDIES),SUITE is missing: make compare SUITE=documents)
+$(call demand,report,$(NAME),NAME is missing: make report NAME=convNN-fashion)
 
-.PHONY: help setup study bench compare report sync ui models datasets up submit down
-.PHONY: check test test-quick test-docker test-ui measure release clean
+TARGETS := help setup study bench compare report sync ui models datasets up submit down \
+	check test test-quick test-docker test-ui measure release clean
+.PHONY: $(TARGETS)
+
+.DEFAULT:
+	@echo "$(strip make: there is no target $@; $(call meant,$@ $(TARGETS)) make help explains them all)" >&2; exit 2
 
 help: ## Explain every target
 	@sed -n 's/^\([a-z-]*\):[^#]*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 13
@@ -45,17 +57,16 @@ setup: .venv/installed ## Make the environment (done by every other target; quic
 	@touch $@
 
 study: setup ## Search: make study MODEL=convNN DATA=fashion [OBJECTIVE= TRIALS= EPOCHS= TIMEOUT= WORKERS= SEED= NAME= ARGS=]
-	@$(RUN) study $(or $(MODEL),$(error MODEL is missing: make study MODEL=convNN DATA=fashion)) \
-		$(or $(DATA),$(error DATA is missing: make study MODEL=convNN DATA=fashion)) $(FLAGS) $(STOPPED)
+	@$(RUN) study $(MODEL) $(DATA) $(FLAGS) $(STOPPED)
 
 bench: setup ## Run a suite of searches or fixed settings and compare: make bench SUITE=quick [ARGS="--epochs 5 --only mlp"]
-	@$(RUN) bench $(or $(SUITE),$(error SUITE is missing: make bench SUITE=documents)) $(ARGS) $(STOPPED)
+	@$(RUN) bench $(SUITE) $(ARGS) $(STOPPED)
 
 compare: setup ## Compare studies, or a suite that was run: make compare STUDIES="mlp-fashion convNN-fashion" or SUITE=documents
-	@$(BIN)/gridless compare $(or $(SUITE),$(STUDIES),$(error SUITE is missing: make compare SUITE=documents)) $(ARGS)
+	@$(BIN)/gridless compare $(or $(SUITE),$(STUDIES)) $(ARGS)
 
 report: setup ## Write a study's leaderboard and report again: make report NAME=convNN-fashion
-	@$(BIN)/gridless report $(or $(NAME),$(error NAME is missing: make report NAME=convNN-fashion))
+	@$(BIN)/gridless report $(NAME)
 
 sync: setup ## Bring to MLflow what it lacks of a study, or of all: make sync [NAME=convNN-fashion]
 	@$(BIN)/gridless sync $(NAME)
@@ -74,8 +85,7 @@ up: ## Start PostgreSQL, MLflow and workers in containers; the first time also m
 	@echo "MLflow: http://$$($(COMPOSE) port mlflow 5000), user gridless, password in docker/secrets/mlflow_password"
 
 submit: ## Put a study on the containers' queue: make submit MODEL=convNN DATA=fashion [OBJECTIVE= TRIALS= EPOCHS= TIMEOUT= SEED= NAME= ARGS=]
-	@$(COMPOSE) run --rm cli submit $(or $(MODEL),$(error MODEL is missing: make submit MODEL=convNN DATA=fashion)) \
-		$(or $(DATA),$(error DATA is missing: make submit MODEL=convNN DATA=fashion)) $(FLAGS)
+	@$(COMPOSE) run --rm cli submit $(MODEL) $(DATA) $(FLAGS)
 
 down: ## Stop the containers; studies, runs and MLflow's data stay in their volumes
 	@$(COMPOSE) --profile '*' down
