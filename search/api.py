@@ -59,9 +59,10 @@ def load_study(name: str) -> "Study":
 
 
 def optimize(
-    build: Callable[..., Any] | str,
-    data: Any,
+    build: Callable[..., Any] | str | None = None,
+    data: Any = None,
     *,
+    train: Callable[..., Any] | None = None,
     space: Any = None,
     baseline: Mapping[str, Any] | None = None,
     name: str | None = None,
@@ -102,13 +103,24 @@ def optimize(
     given: dict[str, Any] = {"name": name, "n_trials": n_trials, "objective": objective}
     given |= {"epochs": epochs, "workers": workers, "seed": seed, "timeout_s": timeout}
     given |= {"finalists": finalists, "at_most": at_most, **settings}
+    if train is not None:
+        given["finalists"] = 0
     if isinstance(at_most, Mapping):
         given["at_most"] = [f"{fact}={limit}" for fact, limit in at_most.items()]
     # What searches takes seconds to import, which nobody needs who reads a study.
     from search.actions.optimize import Asked  # noqa: PLC0415
     from search.searching import begun  # noqa: PLC0415
 
-    argument = Asked(build, data, space, baseline, task, given, allow_changes=allow_changes)
+    argument = Asked(
+        build if train is None else train,
+        data,
+        space,
+        baseline,
+        task,
+        given,
+        allow_changes=allow_changes,
+        loop=train is not None,
+    )
     study, search = begun(argument, progress=progress)
     return _searched(study, search, background=background)
 

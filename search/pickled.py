@@ -27,7 +27,7 @@ from search.builder_source import MAX_BYTES, BuilderSource, size_of, title_of
 from search.errors import InputError
 from search.files import whole_file
 from search.paths import cache
-from search.registry import check_builder, load_builder, pickled_digest
+from search.registry import check_builder, check_loop, load_builder, pickled_digest
 from search.text import cut, message_of
 from search.words import megabytes
 
@@ -76,11 +76,14 @@ def python_version() -> str:
     return ".".join(platform.python_version_tuple()[:2])
 
 
-def pickled(builder: Callable[..., Any]) -> Pickled:
-    """A builder, to be stored. Raises InputError with all that is wrong with it."""
+def pickled(builder: Callable[..., Any], *, loop: bool = False) -> Pickled:
+    """A builder or a `loop`, to be stored. Raises InputError with all that is wrong with it."""
     if hasattr(builder, "trainable_weights"):
         raise InputError("build: it is a network; give a function that makes one for each trial")
-    check_builder("build", builder)
+    if loop:
+        check_loop("train", builder)
+    else:
+        check_builder("build", builder)
     source = BuilderSource(builder)
     with ExitStack() as stack:
         for module in source.modules:

@@ -107,6 +107,12 @@ def check_builder(place: str, source: object) -> None:
         raise InputError(f"{place}: it must be callable as {_BUILDER}")
 
 
+def check_loop(place: str, source: object) -> None:
+    """Raise InputError, which begins with `place`, when `source` is no training loop."""
+    if not _fits(source, 1, ()):
+        raise InputError(f"{place}: it must be callable as train(trial)")
+
+
 def load_loader(name: str) -> Callable[[], Any]:
     """The loader of data set `name`, its signature checked. Raises as `load_builder`."""
     return _load(DATASETS, name, _LOADER, lambda source: _fits(source, 0, ()))

@@ -49,6 +49,8 @@ class Request:
     """Where workers will run: local, ray or slurm."""
     other_code: bool = False
     """Whether a study may go on though the code of its model has changed."""
+    loop: bool = False
+    """Whether the model is a loop, which trains by itself."""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from search.actions.check_study import Checked, Request
 from search.actions.plan_study import Plan, make_plan, open_study
 from search.datasets import npz, with_options
@@ -31,6 +33,8 @@ from search.worker.engines.protocol import Workers
 from search.worker.engines.started_workers import started_workers
 
 T = TypeVar("T")
+_NO_DATA = (np.zeros((4, 1), np.float32), np.array([0, 1, 0, 1]))
+"""What stands for the data of a loop that brings its own."""
 _KEYS = {2: ARRAYS[:2], 4: ARRAYS, 6: (*ARRAYS, *VALIDATION)}
 _DATA = "a data set's name, a path, (x, y), (x, y, x_test, y_test), or a tf.data.Dataset"
 
@@ -46,6 +50,8 @@ class Asked(NamedTuple):
     settings: Mapping[str, Any]
     """Those of `Settings`; None where not given."""
     allow_changes: bool
+    loop: bool = False
+    """Whether `build` trains by itself."""
 
 
 class Ready(NamedTuple):
@@ -70,10 +76,15 @@ def ready(asked: Asked) -> Ready:
             problems.extend(error.problems)
             return None
 
-    builder = None if isinstance(asked.build, str) else attempt(lambda: pickled(asked.build))
+    builder = (
+        None
+        if isinstance(asked.build, str)
+        else attempt(lambda: pickled(asked.build, loop=asked.loop))
+    )
     model = builder.model if builder else str(asked.build)
     task = attempt(lambda: _task(asked.task))
-    source = attempt(lambda: _source_of(asked.data, task))
+    data = _NO_DATA if asked.loop and asked.data is None else asked.data
+    source = attempt(lambda: _source_of(data, task))
     space = attempt(lambda: _space_of(asked.space, asked.baseline, model))
     if asked.settings.get("epochs") is not None and _has_epochs(space):
         problems.append("epochs: it is an argument, and in the space, too; leave one of them out")
@@ -81,7 +92,14 @@ def ready(asked: Asked) -> Ready:
         raise InputError([*problems, *settings_for("default", asked.settings)[1]])
     if builder:
         builder.keep()
-    request = Request(model, str(source), asked.settings, space, other_code=asked.allow_changes)
+    request = Request(
+        model,
+        str(source),
+        asked.settings,
+        space,
+        other_code=asked.allow_changes,
+        loop=asked.loop,
+    )
     return Ready(request, builder)
 
 

@@ -67,8 +67,10 @@ def make_plan(checked: Checked, say: Callable[[str], None]) -> Plan:
 
     Raises InputError if nothing is left, or if an older study of this name can't go on with it.
     """
-    say("building the model with each of its choices …")
-    usable, notices = _usable_space(checked)
+    usable, notices = checked.space, list(checked.notices)
+    if not checked.request.loop:
+        say("building the model with each of its choices …")
+        usable, notices = _usable_space(checked)
     stored = stored_spec(checked.storage, checked.name)
     goes_on_in = stored.search_space if stored and checked.notices else None
     if goes_on_in and differs_in_conditions(goes_on_in, usable):
@@ -218,6 +220,7 @@ def _resolve(checked: Checked, space: Space, stored: StudySpec | None) -> StudyS
     return StudySpec(
         name=checked.name,
         model=request.model,
+        loop=request.loop,
         data=data.name,
         data_source=data_source(request.data),
         task=data.task,

@@ -54,19 +54,22 @@ def space_of(model: str, entries: Sequence[Mapping[str, Any]], *, compiles: bool
     return space_from(model, [hyper_of(e) for e in entries], compiles=compiles)
 
 
-def space_from(model: str, hypers: Sequence[Hyper], *, compiles: bool) -> Space:
+def space_from(
+    model: str, hypers: Sequence[Hyper], *, compiles: bool, trains: bool = False
+) -> Space:
     """The space of `hypers` for `model`.
 
     KerasTuner's defaults are the document's setting. A name that means something else here gets the
     prefix `hp_`, characters that a name can't have become `_`, and a hyperparameter that is defined
     differently in several scopes becomes as many, `units`, `units__2`, …; one whose ranges no
     condition tells apart is `units__any`. What training needs beside them is added: batch_size, and
-    unless the model `compiles` itself, optimizer and lr. How long to train is none of them.
+    unless the model `compiles` itself, optimizer and lr; nothing to a program that `trains` by
+    itself. How long to train is none of them.
 
     Raises InputError with every hyperparameter that has no counterpart.
     """
     params = _params(hypers)
-    added = {**TRAINED, **({} if compiles else UNCOMPILED)}
+    added = {} if trains else {**TRAINED, **({} if compiles else UNCOMPILED)}
     raw = {n: p.raw | ({"when": p.when} if p.when else {}) for n, p in params.items()}
     raw |= {name: param for name, param in added.items() if name not in raw}
     usable = reachable({n: parsed(r) for n, r in raw.items()})

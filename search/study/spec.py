@@ -50,6 +50,8 @@ class _Subject(BaseModel):
 
     name: str
     model: str
+    loop: bool = False
+    """Whether the model is a loop, which trains by itself."""
     data: str
     """Short name of the data set."""
     data_source: str

@@ -37,6 +37,7 @@ from search.training.params_read import Params
 from search.training.shaping import fitted, shaped
 
 logger = logging.getLogger(__name__)
+Instead = Callable[[Any], Any]
 
 
 class Builder:
@@ -151,9 +152,9 @@ def keras_tuner() -> Any:
     return keras_tuner
 
 
-def asking_hp(choose: Callable[[Hyper], Any]) -> Any:
+def asking_hp(choose: Callable[[Hyper], Any], instead: Instead = lambda asked: asked) -> Any:
     """KerasTuner's HyperParameters whose values are what `choose` says when a builder asks for
-    them.
+    them, or for what `instead` puts in the place of a hyperparameter of KerasTuner's.
 
     Its `asks` hold each hyperparameter that was active, with its value. A name that is asked for
     again in the same build keeps its value, taken into the range if that is another (`clipped` has
@@ -173,7 +174,8 @@ def asking_hp(choose: Callable[[Hyper], Any]) -> Any:
                 self._register(parameter)
             return value
 
-        def _answer(self, parameter: Any) -> Any:
+        def _answer(self, asked: Any) -> Any:
+            parameter = instead(asked)
             kind = type(parameter).__name__
             hyper = hyper_of({"class_name": kind, "config": parameter.get_config()})
             earlier = [(h, v) for h, v in self.asks if h.name == hyper.name]
@@ -193,8 +195,8 @@ def asking_hp(choose: Callable[[Hyper], Any]) -> Any:
     return Asking()
 
 
-def setting_hp(params: Mapping[str, Any]) -> Any:
-    """KerasTuner's HyperParameters with the values of a setting of ours.
+def setting_hp(params: Mapping[str, Any], instead: Instead = lambda asked: asked) -> Any:
+    """KerasTuner's HyperParameters with the values of a setting of ours, of `instead` as above.
 
     Of a hyperparameter that several parameters stand for, it is the one in whose range the builder
     asks. A value that is in no such range comes from a space file, which may say otherwise than the
@@ -217,4 +219,4 @@ def setting_hp(params: Mapping[str, Any]) -> Any:
             return nearest_value(hyper.raw, value, hyper.default)
         return value
 
-    return asking_hp(choose)
+    return asking_hp(choose, instead)

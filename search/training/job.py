@@ -9,7 +9,13 @@ from typing import Any
 
 from search.records import Task
 
-_LATER = {"pixel_max": 255, "task": Task.CLASSIFICATION, "objective": "accuracy", "others": ()}
+_LATER = {
+    "loop": False,
+    "pixel_max": 255,
+    "task": Task.CLASSIFICATION,
+    "objective": "accuracy",
+    "others": (),
+}
 _PLACES = ("at_most", "measures", "checkpoint", "evidence", "cache", "test_data", "model_file")
 
 
@@ -33,6 +39,8 @@ class Job:
     """A folder for predictions and the network's description, by its path or a store's URL."""
     number: int = 0
     """The trial's, for names of files."""
+    loop: bool = False
+    """Whether `model` is a loop, which trains by itself."""
     cache: str = ""
     """A folder for what can be computed again: features of a frozen base."""
     precision: str = "float32"

@@ -31,6 +31,7 @@ from search.training.feed import (
 from search.training.job import Job
 from search.training.kept_network import N_IMAGES, Facts, Kept
 from search.training.latency import latencies
+from search.training.loop import train_loop
 from search.training.network import Network, build_network
 from search.training.own_compile import compile_again
 from search.training.recipe import compile_model, steps_per_execution
@@ -70,6 +71,8 @@ def train(
     OSError when a checkpoint can't be read or the disk is full. A store that is out of reach while
     writing raises nothing.
     """
+    if job.loop:
+        return train_loop(job, on_built, on_epoch)
     network = build_network(job)
     n_params = int(network.whole.count_params())
     if broken := broken_text(job.at_most, early_facts(n_params)):

@@ -39,6 +39,7 @@ def job_for(
         checkpoint=checkpoint,
         evidence=evidence,
         number=trial.number,
+        loop=spec.loop,
         cache=cache,
         precision=spec.precision,
         task=spec.task,
