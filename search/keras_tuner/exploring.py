@@ -82,6 +82,8 @@ def _explored(tuner: Any, explorer: "_Explorer") -> Found:
     names = {each.name for each in hypers}
     more = [each for each, _ in hp.asks] + [hyper(each) for each in tuner.arguments.declared]
     hypers += [each for each in {h.name: h for h in more}.values() if each.name not in names]
+    for each in explorer.asked:
+        tuner.oracle.update_space(each)
     return Found(hypers, explorer.goes_on(), notices)
 
 
@@ -90,11 +92,13 @@ def _quick_garbage() -> Iterator[None]:
     """Leave what is there to itself: KerasTuner collects garbage before each build, which takes
     longer than the build where TensorFlow is loaded.
     """
+    is_new = gc.get_freeze_count() == 0
     gc.freeze()
     try:
         yield
     finally:
-        gc.unfreeze()
+        if is_new:
+            gc.unfreeze()
 
 
 class _Explorer:
@@ -102,6 +106,7 @@ class _Explorer:
 
     def __init__(self, tuner: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         self._tuner, self._args, self._kwargs = tuner, args, dict(kwargs)
+        self.asked: list[Any] = []
         if tuner.runs_as_usual:
             self._kwargs["callbacks"] = [*self._kwargs.get("callbacks", ()), _OneEpoch()]
 
@@ -109,6 +114,7 @@ class _Explorer:
         """An `hp` that answers as `choose` says."""
         hp = asking_hp(choose, self._tuner.arguments.instead)
         hp.values |= {each.name: choose(hyper(each)) for each in self._tuner.arguments.declared}
+        self.asked.append(hp)
         return hp
 
     def trains(self, hp: Any) -> bool:

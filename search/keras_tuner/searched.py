@@ -97,6 +97,8 @@ def _call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[dict[str, Any
 
 def _problems(tuner: Any, found: Found, kwargs: Mapping[str, Any]) -> list[str]:
     problems = []
+    if found.goes_on and tuner.oracle.objective.name == "default_objective":
+        problems.append("objective: fit() logs several; give one, such as objective='val_loss'")
     if "initial_epoch" in kwargs:
         problems.append("initial_epoch: where a trial goes on is known here; leave it out")
     if "epochs" in kwargs and any(each.name == "epochs" for each in found.hypers):

@@ -2,16 +2,19 @@
 
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
+from types import FunctionType
 from typing import Any
 
+import cloudpickle
 import keras
+import numpy as np
 from keras_tuner.engine.trial import Trial
 from keras_tuner.src.engine import tuner_utils
 
 from search.keras_tuner.stored_call import restored
 from search.keras_tuner.trials import hp_of, trial_id
 
-_PLAIN = (bool, int, float, str, type(None))
+_PLAIN = (bool, int, float, str, type(None), FunctionType, np.generic, np.ndarray)
 
 
 def train(recipe: Mapping[str, Any], trial: Any) -> None:
@@ -111,7 +114,7 @@ class Segment:
             "build": model.get_build_config(),
             "callbacks": [_plain(callback) for callback in callbacks],
         }
-        self._trial.save(pickle.dumps(state))
+        self._trial.save(cloudpickle.dumps(state))
         self._trial.report(epochs, **with_objective(logs or {}, self._objective))
         if next(self._steps, None) is None:
             model.stop_training = True
@@ -122,7 +125,12 @@ def _state(model: Any) -> list[Any]:
 
 
 def _plain(callback: Any) -> dict[str, Any]:
-    return {name: value for name, value in vars(callback).items() if isinstance(value, _PLAIN)}
+    """What of a callback another process can go on with: counts, best values, best weights."""
+    return {name: value for name, value in vars(callback).items() if _is_plain(value)}
+
+
+def _is_plain(value: Any) -> bool:
+    return isinstance(value, _PLAIN) or (isinstance(value, list) and all(map(_is_plain, value)))
 
 
 class _Reporter(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types

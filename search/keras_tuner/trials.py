@@ -1,5 +1,6 @@
 """A stored study's trials as KerasTuner's."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -24,7 +25,8 @@ def trial_of(record: TrialRecord, names: Sequence[str], instead: Callable[[Any],
     objective = record.objective
     trial.metrics.register(objective.key, "max" if objective.is_maximized else "min")
     for epoch in record.curve:
-        for name, value in epoch.values.items():
+        measured = {name: value for name, value in epoch.values.items() if not math.isnan(value)}
+        for name, value in measured.items():
             trial.metrics.update(name, value, step=epoch.step - 1)
     if has_rank(record) and record.best_epoch is not None:
         trial.score, trial.best_step = record.value, record.best_epoch - 1
@@ -36,10 +38,13 @@ def trial_of(record: TrialRecord, names: Sequence[str], instead: Callable[[Any],
 def hp_of(params: Mapping[str, Any], names: Sequence[str], instead: Callable[[Any], Any]) -> Any:
     """KerasTuner's HyperParameters with the values of a setting of ours."""
     hp = setting_hp(params, instead)
+    left = dict(params)
     for name in names:
-        ours = next((each for each in names_of(name) if each in params), None)
-        if ours is not None:
-            hp.values[name] = params[ours]
+        ours = [each for each in names_of(name) if each in params]
+        if ours:
+            hp.values[name] = params[ours[0]]
+        left = {each: value for each, value in left.items() if each not in ours}
+    hp.values |= left  # of which only the search knows what KerasTuner calls it
     return hp
 
 

@@ -105,12 +105,11 @@ class Trial:
             logger.warning("step %d could not be kept: %s", len(self._history), error)
 
 
-def train_loop(job: Job, on_built: Callable[[int], None], on_epoch: OnEpoch) -> Ending:
+def train_loop(job: Job, on_epoch: OnEpoch) -> Ending:
     """Run the loop of `job` from where it was stopped; DONE, or PAUSE or STOP as `on_epoch` said.
 
     Raises what the loop raises.
     """
-    on_built(0)
     trial = Trial(job, on_epoch)
     source_of(job.model)(trial)
     return trial.ending

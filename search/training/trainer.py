@@ -72,7 +72,7 @@ def train(
     writing raises nothing.
     """
     if job.loop:
-        return train_loop(job, on_built, on_epoch)
+        return train_loop(job, on_epoch)
     network = build_network(job)
     n_params = int(network.whole.count_params())
     if broken := broken_text(job.at_most, early_facts(n_params)):
