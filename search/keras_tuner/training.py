@@ -23,6 +23,7 @@ def train(recipe: Mapping[str, Any], trial: Any) -> None:
     A trial that `goes_on` reports as it trains; of any other what it came to is reported at its
     end: the epochs of the history that it returns, or one step with the metrics.
     """
+    keras.config.disable_interactive_logging()  # a log needs no bars
     tuner = recipe["kind"].of(recipe)
     args, kwargs = restored(recipe["args"]), restored(recipe["kwargs"])
     total = trial.params.get("epochs", recipe["total"])

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from search.processes import loading_for_good
 
 _LEFT_OUT = ("matplotlib", "sklearn")
-"""Keras loads them for its galleries of images and its wrappers, if it can: a quarter of the time
-that all of this takes. What imports them later has them.
+"""Keras and KerasTuner load them for pictures and wrappers, if they can: a quarter of the time that
+all of this takes. What imports them later has them.
 """
 
 
@@ -27,6 +27,8 @@ def _without(names: tuple[str, ...]) -> Iterator[None]:
 # Not collected as garbage: else each clear_session() takes as long as building a small network.
 with loading_for_good(), _without(_LEFT_OUT):
     # Under JAX, too: Keras' seeding loads it, and every process would again if the server had not.
+    # KerasTuner for programs of its users: a seventh of a second here, half of one in each trial.
+    import keras_tuner  # noqa: F401
     import tensorflow  # noqa: F401
 
     from search.training import model_answers, trainer  # noqa: F401
