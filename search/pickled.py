@@ -132,7 +132,7 @@ def _problem(name: str, value: Any) -> str | None:
         return f"{rule}: make it a NumPy array, or make it in the builder"
     if (n_bytes := size_of(value)) > MAX_BYTES:
         rule = f"{name}, an array of {megabytes(n_bytes)}, which would be stored with it"
-        return f"{rule}, at most {megabytes(MAX_BYTES)} in all: leave data to the argument `data`"
+        return f"{rule}, at most {megabytes(MAX_BYTES)} in all: give the search data as arguments"
     return None
 
 

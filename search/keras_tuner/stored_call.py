@@ -159,4 +159,4 @@ def _rows(arrays: list[np.ndarray[Any, Any]]) -> list[list[np.ndarray[Any, Any]]
     lengths = {array.shape[:1] for array in arrays}
     if len(lengths) > 1 or lengths == {()}:
         return [arrays]
-    return [[array[i] for array in arrays] for i in range(len(arrays[0]))]
+    return [[np.asarray(array[i]) for array in arrays] for i in range(len(arrays[0]))]

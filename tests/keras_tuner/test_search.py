@@ -8,7 +8,7 @@ import pytest
 
 import search.keras_tuner as kt
 from search.errors import InputError
-from tests.keras_tuner.programs import TRAIN, VALIDATION, Square, build
+from tests.keras_tuner.programs import TRAIN, VALIDATION, PassesOn, Square, build
 
 
 def tuner(folder: Path, **changes: Any) -> Any:
@@ -50,6 +50,23 @@ def test_a_program_runs_to_its_best_model_and_goes_on(
     assert not anew.oracle.trials
     anew.search(*TRAIN, **given)
     assert len(anew.study.trials) == 1
+
+
+def test_hyperband_tries_as_many_settings_as_there_and_pauses_them(own_home: Path) -> None:
+    arguments = {"max_epochs": 4, "project_name": "hyper", "tracker": "none"}
+    given = {"validation_data": VALIDATION, "verbose": 0}
+    band = kt.Hyperband(PassesOn(), "val_loss", **arguments)
+    band.search(*TRAIN, **given)
+    epochs = list(band.study.trials["epochs"])
+    assert len(epochs) == 8
+    assert {1, 4} <= set(epochs)
+    with pytest.raises(InputError) as caught:
+        kt.Hyperband(build, "val_loss", executions_per_trial=2, **arguments).search(
+            *TRAIN, **given, initial_epoch=1
+        )
+    problems = "\n".join(caught.value.problems)
+    assert "Hyperband pauses trials, and these could not go on" in problems
+    assert "initial_epoch: where a trial goes on is known here; leave it out" in problems
 
 
 def test_any_function_of_hyperparameters_is_searched(own_home: Path) -> None:

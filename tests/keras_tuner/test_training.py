@@ -7,10 +7,13 @@ from typing import Any
 
 import cloudpickle
 import keras
+import numpy as np
+import pandas as pd
 import pytest
 
 import search.keras_tuner as kt
-from search.keras_tuner.stored_call import stored
+from search.errors import InputError
+from search.keras_tuner.stored_call import restored, stored
 from search.keras_tuner.training import train
 from search.keras_tuner.trials import trial_of
 from search.records import Epoch, Objective, State, TrialRecord
@@ -81,6 +84,7 @@ def test_a_trial_goes_on_where_it_was_stopped_with_its_callbacks(own_home: Path)
     [
         (Measures(), None, "val_logged_default_objective"),
         (Loop(), kt.Objective("my_loss", "min"), "val_logged_my_loss"),
+        (build, ["val_loss", "val_accuracy"], "val_logged_multi_objective"),
     ],
 )
 def test_what_a_fit_of_its_own_returns_is_reported_at_once(
@@ -91,6 +95,23 @@ def test_what_a_fit_of_its_own_returns_is_reported_at_once(
     train(recipe(tuner, goes_on=False, validation_data=VALIDATION), trial)
     [metrics] = trial.curve
     assert metrics.keys() >= {key}
+
+
+def test_data_sets_are_kept_as_they_were_read(own_home: Path) -> None:
+    import tensorflow as tf
+
+    examples = {"a": np.arange(6.0), "b": np.array(list("uvwxyz"))}
+    batches = tf.data.Dataset.from_tensor_slices(examples).batch(4)
+    kept = stored("x", (batches, pd.DataFrame({"c": [1, 2]})))
+    assert stored("x", batches.shuffle(9)) == kept[0]
+    assert stored("x", batches.take(1)) != kept[0]
+    again, frame = restored(kept)
+    [first, second] = list(again)
+    assert first["a"].numpy().tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert second["b"].numpy().tolist() == [b"y", b"z"]
+    assert list(frame["c"]) == [1, 2]
+    with pytest.raises(InputError, match=r"x: this data set never ends; leave out .repeat\(\)"):
+        stored("x", batches.repeat())
 
 
 def test_several_executions_are_one_step_of_their_mean(own_home: Path) -> None:
