@@ -146,13 +146,18 @@ def difference(stored: Pickled, given: Pickled) -> str:
     """How the texts differ, as lines of a diff; empty where they don't."""
     lines: list[str] = []
     for name in dict.fromkeys([*given.texts, *stored.texts]):
-        then, now = (each.texts.get(name, "").splitlines() for each in (stored, given))
+        then, now = (_lines(name, each.texts.get(name, "")) for each in (stored, given))
         changes = list(
             difflib.unified_diff(then, now, f"{name}, stored", f"{name}, now", "", "", 1)
         )
         lines += [line.rstrip("\n") for line in changes]
     rest = [f"… and {len(lines) - _MOST_LINES} lines more"] if len(lines) > _MOST_LINES else []
     return "\n".join([*lines[:_MOST_LINES], *rest])
+
+
+def _lines(name: str, text: str) -> list[str]:
+    """Those of a text; of what a builder was made with, one for each argument."""
+    return (text.replace(", '", ",\n '") if name == "builder" else text).splitlines()
 
 
 def same_name(model: str, other: str) -> bool:

@@ -44,7 +44,7 @@ def test_a_program_runs_to_its_best_model_and_goes_on(
     again.search(*TRAIN, **given)
     assert [len(again.study.trials), len(again.oracle.trials)] == [3, 3]
 
-    with pytest.raises(InputError, match=r"(?s)can't go on with other code .*'shuffle': False"):
+    with pytest.raises(InputError, match=r"(?s)can't go on with other code .*'shuffle': False\}"):
         tuner(folder).search(*TRAIN, **given, shuffle=False)
     anew = tuner(folder, overwrite=True, max_trials=1)
     assert not anew.oracle.trials

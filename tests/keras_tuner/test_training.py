@@ -56,7 +56,7 @@ def recipe(tuner: Any, *, goes_on: bool = True, **kwargs: Any) -> Mapping[str, A
 
 @pytest.mark.filterwarnings("ignore:Skipping variable loading for optimizer")
 def test_a_trial_goes_on_where_it_was_stopped_with_its_callbacks(own_home: Path) -> None:
-    callback = keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=0.5)
+    callback = keras.callbacks.ReduceLROnPlateau("loss", patience=2, min_delta=5.0)
     tuner = kt.RandomSearch(build, "val_accuracy")
     arguments = {"epochs": 5, "validation_data": VALIDATION, "shuffle": False, "verbose": 0}
     task = recipe(tuner, callbacks=[callback], **arguments)
