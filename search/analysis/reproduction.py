@@ -108,10 +108,12 @@ def points(metric: str, recorded: float | None, again: float | None) -> float:
 
     Of an accuracy, of a loss and of any other value (relative where it is above 1), or of the
     learning rate itself.
-    Infinite where one of them is missing or no number.
+    Infinite where one of them is missing or no number; none where a loop told neither.
     """
     if recorded is None or again is None:
         return 0.0 if recorded is again else math.inf
+    if math.isnan(recorded) and math.isnan(again):
+        return 0.0
     gap = abs(recorded - again)
     if metric == "lr":
         gap = gap / max(abs(recorded), abs(again)) if gap else 0.0

@@ -25,6 +25,7 @@ def train(recipe: Mapping[str, Any], trial: Any) -> None:
     """
     keras.config.disable_interactive_logging()  # a log needs no bars
     tuner = recipe["kind"].of(recipe)
+    tuner.folder = trial.folder
     args, kwargs = restored(recipe["args"]), restored(recipe["kwargs"])
     total = trial.params.get("epochs", recipe["total"])
     steps = iter(trial.steps(total))

@@ -5,14 +5,16 @@ after any interruption.
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 from keras_tuner.src.engine.hypermodel import get_hypermodel
 
+from search.artifacts import join
 from search.keras_tuner.arguments import Arguments, signature_of
-from search.paths import home
+from search.paths import artifacts, home
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 _OF_TRIALS = ("hypermodel", "objective", "tune_new_entries", "allow_new_entries")
 _LEFT_OUT = {
     *("oracle", "hypermodel", "study", "directory", "logger"),
-    *("arguments", "_elsewhere", "segment", "_overwrites"),
+    *("arguments", "folder", "segment", "_overwrites"),
 }
 _OF_SEARCHES = ("on_trial_begin", "on_trial_end", "pre_create_trial", "save")
 """What KerasTuner calls in the process that searches, and nothing does here."""
@@ -53,7 +55,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # keras_tuner has no type
         problems = [f"{name}(): it would not be called, {rule}" for name in methods]
         self.arguments = Arguments.of(self.theirs, args, kwargs, problems)
         self._overwrites = bool(self.arguments.given["overwrite"])
-        self._elsewhere: str | None = None
+        self.folder: str | None = None
         self.segment: Any = None
         super().__init__(self.arguments.oracle(), **self.arguments.of_tuner)
         if not self._overwrites:
@@ -67,7 +69,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # keras_tuner has no type
         declared = keras_tuner.HyperParameters.from_config(recipe["declared"])
         given = {**recipe["given"], "hyperparameters": declared if declared.space else None}
         tuner.arguments = Arguments.of(cls.theirs, (), given, [])
-        tuner._elsewhere = tuner.segment = None
+        tuner.folder = tuner.segment = None
         tuner.oracle = tuner.arguments.oracle()
         tuner.hypermodel = get_hypermodel(given["hypermodel"])
         return tuner
@@ -118,17 +120,25 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # keras_tuner has no type
     @property
     def project_dir(self) -> str:
         """Where it writes."""
-        return self._elsewhere or str(home() / self.project_name)
+        return str(home() / self.project_name)
+
+    def get_trial_dir(self, trial_id: str) -> str:
+        """Where a trial writes, which is made; on this machine where others' files are in a store."""
+        root = self.folder or join(artifacts(self.project_name), "evidence")
+        here = join(self.project_dir, "evidence") if "://" in root else root
+        folder = Path(here, f"trial_{trial_id}")
+        folder.mkdir(parents=True, exist_ok=True)
+        return str(folder)
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
         """Let trials write where nobody looks."""
         with tempfile.TemporaryDirectory() as folder:
-            self._elsewhere = folder
+            self.folder = folder
             try:
                 yield
             finally:
-                self._elsewhere = None
+                self.folder = None
 
     def _build_and_fit_model(self, trial: Any, *args: Any, **kwargs: Any) -> Any:
         """As KerasTuner does, from where the trial was stopped."""

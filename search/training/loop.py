@@ -30,6 +30,8 @@ class Trial:
         self.seed = job.seed
         self.number = job.number
         """From 0."""
+        self.folder = job.evidence
+        """For what is to be kept of the study's trials, a path or a store's URL."""
         self._job, self._on_epoch = job, on_epoch
         self._objective = objective_of(job.objective)
         self._history: list[dict[str, Any]] = []

@@ -16,6 +16,7 @@ from search.errors import InputError
 from search.keras_tuner.stored_call import restored, stored
 from search.keras_tuner.training import train
 from search.keras_tuner.trials import trial_of
+from search.paths import home
 from search.records import Epoch, Objective, State, TrialRecord
 from tests.keras_tuner.programs import TRAIN, VALIDATION, Loop, Measures, build
 
@@ -32,6 +33,7 @@ class Trial:
         self.curve: list[Mapping[str, float]] = list(before.curve) if before else []
         self.state = before.state if before else None
         self._last = last
+        self.folder = str(home() / "untitled_project" / "evidence")
 
     def steps(self, total: int) -> Iterator[int]:
         while len(self.curve) < min(total, self._last):
