@@ -123,7 +123,7 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # keras_tuner has no type
         return str(home() / self.project_name)
 
     def get_trial_dir(self, trial_id: str) -> str:
-        """Where a trial writes, which is made; on this machine where others' files are in a store."""
+        """Where a trial writes, which is made; on this machine in any case."""
         root = self.folder or join(artifacts(self.project_name), "evidence")
         here = join(self.project_dir, "evidence") if "://" in root else root
         folder = Path(here, f"trial_{trial_id}")
