@@ -56,7 +56,7 @@ def searched(
     settings = {
         "name": tuner.project_name,
         "objective": f"{logged(objective.name)}:{objective.direction}",
-        "strategy": tuner.strategy,
+        "strategy": tuner.strategy if found.goes_on else tuner.whole,
         "seed": given["seed"],
         "n_trials": _n_trials(tuner, space, total),
         "epochs": None if "epochs" in space.params else total,

@@ -40,6 +40,8 @@ class Tuner(keras_tuner.Tuner):  # type: ignore[misc]  # keras_tuner has no type
     theirs: Any = keras_tuner.Tuner
     """KerasTuner's, whose arguments it takes."""
     strategy = "random"
+    whole = "random"
+    """The strategy for trials that can't be paused."""
     study: "Study | None" = None
     """The study, once it was searched."""
 
@@ -174,7 +176,7 @@ class GridSearch(Tuner):
     """Every combination, each trained to its end; ten values of a range without steps."""
 
     theirs = keras_tuner.GridSearch
-    strategy = "grid"
+    strategy = whole = "grid"
 
 
 class BayesianOptimization(Tuner):
@@ -182,6 +184,7 @@ class BayesianOptimization(Tuner):
 
     theirs = keras_tuner.BayesianOptimization
     strategy = "default"
+    whole = "tpe"
 
 
 class Hyperband(Tuner):

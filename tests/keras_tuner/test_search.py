@@ -8,7 +8,8 @@ import pytest
 
 import search.keras_tuner as kt
 from search.errors import InputError
-from tests.keras_tuner.programs import TRAIN, VALIDATION, PassesOn, Square, build
+from search.keras_tuner import searched
+from tests.keras_tuner.programs import TRAIN, VALIDATION, Measures, PassesOn, Square, build
 
 
 def tuner(folder: Path, **changes: Any) -> Any:
@@ -67,6 +68,17 @@ def test_hyperband_tries_as_many_settings_as_there_and_pauses_them(own_home: Pat
     problems = "\n".join(caught.value.problems)
     assert "Hyperband pauses trials, and these could not go on" in problems
     assert "initial_epoch: where a trial goes on is known here; leave it out" in problems
+
+
+@pytest.mark.parametrize(("hypermodel", "strategy"), [(PassesOn(), "default"), (Measures(), "tpe")])
+def test_trials_that_cannot_go_on_are_not_paused(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch, hypermodel: Any, strategy: str
+) -> None:
+    asked: dict[str, Any] = {}
+    monkeypatch.setattr(searched, "optimize", lambda **given: asked.update(given))
+    tuner = kt.BayesianOptimization(hypermodel, "val_loss", max_trials=4)
+    tuner.search(*TRAIN, validation_data=VALIDATION, epochs=9)
+    assert [asked["strategy"], asked["epochs"], asked["n_trials"]] == [strategy, 9, 4]
 
 
 def test_any_function_of_hyperparameters_is_searched(own_home: Path) -> None:
